@@ -1,0 +1,1 @@
+"""What every level shares: errors that explain themselves, origins, element types, bounded readers."""

@@ -1,0 +1,112 @@
+"""Errors are part of the product: what is wrong, where, the limit, the value, and what to do.
+
+Every fault of the *user's* input is an :class:`OpenaneError`; the command line prints its one line and
+leaves with a status that is not 0. Anything else that escapes is a bug of ours and may show a traceback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding about the user's input.
+
+    Attributes:
+        what: what is wrong, a short clause without a final full stop.
+        where: the place, from the outside in ("model.onnx: node 'conv_3'", "a.hwx: load command 4 at 0x120").
+        rule: the name of the rule that decided, for `openane limits` and the docs; empty for plain faults.
+        limit: what would be accepted ("at most 16384").
+        value: what was found.
+        hint: what to do next.
+    """
+
+    what: str
+    where: str = ""
+    rule: str = ""
+    limit: str = ""
+    value: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        details = []
+        if self.value:
+            details.append(f"found {self.value}")
+        if self.limit:
+            details.append(f"allowed: {self.limit}")
+        if self.rule:
+            details.append(f"rule {self.rule}")
+        if details:
+            text += f" ({'; '.join(details)})"
+        if self.hint:
+            text += f". {self.hint}"
+        return " ".join(text.split())
+
+
+class OpenaneError(Exception):
+    """Base of every error that is about the user's input or surroundings.
+
+    Args:
+        what, where, rule, limit, value, hint: see :class:`Diagnostic`; `limit` and `value` may be any object.
+        others: further findings of the same kind, shown after the first.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        rule: str = "",
+        limit: object = "",
+        value: object = "",
+        hint: str = "",
+        others: tuple[Diagnostic, ...] = (),
+    ) -> None:
+        self.diagnostic = Diagnostic(what, where, rule, str(limit), str(value), hint)
+        self.others = others
+        super().__init__(str(self.diagnostic))
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All findings, the first one first."""
+        return (self.diagnostic, *self.others)
+
+    def at(self, where: str) -> OpenaneError:
+        """The same error with an outer place put in front of its own."""
+        own = self.diagnostic
+        inner = f"{where}: {own.where}" if own.where else where
+        return type(self)(
+            own.what,
+            where=inner,
+            rule=own.rule,
+            limit=own.limit,
+            value=own.value,
+            hint=own.hint,
+            others=self.others,
+        )
+
+
+class FormatError(OpenaneError):
+    """The bytes of a file are not what the format says: truncated, damaged, hostile, or another format."""
+
+
+class InputError(OpenaneError):
+    """An argument, an input array or a file name does not fit."""
+
+
+class ModelError(OpenaneError):
+    """A model is inconsistent: shapes that do not fit, cycles, missing weights."""
+
+
+class UnsupportedError(OpenaneError):
+    """A valid model asks for what the target cannot do, or what openane cannot do yet; always says which."""
+
+
+class FaultError(OpenaneError):
+    """A program did something the machine does not allow: an address outside a buffer, a read of unwritten memory."""
+
+
+class UnavailableError(OpenaneError):
+    """Something outside is missing: an optional package, a device, a permission."""

@@ -1,0 +1,106 @@
+"""Level 1: a framework-neutral graph of operations with static shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from openane.core.errors import ModelError
+from openane.core.origin import Origin
+from openane.core.types import DType
+from openane.graph.operation import Operation, TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One application of an operation.
+
+    Attributes:
+        name: unique in the graph.
+        operation: what is computed, with its attributes.
+        inputs: value names; an empty name stands for an optional input that is left out.
+        outputs: value names, each defined once in the graph.
+        origin: the user's layers this node came from.
+    """
+
+    name: str
+    operation: Operation
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in topological order between named inputs and outputs.
+
+    Attributes:
+        name: of the model.
+        inputs: name -> type, in the model's order.
+        outputs: value names, in the model's order.
+        nodes: every node after the nodes it reads.
+        constants: name -> array, weights included; never modified.
+    """
+
+    name: str
+    inputs: Mapping[str, TensorType]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, np.ndarray]
+
+    @cached_property
+    def types(self) -> dict[str, TensorType]:
+        """The type of every value: inputs, constants and node results.
+
+        Raises:
+            ModelError: a value is used before it is defined or defined twice, or an operation refuses its inputs.
+        """
+        types = dict(self.inputs)
+        for name, array in self.constants.items():
+            if name in types:
+                raise ModelError(f"value {name!r} is both an input and a constant", where=self.name)
+            types[name] = TensorType(array.shape, DType.of(array))
+        for node in self.nodes:
+            where = f"{self.name}: node {node.name!r} ({type(node.operation).__name__})"
+            for name in node.inputs:
+                if name and name not in types:
+                    raise ModelError(f"reads {name!r}, which nothing before it defines", where=where)
+            operands = [types[name] if name else None for name in node.inputs]
+            try:
+                results = node.operation.infer(operands)
+            except ModelError as error:
+                raise error.at(where) from error
+            for name, result in zip(node.outputs, results, strict=True):
+                if name in types:
+                    raise ModelError(f"value {name!r} is defined twice", where=where)
+                types[name] = result
+        for name in self.outputs:
+            if name not in types:
+                raise ModelError(f"output {name!r} is never computed", where=self.name)
+        return types
+
+    def evaluate(
+        self, inputs: Mapping[str, np.ndarray], *, keep: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """The reference: runs every node with numpy in the precision of its inputs.
+
+        Args:
+            inputs: one array per input, of the declared shape; float inputs keep the precision they come in.
+            keep: names of further values to return.
+
+        Returns:
+            Arrays by name: the outputs, and the values in `keep`.
+        """
+        values: dict[str, np.ndarray] = {**self.constants, **inputs}
+        wanted = dict.fromkeys((*self.outputs, *keep))
+        last_use = {name: i for i, node in enumerate(self.nodes) for name in node.inputs if name}
+        for i, node in enumerate(self.nodes):
+            operands = [values[name] if name else None for name in node.inputs]
+            values.update(zip(node.outputs, node.operation.evaluate(operands), strict=True))
+            for name in (*node.inputs, *node.outputs):
+                if name and last_use.get(name, i) == i and name not in wanted:
+                    values.pop(name, None)
+        return {name: values[name] for name in wanted}

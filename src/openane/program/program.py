@@ -1,0 +1,104 @@
+"""A program: a chain of tasks, the constants they read, and the surfaces they connect.
+
+This is all that a device, a container file or the simulator needs. It knows nothing of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from openane.core.types import DType
+from openane.program.task import Task
+
+
+class Role(Enum):
+    """What a surface is for."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A tensor in DRAM that the caller binds to a buffer index.
+
+    Attributes:
+        name: as in the network ("image", "probs@output").
+        role: input or output.
+        shape: (N, D, C, H, W), N outermost in meaning; D is 1 for images.
+        strides_bytes: the distance in bytes for each axis of `shape`.
+        size_bytes: exact bytes of the tensor for all N.
+        buffer: index in the task headers (BAR number).
+        dtype: element type.
+        interleave: channels per element group, 1 in every program seen.
+    """
+
+    name: str
+    role: Role
+    shape: tuple[int, int, int, int, int]
+    strides_bytes: tuple[int, int, int, int, int]
+    size_bytes: int
+    buffer: int
+    dtype: DType = DType.FLOAT16
+    interleave: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """A place in the task text whose word is an offset into another section.
+
+    Attributes:
+        offset: byte offset in the text section.
+        info: the container's relocation word, kept as found.
+    """
+
+    offset: int
+    info: int
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A linked program.
+
+    Attributes:
+        target: the chip generation by name ("h13"); decides how headers and registers are read.
+        tasks: descriptors in execution order.
+        task_offsets: byte offset of each task in the text section.
+        surfaces: inputs and outputs.
+        constants: bytes of the kernel (constant) section.
+        scratch_bytes: size of the intermediate buffer (buffer index 3 on H13), 0 if there is none.
+        name: name of the network.
+        dialect: which compiler's habits the layout follows ("macos-26", "macos-11", "linux").
+        relocations: of the text section.
+        notes: free facts for people (what an encoding is proved by, a compiler's version); no effect on execution.
+    """
+
+    target: str
+    tasks: tuple[Task, ...]
+    task_offsets: tuple[int, ...]
+    surfaces: tuple[Surface, ...]
+    constants: bytes | memoryview
+    scratch_bytes: int = 0
+    name: str = "net"
+    dialect: str = "macos-26"
+    relocations: tuple[Relocation, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def inputs(self) -> tuple[Surface, ...]:
+        """Input surfaces, in the order of the file."""
+        return tuple(surface for surface in self.surfaces if surface.role is Role.INPUT)
+
+    @property
+    def outputs(self) -> tuple[Surface, ...]:
+        """Output surfaces, in the order of the file."""
+        return tuple(surface for surface in self.surfaces if surface.role is Role.OUTPUT)
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes from the first task to the end of the last."""
+        if not self.tasks:
+            return 0
+        return max(o + t.size_bytes for o, t in zip(self.task_offsets, self.tasks, strict=True))

@@ -1,0 +1,90 @@
+"""What a chip generation offers to the rest; one folder per generation exports one object of this kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from openane.net.net import Net
+    from openane.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """Choices of the back end.
+
+    Attributes:
+        dialect: which compiler's layout habits to follow; None takes the target's default.
+        check: refuse encodings that are known to hang the hardware (always on in the command line).
+    """
+
+    dialect: str | None = None
+    check: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Choices of a simulated run.
+
+    Attributes:
+        permissive: warn about register combinations that are not understood instead of stopping.
+        fast: allow kernels with a stated error bound instead of the exact ones.
+        threads: worker threads; 0 takes one per core.
+        until: stop after this many tasks; None runs all.
+        profile: options of the numerics profile by name, e.g. {"accumulate": "tile4"}.
+        memory_limit_bytes: largest sum of buffers that may be allocated.
+    """
+
+    permissive: bool = False
+    fast: bool = False
+    threads: int = 0
+    until: int | None = None
+    profile: Mapping[str, str] = field(default_factory=dict)
+    memory_limit_bytes: int = 8 << 30
+
+
+class Machine(Protocol):
+    """A program loaded into the simulator, ready to run many times."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the program once.
+
+        Args:
+            inputs: one (N, D, C, H, W) fp16 (or uint8/int8) array per input surface, by surface name.
+
+        Returns:
+            One (N, D, C, H, W) array per output surface, by surface name.
+
+        Raises:
+            FaultError: the program does something the machine does not allow.
+        """
+        ...
+
+
+class Target(Protocol):
+    """A chip generation that can be compiled for or simulated."""
+
+    @property
+    def name(self) -> str:
+        """As on the command line: "h13"."""
+        ...
+
+    def lower(self, net: Net, options: CompileOptions) -> Program:
+        """Compiles a network of units into one program.
+
+        Raises:
+            UnsupportedError: a unit breaks a rule of the hardware or of this back end.
+        """
+        ...
+
+    def machine(self, program: Program, options: RunOptions) -> Machine:
+        """Loads a program into the simulator.
+
+        Raises:
+            FaultError: the program is not one this machine can run.
+        """
+        ...
