@@ -1,3 +1,28 @@
-"""openane: an open toolchain for the Apple Neural Engine."""
+"""openane: an open toolchain for the Apple Neural Engine.
+
+    artifact = openane.compile("model.onnx")          # any level in, programs out
+    outputs = openane.run(artifact, {"image": image}) # on the simulator, or on a device
+
+Everything else lives in the subpackages, one per level: `graph`, `net`, `program`, `formats`, and around them
+`frontends`, `targets`, `compiler`, `sim`, `runtimes`, `analysis`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from openane.api import compile, load, run
+
+__all__ = ["__version__", "compile", "load", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public functions are imported on first use, so that `import openane` stays instant and silent."""
+    if name in __all__:
+        from openane import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'openane' has no attribute {name!r}")

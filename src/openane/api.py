@@ -1,0 +1,71 @@
+"""The public functions of `openane`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from openane.compiler.driver import Level, Options, Shapes, build
+from openane.compiler.driver import load as load
+from openane.compiler.execution import Execution
+from openane.compiler.plan import Artifact
+from openane.core.errors import InputError
+from openane.runtimes.runtime import SessionOptions
+
+__all__ = ["compile", "load", "run"]
+
+Source = str | Path | Level | Artifact
+
+
+def compile(
+    source: Source, target: str = "h13", *, dialect: str | None = None, shapes: Shapes | None = None
+) -> Artifact:
+    """Compiles a model of any level.
+
+    Args:
+        source: a path, a Graph, a Net or a Program; an Artifact is returned as it is.
+        target: chip generation by name.
+        dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
+        shapes: sizes for inputs whose dimensions the model leaves open, by name.
+
+    Returns:
+        The artifact: `.program` with its tasks and constants, `.plan`, `.net`, `.graph`.
+
+    Raises:
+        OpenaneError: see `openane.core.errors` for the kinds; the message names the place and what to do.
+    """
+    if isinstance(source, Artifact):
+        return source
+    return build(source, Options(target, dialect, shapes or {}))
+
+
+def run(
+    source: Source,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    on: str = "simulator",
+    target: str = "h13",
+    options: SessionOptions | None = None,
+) -> dict[str, np.ndarray]:
+    """Compiles if needed, and runs once.
+
+    Args:
+        source: as for `compile`.
+        inputs: one array per input by name; any float type for float inputs.
+        on: runtime by name, or "auto".
+        target: chip generation by name.
+        options: of the runtime's session.
+
+    Returns:
+        One array per output, in the model's shape and element type.
+
+    Raises:
+        OpenaneError: see `openane.core.errors`.
+    """
+    if not isinstance(inputs, Mapping):
+        raise InputError("inputs must be a mapping from name to array", value=type(inputs).__name__, limit="dict")
+    artifact = compile(source, target)
+    with Execution(artifact, on, options) as execution:
+        return execution.run(inputs).outputs

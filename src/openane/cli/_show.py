@@ -1,0 +1,130 @@
+"""What verbs share: tables, progress, JSON, reading input arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from openane.compiler.execution import made_up_input
+from openane.core.errors import InputError
+from openane.core.reader import Reader
+from openane.graph import TensorType
+
+FILE = click.Path(path_type=Path)
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+TARGET_OPTION = click.option("--target", default="h13", show_default=True, help="Chip generation to compile for.")
+ARRAY_LIMIT_BYTES = 4 << 30
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as JSON, numbers that JSON has not (inf, nan) as text."""
+    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value
+
+
+def print_table(
+    title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]], numeric: tuple[str, ...] = ()
+) -> None:
+    """Prints a table to standard output; `numeric` columns are aligned to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row), style=None)
+    Console(soft_wrap=False, highlight=False, markup=False).print(table)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Shows on the terminal, while the block runs, what is being done and for how long; silent elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(what)
+        yield
+
+
+def read_inputs(pairs: tuple[str, ...], wanted: Mapping[str, TensorType]) -> dict[str, np.ndarray]:
+    """The arrays of `--input NAME=FILE.npy` options; a lone FILE.npy goes to a lone input.
+
+    Raises:
+        InputError: a bad pair, an unknown name, a file that is missing or no .npy array.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for pair in pairs:
+        name, sign, file = pair.rpartition("=")
+        if not sign:
+            if len(wanted) != 1:
+                raise InputError("say which input the file is for", value=pair, limit="NAME=FILE.npy")
+            name = next(iter(wanted))
+        if name not in wanted:
+            raise InputError(f"there is no input {name!r}", value=pair, limit=", ".join(wanted) or "no inputs")
+        if name in arrays:
+            raise InputError(f"input {name!r} is given twice", value=pair)
+        arrays[name] = read_array(Path(file))
+    return arrays
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of a .npy file; pickled objects are refused.
+
+    Raises:
+        InputError: no such file, not a .npy array, too large.
+    """
+    try:
+        size = path.stat().st_size
+        if size > ARRAY_LIMIT_BYTES:
+            raise InputError("the array file is too large", where=str(path), value=f"{size} bytes")
+        with path.open("rb") as file:
+            Reader(file.read(6), str(path)).bytes_at(0, 6, "the .npy header")
+            file.seek(0)
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
+    except (ValueError, EOFError, SyntaxError, MemoryError, OverflowError, TypeError) as error:
+        raise InputError(
+            "not a .npy array of numbers", where=str(path), hint="Write it with numpy.save(path, array)."
+        ) from error
+    return array
+
+
+def complete_inputs(
+    arrays: dict[str, np.ndarray], wanted: Mapping[str, TensorType]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays with every missing one made from the fixed seed, and the names of those."""
+    made = [name for name in wanted if name not in arrays]
+    return {**arrays, **{name: made_up_input(name, wanted[name]) for name in made}}, made
+
+
+def quantity(count: float, unit: str = "") -> str:
+    """A count in thousands: 1234567 -> "1.23 M"; for bytes use powers of 1024: "B" -> "1.18 MiB"."""
+    step, prefixes = (1024.0, ("", "Ki", "Mi", "Gi", "Ti")) if unit == "B" else (1000.0, ("", "k", "M", "G", "T"))
+    index = 0
+    while abs(count) >= step and index < len(prefixes) - 1:
+        count /= step
+        index += 1
+    number = f"{count:.0f}" if index == 0 else f"{count:.3g}" if count < 100 else f"{count:.0f}"
+    return f"{number} {prefixes[index]}{unit}".strip()

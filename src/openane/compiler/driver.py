@@ -1,0 +1,157 @@
+"""The whole way, one step a line: file -> Graph -> Net -> Program -> image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from openane.compiler.lowering import lower_graph
+from openane.compiler.pipeline import run_pipeline
+from openane.compiler.plan import Artifact, EngineStep, Plan
+from openane.core.errors import InputError
+from openane.core.files import write_atomically
+from openane.formats.anec import read_anec, write_anec
+from openane.formats.hwx import read_hwx, write_hwx
+from openane.formats.sniff import FileKind, sniff
+from openane.frontends import load_graph
+from openane.graph import Graph, TensorType
+from openane.net import Net
+from openane.net.plist import read_net, write_net
+from openane.program import Program, Surface
+from openane.targets import get, load_program
+from openane.targets.target import CompileOptions
+
+Shapes = Mapping[str, tuple[int, ...]]
+Level = Graph | Net | Program
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Choices of a compilation.
+
+    Attributes:
+        target: chip generation by name.
+        dialect: whose layout habits to follow; None takes the target's default.
+        shapes: sizes for inputs whose dimensions the model leaves open.
+    """
+
+    target: str = "h13"
+    dialect: str | None = None
+    shapes: Shapes = field(default_factory=dict)
+
+
+def load(path: str | Path, *, shapes: Shapes | None = None) -> Level:
+    """Reads a file of any level; its content says which.
+
+    Args:
+        path: .onnx, .mlmodel, .mlpackage, net.plist, .hwx, .anec, ...
+        shapes: sizes for inputs whose dimensions the model leaves open, by name.
+
+    Returns:
+        A Graph for a model, a Net for a net.plist, a Program for a compiled file.
+
+    Raises:
+        InputError: the file cannot be read or is none of these.
+        FormatError: it is damaged.
+        ModelError: it contradicts itself.
+        UnsupportedError: it uses what openane does not have.
+    """
+    path = Path(path)
+    kind = sniff(path)
+    if kind is FileKind.HWX:
+        return load_program(read_hwx(path))
+    if kind is FileKind.ANEC:
+        return load_program(read_anec(path))
+    if kind is FileKind.PLIST:
+        return read_net(path)
+    return load_graph(path, kind, shapes or {})
+
+
+def build(source: str | Path | Level, options: Options | None = None) -> Artifact:
+    """Compiles a source of any level as far down as it goes: to programs.
+
+    Raises:
+        As `load`, and UnsupportedError with every node that the engine cannot run.
+    """
+    options = options or Options()
+    level = load(source, shapes=options.shapes) if isinstance(source, (str, Path)) else source
+    if isinstance(level, Program):
+        return _of_program(level)
+    if isinstance(level, Net):
+        return _of_net(level, None, options)
+    graph = run_pipeline(level)
+    return _of_net(lower_graph(graph), graph, options)
+
+
+class OutputKind(Enum):
+    """What can be written; the value is the file name's ending."""
+
+    HWX = ".hwx"
+    ANEC = ".anec"
+    PLIST = ".plist"
+
+
+def output_kind(path: Path) -> OutputKind:
+    """What the ending of an output's name asks for.
+
+    Raises:
+        InputError: an unknown ending.
+    """
+    try:
+        return OutputKind(path.suffix.lower())
+    except ValueError:
+        endings = ", ".join(kind.value for kind in OutputKind)
+        raise InputError(
+            "the ending does not say what to write", where=str(path), value=path.suffix or "none", limit=endings
+        ) from None
+
+
+def save(artifact: Artifact, path: Path) -> None:
+    """Writes a compiled model; the ending chooses the form: .hwx, .anec or .plist (with its weights beside it).
+
+    Raises:
+        InputError: an unknown ending, or the file cannot be written; nothing is left behind.
+    """
+    kind = output_kind(path)
+    if kind is OutputKind.HWX:
+        write_atomically(path, write_hwx(artifact.program))
+    elif kind is OutputKind.ANEC:
+        write_atomically(path, write_anec(artifact.program))
+    elif artifact.net is None:
+        raise InputError("a compiled program has no units to write as a net.plist", where=str(path))
+    else:
+        write_net(artifact.net, path)
+
+
+def _of_net(net: Net, graph: Graph | None, options: Options) -> Artifact:
+    program = get(options.target).lower(net, CompileOptions(dialect=options.dialect))
+    bound = {surface.name: surface for surface in program.surfaces}
+    inputs = {name: _logical(net, name, bound[name]) for name in net.inputs}
+    outputs = {name: _logical(net, name, bound[name]) for name in net.outputs}
+    step = EngineStep(program, {name: name for name in inputs}, {name: name for name in outputs}, net)
+    plan = Plan(net.name, inputs, outputs, (step,), {**inputs, **outputs})
+    return Artifact(plan, options.target, graph)
+
+
+def _logical(net: Net, name: str, surface: Surface) -> TensorType:
+    if name in net.bindings:
+        shape, dtype = net.bindings[name]
+        return TensorType(shape, dtype)
+    return _surface_type(surface)
+
+
+def _of_program(program: Program) -> Artifact:
+    inputs = {surface.name: _surface_type(surface) for surface in program.inputs}
+    outputs = {surface.name: _surface_type(surface) for surface in program.outputs}
+    step = EngineStep(program, {name: name for name in inputs}, {name: name for name in outputs})
+    plan = Plan(program.name, inputs, outputs, (step,), {**inputs, **outputs})
+    return Artifact(plan, program.target)
+
+
+def _surface_type(surface: Surface) -> TensorType:
+    """(N, C, H, W), or (N, D, C, H, W) when there is depth: how a caller sees a surface that has no other name."""
+    n, d, c, h, w = surface.shape
+    shape = (n, c, h, w) if d == 1 else surface.shape
+    return TensorType(shape, surface.dtype)

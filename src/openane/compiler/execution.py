@@ -1,0 +1,197 @@
+"""Running a plan: the caller's arrays in, the caller's arrays out, each program on a runtime."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from openane.compiler.plan import Artifact, EngineStep
+from openane.core.errors import InputError
+from openane.core.types import DType
+from openane.formats.hwx import read_hwx, write_hwx
+from openane.graph import TensorType
+from openane.program import Program, Surface
+from openane.runtimes.registry import choose
+from openane.runtimes.runtime import Session, SessionOptions
+from openane.targets import load_program
+
+SEED = 0
+"""Seed of the inputs that are made up when the user gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step of a run did.
+
+    Attributes:
+        name: of the step.
+        where: runtime or host library that ran it.
+        seconds: wall time.
+        tasks: number of task descriptors; 0 for a host step.
+    """
+
+    name: str
+    where: str
+    seconds: float
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Outputs of a run and how they came about.
+
+    Attributes:
+        outputs: one array per output, in the logical shape and element type of the model.
+        steps: what ran where.
+    """
+
+    outputs: dict[str, np.ndarray]
+    steps: tuple[StepReport, ...] = field(default=())
+
+
+class Execution:
+    """A compiled model loaded into a runtime; run it as often as wanted, close it at the end.
+
+    Every program goes through its container first: what runs is the image that was written and read back.
+
+    Args:
+        artifact: the compiled model.
+        on: runtime by name, or "auto".
+        options: for its sessions.
+
+    Raises:
+        UnavailableError: the runtime cannot be used here.
+    """
+
+    def __init__(self, artifact: Artifact, on: str = "simulator", options: SessionOptions | None = None) -> None:
+        self.artifact = artifact
+        self.choice = choose(on)
+        self._sessions: list[Session] = []
+        for step in artifact.plan.steps:
+            program = reread(step.program) if step.net is not None else step.program
+            self._sessions.append(self.choice.runtime.open(program, options))
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """One session per program of the plan, in order."""
+        return tuple(self._sessions)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> RunResult:
+        """Runs the whole plan once.
+
+        Args:
+            inputs: an array per model input; any float type for float inputs, in the model's shape.
+
+        Raises:
+            InputError: a missing or unknown name, a wrong shape or element type.
+        """
+        plan = self.artifact.plan
+        values = fit_inputs(plan.inputs, inputs, plan.name)
+        reports = []
+        for step, session in zip(plan.steps, self._sessions, strict=True):
+            start = time.perf_counter()
+            values.update(self._run_engine(step, session, values))
+            seconds = time.perf_counter() - start
+            name = self.choice.runtime.name
+            reports.append(StepReport(session.program.name, name, seconds, len(session.program.tasks)))
+        outputs = {name: values[name] for name in plan.outputs}
+        return RunResult(outputs, tuple(reports))
+
+    def _run_engine(
+        self, step: EngineStep, session: Session, values: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        surfaces = {surface.name: surface for surface in session.inputs}
+        fed = {name: to_surface(surfaces[name], values[value]) for name, value in step.inputs.items()}
+        results = session.run(fed)
+        types = self.artifact.plan.types
+        return {
+            value: results[name].reshape(types[value].shape).astype(types[value].dtype.numpy)
+            for name, value in step.outputs.items()
+        }
+
+    def close(self) -> None:
+        """Closes every session."""
+        for session in self._sessions:
+            session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def reread(program: Program) -> Program:
+    """The program as its .hwx image says it, so that only what the container carries can reach a runtime."""
+    return load_program(read_hwx(write_hwx(program), name=program.name))
+
+
+def fit_inputs(wanted: Mapping[str, TensorType], given: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+    """The caller's arrays in the element types of the model.
+
+    Raises:
+        InputError: a missing or unknown name, a wrong shape, or an element type that would lose meaning.
+    """
+    unknown = [name for name in given if name not in wanted]
+    if unknown:
+        raise InputError(f"there is no input {unknown[0]!r}", where=where, limit=", ".join(wanted) or "no inputs")
+    fitted = {}
+    for name, kind in wanted.items():
+        if name not in given:
+            raise InputError(f"input {name!r} is missing", where=where, limit=str(kind))
+        fitted[name] = _fit(np.asarray(given[name]), kind, f"{where}: input {name!r}")
+    return fitted
+
+
+def _fit(array: np.ndarray, kind: TensorType, where: str) -> np.ndarray:
+    if array.shape != kind.shape:
+        raise InputError("the array has another shape", where=where, value=array.shape, limit=kind.shape)
+    if array.dtype == kind.dtype.numpy:
+        return array
+    floats = kind.dtype.is_float and array.dtype.kind == "f"
+    integers = kind.dtype.numpy.kind in "iu" and array.dtype.kind in "iu"
+    if not (floats or integers):
+        raise InputError(
+            "the array has another element type",
+            where=where,
+            value=array.dtype.name,
+            limit=f"{kind.dtype.value}, or one like it",
+            hint=f"Convert it: array.astype({kind.dtype.value!r}).",
+        )
+    if integers and array.size:
+        bounds = np.iinfo(kind.dtype.value)
+        low, high = int(array.min()), int(array.max())
+        if low < bounds.min or high > bounds.max:
+            raise InputError(
+                "values do not fit the element type",
+                where=where,
+                value=f"{low} to {high}",
+                limit=f"{bounds.min} to {bounds.max}",
+            )
+    with np.errstate(over="ignore"):
+        return array.astype(kind.dtype.numpy)
+
+
+def to_surface(surface: Surface, array: np.ndarray) -> np.ndarray:
+    """A logical array as the surface's (N, D, C, H, W) array: the same elements in the same order."""
+    return array.reshape(surface.shape)
+
+
+def made_up_input(name: str, kind: TensorType) -> np.ndarray:
+    """A repeatable array for an input that the user did not give: standard normal values, or small integers.
+
+    The values depend on the name, the shape and a fixed seed only.
+    """
+    generator = np.random.default_rng([SEED, *name.encode()])
+    if kind.dtype.is_float:
+        return generator.standard_normal(kind.shape).astype(kind.dtype.numpy)
+    if kind.dtype is DType.BOOL:
+        return generator.integers(0, 2, kind.shape).astype(bool)
+    return generator.integers(0, 100, kind.shape).astype(kind.dtype.numpy)
