@@ -82,9 +82,7 @@ class Graph:
                 raise ModelError(f"output {name!r} is never computed", where=self.name)
         return types
 
-    def evaluate(
-        self, inputs: Mapping[str, np.ndarray], *, keep: Sequence[str] = ()
-    ) -> dict[str, np.ndarray]:
+    def evaluate(self, inputs: Mapping[str, np.ndarray], *, keep: Sequence[str] = ()) -> dict[str, np.ndarray]:
         """The reference: runs every node with numpy in the precision of its inputs.
 
         Args:
