@@ -29,6 +29,12 @@ class TensorShape:
         """(N, D, C, H, W), the order of arrays in the reference evaluator."""
         return (self.batch, self.depth, self.channels, self.height, self.width)
 
+    @classmethod
+    def of(cls, ndchw: Sequence[int]) -> TensorShape:
+        """The shape with extents (N, D, C, H, W)."""
+        batch, depth, channels, height, width = ndchw
+        return cls(batch, channels, height, width, depth)
+
     @property
     def size(self) -> int:
         """Number of elements."""
@@ -122,9 +128,7 @@ class Net:
                 raise ModelError(f"output {name!r} shows {source!r}, which nothing defines", where=self.name)
         return shapes
 
-    def evaluate(
-        self, inputs: Mapping[str, np.ndarray], *, keep: Sequence[str] = ()
-    ) -> dict[str, np.ndarray]:
+    def evaluate(self, inputs: Mapping[str, np.ndarray], *, keep: Sequence[str] = ()) -> dict[str, np.ndarray]:
         """The reference: runs every unit with numpy in the precision of the inputs.
 
         Args:

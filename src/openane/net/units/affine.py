@@ -1,0 +1,40 @@
+"""GOC: gain and offset control, the engine's scale and bias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from openane.net.net import TensorShape, UnitParams
+from openane.net.units.dimensions import check_per_channel, compute_dtype, one, per_channel, storage_dtype
+
+
+@dataclass(frozen=True, eq=False)
+class GOC(UnitParams):
+    """Scale and bias: y = x * scale + bias.
+
+    Attributes:
+        scale: one number, or one a channel (C,).
+        bias: one number, or one a channel (C,).
+    """
+
+    scale: np.ndarray | float = 1.0
+    bias: np.ndarray | float = 0.0
+    plist_type: ClassVar[str] = "GOC"
+
+    def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
+        """The shape stays; vectors need one value a channel."""
+        shape = one(bottoms)
+        check_per_channel(self.scale, shape, "a scale")
+        check_per_channel(self.bias, shape, "a bias")
+        return shape
+
+    def evaluate(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
+        """Half precision is rounded once, after the addition."""
+        (x,) = bottoms
+        dtype = compute_dtype(x)
+        y: np.ndarray = x.astype(dtype, copy=False) * per_channel(self.scale, dtype) + per_channel(self.bias, dtype)
+        return y.astype(storage_dtype(x), copy=False)
