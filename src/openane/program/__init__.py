@@ -1,6 +1,23 @@
 """Level 3: task descriptors, surfaces and constants, as the engine sees them."""
 
+from openane.program.fields import Block, Evidence, Field, Kind, Register, RegisterMap
 from openane.program.program import Program, Relocation, Role, Surface
+from openane.program.stream import StreamCodec, TaskStream
 from openane.program.task import Burst, Task
 
-__all__ = ["Burst", "Program", "Relocation", "Role", "Surface", "Task"]
+__all__ = [
+    "Block",
+    "Burst",
+    "Evidence",
+    "Field",
+    "Kind",
+    "Program",
+    "Register",
+    "RegisterMap",
+    "Relocation",
+    "Role",
+    "StreamCodec",
+    "Surface",
+    "Task",
+    "TaskStream",
+]

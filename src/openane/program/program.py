@@ -6,10 +6,13 @@ This is all that a device, a container file or the simulator needs. It knows not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from openane.core.errors import InputError
 from openane.core.types import DType
+from openane.program.fields import Value
+from openane.program.stream import StreamCodec
 from openane.program.task import Task
 
 
@@ -73,6 +76,8 @@ class Program:
         dialect: which compiler's habits the layout follows ("macos-26", "macos-11", "linux").
         relocations: of the text section.
         notes: free facts for people (what an encoding is proved by, a compiler's version); no effect on execution.
+        second_scratch_bytes: size of a second intermediate buffer (buffer index 2 on H13); 0 in every program seen.
+        codec: writes the tasks as bytes; None when nobody has attached it (see `targets.attach`).
     """
 
     target: str
@@ -85,6 +90,8 @@ class Program:
     dialect: str = "macos-26"
     relocations: tuple[Relocation, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict, compare=False)
+    second_scratch_bytes: int = 0
+    codec: StreamCodec | None = field(default=None, compare=False, repr=False)
 
     @property
     def inputs(self) -> tuple[Surface, ...]:
@@ -102,3 +109,38 @@ class Program:
         if not self.tasks:
             return 0
         return max(o + t.size_bytes for o, t in zip(self.task_offsets, self.tasks, strict=True))
+
+    def encode_text(self, size_bytes: int | None = None) -> bytearray:
+        """The text section: every task at its offset, zeros between.
+
+        Args:
+            size_bytes: length of the section; None ends it with the last task.
+
+        Raises:
+            InputError: no codec is attached, or the tasks do not fit.
+        """
+        if self.codec is None:
+            raise InputError("the program has no stream codec", hint="Attach it: openane.targets.attach(program).")
+        return self.codec.write(self.tasks, self.task_offsets, size_bytes)
+
+    def with_task(self, index: int, task: Task) -> Program:
+        """The same program with another task at `index`; offsets are kept.
+
+        Raises:
+            InputError: there is no such task.
+        """
+        self._check_index(index)
+        return replace(self, tasks=(*self.tasks[:index], task, *self.tasks[index + 1 :]))
+
+    def set(self, index: int, path: str, value: Value) -> Program:
+        """The same program with one field of one task changed, see `Task.set`.
+
+        Raises:
+            InputError: there is no such task or name, or the value does not fit.
+        """
+        self._check_index(index)
+        return self.with_task(index, self.tasks[index].set(path, value))
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < len(self.tasks):
+            raise InputError("there is no such task", value=index, limit=f"0..{len(self.tasks) - 1}")

@@ -1,14 +1,17 @@
 """A task descriptor as the engine reads it: header words and bursts of register writes.
 
 Nothing is interpreted here. Field names, bits and meanings are declarations of a target
-(`openane.targets`); this module only keeps the words, all of them, in the order of the file.
+(`openane.targets`); this module only keeps the words, all of them, in the order of the file. A task that
+carries its register map can show and change fields by name.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from openane.core.errors import InputError
 from openane.core.origin import Origin
+from openane.program.fields import Place, RegisterMap, Space, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Burst:
     def addresses(self) -> tuple[int, ...]:
         """The byte address of each word."""
         if self.mask is None:
-            return tuple(self.address + 4 * i for i in range(len(self.words)))
+            return tuple(range(self.address, self.address + 4 * len(self.words), 4))
         later = tuple(self.address + 4 * (i + 1) for i in range(16) if self.mask >> i & 1)
         return (self.address, *later)
 
@@ -44,12 +47,14 @@ class Task:
         bursts: register writes in stream order.
         extra: header words beyond the fixed ones (one when the kernel comes from a task's result on H13).
         origin: the user's layers this task computes; empty for a file read from outside.
+        map: the declarations that name the words; None when nobody has attached them (see `targets.attach`).
     """
 
     header: tuple[int, ...]
     bursts: tuple[Burst, ...]
     extra: tuple[int, ...] = ()
     origin: Origin = field(default=Origin(), compare=False)
+    map: RegisterMap | None = field(default=None, compare=False, repr=False)
 
     def registers(self) -> dict[int, int]:
         """Address -> word of every register that the stream writes, and nothing else. Later writes win."""
@@ -74,14 +79,79 @@ class Task:
         Raises:
             KeyError: the task does not write one of the addresses.
         """
-        left = dict(changes)
+        left = set(changes)
         bursts = []
         for burst in self.bursts:
-            words = tuple(
-                left.pop(address, word) if address in changes else word
-                for address, word in zip(burst.addresses(), burst.words, strict=True)
-            )
+            addresses = burst.addresses()
+            if left.isdisjoint(addresses) and not any(address in changes for address in addresses):
+                bursts.append(burst)
+                continue
+            left.difference_update(addresses)
+            words = tuple(changes.get(address, word) for address, word in zip(addresses, burst.words, strict=True))
             bursts.append(replace(burst, words=words))
         if left:
-            raise KeyError(f"registers not written by this task: {[hex(address) for address in left]}")
+            raise KeyError(f"registers not written by this task: {[hex(address) for address in sorted(left)]}")
         return replace(self, bursts=tuple(bursts))
+
+    def word(self, path: str) -> int:
+        """The word of a register, header word or extra word by name or address, e.g. "PE.Cfg" or "0x8800".
+
+        Raises:
+            InputError: no such name, or the task has no such word.
+        """
+        return self._word(self._resolve(path), path)
+
+    def get(self, path: str) -> int:
+        """The value of a field ("PE.Cfg.OpMode") or whole word ("PE.Cfg"), see `openane.program.fields`.
+
+        Raises:
+            InputError: no such name, or the task does not write the register.
+        """
+        place = self._resolve(path)
+        word = self._word(place, path)
+        return place.field.get(word) if place.field else word
+
+    def set(self, path: str, value: Value) -> Task:
+        """The same task with one field or word changed.
+
+        Args:
+            path: "PE.Cfg.OpMode" for a field, "PE.Cfg" or "0x8800" for a word, "Header.TID" for a header field.
+            value: an int, a name of the field's enumeration, a float for floating-point fields, or any of them as text.
+
+        Raises:
+            InputError: no such name, a value that does not fit, or the task does not write the register.
+        """
+        place = self._resolve(path)
+        word = place.change(self._word(place, path), value)
+        if place.space is Space.REGISTER:
+            return self.with_registers({place.register.address: word})
+        if place.space is Space.HEADER:
+            return replace(self, header=_replaced(self.header, place.index, word))
+        return replace(self, extra=_replaced(self.extra, place.index, word))
+
+    def _resolve(self, path: str) -> Place:
+        if self.map is None:
+            raise InputError(
+                "this task has no register names", hint="Attach them with openane.targets.attach(program)."
+            )
+        return self.map.resolve(path)
+
+    def _word(self, place: Place, path: str) -> int:
+        if place.space is Space.REGISTER:
+            for burst in reversed(self.bursts):
+                addresses = burst.addresses()
+                if place.register.address in addresses:
+                    return burst.words[addresses.index(place.register.address)]
+            raise InputError(
+                "the task does not write this register",
+                where=path,
+                hint="Only registers that the stream writes can be read or changed; edit the assembly text to add one.",
+            )
+        words = self.header if place.space is Space.HEADER else self.extra
+        if place.index >= len(words):
+            raise InputError("the task has no such header word", where=path, value=place.register.path)
+        return words[place.index]
+
+
+def _replaced(words: tuple[int, ...], index: int, word: int) -> tuple[int, ...]:
+    return (*words[:index], word, *words[index + 1 :])

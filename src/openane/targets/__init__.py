@@ -1,1 +1,26 @@
-"""To be described by its owner."""
+"""Chip generations: one folder each. Everything that depends on the generation is behind this package."""
+
+from openane.targets.loading import attach, encode_text, load_program
+from openane.targets.registry import GENERATIONS, Generation, generation, generation_of
+from openane.targets.target import Target
+
+__all__ = [
+    "GENERATIONS",
+    "Generation",
+    "attach",
+    "encode_text",
+    "generation",
+    "generation_of",
+    "get",
+    "load_program",
+]
+
+
+def get(name: str) -> Target:
+    """The target of that name, to compile for and to simulate.
+
+    Raises:
+        InputError: there is no generation of that name.
+        UnsupportedError: openane only reads programs of this generation.
+    """
+    return generation(name).target

@@ -1,0 +1,595 @@
+"""Registers declared once: encoder, decoder, text, documentation and checks follow from the declaration.
+
+A :class:`Field` is a run of bits with a meaning, a :class:`Register` is a 32-bit word, a :class:`Block` is a run
+of registers of one unit of the engine, a :class:`RegisterMap` is everything a generation has. The header words of a
+task descriptor are declared the same way, as a block of their own.
+
+Values of fields are integers: the bits of the field, times `unit` where the hardware counts in units (a stride of
+0xC80 bytes is the value 0xC80 though the field holds 0x32). Floating-point fields take a Python float as a number
+and an int as its bits. Enumerated fields also take the name. Every bit of a register belongs to a field: bits
+that nobody has named become fields called ``Reserved_<lsb>``, so that nothing is lost between words and values.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import Enum
+from typing import TypeVar
+
+from openane.core.errors import Diagnostic, InputError
+
+#: What a field accepts: bits or bytes, a number for floating-point fields, a name for enumerated ones.
+Value = int | float | str
+
+WORD_BITS = 32
+WORD_MASK = 0xFFFF_FFFF
+
+
+class Evidence(Enum):
+    """How we know a field."""
+
+    PROVED = "proved"  # running Apple's programs, or hardware, gives right results with this reading only
+    SEEN = "seen"  # agrees with every program seen
+    GUESS = "guess"  # a name or meaning by analogy
+    UNKNOWN = "unknown"  # nobody has named these bits
+
+
+class Kind(Enum):
+    """How the bits of a field are a number."""
+
+    UNSIGNED = "unsigned"
+    SIGNED = "signed"
+    FP16 = "fp16"
+    FP32 = "fp32"
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the bits are an IEEE 754 number."""
+        return self in _FLOAT_CODES
+
+
+_FLOAT_CODES = {Kind.FP16: ("<e", "<H"), Kind.FP32: ("<f", "<I")}
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A hint with the nearest known names, empty when nothing is near."""
+    folded = {candidate.lower(): candidate for candidate in known}
+    near = [folded[match] for match in get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)]
+    return f"Did you mean {' or '.join(near)}?" if near else ""
+
+
+def float_bits(kind: Kind, number: float) -> int:
+    """The bits of a number, rounded to nearest even; beyond the largest finite number it is infinity."""
+    value_code, bits_code = _FLOAT_CODES[kind]
+    try:
+        packed = struct.pack(value_code, number)
+    except OverflowError:
+        packed = struct.pack(value_code, float("inf") if number > 0 else float("-inf"))
+    return int(struct.unpack(bits_code, packed)[0])
+
+
+def bits_float(kind: Kind, bits: int) -> float:
+    """The number that the bits are."""
+    value_code, bits_code = _FLOAT_CODES[kind]
+    return float(struct.unpack(value_code, struct.pack(bits_code, bits))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A run of bits of a register.
+
+    Attributes:
+        name: as the hardware (or its debug printer) has it.
+        lsb: lowest bit.
+        width: number of bits.
+        meaning: one clause for people.
+        kind: how the bits are a number.
+        values: names of known values.
+        unit: what one count stands for, e.g. 64 for strides in 64-byte units; values of the field are multiples of it.
+        default: the value an encoder writes when nothing is said, and text leaves out.
+        evidence: how we know.
+        source: short reference to where we know it from.
+        reserved: bits nobody has named and no program sets.
+        mask, lowest, highest, default_bits: derived: bits at position 0, range of values, default in its place.
+    """
+
+    name: str
+    lsb: int
+    width: int
+    meaning: str = ""
+    kind: Kind = Kind.UNSIGNED
+    values: Mapping[int, str] = field(default_factory=dict, hash=False)
+    unit: int = 1
+    default: int = 0
+    evidence: Evidence = Evidence.SEEN
+    source: str = ""
+    reserved: bool = False
+    mask: int = field(init=False, repr=False, compare=False)
+    lowest: int = field(init=False, repr=False, compare=False)
+    highest: int = field(init=False, repr=False, compare=False)
+    default_bits: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        assert self.lsb >= 0 and self.width > 0 and self.lsb + self.width <= WORD_BITS, self.name
+        mask = (1 << self.width) - 1
+        signed = self.kind is Kind.SIGNED
+        derived = {
+            "mask": mask,
+            "lowest": -(mask // 2 + 1) * self.unit if signed else 0,
+            "highest": (mask >> 1 if signed else mask) * self.unit,
+            "default_bits": (self.default // self.unit & mask) << self.lsb,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    def get(self, word: int) -> int:
+        """The value in a register word: bits of a float, bytes of a counted field, else the plain number."""
+        bits = word >> self.lsb & self.mask
+        if self.kind is Kind.SIGNED and bits > self.mask >> 1:
+            bits -= self.mask + 1
+        return bits * self.unit
+
+    def number(self, word: int) -> float:
+        """The value in a register word as a number, also for floating-point fields."""
+        value = self.get(word)
+        return bits_float(self.kind, value) if self.kind.is_float else float(value)
+
+    def put(self, word: int, value: Value) -> int:
+        """The register word with this field set to `value`.
+
+        Raises:
+            InputError: the value does not fit the field.
+        """
+        return word & ~(self.mask << self.lsb) | self.bits(value) << self.lsb
+
+    def bits(self, value: Value) -> int:
+        """The field's bits for a value, not shifted.
+
+        Raises:
+            InputError: the value does not fit the field.
+        """
+        if type(value) is int and self.lowest <= value <= self.highest:
+            if self.unit == 1:
+                return value & self.mask
+            if value % self.unit == 0:
+                return value // self.unit & self.mask
+        return self._checked_bits(value)
+
+    def _checked_bits(self, value: Value) -> int:
+        """The slow path of :meth:`bits`: names, numbers, numpy integers, and everything that is wrong."""
+        if isinstance(value, str):
+            value = self.parse(value)
+        if isinstance(value, float):
+            if self.kind.is_float:
+                return float_bits(self.kind, value)
+            raise InputError("a whole number is needed", where=self.name, value=value)
+        value = int(value)
+        if value % self.unit:
+            raise InputError(f"not a multiple of {self.unit}", where=self.name, value=f"{value:#x}")
+        if not self.lowest <= value <= self.highest:
+            raise InputError(
+                "the value does not fit the field",
+                where=self.name,
+                value=f"{value} ({value:#x})",
+                limit=f"{self.lowest}..{self.highest}" + (f" in steps of {self.unit}" if self.unit > 1 else ""),
+            )
+        return value // self.unit & self.mask
+
+    def parse(self, text: str) -> int | float:
+        """The value that a text means: a name, a number, or (with 0x, for floats) bits.
+
+        Raises:
+            InputError: neither a known name nor a number.
+        """
+        wanted = text.strip().lower()
+        for value, name in self.values.items():
+            if name.lower() == wanted:
+                return value
+        try:
+            if self.kind.is_float and not wanted.lstrip("+-").startswith("0x"):
+                return float(wanted)
+            return int(wanted, 0)
+        except ValueError:
+            known = ", ".join(self.values.values())
+            raise InputError(
+                "not a value of this field",
+                where=self.name,
+                value=repr(text),
+                limit=f"{known} or a number" if known else "a number",
+                hint=suggest(text, self.values.values()),
+            ) from None
+
+    def show(self, value: int) -> str:
+        """The text of a value, which :meth:`parse` takes back to the same bits."""
+        if value in self.values:
+            return self.values[value]
+        if self.kind.is_float:
+            number = bits_float(self.kind, value)
+            exact = number == number and float_bits(self.kind, number) == value
+            return repr(number) if exact else f"{value:#x}"
+        if self.unit > 1 or self.reserved or (self.width > 16 and value > 9):
+            return f"{value:#x}" if value > 9 else str(value)
+        return str(value)
+
+    def __str__(self) -> str:
+        bits = f"{self.lsb}" if self.width == 1 else f"{self.lsb + self.width - 1}:{self.lsb}"
+        return f"{self.name} [{bits}]"
+
+
+def complete(fields: Iterable[Field]) -> tuple[Field, ...]:
+    """The fields in order of their bits, with reserved fields in the gaps."""
+    result: list[Field] = []
+    bit = 0
+    for each in [*sorted(fields, key=lambda f: f.lsb), None]:
+        start = WORD_BITS if each is None else each.lsb
+        assert start >= bit, f"fields overlap at {each}"
+        if start > bit:
+            result.append(Field(f"Reserved_{bit}", bit, start - bit, evidence=Evidence.UNKNOWN, reserved=True))
+        if each is not None:
+            result.append(each)
+            bit = each.lsb + each.width
+    return tuple(result)
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A 32-bit register.
+
+    Attributes:
+        name: as the hardware has it; members of arrays are called "CoeffDMAConfig[3]".
+        address: byte address as in the stream's commands; for header words, byte offset in the descriptor.
+        fields: all 32 bits, lowest first (gaps are filled by the constructor).
+        meaning: one clause for people.
+        block: name of the block.
+    """
+
+    name: str
+    address: int
+    fields: tuple[Field, ...]
+    meaning: str = ""
+    block: str = ""
+    default: int = field(init=False, repr=False, compare=False)
+    by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fields = complete(self.fields)
+        object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "by_name", {each.name: each for each in fields})
+        assert len(self.by_name) == len(fields), f"{self.name}: two fields of one name"
+        object.__setattr__(self, "default", sum(each.default_bits for each in fields))
+
+    @property
+    def path(self) -> str:
+        """Block and register name: "PE.Cfg"."""
+        return f"{self.block}.{self.name}" if self.block else self.name
+
+    def __getitem__(self, name: str) -> Field:
+        """The field of that name.
+
+        Raises:
+            InputError: the register has no such field.
+        """
+        try:
+            return self.by_name[name]
+        except KeyError:
+            raise InputError(
+                f"{self.path} has no field {name!r}",
+                limit=", ".join(each.name for each in self.fields if not each.reserved),
+                hint=suggest(name, self.by_name),
+            ) from None
+
+    def encode(self, values: Mapping[str, Value] | None = None, /, **named: Value) -> int:
+        """The word with the given fields; all others have their defaults.
+
+        Raises:
+            InputError: an unknown field, or a value that does not fit.
+        """
+        return self.change(self.default, values, **named)
+
+    def change(self, word: int, values: Mapping[str, Value] | None = None, /, **named: Value) -> int:
+        """`word` with the given fields changed.
+
+        Raises:
+            InputError: an unknown field, or a value that does not fit.
+        """
+        for name, value in (values | named if values else named).items():  # type: ignore[operator]
+            each = self.by_name.get(name) or self[name]
+            try:
+                word = word & ~(each.mask << each.lsb) | each.bits(value) << each.lsb
+            except InputError as error:
+                raise error.at(self.path) from None
+        return word
+
+    def decode(self, word: int) -> dict[str, int]:
+        """Every field's value by name, reserved ones included; `encode` of it is `word` again."""
+        return {each.name: each.get(word) for each in self.fields}
+
+    def changed(self, word: int) -> Iterator[tuple[Field, int]]:
+        """The fields (and their values) that are not at their default."""
+        for each in self.fields:
+            value = each.get(word)
+            if value != each.default:
+                yield each, value
+
+    def describe(self, word: int) -> str:
+        """The fields that differ from their default, as text: "OpMode=mul SecSrc=2"."""
+        return " ".join(f"{each.name}={each.show(value)}" for each, value in self.changed(word))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of registers of one unit.
+
+    Attributes:
+        name: as the hardware has it ("TileDMASrc").
+        base: byte address of the first register.
+        registers: in order of address.
+        meaning: one clause for people.
+    """
+
+    name: str
+    base: int
+    registers: tuple[Register, ...]
+    meaning: str = ""
+    by_name: Mapping[str, Register] = field(init=False, repr=False, compare=False)
+    field_paths: Mapping[str, tuple[Register, Field]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name = {register.name: register for register in self.registers}
+        assert len(by_name) == len(self.registers), f"{self.name}: two registers of one name"
+        object.__setattr__(self, "by_name", by_name)
+        object.__setattr__(self, "field_paths", self._paths())
+
+    def _paths(self) -> dict[str, tuple[Register, Field]]:
+        """ "Register.Field" of all fields, and "Field" of those whose name is unique in the block."""
+        paths: dict[str, tuple[Register, Field]] = {}
+        short: dict[str, tuple[Register, Field] | None] = {}
+        for register in self.registers:
+            for each in register.fields:
+                paths[f"{register.name}.{each.name}"] = (register, each)
+                short[each.name] = None if each.name in short else (register, each)
+        paths.update((name, found) for name, found in short.items() if found and not found[1].reserved)
+        return paths
+
+    def __getitem__(self, name: str) -> Register:
+        """The register of that name.
+
+        Raises:
+            InputError: the block has no such register.
+        """
+        try:
+            return self.by_name[name]
+        except KeyError:
+            raise InputError(f"block {self.name} has no register {name!r}", hint=suggest(name, self.by_name)) from None
+
+    def encode(self, values: Mapping[str, Value]) -> tuple[int, ...]:
+        """The words of all registers of the block, in order.
+
+        Args:
+            values: by "Register.Field", or by "Field" where that name is unique in the block.
+
+        Raises:
+            InputError: an unknown field, or a value that does not fit.
+        """
+        words = {register.name: register.default for register in self.registers}
+        for path, value in values.items():
+            found = self.field_paths.get(path)
+            if found is None:
+                raise InputError(f"block {self.name} has no field {path!r}", hint=suggest(path, self.field_paths))
+            register, each = found
+            try:
+                words[register.name] = each.put(words[register.name], value)
+            except InputError as error:
+                raise error.at(register.path) from None
+        return tuple(words.values())
+
+    def decode(self, words: Iterable[int]) -> dict[str, int]:
+        """Every field's value by "Register.Field", for the words of all registers in order."""
+        return {
+            f"{register.name}.{each.name}": each.get(word)
+            for register, word in zip(self.registers, words, strict=True)
+            for each in register.fields
+        }
+
+
+class Space(Enum):
+    """Which words of a task descriptor a name is about."""
+
+    HEADER = "header"
+    EXTRA = "extra"
+    REGISTER = "register"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a path names.
+
+    Attributes:
+        space: header words, extra words, or registers.
+        register: the word.
+        field: the field in it, None for the whole word.
+        index: position among the header or extra words; 0 for registers.
+    """
+
+    space: Space
+    register: Register
+    field: Field | None
+    index: int = 0
+
+    def change(self, word: int, value: Value) -> int:
+        """The word with the named field, or all of it, set to `value` (also given as text).
+
+        Raises:
+            InputError: the value does not fit, or a whole number for a floating-point field.
+        """
+        where = f"{self.register.path}.{self.field.name}" if self.field else self.register.path
+        field = self.field or Field(self.register.path, 0, WORD_BITS)
+        if field.kind.is_float and type(value) is int:
+            raise InputError(
+                "a whole number could be meant as a number or as bits",
+                where=where,
+                value=value,
+                hint=f"Write {float(value)} for the number or '{value:#x}' for the bits.",
+            )
+        try:
+            return field.put(word, value)
+        except InputError as error:
+            raise error.at(self.register.path) from None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterMap:
+    """All registers of a generation.
+
+    Attributes:
+        name: of the generation ("h13").
+        header: the header words of a task descriptor, addresses are byte offsets.
+        blocks: register blocks, in the order of the stream.
+        extra: header words that only some tasks have, behind the fixed ones.
+        note: what the map rests on, one paragraph.
+    """
+
+    name: str
+    header: Block
+    blocks: tuple[Block, ...]
+    extra: Block | None = None
+    note: str = ""
+    by_address: Mapping[int, Register] = field(init=False, repr=False, compare=False)
+    by_path: Mapping[str, Register] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        registers = [register for block in self.blocks for register in block.registers]
+        by_address = {register.address: register for register in registers}
+        assert len(by_address) == len(registers), f"{self.name}: two registers at one address"
+        object.__setattr__(self, "by_address", by_address)
+        everything = [register for block in self.all_blocks for register in block.registers]
+        object.__setattr__(self, "by_path", {register.path: register for register in everything})
+
+    @property
+    def all_blocks(self) -> tuple[Block, ...]:
+        """Header, extra words, and register blocks."""
+        return (self.header, *([self.extra] if self.extra else []), *self.blocks)
+
+    def block(self, name: str) -> Block:
+        """The block of that name, or the header.
+
+        Raises:
+            InputError: there is none.
+        """
+        known = {block.name: block for block in self.all_blocks}
+        if name not in known:
+            raise InputError(f"{self.name} has no register block {name!r}", hint=suggest(name, known))
+        return known[name]
+
+    def __getitem__(self, path: str) -> Register:
+        """The register at "Block.Register".
+
+        Raises:
+            InputError: there is none.
+        """
+        try:
+            return self.by_path[path]
+        except KeyError:
+            raise InputError(f"{self.name} has no register {path!r}", hint=suggest(path, self.by_path)) from None
+
+    def register_at(self, address: int) -> Register:
+        """The register at a byte address; an undeclared one is a register with 32 unknown bits."""
+        return self.by_address.get(address) or Register(f"{address:#x}", address, (), "not declared")
+
+    def resolve(self, path: str) -> Place:
+        """What a path written by a person names.
+
+        Case does not matter, a name may be cut short where it stays unique ("PE.Cfg.Op"), the register may be left
+        out where the field is unique in its block ("Header.TID"), and a register may be given by its byte address
+        ("0x8800").
+
+        Raises:
+            InputError: nothing or several things have that name.
+        """
+        if path[:1].isdigit():
+            return self._resolve_address(path)
+        head, _, rest = path.partition(".")
+        block = _pick(head, {block.name: block for block in self.all_blocks}, self.name)
+        if not rest:
+            raise InputError(
+                "names a whole block", where=path, hint=f"Say which register: {_first(block.by_name)}, ..."
+            )
+        name, _, tail = rest.partition(".")
+        if tail:
+            register = _pick(name, block.by_name, block.name)
+            return self._place(block, register, _pick(tail, register.by_name, register.path))
+        found = _find(rest, block.by_name)
+        if found is not None:
+            return self._place(block, found, None)
+        register, chosen = _pick(rest, block.field_paths, block.name)
+        return self._place(block, register, chosen)
+
+    def _resolve_address(self, path: str) -> Place:
+        digits, _, name = path.partition(".")
+        try:
+            address = int(digits, 0)
+        except ValueError:
+            raise InputError("not a register address", value=path, limit="a name, or a number like 0x8800") from None
+        register = self.register_at(address)
+        return Place(Space.REGISTER, register, _pick(name, register.by_name, register.path) if name else None)
+
+    def _place(self, block: Block, register: Register, chosen: Field | None) -> Place:
+        if block is self.header or block is self.extra:
+            space = Space.HEADER if block is self.header else Space.EXTRA
+            return Place(space, register, chosen, block.registers.index(register))
+        return Place(Space.REGISTER, register, chosen)
+
+    def validate(self, words: Mapping[int, int]) -> tuple[Diagnostic, ...]:
+        """What a task writes that no program seen does: undeclared registers, reserved bits, unnamed values."""
+        findings = []
+        for address, word in words.items():
+            register = self.by_address.get(address)
+            if register is None:
+                findings.append(Diagnostic("undeclared register", f"{address:#x}", value=f"{word:#x}"))
+                continue
+            for each in register.fields:
+                value = each.get(word)
+                where = f"{register.path}.{each.name}"
+                if each.reserved and value:
+                    findings.append(Diagnostic("reserved bits are set", where, value=f"{value:#x}"))
+                elif each.values and value not in each.values:
+                    names = ", ".join(f"{number}={name}" for number, name in each.values.items())
+                    findings.append(Diagnostic("no name for this value", where, limit=names, value=str(value)))
+        return tuple(findings)
+
+
+Named = TypeVar("Named")
+
+
+def _first(names: Iterable[str]) -> str:
+    return next(iter(names))
+
+
+def _find(name: str, known: Mapping[str, Named]) -> Named | None:
+    """The thing of that name, whatever its case."""
+    if name in known:
+        return known[name]
+    folded = [candidate for candidate in known if candidate.lower() == name.lower()]
+    return known[folded[0]] if len(folded) == 1 else None
+
+
+def _pick(name: str, known: Mapping[str, Named], owner: str) -> Named:
+    """The thing of that name, whatever its case, or the only one whose name begins so.
+
+    Raises:
+        InputError: nothing or several things have that name.
+    """
+    found = _find(name, known)
+    if found is not None:
+        return found
+    longer = [candidate for candidate in known if name and candidate.lower().startswith(name.lower())]
+    if len(longer) == 1:
+        return known[longer[0]]
+    raise InputError(
+        f"{owner} has " + (f"several names that begin with {name!r}" if longer else f"nothing called {name!r}"),
+        limit=", ".join(longer[:6]),
+        hint=suggest(name, known),
+    )

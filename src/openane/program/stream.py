@@ -1,0 +1,91 @@
+"""How task descriptors lie in the text section: what every generation's stream codec offers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from openane.core.errors import InputError
+from openane.core.reader import Buffer
+from openane.program.fields import RegisterMap
+from openane.program.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStream:
+    """Tasks found in a text section.
+
+    Attributes:
+        tasks: in execution order.
+        offsets: byte offset of each in the section.
+    """
+
+    tasks: tuple[Task, ...]
+    offsets: tuple[int, ...]
+
+
+class StreamCodec(Protocol):
+    """Reads and writes the task descriptors of one generation."""
+
+    @property
+    def registers(self) -> RegisterMap:
+        """The declarations of the generation."""
+        ...
+
+    def read(
+        self,
+        text: Buffer,
+        *,
+        first_bytes: int | None = None,
+        count: int | None = None,
+        where: str = "text section",
+    ) -> TaskStream:
+        """The tasks of a text section.
+
+        Args:
+            text: the section, not copied.
+            first_bytes: size of the first descriptor as the container tells it; None if it does not.
+            count: number of tasks as the container tells it; None if it does not.
+            where: for messages.
+
+        Raises:
+            FormatError: the text is not a chain of tasks.
+        """
+        ...
+
+    def write(self, tasks: Sequence[Task], offsets: Sequence[int], size_bytes: int | None = None) -> bytearray:
+        """The text section with each task at its offset and zeros between; the inverse of :meth:`read`.
+
+        Raises:
+            InputError: tasks overlap or leave the section.
+        """
+        ...
+
+
+def place(tasks: Sequence[Sequence[int]], offsets: Sequence[int], size_bytes: int | None = None) -> bytearray:
+    """Puts the words of tasks at their offsets, zeros between.
+
+    Args:
+        tasks: 32-bit words of each task.
+        offsets: byte offset of each.
+        size_bytes: length of the result; None ends it with the last task.
+
+    Raises:
+        InputError: tasks overlap or leave the section.
+    """
+    spans = [(start, start + 4 * len(words), words) for words, start in zip(tasks, offsets, strict=True)]
+    size = max((end for _, end, _ in spans), default=0) if size_bytes is None else size_bytes
+    result = bytearray(size)
+    last = 0
+    for start, end, words in sorted(spans, key=lambda span: span[0]):
+        if start < last or end > size:
+            raise InputError(
+                "tasks overlap or leave the text section",
+                value=f"{start:#x}..{end:#x}",
+                limit=f"{last:#x}..{size:#x}",
+            )
+        struct.pack_into(f"<{len(words)}I", result, start, *words)
+        last = end
+    return result
