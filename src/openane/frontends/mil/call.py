@@ -1,0 +1,320 @@
+"""One MIL operation on its way into the Graph: arguments by name, results by `emit`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+
+from openane.core.errors import ModelError, OpenaneError, UnsupportedError
+from openane.core.origin import Origin
+from openane.core.types import DType
+from openane.frontends.mil.program import Argument, Constant, MilOperation, Reference, Variable
+from openane.graph.graph import Node
+from openane.graph.operation import Operation, TensorType
+from openane.graph.ops import Cast
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantValue:
+    """A constant by name.
+
+    Attributes:
+        name: under which it becomes a Graph constant when a node reads it.
+        value: number array, text, or a tuple.
+    """
+
+    name: str
+    value: Constant
+
+
+#: The value of a MIL name: the name of a Graph value, a constant that no node has asked for yet, or a tuple of these.
+Value = str | ConstantValue | tuple["Value", ...]
+
+
+class GraphBuilder:
+    """Collects nodes and constants; knows the type of every value so far.
+
+    Args:
+        declared: every name that the program itself defines; made-up names keep clear of them.
+    """
+
+    def __init__(self, declared: Iterable[str] = ()) -> None:
+        self.nodes: list[Node] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.types: dict[str, TensorType] = {}
+        self.values: dict[str, Value] = {}
+        self._declared = frozenset(declared)
+        self._values = set(self._declared)
+        self._nodes: set[str] = set()
+
+    def fresh(self, name: str) -> str:
+        """A value name that is not taken: `name`, or that with a number behind it."""
+        return _unused(name, self._values)
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        """The name of a Graph value with these elements."""
+        if self.constants.get(name) is array:
+            return name
+        found = name if name in self._declared and name not in self.types else self.fresh(name)
+        self.constants[found] = array
+        self.types[found] = TensorType(array.shape, DType.of(array))
+        return found
+
+    def add(self, operation: Operation, inputs: Sequence[str], outputs: Sequence[str], layer: str) -> None:
+        """Adds a node.
+
+        Raises:
+            ModelError: the operation refuses its inputs.
+        """
+        operands = [self.types[name] if name else None for name in inputs]
+        results = operation.infer(operands)
+        self.types.update(zip(outputs, results, strict=True))
+        name = _unused(layer, self._nodes)
+        self.nodes.append(Node(name, operation, tuple(inputs), tuple(outputs), Origin((layer,))))
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    taken.add(found)
+    return found
+
+
+class Call:
+    """A MIL operation with its arguments looked up."""
+
+    def __init__(self, builder: GraphBuilder, operation: MilOperation, parameters: Sequence[str]) -> None:
+        self.builder = builder
+        self.operation = operation
+        self._arguments: dict[str, Value] = {}
+        for key, argument in operation.arguments.items():
+            name = key
+            if key.isdigit():
+                if int(key) >= len(parameters):
+                    self.refuse("too many arguments without a name")
+                name = parameters[int(key)]
+                if name in operation.arguments:
+                    self.refuse(f"argument {name!r} is given twice")
+            self._arguments[name] = self._value(argument, f"{operation.results[0].name}_{name}")
+
+    # Messages ----------------------------------------------------------------------------------------
+
+    def refuse(self, what: str, *, value: object = "", limit: object = "", hint: str = "") -> NoReturn:
+        """Raises a ModelError at this operation."""
+        raise ModelError(what, where=self._where, value=value, limit=limit, hint=hint)
+
+    def unsupported(self, what: str, *, value: object = "", limit: object = "", hint: str = "") -> NoReturn:
+        """Raises an UnsupportedError at this operation."""
+        raise UnsupportedError(what, where=self._where, value=value, limit=limit, hint=hint)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.operation.where}: {self.operation.kind} {self.operation.name!r}"
+
+    # Arguments ---------------------------------------------------------------------------------------
+
+    def _value(self, argument: Argument, name: str) -> Value:
+        if isinstance(argument, Reference):
+            if argument.name not in self.builder.values:
+                self.refuse(f"reads {argument.name!r}, which nothing before it defines")
+            return self.builder.values[argument.name]
+        if isinstance(argument, tuple) and any(not isinstance(item, (np.ndarray, str)) for item in argument):
+            return tuple(self._value(item, f"{name}_{i}") for i, item in enumerate(argument))
+        return ConstantValue(name, argument)  # type: ignore[arg-type]  # a tuple of constants
+
+    def has(self, name: str) -> bool:
+        """Whether the argument is given."""
+        return name in self._arguments
+
+    def _argument(self, name: str) -> Value:
+        if name not in self._arguments:
+            self.refuse(f"argument {name!r} is missing")
+        return self._arguments[name]
+
+    def value(self, name: str) -> str:
+        """The Graph value of a tensor argument."""
+        return self._graph_value(self._argument(name), name)
+
+    def _graph_value(self, found: Value, name: str) -> str:
+        if isinstance(found, str):
+            return found
+        if isinstance(found, ConstantValue) and isinstance(found.value, np.ndarray):
+            return self.builder.constant(found.name, found.value)
+        self.refuse(f"argument {name!r} must be a tensor")
+
+    def optional(self, name: str) -> str:
+        """The Graph value of a tensor argument, empty where it is left out."""
+        return self.value(name) if self.has(name) else ""
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """The Graph values of a tuple argument."""
+        found = self._argument(name)
+        if isinstance(found, ConstantValue) and isinstance(found.value, tuple):
+            found = tuple(ConstantValue(f"{found.name}_{i}", item) for i, item in enumerate(found.value))
+        if not isinstance(found, tuple):
+            return (self._graph_value(found, name),)
+        return tuple(self._graph_value(item, name) for item in found)
+
+    def constant(self, name: str) -> np.ndarray:
+        """The elements of an argument that must be constant.
+
+        Raises:
+            UnsupportedError: it is computed when the model runs.
+        """
+        found = self._argument(name)
+        if isinstance(found, str) and found in self.builder.constants:
+            return self.builder.constants[found]
+        if isinstance(found, str):
+            self.unsupported(f"argument {name!r} is not constant", value=found, hint="Only static models compile.")
+        if isinstance(found, ConstantValue) and isinstance(found.value, np.ndarray):
+            return found.value
+        self.refuse(f"argument {name!r} must be a number or tensor")
+
+    def is_constant(self, name: str) -> bool:
+        """Whether an argument is given and constant."""
+        found = self._arguments.get(name)
+        return isinstance(found, ConstantValue) or (isinstance(found, str) and found in self.builder.constants)
+
+    def integers(self, name: str, default: Sequence[int] | None = None) -> tuple[int, ...]:
+        """A constant list of integers."""
+        if default is not None and not self.has(name):
+            return tuple(default)
+        return tuple(int(v) for v in self.constant(name).reshape(-1))
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """A constant integer."""
+        if default is not None and not self.has(name):
+            return default
+        return int(self._scalar(name))
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """A constant number."""
+        if default is not None and not self.has(name):
+            return default
+        return float(self._scalar(name))
+
+    def truth(self, name: str, default: bool | None = None) -> bool:
+        """A constant truth value."""
+        if default is not None and not self.has(name):
+            return default
+        return bool(self._scalar(name))
+
+    def truths(self, name: str, length: int) -> tuple[bool, ...]:
+        """A constant list of truth values, all false where it is left out."""
+        if not self.has(name):
+            return (False,) * length
+        return tuple(bool(v) for v in self.constant(name).reshape(-1))
+
+    def _scalar(self, name: str) -> float | int | bool:
+        array = self.constant(name)
+        if array.size != 1:
+            self.refuse(f"argument {name!r} must be one number", value=f"{array.size} of them")
+        scalar: float | int | bool = array.reshape(-1)[0].item()
+        return scalar
+
+    def text(self, name: str, default: str | None = None, allowed: Sequence[str] = ()) -> str:
+        """A constant text, one of `allowed`."""
+        found: Value = ConstantValue(name, default) if default is not None and not self.has(name) else self._argument(name)
+        if not isinstance(found, ConstantValue) or not isinstance(found.value, str):
+            self.refuse(f"argument {name!r} must be a text")
+        if allowed and found.value not in allowed:
+            self.unsupported(f"argument {name!r} is not supported", value=found.value, limit=", ".join(allowed))
+        return found.value
+
+    def type(self, name: str) -> TensorType:
+        """Shape and element type of a tensor argument."""
+        return self.builder.types[self.value(name)]
+
+    def axis(self, name: str, rank: int, default: int | None = None) -> int:
+        """A constant axis, counted from the front."""
+        return self._from_front(self.integer(name, default), rank)
+
+    def axes(self, name: str, rank: int) -> tuple[int, ...]:
+        """Constant axes, counted from the front in increasing order; all of them where the argument is left out."""
+        if not self.has(name):
+            return tuple(range(rank))
+        return tuple(sorted({self._from_front(axis, rank) for axis in self.integers(name)}))
+
+    def _from_front(self, axis: int, rank: int) -> int:
+        if not -rank <= axis < rank:
+            self.refuse("an axis is out of range", value=axis, limit=f"{-rank}..{rank - 1}")
+        return axis % rank
+
+    # Results -----------------------------------------------------------------------------------------
+
+    def emit(self, operation: Operation, *inputs: str) -> str:
+        """Adds a node whose result is used inside this operation; the name of its value."""
+        return self._emit(operation, inputs, (self.builder.fresh(f"{self.operation.name}_part"),))[0]
+
+    def finish(self, operation: Operation, *inputs: str) -> None:
+        """Adds the node that makes the operation's results.
+
+        Raises:
+            ModelError: a result is not what the text declares.
+        """
+        results = self.operation.results
+        found = self._infer(operation, inputs)
+        if len(found) != len(results):
+            self.refuse("wrong number of results", value=len(results), limit=len(found))
+        casts = [_needs_cast(kind, result.type) for kind, result in zip(found, results, strict=True)]
+        outputs = tuple(
+            self.builder.fresh(f"{result.name}_before_cast") if cast else result.name
+            for result, cast in zip(results, casts, strict=True)
+        )
+        for kind, result in zip(found, results, strict=True):
+            self._check_declaration(kind, result)
+        values = self._emit(operation, inputs, outputs)
+        for result, value, cast in zip(results, values, casts, strict=True):
+            if cast and result.type is not None:
+                (value,) = self._emit(Cast(result.type.dtype), (value,), (result.name,))
+            self._define(result.name, value)
+
+    def finish_constant(self, array: np.ndarray) -> None:
+        """Makes the operation's only result a constant."""
+        result = self.operation.results[0]
+        kind = TensorType(array.shape, DType.of(array))
+        self._check_declaration(kind, result)
+        if result.type is not None and _needs_cast(kind, result.type):
+            array = array.astype(result.type.dtype.numpy)
+        self.builder.values[result.name] = ConstantValue(result.name, array)
+
+    def _define(self, name: str, value: str) -> None:
+        constants = self.builder.constants
+        folded = value in constants
+        self.builder.values[name] = ConstantValue(name, constants[value]) if folded else value
+
+    def _check_declaration(self, found: TensorType, result: Variable) -> None:
+        declared = result.type
+        if declared is None:
+            return
+        kinds_differ = found.dtype != declared.dtype and not _needs_cast(found, declared)
+        if found.shape != declared.shape or kinds_differ:
+            self.refuse(f"result {result.name!r} is not what the text declares", value=found, limit=declared)
+
+    def _infer(self, operation: Operation, inputs: Sequence[str]) -> tuple[TensorType, ...]:
+        try:
+            return operation.infer([self.builder.types[name] if name else None for name in inputs])
+        except OpenaneError as error:
+            raise error.at(self._where) from error
+
+    def _emit(self, operation: Operation, inputs: Sequence[str], outputs: tuple[str, ...]) -> tuple[str, ...]:
+        """Adds the node; computes it right away when every input is constant."""
+        self._infer(operation, inputs)
+        constants = self.builder.constants
+        if inputs and all(name in constants for name in inputs if name):
+            arrays = operation.evaluate([constants[name] if name else None for name in inputs])
+            return tuple(self.builder.constant(n, a) for n, a in zip(outputs, arrays, strict=True))
+        self.builder.add(operation, inputs, outputs, self.operation.name)
+        return outputs
+
+
+def _needs_cast(found: TensorType, declared: TensorType | None) -> bool:
+    """Whether integers come in another width than declared (MIL counts in int32, the Graph in int64)."""
+    if declared is None or found.dtype == declared.dtype:
+        return False
+    return not found.dtype.is_float and not declared.dtype.is_float and DType.BOOL not in (found.dtype, declared.dtype)

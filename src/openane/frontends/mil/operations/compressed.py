@@ -1,0 +1,114 @@
+"""Compressed constants: palettised, quantized, sparse. They are spread out here; nothing compressed enters the Graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openane.frontends.mil.call import Call
+from openane.frontends.mil.operations.entry import Entry
+
+
+def _lut_to_dense(call: Call) -> None:
+    """A table value for each index: iOS 16 form (flat table, packed indices, shape) or iOS 18 form (one table a block)."""
+    indices, table = call.constant("indices"), call.constant("lut")
+    if call.has("shape"):
+        call.finish_constant(_packed_palette(call, indices, table, call.integers("shape")))
+        return
+    if table.ndim != indices.ndim + 2:
+        call.refuse("the table needs two axes more than the indices", value=list(table.shape))
+    vector = table.shape[-1]
+    axis = call.axis("vector_axis", indices.ndim, 0) if vector > 1 else 0
+    if indices.size and int(indices.max()) >= table.shape[-2]:
+        call.refuse("an index is outside the table", value=int(indices.max()), limit=table.shape[-2])
+    spread = _blocks(call, table, indices.shape, table.shape[-2:])
+    chosen = np.take_along_axis(spread, indices[..., None, None].astype(np.int64), axis=-2)[..., 0, :]
+    dense = np.moveaxis(chosen, -1, axis + 1)
+    shape = tuple(e * vector if a == axis else e for a, e in enumerate(indices.shape))
+    call.finish_constant(dense.reshape(shape))
+
+
+def _packed_palette(call: Call, indices: np.ndarray, table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    count = int(np.prod(shape, dtype=np.int64))
+    bits = max(int(table.size).bit_length() - 1, 1)
+    if 1 << bits != table.size or bits > 8:
+        call.refuse("the table needs 2, 4, 16, 64 or 256 values", value=table.size)
+    packed = indices.reshape(-1).astype(np.uint8)
+    if packed.size * 8 < count * bits:
+        call.refuse("too few indices", value=f"{packed.size} bytes", limit=f"{-(-count * bits // 8)} bytes")
+    planes = np.unpackbits(packed, count=count * bits, bitorder="little").reshape(count, bits)
+    numbers = np.packbits(planes, axis=1, bitorder="little")[:, 0]
+    return table.reshape(-1)[numbers].reshape(shape)
+
+
+def _blocks(call: Call, array: np.ndarray, shape: tuple[int, ...], tail: tuple[int, ...] = ()) -> np.ndarray:
+    """`array`, one entry a block, repeated to one entry an element of `shape`."""
+    for axis, extent in enumerate(shape):
+        if not array.shape[axis] or extent % array.shape[axis]:
+            call.refuse("the blocks do not divide the tensor", value=list(array.shape), limit=list(shape))
+    if tail and all(extent == 1 for extent in array.shape[: len(shape)]):
+        return np.broadcast_to(array, (*shape, *tail))
+    for axis, extent in enumerate(shape):
+        array = np.repeat(array, extent // array.shape[axis], axis)
+    return array
+
+
+def _affine_dequantize(call: Call) -> None:
+    """scale * (q - zero_point), one pair of numbers for all or for each place along an axis."""
+    quantized, scale = call.constant("quantized_data"), call.constant("scale")
+    zero = call.constant("zero_point") if call.has("zero_point") else np.zeros((), np.int32)
+    axis = call.axis("axis", max(quantized.ndim, 1), 0)
+
+    def along(values: np.ndarray) -> np.ndarray:
+        if values.size == 1:
+            return values.reshape(())
+        if values.size != quantized.shape[axis]:
+            call.refuse("one scale for each place along the axis is needed", value=values.size, limit=quantized.shape[axis])
+        return values.reshape(-1, *(1,) * (quantized.ndim - axis - 1))
+
+    wide = quantized.astype(np.float32) - along(zero).astype(np.float32)
+    call.finish_constant((wide * along(scale).astype(np.float32)).astype(scale.dtype))
+
+
+def _blockwise_shift_scale(call: Call) -> None:
+    """scale * (data - offset), one pair of numbers a block."""
+    data, scale = call.constant("data"), call.constant("scale")
+    if scale.ndim != data.ndim:
+        call.refuse("scale needs the rank of the data", value=list(scale.shape), limit=list(data.shape))
+    wide = data.astype(np.float32)
+    if call.has("offset"):
+        wide = wide - _blocks(call, call.constant("offset").astype(np.float32), data.shape)
+    call.finish_constant((wide * _blocks(call, scale.astype(np.float32), data.shape)).astype(scale.dtype))
+
+
+def _sparse_to_dense(call: Call) -> None:
+    """Non-zero values in order, at the places where the mask is set."""
+    values = call.constant("nonzero_data").reshape(-1)
+    mask = call.constant("mask")
+    if call.has("shape"):
+        shape = call.integers("shape")
+        count = int(np.prod(shape, dtype=np.int64))
+        if mask.size * 8 < count:
+            call.refuse("the mask is too short", value=f"{mask.size} bytes", limit=f"{-(-count // 8)} bytes")
+        packed = np.unpackbits(mask.reshape(-1).astype(np.uint8), count=count, bitorder="little")
+        mask = packed.reshape(shape)
+    chosen = mask.astype(bool)
+    if int(chosen.sum()) != values.size:
+        call.refuse("the mask does not fit the values", value=int(chosen.sum()), limit=values.size)
+    dense = np.zeros(chosen.shape, values.dtype)
+    dense[chosen] = values
+    call.finish_constant(dense)
+
+
+def _cast(call: Call) -> None:
+    names = {"fp16": np.float16, "fp32": np.float32}
+    dtype = call.text("output_dtype", allowed=tuple(names))
+    call.finish_constant(call.constant("source_val").astype(names[dtype]))
+
+
+ENTRIES = {
+    "constexpr_lut_to_dense": Entry(("indices", "lut", "shape", "vector_axis"), _lut_to_dense),
+    "constexpr_affine_dequantize": Entry(("quantized_data", "zero_point", "scale", "axis"), _affine_dequantize),
+    "constexpr_blockwise_shift_scale": Entry(("data", "scale", "offset"), _blockwise_shift_scale),
+    "constexpr_sparse_to_dense": Entry(("nonzero_data", "mask", "shape"), _sparse_to_dense),
+    "constexpr_cast": Entry(("source_val", "output_dtype"), _cast),
+}
