@@ -1,0 +1,205 @@
+"""Compiled kernels: the decorator that all of them use, and the few instructions that Python cannot spell.
+
+Half-precision conversion is one instruction on today's processors (F16C on x86-64, the base set of AArch64);
+the intrinsics here emit LLVM's conversions there and integer arithmetic elsewhere, with the same bits.
+
+The multiply-add micro-kernel fuses multiplication and addition. A product of two fp16 values has at most 22
+significant bits and fits fp32 exactly, so the fused and the separate form give the same bits; a processor
+without the instruction multiplies and adds, and still agrees.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import llvmlite.ir as ir
+import numba
+from numba.core import types
+from numba.core.cgutils import get_or_insert_function
+from numba.extending import intrinsic
+
+VECTOR = 16
+"""Pixels that the micro-kernel computes side by side."""
+
+ROWS = 6
+"""Output channels that the micro-kernel computes together: 6 x 16 accumulators fill the registers of AVX2."""
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compiles on first use, without the lock of the interpreter, and keeps the result on disk when it can.
+
+    `fastmath` stays off: every rounding is in the order that the source spells.
+    """
+    try:
+        return numba.njit(nogil=True, cache=True, boundscheck=False)(function)
+    except RuntimeError:  # no folder to keep it in: a read-only installation without a home
+        return numba.njit(nogil=True, boundscheck=False)(function)
+
+
+def _features() -> dict[str, bool]:
+    try:
+        return dict(llvm.get_host_cpu_features())
+    except RuntimeError:  # not reported on this platform
+        return {}
+
+
+_MACHINE = platform.machine().lower()
+NATIVE_HALF = _MACHINE in ("arm64", "aarch64") or bool(_features().get("f16c"))
+"""Whether the processor converts between fp16 and fp32 by itself."""
+_NATIVE_FMA = _MACHINE in ("arm64", "aarch64") or bool(_features().get("fma"))
+
+_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_FLOAT, _HALF = ir.FloatType(), ir.HalfType()
+
+
+def _data(context: Any, builder: Any, array_type: Any, value: Any) -> Any:
+    """The data pointer of an array argument."""
+    return context.make_array(array_type)(context, builder, value=value).data
+
+
+@intrinsic
+def _native_widen(typing_context: Any, bits: Any) -> Any:
+    """float32 of the fp16 with these bits, infinities and NaN as IEEE has them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fpext(builder.bitcast(arguments[0], _HALF), _FLOAT)
+
+    return types.float32(types.uint16), generate
+
+
+@intrinsic
+def _native_narrow(typing_context: Any, value: Any) -> Any:
+    """Bits of the fp16 nearest to a float32, ties to even."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(builder.fptrunc(arguments[0], _HALF), _I16)
+
+    return types.uint16(types.float32), generate
+
+
+@intrinsic
+def float_of_bits(typing_context: Any, bits: Any) -> Any:
+    """The float32 with the given 32 bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _FLOAT)
+
+    return types.float32(types.uint32), generate
+
+
+@intrinsic
+def bits_of_float(typing_context: Any, value: Any) -> Any:
+    """The 32 bits of a float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _I32)
+
+    return types.uint32(types.float32), generate
+
+
+@compiled
+def portable_widen(bits: int) -> float:
+    """`widen` in integer arithmetic, for processors without the instruction; IEEE infinities and NaN."""
+    word = numba.uint32(bits)
+    sign = (word & numba.uint32(0x8000)) << numba.uint32(16)
+    magnitude = word & numba.uint32(0x7FFF)
+    if magnitude >= numba.uint32(0x7C00):
+        return float_of_bits(numba.uint32(sign | numba.uint32(0x7F800000) | ((magnitude & 0x3FF) << numba.uint32(13))))
+    # fp16 subnormals become normal when the exponent is corrected by a multiplication
+    scaled = float_of_bits(numba.uint32(magnitude << numba.uint32(13))) * numba.float32(2.0**112)
+    return float_of_bits(numba.uint32(bits_of_float(scaled) | sign))
+
+
+@compiled
+def portable_narrow(value: float) -> int:
+    """`narrow` in integer arithmetic: nearest, ties to even."""
+    word = bits_of_float(numba.float32(value))
+    sign = (word >> numba.uint32(16)) & numba.uint32(0x8000)
+    magnitude = word & numba.uint32(0x7FFFFFFF)
+    if magnitude > numba.uint32(0x7F800000):
+        return numba.uint16(sign | numba.uint32(0x7E00))
+    if magnitude >= numba.uint32(0x477FF000):  # 65520: rounds to infinity
+        return numba.uint16(sign | numba.uint32(0x7C00))
+    if magnitude < numba.uint32(0x38800000):  # below 2^-14: adding one half aligns and rounds the last bits
+        aligned = float_of_bits(magnitude) + numba.float32(0.5)
+        return numba.uint16(sign | (bits_of_float(aligned) - numba.uint32(0x3F000000)))
+    rounded = magnitude - numba.uint32(0x38000000) + numba.uint32(0xFFF) + ((magnitude >> numba.uint32(13)) & 1)
+    return numba.uint16(sign | (rounded >> numba.uint32(13)))
+
+
+widen: Any = _native_widen if NATIVE_HALF else portable_widen
+"""fp16 bits to float32."""
+narrow: Any = _native_narrow if NATIVE_HALF else portable_narrow
+"""float32 to the bits of the nearest fp16, ties to even."""
+
+
+@intrinsic
+def multiply_tile(
+    typing_context: Any, weights: Any, first_weight: Any, pixels: Any, first_pixel: Any, count: Any,
+    sums: Any, first_sum: Any, pitch: Any,
+) -> Any:  # fmt: skip
+    """sums[row, column] += weights[k, row] * pixels[k, column] for k in order, ROWS rows and VECTOR columns.
+
+    `weights` holds ROWS floats per step, `pixels` VECTOR floats per step, rows of `sums` are `pitch` apart. Each
+    of the sums is one chain of fp32 additions in the order of k, as a scalar loop would do it.
+    """
+    signature = types.void(weights, types.int64, pixels, types.int64, types.int64, sums, types.int64, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w, w0, p, p0, steps, s, s0, row_pitch = arguments
+        kinds = signature.args
+        weight_data = builder.gep(_data(context, builder, kinds[0], w), [w0])
+        pixel_data = builder.gep(_data(context, builder, kinds[2], p), [p0])
+        sum_data = builder.gep(_data(context, builder, kinds[5], s), [s0])
+        _emit_tile(builder, weight_data, pixel_data, steps, sum_data, row_pitch)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _emit_tile(builder: Any, weights: Any, pixels: Any, steps: Any, sums: Any, pitch: Any) -> None:
+    """The loop of `multiply_tile` in LLVM's language: accumulators stay in registers."""
+    vector = ir.VectorType(_FLOAT, VECTOR)
+    kind = ir.FunctionType(vector, [vector] * 3)
+    multiply_add = get_or_insert_function(builder.module, kind, f"llvm.fma.v{VECTOR}f32") if _NATIVE_FMA else None
+    rows = [
+        builder.bitcast(builder.gep(sums, [builder.mul(pitch, _I64(row))]), vector.as_pointer()) for row in range(ROWS)
+    ]
+    started = [builder.load(pointer, align=4) for pointer in rows]
+    before = builder.block
+    loop, done = builder.append_basic_block("step"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed(">", steps, _I64(0)), loop, done)
+
+    builder.position_at_end(loop)
+    step = builder.phi(_I64)
+    step.add_incoming(_I64(0), before)
+    running = [builder.phi(vector) for _ in range(ROWS)]
+    column = builder.bitcast(builder.gep(pixels, [builder.mul(step, _I64(VECTOR))]), vector.as_pointer())
+    values = builder.load(column, align=4)
+    row_weights = builder.gep(weights, [builder.mul(step, _I64(ROWS))])
+    zeros = ir.Constant(ir.VectorType(_I32, VECTOR), [0] * VECTOR)
+    following = []
+    for row in range(ROWS):
+        weight = builder.load(builder.gep(row_weights, [_I64(row)]), align=4)
+        single = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, _I32(0))
+        spread = builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
+        if multiply_add is not None:
+            following.append(builder.call(multiply_add, [spread, values, running[row]]))
+        else:
+            following.append(builder.fadd(running[row], builder.fmul(spread, values)))
+    after = builder.add(step, _I64(1))
+    builder.cbranch(builder.icmp_signed("<", after, steps), loop, done)
+    step.add_incoming(after, builder.block)
+    for phi, start, new in zip(running, started, following, strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(new, loop)
+
+    builder.position_at_end(done)
+    totals = [builder.phi(vector) for _ in range(ROWS)]
+    for total, start, new, pointer in zip(totals, started, following, rows, strict=True):
+        total.add_incoming(start, before)
+        total.add_incoming(new, loop)
+        builder.store(total, pointer, align=4)

@@ -1,0 +1,206 @@
+"""Evaluating the engine's lookup table: the arithmetic of one element, compiled.
+
+The rule, each part with its evidence:
+
+- Sign first: |v| when bit 6 is set, the result negated for v < 0 when bit 5 is set [proved by programs]; 0 for
+  v < 0 when bit 7 is set [measured on an M1: sqrt(-1) = log(-1) = 0].
+- Limits next, both inclusive [proved by programs].
+- Between knots: round16(knot + round16((next - knot) * fraction)). This two-step rounding leaves no mismatch
+  among 33 measured outputs of an M5; rounding once fails some of them.
+- sqrt, rsqrt, reciprocal, log2 and exp2 reduce the argument first, exactly [proved by programs].
+- Outside the knots of the direct modes: slope * v + intercept in fp32, rounded once by the store [a guess where it
+  rounds; the measured vectors do not tell].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from openane.core.reader import Buffer
+from openane.numerics.jit import bits_of_float, compiled, float_of_bits, narrow, widen
+from openane.numerics.tables import LookupTable
+
+Floats = npt.NDArray[np.float32]
+Halfwords = npt.NDArray[np.uint16]
+
+INFINITY = 65536.0
+"""The number that exponent 31 of fp16 means inside the data path [measured: inf * -0.8 = -52416]."""
+
+_LO, _HI, _BELOW, _ABOVE, _KNOTS, _LEFT, _RIGHT = 0, 1, 2, 3, 4, 37, 39
+_NO_KNOTS = 0x40
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CompiledTable:
+    """A table in the form the kernels take.
+
+    Attributes:
+        numbers: float32 (41,), halfwords 0 to 40 as the data path reads them.
+        meta: int64 (3,): step exponent, mode, sign bits.
+    """
+
+    numbers: Floats
+    meta: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, image: Buffer, where: str = "lookup table") -> CompiledTable:
+        """Takes 128 bytes.
+
+        Raises:
+            FormatError: a mode or bits that are not understood.
+        """
+        table = LookupTable.decode(image, where)
+        words = np.frombuffer(image, "<u2").astype(np.uint16)
+        meta = np.array([table.step_exponent, int(table.mode), int(table.sign)], np.int64)
+        return cls(from_halfwords(words[:41]), meta)
+
+    @classmethod
+    def none(cls) -> CompiledTable:
+        """A placeholder for work without a table."""
+        return cls(np.zeros(41, np.float32), np.zeros(3, np.int64))
+
+    def evaluate(self, values: Floats) -> Floats:
+        """The table of every value, float32 before the rounding of the store."""
+        flat = np.ascontiguousarray(values, np.float32).reshape(-1)
+        result = np.empty_like(flat)
+        _evaluate_all(flat, self.numbers, self.meta, result)
+        return result.reshape(values.shape)
+
+
+def from_halfwords(words: Halfwords) -> Floats:
+    """fp16 bits as the data path reads them: exponent 31 is 2^16 with the sign, NaN is +2^16."""
+    flat = np.ascontiguousarray(words, np.uint16).reshape(-1)
+    result = np.empty(flat.shape, np.float32)
+    _read_all(flat, result)
+    return result.reshape(words.shape)
+
+
+def to_halfwords(values: Floats) -> Halfwords:
+    """Bits of the nearest fp16, ties to even; 65520 and above is infinity, NaN is +infinity."""
+    flat = np.ascontiguousarray(values, np.float32).reshape(-1)
+    result = np.empty(flat.shape, np.uint16)
+    _store_all(flat, result)
+    return result.reshape(values.shape)
+
+
+@compiled
+def read_half(bits: int) -> Any:
+    """float32 of a stored fp16 as the data path sees it: no infinity, no NaN."""
+    if bits & 0x7C00 == 0x7C00:
+        return np.float32(-INFINITY) if bits == 0xFC00 else np.float32(INFINITY)
+    return widen(np.uint16(bits))
+
+
+@compiled
+def store_half(value: float) -> Any:
+    """Bits of the stored fp16: nearest, ties to even, NaN as +infinity."""
+    if value != value:
+        return np.uint16(0x7C00)
+    return narrow(np.float32(value))
+
+
+@compiled
+def round_half(value: float) -> Any:
+    """A float32 rounded to fp16 and back."""
+    return widen(narrow(np.float32(value)))
+
+
+@compiled
+def _between(numbers: Floats, place: float) -> Any:
+    """The chord at `place`, counted in steps from the first knot, inside 0..32."""
+    index = min(max(int(place), 0), 31)
+    low = numbers[_KNOTS + index]
+    rise = round_half((numbers[_KNOTS + index + 1] - low) * (place - np.float32(index)))
+    return round_half(low + rise)
+
+
+@compiled
+def _scale(value: float, exponent: int) -> Any:
+    """value * 2^exponent; far exponents end in zero or infinity."""
+    exponent = min(max(exponent, -200), 200)
+    half = exponent // 2
+    first = float_of_bits(np.uint32((half + 127) << 23))
+    second = float_of_bits(np.uint32((exponent - half + 127) << 23))
+    return np.float32(np.float32(value * first) * second)
+
+
+@compiled
+def _direct(numbers: Floats, step_exponent: int, mode: int, v: float) -> Any:
+    """Modes 0, 1 and 2: the knots cover the argument itself, two lines go on from there."""
+    if step_exponent == _NO_KNOTS:
+        side = _RIGHT if v > 0 else _LEFT
+        return np.float32(numbers[side] * v) + numbers[side + 1]
+    place = _scale(v, step_exponent) + np.float32(mode * 16)  # centred: 16, ending at zero: 32
+    if place < 0:
+        return np.float32(numbers[_LEFT] * v) + numbers[_LEFT + 1]
+    if place > 32:
+        return np.float32(numbers[_RIGHT] * v) + numbers[_RIGHT + 1]
+    return _between(numbers, place)
+
+
+@compiled
+def _reduced(numbers: Floats, mode: int, v: float) -> Any:
+    """sqrt, rsqrt, reciprocal, log2: v = m * 2^e with m in [0.5, 1)."""
+    bits = bits_of_float(np.float32(v))
+    exponent = np.int64((bits >> np.uint32(23)) & np.uint32(0xFF)) - 126
+    significand = float_of_bits(np.uint32((bits & np.uint32(0x007FFFFF)) | np.uint32(0x3F000000)))
+    if mode == 7:
+        return _scale(_between(numbers, (significand - np.float32(0.5)) * np.float32(64)), -exponent)
+    if mode == 9:
+        return _between(numbers, (significand - np.float32(0.5)) * np.float32(64)) + np.float32(exponent)
+    half = exponent >> 1  # v = m * 4^half with m in [0.5, 2)
+    place = _scale(significand, exponent - 2 * half) * np.float32(16)
+    return _scale(_between(numbers, place), half if mode == 5 else -half)
+
+
+@compiled
+def evaluate(v: float, numbers: Floats, meta: npt.NDArray[np.int64]) -> Any:
+    """The table's value of a float32, before the rounding of the store."""
+    mode, sign = meta[1], meta[2]
+    negative = v < 0
+    if negative and sign & 0x80:
+        return np.float32(0)
+    if sign & 0x40:
+        v = abs(v)
+    v = np.float32(v)
+    if v <= numbers[_LO]:
+        y = numbers[_BELOW]
+    elif v >= numbers[_HI]:
+        y = numbers[_ABOVE]
+    elif mode <= 2:
+        y = _direct(numbers, meta[0], mode, v)
+    elif mode == 3:
+        y = v - np.float32(np.trunc(v))
+    elif mode == 4:
+        y = np.float32(np.trunc(v))
+    elif mode == 10:
+        whole = np.float32(np.floor(v))
+        y = _scale(_between(numbers, (v - whole) * np.float32(32)), np.int64(whole))
+    elif v > 0:
+        y = _reduced(numbers, mode, v)
+    else:
+        y = numbers[_BELOW]
+    y = np.float32(y)
+    return -y if negative and sign & 0x20 else y
+
+
+@compiled
+def _evaluate_all(values: Floats, numbers: Floats, meta: npt.NDArray[np.int64], result: Floats) -> None:
+    for i in range(values.size):
+        result[i] = evaluate(values[i], numbers, meta)
+
+
+@compiled
+def _read_all(words: Halfwords, result: Floats) -> None:
+    for i in range(words.size):
+        result[i] = read_half(words[i])
+
+
+@compiled
+def _store_all(values: Floats, result: Halfwords) -> None:
+    for i in range(values.size):
+        result[i] = store_half(values[i])
