@@ -13,18 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from openane.cli.demo import enlarge
+
 DATA = Path(__file__).resolve().parents[1] / "src" / "openane" / "data"
 TEST_COUNT = 400
-
-
-def enlarge(pictures: np.ndarray) -> np.ndarray:
-    """8x8 pixels of 0..16 -> (count, 1, 28, 28) float32 of 0..1, bilinear with aligned corners."""
-    position = np.linspace(0, 7, 28)
-    low = np.minimum(position.astype(int), 6)
-    weight = np.zeros((28, 8))
-    weight[np.arange(28), low] = 1 - (position - low)
-    weight[np.arange(28), low + 1] += position - low
-    return (weight @ (pictures / 16.0) @ weight.T)[:, None].astype(np.float32)
 
 
 def main() -> None:

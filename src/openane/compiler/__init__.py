@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""From a model to a plan: the driver, the pipeline of passes, and lowering to units."""

@@ -1,0 +1,348 @@
+"""Work: what one task asks of the machine, in words that no chip generation owns.
+
+A target decodes its registers into these descriptions; the rest of this package checks and executes them and never
+sees a register. Extents are always (groups, depth, channels, height, width), strides bytes of the same axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from openane.core.types import DType
+
+Axes = tuple[int, int, int, int, int]
+
+
+class Space(Enum):
+    """A kind of memory."""
+
+    DRAM = "dram"
+    L2 = "l2"
+    CHAIN = "chain"
+    """The value goes from one task straight into the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A tensor somewhere in memory.
+
+    The byte address of element (g, d, c, y, x) is the base plus every index times its stride, where the
+    channel counts in groups of `interleave`: (c // I) * stride_c + (c % I) * item, and neighbours in x are I items
+    apart.
+
+    Attributes:
+        role: for messages: "source 1", "source 2", "result".
+        space: kind of memory.
+        buffer: index in the task header for DRAM, 0 otherwise.
+        base: byte offset of the first element.
+        extent: as stored; an axis on which the tensor is repeated has extent 1.
+        strides: bytes; the stride of x is one item when the layout is plain, and another one when it is swapped.
+        dtype: element type in memory.
+        interleave: channels that lie side by side.
+        registers: where the address comes from, for messages.
+    """
+
+    role: str
+    space: Space
+    buffer: int
+    base: int
+    extent: Axes
+    strides: Axes
+    dtype: DType = DType.FLOAT16
+    interleave: int = 1
+    registers: str = ""
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.numpy.itemsize
+
+    @property
+    def count(self) -> int:
+        """Number of elements stored."""
+        return int(np.prod(self.extent, dtype=np.int64))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the elements, padding not counted."""
+        return self.count * self.item_bytes
+
+    @property
+    def pieces(self) -> tuple[Operand, ...]:
+        """The operand as plain strided tensors: one per place in a channel group."""
+        if self.interleave == 1:
+            return (self,)
+        parts = []
+        g, d, c, h, w = self.extent
+        for place in range(min(self.interleave, c)):
+            count = len(range(place, c, self.interleave))
+            base = self.base + place * self.item_bytes
+            parts.append(
+                Operand(
+                    self.role, self.space, self.buffer, base, (g, d, count, h, w), self.strides,
+                    self.dtype, 1, self.registers,
+                )  # fmt: skip
+            )
+        return tuple(parts)
+
+    @property
+    def end(self) -> int:
+        """One past the last byte."""
+        last = 0
+        for piece in self.pieces:
+            steps = sum((n - 1) * s for n, s in zip(piece.extent, piece.strides, strict=True))
+            last = max(last, piece.base + steps + self.item_bytes)
+        return last
+
+    def channel_slice(self, place: int) -> slice:
+        """The channels that piece `place` holds."""
+        return slice(place, None, self.interleave)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Kernel:
+    """What the coefficient memory holds for one task.
+
+    Attributes:
+        weights: fp16 bits, (groups, output channels, steps) in the order of the steps; None without weights.
+        bias: fp16 bits, (groups * output channels,); None without bias.
+        table: 128 bytes; None without a table.
+    """
+
+    weights: npt.NDArray[np.uint16] | None = None
+    bias: npt.NDArray[np.uint16] | None = None
+    table: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The stream of one neural engine.
+
+    Attributes:
+        engine: its number.
+        offset: bytes from the start of the buffer.
+        size_bytes: of the transfer.
+    """
+
+    engine: int
+    offset: int
+    size_bytes: int
+
+
+class KernelSource(Protocol):
+    """Where a kernel comes from and how its bytes are read; packing belongs to the target."""
+
+    @property
+    def buffer(self) -> int:
+        """Index of the buffer."""
+        ...
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The streams."""
+        ...
+
+    @property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """(steps, 3): input channel within the group, kernel row, kernel column of each step, in stream order."""
+        ...
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes that hold weights and bias, of all lanes."""
+        ...
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes that hold tables, of all lanes."""
+        ...
+
+    def read(self, memory: npt.NDArray[np.uint8]) -> Kernel:
+        """Decodes the streams out of the buffer's bytes.
+
+        Raises:
+            FaultError: the stream is damaged or contradicts itself.
+        """
+        ...
+
+
+class Function(Enum):
+    """What the MAC engine does behind its scale."""
+
+    LINEAR = 0
+    RELU = 1
+    TABLE = 2
+
+
+class MacOperation(Enum):
+    """How the MAC engine makes one output of its inputs."""
+
+    CONVOLUTION = "convolution"
+    TRANSPOSED = "transposed convolution"
+    SUM = "sum"
+    PRODUCT = "product"
+    MAXIMUM = "maximum"
+    PASS = "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class MacWork:
+    """A task of the MAC engine.
+
+    Attributes:
+        operation: see there.
+        inputs_per_output: input channels of one output channel; 0 when every output sees all of its group.
+        kernel_groups: kernels that follow one another; 1 when all groups share one.
+        kernel: None when nothing is loaded.
+        window: (rows, columns) of the kernel as stored.
+        stride, pad: (rows, columns); pad is top and left.
+        relu_in: ReLU on the way in.
+        acc_bias, post_scale: as numbers, see `numerics.finish`.
+        function: behind the scale.
+    """
+
+    operation: MacOperation
+    inputs_per_output: int
+    kernel_groups: int = 1
+    kernel: KernelSource | None = None
+    window: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    pad: tuple[int, int] = (0, 0)
+    relu_in: bool = False
+    acc_bias: float = 0.0
+    post_scale: float = 1.0
+    function: Function = Function.LINEAR
+
+
+class PlanarOperation(Enum):
+    """How the planar engine joins two values."""
+
+    ADD = 0
+    MULTIPLY = 1
+    MAXIMUM = 2
+    MINIMUM = 3
+    SQUARED_SUM = 4
+
+
+class Reduction(Enum):
+    """How the planar engine joins the values of a window."""
+
+    NONE = -1
+    SUM = 0
+    AVERAGE = 1
+    MAXIMUM = 2
+    MINIMUM = 3
+
+
+class PlanarFunction(Enum):
+    """What the planar engine does before its ReLU."""
+
+    NONE = 0
+    RECIPROCAL = 1
+    RSQRT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlanarWork:
+    """A task of the planar engine.
+
+    Per element: t = op(pre_scale * (first sign) a, (second sign) b), |t| if absolute; then the reduction; then
+    y = f((t * scale + bias) * final_scale + epsilon), ReLU. With `rows`, source 2 holds two rows per channel and
+    t = (a with row 0) * row 1 instead.
+
+    Attributes:
+        operation: how a and b are joined; source 2 may be absent.
+        negate_first, negate_second: signs.
+        rows: source 2 is a pair of rows.
+        absolute: magnitude behind the operation.
+        reduction: over all of depth, height and width when `window` is None, else over windows.
+        window, stride, pad: (rows, columns) of pooling.
+        pre_scale, scale, bias, final_scale, epsilon: numbers.
+        function: reciprocal or reciprocal square root.
+        relu: at the end.
+        relu_first, relu_second: ReLU while loading a source.
+    """
+
+    operation: PlanarOperation
+    negate_first: bool = False
+    negate_second: bool = False
+    rows: bool = False
+    absolute: bool = False
+    reduction: Reduction = Reduction.NONE
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] = (1, 1)
+    pad: tuple[int, int] = (0, 0)
+    pre_scale: float = 1.0
+    scale: float = 1.0
+    bias: float = 0.0
+    final_scale: float = 1.0
+    epsilon: float = 0.0
+    function: PlanarFunction = PlanarFunction.NONE
+    relu: bool = False
+    relu_first: bool = False
+    relu_second: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """A part of L2 that a DMA transfer of the task passes through; what stood there is lost.
+
+    Attributes:
+        role: which operand.
+        base, end: bytes.
+    """
+
+    role: str
+    base: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One task, decoded.
+
+    Attributes:
+        index: position in the chain.
+        name: the user's layers, empty when unknown.
+        engine: MAC or planar description.
+        view: extents of the source as the engine walks them.
+        result_view: extents of the result before any swap.
+        sources: one or two.
+        kept: where a source from DRAM stays in L2 for later tasks.
+        result: where the result goes.
+        staging: L2 that is overwritten on the way.
+        notes: findings that do not stop the run.
+    """
+
+    index: int
+    name: str
+    engine: MacWork | PlanarWork
+    view: Axes
+    result_view: Axes
+    sources: tuple[Operand, ...]
+    result: Operand
+    kept: Operand | None = None
+    staging: tuple[Staging, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        unit = "NE" if isinstance(self.engine, MacWork) else "PE"
+        layers = f", {self.name}" if self.name else ""
+        return f"task {self.index} ({unit}{layers})"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the MAC engine, zeros of sparse kernels included."""
+        if not isinstance(self.engine, MacWork) or self.engine.kernel is None or self.engine.operation not in (
+            MacOperation.CONVOLUTION,
+            MacOperation.TRANSPOSED,
+        ):
+            return 0
+        return int(np.prod(self.result_view, dtype=np.int64)) * len(self.engine.kernel.steps)

@@ -1,0 +1,217 @@
+"""Net -> Plan: walks the fused network and asks each unit's family for its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from openane.core.errors import UnsupportedError
+from openane.core.types import DType
+from openane.net.net import Net, TensorShape, Unit, UnitParams
+from openane.targets.h13.limits import Dialect
+from openane.targets.h13.plan import Block, Operand, Place, Plan, TaskPlan, Tensor
+from openane.targets.h13.units import copy
+from openane.targets.h13.units.family import Family, Query, refuse
+from openane.targets.h13.units.tensor import TENSOR_RULES
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a unit or input name stands for: a tensor, a part of one, or one under another shape."""
+
+    shape: TensorShape
+    operand: Operand
+
+
+class Lowering:
+    """What a family may ask and add while it lowers one unit.
+
+    Attributes:
+        net: the fused network.
+        dialect: whose habits to follow.
+        tensors: every tensor by name, in order of appearance.
+    """
+
+    def __init__(self, net: Net, dialect: Dialect, families: Mapping[type[UnitParams], Family]) -> None:
+        self.net = net
+        self.dialect = dialect
+        self.tensors: dict[str, Tensor] = {}
+        self._families = families
+        self._values: dict[str, Value] = {}
+        self._units = {unit.name: unit for unit in net.units}
+        self._surfaces = self._choose_surfaces()
+        self._parts = self._choose_parts()
+        self._uses = _count_uses(net)
+
+    # -- asking ---------------------------------------------------------------------------------------------
+
+    def value(self, name: str) -> Value:
+        """The value of an input or of a unit that has been lowered."""
+        return self._values[name]
+
+    def operand(self, name: str) -> Operand:
+        """The plain operand of a value, to be adapted with `dataclasses.replace`."""
+        return self._values[name].operand
+
+    def shape(self, name: str) -> TensorShape:
+        """The shape of an input or unit."""
+        return self.net.shapes[name]
+
+    def unit(self, name: str) -> Unit | None:
+        """The unit of that name; None for inputs."""
+        return self._units.get(name)
+
+    def uses(self, name: str) -> int:
+        """How many bottoms and outputs show the value."""
+        return self._uses.get(name, 0)
+
+    def is_placed(self, concat: str, bottom: str) -> bool:
+        """Whether the producer of `bottom` writes straight into the result of `concat`."""
+        return self._parts.get(bottom, ("",))[0] == concat
+
+    # -- adding ---------------------------------------------------------------------------------------------
+
+    def result(self, unit: Unit) -> Operand:
+        """Makes the tensor that a unit's last task writes, and the value that later units read."""
+        shape = self.net.shapes[unit.name]
+        place = Place.OUTPUT if unit.name in self._surfaces else Place.AUTO
+        parent, offset = self._parts.get(unit.name, ("", (0, 0, 0, 0)))
+        tensor = Tensor(unit.name, shape, place, unit.dtype, part_of=parent, part_offset=offset)
+        if parent:
+            self._ensure_parent(parent)
+        if unit.name not in self.tensors:
+            self.tensors[unit.name] = tensor
+        operand = Operand(unit.name)
+        self._values[unit.name] = Value(shape, operand)
+        return operand
+
+    def _ensure_parent(self, name: str) -> None:
+        if name not in self.tensors:
+            self.result(self._units[name])
+
+    def alias(self, unit: Unit, operand: Operand) -> None:
+        """The unit's value is this view of an existing tensor; no task is needed."""
+        self._values[unit.name] = Value(self.net.shapes[unit.name], operand)
+
+    def tensor(
+        self,
+        name: str,
+        shape: TensorShape,
+        place: Place = Place.RESIDENT,
+        **details: object,
+    ) -> Operand:
+        """Makes an intermediate tensor of a block; `details` are further fields of :class:`Tensor`."""
+        if name in self.tensors:
+            raise ValueError(f"tensor {name!r} exists already")
+        self.tensors[name] = Tensor(name, shape, place, **details)  # type: ignore[arg-type]
+        return Operand(name)
+
+    def constant(self, name: str, values: np.ndarray) -> Operand:
+        """Makes a constant tensor (N, D, C, H, W) that tasks read from the constant section."""
+        batch, depth, channels, height, width = values.shape
+        shape = TensorShape(batch, channels, height, width, depth)
+        return self.tensor(name, shape, Place.CONSTANT, constant=values.astype(np.float16))
+
+    # -- walking --------------------------------------------------------------------------------------------
+
+    def run(self) -> Plan:
+        """Lowers every unit and binds the outputs.
+
+        Raises:
+            UnsupportedError: a unit breaks a rule, or has no family.
+        """
+        for name, shape in self.net.inputs.items():
+            dtype = self.net.input_dtypes.get(name, DType.FLOAT16)
+            self.tensors[name] = Tensor(name, shape, Place.INPUT, dtype)
+            self._values[name] = Value(shape, Operand(name))
+            refuse(TENSOR_RULES, Query(UnitParams(), (), shape), f"{self.net.name}: input {name!r}")
+        blocks = [block for unit in self.net.units if (block := self._block(unit)).tasks]
+        blocks += self._output_copies()
+        surfaces = {surface: name for name, surface in self._surfaces.items()}
+        outputs = {name: surfaces_of(name, surfaces) for name in self.net.outputs}
+        return Plan(self.net.name, tuple(blocks), self.tensors, tuple(self.net.inputs), outputs)
+
+    def _block(self, unit: Unit) -> Block:
+        family = self._families.get(type(unit.params))
+        where = f"{self.net.name}: unit {unit.name!r} ({unit.params.plist_type})"
+        if family is None:
+            raise UnsupportedError(
+                f"h13 has no lowering for {type(unit.params).__name__}",
+                where=where,
+                rule="h13.known-unit",
+                hint="Run this layer on the host, or express it by other units.",
+            )
+        bottoms = tuple(self.net.shapes[name] for name in unit.bottoms)
+        query = Query(unit.params, bottoms, self.net.shapes[unit.name])
+        refuse((*TENSOR_RULES, *family.rules), query, where)
+        tasks = tuple(task.with_origin(unit.origin) for task in family.lower(unit, self))
+        return Block(tasks, unit.name)
+
+    def _output_copies(self) -> Iterator[Block]:
+        """Copies for outputs that no task writes directly: inputs, views, and values shown twice."""
+        written = set(self._surfaces.values())
+        for surface, source in self.net.outputs.items():
+            if surface in written:
+                continue
+            name = f"{surface}/surface" if surface in self.tensors else surface
+            value = self._values[source]
+            self.tensors[name] = Tensor(name, value.shape, Place.OUTPUT)
+            self._surfaces[name] = surface
+            task = copy.copy_task(value.operand, value.shape, Operand(name))
+            unit = self._units.get(source)
+            yield Block((task.with_origin(unit.origin) if unit else task,), source)
+
+    # -- deciding before the walk ---------------------------------------------------------------------------
+
+    def _writes(self, name: str) -> bool:
+        unit = self._units.get(name)
+        if unit is None:
+            return False
+        family = self._families.get(type(unit.params))
+        return family is not None and family.writes(unit.params)
+
+    def _choose_surfaces(self) -> dict[str, str]:
+        """Unit name -> the output surface it writes straight into; the first output that shows it."""
+        chosen: dict[str, str] = {}
+        for surface, source in self.net.outputs.items():
+            if self._writes(source) and source not in chosen:
+                chosen[source] = surface
+        return chosen
+
+    def _choose_parts(self) -> dict[str, tuple[str, tuple[int, int, int, int]]]:
+        """Unit name -> the concat whose memory it writes into, and where (group, depth, channel, row)."""
+        parts: dict[str, tuple[str, tuple[int, int, int, int]]] = {}
+        for unit in self.net.units:
+            for bottom, offset in copy.concat_places(unit, self.net.shapes):
+                free = bottom not in parts and bottom not in self._surfaces
+                if free and self._writes(bottom) and unit.bottoms.count(bottom) == 1:
+                    parts[bottom] = (unit.name, offset)
+        return parts
+
+
+def surfaces_of(output: str, surfaces: Mapping[str, str]) -> str:
+    """The tensor that is the surface of an output."""
+    return surfaces[output]
+
+
+def _count_uses(net: Net) -> dict[str, int]:
+    uses: dict[str, int] = {}
+    for name in (*(bottom for unit in net.units for bottom in unit.bottoms), *net.outputs.values()):
+        uses[name] = uses.get(name, 0) + 1
+    return uses
+
+
+def lower(net: Net, dialect: Dialect, families: Mapping[type[UnitParams], Family]) -> Plan:
+    """Lowers a fused network.
+
+    Raises:
+        UnsupportedError: a unit breaks a rule, or has no family.
+    """
+    return Lowering(net, dialect, families).run()
+
+
+def seen(operand: Operand, **changes: object) -> Operand:
+    """The operand with other axes, flags or hints."""
+    return replace(operand, **changes)  # type: ignore[arg-type]

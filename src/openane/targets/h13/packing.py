@@ -1,0 +1,225 @@
+"""Weights as the coefficient lanes read them (h13-encoding 7; sha256 of 36 conv and 21 matmul sections agree).
+
+A lane's stream holds, for each round of output channels: the bias halfwords, then the weights with the output channel
+fastest. Every lane is padded to 64 bytes. Output channels that do not fill the 16 lanes are made up with zeros; no
+record shows what Apple's compiler does there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from openane.targets.h13.limits import KERNEL_BYTES_PER_NE, LANES, STREAMED_KERNEL_PIXELS
+from openane.targets.h13.surfaces import align
+
+#: Output channels a lane computes in one round.
+ROUND = 16
+#: The same for images of at most 8x8 pixels, while 2*Cin*32 bytes are at most 32768 (h13-encoding 7.2).
+SMALL_IMAGE_ROUND = 32
+SMALL_IMAGE_EXTENT = 8
+SMALL_IMAGE_BYTES = 32768
+LANE_ALIGNMENT_BYTES = 64
+#: Halfwords a mask byte of a sparse stream speaks for.
+MASK_VALUES = 8
+
+
+def lane_count(channels: int) -> int:
+    """Lanes that compute `channels` output channels."""
+    return min(channels, LANES)
+
+
+def channels_per_lane(channels: int) -> int:
+    """Output channels of one lane, made up to a whole number."""
+    return -(-channels // LANES)
+
+
+def round_capacity(input_channels: int, width: int, height: int, *, matrix: bool) -> int:
+    """Output channels a lane computes in one round.
+
+    Args:
+        input_channels: of one group.
+        width, height: of the input image.
+        matrix: the convolution is a matrix product (rows as channels), which keeps 16.
+    """
+    small = max(width, height) <= SMALL_IMAGE_EXTENT and 2 * input_channels * SMALL_IMAGE_ROUND <= SMALL_IMAGE_BYTES
+    return SMALL_IMAGE_ROUND if small and not matrix else ROUND
+
+
+def rounds(per_lane: int, capacity: int) -> Iterator[tuple[int, int]]:
+    """(first channel of the lane, number of channels) of each round."""
+    for first in range(0, per_lane, capacity):
+        yield first, min(capacity, per_lane - first)
+
+
+def split_channels(
+    channels: int, bytes_per_channel: int, output_pixels: int
+) -> tuple[tuple[int, int], ...]:
+    """Output channels of each task: (first channel, count), the highest channels first (h13-encoding 7.3).
+
+    Above 128 output pixels a lane's weights must fit into 64 KiB; the first task takes the remainder.
+    """
+    per_lane = channels_per_lane(channels)
+    if output_pixels <= STREAMED_KERNEL_PIXELS or per_lane * bytes_per_channel <= KERNEL_BYTES_PER_NE:
+        return ((0, channels),)
+    most = max(KERNEL_BYTES_PER_NE // bytes_per_channel, 1)
+    if most >= ROUND:
+        most -= most % ROUND
+    elif most > 1:
+        most -= most % 2
+    tasks = -(-per_lane // most)
+    bounds = [index * most * LANES for index in range(tasks)] + [channels]
+    return tuple((first, end - first) for first, end in zip(bounds, bounds[1:], strict=False))[::-1]
+
+
+def pack_dense(kernel: np.ndarray, bias: np.ndarray | None, capacity: int) -> tuple[bytes, ...]:
+    """Streams of a dense convolution with stride 1.
+
+    Args:
+        kernel: (Cout, Cin, Kh, Kw).
+        bias: (Cout,) or None.
+        capacity: output channels of a lane and round.
+
+    Returns:
+        One padded stream a lane.
+    """
+    kernel, bias, lanes = _fill(kernel, bias)
+    per_lane = kernel.shape[0] // lanes
+    parts: list[np.ndarray] = []
+    for first, count in rounds(per_lane, capacity):
+        block, block_bias = _round(kernel, bias, lanes, first, count)
+        if block_bias is not None:
+            parts.append(block_bias)
+        parts.append(block.transpose(0, 2, 3, 4, 1).reshape(lanes, -1))
+    return _streams(np.concatenate(parts, axis=1))
+
+
+def pack_grouped(kernel: np.ndarray, bias: np.ndarray | None, groups: int, capacity: int) -> tuple[bytes, ...]:
+    """Streams of a grouped convolution: for each lane one block a group, padded to 64 bytes."""
+    size = kernel.shape[0] // groups
+    blocks = []
+    for group in range(groups):
+        part = slice(group * size, (group + 1) * size)
+        blocks.append(pack_dense(kernel[part], None if bias is None else bias[part], capacity))
+    return tuple(b"".join(lane) for lane in zip(*blocks, strict=True))
+
+
+def pack_depthwise(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[bytes, ...]:
+    """Streams of a depthwise convolution: lane i holds channels i, i + 16, ...; each [bias][taps]."""
+    channels = kernel.shape[0]
+    taps = kernel.astype(np.float16).reshape(channels, -1)
+    if bias is not None:
+        taps = np.concatenate([bias.astype(np.float16)[:, None], taps], axis=1)
+    lanes = lane_count(channels)
+    return tuple(_pad(taps[lane::lanes].tobytes()) for lane in range(lanes))
+
+
+def pack_sparse(kernel: np.ndarray, bias: np.ndarray | None, capacity: int) -> tuple[bytes, ...]:
+    """Streams of a dense convolution with stride 2: taps by phase, zeros left out behind mask bytes.
+
+    Each round is [bias][3-byte length][masked groups of 8 halfwords]. The place of the bias is reported, not recorded.
+    """
+    kernel, bias, lanes = _fill(kernel, bias)
+    per_lane = kernel.shape[0] // lanes
+    streams = [bytearray() for _ in range(lanes)]
+    for first, count in rounds(per_lane, capacity):
+        block, block_bias = _round(kernel, bias, lanes, first, count)
+        phased = by_phase(block)  # (lane, oc, ic, py, px, ky/2, kx/2)
+        flat = phased.transpose(0, 2, 3, 4, 5, 6, 1).reshape(lanes, -1)
+        for lane in range(lanes):
+            if block_bias is not None:
+                streams[lane] += block_bias[lane].tobytes()
+            streams[lane] += _sparse(flat[lane])
+    return _equal_or_padded(streams)
+
+
+def pack_sparse_grouped(
+    kernel: np.ndarray, bias: np.ndarray | None, groups: int, capacity: int
+) -> tuple[bytes, ...]:
+    """Streams of a grouped convolution with stride 2: the sparse blocks of the groups one after another.
+
+    No record shows it: joined from the recorded forms of grouped and of sparse kernels.
+    """
+    size = kernel.shape[0] // groups
+    blocks = []
+    for group in range(groups):
+        part = slice(group * size, (group + 1) * size)
+        blocks.append(pack_sparse(kernel[part], None if bias is None else bias[part], capacity))
+    return tuple(b"".join(lane) for lane in zip(*blocks, strict=True))
+
+
+def pack_sparse_depthwise(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[bytes, ...]:
+    """Streams of a depthwise convolution with stride 2: one masked block a channel, channels padded to 4 slots."""
+    channels = kernel.shape[0]
+    lanes = lane_count(channels)
+    phased = by_phase(kernel.astype(np.float16)[:, None])  # (channel, 1, 1, py, px, ky/2, kx/2)
+    slots = np.zeros((channels, phased[0].size, 4), np.float16)
+    slots[:, :, 0] = phased.reshape(channels, -1)
+    streams = [bytearray() for _ in range(lanes)]
+    for channel in range(channels):
+        stream = streams[channel % lanes]
+        if bias is not None:
+            stream += bias[channel : channel + 1].astype(np.float16).tobytes()
+        stream += _sparse(slots[channel].ravel())
+    return _equal_or_padded(streams)
+
+
+def by_phase(block: np.ndarray) -> np.ndarray:
+    """(..., Kh, Kw) -> (..., py, px, Kh/2, Kw/2): taps extended to an even number and split by parity."""
+    height, width = block.shape[-2:]
+    even = [(0, 0)] * (block.ndim - 2) + [(0, height % 2), (0, width % 2)]
+    block = np.pad(block, even)
+    height, width = block.shape[-2:]
+    split = block.reshape(*block.shape[:-2], height // 2, 2, width // 2, 2)
+    return np.moveaxis(split, (-3, -1), (-4, -3))
+
+
+def sparse_bytes_per_channel(input_channels: int, kernel_height: int, kernel_width: int) -> int:
+    """Bytes of one output channel in the sparse form when no weight is zero: values and masks."""
+    taps = align(kernel_height, 2) * align(kernel_width, 2)
+    return 2 * input_channels * kernel_height * kernel_width + -(-input_channels * taps // MASK_VALUES)
+
+
+def _fill(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """Halfwords, with zero channels behind so that every lane has the same number."""
+    channels = kernel.shape[0]
+    lanes = lane_count(channels)
+    extra = -channels % lanes
+    kernel = np.pad(kernel.astype(np.float16), [(0, extra), (0, 0), (0, 0), (0, 0)])
+    if bias is not None:
+        bias = np.pad(bias.astype(np.float16), (0, extra))
+    return kernel, bias, lanes
+
+
+def _round(
+    kernel: np.ndarray, bias: np.ndarray | None, lanes: int, first: int, count: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weights (lane, oc, ic, kh, kw) and bias (lane, oc) of the round that begins at channel `first` of a lane."""
+    part = slice(first * lanes, (first + count) * lanes)
+    block = kernel[part].reshape(lanes, count, *kernel.shape[1:])
+    return block, None if bias is None else bias[part].reshape(lanes, count)
+
+
+def _sparse(values: np.ndarray) -> bytes:
+    """3-byte length, then per 8 halfwords: a mask byte (bit l: halfword l is not zero) and the halfwords that are not."""
+    halfwords = np.pad(values, (0, -values.size % MASK_VALUES)).reshape(-1, MASK_VALUES)
+    present = halfwords != 0
+    masks = np.packbits(present, axis=1, bitorder="little")
+    raw = halfwords.view(np.uint8).reshape(-1, MASK_VALUES, 2)
+    everything = np.concatenate([masks[:, :, None], raw.reshape(-1, MASK_VALUES * 2, 1)], axis=1).reshape(-1)
+    wanted = np.concatenate([np.ones((len(masks), 1), bool), np.repeat(present, 2, axis=1)], axis=1).reshape(-1)
+    body = everything[wanted].tobytes()
+    return len(body).to_bytes(3, "little") + body
+
+
+def _pad(stream: bytes | bytearray) -> bytes:
+    return bytes(stream) + bytes(-len(stream) % LANE_ALIGNMENT_BYTES)
+
+
+def _equal_or_padded(streams: list[bytearray]) -> tuple[bytes, ...]:
+    return tuple(_pad(stream) for stream in streams)
+
+
+def _streams(lanes: np.ndarray) -> tuple[bytes, ...]:
+    return tuple(_pad(row.tobytes()) for row in np.ascontiguousarray(lanes))

@@ -1,0 +1,177 @@
+"""Which tensors stay in L2, and for how long each tensor lives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from openane.core.types import DType
+from openane.net.net import TensorShape
+from openane.targets.h13 import staging
+from openane.targets.h13.limits import L2_BYTES
+from openane.targets.h13.plan import Axis, Operand, PeWork, Place, Plan, Strides, TaskPlan, Tensor
+
+#: A tensor that lives over more tasks than this goes to DRAM: the search for room stays linear.
+LONGEST_LIFE_TASKS = 64
+#: Staging that is left to a task whose DRAM tensors do not fit whole (it then works in tiles).
+TILED_STAGING_BYTES = L2_BYTES // 2
+
+
+@dataclass(slots=True)
+class Life:
+    """First and last task that touch a tensor (and the tensors inside it)."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The tasks of a plan in a row, with roots and lives of tensors.
+
+    Attributes:
+        tasks: all tasks.
+        blocks: index of the block of each task.
+        roots: tensor -> (the tensor whose memory it shares, offset (group, depth, channel, row) there).
+        lives: root tensor -> its life.
+    """
+
+    tasks: tuple[TaskPlan, ...]
+    blocks: tuple[int, ...]
+    roots: Mapping[str, tuple[str, tuple[int, int, int, int]]]
+    lives: Mapping[str, Life]
+
+
+def flow(plan: Plan) -> Flow:
+    """Flattens a plan."""
+    tasks = tuple(task for block in plan.blocks for task in block.tasks)
+    blocks = tuple(index for index, block in enumerate(plan.blocks) for _ in block.tasks)
+    roots = {name: _root(plan.tensors, name) for name in plan.tensors}
+    lives: dict[str, Life] = {}
+    for index, task in enumerate(tasks):
+        for name in touched(task):
+            life = lives.setdefault(roots[name][0], Life(index, index))
+            life.last = index
+    return Flow(tasks, blocks, roots, lives)
+
+
+def touched(task: TaskPlan) -> Iterator[str]:
+    """Names of the tensors a task reads, keeps or writes."""
+    for source in task.sources:
+        yield source.tensor
+        if source.keep:
+            yield source.keep
+    if task.kernel and task.kernel.source:
+        yield task.kernel.source
+    yield task.result.tensor
+
+
+def _root(tensors: Mapping[str, Tensor], name: str) -> tuple[str, tuple[int, int, int, int]]:
+    offset = (0, 0, 0, 0)
+    while tensors[name].part_of:
+        own = tensors[name].part_offset
+        offset = (offset[0] + own[0], offset[1] + own[1], offset[2] + own[2], offset[3] + own[3])
+        name = tensors[name].part_of
+    return name, offset
+
+
+def choose(plan: Plan, flow: Flow) -> dict[str, Place]:
+    """The place of every root tensor; AUTO tensors stay in L2 when there is room over their whole life.
+
+    Greedy in order of appearance. Room is counted in bytes a task; every task keeps what it needs to stage its DRAM
+    tensors, or at least half of L2 where they do not fit whole.
+    """
+    places = {name: tensor.place for name, tensor in plan.tensors.items() if not tensor.part_of}
+    barred = _barred(plan, flow)
+    need = [min(staged_bytes(task), TILED_STAGING_BYTES) for task in flow.tasks]
+    used = [0] * len(flow.tasks)
+    for name, place in places.items():
+        if place is Place.RESIDENT and name in flow.lives and plan.tensors[name].l2_base is None:
+            _occupy(used, flow.lives[name], resident_bytes(plan.tensors[name].shape))
+    for name, place in places.items():
+        if place is not Place.AUTO:
+            continue
+        life = flow.lives.get(name)
+        if life is None or name in barred or life.last - life.first > LONGEST_LIFE_TASKS:
+            places[name] = Place.SCRATCH
+            continue
+        size = resident_bytes(plan.tensors[name].shape)
+        span = range(life.first, life.last + 1)
+        fits = all(used[index] + need[index] + size <= L2_BYTES for index in span)
+        places[name] = Place.RESIDENT if fits else Place.SCRATCH
+        if fits:
+            _occupy(used, life, size)
+    return places
+
+
+def _occupy(used: list[int], life: Life, size_bytes: int) -> None:
+    for index in range(life.first, life.last + 1):
+        used[index] += size_bytes
+
+
+def resident_bytes(shape: TensorShape) -> int:
+    """L2 bytes of a tensor, with the larger padding of its two possible readers."""
+    return shape.height * staging.resident(shape, pe_reader=False).row
+
+
+def staged_bytes(task: TaskPlan) -> int:
+    """L2 bytes that a task needs when all its tensors are in DRAM and none is tiled."""
+    sources = sum(
+        task.view.height * staging.staged_source(task, index).row for index in range(len(task.sources))
+    )
+    return sources + task.result_view.height * result_row(task)
+
+
+def result_row(task: TaskPlan) -> int:
+    """Bytes of one row of the result in L2."""
+    view = task.result_view
+    channel = staging.align(2 * view.width, staging.BANK_BYTES)
+    return channel * view.channels * view.depth
+
+
+def _barred(plan: Plan, flow: Flow) -> set[str]:
+    """AUTO tensors that must be in DRAM: seen under another shape, read as kernel, batched, or not fp16."""
+    barred = set()
+    for name, tensor in plan.tensors.items():
+        root = flow.roots[name][0]
+        if tensor.shape.batch > 1 or tensor.shape.depth > 1 or tensor.dtype is not DType.FLOAT16:
+            barred.add(root)
+    for task in flow.tasks:
+        for operand in (*task.sources, task.result):
+            if operand.dram is not None or not reshapes_in_place(operand, plan.tensors[operand.tensor]):
+                barred.add(flow.roots[operand.tensor][0])
+        if task.kernel and task.kernel.source:
+            barred.add(flow.roots[task.kernel.source][0])
+    return barred
+
+
+def reshapes_in_place(operand: Operand, tensor: Tensor) -> bool:
+    """Whether an operand's shape keeps every axis of the tensor, so that L2 strides can be carried over."""
+    return operand.shape is None or axis_map(tensor.shape, operand.shape) is not None
+
+
+def axis_map(tensor: TensorShape, shape: TensorShape) -> dict[Axis, Axis] | None:
+    """Axis of `shape` -> axis of `tensor`, when the shapes differ only in the places of extent-1 axes; else None."""
+    order = (Axis.GROUP, Axis.DEPTH, Axis.CHANNEL, Axis.HEIGHT, Axis.WIDTH)
+    if tensor.width != shape.width:
+        return None
+    own = [(axis, extent) for axis, extent in zip(order, tensor.ndchw, strict=True) if extent > 1]
+    new = [(axis, extent) for axis, extent in zip(order, shape.ndchw, strict=True) if extent > 1]
+    if [extent for _, extent in own] != [extent for _, extent in new]:
+        return None
+    mapped = {axis: source for (axis, _), (source, _) in zip(new, own, strict=True)}
+    return mapped | {Axis.WIDTH: Axis.WIDTH}
+
+
+def layout(tensor: Tensor, reader: TaskPlan | None, writer: TaskPlan | None) -> Strides:
+    """L2 strides of a resident tensor in its own axes (h13-encoding 6.1 and 6.3)."""
+    if tensor.l2_strides is not None:
+        return tensor.l2_strides
+    if reader is None:
+        return staging.resident(tensor.shape, pe_reader=False)
+    work = reader.work
+    if isinstance(work, PeWork):
+        return staging.resident(tensor.shape, pe_reader=True)
+    return staging.resident(
+        tensor.shape, pe_reader=False, width_out=reader.result_view.width, stride=work.stride[1]
+    )

@@ -1,0 +1,133 @@
+"""Tiles of a task whose tensors do not fit into L2 together.
+
+The engine works on a task in tiles of rows (TileCfg): L2 then holds a ring of rows instead of whole tensors. What is
+recorded is little: a 3x3 convolution takes the largest multiple of its patch height that fits, a 1x1 convolution one
+patch height (h13-encoding 9.1.5, 3 of 4 tasks; the fourth works in column tiles of another form). Tiles change the
+schedule only, never a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from openane.core.errors import UnsupportedError
+from openane.targets.h13 import staging
+from openane.targets.h13.plan import NeWork, PeMode, TaskPlan
+from openane.targets.h13.surfaces import align
+
+#: Columns of a tile when even one row of all channels is too much (goldens of 1600 columns work in columns of 64).
+COLUMN_TILE = 64
+#: Rows of a planar tile in the goldens of 2560 rows.
+PLANAR_TILE_ROWS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """How a task is cut.
+
+    Attributes:
+        rows: output rows a tile (Common 0x28).
+        whole: nothing is cut.
+        columns: columns a tile, 0 when rows are whole.
+    """
+
+    rows: int
+    whole: bool = True
+    columns: int = 0
+
+
+def patch_shape(width: int, height: int) -> int:
+    """The smallest shape code s in 0..4 with the fewest patches of 2^(7-s) columns by 2^s rows (h13-encoding 4)."""
+    patches = [-(-width // (1 << (7 - s))) * -(-height // (1 << s)) for s in range(5)]
+    return patches.index(min(patches))
+
+
+def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int) -> Tile:
+    """The tile of a task.
+
+    Args:
+        task: with its operands' staging rules.
+        staged: for each source and the result: whether it passes through a staging area.
+        room_bytes: free L2 for the staging areas.
+
+    Raises:
+        UnsupportedError: not even the smallest tile fits.
+    """
+    height = task.result_view.height
+    whole = Tile(task.tuning.tile_height or height)
+    if sum(staging_bytes(task, staged, whole)) <= room_bytes:
+        return whole
+    for columns in (0, COLUMN_TILE):
+        fitting = _rows_that_fit(task, staged, room_bytes, columns)
+        if fitting:
+            return Tile(fitting, False, columns)
+    smallest = sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE)))
+    raise UnsupportedError(
+        "not even one tile of this layer fits into L2",
+        rule="h13.tile-fits",
+        value=f"{smallest} bytes",
+        limit=f"{room_bytes} bytes",
+        hint="Use fewer channels or split the layer over channels.",
+    )
+
+
+def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, columns: int) -> int:
+    height = task.result_view.height
+    if isinstance(task.work, NeWork):
+        step = 1 << patch_shape(task.result_view.width, height)
+        wanted = step if task.work.kernel_height == 1 else height // step * step
+    else:
+        step, wanted = 1, min(PLANAR_TILE_ROWS, height)
+    low, high = 0, max(wanted // step, 1)
+    while low < high:  # the largest number of steps that fits
+        middle = (low + high + 1) // 2
+        if sum(staging_bytes(task, staged, Tile(middle * step, False, columns))) <= room_bytes:
+            low = middle
+        else:
+            high = middle - 1
+    if low:
+        return min(low * step, height)
+    return 1 if sum(staging_bytes(task, staged, Tile(1, False, columns))) <= room_bytes else 0
+
+
+def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile) -> list[int]:
+    """Bytes of the staging areas of each source and of the result; 0 for those without."""
+    sizes = []
+    for number, through in enumerate(staged[:-1]):
+        if not through:
+            sizes.append(0)
+            continue
+        row = staging.staged_source(task, number).row
+        if tile.columns and task.view.width > tile.columns:
+            row = align(-(-row * _input_columns(task, tile.columns) // task.view.width), staging.BANK_BYTES)
+        sizes.append(row * source_rows(task, tile))
+    result = 0
+    if staged[-1]:
+        view = task.result_view
+        width = min(view.width, tile.columns) if tile.columns else view.width
+        rows = view.height if tile.whole else min(tile.rows, view.height)
+        result = align(2 * width, staging.BANK_BYTES) * view.channels * view.depth * rows
+    return [*sizes, result]
+
+
+def source_rows(task: TaskPlan, tile: Tile) -> int:
+    """Input rows that a tile of output rows needs."""
+    height, work = task.view.height, task.work
+    if tile.whole:
+        return height
+    if isinstance(work, NeWork):
+        stride, taps, pad = work.stride[1], work.kernel_height, work.pad_top
+        taps += taps % 2 if stride > 1 else 0  # kernels of stride 2 are extended to an even number of taps
+    elif work.mode is PeMode.POOLING:
+        stride, taps, pad = work.stride[1], work.kernel[1], work.pad[1]
+    else:
+        stride, taps, pad = 1, 1, 0
+    return min(height, max((tile.rows - 1) * stride + taps - pad, 1))
+
+
+def _input_columns(task: TaskPlan, columns: int) -> int:
+    work = task.work
+    if isinstance(work, NeWork):
+        return columns * work.stride[0] + work.kernel_width
+    return columns * work.stride[0] + work.kernel[0]

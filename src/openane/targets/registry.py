@@ -1,0 +1,93 @@
+"""The chip generations, found by name or by the cpu subtype that containers carry; code is imported on use.
+
+This table and the folders below `targets` are the only places that know which generations there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+
+from openane.core.errors import InputError, UnsupportedError
+from openane.program.fields import suggest
+from openane.program.stream import StreamCodec
+from openane.targets.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A chip generation.
+
+    Attributes:
+        name: as on the command line, and the name of its folder in `openane.targets`.
+        cpu_subtype: in the header of its .hwx files.
+        chips: marketing names.
+        executable: whether openane compiles for it and simulates it; else it only reads its programs.
+        standing: how well its declarations are verified, one sentence.
+    """
+
+    name: str
+    cpu_subtype: int
+    chips: str
+    executable: bool
+    standing: str
+
+    @property
+    def codec(self) -> StreamCodec:
+        """The stream codec, which also has the register map."""
+        codec: StreamCodec = import_module(f"openane.targets.{self.name}.stream").STREAM
+        return codec
+
+    @property
+    def target(self) -> Target:
+        """The object that compiles and simulates.
+
+        Raises:
+            UnsupportedError: openane only reads programs of this generation.
+        """
+        if not self.executable:
+            raise UnsupportedError(
+                f"programs for {self.name} can be read, not compiled or run",
+                limit=", ".join(each.name for each in GENERATIONS.values() if each.executable),
+            )
+        target: Target = import_module(f"openane.targets.{self.name}").TARGET
+        return target
+
+
+GENERATIONS: Mapping[str, Generation] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            Generation("h13", 4, "A14, M1", True, "every word of every program at hand is decoded and encoded"),
+        )
+    }
+)
+
+
+def generation(name: str) -> Generation:
+    """The generation of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = GENERATIONS.get(name.lower())
+    if found is None:
+        raise InputError(f"there is no target {name!r}", limit=", ".join(GENERATIONS), hint=suggest(name, GENERATIONS))
+    return found
+
+
+def generation_of(cpu_subtype: int) -> Generation:
+    """The generation whose files carry that cpu subtype.
+
+    Raises:
+        UnsupportedError: nobody has described it.
+    """
+    for each in GENERATIONS.values():
+        if each.cpu_subtype == cpu_subtype:
+            return each
+    known = ", ".join(f"{each.cpu_subtype} ({each.name})" for each in GENERATIONS.values())
+    raise UnsupportedError(
+        "the registers of this chip generation are not known", value=f"cpu subtype {cpu_subtype}", limit=known
+    )
