@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from openane.compiler.lowering import lower_graph
+from openane.compiler.lowering import LoweringOptions, lower
 from openane.compiler.pipeline import run_pipeline
 from openane.compiler.plan import Artifact, EngineStep, Plan
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
-from openane.formats.anec import read_anec, write_anec
-from openane.formats.hwx import read_hwx, write_hwx
+from openane.formats.anec import anec_pieces, read_anec
+from openane.formats.hwx import hwx_pieces, read_hwx
 from openane.formats.sniff import FileKind, sniff
 from openane.frontends import load_graph
 from openane.graph import Graph, TensorType
@@ -25,6 +25,9 @@ from openane.targets.target import CompileOptions
 
 Shapes = Mapping[str, tuple[int, ...]]
 Level = Graph | Net | Program
+
+#: Sources whose matrices lie as rows, as Apple's compiler lays them out for the same file.
+ROW_KINDS = frozenset({FileKind.MIL, FileKind.MLMODELC})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,9 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
         return _of_program(level)
     if isinstance(level, Net):
         return _of_net(level, None, options)
+    rows = isinstance(source, (str, Path)) and sniff(Path(source)) in ROW_KINDS
     graph = run_pipeline(level)
-    return _of_net(lower_graph(graph), graph, options)
+    return _of_net(lower(graph, LoweringOptions(rows=rows)), graph, options)
 
 
 class OutputKind(Enum):
@@ -116,9 +120,9 @@ def save(artifact: Artifact, path: Path) -> None:
     """
     kind = output_kind(path)
     if kind is OutputKind.HWX:
-        write_atomically(path, write_hwx(artifact.program))
+        write_atomically(path, hwx_pieces(artifact.program))
     elif kind is OutputKind.ANEC:
-        write_atomically(path, write_anec(artifact.program))
+        write_atomically(path, anec_pieces(artifact.program))
     elif artifact.net is None:
         raise InputError("a compiled program has no units to write as a net.plist", where=str(path))
     else:

@@ -1,1 +1,41 @@
-"""To be described by its owner."""
+"""Readers of other people's models: each front end is one folder and gives a Graph; heavy packages load on use."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from openane.core.errors import InputError
+from openane.formats.sniff import FileKind
+from openane.graph import Graph
+
+#: Kind of file -> module with `load(path, shapes=...) -> Graph`.
+FRONTENDS: Mapping[FileKind, str] = {
+    FileKind.ONNX: "onnx",
+    FileKind.MLMODEL: "coreml",
+    FileKind.MLPACKAGE: "coreml",
+    FileKind.MIL: "mil",
+    FileKind.MLMODELC: "mil",
+}
+
+
+def load_graph(path: Path, kind: FileKind, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+    """Reads a model.
+
+    Args:
+        path: of the file or package.
+        kind: what it is, as `formats.sniff` found.
+        shapes: sizes for inputs whose dimensions the model leaves open, by name.
+
+    Raises:
+        InputError: no front end reads this kind.
+        FormatError, ModelError, UnsupportedError: see the front ends.
+        UnavailableError: the package that reads this format is not installed.
+    """
+    if kind not in FRONTENDS:
+        readable = ", ".join(sorted({known.value for known in FRONTENDS}))
+        raise InputError("this kind of file is not a model to compile", where=str(path), value=kind.value, limit=readable)
+    module = importlib.import_module(f"openane.frontends.{FRONTENDS[kind]}")
+    graph: Graph = module.load(path, shapes=shapes)
+    return graph

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from openane.core.errors import ModelError
+from openane.core.errors import InputError, ModelError
 from openane.core.origin import Origin
 from openane.core.types import DType
 from openane.graph.operation import Operation, TensorType
@@ -91,14 +91,39 @@ class Graph:
 
         Returns:
             Arrays by name: the outputs, and the values in `keep`.
+
+        Raises:
+            InputError: an input is missing, unknown, or has another shape or kind of element than declared.
+            ModelError: an index that the model computes is out of range.
         """
+        self._check_inputs(inputs)
         values: dict[str, np.ndarray] = {**self.constants, **inputs}
         wanted = dict.fromkeys((*self.outputs, *keep))
         last_use = {name: i for i, node in enumerate(self.nodes) for name in node.inputs if name}
-        for i, node in enumerate(self.nodes):
-            operands = [values[name] if name else None for name in node.inputs]
-            values.update(zip(node.outputs, node.operation.evaluate(operands), strict=True))
-            for name in (*node.inputs, *node.outputs):
-                if name and last_use.get(name, i) == i and name not in wanted:
-                    values.pop(name, None)
+        with np.errstate(all="ignore"):  # infinities and NaNs are results like any other
+            for i, node in enumerate(self.nodes):
+                operands = [values[name] if name else None for name in node.inputs]
+                try:
+                    results = node.operation.evaluate(operands)
+                except ModelError as error:
+                    where = f"{self.name}: node {node.name!r} ({type(node.operation).__name__})"
+                    raise error.at(where) from error
+                values.update(zip(node.outputs, results, strict=True))
+                for name in (*node.inputs, *node.outputs):
+                    if name and last_use.get(name, i) == i and name not in wanted:
+                        values.pop(name, None)
         return {name: values[name] for name in wanted}
+
+    def _check_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        known = ", ".join(map(repr, self.inputs))
+        for name in inputs:
+            if name not in self.inputs:
+                raise InputError(f"there is no input {name!r}", where=self.name, limit=known)
+        for name, expected in self.inputs.items():
+            if name not in inputs:
+                raise InputError(f"input {name!r} is missing", where=self.name, limit=known)
+            found = inputs[name]
+            both_float = found.dtype.kind == "f" and expected.dtype.is_float
+            if found.shape != expected.shape or not (both_float or found.dtype == expected.dtype.numpy):
+                value = f"{found.dtype}[{','.join(map(str, found.shape))}]"
+                raise InputError(f"input {name!r} does not fit", where=self.name, value=value, limit=expected)

@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import InputError
-from openane.numerics.tables import KNOT_COUNT, Line, LookupTable, SignRule, TableMode
+from openane.numerics.tables import FIRST_KNOT_AT, KNOT_COUNT, Line, LookupTable, SignRule, TableMode
 
 Array = npt.NDArray[np.float64]
 Function = Callable[[Array], Array]
 
-_FIRST_STEP = {TableMode.DIRECT: 0, TableMode.CENTRED: -16, TableMode.ENDING_AT_ZERO: -32}
 _SAMPLES = 24
 """Points of comparison within one interval between knots."""
 
@@ -74,7 +73,7 @@ def fit_table(
     Raises:
         InputError: the mode splits its argument, or the function is not finite where it is sampled.
     """
-    if mode not in _FIRST_STEP:
+    if mode not in FIRST_KNOT_AT:
         raise InputError("only tables that look up the argument itself are fitted", value=mode.name)
     fits = [_fit(function, mode, k, left, right, sign) for k in exponents]
     return min(fits, key=lambda fit: fit.largest_error)
@@ -84,7 +83,7 @@ def _fit(
     function: Function, mode: TableMode, exponent: int, left: Tail | None, right: Tail | None, sign: SignRule
 ) -> Fit:
     step = 2.0**-exponent
-    positions = np.asarray((_FIRST_STEP[mode] + np.arange(KNOT_COUNT)) * step, dtype=np.float64)
+    positions = np.asarray((FIRST_KNOT_AT[mode] + np.arange(KNOT_COUNT)) * step, dtype=np.float64)
     odd = bool(sign & SignRule.NEGATE)
     knots, error = _fit_knots(function, positions, fixed_first=odd)
     low = _Outside(Line(), -np.inf, -np.inf, 0.0)

@@ -1,4 +1,4 @@
-"""The 128-byte lookup table of the neural engine: its format, and the function it defines.
+"""The 128-byte lookup table of the neural engine: its format. `openane.numerics.lookup` evaluates it.
 
 Sixty-four little-endian halfwords, read on H13 (A14, M1) and unchanged up to H17:
 
@@ -23,7 +23,7 @@ such tables are refused.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 
 import numpy as np
@@ -75,12 +75,12 @@ class SignRule(IntFlag):
     MAGNITUDE = 0x40
     """The table sees |v|."""
     UNDEFINED_BELOW_ZERO = 0x80
-    """Set with MAGNITUDE on log2, sqrt and rsqrt; its effect on v < 0 is a guess (like MAGNITUDE)."""
+    """Set with MAGNITUDE on log2, sqrt and rsqrt: 0 for v < 0 (measured on an M1: sqrt(-1) = log(-1) = 0)."""
     ODD = 0x60
     """MAGNITUDE and NEGATE: f(-v) = -f(v)."""
 
 
-_FIRST_KNOT_AT = {
+FIRST_KNOT_AT = {
     TableMode.DIRECT: 0,
     TableMode.CENTRED: -16,
     TableMode.ENDING_AT_ZERO: -32,
@@ -161,7 +161,7 @@ class LookupTable:
                 value=self.step_exponent,
                 limit=fixed,
             )
-        if self.mode in _FIRST_KNOT_AT and self.step_exponent != NO_KNOTS and abs(self.step_exponent) > 24:
+        if self.mode in FIRST_KNOT_AT and self.step_exponent != NO_KNOTS and abs(self.step_exponent) > 24:
             raise FormatError("step exponent out of range", where=where, value=self.step_exponent, limit="-24..24")
 
     def _numbers(self) -> npt.NDArray[np.float64]:
@@ -172,7 +172,7 @@ class LookupTable:
     @property
     def has_knots(self) -> bool:
         """Whether some argument is interpolated between knots."""
-        if self.mode in _FIRST_KNOT_AT:
+        if self.mode in FIRST_KNOT_AT:
             return self.step_exponent != NO_KNOTS
         return self.mode in _FIXED_STEP_EXPONENT
 
@@ -186,13 +186,17 @@ class LookupTable:
         """First and last knot position, in units of the (reduced) argument."""
         if self.mode in (TableMode.RECIPROCAL, TableMode.LOG2):
             return (0.5, 1.0)
-        first = _FIRST_KNOT_AT.get(self.mode, 0) * self.step
+        first = FIRST_KNOT_AT.get(self.mode, 0) * self.step
         return (first, first + _LAST_KNOT * self.step)
 
     @property
     def has_pole(self) -> bool:
         """Whether the mode is one of sqrt, rsqrt, reciprocal, log2: Apple's task headers mark these."""
         return self.mode in (TableMode.SQRT, TableMode.RSQRT, TableMode.RECIPROCAL, TableMode.LOG2)
+
+    def saturated(self, hi: float, above: float) -> LookupTable:
+        """The same table with another upper limit and the result from there on."""
+        return replace(self, hi=hi, above=above)
 
     def encode(self) -> bytes:
         """The 128 bytes."""
@@ -244,72 +248,3 @@ class LookupTable:
             )
         except FormatError as error:
             raise error.at(where) from None
-
-    def evaluate(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """The table's function in double precision, before the rounding of the result to fp16.
-
-        This is the rule that the fitting and the error tables use; how the engine rounds between its steps is
-        the business of the simulator.
-
-        Args:
-            values: any shape; NaN gives NaN.
-
-        Returns:
-            float64, the same shape.
-        """
-        given = np.asarray(values, dtype=np.float64)
-        argument = np.abs(given) if self.sign & SignRule.MAGNITUDE else given
-        with np.errstate(all="ignore"):
-            result = self._inside(argument)
-        result = np.where(argument >= self.hi, self.above, result)
-        result = np.where(argument <= self.lo, self.below, result)
-        if self.sign & SignRule.NEGATE:
-            result = np.where(given < 0, -result, result)
-        return np.where(np.isnan(given), np.nan, result)
-
-    def _inside(self, v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The value between the limits."""
-        if self.mode in _FIRST_KNOT_AT:
-            return self._direct(v)
-        if self.mode is TableMode.FRACTION:
-            return v - np.trunc(v)
-        if self.mode is TableMode.INTEGER:
-            return np.trunc(v)
-        if self.mode is TableMode.EXP2:
-            whole = np.floor(v)
-            return _scale(self._interpolate((v - whole) * 32), _as_exponent(whole))
-        significand, exponent = np.frexp(v)  # in [0.5, 1)
-        if self.mode is TableMode.RECIPROCAL:
-            return _scale(self._interpolate((significand - 0.5) * 64), -exponent)
-        if self.mode is TableMode.LOG2:
-            return self._interpolate((significand - 0.5) * 64) + exponent
-        half = exponent >> 1  # v = m * 4^half with m in [0.5, 2)
-        reduced = _scale(significand, exponent - 2 * half)
-        return _scale(self._interpolate(reduced * 16), half if self.mode is TableMode.SQRT else -half)
-
-    def _direct(self, v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        left = self.left.slope * v + self.left.intercept
-        right = self.right.slope * v + self.right.intercept
-        if not self.has_knots:
-            return np.where(v > 0, right, left)
-        first, last = self.domain
-        between = self._interpolate((v - first) / self.step)
-        return np.where(v < first, left, np.where(v > last, right, between))
-
-    def _interpolate(self, place: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Linear interpolation at a place in steps from the first knot."""
-        knots = np.array(self.knots)
-        place = np.clip(np.nan_to_num(place), 0, _LAST_KNOT)
-        index = np.minimum(place.astype(np.int64), _LAST_KNOT - 1)
-        low = knots[index]
-        return np.asarray(low + (knots[index + 1] - low) * (place - index), dtype=np.float64)
-
-
-def _scale(values: npt.NDArray[np.float64], exponent: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    """values * 2^exponent."""
-    return np.asarray(np.ldexp(values, exponent), dtype=np.float64)
-
-
-def _as_exponent(whole: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
-    """Whole numbers as exponents, far outside fp16 on both sides when clipped."""
-    return np.clip(np.nan_to_num(whole), -1000, 1000).astype(np.int32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,11 @@ class StreamCodec(Protocol):
         """The declarations of the generation."""
         ...
 
+    @property
+    def cpu_subtype(self) -> int:
+        """The generation in the header of .hwx files."""
+        ...
+
     def read(
         self,
         text: Buffer,
@@ -61,6 +66,10 @@ class StreamCodec(Protocol):
         Raises:
             InputError: tasks overlap or leave the section.
         """
+        ...
+
+    def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:
+        """The task with its enabled buffer indices replaced as `buffers` tells; others stay."""
         ...
 
 

@@ -93,6 +93,7 @@ from openane.graph.ops.pooling import (
     AveragePool,
     LpPool,
     MaxPool,
+    Pooling,
 )
 from openane.graph.ops.quantization import (
     DequantizeLinear,
@@ -408,6 +409,7 @@ __all__ = [
     "PRelu",
     "Pad",
     "PadMode",
+    "Pooling",
     "PositiveUnary",
     "Pow",
     "QuantizeLinear",

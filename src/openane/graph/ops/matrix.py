@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from openane.core.errors import ModelError
 from openane.core.types import DType
 from openane.graph.operation import Case, Operation, TensorType
 from openane.graph.ops.support import (
@@ -18,12 +18,16 @@ from openane.graph.ops.support import (
     array,
     broadcast,
     operand,
+    product_of,
     require,
     require_same_dtype,
     result_dtype,
     sample,
     widen,
 )
+
+#: Letters with at most one ellipsis.
+_TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
 
 
 @dataclass(frozen=True)
@@ -90,16 +94,59 @@ class Einsum(Operation):
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         dtype = require_same_dtype(inputs)
+        require(dtype is not DType.BOOL, "inputs must hold numbers", value=dtype.value)
         operands = [operand(inputs, i, "x") for i in range(len(inputs))]
-        try:
-            shape = _einsum_shape(self.equation, [x.shape for x in operands])
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise ModelError(
-                "the equation does not fit the inputs",
-                value=f"{self.equation} of {', '.join(map(str, operands))}",
-                hint=str(error),
-            ) from error
-        return (TensorType(shape, dtype),)
+        extents, ellipsis = self._extents([x.shape for x in operands])
+        before, dots, after = self.terms()[1].partition("...")
+        unknown = [letter for letter in before + after if letter not in extents]
+        require(not unknown, "the result names unknown axes", value=self.equation)
+        head = tuple(extents[letter] for letter in before)
+        tail = tuple(extents[letter] for letter in after)
+        return (TensorType(head + (ellipsis if dots else ()) + tail, dtype),)
+
+    def terms(self) -> tuple[list[str], str]:
+        """The terms of the inputs and that of the result, which is spelled out where the equation leaves it out."""
+        left, arrow, right = self.equation.replace(" ", "").partition("->")
+        if not arrow:
+            letters = left.replace(",", "").replace(".", "")
+            once = sorted(c for c in set(letters) if letters.count(c) == 1)
+            right = ("..." if "..." in left else "") + "".join(once)
+        valid = re.fullmatch(_TERM, right) and all(re.fullmatch(_TERM, term) for term in left.split(","))
+        require(
+            bool(valid) and len(set(right.replace("...", ""))) == len(right.replace("...", "")),
+            "the equation is malformed",
+            value=repr(self.equation),
+        )
+        return left.split(","), right
+
+    def work(self, shapes: Sequence[tuple[int, ...]]) -> int:
+        """Multiplications of the plain way, over all letters at once."""
+        extents, ellipsis = self._extents(shapes)
+        return product_of([*extents.values(), *ellipsis])
+
+    def _extents(self, shapes: Sequence[tuple[int, ...]]) -> tuple[dict[str, int], tuple[int, ...]]:
+        """The extent of every letter, and those of the ellipsis."""
+        terms, _ = self.terms()
+        require(len(terms) == len(shapes), "the equation has another number of terms than inputs", value=self.equation)
+        extents: dict[str, int] = {}
+        ellipsis: tuple[int, ...] = ()
+        for term, shape in zip(terms, shapes, strict=True):
+            before, dots, after = term.partition("...")
+            named = len(before) + len(after)
+            fits = named <= len(shape) if dots else named == len(shape)
+            require(fits, f"term {term!r} does not fit its input", value=list(shape))
+            middle = len(shape) - len(after)
+            ellipsis = broadcast(ellipsis, shape[len(before) : middle])
+            for letter, extent in zip(before + after, shape[: len(before)] + shape[middle:], strict=True):
+                known = extents.setdefault(letter, extent)
+                if known == 1:
+                    extents[letter] = extent
+                require(
+                    1 in (known, extent) or known == extent,
+                    f"extents of {letter!r} differ",
+                    value=f"{known} and {extent}",
+                )
+        return extents, ellipsis
 
     def evaluate(self, inputs: Arrays) -> Results:
         arrays = [array(inputs, i) for i in range(len(inputs))]
@@ -112,33 +159,3 @@ class Einsum(Operation):
         yield Case(cls("...ii->...i"), (sample(2, 3, 3),))
         yield Case(cls("ij, jk"), (sample(3, 4), sample(4, 2)))
         yield Case(cls("i,j,k->kij"), (sample(3), sample(4), sample(2)))
-
-
-def _einsum_shape(equation: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of an einsum.
-
-    Raises:
-        ValueError: the equation is malformed.
-        ModelError: extents of a letter differ.
-    """
-    equation = equation.replace(" ", "")
-    left, arrow, right = equation.partition("->")
-    extents: dict[str, int] = {}
-    ellipsis: tuple[int, ...] = ()
-    for term, shape in zip(left.split(","), shapes, strict=True):
-        before, dots, after = term.partition("...")
-        named = len(before) + len(after)
-        free = shape[len(before) : len(shape) - len(after)] if dots else ()
-        if named + len(free) != len(shape):
-            raise ValueError(f"term {term!r} does not name {len(shape)} axes")
-        ellipsis = broadcast(ellipsis, free)
-        own = shape[: len(before)] + shape[len(shape) - len(after) :]
-        for letter, extent in zip(before + after, own, strict=True):
-            known = extents.setdefault(letter, extent)
-            require(known == extent, f"extents of {letter!r} differ", value=f"{known} and {extent}")
-    letters = left.replace(",", "").replace(".", "")
-    if not arrow:
-        right = ("..." if "..." in left else "") + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    before, dots, after = right.partition("...")
-    head = tuple(extents[letter] for letter in before)
-    return head + (ellipsis if dots else ()) + tuple(extents[letter] for letter in after)

@@ -27,7 +27,7 @@ from openane.graph.ops.support import (
 
 
 @dataclass(frozen=True)
-class _Pooling(Operation):
+class Pooling(Operation):
     """What all poolings share.
 
     Attributes:
@@ -107,7 +107,7 @@ class _Pooling(Operation):
 
 
 @dataclass(frozen=True)
-class MaxPool(_Pooling):
+class MaxPool(Pooling):
     """The largest value of every window; padding never wins."""
 
     def _check_dtype(self, x: TensorType) -> None:
@@ -131,7 +131,7 @@ class MaxPool(_Pooling):
 
 
 @dataclass(frozen=True)
-class AveragePool(_Pooling):
+class AveragePool(Pooling):
     """The mean of every window.
 
     Attributes:
@@ -157,7 +157,7 @@ class AveragePool(_Pooling):
 
 
 @dataclass(frozen=True)
-class LpPool(_Pooling):
+class LpPool(Pooling):
     """(sum over the window of |x|^p)^(1/p); padding adds nothing.
 
     Attributes:

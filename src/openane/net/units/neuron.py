@@ -15,8 +15,9 @@ from openane.core.errors import ModelError
 from openane.net.net import TensorShape, UnitParams
 from openane.net.units.dimensions import check_per_channel, compute_dtype, one, per_channel, storage_dtype
 
-SELU_ALPHA = 1.6732632423543772
-SELU_GAMMA = 1.0507009873554805
+#: The constants of self-normalizing networks as ONNX states them, in single precision.
+SELU_ALPHA = 1.67326319217681884765625
+SELU_GAMMA = 1.05070102214813232421875
 
 
 class NeuronKind(Enum):

@@ -15,7 +15,7 @@ from openane.core.errors import UnsupportedError
 from openane.program import Program, Surface
 from openane.program.layout import Memory, extent_bytes
 from openane.runtimes.linux import abi
-from openane.targets.h13.stream import STREAM
+from openane.targets import encode_text, generation
 
 TARGET: Final = "h13"
 """The published driver binds to M1-family chips only."""
@@ -116,7 +116,7 @@ def build_command(program: Program, memory_limit_bytes: int) -> Command:
             value=f"{first_bytes} bytes",
             limit=f"{LARGEST_FIRST_TASK_BYTES} bytes",
         )
-    tasks = bytes(STREAM.write(program.tasks, program.task_offsets))
+    tasks = encode_text(program)
     tasks += bytes(-len(tasks) % CONSTANT_ALIGNMENT_BYTES)
     constants = memoryview(program.constants).cast("B")
     sizes = _buffer_sizes(program, len(tasks) + len(constants))
@@ -142,8 +142,12 @@ def bootstrap(first_task: bytes) -> bytes:
 def _buffer_sizes(program: Program, command_bytes: int) -> dict[int, int]:
     """Bytes of every buffer, in whole tiles; the command buffer must be longer than its task stream."""
     exact = {abi.TASKS_BUFFER: command_bytes + 1}
-    if program.scratch_bytes:
-        exact[abi.SCRATCH_BUFFER] = program.scratch_bytes
+    for buffer, size_bytes in (
+        (abi.SECOND_SCRATCH_BUFFER, program.second_scratch_bytes),
+        (abi.SCRATCH_BUFFER, program.scratch_bytes),
+    ):
+        if size_bytes:
+            exact[buffer] = size_bytes
     for surface in program.surfaces:
         _check_buffer_index(program, surface)
         needed = max(surface.size_bytes, extent_bytes(surface))
@@ -164,7 +168,7 @@ def _check_buffer_index(program: Program, surface: Surface) -> None:
 
 def _check_references(program: Program, present: set[int]) -> None:
     """Every buffer that a task header enables must have memory: the engine faults on address 0."""
-    header = STREAM.registers.header
+    header = generation(program.target).codec.registers.header
     words = [header.registers.index(header[name]) for name in ("Bases", "KernelBases")]
     for number, task in enumerate(program.tasks):
         for index in words:

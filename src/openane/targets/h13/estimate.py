@@ -1,10 +1,10 @@
 """The time estimate in the low half of header word 1, in microseconds, as Apple's compiler writes it.
 
-It has no effect on results and is only the compiler's opinion: the largest of four terms, truncated. The terms and their
-constants are fitted to the decoded output of the macOS 26 compiler and reproduce it on every task on record (see
-tests/cost/test_header_estimate.py for the count). What is a reading of ours and what is only a number that fits:
+It has no effect on results and is only the compiler's opinion: the largest of three terms, truncated. The terms and
+their constants are fitted to the decoded output of the macOS 26 compiler and reproduce it on every task on record (see
+tests/cost/test_header_estimate.py). Readings of ours, and numbers that merely fit:
 
-- DRAM: bytes moved / 34,130 a microsecond (any divisor from 34,128 to 34,133 fits; Apple's table of bandwidths has 34.1 GB/s).
+- DRAM: bytes moved / 34,130 a microsecond (any divisor from 34,128 to 34,133 fits; Apple's default is 34.1 GB/s).
 - narrow sources: a source with rows of at most 8 columns and one row a plane costs 1/216 us a plane.
 - planar engine: 32 pixels a cycle; a reduction takes 4 cycles for a block of 128 pixels. 1.428 GHz.
 - neural engine: 256 products a cycle and engine; a table 20 elements a cycle in all (18.4 to 22.9 fit). 1.428 GHz.

@@ -280,6 +280,7 @@ class Kernel:
         bias: the streams begin with bias halfwords.
         group_channels: output channels a lane computes in one round; OCGSize is its log2, rounded up.
         source: the tensor that is read as kernel at run time instead of constants; then `lane_bytes` counts.
+        pole: the table has a pole (sqrt, rsqrt, reciprocal, log2), which header word 4 shows.
         lane_bytes: bytes a lane of a run-time kernel.
         lane_count: lanes of a run-time kernel.
     """
@@ -290,6 +291,7 @@ class Kernel:
     bias: bool = False
     group_channels: int = 1
     source: str = ""
+    pole: bool = False
     lane_bytes: int = 0
     lane_count: int = 0
 

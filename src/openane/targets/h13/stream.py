@@ -9,8 +9,8 @@ Source: every program seen parses exactly to its end this way (h13-semantics 1.2
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from openane.core.errors import FormatError, InputError
 from openane.core.reader import Buffer, Reader
@@ -27,6 +27,15 @@ _EXTRA_WORD = _HEADER["Control"]["TDE"]
 _NEXT_SIZE = _HEADER["Next"]["NextSize"]
 _CONTROL_INDEX, _NEXT_INDEX, _LINK_INDEX = (
     _HEADER.registers.index(_HEADER[name]) for name in ("Control", "Next", "NextPointer")
+)
+#: (header word, buffer index, its enable bit) of everything but the link to the next task.
+_BUFFER_FIELDS = tuple(
+    (_HEADER.registers.index(register), register[base], register[enable])
+    for register, base, enable in (
+        *((_HEADER["Bases"], f"{name}Base{i}", f"{name}BE{i}") for name, i in (("R", 0), ("R", 1))),
+        (_HEADER["Bases"], "WBase", "WBE"),
+        *((_HEADER["KernelBases"], f"KBase{i}", f"KBE{i}") for i in range(4)),
+    )
 )
 
 
@@ -162,6 +171,20 @@ class H13Stream:
             InputError: tasks overlap or leave the section, or a task is not encodable.
         """
         return place([task_words(task) for task in tasks], offsets, size_bytes)
+
+    @property
+    def cpu_subtype(self) -> int:
+        """The number in .hwx headers."""
+        return 4
+
+    def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:
+        """The task with its enabled buffer indices (tensors and kernels) replaced as `buffers` tells."""
+        header = list(task.header)
+        for index, base, enable in _BUFFER_FIELDS:
+            old = base.get(header[index])
+            if enable.get(header[index]) and old in buffers:
+                header[index] = base.put(header[index], buffers[old])
+        return replace(task, header=tuple(header))
 
 
 def _guess_first(reader: Reader) -> int:

@@ -1,0 +1,261 @@
+"""The net under construction: values, units, and the few moves that every lowering is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from openane.compiler.lowering.layout import Layout, Preferences, canonical, engine_shape
+from openane.core.errors import ModelError, UnsupportedError
+from openane.core.origin import Origin
+from openane.core.types import DType
+from openane.graph import Graph, Node
+from openane.net import Broadcast, Constant, Dimension, Net, Reshape, TensorShape, Unit, UnitParams
+
+#: A unit or input of the net under construction.
+Handle = int
+
+
+@dataclass(frozen=True, slots=True)
+class LoweringOptions:
+    """Choices of the lowering.
+
+    Attributes:
+        rows: lay matrices and vectors as rows on Width, as Core ML's MIL programs are compiled, never as channels.
+        window: largest image (x, y) that a matrix product behind it may take as one convolution window; larger
+            images are flattened to channels first. The default is the largest kernel of the engine.
+    """
+
+    rows: bool = False
+    window: tuple[int, int] = (13, 29)
+
+
+@dataclass(slots=True)
+class _Record:
+    """One unit or input: `params` is None for an input."""
+
+    params: UnitParams | None
+    bottoms: tuple[Handle, ...]
+    shape: TensorShape
+    base: str
+    origin: Origin
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Where a value of the graph stands.
+
+    Attributes:
+        handle: the unit that holds its elements in row-major order.
+        layout: of the axes on that unit; None when the unit's shape only happens to hold the same elements.
+    """
+
+    handle: Handle
+    layout: Layout | None
+
+
+@dataclass(slots=True)
+class Lowering:
+    """Builds a Net from a Graph; the handlers of the operations call its methods."""
+
+    graph: Graph
+    options: LoweringOptions
+    preferences: Preferences = field(init=False)
+    constants: dict[str, np.ndarray] = field(init=False)
+    values: dict[str, Value] = field(init=False, default_factory=dict)
+    producers: dict[str, Node] = field(init=False, default_factory=dict)
+    _records: list[_Record] = field(init=False, default_factory=list)
+    _shared: dict[tuple[object, ...], Handle] = field(init=False, default_factory=dict)
+    _node: Node | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.preferences = Preferences(self.graph, self.options.rows)
+        self.constants = dict(self.graph.constants)
+        for name in self.graph.inputs:
+            self._add_input(name)
+
+    def _add_input(self, name: str) -> None:
+        shape = self.shape(name)
+        layout: Layout | None = self.preferences.layouts.get(name)
+        if layout is None and name in self.preferences.engines:
+            engine = self.preferences.engines[name]
+        else:
+            layout = layout or canonical(shape, rows=self.options.rows)
+            engine = engine_shape(shape, layout)
+        self._records.append(_Record(None, (), engine, name, Origin(), name))
+        self.values[name] = Value(len(self._records) - 1, layout)
+
+    # -- looking up
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The logical shape of a value."""
+        return self.graph.types[name].shape
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The array of a value that is known; None for one that is computed at run time."""
+        return self.constants.get(name)
+
+    def weights(self, name: str, what: str) -> np.ndarray:
+        """The array of an operand that must be known at compile time.
+
+        Raises:
+            UnsupportedError: it is computed at run time.
+        """
+        array = self.constants.get(name)
+        if array is None:
+            raise UnsupportedError(
+                f"{what} must be constant", value=f"{name!r} is computed at run time", rule="constant-weights"
+            )
+        return array
+
+    def layout(self, name: str) -> Layout:
+        """The layout a value stands in; the one its users like best where it stands in none."""
+        value = self.values.get(name)
+        if value is not None and value.layout is not None:
+            return value.layout
+        return self.free_layout(name)
+
+    def free_layout(self, name: str) -> Layout:
+        """The layout for a value that the operation can put anywhere."""
+        return self.preferences.layouts.get(name) or canonical(self.shape(name), rows=self.options.rows)
+
+    def extents(self, handle: Handle) -> TensorShape:
+        """The engine shape of a unit or input."""
+        return self._records[handle].shape
+
+    # -- building
+
+    def emit(self, params: UnitParams, *bottoms: Handle) -> Handle:
+        """Adds a unit.
+
+        Raises:
+            UnsupportedError: the unit cannot take these bottoms.
+        """
+        try:
+            shape = params.infer([self._records[bottom].shape for bottom in bottoms])
+        except ModelError as error:
+            own = error.diagnostic
+            raise UnsupportedError(own.what, limit=own.limit, value=own.value, hint=own.hint) from error
+        node = self._node
+        base = next((name for name in node.outputs if name), node.name) if node else "constant"
+        origin = (node.origin if node.origin.layers else Origin((node.name,))) if node else Origin()
+        self._records.append(_Record(params, bottoms, shape, base, origin))
+        return len(self._records) - 1
+
+    def read(self, name: str, layout: Layout | None = None) -> Handle:
+        """The unit that holds a value in a layout, its own by default; constants become units."""
+        layout = self.layout(name) if layout is None else layout
+        return self.read_as(name, engine_shape(self.shape(name), layout))
+
+    def read_as(self, name: str, engine: TensorShape) -> Handle:
+        """The unit that holds the elements of a value, in row-major order, in an engine shape."""
+        if name in self.values:
+            return self.reshape(self.values[name].handle, engine)
+        array = self.constants[name]
+        key = ("constant", name, engine)
+        if key not in self._shared:
+            self._shared[key] = self.hold(array.reshape(engine.ndchw))
+        return self._shared[key]
+
+    def reshape(self, handle: Handle, engine: TensorShape) -> Handle:
+        """The same elements in another engine shape; nothing where the shape is that already."""
+        while isinstance(self._records[handle].params, Reshape):
+            handle = self._records[handle].bottoms[0]
+        if self._records[handle].shape == engine:
+            return handle
+        key = ("reshape", handle, engine)
+        if key not in self._shared:
+            self._shared[key] = self.emit(Reshape(engine), handle)
+        return self._shared[key]
+
+    def broadcast(self, handle: Handle, engine: TensorShape) -> Handle:
+        """Repeats a unit along its dimensions of size 1 up to an engine shape."""
+        own = self._records[handle].shape
+        sizes = {d: d.extent(engine) for d in Dimension if d.extent(own) != d.extent(engine)}
+        return self.emit(Broadcast(sizes), handle) if sizes else handle
+
+    def hold(self, array: np.ndarray) -> Handle:
+        """A constant unit; truth values become 1 and 0."""
+        if array.dtype.kind != "f":
+            array = array.astype(np.float32)
+        return self.emit(Constant(array))
+
+    def define(self, name: str, handle: Handle, layout: Layout | None) -> None:
+        """Says which unit holds a value.
+
+        Args:
+            name: of the value.
+            handle: holds the elements in row-major order.
+            layout: of the value's axes on that unit, None for none.
+        """
+        record = self._records[handle]
+        assert record.shape.size == self.graph.types[name].size, f"{name} has other elements"
+        self.values[name] = Value(handle, layout)
+        if record.params is not None and not record.name and self._node and record.base in self._node.outputs:
+            record.name = name
+
+    def start(self, node: Node) -> None:
+        """Units made from now on come from this node."""
+        self._node = node
+        self.producers.update(dict.fromkeys(node.outputs, node))
+
+    def stop(self) -> None:
+        """Units made from now on come from no node."""
+        self._node = None
+
+    # -- finishing
+
+    def net(self) -> Net:
+        """The network: named units that some output needs, in order."""
+        outputs = {}
+        for name in self.graph.outputs:
+            if name not in self.values:
+                layout = canonical(self.shape(name), rows=self.options.rows)
+                self.values[name] = Value(self.read(name, layout), layout)
+            outputs[name] = self.values[name].handle
+        needed = self._needed(outputs.values())
+        names = self._names(needed)
+        units = []
+        for handle in needed:
+            record = self._records[handle]
+            if record.params is not None:
+                bottoms = tuple(names[bottom] for bottom in record.bottoms)
+                units.append(Unit(names[handle], record.params, bottoms, record.origin))
+        types = self.graph.types
+        inputs = {name: self._records[i].shape for i, name in enumerate(self.graph.inputs)}
+        return Net(
+            self.graph.name or "net",
+            inputs,
+            {name: names[handle] for name, handle in outputs.items()},
+            tuple(units),
+            {n: types[n].dtype for n in inputs if types[n].dtype in (DType.UINT8, DType.INT8)},
+            {name: (types[name].shape, types[name].dtype) for name in (*inputs, *outputs)},
+        )
+
+    def _needed(self, handles: Iterable[Handle]) -> list[Handle]:
+        marked: set[Handle] = set()
+        stack = list(handles)
+        while stack:
+            handle = stack.pop()
+            if handle not in marked:
+                marked.add(handle)
+                stack.extend(self._records[handle].bottoms)
+        return sorted(marked)
+
+    def _names(self, handles: Sequence[Handle]) -> dict[Handle, str]:
+        taken = {*self.graph.types, *(record.name for record in self._records)}
+        names: dict[Handle, str] = {}
+        counts: dict[str, int] = {}
+        for handle in handles:
+            record = self._records[handle]
+            name = record.name
+            while not name:
+                count = counts[record.base] = counts.get(record.base, -1) + 1
+                name = f"{record.base}_tmp_{count}"
+                if name in taken:
+                    name = ""
+            names[handle] = name
+        return names

@@ -1,0 +1,174 @@
+"""Convolutions, with padding in front taken in, and over one, two and three axes of space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.elementwise import affine
+from openane.compiler.lowering.layout import SPATIAL
+from openane.core.errors import UnsupportedError
+from openane.graph import Node, Operation
+from openane.graph import ops as g
+from openane.net import Conv, Dimension, ElementWise, ElementWiseKind, InputView, Pad, Pads, Transpose
+
+#: Depth lies outside of the channels on the engine: (N, C, D, H, W) is read as (N, D, C, H, W) and swapped.
+DEPTH_CHANNEL = Transpose((0, 2, 1, 3, 4))
+
+
+def plane(values: Sequence[int], default: int) -> tuple[int, int]:
+    """Values per axis of space as (x, y); one axis is Width."""
+    return (values[-1], values[-2] if len(values) > 1 else default)
+
+
+def plane_pads(pads: Sequence[int]) -> Pads:
+    """Pads before every axis, then after every one, of one or two axes."""
+    before, after = pads[: len(pads) // 2], pads[len(pads) // 2 :]
+    if len(before) == 1:
+        return Pads(0, 0, before[0], after[0])
+    return Pads(before[0], after[0], before[1], after[1])
+
+
+def _bias(ctx: Lowering, node: Node, unit: Handle) -> Handle:
+    if len(node.inputs) > 2 and node.inputs[2]:
+        bias = ctx.weights(node.inputs[2], "the bias of a convolution")
+        return affine(ctx, unit, bias=bias.reshape(1, 1, -1, 1, 1))
+    return unit
+
+
+def source_and_pads(ctx: Lowering, name: str, pads: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+    """The source of a convolution and its pads, with a Pad of zeros in front taken in."""
+    producer = ctx.producers.get(name)
+    if producer is not None and isinstance(producer.operation, g.Pad):
+        pad = producer.operation
+        rank = len(pad.pads) // 2
+        before, after = pad.pads[:rank], pad.pads[rank:]
+        plain = pad.mode is g.PadMode.CONSTANT and pad.value == 0 and min(pad.pads) >= 0
+        if plain and not any((*before[:2], *after[:2])) and producer.inputs[0] in ctx.values:
+            grown = zip(pads, (*before[2:], *after[2:]), strict=True)
+            return producer.inputs[0], tuple(a + b for a, b in grown)
+    return name, tuple(pads)
+
+
+def _lower_conv(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, g.Conv)
+    kernel = ctx.weights(node.inputs[1], "the kernel of a convolution")
+    if kernel.ndim == 5:
+        _lower_conv_3d(ctx, node, operation, kernel)
+        return
+    if kernel.ndim > 5:
+        raise UnsupportedError("convolutions have at most three axes of space", value=kernel.ndim - 2)
+    name, pads = source_and_pads(ctx, node.inputs[0], operation.pads)
+    layout = SPATIAL[kernel.ndim]
+    conv = Conv(
+        kernel if kernel.ndim == 4 else kernel[:, :, None, :],
+        plane(operation.strides, 1),
+        plane(operation.dilations, 1),
+        plane_pads(pads),
+        operation.groups,
+    )
+    unit = ctx.emit(conv, ctx.read(name, layout))
+    ctx.define(node.outputs[0], _bias(ctx, node, unit), layout)
+
+
+def _lower_conv_3d(ctx: Lowering, node: Node, operation: g.Conv, kernel: np.ndarray) -> None:
+    """One convolution per slice of the kernel along depth, added up."""
+    name = node.inputs[0]
+    x = ctx.emit(DEPTH_CHANNEL, ctx.read(name, SPATIAL[5]))
+    before, after = operation.pads[0], operation.pads[3]
+    if before or after:
+        x = ctx.emit(Pad({Dimension.DEPTH: (before, after)}), x)
+    depth = ctx.shape(node.outputs[0])[2]
+    total: Handle | None = None
+    for index in range(kernel.shape[2]):
+        view = InputView(Dimension.DEPTH, index * operation.dilations[0], depth, operation.strides[0])
+        whole = view.offset == 0 and view.step == 1 and depth == ctx.extents(x).depth
+        conv = Conv(
+            kernel[:, :, index],
+            plane(operation.strides[1:], 1),
+            plane(operation.dilations[1:], 1),
+            plane_pads((*operation.pads[1:3], *operation.pads[4:])),
+            operation.groups,
+        )
+        part = ctx.emit(conv, x if whole else ctx.emit(view, x))
+        total = part if total is None else ctx.emit(ElementWise(ElementWiseKind.ADD), total, part)
+    assert total is not None, "a kernel has at least one slice"
+    ctx.define(node.outputs[0], ctx.emit(DEPTH_CHANNEL, _bias(ctx, node, total)), SPATIAL[5])
+
+
+def _lower_conv_transpose(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, g.ConvTranspose)
+    kernel = ctx.weights(node.inputs[1], "the kernel of a convolution")
+    if kernel.ndim > 4:
+        raise UnsupportedError("transposed convolutions have at most two axes of space", value=kernel.ndim - 2)
+    layout = SPATIAL[kernel.ndim]
+    if kernel.ndim == 3:
+        kernel = kernel[:, :, None, :]
+    groups = operation.groups
+    # (Cin, Cout / groups, ...) to the unit's (Cout, Cin / groups, ...), group by group.
+    grouped = kernel.reshape(groups, kernel.shape[0] // groups, *kernel.shape[1:]).swapaxes(1, 2)
+    conv = Conv(
+        grouped.reshape(-1, *grouped.shape[2:]),
+        plane(operation.strides, 1),
+        plane(operation.dilations, 1),
+        plane_pads(operation.pads),
+        groups,
+        transposed=True,
+        output_padding=plane(operation.output_padding or (0,) * len(operation.strides), 0),
+    )
+    unit = ctx.emit(conv, ctx.read(node.inputs[0], layout))
+    ctx.define(node.outputs[0], _bias(ctx, node, unit), layout)
+
+
+def _shuffle_kernel(block: int, depth: int, order: g.BlockOrder) -> np.ndarray:
+    """(depth, block^2 * depth, block, block) of ones and zeros: which channel holds which place of a block."""
+    d, row, column = np.meshgrid(np.arange(depth), np.arange(block), np.arange(block), indexing="ij")
+    if order is g.BlockOrder.DEPTH_COLUMN_ROW:
+        channel = (row * block + column) * depth + d
+    else:
+        channel = d * block**2 + row * block + column
+    kernel = np.zeros((depth, depth * block**2, block, block), np.float16)
+    kernel[d, channel, row, column] = 1
+    return kernel
+
+
+def _lower_depth_to_space(ctx: Lowering, node: Node) -> None:
+    """A transposed convolution with step `block`, whose taps pick one channel each."""
+    operation = node.operation
+    assert isinstance(operation, g.DepthToSpace)
+    depth, block = ctx.shape(node.outputs[0])[1], operation.block
+    if operation.order is g.BlockOrder.COLUMN_ROW_DEPTH:
+        kernel, groups = np.tile(_shuffle_kernel(block, 1, operation.order), (depth, 1, 1, 1)), depth
+    else:
+        kernel, groups = _shuffle_kernel(block, depth, operation.order), 1
+    conv = Conv(kernel, (block, block), groups=groups, transposed=True)
+    ctx.define(node.outputs[0], ctx.emit(conv, ctx.read(node.inputs[0], SPATIAL[4])), SPATIAL[4])
+
+
+def _lower_space_to_depth(ctx: Lowering, node: Node) -> None:
+    """A convolution with step `block`, whose taps pick one pixel each."""
+    operation = node.operation
+    assert isinstance(operation, g.SpaceToDepth)
+    depth, block = ctx.shape(node.inputs[0])[1], operation.block
+    if operation.order is g.BlockOrder.COLUMN_ROW_DEPTH:
+        one = _shuffle_kernel(block, 1, operation.order).swapaxes(0, 1)
+        kernel, groups = np.tile(one, (depth, 1, 1, 1)), depth
+    else:
+        kernel, groups = _shuffle_kernel(block, depth, operation.order).swapaxes(0, 1), 1
+    conv = Conv(kernel, (block, block), groups=groups)
+    ctx.define(node.outputs[0], ctx.emit(conv, ctx.read(node.inputs[0], SPATIAL[4])), SPATIAL[4])
+
+
+HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+    {
+        g.Conv: _lower_conv,
+        g.ConvTranspose: _lower_conv_transpose,
+        g.DepthToSpace: _lower_depth_to_space,
+        g.SpaceToDepth: _lower_space_to_depth,
+    }
+)

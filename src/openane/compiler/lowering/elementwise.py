@@ -1,0 +1,382 @@
+"""Functions of one element and of two: activations, arithmetic, comparisons, logic, casts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.layout import Layout, engine_shape
+from openane.core.errors import UnsupportedError
+from openane.core.types import DType
+from openane.graph import Node, Operation
+from openane.graph import ops as g
+from openane.net import (
+    GOC,
+    Dimension,
+    ElementWise,
+    ElementWiseKind,
+    Neuron,
+    NeuronKind,
+    Select,
+    TensorShape,
+)
+from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
+
+K = NeuronKind
+Handler = Callable[[Lowering, Node], None]
+
+#: Operations that are one neuron kind without constants.
+PLAIN_NEURONS: Mapping[type[Operation], NeuronKind] = MappingProxyType(
+    {
+        g.Relu: K.RELU,
+        g.Sigmoid: K.SIGMOID,
+        g.HardSwish: K.HARD_SWISH,
+        g.Tanh: K.TANH,
+        g.Softplus: K.SOFTPLUS,
+        g.Softsign: K.SOFTSIGN,
+        g.Mish: K.MISH,
+        g.Exp: K.EXP,
+        g.Exp2: K.EXP2,
+        g.Sqrt: K.SQRT,
+        g.Square: K.SQUARE,
+        g.Abs: K.ABS,
+        g.Sign: K.SIGN,
+        g.Floor: K.FLOOR,
+        g.Ceil: K.CEIL,
+        g.Round: K.ROUND,
+        g.Trunc: K.TRUNC,
+        g.Erf: K.ERF,
+        g.Sin: K.SIN,
+        g.Cos: K.COS,
+        g.Tan: K.TAN,
+        g.Asin: K.ASIN,
+        g.Acos: K.ACOS,
+        g.Atan: K.ATAN,
+        g.Sinh: K.SINH,
+        g.Cosh: K.COSH,
+        g.Asinh: K.ASINH,
+        g.Acosh: K.ACOSH,
+        g.Atanh: K.ATANH,
+    }
+)
+
+
+def _clip(minimum: float, maximum: float) -> Neuron:
+    if minimum == 0 and maximum == math.inf:
+        return Neuron(K.RELU)
+    return Neuron(K.CLAMP, minimum, maximum)
+
+
+#: Operations that are a chain of one-bottom units.
+CHAINS: Mapping[type[Operation], Callable[[Any], tuple[Neuron | GOC, ...]]] = MappingProxyType(
+    {
+        g.LeakyRelu: lambda o: (Neuron(K.LEAKY_RELU, o.alpha),),
+        g.ThresholdedRelu: lambda o: (Neuron(K.THRESHOLDED_RELU, o.alpha),),
+        g.Elu: lambda o: (Neuron(K.ELU, o.alpha),),
+        g.Selu: lambda o: (
+            (Neuron(K.SELU),)
+            if (o.alpha, o.gamma) == (SELU_ALPHA, SELU_GAMMA)
+            else (Neuron(K.ELU, o.alpha), GOC(o.gamma))
+        ),
+        g.Celu: lambda o: (
+            (Neuron(K.ELU, 1.0),) if o.alpha == 1 else (GOC(1 / o.alpha), Neuron(K.ELU, 1.0), GOC(o.alpha))
+        ),
+        g.HardSigmoid: lambda o: (Neuron(K.HARD_SIGMOID, o.alpha, o.beta),),
+        g.ScaledTanh: lambda o: (GOC(o.beta), Neuron(K.TANH), GOC(o.alpha)),
+        g.Gelu: lambda o: (Neuron(K.GELU_TANH if o.approximate else K.GELU),),
+        g.Clip: lambda o: (_clip(o.minimum, o.maximum),),
+        g.Log: lambda o: (Neuron(K.LOG),) if o.epsilon == 0 else (GOC(1.0, o.epsilon), Neuron(K.LOG)),
+        g.Rsqrt: lambda o: (Neuron(K.RSQRT, o.epsilon),),
+        g.Reciprocal: lambda o: (Neuron(K.RECIPROCAL, o.epsilon),),
+        g.Neg: lambda o: (GOC(-1.0),),
+        g.Not: lambda o: (GOC(-1.0, 1.0),),
+    }
+)
+
+
+def _lower_plain(ctx: Lowering, node: Node) -> None:
+    layout = ctx.layout(node.inputs[0])
+    unit = ctx.emit(Neuron(PLAIN_NEURONS[type(node.operation)]), ctx.read(node.inputs[0], layout))
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def _lower_chain(ctx: Lowering, node: Node) -> None:
+    layout = ctx.layout(node.inputs[0])
+    unit = ctx.read(node.inputs[0], layout)
+    for params in CHAINS[type(node.operation)](node.operation):
+        unit = ctx.emit(params, unit)
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def _lower_alias(ctx: Lowering, node: Node) -> None:
+    value = ctx.values[node.inputs[0]]
+    ctx.define(node.outputs[0], value.handle, value.layout)
+
+
+def _lower_silu(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, g.Silu)
+    layout = ctx.layout(node.inputs[0])
+    x = ctx.read(node.inputs[0], layout)
+    if operation.alpha == 1:
+        unit = ctx.emit(Neuron(K.SILU), x)
+    else:
+        gate = ctx.emit(Neuron(K.SIGMOID), ctx.emit(GOC(operation.alpha), x))
+        unit = ctx.emit(ElementWise(ElementWiseKind.MULT), x, gate)
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def _lower_shrink(ctx: Lowering, node: Node) -> None:
+    """y = (|x| > threshold) * (x - bias * sign(x)); x - clamp(x) where bias = threshold."""
+    operation = node.operation
+    assert isinstance(operation, g.Shrink)
+    layout = ctx.layout(node.inputs[0])
+    x = ctx.read(node.inputs[0], layout)
+    threshold, bias = operation.threshold, operation.bias
+    if bias == threshold:
+        middle = ctx.emit(Neuron(K.CLAMP, -threshold, threshold), x)
+        unit = ctx.emit(ElementWise(ElementWiseKind.SUB), x, middle)
+    else:
+        limit = ctx.broadcast(ctx.hold(np.full((1,) * 5, threshold)), ctx.extents(x))
+        outside = ctx.emit(ElementWise(ElementWiseKind.GREATER), ctx.emit(Neuron(K.ABS), x), limit)
+        moved = x
+        if bias:
+            step = ctx.emit(GOC(-bias), ctx.emit(Neuron(K.SIGN), x))
+            moved = ctx.emit(ElementWise(ElementWiseKind.ADD), x, step)
+        unit = ctx.emit(ElementWise(ElementWiseKind.MULT), moved, outside)
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def common_layout(ctx: Lowering, node: Node) -> Layout:
+    """The layout for an element by element operation: that of the first operand of the result's shape."""
+    result = node.outputs[0]
+    shape = ctx.shape(result)
+    for name in node.inputs:
+        value = ctx.values.get(name)
+        if value is not None and value.layout is not None and ctx.shape(name) == shape:
+            return value.layout
+    for name in node.inputs:
+        value = ctx.values.get(name)
+        # A value that was only reshaped can stay in an image's channels, which spares its elements a move.
+        if value is not None and ctx.shape(name) == shape and len(shape) in (1, 2):
+            layout = (Dimension.BATCH, Dimension.CHANNEL)[2 - len(shape) :]
+            if engine_shape(shape, layout) == ctx.extents(value.handle):
+                return layout
+    return ctx.free_layout(result)
+
+
+def _aligned(shape: tuple[int, ...], layout: Layout) -> Layout:
+    """The layout of an operand of lower rank, whose axes are the last ones of the result."""
+    return layout[len(layout) - len(shape) :]
+
+
+def operand(ctx: Lowering, name: str, layout: Layout, engine: TensorShape) -> Handle:
+    """An operand of an element by element operation, repeated to the engine shape of the result."""
+    return ctx.broadcast(ctx.read(name, _aligned(ctx.shape(name), layout)), engine)
+
+
+def spread(array: np.ndarray, layout: Layout) -> np.ndarray:
+    """A constant operand as an (N, D, C, H, W) array that broadcasts against a result in `layout`."""
+    return array.reshape(engine_shape(array.shape, _aligned(array.shape, layout)).ndchw)
+
+
+def affine(ctx: Lowering, x: Handle, *, scale: np.ndarray | None = None, bias: np.ndarray | None = None) -> Handle:
+    """x * scale + bias with (N, D, C, H, W) constants that broadcast against x.
+
+    Numbers and channel vectors are one GOC unit; other shapes are constants that meet x element by element.
+    """
+    engine = ctx.extents(x)
+    vectors: list[np.ndarray | float] = []
+    for array, neutral in ((scale, 1.0), (bias, 0.0)):
+        if array is None:
+            vectors.append(neutral)
+        elif array.size == 1:
+            vectors.append(float(array.reshape(())))
+        elif array.size == array.shape[2] == engine.channels:
+            vectors.append(array.reshape(-1))
+    if len(vectors) == 2:
+        return ctx.emit(GOC(vectors[0], vectors[1]), x)
+    for array, kind in ((scale, ElementWiseKind.MULT), (bias, ElementWiseKind.ADD)):
+        if array is not None:
+            x = ctx.emit(ElementWise(kind), x, ctx.broadcast(ctx.hold(array), engine))
+    return x
+
+
+E_ = ElementWiseKind
+BINARIES: Mapping[type[Operation], ElementWiseKind] = MappingProxyType(
+    {
+        g.Add: E_.ADD,
+        g.Sub: E_.SUB,
+        g.Mul: E_.MULT,
+        g.Div: E_.DIV,
+        g.Max: E_.MAX,
+        g.Min: E_.MIN,
+        g.Pow: E_.POW,
+        g.Equal: E_.EQUAL,
+        g.NotEqual: E_.NOT_EQUAL,
+        g.Less: E_.LESS,
+        g.LessOrEqual: E_.LESS_EQUAL,
+        g.Greater: E_.GREATER,
+        g.GreaterOrEqual: E_.GREATER_EQUAL,
+        # Truth values are 1 and 0.
+        g.And: E_.MULT,
+        g.Or: E_.MAX,
+        g.Xor: E_.NOT_EQUAL,
+    }
+)
+
+
+def _lower_binary(ctx: Lowering, node: Node) -> None:
+    a, b = node.inputs
+    kind = BINARIES[type(node.operation)]
+    layout = common_layout(ctx, node)
+    engine = engine_shape(ctx.shape(node.outputs[0]), layout)
+    first, second = ctx.constant(a), ctx.constant(b)
+    unit = None
+    if (second is not None and second.dtype.kind == "f") or (first is None and second is not None and kind is E_.POW):
+        unit = _right_constant(ctx, kind, operand(ctx, a, layout, engine), spread(second, layout))
+    elif first is not None and first.dtype.kind == "f":
+        unit = _left_constant(ctx, kind, spread(first, layout), operand(ctx, b, layout, engine))
+    if unit is None:
+        left, right = operand(ctx, a, layout, engine), operand(ctx, b, layout, engine)
+        unit = ctx.emit(ElementWise(kind), left, right)
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def _right_constant(ctx: Lowering, kind: ElementWiseKind, x: Handle, array: np.ndarray) -> Handle | None:
+    """x op constant without a constant tensor, where there is such a form."""
+    with np.errstate(divide="ignore"):
+        match kind:
+            case E_.ADD:
+                return affine(ctx, x, bias=array)
+            case E_.SUB:
+                return affine(ctx, x, bias=-array)
+            case E_.MULT:
+                return affine(ctx, x, scale=array)
+            case E_.DIV if np.all(array):
+                return affine(ctx, x, scale=1 / array.astype(np.float64))
+    if array.size != 1:
+        return None
+    value = float(array.reshape(()))
+    match kind:
+        case E_.MAX:
+            return ctx.emit(_clip(value, math.inf), x)
+        case E_.MIN:
+            return ctx.emit(Neuron(K.CLAMP, -math.inf, value), x)
+        case E_.POW:
+            return power(ctx, x, value)
+    return None
+
+
+def _left_constant(ctx: Lowering, kind: ElementWiseKind, array: np.ndarray, x: Handle) -> Handle | None:
+    """constant op x, likewise."""
+    if kind in (E_.ADD, E_.MULT, E_.MAX, E_.MIN):
+        return _right_constant(ctx, kind, x, array)
+    if kind is E_.SUB:
+        return affine(ctx, x, scale=np.full((1,) * 5, -1.0), bias=array)
+    if kind is E_.DIV:
+        inverse = ctx.emit(Neuron(K.RECIPROCAL), x)
+        return inverse if array.size == 1 and array.item() == 1 else affine(ctx, inverse, scale=array)
+    return None
+
+
+_POWERS: Mapping[float, tuple[NeuronKind, ...]] = MappingProxyType(
+    {
+        1.0: (),
+        2.0: (K.SQUARE,),
+        4.0: (K.SQUARE, K.SQUARE),
+        0.5: (K.SQRT,),
+        0.25: (K.SQRT, K.SQRT),
+        -0.5: (K.RSQRT,),
+        -1.0: (K.RECIPROCAL,),
+        -2.0: (K.SQUARE, K.RECIPROCAL),
+        -0.25: (K.SQRT, K.RSQRT),
+    }
+)
+
+
+def power(ctx: Lowering, x: Handle, exponent: float) -> Handle:
+    """x to a constant power: squares, roots and products where they do it."""
+    if exponent in _POWERS:
+        for kind in _POWERS[exponent]:
+            x = ctx.emit(Neuron(kind), x)
+        return x
+    mult = ElementWise(E_.MULT)
+    if exponent == 3:
+        return ctx.emit(mult, x, ctx.emit(Neuron(K.SQUARE), x))
+    if exponent in (0.75, -0.75):
+        half = ctx.emit(Neuron(K.SQRT if exponent > 0 else K.RSQRT), x)
+        return ctx.emit(mult, half, ctx.emit(Neuron(K.SQRT), half))
+    constant = ctx.broadcast(ctx.hold(np.full((1,) * 5, exponent)), ctx.extents(x))
+    return ctx.emit(ElementWise(E_.POW), x, constant)
+
+
+def _lower_where(ctx: Lowering, node: Node) -> None:
+    layout = common_layout(ctx, node)
+    engine = engine_shape(ctx.shape(node.outputs[0]), layout)
+    unit = ctx.emit(Select(), *(operand(ctx, name, layout, engine) for name in node.inputs))
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def _lower_prelu(ctx: Lowering, node: Node) -> None:
+    name, slope_name = node.inputs
+    layout = ctx.layout(name)
+    rank = len(layout)
+    if len(ctx.shape(name)) in (2, 3) and rank > 1 and layout[1] is not Dimension.CHANNEL:
+        layout = ctx.free_layout(name)
+    x = ctx.read(name, layout)
+    engine = ctx.extents(x)
+    slope = ctx.constant(slope_name)
+    spread_slope = None if slope is None else spread(slope, layout)
+    if spread_slope is not None and spread_slope.size == 1:
+        unit = ctx.emit(Neuron(K.LEAKY_RELU, float(spread_slope.reshape(()))), x)
+    elif spread_slope is not None and spread_slope.size == spread_slope.shape[2] == engine.channels:
+        unit = ctx.emit(Neuron(K.PRELU, slopes=spread_slope.reshape(-1)), x)
+    else:
+        below = ctx.emit(Neuron(K.CLAMP, -math.inf, 0.0), x)
+        if spread_slope is not None:
+            below = affine(ctx, below, scale=spread_slope)
+        else:
+            below = ctx.emit(ElementWise(E_.MULT), below, operand(ctx, slope_name, layout, engine))
+        unit = ctx.emit(ElementWise(E_.ADD), ctx.emit(Neuron(K.RELU), x), below)
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def _lower_cast(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, g.Cast)
+    name = node.inputs[0]
+    source = ctx.graph.types[name].dtype
+    if operation.dtype is DType.BOOL and source is not DType.BOOL:
+        layout = ctx.layout(name)
+        x = ctx.read(name, layout)
+        zero = ctx.broadcast(ctx.hold(np.zeros((1,) * 5)), ctx.extents(x))
+        ctx.define(node.outputs[0], ctx.emit(ElementWise(E_.NOT_EQUAL), x, zero), layout)
+        return
+    if source.is_float and not operation.dtype.is_float:
+        raise UnsupportedError(
+            "the engine computes in half precision and has no integers",
+            value=f"{source.value} to {operation.dtype.value}",
+            rule="element-types",
+        )
+    _lower_alias(ctx, node)
+
+
+HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
+    dict.fromkeys(PLAIN_NEURONS, _lower_plain)
+    | dict.fromkeys(CHAINS, _lower_chain)
+    | dict.fromkeys(BINARIES, _lower_binary)
+    | {
+        g.Identity: _lower_alias,
+        g.Silu: _lower_silu,
+        g.Shrink: _lower_shrink,
+        g.Where: _lower_where,
+        g.PRelu: _lower_prelu,
+        g.Cast: _lower_cast,
+    }
+)

@@ -1,0 +1,142 @@
+"""From a Graph to a Net: one handler per operation, and the reasons where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from openane.compiler.lowering import convolution, elementwise, matrix, normalization, pooling, shape
+from openane.compiler.lowering.context import Lowering, LoweringOptions
+from openane.core.errors import Diagnostic, UnsupportedError
+from openane.core.types import DType
+from openane.graph import Graph, Node, Operation
+from openane.net import Net
+
+Handler = Callable[[Lowering, Node], None]
+
+
+def _merge(*tables: Mapping[type[Operation], Handler]) -> Mapping[type[Operation], Handler]:
+    merged: dict[type[Operation], Handler] = {}
+    for table in tables:
+        assert not merged.keys() & table.keys(), "an operation has two handlers"
+        merged.update(table)
+    return MappingProxyType(merged)
+
+
+#: By class of the operation.
+HANDLERS = _merge(*(m.HANDLERS for m in (elementwise, convolution, pooling, matrix, normalization, shape)))
+
+#: Why operations that are known have no handler.
+REFUSALS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("ArgMax", "ArgMin", "TopK", "Hardmax"), "the engine does not find positions"),
+        **dict.fromkeys(
+            ("GatherElements", "GatherND", "ScatterElements", "ScatterND", "OneHot", "ReverseSequence"),
+            "the engine does not address elements by computed positions",
+        ),
+        **dict.fromkeys(
+            ("BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "ShiftLeft", "ShiftRight"),
+            "the engine has no integers",
+        ),
+        **dict.fromkeys(("Mod", "FloorDiv"), "the engine has no exact division with remainder"),
+        **dict.fromkeys(("IsNaN", "IsInf"), "the engine turns NaN into infinity, and so cannot tell"),
+        **dict.fromkeys(("ReduceProd", "CumProd"), "the engine does not reduce by products"),
+        **dict.fromkeys(("RNN", "GRU", "LSTM"), "recurrent layers are not unrolled for the engine"),
+        **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), "run-time quantisation is not part of the engine"),
+    }
+)
+
+_FLOATING = (DType.FLOAT16, DType.FLOAT32, DType.FLOAT64)
+_BYTES = (DType.UINT8, DType.INT8)
+
+
+def lower(graph: Graph, options: LoweringOptions | None = None) -> Net:
+    """Lowers a graph to a net of units.
+
+    Names of inputs and outputs are kept; `Net.bindings` tells their logical shapes. Units carry the user's layers.
+
+    Raises:
+        ModelError: the graph is inconsistent.
+        UnsupportedError: operations have no form on the engine; lists all of them.
+    """
+    ctx = Lowering(graph, options or LoweringOptions())
+    for node in graph.nodes:
+        try:
+            _lower_node(ctx, node)
+        except UnsupportedError as error:
+            raise _all_refusals(graph, node, error, ctx.options) from error
+    ctx.stop()
+    return ctx.net()
+
+
+def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) -> Diagnostic | None:
+    """Why a node has no form on the engine, None if it has one.
+
+    The node is lowered by itself, by the very handlers of :func:`lower`.
+    """
+    types = graph.types
+    alone = Graph(
+        graph.name,
+        {name: types[name] for name in dict.fromkeys(node.inputs) if name and name not in graph.constants},
+        tuple(name for name in node.outputs if name),
+        (node,),
+        {name: graph.constants[name] for name in node.inputs if name in graph.constants},
+    )
+    ctx = Lowering(alone, options or LoweringOptions())
+    try:
+        _lower_node(ctx, node)
+    except UnsupportedError as error:
+        return error.at(_place(graph, node)).diagnostic
+    return None
+
+
+def _place(graph: Graph, node: Node) -> str:
+    return f"{graph.name or 'model'}: node {node.name!r} ({type(node.operation).__name__})"
+
+
+def _all_refusals(graph: Graph, first: Node, error: UnsupportedError, options: LoweringOptions) -> UnsupportedError:
+    others = [why_not(node, graph, options) for node in graph.nodes if node is not first]
+    placed = error.at(_place(graph, first))
+    own = placed.diagnostic
+    return UnsupportedError(
+        own.what,
+        where=own.where,
+        rule=own.rule,
+        limit=own.limit,
+        value=own.value,
+        hint=own.hint,
+        others=tuple(other for other in others if other is not None),
+    )
+
+
+def _lower_node(ctx: Lowering, node: Node) -> None:
+    if all(name in ctx.constants for name in node.inputs if name):
+        arrays = [ctx.constants[name] if name else None for name in node.inputs]
+        ctx.constants.update(zip(node.outputs, node.operation.evaluate(arrays), strict=True))
+        return
+    _check_types(ctx, node)
+    handler = HANDLERS.get(type(node.operation))
+    if handler is None:
+        name = type(node.operation).__name__
+        raise UnsupportedError(REFUSALS.get(name, "the engine has no such operation"), rule="operations")
+    ctx.start(node)
+    handler(ctx, node)
+
+
+def _check_types(ctx: Lowering, node: Node) -> None:
+    """Everything on the engine is half precision; truth values are 1 and 0; bytes are converted on the way in."""
+    types = ctx.graph.types
+    for name in (*node.inputs, *node.outputs):
+        if not name or name in ctx.constants:
+            continue
+        found = types[name]
+        allowed = _FLOATING + (DType.BOOL,) + (_BYTES if name in ctx.graph.inputs else ())
+        if found.dtype not in allowed:
+            raise UnsupportedError(
+                "the engine computes in half precision and has no integers",
+                value=f"{name!r} is {found.dtype.value}",
+                rule="element-types",
+                hint="Integer steps run on the host.",
+            )
+        if found.size == 0:
+            raise UnsupportedError("the engine has no empty tensors", value=f"{name!r} is {found}")

@@ -1,0 +1,151 @@
+"""Matrix products: by constants, of two tensors, and of a constant with one axis of a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.layout import MATRICES, SPATIAL, Layout, engine_shape
+from openane.core.errors import UnsupportedError
+from openane.graph import Node, Operation
+from openane.graph import ops as g
+from openane.net import Conv, Dimension, Linear, MatMul, TensorShape, Transpose
+
+_HEIGHT_WIDTH = (0, 1, 2, 4, 3)
+
+
+def _swap(a: Dimension, b: Dimension) -> Transpose:
+    order = [0, 1, 2, 3, 4]
+    order[a.axis], order[b.axis] = b.axis, a.axis
+    n, d, c, h, w = order
+    return Transpose((n, d, c, h, w))
+
+
+def along(ctx: Lowering, x: Handle, dimension: Dimension, matrix: np.ndarray) -> Handle:
+    """y[.., i, ..] = sum over j of matrix[i, j] * x[.., j, ..] along one dimension."""
+    if dimension is Dimension.CHANNEL:
+        return ctx.emit(Conv(matrix[:, :, None, None]), x)
+    if dimension is Dimension.WIDTH:
+        return _linear(ctx, x, matrix)
+    swap = _swap(dimension, Dimension.WIDTH)
+    return ctx.emit(swap, _linear(ctx, ctx.emit(swap, x), matrix))
+
+
+def _linear(ctx: Lowering, x: Handle, weight: np.ndarray) -> Handle:
+    """A product along Width, on one stack of rows: planes lie one after another, so this view costs nothing."""
+    shape = ctx.extents(x)
+    rows = shape.size // shape.width
+    y = ctx.emit(Linear(weight), ctx.reshape(x, TensorShape(1, 1, rows, shape.width)))
+    return ctx.reshape(y, Dimension.WIDTH.resize(shape, weight.shape[0]))
+
+
+def _lower_matmul(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, g.MatMul)
+    a, b = node.inputs
+    right = ctx.constant(b)
+    if right is not None and right.ndim <= 2 and not (operation.transpose_a and len(ctx.shape(a)) > 1):
+        weight = right.reshape(-1, 1) if right.ndim == 1 else right
+        _times_constant(ctx, node, weight if operation.transpose_b else weight.T)
+        return
+    left = ctx.constant(a)
+    if left is not None and left.ndim == 2 and len(ctx.shape(b)) >= 2 and not operation.transpose_b:
+        shape, layout = ctx.shape(node.outputs[0]), ctx.layout(b)
+        dimension = layout[-2]
+        if dimension is not None:
+            y = along(ctx, ctx.read(b, layout), dimension, left.T if operation.transpose_a else left)
+            ctx.define(node.outputs[0], y, layout[-len(shape) :])
+            return
+    _two_tensors(ctx, node, operation)
+
+
+def _times_constant(ctx: Lowering, node: Node, weight: np.ndarray) -> None:
+    """x [..., K] times a constant, given as (N, K).
+
+    One vector that lies in channels, or is an image that was flattened, is a convolution: of one pixel, or with the
+    image as the window. Everything else is rows on Width.
+    """
+    name, result = node.inputs[0], node.outputs[0]
+    shape, out = ctx.shape(name), ctx.shape(result)
+    value = ctx.values[name]
+    engine = ctx.extents(value.handle)
+    outputs, inner = weight.shape
+    vectors = shape[0] if len(shape) == 2 else 1
+    if len(shape) <= 2 and _is_image(ctx, name, engine, vectors):
+        window = (engine.width, engine.height)
+        limit = ctx.options.window
+        if window[0] > limit[0] or window[1] > limit[1]:
+            engine = TensorShape(vectors, inner)
+        kernel = weight.reshape(outputs, engine.channels, engine.height, engine.width)
+        unit = ctx.emit(Conv(kernel), ctx.reshape(value.handle, engine))
+        ctx.define(result, unit, SPATIAL[len(out)] if out else ())
+        return
+    layout = MATRICES[len(shape)] if len(shape) <= 5 else ctx.layout(name)
+    if layout[-1] is not Dimension.WIDTH:
+        raise UnsupportedError("a matrix product needs five axes or less", value=f"shape {list(shape)}")
+    unit = _linear(ctx, ctx.read(name, layout), weight)
+    # A vector on the right is a matrix of one column, whose axis the result has not.
+    ctx.define(result, unit, layout if len(out) == len(shape) else layout[:-1])
+
+
+def _is_image(ctx: Lowering, name: str, engine: TensorShape, vectors: int) -> bool:
+    if engine.depth != 1 or engine.batch != vectors:
+        return False
+    value = ctx.values[name]
+    if value.layout is not None:
+        return value.layout[-1] is Dimension.CHANNEL
+    # A reshaped value: from an image if it has channels. Rows of a matrix product stay rows.
+    return engine.channels > 1 or (not ctx.options.rows and max(engine.width, engine.height) == 1)
+
+
+def _two_tensors(ctx: Lowering, node: Node, operation: g.MatMul) -> None:
+    a, b = node.inputs
+    shapes = [ctx.shape(a), ctx.shape(b)]
+    out = ctx.shape(node.outputs[0])
+    # One axis alone is a row on the left and a column on the right.
+    left = shapes[0] if len(shapes[0]) > 1 else (1, *shapes[0])
+    right = shapes[1] if len(shapes[1]) > 1 else (*shapes[1], 1)
+    rank = max(len(left), len(right))
+    if rank > 5:
+        raise UnsupportedError("a matrix product has at most three batch axes", value=f"{rank} axes")
+    layout = MATRICES[rank]
+    batch = np.broadcast_shapes(left[:-2], right[:-2])
+    handles = []
+    for name, shape in ((a, left), (b, right)):
+        full = (1,) * (rank - len(shape)) + shape
+        handle = ctx.read_as(name, engine_shape(full, layout))
+        handles.append(ctx.broadcast(handle, engine_shape((*batch, *shape[-2:]), layout)))
+    unit = ctx.emit(MatMul(operation.transpose_a, operation.transpose_b), *handles)
+    ctx.define(node.outputs[0], unit, layout if len(out) == rank else None)
+
+
+def _lower_einsum(ctx: Lowering, node: Node) -> None:
+    raise UnsupportedError(
+        "this sum of products is not a matrix product",
+        value=getattr(node.operation, "equation", ""),
+        rule="matrix-product",
+    )
+
+
+def _lower_cumsum(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, g.CumSum)
+    layout = ctx.layout(node.inputs[0])
+    dimension = layout[operation.axis]
+    x = ctx.read(node.inputs[0], layout)
+    extent = ctx.shape(node.inputs[0])[operation.axis]
+    offset = 1 if operation.exclusive else 0
+    matrix = (
+        np.triu(np.ones((extent, extent)), offset) if operation.reverse else np.tril(np.ones((extent,) * 2), -offset)
+    )
+    ctx.define(node.outputs[0], along(ctx, x, dimension, matrix) if dimension else x, layout)
+
+
+HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+    {g.MatMul: _lower_matmul, g.Einsum: _lower_einsum, g.CumSum: _lower_cumsum}
+)
+
+__all__ = ["HANDLERS", "Layout", "along"]

@@ -1,0 +1,173 @@
+"""Normalizations and softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.elementwise import affine, operand, power, spread
+from openane.compiler.lowering.layout import SPATIAL, Layout
+from openane.compiler.lowering.pooling import reduced
+from openane.core.errors import UnsupportedError
+from openane.graph import Node, Operation
+from openane.graph import ops as g
+from openane.net import (
+    GOC,
+    Conv,
+    Dimension,
+    ElementWise,
+    ElementWiseKind,
+    LayerNorm,
+    Neuron,
+    NeuronKind,
+    Reduction,
+    ReductionKind,
+    Softmax,
+    TensorShape,
+)
+
+#: The smallest positive number of half precision: a norm below it counts as this, and 0 / 0 as 0.
+_SMALLEST_NORM = 2.0**-24
+
+
+def _lower_softmax(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, (g.Softmax, g.LogSoftmax))
+    layout = ctx.layout(node.inputs[0])
+    dimension = layout[operation.axis]
+    if dimension is None:  # one element along the axis: any free dimension has one as well
+        dimension = next(d for d in Dimension if d not in layout)
+    unit = ctx.emit(Softmax(dimension, isinstance(operation, g.LogSoftmax)), ctx.read(node.inputs[0], layout))
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def _lower_batch_norm(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, g.BatchNorm)
+    what = "the statistics of a batch normalization"
+    scale, bias, mean, variance = (ctx.weights(n, what).astype(np.float64) for n in node.inputs[1:5])
+    factor = scale / np.sqrt(variance + operation.epsilon)
+    layout = _channels(ctx, node.inputs[0])
+    shape = (1, 1, -1, 1, 1)
+    x = ctx.read(node.inputs[0], layout)
+    unit = affine(ctx, x, scale=factor.reshape(shape), bias=(bias - mean * factor).reshape(shape))
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def _channels(ctx: Lowering, name: str) -> Layout:
+    """A layout with axis 1 on Channel."""
+    rank = len(ctx.shape(name))
+    if rank > 4:
+        raise UnsupportedError("channels need four axes or less", value=f"shape {list(ctx.shape(name))}")
+    return SPATIAL[rank]
+
+
+def _scale_and_shift(ctx: Lowering, node: Node, unit: Handle, layout: Layout, *, channels: bool) -> Handle:
+    """Multiplies by input 1 and adds input 2, where they are there."""
+    engine = ctx.extents(unit)
+    for index, kind in ((1, ElementWiseKind.MULT), (2, ElementWiseKind.ADD)):
+        name = node.inputs[index] if len(node.inputs) > index else ""
+        if not name:
+            continue
+        array = ctx.constant(name)
+        if array is None and channels:
+            flat = ctx.read_as(name, TensorShape(1, ctx.shape(name)[0]))
+            unit = ctx.emit(ElementWise(kind), unit, ctx.broadcast(flat, engine))
+        elif array is None:
+            unit = ctx.emit(ElementWise(kind), unit, operand(ctx, name, layout, engine))
+        else:
+            full = array.reshape(1, 1, -1, 1, 1) if channels else spread(array, layout)
+            unit = affine(ctx, unit, **{"scale" if kind is ElementWiseKind.MULT else "bias": full})
+    return unit
+
+
+def _lower_layer_norm(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, (g.LayerNorm, g.RmsNorm))
+    layout = ctx.layout(node.inputs[0])
+    x = ctx.read(node.inputs[0], layout)
+    dimensions = reduced(node, layout)
+    if not dimensions:
+        raise UnsupportedError("a normalization needs an axis of more than one element", value=operation.axes)
+    unit = ctx.emit(LayerNorm(dimensions, operation.epsilon, isinstance(operation, g.LayerNorm)), x)
+    ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=False), layout)
+
+
+def _lower_instance_norm(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, g.InstanceNorm)
+    layout = _channels(ctx, node.inputs[0])
+    space = frozenset(d for d in layout[2:] if d is not None)
+    unit = ctx.emit(LayerNorm(space, operation.epsilon), ctx.read(node.inputs[0], layout))
+    ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=True), layout)
+
+
+def _lower_group_norm(ctx: Lowering, node: Node) -> None:
+    """Groups lie along Depth, their channels along Channel."""
+    operation = node.operation
+    assert isinstance(operation, g.GroupNorm)
+    layout = _channels(ctx, node.inputs[0])
+    engine = ctx.extents(ctx.read(node.inputs[0], layout))
+    grouped = TensorShape(
+        engine.batch, engine.channels // operation.groups, engine.height, engine.width, operation.groups
+    )
+    dimensions = frozenset({Dimension.CHANNEL, Dimension.HEIGHT, Dimension.WIDTH})
+    normed = ctx.emit(LayerNorm(dimensions, operation.epsilon), ctx.read_as(node.inputs[0], grouped))
+    unit = ctx.reshape(normed, engine)
+    ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=True), layout)
+
+
+def _lower_lp_norm(ctx: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, g.LpNorm)
+    layout = ctx.layout(node.inputs[0])
+    x = ctx.read(node.inputs[0], layout)
+    size = ctx.emit(Neuron(NeuronKind.ABS if operation.p == 1 else NeuronKind.SQUARE), x)
+    if dimensions := reduced(node, layout):
+        size = ctx.emit(Reduction(ReductionKind.SUM, dimensions), size)
+    kind = ElementWiseKind.MULT
+    if operation.epsilon > 0:
+        size = ctx.emit(
+            Neuron(NeuronKind.RECIPROCAL if operation.p == 1 else NeuronKind.RSQRT, operation.epsilon), size
+        )
+    else:
+        if operation.p == 2:
+            size = ctx.emit(Neuron(NeuronKind.SQRT), size)
+        size = ctx.emit(Neuron(NeuronKind.CLAMP, _SMALLEST_NORM, float("inf")), size)
+        kind = ElementWiseKind.DIV
+    unit = ctx.emit(ElementWise(kind), x, ctx.broadcast(size, ctx.extents(x)))
+    ctx.define(node.outputs[0], unit, layout)
+
+
+def _lower_local_response_norm(ctx: Lowering, node: Node) -> None:
+    """The sum over neighbouring channels is a 1x1 convolution with a band of equal weights."""
+    operation = node.operation
+    assert isinstance(operation, g.LocalResponseNorm)
+    layout = _channels(ctx, node.inputs[0])
+    x = ctx.read(node.inputs[0], layout)
+    channels = ctx.extents(x).channels
+    before = (operation.size - 1) // 2
+    distance = np.arange(channels)[None, :] - np.arange(channels)[:, None]
+    band = (distance >= -before) & (distance < operation.size - before)
+    kernel = (band * (operation.alpha / operation.size))[:, :, None, None]
+    total = ctx.emit(Conv(kernel), ctx.emit(Neuron(NeuronKind.SQUARE), x))
+    factor = power(ctx, ctx.emit(GOC(1.0, operation.bias), total), -operation.beta)
+    ctx.define(node.outputs[0], ctx.emit(ElementWise(ElementWiseKind.MULT), x, factor), layout)
+
+
+HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+    {
+        g.Softmax: _lower_softmax,
+        g.LogSoftmax: _lower_softmax,
+        g.BatchNorm: _lower_batch_norm,
+        g.LayerNorm: _lower_layer_norm,
+        g.RmsNorm: _lower_layer_norm,
+        g.InstanceNorm: _lower_instance_norm,
+        g.GroupNorm: _lower_group_norm,
+        g.LpNorm: _lower_lp_norm,
+        g.LocalResponseNorm: _lower_local_response_norm,
+    }
+)

@@ -1,0 +1,287 @@
+"""The .anec container of the Linux driver's tools: a header of numbers, the task stream, the constants.
+
+The header is packed: u64 size; u32 size of the first task, u32 number of tasks; u64 bytes of tasks, u64 bytes of
+constants; u32 inputs, u32 outputs; u32 tiles[32]; u64 nchw[32][6] (N, C, H, W, plane stride, row stride), padded to
+0x1000 bytes (0x800 in an older revision of libane). Tile i is the buffer of index i in the task headers, in units of
+0x4000 bytes: 0 tasks and constants, 2 and 3 intermediates, from 4 on first the outputs, then the inputs.
+
+The container has no names and no element types: surfaces read back are called output0, input0, ..., in the order of
+their buffers, and are fp16.
+
+Source: libane's header and 12 published files; eiln's converter assumes outputs before inputs, which programs of
+compilers since macOS 14 are not. Here the buffer numbers come from the program itself: either the task headers
+are renumbered into that order (:func:`write_anec`, what libane needs), or surfaces stay at the index the program
+uses (`keep_buffers`, for loaders that bind by tile index).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from openane.core.errors import FormatError, InputError
+from openane.core.reader import Buffer, Reader
+from openane.core.types import DType
+from openane.formats.image import Image
+from openane.formats.source import Source, open_source
+from openane.program import Program, Role, Surface
+
+HEADER_SIZES = (0x1000, 0x800)
+TILE_BYTES = 0x4000
+TILE_COUNT = 32
+#: Only the M1 family has a Linux driver.
+CPU_SUBTYPE = 4
+_FIXED = struct.Struct("<QIIQQII")
+_TILES = struct.Struct(f"<{TILE_COUNT}I")
+_NCHW = struct.Struct(f"<{TILE_COUNT * 6}Q")
+USED_BYTES = _FIXED.size + _TILES.size + _NCHW.size
+_STREAM_ALIGNMENT = 16
+_SCRATCH, _SECOND_SCRATCH, _FIRST_SURFACE = 3, 2, 4
+_LARGEST_BUFFER = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class AnecFile:
+    """An opened .anec file; nothing is copied.
+
+    Attributes:
+        reader: all bytes.
+        header_bytes: where the tasks begin: 0x1000 or 0x800.
+        body_bytes: tasks and constants as the header tells.
+        first_task_bytes, task_count: of the task stream.
+        text_bytes, constant_bytes: lengths.
+        input_count, output_count: surfaces.
+        tiles: size of each buffer in units of 0x4000 bytes.
+        geometry: N, C, H, W, plane stride, row stride of each buffer.
+    """
+
+    reader: Reader
+    header_bytes: int
+    body_bytes: int
+    first_task_bytes: int
+    task_count: int
+    text_bytes: int
+    constant_bytes: int
+    input_count: int
+    output_count: int
+    tiles: tuple[int, ...]
+    geometry: tuple[tuple[int, ...], ...]
+
+    def __bytes__(self) -> bytes:
+        """The file, unchanged."""
+        return bytes(self.reader.data)
+
+    def image(self) -> Image:
+        """The program as bytes, with its surfaces.
+
+        Raises:
+            FormatError: geometry that makes no tensor.
+        """
+        start = self.header_bytes + _align(self.text_bytes, _STREAM_ALIGNMENT)
+        return Image(
+            where=self.reader.where,
+            cpu_subtype=CPU_SUBTYPE,
+            text=self.reader.bytes_at(self.header_bytes, self.text_bytes, "task stream"),
+            constants=self.reader.bytes_at(start, self.constant_bytes, "constants"),
+            surfaces=tuple(self._surfaces()),
+            first_task_bytes=self.first_task_bytes,
+            task_count=self.task_count,
+            scratch_bytes=self.tiles[_SCRATCH] * TILE_BYTES,
+            second_scratch_bytes=self.tiles[_SECOND_SCRATCH] * TILE_BYTES,
+            dialect="linux",
+        )
+
+    def _surfaces(self) -> Iterable[Surface]:
+        roles = [Role.OUTPUT] * self.output_count + [Role.INPUT] * self.input_count
+        count = {Role.INPUT: 0, Role.OUTPUT: 0}
+        for buffer, role in enumerate(roles, _FIRST_SURFACE):
+            name = f"{role.value}{count[role]}"
+            count[role] += 1
+            yield self._surface(name, role, buffer)
+
+    def _surface(self, name: str, role: Role, buffer: int) -> Surface:
+        n, c, h, w, plane, row = self.geometry[buffer]
+        size = n * c * plane
+        where = f"{self.reader.where}: buffer {buffer}"
+        if min(n, c, h, w) < 1 or size > _LARGEST_BUFFER or (h - 1) * row + w * 2 > _LARGEST_BUFFER:
+            raise FormatError(
+                "the geometry makes no tensor", where=where, value=f"N {n} C {c} H {h} W {w}, plane {plane}, row {row}"
+            )
+        strides = (c * plane, c * plane, plane, row, 2)
+        return Surface(name, role, (n, 1, c, h, w), strides, size, buffer, DType.FLOAT16)
+
+
+def looks_like_anec(data: Buffer) -> bool:
+    """Whether bytes have the header of an .anec file: it has no magic number, but its sizes must agree."""
+    reader = Reader(data)
+    if len(reader) < HEADER_SIZES[1]:
+        return False
+    body, first, tasks, text, constants, inputs, outputs = _FIXED.unpack(reader.bytes_at(0, _FIXED.size))
+    return (
+        body == _align(text, _STREAM_ALIGNMENT) + constants
+        and 0 < tasks <= text
+        and 0 < first <= text
+        and first % 4 == 0
+        and inputs + outputs <= TILE_COUNT - _FIRST_SURFACE
+    )
+
+
+def read_anec(source: Source, name: str = "") -> AnecFile:
+    """Opens an .anec file; constants stay where they are (a mapped file).
+
+    Args:
+        source: a path, or the bytes.
+        name: for messages; the file's name when empty.
+
+    Raises:
+        InputError: the file cannot be read.
+        FormatError: it is no .anec, or its sizes do not fit.
+    """
+    reader = open_source(source, name)
+    head = reader.bytes_at(0, USED_BYTES, "header")
+    body, first, count, text, constants, inputs, outputs = _FIXED.unpack_from(head, 0)
+    if body != _align(text, _STREAM_ALIGNMENT) + constants:
+        raise FormatError(
+            "not an .anec file: the sizes in its header do not agree",
+            where=reader.where,
+            value=f"{body} bytes in all",
+            limit=f"{text} bytes of tasks, {constants} bytes of constants",
+        )
+    if inputs + outputs > TILE_COUNT - _FIRST_SURFACE:
+        raise FormatError(
+            "too many surfaces",
+            where=reader.where,
+            value=f"{inputs} inputs, {outputs} outputs",
+            limit=f"{TILE_COUNT - _FIRST_SURFACE} in all",
+        )
+    numbers = _NCHW.unpack_from(head, _FIXED.size + _TILES.size)
+    return AnecFile(
+        reader=reader,
+        header_bytes=_header_bytes(reader, body),
+        body_bytes=body,
+        first_task_bytes=first,
+        task_count=count,
+        text_bytes=text,
+        constant_bytes=constants,
+        input_count=inputs,
+        output_count=outputs,
+        tiles=_TILES.unpack_from(head, _FIXED.size),
+        geometry=tuple(numbers[i : i + 6] for i in range(0, len(numbers), 6)),
+    )
+
+
+def _header_bytes(reader: Reader, body: int) -> int:
+    """The padded size of the header: the one with which the length of the file fits."""
+    fitting = [size for size in HEADER_SIZES if size + body <= len(reader)]
+    exact = [size for size in fitting if size + body == len(reader)]
+    if exact:
+        return exact[0]
+    if not fitting:
+        raise FormatError(
+            "the file is shorter than its header says",
+            where=reader.where,
+            value=f"{len(reader)} bytes",
+            limit=f"{HEADER_SIZES[1] + body} bytes",
+            hint="The file is truncated.",
+        )
+    padding = bytes(reader.bytes_at(HEADER_SIZES[1], min(0x800, len(reader) - HEADER_SIZES[1])))
+    return HEADER_SIZES[1] if any(padding) else fitting[0]
+
+
+def write_anec(program: Program, *, keep_buffers: bool = False, header_bytes: int = HEADER_SIZES[0]) -> bytes:
+    """The program as an .anec file.
+
+    Args:
+        program: for H13, with a codec attached (`targets.attach`).
+        keep_buffers: leave the buffer numbers of the program; else they are changed to outputs first, then inputs,
+            each in the order of their numbers, as libane binds them.
+        header_bytes: 0x1000, or 0x800 for old revisions of libane.
+
+    Raises:
+        InputError: the program does not fit the container.
+    """
+    return b"".join(anec_pieces(program, keep_buffers=keep_buffers, header_bytes=header_bytes))
+
+
+def anec_pieces(program: Program, *, keep_buffers: bool = False, header_bytes: int = HEADER_SIZES[0]) -> list[Buffer]:
+    """The file as pieces in order; constants are the program's own bytes, not a copy. Arguments as `write_anec`.
+
+    Raises:
+        InputError: the program does not fit the container.
+    """
+    _check(program, header_bytes)
+    if not keep_buffers:
+        program = libane_order(program)
+    text = program.encode_text()
+    stream = _align(len(text), _STREAM_ALIGNMENT)
+    body = stream + len(program.constants)
+    tiles = [0] * TILE_COUNT
+    geometry = [0] * (6 * TILE_COUNT)
+    tiles[0] = _tiles(body)
+    tiles[_SECOND_SCRATCH] = _tiles(program.second_scratch_bytes)
+    tiles[_SCRATCH] = _tiles(program.scratch_bytes)
+    for surface in program.surfaces:
+        n, _, c, h, w = surface.shape
+        tiles[surface.buffer] = _tiles(surface.size_bytes)
+        geometry[6 * surface.buffer : 6 * surface.buffer + 6] = [n, c, h, w, *surface.strides_bytes[2:4]]
+    head = _FIXED.pack(
+        body,
+        program.tasks[0].size_bytes,
+        len(program.tasks),
+        len(text),
+        len(program.constants),
+        len(program.inputs),
+        len(program.outputs),
+    )
+    head += _TILES.pack(*tiles) + _NCHW.pack(*geometry)
+    return [head + bytes(header_bytes - len(head)), bytes(text) + bytes(stream - len(text)), program.constants]
+
+
+def libane_order(program: Program) -> Program:
+    """The program with outputs at buffer 4 and up, then inputs, as libane binds them.
+
+    Outputs and inputs each keep the order of their numbers. A program that is already so is returned as it is.
+
+    Raises:
+        InputError: no codec is attached.
+    """
+    by_role = sorted(program.surfaces, key=lambda each: (each.role is Role.INPUT, each.buffer))
+    buffers = {surface.buffer: index for index, surface in enumerate(by_role, _FIRST_SURFACE)}
+    if all(old == new for old, new in buffers.items()):
+        return program
+    if program.codec is None:
+        raise InputError("the program has no stream codec", hint="Attach it: openane.targets.attach(program).")
+    tasks = tuple(program.codec.renumber(task, buffers) for task in program.tasks)
+    surfaces = tuple(replace(surface, buffer=buffers[surface.buffer]) for surface in program.surfaces)
+    return replace(program, tasks=tasks, surfaces=surfaces)
+
+
+def _check(program: Program, header_bytes: int) -> None:
+    if header_bytes not in HEADER_SIZES:
+        raise InputError("not a header size", value=f"{header_bytes:#x}", limit="0x1000 or 0x800")
+    if not program.tasks:
+        raise InputError("a program without tasks has no file", where=program.name)
+    if program.codec is not None and program.codec.cpu_subtype != CPU_SUBTYPE:
+        raise InputError("only programs for H13 have this container", where=program.name, value=program.target)
+    if len(program.surfaces) > TILE_COUNT - _FIRST_SURFACE:
+        raise InputError(
+            "too many surfaces",
+            where=program.name,
+            value=len(program.surfaces),
+            limit=f"{TILE_COUNT - _FIRST_SURFACE} inputs and outputs",
+        )
+    for surface in program.surfaces:
+        where = f"{program.name}: surface {surface.name}"
+        if not _FIRST_SURFACE <= surface.buffer < TILE_COUNT:
+            raise InputError("the buffer index cannot be used", where=where, value=surface.buffer, limit="4..31")
+        if surface.shape[1] != 1:
+            raise InputError("the container has no depth", where=where, value=surface.shape, limit="(N, 1, C, H, W)")
+
+
+def _align(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def _tiles(size_bytes: int) -> int:
+    return -(-size_bytes // TILE_BYTES)

@@ -1,0 +1,69 @@
+"""How compilers of different years lay out a .hwx file: one row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from openane.core.errors import InputError
+from openane.formats.hwx.layout import Command
+from openane.program.fields import suggest
+
+
+@dataclass(frozen=True, slots=True)
+class FileDialect:
+    """Layout habits of one compiler.
+
+    Attributes:
+        name: as in `Program.dialect`.
+        surfaces_first: surfaces take the lowest addresses and text the last, else text comes first.
+        name_command: which command names memory objects.
+        program_strings: offset of the strings in the program descriptor.
+        surface_strings: offset of the strings in a surface state.
+        plain_symbols: symbols of outputs lose the tensor's "@output".
+        short_outputs: output states tell the end of the last element, not of the padded tensor.
+        note: a note command stands before the symbol table.
+        last_type: highest number of the element types that the symbol table declares.
+        described_symbols: symbols of constants and inputs carry the description 2.
+    """
+
+    name: str
+    surfaces_first: bool
+    name_command: Command
+    program_strings: int
+    surface_strings: int
+    plain_symbols: bool
+    short_outputs: bool
+    note: bool
+    last_type: int
+    described_symbols: bool
+
+
+_OLD_PROGRAM, _NEW_PROGRAM = 0x860, 0x878
+_OLD_SURFACE, _NEW_SURFACE = 0x88, 0xD38
+
+_MACOS_11 = FileDialect("macos-11", False, Command.NAME_OLD, _OLD_PROGRAM, _OLD_SURFACE, False, True, False, 10, True)
+_MACOS_12 = FileDialect("macos-12", False, Command.NAME_OLD, _OLD_PROGRAM, _NEW_SURFACE, True, True, True, 15, True)
+_MACOS_14 = FileDialect("macos-14", False, Command.NAME, _NEW_PROGRAM, _NEW_SURFACE, True, False, False, 15, True)
+_MACOS_26 = FileDialect("macos-26", True, Command.NAME, _NEW_PROGRAM, _NEW_SURFACE, True, False, False, 23, False)
+#: The converters of the Linux driver were written for files of the oldest compiler.
+_LINUX = FileDialect("linux", False, Command.NAME_OLD, _OLD_PROGRAM, _OLD_SURFACE, False, True, False, 10, True)
+
+FILE_DIALECTS: Mapping[str, FileDialect] = MappingProxyType(
+    {each.name: each for each in (_MACOS_11, _MACOS_12, _MACOS_14, _MACOS_26, _LINUX)}
+)
+
+
+def file_dialect(name: str) -> FileDialect:
+    """The layout of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = FILE_DIALECTS.get(name)
+    if found is None:
+        raise InputError(
+            f"there is no dialect {name!r}", limit=", ".join(FILE_DIALECTS), hint=suggest(name, FILE_DIALECTS)
+        )
+    return found

@@ -1,0 +1,5 @@
+"""ONNX models, opset 7 to the newest that the installed `onnx` package knows."""
+
+from openane.frontends.onnx.load import load, load_model
+
+__all__ = ["load", "load_model"]

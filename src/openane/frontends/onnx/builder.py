@@ -1,0 +1,116 @@
+"""Collects the nodes of a Graph; what depends on constants only becomes a constant at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from openane.core.errors import ModelError
+from openane.core.origin import Origin
+from openane.frontends.onnx.tensors import ELEMENT_LIMIT
+from openane.graph import Graph, Node, Operation, TensorType
+from openane.graph.folding import fold, type_of
+
+#: Nodes of one model after functions and branches are spelled out.
+NODE_LIMIT = 1_000_000
+
+
+class Builder:
+    """A graph in the making.
+
+    Args:
+        taken: names that are spoken for.
+    """
+
+    def __init__(self, taken: set[str]) -> None:
+        self.types: dict[str, TensorType] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self._inputs: dict[str, TensorType] = {}
+        self._nodes: list[Node] = []
+        self._taken = taken
+        self._node_names: set[str] = set()
+        self._fresh: dict[str, int] = {}  # value made for the node at hand -> number of its node, -1 for a constant
+
+    def unique(self, name: str) -> str:
+        """`name`, with a number behind it if it is taken; taken from now on."""
+        return _unique(name, self._taken)
+
+    def input(self, name: str, value: TensorType) -> None:
+        """Declares an input of the model."""
+        self._inputs[name] = self.types[name] = value
+
+    def constant(self, array: np.ndarray, name: str) -> str:
+        """A constant under a name like `name`; its value name."""
+        name = self.unique(name)
+        self.constants[name] = array
+        self.types[name] = type_of(array)
+        self._fresh[name] = -1
+        return name
+
+    def emit(
+        self, operation: Operation, inputs: Sequence[str], name: str, origin: Origin
+    ) -> tuple[str, ...]:
+        """A node of `operation`, or constants where all inputs are; the value names of the results.
+
+        Raises:
+            ModelError: the inputs do not fit the operation, or a result is absurdly large.
+        """
+        results = operation.infer([self.types[i] if i else None for i in inputs])
+        for result in results:
+            if result.size > ELEMENT_LIMIT:
+                limit = f"{ELEMENT_LIMIT} elements"
+                raise ModelError("a result is absurdly large", value=result, limit=limit)
+        if all(not i or i in self.constants for i in inputs):
+            arrays = fold(operation, [self.constants[i] if i else None for i in inputs], results)
+            if arrays is not None:
+                return tuple(self.constant(array, name) for array in arrays)
+        if len(self._nodes) >= NODE_LIMIT:
+            raise ModelError("the model has too many nodes", limit=NODE_LIMIT)
+        outputs = tuple(self.unique(name) for _ in results)
+        self.types.update(zip(outputs, results, strict=True))
+        self._fresh.update(dict.fromkeys(outputs, len(self._nodes)))
+        self._nodes.append(Node(_unique(name, self._node_names), operation, tuple(inputs), outputs, origin))
+        return outputs
+
+    def begin(self) -> None:
+        """Starts on another node of the file: values made before keep their names."""
+        self._fresh.clear()
+
+    def rename(self, value: str, name: str) -> bool:
+        """Gives a value that was made since `begin` its name from the file, once; whether it could."""
+        number = self._fresh.pop(value, None)
+        if number is None:
+            return False
+        self.types[name] = self.types.pop(value)
+        if number < 0:
+            self.constants[name] = self.constants.pop(value)
+        self._taken.discard(value)
+        self._taken.add(name)
+        first = number if number >= 0 else len(self._nodes)
+        for i in range(first, len(self._nodes)):
+            node = self._nodes[i]
+            if value in node.inputs or value in node.outputs:
+                inputs = tuple(name if x == value else x for x in node.inputs)
+                outputs = tuple(name if x == value else x for x in node.outputs)
+                self._nodes[i] = replace(node, inputs=inputs, outputs=outputs)
+        return True
+
+    def graph(self, name: str, outputs: Sequence[str]) -> Graph:
+        """What was collected. Constants that nothing reads are left out."""
+        read = {i for node in self._nodes for i in node.inputs} | set(outputs)
+        constants = {k: v for k, v in self.constants.items() if k in read}
+        graph = Graph(name, dict(self._inputs), tuple(outputs), tuple(self._nodes), constants)
+        return graph
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, number = name, 0
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}.{number}"
+    taken.add(candidate)
+    return candidate
+
+

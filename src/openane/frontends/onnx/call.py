@@ -1,0 +1,231 @@
+"""One node of the file as its handler sees it: attributes, inputs, and a way to emit operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+import onnx
+from onnx import AttributeProto
+
+from openane.core.errors import ModelError, UnsupportedError
+from openane.core.origin import Origin
+from openane.core.types import DType
+from openane.frontends.onnx.builder import Builder
+from openane.frontends.onnx.tensors import Tensors
+from openane.graph import Operation, TensorType
+from openane.graph.ops import Cast
+from openane.graph.ops.support import normalize_axes, normalize_axis
+
+if TYPE_CHECKING:
+    from openane.frontends.onnx.importer import Importer, Scope
+
+#: Turns a node into operations; gives the value names of its outputs, in order, as many as it makes.
+Handler = Callable[["Call"], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A node of the file.
+
+    Attributes:
+        node: as the file has it, attributes that refer to a function's resolved.
+        version: of the operator set of its domain.
+        inputs: value names in the graph being built, "" where an input is left out.
+        builder: of the graph.
+        tensors: reads tensor attributes.
+        importer: imports graphs inside the node.
+        scope: names around the node.
+        layers: the user's layers, outermost first.
+    """
+
+    node: onnx.NodeProto
+    version: int
+    inputs: tuple[str, ...]
+    builder: Builder
+    tensors: Tensors
+    importer: Importer
+    scope: Scope
+    layers: tuple[str, ...]
+
+    def refuse(self, reason: str, *, value: object = "", limit: object = "", hint: str = "") -> NoReturn:
+        """Raise the UnsupportedError of this node."""
+        raise UnsupportedError(reason, value=value, limit=limit, hint=hint)
+
+    # Inputs
+
+    def has(self, index: int) -> bool:
+        """Whether input `index` is there."""
+        return index < len(self.inputs) and bool(self.inputs[index])
+
+    def name(self, index: int) -> str:
+        """The value name of a required input, of an optional one "" where it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def type(self, index: int) -> TensorType:
+        """The type of a required input.
+
+        Raises:
+            ModelError: it is left out.
+        """
+        if not self.has(index):
+            raise ModelError(f"input {index} is missing")
+        return self.builder.types[self.inputs[index]]
+
+    def type_of(self, value: str) -> TensorType:
+        """The type of a value in the graph."""
+        return self.builder.types[value]
+
+    def rank(self, index: int = 0) -> int:
+        """The number of axes of a required input."""
+        return len(self.type(index).shape)
+
+    def known(self, index: int) -> np.ndarray | None:
+        """The array of an input that is constant; None where it is not, or left out."""
+        return self.builder.constants.get(self.inputs[index]) if self.has(index) else None
+
+    def constant(self, index: int, what: str) -> np.ndarray:
+        """The array of an input that must be constant.
+
+        Raises:
+            UnsupportedError: it depends on the model's inputs.
+        """
+        self.type(index)
+        array = self.known(index)
+        if array is None:
+            self.refuse(
+                f"{what} depends on the model's inputs",
+                value=repr(self.node.input[index]),
+                limit="a constant, so that every shape is known before the model runs",
+            )
+        return array
+
+    def integers(self, index: int, what: str) -> tuple[int, ...]:
+        """The values of a constant input of integers."""
+        array = self.constant(index, what)
+        if array.dtype.kind not in "iu":
+            raise ModelError(f"{what} must hold integers", value=array.dtype)
+        return tuple(array.ravel().tolist())
+
+    def floats_in(self, index: int, what: str) -> tuple[float, ...]:
+        """The values of a constant input of numbers."""
+        return tuple(map(float, self.constant(index, what).ravel().tolist()))
+
+    def scalar(self, index: int, what: str) -> float:
+        """The value of a constant input with one element.
+
+        Raises:
+            ModelError: it has more or fewer.
+        """
+        array = self.constant(index, what)
+        if array.size != 1:
+            raise ModelError(f"{what} must be one number", value=list(array.shape))
+        value = array.reshape(()).item()
+        assert isinstance(value, (int, float))
+        return value
+
+    # Attributes
+
+    def attribute(self, name: str, kind: int) -> AttributeProto | None:
+        """The attribute `name`.
+
+        Raises:
+            ModelError: it has another type.
+        """
+        for attribute in self.node.attribute:
+            if attribute.name == name:
+                if attribute.type != kind:
+                    found = AttributeProto.AttributeType.Name(attribute.type)
+                    wanted = AttributeProto.AttributeType.Name(kind)
+                    raise ModelError(f"attribute {name!r} has the wrong type", value=found, limit=wanted)
+                return attribute
+        return None
+
+    def int(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        found = self.attribute(name, AttributeProto.INT)
+        return default if found is None else found.i
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """An integer attribute that is 0 or 1."""
+        return bool(self.int(name, default))
+
+    def float(self, name: str, default: float) -> float:
+        """A float attribute."""
+        found = self.attribute(name, AttributeProto.FLOAT)
+        return default if found is None else found.f
+
+    def text(self, name: str, default: str) -> str:
+        """A text attribute."""
+        found = self.attribute(name, AttributeProto.STRING)
+        return default if found is None else found.s.decode("utf-8", "replace")
+
+    def ints(self, name: str) -> tuple[int, ...] | None:
+        """An attribute of integers, None where it is left out."""
+        found = self.attribute(name, AttributeProto.INTS)
+        return None if found is None else tuple(found.ints)
+
+    def floats(self, name: str) -> tuple[float, ...] | None:
+        """An attribute of floats, None where it is left out."""
+        found = self.attribute(name, AttributeProto.FLOATS)
+        return None if found is None else tuple(found.floats)
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        """An attribute of texts, None where it is left out."""
+        found = self.attribute(name, AttributeProto.STRINGS)
+        return None if found is None else tuple(s.decode("utf-8", "replace") for s in found.strings)
+
+    def choice(self, name: str, default: str, *allowed: str) -> str:
+        """A text attribute out of a closed set.
+
+        Raises:
+            ModelError: another text.
+        """
+        value = self.text(name, default)
+        if value not in allowed:
+            raise ModelError(f"attribute {name!r} is unknown", value=repr(value), limit=", ".join(allowed))
+        return value
+
+    def axis(self, default: int, rank: int, name: str = "axis") -> int:
+        """An axis attribute, counted from the front."""
+        return normalize_axis(self.int(name, default), rank)
+
+    def axes(self, index: int, rank: int) -> tuple[int, ...] | None:
+        """Axes as attribute `axes` or constant input `index`, from the front; None where neither is there."""
+        axes = self.integers(index, "axes") if self.has(index) else self.ints("axes")
+        return None if axes is None else normalize_axes(axes, rank)
+
+    def wants(self, index: int) -> bool:
+        """Whether output `index` has a name."""
+        return index < len(self.node.output) and bool(self.node.output[index])
+
+    # Results
+
+    @property
+    def label(self) -> str:
+        """A name for what this node makes."""
+        outputs = [name for name in self.node.output if name]
+        return self.scope.prefix + (self.node.name or (outputs[0] if outputs else self.node.op_type))
+
+    def emit(self, operation: Operation, *inputs: str) -> str:
+        """A node of `operation`; the value name of its only result."""
+        (output,) = self.emit_all(operation, *inputs)
+        return output
+
+    def emit_all(self, operation: Operation, *inputs: str) -> tuple[str, ...]:
+        """A node of `operation`; the value names of its results."""
+        return self.builder.emit(operation, inputs, self.label, Origin(self.layers))
+
+    def make(self, array: np.ndarray) -> str:
+        """A constant; its value name."""
+        return self.builder.constant(np.asarray(array), f"{self.label}/constant")
+
+    def number(self, value: float, like: str) -> str:
+        """A constant scalar of the element type of the value `like`."""
+        return self.make(np.array(value, self.type_of(like).dtype.numpy))
+
+    def cast(self, value: str, dtype: DType) -> str:
+        """The value in an element type."""
+        return value if self.type_of(value).dtype is dtype else self.emit(Cast(dtype), value)

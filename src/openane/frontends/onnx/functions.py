@@ -1,0 +1,109 @@
+"""Functions: those of the model, and the bodies that ONNX itself gives for some operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+from onnx import AttributeProto, TypeProto, defs, helper
+
+from openane.core.errors import ModelError
+from openane.graph import TensorType
+
+
+class Functions:
+    """Finds the body of an operation."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._local: dict[tuple[str, str], onnx.FunctionProto] = {}
+        for function in model.functions:
+            domain = "" if function.domain == "ai.onnx" else function.domain
+            if (domain, function.name) in self._local:
+                raise ModelError(f"function {function.name!r} is defined twice")
+            self._local[domain, function.name] = function
+
+    def local(self, domain: str, name: str) -> onnx.FunctionProto | None:
+        """A function of the model, or None."""
+        return self._local.get((domain, name))
+
+    @staticmethod
+    def has_body(domain: str, name: str, version: int) -> bool:
+        """Whether ONNX gives a body for an operation."""
+        schema = _schema(domain, name, version)
+        return schema is not None and bool(schema.has_function or schema.has_context_dependent_function)
+
+    @staticmethod
+    def of_schema(
+        node: onnx.NodeProto, domain: str, version: int, types: Sequence[TensorType | None]
+    ) -> onnx.FunctionProto | None:
+        """The body that ONNX gives for a node, or None.
+
+        Args:
+            node: the node.
+            domain: of its operation.
+            version: of the operator set.
+            types: of its inputs.
+        """
+        schema = _schema(domain, node.op_type, version)
+        if schema is None:
+            return None
+        if schema.has_function:
+            versions = [v for v in schema.function_opset_versions if v <= version]
+            return _parse(schema.get_function_with_opset_version(max(versions))) if versions else None
+        if schema.has_context_dependent_function:
+            versions = [v for v in schema.context_dependent_function_opset_versions if v <= version]
+            protos = [_type_proto(t).SerializeToString() for t in types]
+            if not versions:
+                return None
+            body = schema.get_context_dependent_function_with_opset_version(
+                max(versions), node.SerializeToString(), protos
+            )
+            return _parse(body)
+        return None
+
+    @staticmethod
+    def body(function: onnx.FunctionProto, call: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """The nodes of a function with the attributes of its call put in."""
+        given = {attribute.name: attribute for attribute in function.attribute_proto}
+        given.update({attribute.name: attribute for attribute in call.attribute})
+        return [_resolved(node, given) for node in function.node]
+
+
+def _schema(domain: str, name: str, version: int) -> defs.OpSchema | None:
+    try:
+        return defs.get_schema(name, version, domain)
+    except defs.SchemaError:
+        return None
+
+
+def _parse(function: bytes | onnx.FunctionProto) -> onnx.FunctionProto:
+    return onnx.FunctionProto.FromString(function) if isinstance(function, bytes) else function
+
+
+def _type_proto(kind: TensorType | None) -> onnx.TypeProto:
+    if kind is None:
+        return TypeProto()
+    number = helper.np_dtype_to_tensor_dtype(kind.dtype.numpy)
+    return helper.make_tensor_type_proto(number, kind.shape)
+
+
+def _resolved(node: onnx.NodeProto, given: dict[str, onnx.AttributeProto]) -> onnx.NodeProto:
+    """A copy of a node whose references to the function's attributes are replaced, in inner graphs as well."""
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    del copy.attribute[:]
+    for attribute in node.attribute:
+        if attribute.ref_attr_name:
+            source = given.get(attribute.ref_attr_name)
+            if source is not None:
+                copy.attribute.add().CopyFrom(source)
+                copy.attribute[-1].name = attribute.name
+            continue
+        own = copy.attribute.add()
+        own.CopyFrom(attribute)
+        graphs = [own.g] if own.type == AttributeProto.GRAPH else own.graphs
+        for graph in graphs:
+            nodes = [_resolved(inner, given) for inner in graph.node]
+            del graph.node[:]
+            graph.node.extend(nodes)
+    return copy

@@ -1,0 +1,241 @@
+"""Walks the nodes of a model: one handler each, functions and constant branches spelled out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from openane.core.errors import Diagnostic, ModelError, OpenaneError, UnsupportedError
+from openane.core.origin import Origin
+from openane.frontends.onnx.builder import NODE_LIMIT, Builder
+from openane.frontends.onnx.call import Call
+from openane.frontends.onnx.functions import Functions
+from openane.frontends.onnx.handlers import HANDLERS
+from openane.frontends.onnx.inputs import input_types
+from openane.frontends.onnx.tensors import Tensors
+from openane.frontends.onnx.verify import DEPTH_LIMIT, sorted_nodes, verify
+from openane.graph import Graph
+from openane.graph.ops import Identity
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a node stands.
+
+    Attributes:
+        names: name in the file -> value name in the graph.
+        opsets: operator set version by domain.
+        prefix: of the names of what is made here.
+        layers: the user's layers around it.
+        depth: functions and graphs around it.
+    """
+
+    names: dict[str, str]
+    opsets: Mapping[str, int]
+    prefix: str = ""
+    layers: tuple[str, ...] = ()
+    depth: int = 0
+
+    def inside(self, label: str, names: dict[str, str], opsets: Mapping[str, int] | None = None) -> Scope:
+        """The scope of a function or graph that belongs to the node `label`.
+
+        Raises:
+            ModelError: nested too deeply, as a function that calls itself is.
+        """
+        if self.depth >= DEPTH_LIMIT:
+            raise ModelError("functions or graphs are nested too deeply", limit=DEPTH_LIMIT)
+        layers = (*self.layers, label)
+        return Scope(names, opsets or self.opsets, f"{self.prefix}{label}/", layers, self.depth + 1)
+
+
+def import_model(model: onnx.ModelProto, shapes: Shapes, name: str, folder: Path | None) -> Graph:
+    """The Graph of a model.
+
+    Raises:
+        ModelError: the model contradicts itself.
+        InputError: `shapes` is missing or does not fit.
+        UnsupportedError: a node has no handler, or its handler refuses.
+    """
+    verify(model)
+    _refuse_unknown(model)
+    return Importer(model, shapes, folder).run(Path(name).stem or "model")
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
+
+
+def _refuse_unknown(model: onnx.ModelProto) -> None:
+    """Raise one error that lists every node of the main graph whose operation is unknown."""
+    local = {(_domain(f.domain), f.name) for f in model.functions}
+    opsets = {_domain(entry.domain): entry.version for entry in model.opset_import}
+    unknown: dict[tuple[str, str], Diagnostic] = {}
+    for node in model.graph.node:
+        key = _domain(node.domain), node.op_type
+        version = opsets.get(key[0], 1)
+        if key not in HANDLERS and key not in local and not Functions.has_body(*key, version):
+            full = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            what = f"the operation {full} is not supported"
+            where = f"node {node.name or next(iter(node.output), '')!r} ({full}, opset {version})"
+            unknown.setdefault(key, Diagnostic(what, where))
+    if unknown:
+        first, *others = unknown.values()
+        raise UnsupportedError(first.what, where=first.where, others=tuple(others))
+
+
+class Importer:
+    """Builds the graph of one model."""
+
+    def __init__(self, model: onnx.ModelProto, shapes: Shapes, folder: Path | None) -> None:
+        self._model = model
+        self._shapes = shapes
+        self._tensors = Tensors(folder)
+        self._functions = Functions(model)
+        self._visits = 0
+        taken = {value.name for value in (*model.graph.input, *model.graph.output)}
+        taken.update(tensor.name for tensor in model.graph.initializer)
+        taken.update(output for node in model.graph.node for output in node.output)
+        self._builder = Builder(taken)
+
+    def run(self, name: str) -> Graph:
+        """The whole model as a graph."""
+        graph = self._model.graph
+        opsets = {_domain(entry.domain): entry.version for entry in self._model.opset_import}
+        scope = Scope({}, opsets)
+        self._weights(graph, scope)
+        for value, kind in input_types(graph, self._shapes).items():
+            if value not in scope.names:
+                self._builder.input(value, kind)
+                scope.names[value] = value
+        outputs = [value.name for value in graph.output]
+        if len(set(outputs)) != len(outputs):
+            raise ModelError("an output is named twice", value=outputs)
+        if not outputs:
+            raise ModelError("the model has no outputs")
+        self.nodes(sorted_nodes(graph.node, set(scope.names), outputs), scope)
+        for output in outputs:
+            if scope.names[output] != output:
+                self._builder.begin()
+                source = scope.names[output]
+                (copy,) = self._builder.emit(Identity(), (source,), output, Origin((output,)))
+                self._builder.rename(copy, output)
+        return self._builder.graph(name, outputs)
+
+    def _weights(self, graph: onnx.GraphProto, scope: Scope) -> None:
+        """The initializers of a graph as constants."""
+        for tensor in graph.initializer:
+            array = self._tensors.array(tensor, f"weight {tensor.name!r}")
+            self._define_constant(tensor.name, array, scope)
+        for sparse in graph.sparse_initializer:
+            name = sparse.values.name
+            self._define_constant(name, self._tensors.dense(sparse, f"weight {name!r}"), scope)
+
+    def _define_constant(self, name: str, array: np.ndarray, scope: Scope) -> None:
+        if name in scope.names and not scope.prefix:
+            raise ModelError(f"weight {name!r} is defined twice")
+        self._builder.begin()
+        value = self._builder.constant(array, scope.prefix + name + "/weight")
+        self._builder.rename(value, name if not scope.prefix else self._builder.unique(scope.prefix + name))
+        scope.names[name] = name if not scope.prefix else value
+        if scope.prefix:
+            scope.names[name] = next(reversed(self._builder.constants))
+
+    def nodes(self, nodes: Iterable[onnx.NodeProto], scope: Scope) -> None:
+        """Imports nodes in order; `scope` learns what they define."""
+        for node in nodes:
+            self._visits += 1
+            if self._visits > NODE_LIMIT:
+                raise ModelError("the model has too many nodes", limit=NODE_LIMIT)
+            self._node(node, scope)
+
+    def _node(self, node: onnx.NodeProto, scope: Scope) -> None:
+        domain = _domain(node.domain)
+        version = scope.opsets.get(domain, 1)
+        label = node.name or next((name for name in node.output if name), node.op_type)
+        kind = f"{node.domain}.{node.op_type}" if domain else node.op_type
+        try:
+            inputs = tuple(self._lookup(name, scope) if name else "" for name in node.input)
+            results = self._results(node, domain, version, inputs, scope, label)
+            self._bind(node, results, scope)
+        except OpenaneError as error:
+            raise error.at(f"node {label!r} ({kind}, opset {version})") from error
+
+    def _results(
+        self,
+        node: onnx.NodeProto,
+        domain: str,
+        version: int,
+        inputs: tuple[str, ...],
+        scope: Scope,
+        label: str,
+    ) -> Sequence[str]:
+        """The value names of the node's outputs."""
+        self._builder.begin()
+        layers = (*scope.layers, label)
+        call = Call(node, version, inputs, self._builder, self._tensors, self, scope, layers)
+        local = self._functions.local(domain, node.op_type)
+        handler = HANDLERS.get((domain, node.op_type))
+        if local is None and handler is not None:
+            return handler(call)
+        types = [self._builder.types[name] if name else None for name in inputs]
+        function = local or self._functions.of_schema(node, domain, version, types)
+        if function is None:
+            raise UnsupportedError("the operation is not supported")
+        return self._inline(node, function, inputs, scope, label)
+
+    def _inline(
+        self,
+        node: onnx.NodeProto,
+        function: onnx.FunctionProto,
+        inputs: tuple[str, ...],
+        scope: Scope,
+        label: str,
+    ) -> Sequence[str]:
+        """The body of a function in place of the call."""
+        opsets = {_domain(entry.domain): entry.version for entry in function.opset_import}
+        given = dict(zip(function.input, (*inputs, *[""] * len(function.input)), strict=False))
+        inner = scope.inside(label, {name: value for name, value in given.items() if value}, opsets)
+        inner.names.update({name: "" for name, value in given.items() if not value})
+        body = sorted_nodes(self._functions.body(function, node), set(given), function.output)
+        self.nodes(body, inner)
+        return [inner.names[name] for name in function.output]
+
+    def branch(self, graph: onnx.GraphProto, label: str, scope: Scope, given: Mapping[str, str]) -> list[str]:
+        """Imports a graph inside a node; the value names of its outputs.
+
+        Args:
+            graph: the graph.
+            label: of the node it belongs to.
+            scope: of that node.
+            given: value names of the graph's inputs.
+        """
+        inner = scope.inside(label, {**scope.names, **given})
+        self._weights(graph, inner)
+        outputs = [value.name for value in graph.output]
+        self.nodes(sorted_nodes(graph.node, set(inner.names) - _made(graph), outputs), inner)
+        return [self._lookup(name, inner) for name in outputs]
+
+    def _lookup(self, name: str, scope: Scope) -> str:
+        if name not in scope.names:
+            raise ModelError(f"reads {name!r}, which no input, weight or node defines")
+        return scope.names[name]
+
+    def _bind(self, node: onnx.NodeProto, results: Sequence[str], scope: Scope) -> None:
+        """Names the results as the file does where they are new values."""
+        for i, output in enumerate(node.output):
+            if not output:
+                continue
+            if i >= len(results):
+                raise UnsupportedError(f"output {i} is not supported", value=repr(output))
+            name = output if not scope.prefix else self._builder.unique(scope.prefix + output)
+            scope.names[output] = name if self._builder.rename(results[i], name) else results[i]
+
+
+def _made(graph: onnx.GraphProto) -> set[str]:
+    return {name for node in graph.node for name in node.output}

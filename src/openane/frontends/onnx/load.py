@@ -1,0 +1,68 @@
+"""From an .onnx file to a Graph: read, check, freeze shapes, import node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from openane.core.errors import OpenaneError, UnavailableError
+from openane.graph import Graph
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def load(path: str | Path, shapes: Shapes | None = None) -> Graph:
+    """Reads an ONNX model.
+
+    Args:
+        path: of the file; external weights must lie in its folder or below.
+        shapes: whole shapes for inputs whose dimensions the model leaves open, by input name.
+
+    Returns:
+        The graph; inputs and outputs are named as in the file.
+
+    Raises:
+        FormatError: the file is not an ONNX model or is truncated.
+        ModelError: it contradicts itself: a cycle, a missing weight, shapes that do not fit, absurd sizes.
+        InputError: the file cannot be read, or `shapes` is missing or does not fit.
+        UnsupportedError: it uses what openane does not have.
+        UnavailableError: the onnx package is not installed.
+    """
+    _require_onnx()
+    from openane.frontends.onnx.read import read_model
+
+    path = Path(path)
+    return load_model(read_model(path), shapes, name=path.name, folder=path.parent)
+
+
+def load_model(
+    model: Any, shapes: Shapes | None = None, *, name: str = "model", folder: Path | None = None
+) -> Graph:
+    """Imports an ONNX ModelProto that is in memory.
+
+    Args:
+        model: the ModelProto; it is not modified.
+        shapes: as in `load`.
+        name: put in front of every message.
+        folder: where external weights may lie; None forbids them.
+
+    Raises:
+        As `load`.
+    """
+    _require_onnx()
+    from openane.frontends.onnx.importer import import_model
+
+    try:
+        return import_model(model, shapes or {}, name, folder)
+    except OpenaneError as error:
+        raise error.at(name) from error
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise UnavailableError(
+            "reading ONNX models needs the onnx package", hint='Install it with: pip install "openane[onnx]"'
+        ) from error

@@ -1,0 +1,59 @@
+"""Reading the bytes of an .onnx file as a message."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from openane.core.errors import FormatError, InputError
+
+#: Protocol buffers end here.
+FILE_LIMIT_BYTES = (1 << 31) - 1
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """The ModelProto in a file.
+
+    Raises:
+        InputError: the file cannot be read.
+        FormatError: it is not an ONNX model, is truncated or too large.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError("not a regular file", where=str(path))
+        if status.st_size > FILE_LIMIT_BYTES:
+            raise FormatError(
+                "the file is too large for an ONNX model",
+                where=path.name,
+                value=f"{status.st_size} bytes",
+                limit=f"{FILE_LIMIT_BYTES} bytes",
+                hint="Keep the weights in external data.",
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
+    return parse_model(data, path.name)
+
+
+def parse_model(data: bytes, name: str) -> onnx.ModelProto:
+    """The ModelProto in `data`.
+
+    Raises:
+        FormatError: it is none.
+    """
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except DecodeError as error:
+        raise FormatError(
+            "not an ONNX model, or truncated",
+            where=name,
+            value=f"{len(data)} bytes",
+            hint="Export or download the file again.",
+        ) from error
+    if not model.HasField("graph") or not model.ir_version or not model.opset_import:
+        raise FormatError("not an ONNX model: it has no graph, version or operator set", where=name)
+    return model

@@ -1,0 +1,291 @@
+"""The MAC engine: convolutions and the tasks that pass, add, multiply or compare channels without weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from openane.core.errors import FaultError
+from openane.numerics.accumulate import (
+    PIXEL_BLOCK,
+    convolve,
+    convolve_channels,
+    convolve_tile4,
+    finish_block,
+    gather_columns,
+    pack_weights,
+)
+from openane.numerics.finish import FACTOR_COUNT
+from openane.numerics.jit import ROWS
+from openane.numerics.lookup import CompiledTable, from_halfwords
+from openane.numerics.planar import apply_map, combine_channels, load, unary_map
+from openane.numerics.profile import Accumulate, Denormals, Profile
+from openane.sim.memory import MemoryState
+from openane.sim.place import Place, result_place, source_place
+from openane.sim.work import Function, Kernel, MacOperation, MacWork, Work
+from openane.sim.workers import Job, Workers
+
+_CHANNEL_CODES = {MacOperation.SUM: 0, MacOperation.PRODUCT: 2, MacOperation.MAXIMUM: 3}
+_FAST_PIXELS = 4096
+"""Columns of one library product: bounds the memory of the gathered input."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Finish:
+    """The end of the data path, as the kernels take it."""
+
+    factors: npt.NDArray[np.float32]
+    function: int
+    table: CompiledTable
+
+    @classmethod
+    def of(cls, work: MacWork, kernel: Kernel, profile: Profile, where: str) -> Finish:
+        """Of a task with the kernel's table."""
+        products = work.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED, MacOperation.SUM)
+        count = work.inputs_per_output * work.window[0] * work.window[1]
+        limited = products and count != 1 and profile.output_limit > 0
+        flushed = work.kernel is not None and products and profile.denormals is Denormals.FLUSH
+        factors = np.zeros(FACTOR_COUNT, np.float32)
+        factors[:] = (
+            work.acc_bias if work.acc_bias else -0.0,
+            work.post_scale,
+            2.0**-14 if flushed and work.operation is not MacOperation.SUM else 0.0,
+            _rounds_up_to(profile.output_limit) if limited else np.inf,
+        )
+        if work.function is not Function.TABLE:
+            return cls(factors, work.function.value, CompiledTable.none())
+        if kernel.table is None:
+            raise FaultError("the task uses a table and loads none", where=where)
+        return cls(factors, work.function.value, CompiledTable.of(kernel.table, where))
+
+    @property
+    def arguments(self) -> tuple[npt.NDArray[np.float32], int, npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """In the order in which the kernels take them."""
+        return self.factors, self.function, self.table.numbers, self.table.meta
+
+
+def _rounds_up_to(limit: float) -> float:
+    """The smallest magnitude that rounds to the fp16 value `limit`."""
+    below = np.nextafter(np.float16(limit), np.float16(0))
+    return (float(below) + limit) / 2
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Geometry:
+    """Where a convolution reads its padded input, in floats, the same for every group.
+
+    Attributes:
+        size: floats of the padded input of one group and depth.
+        strides: of (groups, depth, channels, height, width) in it.
+        origin: of its first pixel.
+        taps: (steps,) offset of each step.
+        pixels: (height * width of the result,) offset of each pixel.
+        padded: whether some of it is not loaded from the source.
+    """
+
+    size: int
+    strides: npt.NDArray[np.int64]
+    origin: int
+    taps: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.int64]
+    padded: bool
+
+
+def geometry(task: Work, work: MacWork) -> Geometry:
+    """The padded input of a convolution; right and bottom padding follow from the size of the result."""
+    assert work.kernel is not None
+    _, _, channels, height, width = task.view
+    out_height, out_width = task.result_view[3:]
+    spread = work.operation is MacOperation.TRANSPOSED
+    grow = work.stride if spread else (1, 1)
+    step = (1, 1) if spread else work.stride
+    inner = ((height - 1) * grow[0] + 1, (width - 1) * grow[1] + 1)
+    rows = max(inner[0] + work.pad[0], (out_height - 1) * step[0] + work.window[0])
+    columns = max(inner[1] + work.pad[1], (out_width - 1) * step[1] + work.window[1])
+    plane = rows * columns
+    strides = np.array([0, 0, plane, columns * grow[0], grow[1]], np.int64)
+    steps = work.kernel.steps
+    taps = steps[:, 0] * plane + steps[:, 1] * columns + steps[:, 2]
+    y, x = np.arange(out_height)[:, None] * step[0], np.arange(out_width) * step[1]
+    pixels = (y * columns + x).reshape(-1)
+    padded = (rows, columns) != (height, width)
+    origin = work.pad[0] * columns + work.pad[1]
+    return Geometry(channels * plane, strides, origin, taps.astype(np.int64), pixels, padded)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LoadedKernel:
+    """Weights in the order of the micro-kernel, and what comes behind the sum.
+
+    Attributes:
+        packed: halfwords of each kernel group.
+        bias: float32 (kernel groups, output channels).
+        finish: end of the data path.
+        floats: for the fast mode, float32 (output channels, steps) of each kernel group; else empty.
+    """
+
+    packed: tuple[npt.NDArray[np.uint16], ...]
+    bias: npt.NDArray[np.float32]
+    finish: Finish
+    floats: tuple[npt.NDArray[np.float32], ...] = ()
+
+
+class MacStep:
+    """A task of the MAC engine, ready to run.
+
+    Args:
+        task: the decoded task; its engine is a MacWork.
+        profile: arithmetic.
+        fast: sums by the library's matrix product.
+        kernel: bytes of the kernel's buffer when they never change; None reads them in every run.
+    """
+
+    def __init__(
+        self, task: Work, profile: Profile, fast: bool, kernel: npt.NDArray[np.uint8] | None, maps: dict[bytes, Place]
+    ) -> None:
+        assert isinstance(task.engine, MacWork)
+        self.task, self.work = task, task.engine
+        self._profile, self._fast = profile, fast
+        self._convolution = self.work.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED)
+        self._geometry = geometry(task, self.work) if self._convolution else None
+        self._maps = maps
+        constant = kernel is not None or self.work.kernel is None
+        self._loaded = self._load(kernel) if constant else None
+
+    def run(self, state: MemoryState, workers: Workers) -> None:
+        """Executes the task."""
+        loaded = self._loaded
+        if loaded is None:
+            assert self.work.kernel is not None
+            loaded = self._load(state.buffer_bytes(self.work.kernel.buffer))
+        source = source_place(state, self.task.sources[0], self.task.result)
+        with result_place(state, self.task.result) as result:
+            if self._convolution:
+                self._convolve(loaded, source, result, workers)
+            elif self.work.operation is MacOperation.PASS:
+                self._pass(loaded.finish, source, result, workers)
+            else:
+                self._combine(loaded.finish, source, result, workers)
+
+    def _load(self, memory: npt.NDArray[np.uint8] | None) -> LoadedKernel:
+        source = self.work.kernel
+        kernel = source.read(memory) if source is not None and memory is not None else Kernel()
+        finish = Finish.of(self.work, kernel, self._profile, self.task.where)
+        if kernel.weights is None:
+            return LoadedKernel((), np.zeros((1, 0), np.float32), finish)
+        groups, channels, _ = kernel.weights.shape
+        bias = np.full((groups, channels), -0.0, np.float32)
+        if kernel.bias is not None:
+            bias[:] = from_halfwords(kernel.bias).reshape(groups, channels)
+        if self.work.inputs_per_output:
+            return LoadedKernel(tuple(group.reshape(-1).copy() for group in kernel.weights), bias, finish)
+        floats = tuple(from_halfwords(group) for group in kernel.weights) if self._fast else ()
+        packed = () if self._fast else tuple(pack_weights(group) for group in kernel.weights)
+        return LoadedKernel(packed, bias, finish, floats)
+
+    def _pass(self, finish: Finish, source: Place, result: Place, workers: Workers) -> None:
+        key = b"".join(np.ascontiguousarray(part).tobytes() for part in finish.arguments[::1])
+        key += bytes([self.work.relu_in, finish.function])
+        found = self._maps.get(key)
+        if found is None:
+            mapping = unary_map(*finish.arguments, self.work.relu_in)
+            found = self._maps.setdefault(key, Place(mapping, 0, np.zeros(5, np.int64)))
+        extents = np.array(self.task.result_view, np.int64)
+        workers.run(
+            [
+                partial(apply_map, found.memory, *source.arguments, extents, first, end, *result.arguments)
+                for first, end in workers.ranges(int(np.prod(extents[:3])))
+            ]
+        )
+
+    def _combine(self, finish: Finish, source: Place, result: Place, workers: Workers) -> None:
+        extents = np.array(self.task.result_view, np.int64)
+        inputs = self.work.inputs_per_output or self.task.view[2]
+        code = _CHANNEL_CODES[self.work.operation]
+        workers.run(
+            [
+                partial(
+                    combine_channels, *source.arguments, extents, inputs, code, first, end,
+                    self.work.relu_in, *finish.arguments, *result.arguments,
+                )  # fmt: skip
+                for first, end in workers.ranges(int(np.prod(extents[:3])))
+            ]
+        )
+
+    def _convolve(self, loaded: LoadedKernel, source: Place, result: Place, workers: Workers) -> None:
+        shape = self._geometry
+        assert shape is not None
+        groups, depth, channels, height, width = self.task.view
+        image = np.zeros(shape.size, np.float32) if shape.padded else np.empty(shape.size, np.float32)
+        extents = np.array((1, 1, channels, height, width), np.int64)
+        for group in range(groups):
+            for plane in range(depth):
+                base = source.base + group * int(source.strides[0]) + plane * int(source.strides[1])
+                arguments = source.memory, base, source.strides, extents
+                workers.run(
+                    [
+                        partial(load, *arguments, first, end, self.work.relu_in, image, shape.origin, shape.strides)
+                        for first, end in workers.ranges(channels, 4)
+                    ]
+                )
+                target = result.base + group * int(result.strides[0]) + plane * int(result.strides[1])
+                which = group if self.work.kernel_groups > 1 else 0
+                workers.run(self._jobs(loaded, which, image, result, target, workers))
+
+    def _jobs(
+        self, loaded: LoadedKernel, group: int, image: npt.NDArray[np.float32], result: Place, base: int,
+        workers: Workers,
+    ) -> list[Job]:  # fmt: skip
+        """The shares of one group: blocks of pixels, and of channels when there are few pixels."""
+        shape = self._geometry
+        assert shape is not None
+        _, _, channels, height, width = self.task.result_view
+        rows, columns = np.arange(height)[:, None] * result.strides[3], np.arange(width) * result.strides[4]
+        places = np.asarray(rows + columns, np.int64).reshape(-1)
+        bias = loaded.bias[group]
+        end_path = *loaded.finish.arguments, result.memory, base, int(result.strides[2]), places
+        if self.work.inputs_per_output:
+            stride = self.work.inputs_per_output * int(shape.strides[2])
+            return [
+                partial(
+                    convolve_channels, loaded.packed[group], first, end, image, stride, shape.taps, shape.pixels,
+                    width, bias, *end_path,
+                )  # fmt: skip
+                for first, end in workers.ranges(channels)
+            ]
+        if self._fast:
+            return [partial(self._product, loaded.floats[group], image, bias, end_path)]
+        packed = loaded.packed[group]
+        if self._profile.accumulate is Accumulate.TILE4:
+            return [
+                partial(convolve_tile4, packed, first, end, image, shape.taps, shape.pixels, bias, *end_path)
+                for first, end in workers.ranges(channels)
+            ]
+        tiles = -(-channels // ROWS)
+        blocks = [
+            (first, min(first + PIXEL_BLOCK, len(shape.pixels))) for first in range(0, len(shape.pixels), PIXEL_BLOCK)
+        ]
+        shares = [(0, tiles)] if len(blocks) >= 2 * workers.count else workers.ranges(tiles, 2)
+        return [
+            partial(
+                convolve, packed, *share, channels, image, shape.taps, shape.pixels, *block, bias, *end_path
+            )
+            for share in shares
+            for block in blocks
+        ]  # fmt: skip
+
+    def _product(
+        self, weights: npt.NDArray[np.float32], image: npt.NDArray[np.float32], bias: npt.NDArray[np.float32],
+        end_path: tuple[object, ...],
+    ) -> None:  # fmt: skip
+        """The fast mode: sums in the order of the library, everything else as in the exact mode."""
+        shape = self._geometry
+        assert shape is not None
+        for first in range(0, len(shape.pixels), _FAST_PIXELS):
+            end = min(first + _FAST_PIXELS, len(shape.pixels))
+            columns = np.empty((len(shape.taps), end - first), np.float32)
+            gather_columns(image, shape.taps, shape.pixels, first, end, columns)
+            finish_block(weights @ columns, len(weights), first, bias, *end_path)

@@ -1,0 +1,348 @@
+"""Register words of a task, from its plan, its addresses and its place in the schedule (h13-encoding 3 to 8).
+
+Every word is computed from the geometry by a rule; fields are those declared in `registers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from openane.core.types import DType
+from openane.program.fields import Value
+from openane.program.task import Burst
+from openane.targets.h13.allocate import PlacedTask, Spot
+from openane.targets.h13.limits import SCRATCH_BUFFER, Dialect
+from openane.targets.h13.order import Ordering, has_address
+from openane.targets.h13.patches import patch_config, planar_tile
+from openane.targets.h13.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, Strides, TaskPlan
+from openane.targets.h13.registers import REGISTERS
+
+Fields = dict[str, Value]
+
+#: Element codes of ChCfg and of the DMA formats; the codes of the 8-bit types are not settled (formats 10).
+ELEMENT_CODES: Mapping[DType, int] = {DType.UINT8: 0, DType.INT8: 1, DType.FLOAT16: 2}
+_REPEAT_BITS = {Axis.WIDTH: 1, Axis.HEIGHT: 2, Axis.DEPTH: 4, Axis.CHANNEL: 8}
+#: Words of KernelDMASrc in front of and behind the coefficient bases and sizes, which compact tasks leave out.
+_COMPACT_HEAD, _COMPACT_TAIL = 18, 50
+
+
+def log2_ceil(value: int) -> int:
+    """The smallest n with 2^n >= value."""
+    return max(value - 1, 0).bit_length()
+
+
+def bursts(
+    task: PlacedTask,
+    ordering: Ordering,
+    dtypes: tuple[DType, DType],
+    lanes: tuple[tuple[int, int], ...],
+    stream_patch: int | None,
+    dialect: Dialect,
+) -> tuple[Burst, ...]:
+    """The register stream of a task.
+
+    Args:
+        task: with addresses.
+        ordering: its schedule words.
+        dtypes: element types of the first source and of the result in DRAM.
+        lanes: (offset, size) in bytes of each enabled coefficient lane.
+        stream_patch: preferred patch of the NE task that a planar task streams with, else None.
+        dialect: whether tasks without coefficients take the compact form.
+    """
+    words = {
+        "KernelDMASrc": kernel_dma(task.plan, lanes),
+        "Common": common(task, ordering, dtypes, stream_patch),
+        "TileDMASrc": tile_dma_source(task, ordering, dtypes[0]),
+        "L2": l2(task, ordering),
+        "PE": planar(task.plan),
+        "NE": neural(task.plan, ordering),
+        "TileDMADst": tile_dma_result(task, dtypes[1]),
+    }
+    stream = []
+    for block in REGISTERS.blocks:
+        encoded = block.encode(words[block.name])
+        if block.name == "KernelDMASrc" and dialect.compact and not lanes:
+            stream.append(Burst(block.base, encoded[:_COMPACT_HEAD]))
+            stream.append(Burst(block.base + 4 * _COMPACT_TAIL, encoded[_COMPACT_TAIL:]))
+        else:
+            stream.append(Burst(block.base, encoded))
+    return tuple(stream)
+
+
+def kernel_dma(plan: TaskPlan, lanes: tuple[tuple[int, int], ...]) -> Fields:
+    """KernelDMASrc: one stream a lane (h13-encoding 7.1)."""
+    fields: Fields = {"MasterEnable": int(bool(lanes))}
+    if plan.kernel and plan.kernel.sparse:
+        fields["SparseEnable"] = 1
+    for lane, (offset, size) in enumerate(lanes):
+        fields[f"CoeffDMAConfig[{lane}].En"] = 1
+        fields[f"CoeffBaseAddr[{lane}].Addr"] = offset
+        fields[f"CoeffBfrSize[{lane}].MemBfrSize"] = size
+    return fields
+
+
+def common(
+    task: PlacedTask, ordering: Ordering, dtypes: tuple[DType, DType], stream_patch: int | None
+) -> Fields:
+    """Common: extents, kernel geometry, flags and engine choice (h13-encoding 4)."""
+    plan = task.plan
+    view, result = plan.view, plan.result_view
+    two = len(plan.sources) > 1
+    fields: Fields = {
+        "Win": view.width,
+        "Hin": view.height,
+        "Din": view.depth,
+        "InFmt": ELEMENT_CODES[dtypes[0]],
+        "Src2InFmt": ELEMENT_CODES[DType.FLOAT16] if two else 0,
+        "OutFmt": ELEMENT_CODES[dtypes[1]],
+        "Cin": view.channels,
+        "Cout": result.channels,
+        "Wout": result.width,
+        "Hout": result.height,
+        "Dout": result.depth,
+        "TileHeight": task.tile.rows,
+    }
+    fields |= _groups(plan)
+    fields |= _axes_flags(plan)
+    if isinstance(plan.work, NeWork):
+        fields |= _ne_geometry(plan, plan.work)
+        fields |= patch_config(task, ordering)
+        fields |= {"TaskInfo.NID": 1, "Category": _power_category(plan.work)}
+    else:
+        fields |= _pe_geometry(plan.work)
+        width, height = planar_tile(plan, stream_patch)
+        fields |= {"PatchWidth": width, "PatchHeight": height, "TaskType": int(plan.work.mode), "Src1Tiled": 1}
+        fields["Src2Tiled"] = int(two and task.sources[1].dma)
+    return fields
+
+
+def _groups(plan: TaskPlan) -> Fields:
+    if plan.group_config is not None:
+        word = plan.group_config
+        register = REGISTERS["Common.GroupConvCfg"]
+        return {f"GroupConvCfg.{name}": value for name, value in register.decode(word).items()}
+    return {"NumGroups": plan.view.groups, "UnicastEn": int(plan.unicast)}
+
+
+def _axes_flags(plan: TaskPlan) -> Fields:
+    if plan.axes_flags is not None:
+        word = plan.axes_flags
+    else:
+        word = 0
+        for index, source in enumerate(plan.sources):
+            word |= sum(_REPEAT_BITS[axis] for axis in source.repeats if axis in _REPEAT_BITS) << 4 * index
+            word |= int(source.swapped) << (8 + index)
+        if isinstance(plan.work, PeWork):
+            word |= int(plan.result.swapped) << 10
+    register = REGISTERS["Common.PECfg"]
+    return {f"PECfg.{name}": value for name, value in register.decode(word).items()}
+
+
+def _ne_geometry(plan: TaskPlan, work: NeWork) -> Fields:
+    group = plan.kernel.group_channels if plan.kernel else 1
+    return {
+        "Kw": work.kernel_width,
+        "Kh": work.kernel_height,
+        "Sx": work.stride[0],
+        "Sy": work.stride[1],
+        "Px": work.pad_left,
+        "Py": work.pad_top,
+        "OCGSize": log2_ceil(group),
+    }
+
+
+def _pe_geometry(work: PeWork) -> Fields:
+    if work.mode is not PeMode.POOLING:
+        return {}
+    return {
+        "Kw": work.kernel[0],
+        "Kh": work.kernel[1],
+        "Sx": work.stride[0],
+        "Sy": work.stride[1],
+        "Px": work.pad[0],
+        "Py": work.pad[1],
+    }
+
+
+def _power_category(work: NeWork) -> int:
+    return {NeMode.ACCUMULATE: 1, NeMode.MULTIPLY: 2}.get(work.mode, 0)
+
+
+def tile_dma_source(task: PlacedTask, ordering: Ordering, dtype: DType) -> Fields:
+    """TileDMASrc: which sources come from DRAM, and their strides (h13-encoding 5)."""
+    first = task.sources[0]
+    second = task.sources[1] if len(task.sources) > 1 else None
+    fields: Fields = {f"DMAConfig.{name}": value for name, value in _source_config(task, ordering).items()}
+    if second is not None and second.dma and not first.dma:
+        fields["DMAConfig.En"] = 1
+    fields |= {"Src2DMAConfig.CacheHint": 2, "Src2DMAConfig.CacheHintReuse": 2, "Src2DMAConfig.CacheHintNoReuse": 2}
+    if second is not None and second.dma:
+        fields |= {"Src2DMAConfig.CacheHintReuse": 14, "Src2DMAConfig.CacheHintNoReuse": 12}
+    if has_address(first):
+        fields |= _stride_fields("", first.dram)
+        fields |= {"Fmt.FmtMode": _width_mode(dtype), "Fmt.Truncate": 3, "Fmt.MemFmt": ELEMENT_CODES[dtype]}
+    if first.dma:
+        fields["BaseAddr.Addr"] = first.dram_base
+    if second is not None and second.dma:
+        fields |= _stride_fields("Src2", second.dram)
+        fields |= {"Src2BaseAddr.Addr": second.dram_base}
+        fields |= {"Src2Fmt.Truncate": 3, "Src2Fmt.MemFmt": 2}
+    return fields
+
+
+def _width_mode(dtype: DType) -> int:
+    return 1 if dtype is DType.FLOAT16 else 0
+
+
+def _source_config(task: PlacedTask, ordering: Ordering) -> dict[str, int]:
+    """0x33881 from DRAM, 0x3BB81 and 0x33B01 when read twice, 0x53901 after a write of this program, 0x8880 else."""
+    first, operand = task.sources[0], task.plan.sources[0]
+    hints = {"CacheHint": 2, "CacheHintReuse": 2, "CacheHintNoReuse": 2}
+    if not first.dma:
+        return hints | {"DependencyMode": int(first.buffer == SCRATCH_BUFFER)}
+    hints |= {"En": 1, "CacheHintReuse": 14, "CacheHintNoReuse": 12}
+    if operand.read_again:
+        hints |= {"CacheHint": 14, "CacheHintNoReuse": 14}
+    elif operand.reread:
+        hints |= {"CacheHint": 12}
+    elif ordering.depends:
+        hints |= {"CacheHint": 4, "CacheHintNoReuse": 4, "DependencyMode": 1}
+    return hints
+
+
+def _stride_fields(prefix: str, strides: Strides) -> Fields:
+    return {
+        f"{prefix}RowStride.Stride": strides.row,
+        f"{prefix}PlaneStride.Stride": strides.channel,
+        f"{prefix}DepthStride.Stride": strides.depth,
+        f"{prefix}GroupStride.Stride": strides.group,
+    }
+
+
+def l2(task: PlacedTask, ordering: Ordering) -> Fields:
+    """L2: types, waits, addresses and pitches of both sources and the result (h13-encoding 6)."""
+    plan, first = task.plan, task.sources[0]
+    fields: Fields = {"InputReLU": int(plan.sources[0].relu), "PaddingMode": int(_is_maximum(plan))}
+    if len(plan.sources) > 1:
+        fields["Source2ReLU"] = int(plan.sources[1].relu)
+    source = REGISTERS["L2.SourceCfg"].encode(
+        SourceType=_source_type(first, plan.sources[0]),
+        DMAFmt=int(has_address(first)),
+        Source2Dram=int(len(task.sources) > 1 and task.sources[1].dma),
+    )
+    fields |= _word("SourceCfg", source | ordering.source_waits)
+    fields |= _l2_fields("Source", first, plan)
+    if len(task.sources) > 1:
+        fields |= _l2_fields("Source2", task.sources[1], plan)
+    fields |= _word("ResultCfg", _result_type(task) | ordering.result_waits)
+    fields["ResultBase.Addr"] = task.result.l2_base
+    strides = task.result.l2
+    fields |= {"ConvResultChannelStride.Stride": strides.channel, "ConvResultRowStride.Stride": strides.row}
+    fields |= {"ResultDepthStride.Stride": strides.depth}
+    fields |= {"ResultGroupStride.Stride": strides.group if plan.result_view.groups > 1 else 0}
+    return fields
+
+
+def _word(register: str, word: int) -> Fields:
+    return {f"{register}.{name}": value for name, value in REGISTERS[f"L2.{register}"].decode(word).items()}
+
+
+def _source_type(spot: Spot, operand: Operand) -> int:
+    if not spot.dma:
+        return 0
+    return 1 if operand.keep else 2
+
+
+def _result_type(task: PlacedTask) -> int:
+    plan = task.plan
+    tuning = plan.tuning
+    kind = tuning.result_type if tuning.result_type is not None else (2 if task.result.dma else 0)
+    buffered = tuning.result_buffered
+    if buffered is None:
+        buffered = task.result.dma and kind == 2 and not task.tile.columns
+    return REGISTERS["L2.ResultCfg"].encode(
+        ResultType=kind, L2BfrMode=int(buffered), DMAFmt=1, DMAInterleave=plan.interleave
+    )
+
+
+def _l2_fields(prefix: str, spot: Spot, plan: TaskPlan) -> Fields:
+    group = spot.l2.group if spot.dma or plan.view.groups > 1 else 0
+    return {
+        f"{prefix}Base.Addr": spot.l2_base,
+        f"{prefix}ChannelStride.Stride": spot.l2.channel,
+        f"{prefix}RowStride.Stride": spot.l2.row,
+        f"{prefix}DepthStride.Stride": spot.l2.depth,
+        f"{prefix}GroupStride.Stride": group,
+    }
+
+
+def _is_maximum(plan: TaskPlan) -> bool:
+    if isinstance(plan.work, NeWork):
+        return plan.work.mode is NeMode.CHANNEL_MAX
+    return plan.work.pool == 2
+
+
+def planar(plan: TaskPlan) -> Fields:
+    """PE: operation, scales and bias; zero on NE tasks (h13-encoding 8)."""
+    work = plan.work
+    if isinstance(work, NeWork):
+        return {}
+    fields: Fields
+    if work.config is not None:
+        fields = {f"Cfg.{name}": value for name, value in REGISTERS["PE.Cfg"].decode(work.config).items()}
+    else:
+        fields = {
+            "PoolMode": work.pool,
+            "OpMode": int(work.operation),
+            "ReluEn": int(work.relu),
+            "Condition": int(work.absolute),
+            "NLMode": int(work.reciprocal),
+            "SecSrc": (3 if work.subtract else 2) if len(plan.sources) > 1 else 0,
+        }
+    fields |= {"Bias": float(work.bias), "Scale": float(work.scale), "PreScale": float(work.pre_scale)}
+    return fields | {"Epsilon": float(work.epsilon), "FinalScale": float(work.final_scale)}
+
+
+def neural(plan: TaskPlan, ordering: Ordering) -> Fields:
+    """NE: kernel format, operation and scales (h13-encoding 8)."""
+    fields: Fields = {"PESignal": int(ordering.signals), "PEWait": int(ordering.waits)}
+    work, kernel = plan.work, plan.kernel
+    if isinstance(work, PeWork):
+        return fields
+    fields |= {
+        "KernelFmt": 2,
+        "SparseFmt": int(kernel is not None and kernel.sparse),
+        "RuntimeKernel": int(kernel is not None and bool(kernel.source)),
+        "OpMode": int(work.mode) & 7,
+        "KernelMode": int(work.mode) >> 3,
+        "BiasMode": int(kernel is not None and kernel.bias),
+        "BinaryPoint": 0x1C,
+        "NonlinearMode": int(work.nonlinearity),
+        "AccBias.AccBias": float(work.accumulate_bias),
+        "PostScale.PostScale": float(work.post_scale),
+    }
+    return fields
+
+
+def tile_dma_result(task: PlacedTask, dtype: DType) -> Fields:
+    """TileDMADst: where the result goes in DRAM (h13-encoding 5)."""
+    spot, plan = task.result, task.plan
+    fields: Fields = {"CacheHint": 3, "En": int(spot.dma)}
+    if spot.dma:
+        fields["CacheHint"] = 15 if spot.buffer == SCRATCH_BUFFER else 3
+        fields["L2BfrMode"] = REGISTERS["L2.ResultCfg"]["L2BfrMode"].get(_result_type(task))
+        fields["BaseAddr.Addr"] = spot.dram_base
+    if has_address(spot):
+        fields |= {
+            "RowStride": spot.dram.row,
+            "PlaneStride": spot.dram.channel,
+            "DepthStride": spot.dram.depth,
+            "GroupStride": spot.dram.group,
+            "FmtMode": _width_mode(dtype),
+            "Truncate": 3,
+            "MemFmt": ELEMENT_CODES[dtype],
+            "ZeroPadLast": 1,
+            "ZeroPadFirst": 1,
+            "Interleave": plan.interleave,
+        }
+    return fields

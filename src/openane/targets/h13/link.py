@@ -1,0 +1,222 @@
+"""Task headers, text layout and surfaces: from placed tasks to a program (h13-encoding 1 and 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from openane.core.errors import UnsupportedError
+from openane.core.types import DType
+from openane.program import Program, Relocation, Role, Surface, Task
+from openane.program.fields import Value
+from openane.targets.h13.allocate import NO_BUFFER, PlacedTask, Placement
+from openane.targets.h13.constants import ConstantSection
+from openane.targets.h13.encode import bursts
+from openane.targets.h13.limits import CONSTANT_BUFFER, MAX_TASKS, PAGE_BYTES, SCRATCH_BUFFER, Dialect
+from openane.targets.h13.order import Ordering, order
+from openane.targets.h13.patches import active_log2, stream_patches
+from openane.targets.h13.plan import Evidence, NeMode, NeWork, Plan, TaskPlan
+from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.stream import STREAM
+from openane.targets.h13.surfaces import align, dram_bytes, dram_strides, element_bytes
+
+#: DRAM bytes a microsecond in the time estimate of header word 1; any divisor 34128..34133 fits (h13-encoding 2).
+ESTIMATE_BYTES_PER_MICROSECOND = 34130
+#: Channels of a 1x1 source a microsecond in the same estimate.
+ESTIMATE_NARROW_CHANNELS = 216
+#: The relocation word of a coefficient base (formats 5), and where the bases are in a task.
+RELOCATION_INFO = 0x05000002
+COEFFICIENT_BASES_OFFSET = 0x74
+
+
+def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
+    """Encodes and links every task.
+
+    Raises:
+        UnsupportedError: the network has too many tasks.
+    """
+    tasks = placement.tasks
+    if not tasks or len(tasks) > MAX_TASKS:
+        raise UnsupportedError(
+            "the network has no task" if not tasks else "the network has more tasks than task numbers",
+            where=plan.name,
+            rule="h13.task-count",
+            value=len(tasks),
+            limit=f"1 to {MAX_TASKS}",
+        )
+    linked = _tasks(plan, placement, constants, dialect)
+    offsets = [0]
+    for task in linked[:-1]:
+        offsets.append(align(offsets[-1] + task.size_bytes, dialect.task_alignment_bytes))
+    linked = [
+        _with_link(task, offsets[index + 1], linked[index + 1]) if index + 1 < len(linked) else task
+        for index, task in enumerate(linked)
+    ]
+    return Program(
+        target="h13",
+        tasks=tuple(linked),
+        task_offsets=tuple(offsets),
+        surfaces=_surfaces(plan, placement),
+        constants=constants.data,
+        scratch_bytes=align(placement.scratch_bytes, PAGE_BYTES),
+        name=plan.name,
+        dialect=dialect.name,
+        relocations=tuple(_relocations(tasks, constants, linked, offsets)),
+        notes=_notes(plan),
+        codec=STREAM,
+    )
+
+
+def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> list[Task]:
+    orderings = order(placement)
+    stream = stream_patches(placement.tasks, orderings)
+    kernel_writers: dict[str, int] = {}
+    result = []
+    for index, (task, ordering) in enumerate(zip(placement.tasks, orderings, strict=True)):
+        dtypes = _dtypes(plan, task)
+        body = bursts(task, ordering, dtypes, _lanes(task, constants, index), stream[index], dialect)
+        header = _header(plan, placement, index, ordering, constants)
+        extra: tuple[int, ...] = ()
+        if task.plan.kernel and task.plan.kernel.source and task.kernel_buffer == SCRATCH_BUFFER:
+            extra = (kernel_writers.get(task.plan.kernel.source, 0),)
+        kernel_writers[task.plan.result.tensor] = index
+        result.append(Task(header, body, extra, task.plan.origin, REGISTERS))
+    return result
+
+
+def _lanes(task: PlacedTask, constants: ConstantSection, index: int) -> tuple[tuple[int, int], ...]:
+    return tuple((offset + task.kernel_base, size) for offset, size in constants.lanes[index])
+
+
+def _dtypes(plan: Plan, task: PlacedTask) -> tuple[DType, DType]:
+    first = plan.tensors[task.plan.sources[0].tensor]
+    return (first.dtype if task.sources[0].dma else DType.FLOAT16), plan.tensors[task.plan.result.tensor].dtype
+
+
+def _header(
+    plan: Plan, placement: Placement, index: int, ordering: Ordering, constants: ConstantSection
+) -> tuple[int, ...]:
+    """The ten header words, without the link to the next task (words 1 and 7)."""
+    task = placement.tasks[index]
+    first, last = index == 0, index + 1 == len(placement.tasks)
+    register = REGISTERS.header
+    sources, result, kernel = task.sources, task.result, task.plan.kernel
+    values: dict[str, Value] = {
+        "TID": index,
+        "LNID": int(not first),
+        "EON": int(last),
+        "ExeCycles": min(estimate_microseconds(plan, task, constants.lanes[index]), 0xFFFF),
+        "LogEvents": {(True, True): 0x42A, (True, False): 0x408, (False, False): 0x400, (False, True): 0x422}[first, last],
+        "DebugLogEvents": _debug_log_events(task.plan, first, last),
+        "SPL": int(ordering.opens),
+        "TSE": int(ordering.closes),
+        "TSR": int(ordering.closes),
+        "SPC": int(sources[0].buffer == SCRATCH_BUFFER),
+        "DPC": int(result.buffer == SCRATCH_BUFFER and not result.dma),
+        "DisallowAbort": int(ordering.signals),
+        "SrcLoc": int(any(spot.dma for spot in sources)),
+        "DstLoc": int(result.dma),
+        "TBE": int(not last),
+        "ENE": active_log2(task.plan) + 1 if task.plan.is_ne else 0,
+    }
+    if sources[0].buffer != NO_BUFFER:
+        values |= {"RBase0": sources[0].buffer, "RBE0": 1}
+    if len(sources) > 1 and sources[1].dma:
+        values |= {"RBase1": sources[1].buffer, "RBE1": 1}
+    if result.buffer != NO_BUFFER:
+        values |= {"WBase": result.buffer, "WBE": 1}
+    if kernel is not None:
+        values |= {"KBase0": task.kernel_buffer, "KBE0": 1}
+        values["TDE"] = int(bool(kernel.source) and task.kernel_buffer == SCRATCH_BUFFER)
+    return register.encode(values)
+
+
+def _debug_log_events(task: TaskPlan, first: bool, last: bool) -> int:
+    """Word 4: low byte by place; the high part marks all but pure NE copies, without bit 13 for a table with a pole."""
+    low = 0x6A if last else 0x68 if first else 0
+    copies = isinstance(task.work, NeWork) and task.work.mode is NeMode.BYPASS and task.kernel is None
+    if copies and isinstance(task.work, NeWork) and task.work.nonlinearity == 0:
+        return low
+    pole = task.kernel is not None and task.kernel.pole
+    return low | (0xFFD800 if pole else 0xFFF800)
+
+
+def estimate_microseconds(plan: Plan, task: PlacedTask, lanes: Sequence[tuple[int, int]]) -> int:
+    """The low half of word 1, for parity only: DRAM bytes or narrow channels, whichever takes longer (385 of 411)."""
+    moved = narrow = 0
+    kernel = task.plan.kernel
+    for spot, source in zip(task.sources, task.plan.sources, strict=True):
+        if not spot.dma or source.reread:
+            continue
+        shape = plan.tensors[spot.tensor].shape
+        moved += dram_bytes(shape)
+        if shape.width == 1 and shape.height == 1:
+            narrow += shape.channels
+    if task.result.dma and task.result.buffer != SCRATCH_BUFFER:
+        view, strides = task.plan.result_view, task.result.dram
+        moved += dram_bytes(plan.tensors[task.plan.result.tensor].shape) if not _is_slice(task) else (
+            view.channels * strides.channel
+        )
+    if kernel is not None and not kernel.table_lanes:
+        moved += sum(size for _, size in lanes)
+    return max(moved // ESTIMATE_BYTES_PER_MICROSECOND, narrow // ESTIMATE_NARROW_CHANNELS)
+
+
+def _is_slice(task: PlacedTask) -> bool:
+    return task.plan.result.offset != (0, 0, 0, 0) or task.plan.sources[0].read_again or bool(task.plan.sources[0].keep)
+
+
+def _with_link(task: Task, next_offset: int, following: Task) -> Task:
+    header = list(task.header)
+    register = REGISTERS["Header.Next"]
+    header[1] = register.change(header[1], NextSize=following.size_words - 1)
+    header[7] = next_offset
+    return replace(task, header=tuple(header))
+
+
+def _surfaces(plan: Plan, placement: Placement) -> tuple[Surface, ...]:
+    outputs = {name: tensor for name, tensor in plan.outputs.items()}
+    named = [(name, name, Role.INPUT) for name in plan.inputs]
+    named += [(name, tensor, Role.OUTPUT) for name, tensor in outputs.items()]
+    surfaces = []
+    for name, tensor_name, role in named:
+        tensor = plan.tensors[tensor_name]
+        size = element_bytes(tensor)
+        strides = dram_strides(tensor.shape, size)
+        surfaces.append(
+            Surface(
+                name,
+                role,
+                tensor.shape.ndchw,
+                (strides.group, strides.depth, strides.channel, strides.row, size),
+                dram_bytes(tensor.shape, size),
+                placement.buffers[tensor_name],
+                tensor.dtype,
+            )
+        )
+    return tuple(surfaces)
+
+
+def _relocations(
+    tasks: Sequence[PlacedTask], constants: ConstantSection, linked: Sequence[Task], offsets: Sequence[int]
+) -> list[Relocation]:
+    found = []
+    for index, task in enumerate(tasks):
+        if task.plan.kernel is None or task.kernel_buffer != CONSTANT_BUFFER:
+            continue
+        start = offsets[index] + COEFFICIENT_BASES_OFFSET + 4 * len(linked[index].extra)
+        found += [Relocation(start + 4 * lane, RELOCATION_INFO) for lane in range(len(constants.lanes[index]))]
+    return found
+
+
+def _notes(plan: Plan) -> dict[str, str]:
+    """How well the encoding is backed, for `info`."""
+    counts = {evidence: 0 for evidence in Evidence}
+    for block in plan.blocks:
+        for task in block.tasks:
+            counts[task.evidence] += 1
+    weakest = max((evidence for evidence, count in counts.items() if count), default=Evidence.RECORDED)
+    if len(plan.blocks) > 1:
+        weakest = max(weakest, Evidence.EXTRAPOLATED)
+    spread = ", ".join(f"{count} {evidence.text}" for evidence, count in counts.items() if count)
+    return {"evidence": weakest.text, "evidence of tasks": spread}

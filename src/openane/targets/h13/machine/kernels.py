@@ -1,0 +1,306 @@
+"""The coefficient streams of H13: how bias, weights and tables lie in the lanes of the 16 neural engines.
+
+Rules and evidence (h13-encoding 7; "hash" = the SHA-256 of Apple's constant section):
+
+- Output channels go to the lanes in rounds: g = min(channels left per lane, 2^OCGSize); in each round lane i holds
+  the next g channels from i * g on [hash: 36 conv and 21 matmul sections].
+- A lane is [table 128 bytes][rounds], a round is [bias: g halfwords][weights: input channel, row, column, g channels]
+  [hash; table in front of weights by size].
+- Depthwise: lane i holds channels i, i + n, ...; each [bias][taps] without padding [hash].
+- Groups: in each lane one block per group, padded to 64 bytes [hash].
+- Sparse: halfwords in eights, one mask byte (bit l = halfword l is stored) in front of the stored ones; in front of
+  a round its bytes as 3-byte little-endian number. With stride 2 the window grows to even size and is ordered by
+  phase: input channel, row phase, column phase, row, column [hash: 4 dense, 1 depthwise]; depthwise channels take
+  4 slots each.
+- uint8: one byte a weight, value as it is [measured on an M1: 248]. int8, palettes, channel counts that do not fill
+  the last round: see docs/assumptions.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from openane.core.errors import FaultError
+from openane.numerics.jit import compiled
+from openane.sim.work import Kernel, Lane
+
+TABLE_BYTES = 128
+BLOCK_BYTES = 64
+DEPTHWISE_SPARSE_SLOTS = 4
+FP16, UINT8, INT8 = 2, 0, 1
+
+Bytes = npt.NDArray[np.uint8]
+Halfwords = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFormat:
+    """How one weight is stored.
+
+    Attributes:
+        element: 2 fp16, 0 uint8, 1 int8.
+        palette_bits: bits of a palette index; 0 without a palette.
+        sparse: zeros are left out.
+    """
+
+    element: int = FP16
+    palette_bits: int = 0
+    sparse: bool = False
+
+    def bytes_of(self, count: int) -> int:
+        """Bytes of `count` stored weights."""
+        if self.palette_bits:
+            return -(-count * self.palette_bits // 8)
+        return count * (2 if self.element == FP16 else 1)
+
+
+@dataclass(frozen=True, eq=False)
+class KernelStreams:
+    """The kernel of one task as H13 stores it; see `openane.sim.work.KernelSource`.
+
+    Attributes:
+        buffer: index of the buffer.
+        lanes: enabled streams.
+        engines: lanes that channels are dealt to.
+        channels: output channels of one group.
+        inputs: input channels of one output channel.
+        window: (rows, columns) of the kernel.
+        groups: kernels that follow one another.
+        largest_round: 2^OCGSize.
+        depthwise: every output channel has inputs of its own.
+        has_weights, has_bias, has_table: what the stream holds.
+        phases: rows and columns are ordered by phase (stride 2).
+        format: of a weight.
+        where: for messages.
+    """
+
+    buffer: int
+    lanes: tuple[Lane, ...]
+    engines: int
+    channels: int
+    inputs: int
+    window: tuple[int, int]
+    groups: int = 1
+    largest_round: int = 1
+    depthwise: bool = False
+    has_weights: bool = True
+    has_bias: bool = False
+    has_table: bool = False
+    phases: bool = False
+    format: WeightFormat = field(default=WeightFormat())
+    where: str = ""
+
+    @property
+    def stored_window(self) -> tuple[int, int]:
+        """The window with the zeros that make it even."""
+        rows, columns = self.window
+        return (rows + rows % 2, columns + columns % 2) if self.phases else self.window
+
+    @property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """(steps, 3): input channel, row, column, in stream order, without the taps outside the window."""
+        rows, columns = self.stored_window
+        order = [(y, x) for y in range(rows) for x in range(columns)]
+        if self.phases:
+            order.sort(key=lambda tap: (tap[0] % 2, tap[1] % 2, tap[0], tap[1]))
+        taps = np.array(order, np.int64).reshape(-1, 2)
+        inside = (taps[:, 0] < self.window[0]) & (taps[:, 1] < self.window[1])
+        result = np.empty((self.inputs, int(inside.sum()), 3), np.int64)
+        result[:, :, 0] = np.arange(self.inputs)[:, None]
+        result[:, :, 1:] = taps[inside]
+        return result.reshape(-1, 3)
+
+    @property
+    def _inside(self) -> npt.NDArray[np.bool_]:
+        """Of the stored steps of one input channel, those that are inside the window."""
+        rows, columns = self.stored_window
+        order = [(y, x) for y in range(rows) for x in range(columns)]
+        if self.phases:
+            order.sort(key=lambda tap: (tap[0] % 2, tap[1] % 2, tap[0], tap[1]))
+        return np.array([y < self.window[0] and x < self.window[1] for y, x in order])
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of tables, one copy counted when lanes share it."""
+        return TABLE_BYTES * len({lane.offset for lane in self.lanes}) if self.has_table else 0
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of everything else."""
+        if not self.has_weights:
+            return 0
+        return sum(lane.size_bytes for lane in self.lanes) - self.table_bytes
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        """Output channels per lane of each round."""
+        left = -(-self.channels // self.engines)
+        sizes = []
+        while left > 0:
+            sizes.append(min(left, self.largest_round))
+            left -= sizes[-1]
+        return tuple(sizes)
+
+    def read(self, memory: Bytes) -> Kernel:
+        """Decodes the lanes.
+
+        Raises:
+            FaultError: a lane is missing, outside its buffer, shorter than its contents, or lanes hold other tables.
+        """
+        streams = {lane.engine: _Stream(self._bytes(memory, lane), lane, self) for lane in self.lanes}
+        table = self._table(streams) if self.has_table else None
+        if not self.has_weights:
+            return Kernel(table=table)
+        steps = self.inputs * self.stored_window[0] * self.stored_window[1]
+        weights = np.zeros((self.groups, self.channels, steps), np.uint16)
+        bias = np.zeros((self.groups, self.channels), np.uint16)
+        for engine in range(self.engines):
+            used = engine < self.channels if self.depthwise else any(self._channels(r, engine) for r in range(len(self.rounds)))
+            if not used:
+                continue
+            if engine not in streams:
+                raise FaultError(
+                    "an output channel has no kernel: its lane is not loaded",
+                    where=f"{self.where}: KernelDMASrc.CoeffDMAConfig[{engine}]",
+                    hint="Enable the lane, or reduce ActiveNE.",
+                )
+            self._fill(streams[engine], engine, weights, bias)
+        if self.phases:
+            keep = np.tile(self._inside, self.inputs)
+            weights = weights[:, :, keep]
+        return Kernel(weights, bias.reshape(-1) if self.has_bias else None, table)
+
+    def _bytes(self, memory: Bytes, lane: Lane) -> Bytes:
+        end = lane.offset + lane.size_bytes
+        if end > memory.size:
+            raise FaultError(
+                "a kernel stream runs over the end of its buffer",
+                where=f"{self.where}: KernelDMASrc.CoeffBaseAddr[{lane.engine}]",
+                value=f"{lane.offset:#x} to {end:#x}",
+                limit=f"{memory.size:#x} bytes in buffer {self.buffer}",
+            )
+        return memory[lane.offset : end]
+
+    def _table(self, streams: dict[int, _Stream]) -> bytes:
+        tables = {bytes(stream.take(TABLE_BYTES)) for stream in streams.values()}
+        if len(tables) > 1:
+            raise FaultError("the lanes hold different tables", where=self.where, value=f"{len(tables)} tables")
+        if not tables:
+            raise FaultError("the task uses a table and loads none", where=f"{self.where}: KernelDMASrc")
+        return tables.pop()
+
+    def _channels(self, index: int, engine: int) -> range:
+        """The output channels of a lane in a round; fewer than the round's size at the end."""
+        sizes = self.rounds
+        size = sizes[index]
+        first = self.engines * sum(sizes[:index]) + engine * size
+        return range(first, max(first, min(first + size, self.channels)))
+
+    def _fill(self, stream: _Stream, engine: int, weights: Halfwords, bias: npt.NDArray[np.uint16]) -> None:
+        steps = weights.shape[2]
+        for group in range(self.groups):
+            if self.depthwise:
+                for channel in range(engine, self.channels, self.engines):
+                    if self.has_bias:
+                        bias[group, channel] = stream.halfwords(1)[0]
+                    slots = DEPTHWISE_SPARSE_SLOTS if self.format.sparse else 1
+                    weights[group, channel] = stream.weights(steps * slots).reshape(steps, slots)[:, 0]
+            else:
+                for index, size in enumerate(self.rounds):
+                    channels = self._channels(index, engine)
+                    if self.has_bias:
+                        bias[group, channels.start : channels.stop] = stream.halfwords(size)[: len(channels)]
+                    block = stream.weights(steps * size).reshape(steps, size)
+                    weights[group, channels.start : channels.stop] = block[:, : len(channels)].T
+            stream.align(BLOCK_BYTES)
+
+
+class _Stream:
+    """A lane being read."""
+
+    def __init__(self, data: Bytes, lane: Lane, kernel: KernelStreams) -> None:
+        self._data, self._lane, self._kernel = data, lane, kernel
+        self._position = 0
+        self._palette: Halfwords | None = None
+
+    def take(self, count: int) -> Bytes:
+        """The next bytes.
+
+        Raises:
+            FaultError: the lane is shorter.
+        """
+        end = self._position + count
+        if end > self._data.size:
+            raise FaultError(
+                "a kernel stream is shorter than the kernel",
+                where=f"{self._kernel.where}: KernelDMASrc.CoeffBfrSize[{self._lane.engine}]",
+                value=f"{self._data.size} bytes",
+                limit=f"at least {end}",
+            )
+        part = self._data[self._position : end]
+        self._position = end
+        return part
+
+    def align(self, unit: int) -> None:
+        """Skips padding."""
+        self._position = -(-self._position // unit) * unit
+
+    def halfwords(self, count: int) -> Halfwords:
+        """The next halfwords."""
+        return np.frombuffer(self.take(2 * count).tobytes(), "<u2")
+
+    def weights(self, count: int) -> Halfwords:
+        """The next weights as fp16 bits, zeros put back."""
+        kind = self._kernel.format
+        if kind.palette_bits and self._palette is None:
+            entries = 1 << kind.palette_bits
+            self._palette = self.halfwords(entries)
+            self.align(BLOCK_BYTES)
+        if kind.sparse:
+            return self._sparse(count)
+        data = self.take(kind.bytes_of(count))
+        if kind.palette_bits:
+            assert self._palette is not None
+            bits = np.unpackbits(data, bitorder="little")[: count * kind.palette_bits].reshape(count, -1)
+            places = bits @ (1 << np.arange(kind.palette_bits))
+            return self._palette[places]
+        if kind.element == FP16:
+            return np.frombuffer(data.tobytes(), "<u2")
+        numbers = data.view(np.int8) if kind.element == INT8 else data
+        return numbers.astype(np.float16).view(np.uint16)
+
+    def _sparse(self, count: int) -> Halfwords:
+        head = self.take(3)
+        length = int(head[0]) | int(head[1]) << 8 | int(head[2]) << 16
+        body = self.take(length)
+        result = np.zeros(count, np.uint16)
+        used = _expand(body, result)
+        if used != length:
+            raise FaultError(
+                "a sparse kernel stream contradicts its length",
+                where=f"{self._kernel.where}: KernelDMASrc.CoeffBaseAddr[{self._lane.engine}]",
+                value=f"{length} bytes, masks ask for {used}",
+            )
+        return result
+
+
+@compiled
+def _expand(body: Bytes, result: Halfwords) -> int:
+    """Puts the zeros back; returns the bytes used, or one more than there are when the masks ask for more."""
+    position = 0
+    size = body.size
+    for start in range(0, result.size, 8):
+        if position >= size:
+            return size + 1
+        mask = body[position]
+        position += 1
+        for bit in range(8):
+            if mask >> bit & 1:
+                if position + 2 > size or start + bit >= result.size:
+                    return size + 1
+                result[start + bit] = np.uint16(body[position]) | np.uint16(body[position + 1]) << np.uint16(8)
+                position += 2
+    return position

@@ -1,0 +1,91 @@
+"""The steps that a function of one element is made of on H13.
+
+A table step is one task of the neural engine (or the last stage of a convolution), a planar step one task of the planar
+engine. Each rounds its result to fp16.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from openane.numerics.tables import LookupTable
+
+LN_2 = float(np.float16(math.log(2)))
+"""Scale behind the log2 table to make it the natural logarithm, as in Apple's program: 0x398C."""
+
+INPUT = 0
+"""The operand that is the function's argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableStep:
+    """table(scale * (operand + bias)); scale is the engine's PostScale, bias its AccBias.
+
+    No recipe uses both, because their order on the hardware is not known.
+
+    Attributes:
+        operand: INPUT, or n for the result of the n-th step, from 1.
+    """
+
+    table: LookupTable
+    operand: int = INPUT
+    scale: float = 1.0
+    bias: float = 0.0
+
+
+class PlanarOperation(Enum):
+    """What a planar task does with its operands."""
+
+    ONE = "one operand"
+    ADD = "add"
+    MULTIPLY = "multiply"
+    MAXIMUM = "maximum"
+    MINIMUM = "minimum"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanarStep:
+    """scale * operation(pre_scale * first, second) + bias; |...| before the scale when `magnitude` is set, then ReLU.
+
+    Attributes:
+        first, second: operands, numbered as in TableStep; `second` counts for two-operand operations only.
+        pre_scale, scale, bias: fp16 numbers.
+    """
+
+    operation: PlanarOperation = PlanarOperation.ONE
+    first: int = INPUT
+    second: int = INPUT
+    pre_scale: float = 1.0
+    scale: float = 1.0
+    bias: float = 0.0
+    magnitude: bool = False
+    relu: bool = False
+
+
+Step = TableStep | PlanarStep
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one function is computed.
+
+    Attributes:
+        steps: in order of execution; the last one gives the result.
+        source: where the choice comes from.
+        domain: arguments for which the recipe is meant; outside it the result is not the function's.
+    """
+
+    steps: tuple[Step, ...]
+    source: str
+    domain: tuple[float, float] = (-math.inf, math.inf)
+
+    @property
+    def table(self) -> LookupTable | None:
+        """The table, when the recipe is a single one without AccBias and can follow a convolution."""
+        (first, *others) = self.steps
+        alone = isinstance(first, TableStep) and not others and not first.bias
+        return first.table if isinstance(first, TableStep) and alone else None

@@ -1,0 +1,262 @@
+"""Convolutions: dense, grouped, depthwise; strides, dilation, any padding; bias and function fused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from openane.net.net import TensorShape, Unit, UnitParams
+from openane.net.units import Conv
+from openane.targets.h13 import packing
+from openane.targets.h13.fused import Fused
+from openane.targets.h13.limits import (
+    L2_BYTES,
+    MAX_GROUPS,
+    MAX_KERNEL_HEIGHT,
+    MAX_KERNEL_WIDTH,
+    MAX_PAD,
+    MAX_STRIDE,
+)
+from openane.targets.h13.plan import Evidence, Kernel, NeMode, NeWork, Operand, Place, TaskPlan, View
+from openane.targets.h13.residency import staged_bytes
+from openane.targets.h13.units.family import Family, Query, rule
+from openane.targets.h13.units.functions import NeFunction, ne_function, with_table
+
+if TYPE_CHECKING:
+    from openane.targets.h13.lowering import Lowering
+
+
+def parts(params: UnitParams) -> tuple[Conv, Fused]:
+    """The convolution and its epilogue."""
+    fused = params if isinstance(params, Fused) else Fused(params)
+    assert isinstance(fused.main, Conv)
+    return fused.main, fused
+
+
+@rule(
+    "h13.kernel-width",
+    f"1 to {MAX_KERNEL_WIDTH} columns, dilation included",
+    "Split the kernel, or use more layers with smaller kernels.",
+    "compiler-facts 7: fp16 kernels",
+)
+def kernel_width(query: Query) -> object | None:
+    """A convolution kernel is too wide."""
+    conv, _ = parts(query.params)
+    return conv.reach[0] if conv.reach[0] > MAX_KERNEL_WIDTH else None
+
+
+@rule(
+    "h13.kernel-height",
+    f"1 to {MAX_KERNEL_HEIGHT} rows, dilation included",
+    "Split the kernel, or use more layers with smaller kernels.",
+    "compiler-facts 7: fp16 kernels",
+)
+def kernel_height(query: Query) -> object | None:
+    """A convolution kernel is too high."""
+    conv, _ = parts(query.params)
+    return conv.reach[1] if conv.reach[1] > MAX_KERNEL_HEIGHT else None
+
+
+@rule(
+    "h13.kernel-padding",
+    f"0 to {MAX_PAD} at the left and the top",
+    "Pad in a layer of its own.",
+    "Px and Py of ConvCfg have 5 bits",
+)
+def padding(query: Query) -> object | None:
+    """A convolution has more padding than the engine can express."""
+    conv, _ = parts(query.params)
+    front = (conv.pads.left, conv.pads.top)
+    bad = min(conv.pads) < 0 or (not conv.transposed and max(front) > MAX_PAD)
+    return f"left {conv.pads.left}, top {conv.pads.top}" if bad else None
+
+
+@rule(
+    "h13.conv-groups", f"1 to {MAX_GROUPS}, or depthwise", "Split the layer.", "NumGroups of GroupConvCfg has 13 bits"
+)
+def groups(query: Query) -> object | None:
+    """A convolution has too many groups."""
+    conv, _ = parts(query.params)
+    depthwise = conv.kernel.shape[0] == conv.groups and conv.kernel.shape[1] == 1
+    return conv.groups if conv.groups > MAX_GROUPS and not depthwise else None
+
+
+RULES = (kernel_width, kernel_height, padding, groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A convolution in the engine's terms, for one image.
+
+    Attributes:
+        kernel: (Cout, Cin/groups, Kh, Kw) with scale and dilation folded in, fp32.
+        bias: (Cout,) or None.
+        stride: (x, y), each 1 or 2.
+        pad_left, pad_top: zeros in front.
+        groups: independent groups.
+        function: the last step.
+        evidence: of what was folded.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray | None
+    stride: tuple[int, int]
+    pad_left: int
+    pad_top: int
+    groups: int
+    function: NeFunction
+    evidence: Evidence
+
+    @property
+    def depthwise(self) -> bool:
+        """Every channel for itself."""
+        return self.kernel.shape[1] == 1 and self.kernel.shape[0] == self.groups > 1
+
+
+def dilate(kernel: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
+    """The kernel with zeros between its taps."""
+    dx, dy = dilation
+    if (dx, dy) == (1, 1):
+        return kernel
+    outputs, inputs, height, width = kernel.shape
+    wide = np.zeros((outputs, inputs, (height - 1) * dy + 1, (width - 1) * dx + 1), kernel.dtype)
+    wide[:, :, ::dy, ::dx] = kernel
+    return wide
+
+
+def job(conv: Conv, fused: Fused) -> Job:
+    """Folds scale and dilation into the kernel and finds the function's form."""
+    outputs = conv.kernel.shape[0]
+    kernel = dilate(conv.kernel.astype(np.float32), conv.dilation)
+    function = ne_function(fused.function) if fused.function else NeFunction()
+    assert function is not None, "fusion takes only functions of one NE task"
+    scalar = not np.ndim(fused.scale)
+    has_bias = bool(np.any(fused.bias))
+    if scalar and not has_bias and not function.nonlinearity:
+        function = replace(function, post_scale=function.post_scale * float(fused.scale))
+    elif np.any(np.asarray(fused.scale) != 1.0):
+        kernel = kernel * np.broadcast_to(np.float32(fused.scale), outputs)[:, None, None, None]
+    bias = np.broadcast_to(np.float32(fused.bias), outputs) if has_bias else None
+    square = conv.step[0] == conv.step[1] and conv.step[0] <= MAX_STRIDE
+    known = conv.dilation == (1, 1) and square and conv.kernel.shape[2] == conv.kernel.shape[3]
+    evidence = max(Evidence.RECORDED if known else Evidence.EXTRAPOLATED, function.evidence)
+    return Job(kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence)
+
+
+def pack(task: Job, view: View, channels: slice) -> Kernel:
+    """The coefficient streams of the output channels of one task."""
+    kernel = task.kernel[channels]
+    bias = None if task.bias is None else task.bias[channels]
+    sparse = task.stride != (1, 1)
+    capacity = packing.round_capacity(view.channels, view.width, view.height, matrix=False)
+    if task.depthwise:
+        lanes = packing.pack_sparse_depthwise(kernel, bias) if sparse else packing.pack_depthwise(kernel, bias)
+        group = 1
+    else:
+        per_lane = packing.channels_per_lane(kernel.shape[0] // task.groups)
+        group = min(per_lane, capacity)
+        if task.groups > 1:
+            form = packing.pack_sparse_grouped if sparse else packing.pack_grouped
+            lanes = form(kernel, bias, task.groups, capacity)
+        else:
+            dense = packing.pack_sparse if sparse else packing.pack_dense
+            lanes = dense(kernel, bias, capacity)
+    return Kernel(lanes, sparse=sparse, bias=bias is not None, group_channels=group)
+
+
+def conv_task(
+    task: Job, shape: TensorShape, result_shape: TensorShape, source: Operand, result: Operand, channels: slice
+) -> TaskPlan:
+    """One task of a convolution of one image.
+
+    Args:
+        task: the convolution.
+        shape: of the input image.
+        result_shape: of the whole result; `channels` are those of this task.
+        source, result: operands.
+        channels: output channels of this task.
+    """
+    count = channels.stop - channels.start
+    per_group = 1 if task.depthwise else task.groups
+    view = View(shape.width, shape.height, shape.channels // per_group, groups=per_group)
+    result_view = View(result_shape.width, result_shape.height, count // per_group, groups=per_group)
+    kernel = pack(task, view, channels)
+    if task.function.table is not None:
+        kernel = with_table(kernel, task.function.table, len(kernel.lanes))
+    work = NeWork(
+        NeMode.CONVOLUTION,
+        task.function.nonlinearity,
+        post_scale=task.function.post_scale,
+        kernel_width=task.kernel.shape[3],
+        kernel_height=task.kernel.shape[2],
+        stride=task.stride,
+        pad_left=task.pad_left,
+        pad_top=task.pad_top,
+    )
+    even = result_shape.channels % packing.LANES == 0 or result_shape.channels < packing.LANES
+    evidence = task.evidence if even else max(task.evidence, Evidence.EXTRAPOLATED)
+    return TaskPlan(
+        work, view, result_view, (source,), result, kernel, unicast=task.depthwise, evidence=evidence
+    )
+
+
+def slices(task: Job, result_shape: TensorShape) -> tuple[slice, ...]:
+    """Output channels of each task, as the weight memory allows (h13-encoding 7.3)."""
+    outputs, inputs, height, width = task.kernel.shape
+    if task.groups > 1:
+        return (slice(0, outputs),)
+    size = 2 * inputs * height * width
+    if task.stride != (1, 1):
+        size = packing.sparse_bytes_per_channel(inputs, height, width)
+    pixels = result_shape.height * result_shape.width
+    return tuple(slice(first, first + count) for first, count in packing.split_channels(outputs, size, pixels))
+
+
+def image_tasks(
+    task: Job, shape: TensorShape, result_shape: TensorShape, source: Operand, result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """All tasks of a convolution of one image; slices of channels share the staged input."""
+    plans = []
+    for channels in slices(task, result_shape):
+        group, depth, first, row = result.offset
+        target = replace(result, offset=(group, depth, first + channels.start, row))
+        plans.append(conv_task(task, shape, result_shape, source, target, channels))
+    if len(plans) == 1:
+        yield plans[0]
+        return
+    largest = max(staged_bytes(plan) for plan in plans)
+    if largest <= L2_BYTES:
+        kept = lowering.tensor(f"{result.tensor}/input{result.offset}", shape, Place.RESIDENT)
+        yield replace(plans[0], sources=(replace(source, keep=kept.tensor),))
+        yield from (replace(plan, sources=(kept,)) for plan in plans[1:])
+        return
+    for index, plan in enumerate(plans):
+        last = index + 1 == len(plans)
+        operand = replace(source, read_again=not last, reread=index > 0)
+        yield replace(plan, sources=(operand,), new_group=index > 0)
+
+
+def lower_conv(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """One or more tasks for each image of the batch."""
+    conv, fused = parts(unit.params)
+    (bottom,) = unit.bottoms
+    value = lowering.value(bottom)
+    result = lowering.result(unit)
+    result_shape = lowering.shape(unit.name)
+    task = job(conv, fused)
+    for batch in range(value.shape.batch):
+        for depth in range(value.shape.depth):
+            source = _image(value.operand, batch, depth)
+            target = _image(result, batch, depth)
+            yield from image_tasks(task, value.shape, result_shape, source, target, lowering)
+
+
+def _image(operand: Operand, batch: int, depth: int) -> Operand:
+    group, plane, channel, row = operand.offset
+    return replace(operand, offset=(group + batch * operand.step[0], plane + depth * operand.step[1], channel, row))
+
+
+FAMILIES = (Family("convolution", (Conv,), lower_conv, RULES),)

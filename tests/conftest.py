@@ -1,0 +1,18 @@
+"""What all tests share: where the data outside the repository lies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("OPENANE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with compiled programs, records and models; the test skips without it."""
+    if not (SHARED / "goldens").is_dir():
+        pytest.skip("the folder shared/ (goldens, oracles, models) is missing; set OPENANE_SHARED")
+    return SHARED
