@@ -62,9 +62,7 @@ def binary_task(
 TASK_WORDS = 126
 
 
-def binary_program(
-    kind: str = "add", shape: tuple[int, int, int] = (4, 2, 5), *, inputs_first: bool = True
-) -> Program:
+def binary_program(kind: str = "add", shape: tuple[int, int, int] = (4, 2, 5), *, inputs_first: bool = True) -> Program:
     """One task, out = kind(a, b), with the buffers numbered as new or as old compilers do."""
     a, b, out = (4, 5, 6) if inputs_first else (5, 6, 4)
     surfaces = (

@@ -20,9 +20,7 @@ from openane.runtimes.linux.emulation import EmulatedDriver
 
 CLIENTS = Path(__file__).parent / "clients"
 COMPILER = next(filter(None, map(shutil.which, server.COMPILERS)), None)
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or COMPILER is None, reason="needs Linux and a C compiler"
-)
+pytestmark = pytest.mark.skipif(sys.platform != "linux" or COMPILER is None, reason="needs Linux and a C compiler")
 
 
 def write_anec(program, path):

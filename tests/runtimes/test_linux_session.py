@@ -212,9 +212,7 @@ def test_an_engine_that_faults_ends_like_a_time_out_and_the_log_says_why():
             r"task 0: WBase: the task uses a buffer that has no memory.*buffer 6",
         ),
         (
-            lambda p: replace(
-                p, surfaces=(replace(p.surfaces[0], size_bytes=0xE0000000), *p.surfaces[1:])
-            ),
+            lambda p: replace(p, surfaces=(replace(p.surfaces[0], size_bytes=0xE0000000), *p.surfaces[1:])),
             r"do not fit in the engine's address space",
         ),
         (

@@ -80,7 +80,7 @@ def output_files(artifact: Artifact, folder: Path | None) -> dict[str, Path]:
 
 def summary(artifact: Artifact, result: RunResult, made: list[str], reason: str) -> dict[str, object]:
     """The report of a run as plain values: inputs, outputs, steps, traffic."""
-    programs = [step.program for step in artifact.plan.steps]
+    programs = artifact.programs
     traffic = [surface.size_bytes for program in programs for surface in program.surfaces]
     constants = sum(len(program.constants) for program in programs)
     return {

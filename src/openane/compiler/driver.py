@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from openane.compiler.lowering import LoweringOptions, lower
+from openane.compiler.lowering import LoweringOptions, alone, lower, why_not
+from openane.compiler.partition import partition
 from openane.compiler.pipeline import run_pipeline
-from openane.compiler.plan import Artifact, EngineStep, Plan
-from openane.core.errors import InputError
+from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan, Step
+from openane.core.errors import Diagnostic, InputError, UnsupportedError
 from openane.core.files import write_atomically
 from openane.formats.anec import anec_pieces, read_anec
 from openane.formats.hwx import hwx_pieces, read_hwx
 from openane.formats.sniff import FileKind, sniff
 from openane.frontends import load_graph
-from openane.graph import Graph, TensorType
+from openane.graph import Graph, Node, TensorType
 from openane.net import Net
 from openane.net.plist import read_net, write_net
 from openane.program import Program, Surface
 from openane.targets import get, load_program
-from openane.targets.target import CompileOptions
+from openane.targets.target import CompileOptions, Target
 
 Shapes = Mapping[str, tuple[int, ...]]
 Level = Graph | Net | Program
@@ -38,11 +39,15 @@ class Options:
         target: chip generation by name.
         dialect: whose layout habits to follow; None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open.
+        host: whether the host may run what the engine cannot; if not, such a model is refused.
+        wide: names of nodes to keep on the host, in the model's own precision.
     """
 
     target: str = "h13"
     dialect: str | None = None
     shapes: Shapes = field(default_factory=dict)
+    host: bool = True
+    wide: frozenset[str] = frozenset()
 
 
 def load(path: str | Path, *, shapes: Shapes | None = None) -> Level:
@@ -83,10 +88,9 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
     if isinstance(level, Program):
         return _of_program(level)
     if isinstance(level, Net):
-        return _of_net(level, None, options)
+        return _of_net(level, options)
     rows = isinstance(source, (str, Path)) and sniff(Path(source)) in ROW_KINDS
-    graph = run_pipeline(level)
-    return _of_net(lower(graph, LoweringOptions(rows=rows)), graph, options)
+    return _of_graph(run_pipeline(level), LoweringOptions(rows=rows), options)
 
 
 class OutputKind(Enum):
@@ -129,14 +133,62 @@ def save(artifact: Artifact, path: Path) -> None:
         write_net(artifact.net, path)
 
 
-def _of_net(net: Net, graph: Graph | None, options: Options) -> Artifact:
-    program = get(options.target).lower(net, CompileOptions(dialect=options.dialect))
-    bound = {surface.name: surface for surface in program.surfaces}
+def _of_graph(graph: Graph, lowering: LoweringOptions, options: Options) -> Artifact:
+    target = get(options.target)
+
+    def why_not(node: Node, whole: Graph) -> Diagnostic | None:
+        return why_not_on_engine(node, whole, lowering, target)
+
+    parts = partition(graph, why_not, keep_on_host=options.wide)
+    reasons = [reason for part in parts for reason in part.reasons.values()]
+    if reasons and not options.host:
+        raise refusal(reasons)
+    steps: list[Step] = []
+    for part in parts:
+        if part.on_engine:
+            steps.append(_engine_step(lower(part.graph, lowering), options))
+        else:
+            steps.append(HostStep(part.graph, part.reasons))
+    crossing = {name for part in parts for name in (*part.graph.inputs, *part.graph.outputs)}
+    types = {name: graph.types[name] for name in (*graph.inputs, *graph.outputs, *crossing)}
+    inputs, outputs = dict(graph.inputs), {name: graph.types[name] for name in graph.outputs}
+    return Artifact(Plan(graph.name, inputs, outputs, tuple(steps), types), options.target, graph)
+
+
+def why_not_on_engine(node: Node, graph: Graph, lowering: LoweringOptions, target: Target) -> Diagnostic | None:
+    """Why the engine cannot run a node: it has no units for it, or the units break a rule of the chip."""
+    reason = why_not(node, graph, lowering)
+    if reason is not None:
+        return reason
+    broken = target.refusals(lower(alone(node, graph), lowering))
+    return broken[0] if broken else None
+
+
+def refusal(reasons: Sequence[Diagnostic]) -> UnsupportedError:
+    """One error for all nodes that keep a model off the engine."""
+    first, *others = reasons
+    return UnsupportedError(
+        first.what,
+        where=first.where,
+        rule=first.rule,
+        limit=first.limit,
+        value=first.value,
+        hint=first.hint or "Allow host steps to run it on the processor.",
+        others=tuple(others),
+    )
+
+
+def _of_net(net: Net, options: Options) -> Artifact:
+    step = _engine_step(net, options)
+    bound = {surface.name: surface for surface in step.program.surfaces}
     inputs = {name: _logical(net, name, bound[name]) for name in net.inputs}
     outputs = {name: _logical(net, name, bound[name]) for name in net.outputs}
-    step = EngineStep(program, {name: name for name in inputs}, {name: name for name in outputs}, net)
-    plan = Plan(net.name, inputs, outputs, (step,), {**inputs, **outputs})
-    return Artifact(plan, options.target, graph)
+    return Artifact(Plan(net.name, inputs, outputs, (step,), {**inputs, **outputs}), options.target)
+
+
+def _engine_step(net: Net, options: Options) -> EngineStep:
+    program = get(options.target).lower(net, CompileOptions(dialect=options.dialect))
+    return EngineStep(program, {name: name for name in net.inputs}, {name: name for name in net.outputs}, net)
 
 
 def _logical(net: Net, name: str, surface: Surface) -> TensorType:

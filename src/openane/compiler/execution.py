@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from openane.compiler.plan import Artifact, EngineStep
+from openane.compiler.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import InputError
 from openane.core.types import DType
 from openane.formats.hwx import read_hwx, write_hwx
@@ -71,15 +71,16 @@ class Execution:
     def __init__(self, artifact: Artifact, on: str = "simulator", options: SessionOptions | None = None) -> None:
         self.artifact = artifact
         self.choice = choose(on)
-        self._sessions: list[Session] = []
-        for step in artifact.plan.steps:
-            program = reread(step.program) if step.net is not None else step.program
-            self._sessions.append(self.choice.runtime.open(program, options))
+        self._sessions: dict[int, Session] = {}
+        for index, step in enumerate(artifact.plan.steps):
+            if isinstance(step, EngineStep):
+                program = reread(step.program) if step.net is not None else step.program
+                self._sessions[index] = self.choice.runtime.open(program, options)
 
     @property
     def sessions(self) -> tuple[Session, ...]:
         """One session per program of the plan, in order."""
-        return tuple(self._sessions)
+        return tuple(self._sessions.values())
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> RunResult:
         """Runs the whole plan once.
@@ -93,12 +94,17 @@ class Execution:
         plan = self.artifact.plan
         values = fit_inputs(plan.inputs, inputs, plan.name)
         reports = []
-        for step, session in zip(plan.steps, self._sessions, strict=True):
+        for index, step in enumerate(plan.steps):
             start = time.perf_counter()
-            values.update(self._run_engine(step, session, values))
-            seconds = time.perf_counter() - start
-            name = self.choice.runtime.name
-            reports.append(StepReport(session.program.name, name, seconds, len(session.program.tasks)))
+            if isinstance(step, HostStep):
+                fed = {name: values[name] for name in step.graph.inputs}
+                values.update(step.graph.evaluate(fed))
+                where, tasks = "host", 0
+            else:
+                session = self._sessions[index]
+                values.update(self._run_engine(step, session, values))
+                where, tasks = self.choice.runtime.name, len(session.program.tasks)
+            reports.append(StepReport(f"step {index + 1}", where, time.perf_counter() - start, tasks))
         outputs = {name: values[name] for name in plan.outputs}
         return RunResult(outputs, tuple(reports))
 
@@ -116,7 +122,7 @@ class Execution:
 
     def close(self) -> None:
         """Closes every session."""
-        for session in self._sessions:
+        for session in self._sessions.values():
             session.close()
 
     def __enter__(self) -> Self:

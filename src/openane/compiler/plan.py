@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from openane.core.errors import InputError
+from openane.core.errors import Diagnostic, InputError
 from openane.graph import Graph, TensorType
 from openane.net import Net
 from openane.program import Program
@@ -29,6 +29,22 @@ class EngineStep:
 
 
 @dataclass(frozen=True)
+class HostStep:
+    """A piece of the model that the processor runs, with the reasons.
+
+    Attributes:
+        graph: what is computed; its inputs and outputs are values of the plan.
+        reasons: node name -> why it is not on the engine.
+    """
+
+    graph: Graph
+    reasons: Mapping[str, Diagnostic]
+
+
+Step = EngineStep | HostStep
+
+
+@dataclass(frozen=True)
 class Plan:
     """Steps in execution order between the caller's tensors.
 
@@ -43,7 +59,7 @@ class Plan:
     name: str
     inputs: Mapping[str, TensorType]
     outputs: Mapping[str, TensorType]
-    steps: tuple[EngineStep, ...]
+    steps: tuple[Step, ...]
     types: Mapping[str, TensorType]
 
 
@@ -83,12 +99,18 @@ class Artifact:
         return bytes(self.program.constants)
 
     def _only_step(self) -> EngineStep:
-        if len(self.plan.steps) != 1:
+        engine = [step for step in self.plan.steps if isinstance(step, EngineStep)]
+        if len(self.plan.steps) != 1 or not engine:
             raise InputError(
                 "the compiled model is not one program",
                 where=self.plan.name,
-                value=f"{len(self.plan.steps)} steps",
-                limit="1",
-                hint="Look at artifact.plan.steps.",
+                value=f"{len(engine)} programs and {len(self.plan.steps) - len(engine)} host steps",
+                limit="one program",
+                hint="Look at artifact.plan.steps, or forbid host steps to see what keeps them off the engine.",
             )
-        return self.plan.steps[0]
+        return engine[0]
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """Every program of the plan, in order."""
+        return tuple(step.program for step in self.plan.steps if isinstance(step, EngineStep))

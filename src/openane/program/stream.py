@@ -10,6 +10,7 @@ from typing import Protocol
 from openane.core.errors import InputError
 from openane.core.reader import Buffer
 from openane.program.fields import RegisterMap
+from openane.program.summary import TaskSummary
 from openane.program.task import Task
 
 
@@ -66,6 +67,18 @@ class StreamCodec(Protocol):
         Raises:
             InputError: tasks overlap or leave the section.
         """
+        ...
+
+    def chain_fields(self, tasks: Sequence[Task], offsets: Sequence[int], index: int) -> Mapping[str, int]:
+        """The header fields of task `index` that follow from its place in the chain, by field name."""
+        ...
+
+    def next_offset(self, end: int) -> int:
+        """Where a task begins when the one before it ends at `end`, by the habit of Apple's compilers."""
+        ...
+
+    def summarize(self, task: Task) -> TaskSummary:
+        """What a task does, for people."""
         ...
 
     def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:

@@ -153,6 +153,11 @@ class KernelSource(Protocol):
         ...
 
     @property
+    def description(self) -> str:
+        """Layout of the streams in one line, for the trace."""
+        ...
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes that hold weights and bias, of all lanes."""
         ...

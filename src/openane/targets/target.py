@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from openane.core.errors import Diagnostic
     from openane.net.net import Net
     from openane.program import Program
 
@@ -79,6 +80,10 @@ class Target(Protocol):
         Raises:
             UnsupportedError: a unit breaks a rule of the hardware or of this back end.
         """
+        ...
+
+    def refusals(self, net: Net) -> tuple[Diagnostic, ...]:
+        """Every rule that the units of a network break, each with unit, limit, value and hint; cheap, nothing is built."""
         ...
 
     def machine(self, program: Program, options: RunOptions) -> Machine:

@@ -74,20 +74,24 @@ def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) ->
 
     The node is lowered by itself, by the very handlers of :func:`lower`.
     """
+    ctx = Lowering(alone(node, graph), options or LoweringOptions())
+    try:
+        _lower_node(ctx, node)
+    except UnsupportedError as error:
+        return error.at(_place(graph, node)).diagnostic
+    return None
+
+
+def alone(node: Node, graph: Graph) -> Graph:
+    """The graph of one node: what it computes from its operands, with the constants among them."""
     types = graph.types
-    alone = Graph(
+    return Graph(
         graph.name,
         {name: types[name] for name in dict.fromkeys(node.inputs) if name and name not in graph.constants},
         tuple(name for name in node.outputs if name),
         (node,),
         {name: graph.constants[name] for name in node.inputs if name in graph.constants},
     )
-    ctx = Lowering(alone, options or LoweringOptions())
-    try:
-        _lower_node(ctx, node)
-    except UnsupportedError as error:
-        return error.at(_place(graph, node)).diagnostic
-    return None
 
 
 def _place(graph: Graph, node: Node) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from openane.core.errors import FormatError
 from openane.core.reader import Reader
-from openane.formats.hwx import layout
+from openane.formats.hwx import codec, layout
 from openane.formats.hwx.layout import Command, Flavor
 from openane.formats.hwx.parts import (
     Header,
@@ -55,7 +55,7 @@ class HwxFile:
         Raises:
             FormatError: a segment command is too short for its sections.
         """
-        return tuple(_segment(self.inside(command)) for command in self.of_kind(Command.SEGMENT))
+        return tuple(codec.decode_segment(self.inside(command)) for command in self.of_kind(Command.SEGMENT))
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
@@ -81,14 +81,9 @@ class HwxFile:
     @cached_property
     def names(self) -> dict[int, str]:
         """Address of a memory object -> its name."""
-        names = {}
-        for command in self.of_kind(Command.NAME_OLD, Command.NAME):
-            reader = self.inside(command)
-            wide = command.kind == Command.NAME
-            address = reader.u64(0x10, "address") if wide else reader.u32(0x10, "address")
-            start = reader.u32(8, "offset of the name")
-            names[address] = reader.text(start, len(reader) - start)
-        return names
+        commands = self.of_kind(Command.NAME_OLD, Command.NAME)
+        names = (codec.decode_name(self.inside(command)) for command in commands)
+        return {each.address: each.name for each in names}
 
     @cached_property
     def program_state(self) -> ProgramState:
@@ -101,7 +96,7 @@ class HwxFile:
             reader = self.inside(command)
             flavor = reader.u32(8, "flavor")
             if flavor in (Flavor.PROGRAM, Flavor.PROGRAM_NEW):
-                return _program_state(reader, Flavor(flavor))
+                return codec.decode_program_state(reader)
         raise FormatError("there is no program descriptor", where=self.reader.where)
 
     @cached_property
@@ -111,7 +106,7 @@ class HwxFile:
         for command in self.of_kind(Command.THREAD):
             reader = self.inside(command)
             if reader.u32(8, "flavor") == Flavor.SURFACE:
-                states.append(_surface_state(reader))
+                states.append(codec.decode_surface_state(reader))
         return tuple(states)
 
     @cached_property
@@ -128,17 +123,8 @@ class HwxFile:
         Raises:
             FormatError: the table or a name is not inside the file.
         """
-        symbols: list[Symbol] = []
-        for command in self.of_kind(Command.SYMBOLS):
-            start, count, strings, strings_bytes = self.inside(command).unpack("4I", 8, "symbol table command")
-            self.reader.bytes_at(start, count * layout.SYMBOL_BYTES, "symbol table")
-            texts = Reader(
-                self.reader.bytes_at(strings, strings_bytes, "symbol names"), f"{self.reader.where}: symbol names"
-            )
-            for i in range(count):
-                name, kind, section, description, value = self.reader.unpack("IBBHQ", start + i * layout.SYMBOL_BYTES)
-                symbols.append(Symbol(texts.text(name, strings_bytes - name), kind, section, description, value))
-        return tuple(symbols)
+        tables = (codec.decode_symbol_table(self.inside(command)) for command in self.of_kind(Command.SYMBOLS))
+        return tuple(symbol for table in tables for symbol in codec.decode_symbols(self.reader, table))
 
     def relocations(self, section: Section) -> tuple[tuple[int, int], ...]:
         """(address, info) of each relocation of a section.
@@ -160,56 +146,3 @@ class HwxFile:
         from openane.formats.hwx.read import image_of
 
         return image_of(self)
-
-
-def _fixed_text(raw: memoryview) -> str:
-    return bytes(raw).split(b"\0", 1)[0].decode("utf-8", "replace")
-
-
-def _segment(reader: Reader) -> Segment:
-    address, size, file_offset, file_size, *rest = reader.unpack("4Q4I", 0x18, "segment")
-    max_protection, protection, count, flags = rest
-    reader.bytes_at(layout.SEGMENT_BYTES, count * layout.SECTION_BYTES, f"table of {count} sections")
-    sections = tuple(_section(reader, layout.SEGMENT_BYTES + i * layout.SECTION_BYTES) for i in range(count))
-    name = _fixed_text(reader.bytes_at(8, 16, "segment name"))
-    return Segment(name, address, size, file_offset, file_size, max_protection, protection, flags, sections)
-
-
-def _section(reader: Reader, offset: int) -> Section:
-    name, segment = (_fixed_text(reader.bytes_at(offset + at, 16, "section name")) for at in (0, 16))
-    fields = reader.unpack("2Q5I", offset + 0x20, "section")
-    return Section(name, segment, *fields)
-
-
-def _program_state(reader: Reader, flavor: Flavor) -> ProgramState:
-    where = layout.PROGRAM_LAYOUTS[flavor]
-    count = (layout.BUFFER_TABLE_END - layout.BUFFER_TABLE) // where.stride
-    addresses = (reader.u64(layout.BUFFER_TABLE + where.stride * i, "table of buffer addresses") for i in range(count))
-    buffers = {i: address for i, address in enumerate(addresses) if address}
-    first = 4 * (reader.u32(where.first_task, "size of the first task") + 1) if where.first_task else None
-    name = ""
-    if where.name:
-        start = reader.u32(where.name, "offset of the network's name")
-        name = reader.text(start, len(reader) - start, "network name")
-    return ProgramState(int(flavor), buffers, first, reader.u32(where.task_count, "number of tasks"), name)
-
-
-def _surface_state(reader: Reader) -> SurfaceState:
-    direction, _, _, tensor, element_type = reader.unpack("5I", 0x14, "surface")
-    extents = reader.unpack("5I", 0x28, "extents")
-    batch, plane, row, element, total = reader.unpack("5Q", 0x50, "strides")
-    interleave, symbol = reader.unpack("2I", 0x78, "surface")
-    names = [reader.text(start, len(reader) - start, "surface name") for start in (tensor, symbol)]
-    return SurfaceState(
-        is_output=direction == 2,
-        tensor=names[0],
-        symbol=names[1],
-        element_type=element_type,
-        extents=(extents[0], extents[1], extents[2], extents[3], extents[4]),
-        batch_stride=batch,
-        plane_stride=plane,
-        row_stride=row,
-        element_bytes=element,
-        total_bytes=total,
-        interleave=interleave,
-    )

@@ -21,6 +21,8 @@ SECTION_BYTES = 0x50
 SYMBOL_BYTES = 16
 RELOCATION_BYTES = 8
 PAGE_BYTES = 0x4000
+#: Names longer than this are taken for damage.
+LONGEST_NAME = 1 << 20
 #: First address that segments get; the page below 0x4000 is the zero page.
 BASE_ADDRESS = 0x30000000
 #: Relocation word of a coefficient address: section 2, relative to the counter, 4 bytes.
@@ -66,6 +68,7 @@ class ProgramLayout:
 
 BUFFER_TABLE = 0x10
 BUFFER_TABLE_END = 0x810
+TEXT_ADDRESS = 0x810
 PROGRAM_LAYOUTS = {
     Flavor.PROGRAM: ProgramLayout(8, 0x818, 0x81C, 0x83C),
     Flavor.PROGRAM_NEW: ProgramLayout(16, 0, 0x830, 0),

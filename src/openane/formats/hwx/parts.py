@@ -1,8 +1,12 @@
-"""The parts of a .hwx file as values."""
+"""The parts of a .hwx file as values; `codec` turns load commands into them and back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: Words of a load command that no attribute explains: byte offset in the command -> u32.
+Words = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,87 @@ class Segment:
     max_protection: int
     protection: int
     flags: int
-    sections: tuple[Section, ...]
+    sections: tuple[Section, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectName:
+    """The name of a memory object; `wide` commands (compilers since macOS 14) hold a 64-bit address."""
+
+    name: str
+    address: int
+    wide: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramState:
+    """The program descriptor.
+
+    Attributes:
+        flavor: number of the thread state.
+        name: of the network, empty if it is not told.
+        task_count: number of tasks.
+        first_task_bytes: size of the first task descriptor, None if it is not told.
+        text_address: address of the tasks.
+        strings: where the name stands, as a byte offset in the command; 0 if it is not told.
+        buffers: buffer index -> device address, for those that are not 0 (index 0 is the text).
+        words: what else is not 0.
+    """
+
+    flavor: int
+    name: str
+    task_count: int
+    first_task_bytes: int | None
+    text_address: int
+    strings: int
+    buffers: Mapping[int, int]
+    words: Words = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceState:
+    """What a thread state tells about one input or output.
+
+    Attributes:
+        is_output: direction.
+        network: name of the network.
+        tensor: name of the tensor in the network.
+        symbol: name of its memory object.
+        element_type: number, see `layout.ELEMENT_TYPES`.
+        extents: N, C, H, W, D.
+        batch_stride, plane_stride, row_stride, element_bytes: distances in bytes.
+        total_bytes: of one batch element, or of all.
+        used_bytes: the same again, or the end of the last element (outputs of old compilers).
+        interleave: channels per element group; 1 in every file (that this word is the interleave is a guess).
+        strings: where the names stand, as a byte offset in the command.
+        words: what else is not 0.
+    """
+
+    is_output: bool
+    network: str
+    tensor: str
+    symbol: str
+    element_type: int
+    extents: tuple[int, int, int, int, int]
+    batch_stride: int
+    plane_stride: int
+    row_stride: int
+    element_bytes: int
+    total_bytes: int
+    used_bytes: int
+    interleave: int
+    strings: int
+    words: Words = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolTable:
+    """Where the symbol table and its names are in the file."""
+
+    offset: int
+    count: int
+    strings: int
+    strings_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,50 +161,3 @@ class Symbol:
     section: int
     description: int
     value: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramState:
-    """The program descriptor.
-
-    Attributes:
-        flavor: number of the thread state.
-        buffers: buffer index -> device address, for those that are not 0 (index 0 is the text).
-        first_task_bytes: size of the first task descriptor, None if it is not told.
-        task_count: number of tasks.
-        name: of the network, empty if it is not told.
-    """
-
-    flavor: int
-    buffers: dict[int, int]
-    first_task_bytes: int | None
-    task_count: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class SurfaceState:
-    """What a thread state tells about one input or output.
-
-    Attributes:
-        is_output: direction.
-        tensor: name of the tensor in the network.
-        symbol: name of its memory object.
-        element_type: number, see `layout.ELEMENT_TYPES`.
-        extents: N, C, H, W, D.
-        batch_stride, plane_stride, row_stride, element_bytes: distances in bytes.
-        total_bytes: of one batch element, or of all.
-        interleave: channels per element group; 1 in every file (that this word is the interleave is a guess).
-    """
-
-    is_output: bool
-    tensor: str
-    symbol: str
-    element_type: int
-    extents: tuple[int, int, int, int, int]
-    batch_stride: int
-    plane_stride: int
-    row_stride: int
-    element_bytes: int
-    total_bytes: int
-    interleave: int

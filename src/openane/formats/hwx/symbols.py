@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -84,12 +83,3 @@ def _geometry(symbol: str, surface: Surface, number: int) -> str:
     levels = zip((n, c, h, w), (strides[0], *strides[2:]), "nchw", strict=True)
     arrays = (f"ar1;0;{e};{number + level}=s{s}{axis}:" for level, (e, s, axis) in enumerate(levels, 1))
     return f"{symbol}:t{number}=" + "".join(arrays) + str(ELEMENT_CODES[surface.dtype])
-
-
-def pack_symbols(symbols: Iterable[Symbol]) -> tuple[bytes, bytes]:
-    """(table, strings)."""
-    table, strings = bytearray(), bytearray(b"\0")
-    for symbol in symbols:
-        table += struct.pack("<IBBHQ", len(strings), symbol.kind, symbol.section, symbol.description, symbol.value)
-        strings += symbol.name.encode() + b"\0"
-    return bytes(table), bytes(strings)

@@ -15,17 +15,29 @@ from hashlib import sha256
 
 from openane.core.errors import InputError
 from openane.core.reader import Buffer
-from openane.formats.hwx import layout
+from openane.formats.hwx import codec, layout
+from openane.formats.hwx.codec import align
 from openane.formats.hwx.dialects import file_dialect
 from openane.formats.hwx.layout import Command, Flavor
-from openane.formats.hwx.parts import Symbol
-from openane.formats.hwx.symbols import Located, make_symbols, pack_symbols
+from openane.formats.hwx.parts import (
+    Header,
+    ObjectName,
+    ProgramState,
+    Section,
+    Segment,
+    SurfaceState,
+    Symbol,
+    SymbolTable,
+)
+from openane.formats.hwx.symbols import Located, make_symbols
 from openane.program import Program, Role, Surface
 
 _LAST_BUFFER = 255
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 #: Length of the section that programs without constants carry.
 _EMPTY_CONSTANT_BYTES = 0x4000
+#: The note of the compiler of macOS 12, as in every file of it.
+_NOTE = struct.pack("<16s3Q", b"src model info", 0x28, 1, 0)
 _BANNER = "ANEC v1\nopenane\n\t-t {target}\n\t--dialect={dialect}\n"
 
 
@@ -61,7 +73,7 @@ class _Object:
 
     @property
     def span(self) -> int:
-        return _align(max(self.size, 1), layout.PAGE_BYTES)
+        return align(max(self.size, 1), layout.PAGE_BYTES)
 
 
 class _Writer:
@@ -72,9 +84,9 @@ class _Writer:
         self.program = program
         self.dialect = file_dialect(program.dialect)
         self.text = bytes(program.encode_text())
-        self.const_offset = _align(len(self.text), 64)
+        self.const_offset = align(len(self.text), 64)
         self.constants: Buffer = program.constants if len(program.constants) else bytes(_EMPTY_CONSTANT_BYTES)
-        self.text_span = _align(self.const_offset + len(self.constants), layout.PAGE_BYTES)
+        self.text_span = align(self.const_offset + len(self.constants), layout.PAGE_BYTES)
         self.text_address = layout.BASE_ADDRESS
         self.scratch: list[_Object] = []
         self.surfaces: list[_Object] = []
@@ -109,146 +121,113 @@ class _Writer:
 
     def pieces(self) -> list[Buffer]:
         """Header and load commands, tables, padding, text, constants, padding."""
-        commands_bytes = sum(map(len, self._commands(0, 0, 0)))
-        tables_offset = layout.HEADER_BYTES + commands_bytes
-        symbols, strings = pack_symbols(self._symbols())
-        relocations = b"".join(struct.pack("<2I", each.offset, each.info) for each in self.program.relocations)
+        tables_offset = layout.HEADER_BYTES + sum(map(len, self._commands(SymbolTable(0, 0, 0, 0), 0, 0)))
+        symbols, strings = codec.encode_symbols(self._symbols())
+        table = SymbolTable(
+            tables_offset, len(symbols) // layout.SYMBOL_BYTES, tables_offset + len(symbols), len(strings)
+        )
         tables = symbols + strings
-        relocation_offset = _align(tables_offset + len(tables), 8) if relocations else 0
+        relocations = b"".join(struct.pack("<2I", each.offset, each.info) for each in self.program.relocations)
+        relocation_offset = align(tables_offset + len(tables), 8) if relocations else 0
         if relocations:
             tables += bytes(relocation_offset - tables_offset - len(tables)) + relocations
-        file_offset = _align(tables_offset + len(tables), layout.PAGE_BYTES)
-        symtab = struct.pack(
-            "<6I",
-            Command.SYMBOLS,
-            24,
-            tables_offset,
-            len(symbols) // layout.SYMBOL_BYTES,
-            tables_offset + len(symbols),
-            len(strings),
-        )
-        commands = self._commands(file_offset, relocation_offset, len(self.program.relocations))
-        commands[-1] = symtab
-        head = b"".join((self._header(commands), *commands, tables))
-        padding = file_offset - len(head)
-        end = self.text_span - self.const_offset - len(self.constants)
-        return [
-            head + bytes(padding) + self.text + bytes(self.const_offset - len(self.text)),
-            self.constants,
-            bytes(end),
-        ]
+        file_offset = align(tables_offset + len(tables), layout.PAGE_BYTES)
+        commands = self._commands(table, file_offset, relocation_offset)
+        head = b"".join((codec.encode_header(self._header(commands)), *commands, tables))
+        start = head + bytes(file_offset - len(head)) + self.text + bytes(self.const_offset - len(self.text))
+        return [start, self.constants, bytes(self.text_span - self.const_offset - len(self.constants))]
 
-    def _header(self, commands: list[bytes]) -> bytes:
+    def _header(self, commands: list[bytes]) -> Header:
         subtype = self.program.codec.cpu_subtype if self.program.codec else 0
         size = sum(map(len, commands))
-        return struct.pack(
-            "<8I",
-            layout.MAGIC,
-            layout.CPU_TYPE,
-            subtype,
-            layout.FILE_TYPE,
-            len(commands),
-            size,
-            layout.HEADER_FLAGS,
-            0,
-        )
+        return Header(layout.CPU_TYPE, subtype, layout.FILE_TYPE, len(commands), size, layout.HEADER_FLAGS, 0)
 
-    def _commands(self, file_offset: int, relocation_offset: int, relocation_count: int) -> list[bytes]:
-        text = self._text_segment(file_offset, relocation_offset, relocation_count)
+    def _commands(self, table: SymbolTable, file_offset: int, relocation_offset: int) -> list[bytes]:
+        text = self._text_segment(file_offset, relocation_offset)
         surfaces = [self._surface_segment(each) for each in self.surfaces]
         scratch = [_segment("__DATA", each, _READ | _WRITE, 4, ("__bss", 6, 0x25)) for each in self.scratch]
-        zero = _segment_command("__PAGEZERO", 0, layout.PAGE_BYTES, 0, 0, 0, 4, [])
+        zero = Segment("__PAGEZERO", 0, layout.PAGE_BYTES, 0, 0, 0, 0, 4)
         body = [*scratch, *surfaces, text] if self.dialect.surfaces_first else [text, *scratch, *surfaces]
-        names = [self._name(each) for each in self.surfaces]
-        states = [self._program_state(), *(self._surface_state(each) for each in self.program.surfaces)]
         banner = _BANNER.format(target=self.program.target, dialect=self.dialect.name).encode()
-        tail = [_command(Command.METADATA, banner + b"\0")]
-        if self.dialect.note:
-            tail.append(_command(Command.NOTE, struct.pack("<16s4Q", b"src model info", 0x28, 1, 0, 0)[:40]))
-        return [zero, *body, *names, *states, *tail, bytes(24)]
-
-    def _text_segment(self, file_offset: int, relocation_offset: int, relocation_count: int) -> bytes:
-        relocated = relocation_count > 0
-        sections = [
-            _section(
-                "__text",
-                "__TEXT",
-                self.text_address,
-                len(self.text),
-                file_offset,
-                14,
-                0x128 if relocated else 0x28,
-                relocation_offset,
-                relocation_count,
-            ),
-            _section(
-                "__const",
-                "__TEXT",
-                self.text_address + self.const_offset,
-                len(self.constants),
-                file_offset + self.const_offset,
-                6,
-                0x26,
-            ),
+        note = [codec.encode_command(Command.NOTE, _NOTE)] if self.dialect.note else []
+        return [
+            *map(codec.encode_segment, (zero, *body)),
+            *(codec.encode_name(self._name(each)) for each in self.surfaces),
+            codec.encode_program_state(self._program_state()),
+            *(codec.encode_surface_state(self._surface_state(each)) for each in self.program.surfaces),
+            codec.encode_command(Command.METADATA, banner + b"\0"),
+            *note,
+            codec.encode_symbol_table(table),
         ]
-        flags = 0 if relocated else 4
-        return _segment_command(
-            "__TEXT", self.text_address, self.text_span, file_offset, self.text_span, _READ | _EXECUTE, flags, sections
-        )
 
-    def _surface_segment(self, each: _Object) -> bytes:
+    def _text_segment(self, file_offset: int, relocation_offset: int) -> Segment:
+        count = len(self.program.relocations)
+        flags = 0x128 if count else 0x28
+        address, offset = self.text_address + self.const_offset, file_offset + self.const_offset
+        sections = (
+            Section(
+                "__text", "__TEXT", self.text_address, len(self.text), file_offset, 14, relocation_offset, count, flags
+            ),
+            Section("__const", "__TEXT", address, len(self.constants), offset, 6, 0, 0, 0x26),
+        )
+        protection = _READ | _EXECUTE
+        span = self.text_span
+        flags = 0 if count else 4
+        return Segment("__TEXT", self.text_address, span, file_offset, span, protection, protection, flags, sections)
+
+    def _surface_segment(self, each: _Object) -> Segment:
         if each.surface is not None and each.surface.role is Role.OUTPUT:
             return _segment("__FVMLIB", each, _WRITE, 6, ("__data", 14, 0x23))
         return _segment("__FVMLIB", each, _READ, 6, ("__const", 14, 0x21))
 
-    def _name(self, each: _Object) -> bytes:
+    def _name(self, each: _Object) -> ObjectName:
         assert each.surface is not None
-        text = self.symbol(each.surface).encode() + b"\0"
-        if self.dialect.name_command is Command.NAME:
-            return _command(Command.NAME, struct.pack("<2IQ", 0x18, 0, each.address) + text)
-        return _command(Command.NAME_OLD, struct.pack("<3I", 0x14, 0, each.address) + text)
+        return ObjectName(self.symbol(each.surface), each.address, self.dialect.name_command is Command.NAME)
 
-    def _program_state(self) -> bytes:
-        where = layout.PROGRAM_LAYOUTS[Flavor.PROGRAM]
-        strings = self.dialect.program_strings
-        state = bytearray(strings)
-        struct.pack_into("<2I", state, 8, Flavor.PROGRAM, (strings - 16) // 4)
-        addresses = {
-            layout.TEXT_BUFFER: self.text_address,
-            layout.CONSTANT_BUFFER: self.text_address + self.const_offset,
-            **{each.buffer: each.address for each in (*self.scratch, *self.surfaces)},
-        }
-        for buffer, address in addresses.items():
-            struct.pack_into("<Q", state, layout.BUFFER_TABLE + where.stride * buffer, address)
+    def _program_state(self) -> ProgramState:
         tasks = self.program.tasks
-        struct.pack_into("<Q2I", state, 0x810, self.text_address, tasks[0].size_words - 1, len(tasks))
-        struct.pack_into("<I", state, 0x824, 0xFFFF)
-        struct.pack_into("<I", state, where.name, strings)
-        struct.pack_into("<I", state, 0x850, 0x11)
-        newer = strings > 0x860
-        # Holds for programs of one, two and eight tasks, with and without an intermediate buffer; a fit, not a rule.
-        struct.pack_into("<I", state, 0x858, len(tasks) + 2 + len(self.scratch) + newer)
+        newer = self.dialect.name_command is Command.NAME
+        # 0x858 fits programs of one, two and eight tasks, with and without an intermediate buffer; not proved.
+        words = {0x824: 0xFFFF, 0x850: 0x11, 0x858: len(tasks) + 2 + len(self.scratch) + newer}
         if newer:
-            struct.pack_into("<4I", state, 0x860, 1, 0, 9, 8)
-        return _command(Command.THREAD, bytes(state[8:]) + self.program.name.encode() + b"\0")
+            words |= {0x860: 1, 0x868: 9, 0x86C: 8}
+        return ProgramState(
+            flavor=Flavor.PROGRAM,
+            name=self.program.name,
+            task_count=len(tasks),
+            first_task_bytes=tasks[0].size_bytes,
+            text_address=self.text_address,
+            strings=self.dialect.program_strings,
+            buffers={
+                layout.TEXT_BUFFER: self.text_address,
+                layout.CONSTANT_BUFFER: self.text_address + self.const_offset,
+                **{each.buffer: each.address for each in (*self.scratch, *self.surfaces)},
+            },
+            words=words,
+        )
 
-    def _surface_state(self, surface: Surface) -> bytes:
-        strings = self.dialect.surface_strings
-        state = bytearray(strings)
-        names = [self.program.name.encode(), surface.name.encode(), self.symbol(surface).encode()]
-        offsets = [strings, strings + len(names[0]) + 1, strings + len(names[0]) + len(names[1]) + 2]
+    def _surface_state(self, surface: Surface) -> SurfaceState:
         n, d, c, h, w = surface.shape
-        strides = surface.strides_bytes
-        total = strides[0] if n > 1 else surface.size_bytes
+        batch, _, plane, row, element = surface.strides_bytes
         output = surface.role is Role.OUTPUT
-        struct.pack_into("<5I", state, 8, Flavor.SURFACE, (strings - 16) // 4, 3, 2 if output else 1, offsets[0])
-        struct.pack_into("<2I", state, 0x20, offsets[1], layout.ELEMENT_CODES[surface.dtype])
-        struct.pack_into("<5I", state, 0x28, n, c, h, w, d)
-        struct.pack_into("<5Q", state, 0x50, strides[0], strides[2], strides[3], strides[4], total)
-        struct.pack_into("<2I", state, 0x78, surface.interleave, offsets[2])
-        short = (c - 1) * strides[2] + (h - 1) * strides[3] + w * strides[4]
-        struct.pack_into("<Q", state, 0x80, short if output and self.dialect.short_outputs else total)
-        return _command(Command.THREAD, bytes(state[8:]) + b"".join(name + b"\0" for name in names))
+        total = batch if n > 1 else surface.size_bytes
+        short = (c - 1) * plane + (h - 1) * row + w * element
+        return SurfaceState(
+            is_output=output,
+            network=self.program.name,
+            tensor=surface.name,
+            symbol=self.symbol(surface),
+            element_type=layout.ELEMENT_CODES[surface.dtype],
+            extents=(n, c, h, w, d),
+            batch_stride=batch,
+            plane_stride=plane,
+            row_stride=row,
+            element_bytes=element,
+            total_bytes=total,
+            used_bytes=short if output and self.dialect.short_outputs else total,
+            interleave=surface.interleave,
+            strings=self.dialect.surface_strings,
+        )
 
     def _symbols(self) -> list[Symbol]:
         first_surface = 1 + len(self.scratch) if self.dialect.surfaces_first else 3 + len(self.scratch)
@@ -305,61 +284,8 @@ def _check(program: Program) -> None:
             raise InputError("a relocation is outside the text", where=program.name, value=f"{each.offset:#x}")
 
 
-def _align(value: int, step: int) -> int:
-    return -(-value // step) * step
-
-
-def _command(kind: Command, body: bytes) -> bytes:
-    size = _align(8 + len(body), 8)
-    return struct.pack("<2I", kind, size) + body + bytes(size - 8 - len(body))
-
-
-def _section(
-    name: str,
-    segment: str,
-    address: int,
-    size: int,
-    file_offset: int,
-    align: int,
-    flags: int,
-    relocation_offset: int = 0,
-    relocation_count: int = 0,
-) -> bytes:
-    return struct.pack(
-        "<16s16s2Q8I",
-        name.encode(),
-        segment.encode(),
-        address,
-        size,
-        file_offset,
-        align,
-        relocation_offset,
-        relocation_count,
-        flags,
-        0,
-        0,
-        0,
-    )
-
-
-def _segment_command(
-    name: str,
-    address: int,
-    size: int,
-    file_offset: int,
-    file_size: int,
-    protection: int,
-    flags: int,
-    sections: list[bytes],
-) -> bytes:
-    head = struct.pack(
-        "<16s4Q4I", name.encode(), address, size, file_offset, file_size, protection, protection, len(sections), flags
-    )
-    return _command(Command.SEGMENT, head + b"".join(sections))
-
-
-def _segment(name: str, each: _Object, protection: int, flags: int, kind: tuple[str, int, int]) -> bytes:
+def _segment(name: str, each: _Object, protection: int, flags: int, kind: tuple[str, int, int]) -> Segment:
     """A segment of one section without bytes in the file."""
-    section_name, align, section_flags = kind
-    section = _section(section_name, name, each.address, each.size, 0, align, section_flags)
-    return _segment_command(name, each.address, each.span, 0, 0, protection, flags, [section])
+    section_name, alignment, section_flags = kind
+    section = Section(section_name, name, each.address, each.size, 0, alignment, 0, 0, section_flags)
+    return Segment(name, each.address, each.span, 0, 0, protection, protection, flags, (section,))

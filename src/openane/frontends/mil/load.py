@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from openane.core.errors import FormatError, ModelError
+from openane.core.errors import FormatError, InputError, ModelError
 from openane.frontends.mil.blob import BlobStore
 from openane.frontends.mil.call import Call, ConstantValue, GraphBuilder
 from openane.frontends.mil.elaborate import elaborate
@@ -44,16 +45,23 @@ def _without_comments(head: bytes) -> bytes:
             return head
 
 
-def load(path: Path) -> Graph:
+def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
     """Reads a `.mil` file, or the `model.mil` of a `.mlmodelc` folder, with its weight files.
 
     `@model_path` stands for the folder of the file; constants may not lie outside it.
 
+    Args:
+        path: of the file or folder.
+        shapes: refused when there are any, since MIL text states every size.
+
     Raises:
+        InputError: sizes were given.
         FormatError: the text or a weight file is damaged; says where.
         ModelError: an operation does not fit its inputs.
         UnsupportedError: an operation or a form of it that has no place in the Graph.
     """
+    if shapes:
+        raise InputError("the sizes of MIL text are fixed", where=str(path), value=", ".join(shapes), limit="none")
     file = path / "model.mil" if path.is_dir() else path
     try:
         size_bytes = file.stat().st_size

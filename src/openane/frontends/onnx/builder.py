@@ -41,6 +41,11 @@ class Builder:
         """Declares an input of the model."""
         self._inputs[name] = self.types[name] = value
 
+    def weight(self, name: str, array: np.ndarray) -> None:
+        """Declares a constant under exactly this name."""
+        self.constants[name] = array
+        self.types[name] = type_of(array)
+
     def constant(self, array: np.ndarray, name: str) -> str:
         """A constant under a name like `name`; its value name."""
         name = self.unique(name)
@@ -49,9 +54,7 @@ class Builder:
         self._fresh[name] = -1
         return name
 
-    def emit(
-        self, operation: Operation, inputs: Sequence[str], name: str, origin: Origin
-    ) -> tuple[str, ...]:
+    def emit(self, operation: Operation, inputs: Sequence[str], name: str, origin: Origin) -> tuple[str, ...]:
         """A node of `operation`, or constants where all inputs are; the value names of the results.
 
         Raises:
@@ -101,8 +104,7 @@ class Builder:
         """What was collected. Constants that nothing reads are left out."""
         read = {i for node in self._nodes for i in node.inputs} | set(outputs)
         constants = {k: v for k, v in self.constants.items() if k in read}
-        graph = Graph(name, dict(self._inputs), tuple(outputs), tuple(self._nodes), constants)
-        return graph
+        return Graph(name, dict(self._inputs), tuple(outputs), tuple(self._nodes), constants)
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -112,5 +114,3 @@ def _unique(name: str, taken: set[str]) -> str:
         candidate = f"{name}.{number}"
     taken.add(candidate)
     return candidate
-
-

@@ -64,7 +64,7 @@ class Call:
         """The value name of a required input, of an optional one "" where it is left out."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
-    def type(self, index: int) -> TensorType:
+    def operand(self, index: int) -> TensorType:
         """The type of a required input.
 
         Raises:
@@ -80,7 +80,7 @@ class Call:
 
     def rank(self, index: int = 0) -> int:
         """The number of axes of a required input."""
-        return len(self.type(index).shape)
+        return len(self.operand(index).shape)
 
     def known(self, index: int) -> np.ndarray | None:
         """The array of an input that is constant; None where it is not, or left out."""
@@ -92,7 +92,7 @@ class Call:
         Raises:
             UnsupportedError: it depends on the model's inputs.
         """
-        self.type(index)
+        self.operand(index)
         array = self.known(index)
         if array is None:
             self.refuse(
@@ -109,7 +109,7 @@ class Call:
             raise ModelError(f"{what} must hold integers", value=array.dtype)
         return tuple(array.ravel().tolist())
 
-    def floats_in(self, index: int, what: str) -> tuple[float, ...]:
+    def reals(self, index: int, what: str) -> tuple[float, ...]:
         """The values of a constant input of numbers."""
         return tuple(map(float, self.constant(index, what).ravel().tolist()))
 
@@ -143,36 +143,36 @@ class Call:
                 return attribute
         return None
 
-    def int(self, name: str, default: int) -> int:
+    def attr_int(self, name: str, default: int) -> int:
         """An integer attribute."""
         found = self.attribute(name, AttributeProto.INT)
         return default if found is None else found.i
 
     def flag(self, name: str, default: bool = False) -> bool:
         """An integer attribute that is 0 or 1."""
-        return bool(self.int(name, default))
+        return bool(self.attr_int(name, default))
 
-    def float(self, name: str, default: float) -> float:
+    def attr_float(self, name: str, default: float) -> float:
         """A float attribute."""
         found = self.attribute(name, AttributeProto.FLOAT)
         return default if found is None else found.f
 
-    def text(self, name: str, default: str) -> str:
+    def attr_text(self, name: str, default: str) -> str:
         """A text attribute."""
         found = self.attribute(name, AttributeProto.STRING)
         return default if found is None else found.s.decode("utf-8", "replace")
 
-    def ints(self, name: str) -> tuple[int, ...] | None:
+    def attr_ints(self, name: str) -> tuple[int, ...] | None:
         """An attribute of integers, None where it is left out."""
         found = self.attribute(name, AttributeProto.INTS)
         return None if found is None else tuple(found.ints)
 
-    def floats(self, name: str) -> tuple[float, ...] | None:
+    def attr_floats(self, name: str) -> tuple[float, ...] | None:
         """An attribute of floats, None where it is left out."""
         found = self.attribute(name, AttributeProto.FLOATS)
         return None if found is None else tuple(found.floats)
 
-    def texts(self, name: str) -> tuple[str, ...] | None:
+    def attr_texts(self, name: str) -> tuple[str, ...] | None:
         """An attribute of texts, None where it is left out."""
         found = self.attribute(name, AttributeProto.STRINGS)
         return None if found is None else tuple(s.decode("utf-8", "replace") for s in found.strings)
@@ -183,18 +183,18 @@ class Call:
         Raises:
             ModelError: another text.
         """
-        value = self.text(name, default)
+        value = self.attr_text(name, default)
         if value not in allowed:
             raise ModelError(f"attribute {name!r} is unknown", value=repr(value), limit=", ".join(allowed))
         return value
 
     def axis(self, default: int, rank: int, name: str = "axis") -> int:
         """An axis attribute, counted from the front."""
-        return normalize_axis(self.int(name, default), rank)
+        return normalize_axis(self.attr_int(name, default), rank)
 
     def axes(self, index: int, rank: int) -> tuple[int, ...] | None:
         """Axes as attribute `axes` or constant input `index`, from the front; None where neither is there."""
-        axes = self.integers(index, "axes") if self.has(index) else self.ints("axes")
+        axes = self.integers(index, "axes") if self.has(index) else self.attr_ints("axes")
         return None if axes is None else normalize_axes(axes, rank)
 
     def wants(self, index: int) -> bool:

@@ -137,14 +137,11 @@ class Importer:
             self._define_constant(name, self._tensors.dense(sparse, f"weight {name!r}"), scope)
 
     def _define_constant(self, name: str, array: np.ndarray, scope: Scope) -> None:
-        if name in scope.names and not scope.prefix:
+        if not scope.prefix and name in scope.names:
             raise ModelError(f"weight {name!r} is defined twice")
-        self._builder.begin()
-        value = self._builder.constant(array, scope.prefix + name + "/weight")
-        self._builder.rename(value, name if not scope.prefix else self._builder.unique(scope.prefix + name))
-        scope.names[name] = name if not scope.prefix else value
-        if scope.prefix:
-            scope.names[name] = next(reversed(self._builder.constants))
+        value = self._builder.unique(scope.prefix + name) if scope.prefix else name
+        self._builder.weight(value, array)
+        scope.names[name] = value
 
     def nodes(self, nodes: Iterable[onnx.NodeProto], scope: Scope) -> None:
         """Imports nodes in order; `scope` learns what they define."""

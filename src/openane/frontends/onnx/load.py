@@ -36,9 +36,7 @@ def load(path: str | Path, shapes: Shapes | None = None) -> Graph:
     return load_model(read_model(path), shapes, name=path.name, folder=path.parent)
 
 
-def load_model(
-    model: Any, shapes: Shapes | None = None, *, name: str = "model", folder: Path | None = None
-) -> Graph:
+def load_model(model: Any, shapes: Shapes | None = None, *, name: str = "model", folder: Path | None = None) -> Graph:
     """Imports an ONNX ModelProto that is in memory.
 
     Args:

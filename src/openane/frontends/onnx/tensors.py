@@ -17,6 +17,9 @@ from openane.core.types import DType
 #: Elements of one tensor, weights and results alike.
 ELEMENT_LIMIT = 1 << 31
 
+#: Elements of a sparse tensor once its zeros are filled in.
+SPARSE_LIMIT = 1 << 26
+
 #: Element types of values in a Graph. bfloat16 is computed as float32, which holds each of its values.
 DTYPES: dict[int, DType] = {
     TensorProto.FLOAT: DType.FLOAT32,
@@ -100,6 +103,31 @@ class Tensors:
                 f"{what} holds another number of elements than its shape says", value=list(tensor.dims)
             ) from error
         return array.astype((DTYPES.get(kind) or _WEIGHT_DTYPES[kind]).numpy, copy=False)
+
+    def dense(self, sparse: onnx.SparseTensorProto, what: str) -> np.ndarray:
+        """A sparse tensor with its zeros filled in.
+
+        Raises:
+            ModelError: an index is out of range, or too many elements.
+        """
+        shape = tuple(sparse.dims)
+        size = 1
+        for extent in shape:
+            size *= max(extent, 0)
+        if size > SPARSE_LIMIT:
+            raise ModelError(f"{what} is too large to fill in", value=list(shape), limit=f"{SPARSE_LIMIT} elements")
+        values = self.array(sparse.values, what)
+        places = self.array(sparse.indices, f"indices of {what}").astype(np.int64)
+        result = np.zeros(size, values.dtype)
+        try:
+            if places.ndim == 2:
+                places = np.ravel_multi_index(tuple(places.T), shape)
+            if places.size and int(places.min()) < 0:
+                raise IndexError("negative")
+            result[places] = values
+        except (ValueError, IndexError) as error:
+            raise ModelError(f"{what} has indices outside its shape", value=list(shape)) from error
+        return result.reshape(shape)
 
     def _inlined(self, tensor: onnx.TensorProto, size: int, what: str) -> onnx.TensorProto:
         """A copy of the tensor that holds its data."""

@@ -118,7 +118,7 @@ def sorted_nodes(nodes: Iterable[onnx.NodeProto], known: set[str], outputs: Iter
                 raise ModelError(f"value {name!r} is defined twice", where=f"node {node.name!r} ({node.op_type})")
             if name:
                 producer[name] = i
-    for i, node in enumerate(nodes):
+    for node in nodes:
         for name in reads(node):
             if name not in known and name not in producer:
                 raise ModelError(

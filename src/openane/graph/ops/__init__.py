@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from openane.graph.operation import Operation
 from openane.graph.ops.activation import (
+    Affine,
     Celu,
     Clip,
     Elu,
@@ -189,6 +190,7 @@ OPERATIONS: Mapping[str, type[Operation]] = MappingProxyType(
             Acos,
             Acosh,
             Add,
+            Affine,
             And,
             ArgMax,
             ArgMin,
@@ -329,6 +331,7 @@ __all__ = [
     "Acos",
     "Acosh",
     "Add",
+    "Affine",
     "And",
     "ArgMax",
     "ArgMin",

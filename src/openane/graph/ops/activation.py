@@ -66,6 +66,27 @@ class LeakyRelu(Unary):
 
 
 @dataclass(frozen=True)
+class Affine(Unary):
+    """y = alpha*x + beta.
+
+    Attributes:
+        alpha: the factor.
+        beta: the summand.
+    """
+
+    alpha: float = 1.0
+    beta: float = 0.0
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        return self.alpha * x + self.beta
+
+    @classmethod
+    def cases(cls) -> Iterator[Case]:
+        yield Case(cls(), (sample(2, 3, 4),))
+        yield Case(cls(2.0, -0.5), (sample(2, 3, 4),))
+
+
+@dataclass(frozen=True)
 class PRelu(Operation):
     """y = x where x >= 0, slope*x elsewhere; slope broadcasts to the shape of x (numpy's rule)."""
 

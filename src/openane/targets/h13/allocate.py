@@ -23,7 +23,7 @@ from openane.targets.h13.limits import (
     Dialect,
 )
 from openane.targets.h13.plan import Axis, Operand, Place, Plan, Strides, TaskPlan, Tensor
-from openane.targets.h13.residency import Flow, axis_map, choose, flow, layout
+from openane.targets.h13.residency import Flow, axis_map, choose, flow, layout, result_row
 from openane.targets.h13.surfaces import dram_bytes, dram_strides, element_bytes, operand_base, walked
 
 NO_BUFFER = -1
@@ -204,6 +204,8 @@ class _Placer:
                 if source.staging_base is not None:
                     rows = staging.staged_source(task, number).row * task.view.height
                     end = max(end, source.staging_base + rows)
+            if task.result.staging_base is not None:
+                end = max(end, task.result.staging_base + result_row(task) * task.result_view.height)
             for operand in (*task.sources, task.result):
                 tensor = self.plan.tensors[operand.tensor]
                 if tensor.l2_base is not None:
@@ -260,9 +262,10 @@ class _Placer:
         staged = self._staged(task)
         sizes = tiling.staging_bytes(task, staged, tile)
         explicit = [
-            origin + source.staging_base if source.staging_base is not None else None for source in task.sources
+            origin + operand.staging_base if operand.staging_base is not None else None
+            for operand in (*task.sources, task.result)
         ]
-        wanted = sum(size for size, base in zip(sizes, [*explicit, None], strict=True) if base is None)
+        wanted = sum(size for size, base in zip(sizes, explicit, strict=True) if base is None)
         slack = 8 * staging.BANK_BYTES if len(task.sources) > 1 else 0
         start = self.l2.find(wanted + slack) or 0
         cursor = start
@@ -281,6 +284,8 @@ class _Placer:
                 cursor += sizes[number]
             if source.keep:
                 self._keep(task, number, bases[-1], sizes[number], owned=given is None)
+        if staged[-1] and task.result.staging_base is not None:
+            return bases, origin + task.result.staging_base
         return bases, cursor if staged[-1] else 0
 
     def _keep(self, task: TaskPlan, number: int, base: int, size: int, *, owned: bool) -> None:

@@ -231,9 +231,8 @@ def l2(task: PlacedTask, ordering: Ordering) -> Fields:
         Source2Dram=int(len(task.sources) > 1 and task.sources[1].dma),
     )
     fields |= _word("SourceCfg", source | ordering.source_waits)
-    fields |= _l2_fields("Source", first, plan)
-    if len(task.sources) > 1:
-        fields |= _l2_fields("Source2", task.sources[1], plan)
+    for prefix, spot, operand in zip(("Source", "Source2"), task.sources, plan.sources, strict=False):
+        fields |= _l2_fields(prefix, spot, operand, plan)
     fields |= _word("ResultCfg", _result_type(task) | ordering.result_waits)
     fields["ResultBase.Addr"] = task.result.l2_base
     strides = task.result.l2
@@ -265,8 +264,9 @@ def _result_type(task: PlacedTask) -> int:
     )
 
 
-def _l2_fields(prefix: str, spot: Spot, plan: TaskPlan) -> Fields:
-    group = spot.l2.group if spot.dma or plan.view.groups > 1 else 0
+def _l2_fields(prefix: str, spot: Spot, operand: Operand, plan: TaskPlan) -> Fields:
+    grouped = plan.view.groups > 1 and Axis.GROUP not in operand.repeats
+    group = spot.l2.group if spot.dma or grouped else 0
     return {
         f"{prefix}Base.Addr": spot.l2_base,
         f"{prefix}ChannelStride.Stride": spot.l2.channel,

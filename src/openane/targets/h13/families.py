@@ -6,11 +6,23 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from openane.net.net import UnitParams
-from openane.targets.h13.units import conv, copy, unary
+from openane.targets.h13.fused import Fused
+from openane.targets.h13.units import conv, copy, elementwise, unary
 from openane.targets.h13.units.family import Family
 
-ALL: tuple[Family, ...] = (*conv.FAMILIES, *unary.FAMILIES, *copy.FAMILIES)
+ALL: tuple[Family, ...] = (
+    *conv.FAMILIES,
+    *elementwise.FAMILIES,
+    *unary.FAMILIES,
+    *copy.FAMILIES,
+)
 
 BY_PARAMS: Mapping[type[UnitParams], Family] = MappingProxyType(
     {params: family for family in ALL for params in family.params}
 )
+
+
+def family_of(params: UnitParams) -> Family | None:
+    """The family of a unit; a fused unit belongs to that of its main unit."""
+    main = params.main if isinstance(params, Fused) else params
+    return BY_PARAMS.get(type(main))

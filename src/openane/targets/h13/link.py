@@ -153,17 +153,18 @@ def estimate_microseconds(plan: Plan, task: PlacedTask, lanes: Sequence[tuple[in
         if shape.width == 1 and shape.height == 1:
             narrow += shape.channels
     if task.result.dma and task.result.buffer != SCRATCH_BUFFER:
-        view, strides = task.plan.result_view, task.result.dram
-        moved += dram_bytes(plan.tensors[task.plan.result.tensor].shape) if not _is_slice(task) else (
-            view.channels * strides.channel
-        )
+        moved += _written_bytes(plan, task)
     if kernel is not None and not kernel.table_lanes:
         moved += sum(size for _, size in lanes)
     return max(moved // ESTIMATE_BYTES_PER_MICROSECOND, narrow // ESTIMATE_NARROW_CHANNELS)
 
 
-def _is_slice(task: PlacedTask) -> bool:
-    return task.plan.result.offset != (0, 0, 0, 0) or task.plan.sources[0].read_again or bool(task.plan.sources[0].keep)
+def _written_bytes(plan: Plan, task: PlacedTask) -> int:
+    """DRAM bytes of the result; of a convolution the channels of this task."""
+    if isinstance(task.plan.work, NeWork) and task.plan.work.mode is NeMode.CONVOLUTION and not task.plan.result.swapped:
+        view = task.plan.result_view
+        return view.channels * view.groups * task.result.dram.channel
+    return dram_bytes(plan.tensors[task.plan.result.tensor].shape)
 
 
 def _with_link(task: Task, next_offset: int, following: Task) -> Task:

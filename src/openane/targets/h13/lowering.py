@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,9 @@ from openane.targets.h13.plan import Block, Operand, Place, Plan, TaskPlan, Tens
 from openane.targets.h13.units import copy
 from openane.targets.h13.units.family import Family, Query, refuse
 from openane.targets.h13.units.tensor import TENSOR_RULES
+
+
+FamilyOf = Callable[[UnitParams], Family | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,11 @@ class Lowering:
         tensors: every tensor by name, in order of appearance.
     """
 
-    def __init__(self, net: Net, dialect: Dialect, families: Mapping[type[UnitParams], Family]) -> None:
+    def __init__(self, net: Net, dialect: Dialect, family_of: FamilyOf) -> None:
         self.net = net
         self.dialect = dialect
         self.tensors: dict[str, Tensor] = {}
-        self._families = families
+        self._family_of = family_of
         self._values: dict[str, Value] = {}
         self._units = {unit.name: unit for unit in net.units}
         self._surfaces = self._choose_surfaces()
@@ -134,7 +137,7 @@ class Lowering:
         return Plan(self.net.name, tuple(blocks), self.tensors, tuple(self.net.inputs), outputs)
 
     def _block(self, unit: Unit) -> Block:
-        family = self._families.get(type(unit.params))
+        family = self._family_of(unit.params)
         where = f"{self.net.name}: unit {unit.name!r} ({unit.params.plist_type})"
         if family is None:
             raise UnsupportedError(
@@ -169,7 +172,7 @@ class Lowering:
         unit = self._units.get(name)
         if unit is None:
             return False
-        family = self._families.get(type(unit.params))
+        family = self._family_of(unit.params)
         return family is not None and family.writes(unit.params)
 
     def _choose_surfaces(self) -> dict[str, str]:
@@ -203,13 +206,13 @@ def _count_uses(net: Net) -> dict[str, int]:
     return uses
 
 
-def lower(net: Net, dialect: Dialect, families: Mapping[type[UnitParams], Family]) -> Plan:
+def lower(net: Net, dialect: Dialect, family_of: FamilyOf) -> Plan:
     """Lowers a fused network.
 
     Raises:
         UnsupportedError: a unit breaks a rule, or has no family.
     """
-    return Lowering(net, dialect, families).run()
+    return Lowering(net, dialect, family_of).run()
 
 
 def seen(operand: Operand, **changes: object) -> Operand:

@@ -161,7 +161,7 @@ class _Walker:
 
     def _streams(self, index: int) -> str:
         """The engine whose running task this one may follow tile by tile."""
-        if index == 0 or self.opens[index]:
+        if index == 0 or self.opens[index] or not self.tasks[index].plan.tuning.streams:
             return ""
         task, before = self.tasks[index], self.tasks[index - 1]
         plan, previous = task.plan, before.plan
@@ -169,7 +169,7 @@ class _Walker:
         same = (
             not first.dma
             and self.writer.get(first.tensor) == index - 1
-            and not previous.result.swapped
+            and not (previous.is_ne and previous.result.swapped)
             and _view(plan) == _result_view(previous)
             and Axis.CHANNEL not in plan.sources[0].repeats
         )
@@ -183,7 +183,7 @@ class _Walker:
 
     def _in_place(self, index: int, streams: str) -> int:
         """A value that the NE task computed in place of the last planar result also waits for that one."""
-        if streams != "NE" or self.last_pe is None or self.last_pe < self.group_start:
+        if streams != "NE" or self.tasks[index].plan.is_ne or self.last_pe is None or self.last_pe < self.group_start:
             return 0
         return PE_RESULT if self.tasks[self.last_pe].result.l2_base == self.tasks[index - 1].result.l2_base and not (
             self.tasks[self.last_pe].result.dma or self.tasks[index - 1].result.dma

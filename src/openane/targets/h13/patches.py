@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from openane.program.fields import Value
 from openane.targets.h13.allocate import PlacedTask
-from openane.targets.h13.order import Ordering
+from openane.targets.h13.order import PE_RESULT, Ordering
 from openane.targets.h13.plan import NeMode, NeWork, PeMode, TaskPlan
 from openane.targets.h13.tiling import patch_shape
 
@@ -26,7 +26,7 @@ def stream_patches(tasks: Sequence[PlacedTask], orderings: Sequence[Ordering]) -
         follower = index + 1
         if follower < len(tasks) and orderings[follower].streams_from == "PE" and tasks[follower].plan.is_ne:
             shapes[index] = _preferred(tasks[follower], orderings[follower])
-        elif orderings[index].streams_from == "NE":
+        elif orderings[index].streams_from == "NE" and not orderings[index].source_waits & PE_RESULT:
             shapes[index] = _preferred(tasks[index - 1], orderings[index - 1])
     return shapes
 
@@ -95,7 +95,6 @@ def is_small_source(plan: TaskPlan) -> bool:
     return (
         weighted
         and plan.result_view.width <= 8
-        and not plan.unicast
         and 2 * plan.view.channels * kernel.group_channels <= _SMALL_SOURCE_BYTES
     )
 

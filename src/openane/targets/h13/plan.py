@@ -141,6 +141,7 @@ class Operand:
             Such an operand cannot be resident unless the two shapes differ only in axes of extent 1.
         offset: first (group, depth, channel, row) of the part, in the axes of the tensor (or of `shape`).
         step: distance of neighbours along (group, depth, channel, row).
+        group_channels: channels from one group to the next, of a grouped convolution; 0: GROUP is the batch.
         swapped: channel and column are swapped in memory (Common 0x30 bits 0x100, 0x200; Cfg bit 28 or 0x400 of a result).
         repeats: axes on which this source has size 1 and is repeated (Common 0x30 low bits).
         relu: the source is rectified while it is loaded (0x4800).
@@ -158,6 +159,7 @@ class Operand:
     shape: TensorShape | None = None
     offset: tuple[int, int, int, int] = (0, 0, 0, 0)
     step: tuple[int, int, int, int] = (1, 1, 1, 1)
+    group_channels: int = 0
     swapped: bool = False
     repeats: frozenset[Axis] = frozenset()
     relu: bool = False
@@ -325,7 +327,7 @@ class Tuning:
         small_source: Common 0x34 bit 2.
         result_buffered: bit 26 of 0x17800 and bit 3 of 0x4830.
         result_type: type bits of 0x4830 for swapped PE results (1).
-        config: further bits of 0x34.
+        streams: False keeps the task from following its producer tile by tile where it could.
     """
 
     tile_height: int | None = None
@@ -335,6 +337,7 @@ class Tuning:
     result_buffered: bool | None = None
     result_type: int | None = None
     lanes_log2: int | None = None
+    streams: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,12 @@ from openane.core.errors import FormatError, InputError
 from openane.core.reader import Buffer, Reader
 from openane.program.fields import RegisterMap
 from openane.program.stream import TaskStream, place
+from openane.program.summary import TaskSummary
 from openane.program.task import Burst, Task
 from openane.targets.h13.registers import HEADER_WORDS, REGISTERS
+from openane.targets.h13.summary import summarize
 
+TASK_ALIGNMENT_BYTES = 0x100
 _COUNT_LSB = 26
 _ADDRESS_MASK = (1 << _COUNT_LSB) - 1
 _LARGEST_BURST = 64
@@ -176,6 +179,26 @@ class H13Stream:
     def cpu_subtype(self) -> int:
         """The number in .hwx headers."""
         return 4
+
+    def chain_fields(self, tasks: Sequence[Task], offsets: Sequence[int], index: int) -> Mapping[str, int]:
+        """Number, place, link and size of the next task (h13-semantics 1.3)."""
+        last = index + 1 == len(tasks)
+        return {
+            "TID": index & 0xFFFF,
+            "LNID": int(index > 0),
+            "EON": int(last),
+            "NextSize": 0 if last else tasks[index + 1].size_words - 1 & 0x1FF,
+            "NextPointer": 0 if last else offsets[index + 1],
+            "TBE": int(not last),
+        }
+
+    def next_offset(self, end: int) -> int:
+        """Tasks stand at multiples of 0x100."""
+        return -(-end // TASK_ALIGNMENT_BYTES) * TASK_ALIGNMENT_BYTES
+
+    def summarize(self, task: Task) -> TaskSummary:
+        """What a task does, for people."""
+        return summarize(task)
 
     def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:
         """The task with its enabled buffer indices (tensors and kernels) replaced as `buffers` tells."""

@@ -58,5 +58,5 @@ def walked(operand: Operand, strides: Strides, missing: int) -> Strides:
         channel=stride(Axis.CHANNEL),
         row=stride(Axis.HEIGHT),
         depth=stride(Axis.DEPTH),
-        group=stride(Axis.GROUP),
+        group=operand.group_channels * stride(Axis.CHANNEL) or stride(Axis.GROUP),
     )

@@ -408,13 +408,9 @@ def _inputs_per_output(words: _Words, operation: MacOperation, view: Axes, resul
         if view[2] != result_view[2]:
             raise words.refuse("a task that passes channels changes their number", "Common.Cout", view[2])
         return 1
-    if multiply:  # the pair of channels is told by UnicastCin, without UnicastEn
-        if view[2] != 2 * result_view[2] or count != 2:
-            raise words.refuse("a two-source multiply takes pairs of channels", path, "UnicastCin 2, Cin = 2 Cout")
-        return 2
     if not unicast:
-        if operation in (MacOperation.SUM, MacOperation.MAXIMUM) and result_view[2] != 1:
-            raise words.refuse("a sum over all channels has one result", "Common.Cout", 1)
+        if operation in (MacOperation.SUM, MacOperation.MAXIMUM, MacOperation.PRODUCT) and result_view[2] != 1:
+            raise words.refuse("a task over all channels has one result", "Common.Cout", 1)
         return 0
     if count * result_view[2] != view[2]:
         raise words.refuse(

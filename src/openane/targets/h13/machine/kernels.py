@@ -123,6 +123,16 @@ class KernelStreams:
         return np.array([y < self.window[0] and x < self.window[1] for y, x in order])
 
     @property
+    def description(self) -> str:
+        """Everything that decides how the streams are read."""
+        return (
+            f"buffer {self.buffer}, {self.channels} channels of {self.inputs} inputs, window {self.window},"
+            f" {self.groups} groups, {self.engines} engines, rounds up to {self.largest_round},"
+            f" depthwise {self.depthwise}, weights {self.has_weights}, bias {self.has_bias}, table {self.has_table},"
+            f" phases {self.phases}, {self.format}"
+        )
+
+    @property
     def table_bytes(self) -> int:
         """Bytes of tables, one copy counted when lanes share it."""
         return TABLE_BYTES * len({lane.offset for lane in self.lanes}) if self.has_table else 0

@@ -196,6 +196,9 @@ def conv_task(
         pad_left=task.pad_left,
         pad_top=task.pad_top,
     )
+    if per_group > 1:
+        source = replace(source, group_channels=view.channels)
+        result = replace(result, group_channels=result_view.channels)
     even = result_shape.channels % packing.LANES == 0 or result_shape.channels < packing.LANES
     evidence = task.evidence if even else max(task.evidence, Evidence.EXTRAPOLATED)
     return TaskPlan(

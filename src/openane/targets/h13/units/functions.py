@@ -1,16 +1,37 @@
-"""Functions of one element as the engine has them: ReLU, a lookup table, or a few words of the planar engine."""
+"""Functions of one element in the engine's terms: the last step of a NE task, or the steps of a recipe."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from openane.core.errors import UnsupportedError
 from openane.net.units import Neuron, NeuronKind
-from openane.numerics.tables import Line, LookupTable
-from openane.targets.h13 import tables
+from openane.numerics.tables import LookupTable
 from openane.targets.h13.plan import Evidence, Kernel, Nonlinearity, PeMode, PeOperation, PeWork
+from openane.targets.h13.recipes import recipe
+from openane.targets.h13.steps import PlanarOperation, PlanarStep, Recipe, TableStep
+
+#: Functions whose one-task form is on record with this compiler, or follows a recorded one.
+RECORDED = frozenset(
+    {
+        NeuronKind.RELU,
+        NeuronKind.LEAKY_RELU,
+        NeuronKind.CLAMP,
+        NeuronKind.SIGMOID,
+        NeuronKind.TANH,
+        NeuronKind.GELU,
+        NeuronKind.SILU,
+        NeuronKind.EXP,
+        NeuronKind.EXP2,
+        NeuronKind.SQRT,
+        NeuronKind.RSQRT,
+        NeuronKind.RECIPROCAL,
+        NeuronKind.ABS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,93 +42,74 @@ class NeFunction:
         nonlinearity: none, ReLU or table.
         table: of TABLE.
         post_scale: factor in front of the table.
-        accumulate_bias: added before that; only where the task passes one tensor through the accumulator.
+        accumulate_bias: added before that; 0 for most.
         evidence: whether Apple's compiler writes this table for this function.
     """
 
     nonlinearity: Nonlinearity = Nonlinearity.NONE
     table: LookupTable | None = None
     post_scale: float = 1.0
-    accumulate_bias: float | None = None
+    accumulate_bias: float = 0.0
     evidence: Evidence = Evidence.RECORDED
 
 
-def _table(make: Callable[[], LookupTable], **more: object) -> Callable[[Neuron], NeFunction]:
-    return lambda _: NeFunction(Nonlinearity.TABLE, make(), **more)  # type: ignore[arg-type]
+def is_relu(neuron: Neuron) -> bool:
+    """Whether the function is max(x, 0), however it is written."""
+    clamp = neuron.kind is NeuronKind.CLAMP and neuron.alpha == 0.0 and math.isinf(neuron.beta)
+    leaky = neuron.kind is NeuronKind.LEAKY_RELU and neuron.alpha == 0.0
+    return neuron.kind is NeuronKind.RELU or clamp or leaky
 
 
-def _clamp(neuron: Neuron) -> NeFunction:
-    low, high = neuron.alpha, neuron.beta
-    if low == 0.0 and math.isinf(high):
-        return NeFunction(Nonlinearity.RELU)
-    if math.isinf(low) and math.isinf(high):
-        return NeFunction()
-    if math.isinf(high):
-        table = tables.maximum(low)
-    elif math.isinf(low):
-        table = tables.minimum(high)
-    else:
-        table = tables.clip(low, high)
-    return NeFunction(Nonlinearity.TABLE, table)
-
-
-def _rsqrt(neuron: Neuron) -> NeFunction:
-    return NeFunction(Nonlinearity.TABLE, tables.rsqrt(), accumulate_bias=neuron.alpha)
-
-
-def _reciprocal(neuron: Neuron) -> NeFunction:
-    bias = neuron.alpha or None
-    return NeFunction(Nonlinearity.TABLE, tables.reciprocal(), accumulate_bias=bias)
-
-
-def _leaky(neuron: Neuron) -> NeFunction:
-    if neuron.alpha == 0.0:
-        return NeFunction(Nonlinearity.RELU)
-    return NeFunction(Nonlinearity.TABLE, tables.leaky_relu(neuron.alpha))
-
-
-def _negate(_: Neuron) -> NeFunction:
-    return NeFunction(post_scale=-1.0, evidence=Evidence.EXTRAPOLATED)
-
-
-#: Functions that one NE task computes.
-NE_FUNCTIONS: Mapping[NeuronKind, Callable[[Neuron], NeFunction]] = MappingProxyType(
-    {
-        NeuronKind.IDENTITY: lambda _: NeFunction(),
-        NeuronKind.RELU: lambda _: NeFunction(Nonlinearity.RELU),
-        NeuronKind.LEAKY_RELU: _leaky,
-        NeuronKind.CLAMP: _clamp,
-        NeuronKind.SIGMOID: _table(tables.sigmoid),
-        NeuronKind.TANH: _table(tables.tanh),
-        NeuronKind.GELU: _table(tables.gelu),
-        NeuronKind.SILU: _table(tables.silu),
-        NeuronKind.EXP: _table(tables.exp2, post_scale=tables.LOG2_E),
-        NeuronKind.EXP2: _table(tables.exp2),
-        NeuronKind.LOG2: _table(tables.log2),
-        NeuronKind.SQRT: _table(tables.sqrt),
-        NeuronKind.RSQRT: _rsqrt,
-        NeuronKind.RECIPROCAL: _reciprocal,
-        NeuronKind.SIGN: _table(tables.sign),
-        NeuronKind.TRUNC: _table(tables.integer),
-        NeuronKind.NEGATE: _negate,
-    }
-)
+def find_recipe(neuron: Neuron) -> Recipe | None:
+    """The steps of a function; None when the engine has none."""
+    if neuron.kind is NeuronKind.PRELU:
+        return None
+    try:
+        return recipe(neuron.kind, neuron.alpha, neuron.beta)
+    except UnsupportedError:
+        return None
 
 
 def ne_function(neuron: Neuron) -> NeFunction | None:
-    """How one NE task computes the function; None when it takes more, or another engine."""
-    make = NE_FUNCTIONS.get(neuron.kind)
-    return make(neuron) if make else None
+    """How one NE task computes the function; None when it takes more steps, or another engine."""
+    if is_relu(neuron):
+        return NeFunction(Nonlinearity.RELU)
+    if neuron.kind is NeuronKind.IDENTITY:
+        return NeFunction()
+    found = find_recipe(neuron)
+    if found is None or len(found.steps) != 1 or not isinstance(found.steps[0], TableStep):
+        return None
+    return table_function(found.steps[0], Evidence.RECORDED if neuron.kind in RECORDED else Evidence.EXTRAPOLATED)
 
 
-#: Functions that one planar task computes on one source.
-PE_FUNCTIONS: Mapping[NeuronKind, PeWork] = MappingProxyType(
+def table_function(step: TableStep, evidence: Evidence) -> NeFunction:
+    """A table step as the last step of a NE task."""
+    return NeFunction(Nonlinearity.TABLE, step.table, step.scale, step.bias, evidence)
+
+
+_OPERATIONS: Mapping[PlanarOperation, PeOperation] = MappingProxyType(
     {
-        NeuronKind.ABS: PeWork(PeMode.UNARY, absolute=True),
+        PlanarOperation.ONE: PeOperation.ADD,
+        PlanarOperation.ADD: PeOperation.ADD,
+        PlanarOperation.MULTIPLY: PeOperation.MULTIPLY,
+        PlanarOperation.MAXIMUM: PeOperation.MAX,
+        PlanarOperation.MINIMUM: PeOperation.MIN,
     }
 )
-#: Functions that one planar task computes with the source twice.
-PE_SQUARE = PeWork(PeMode.BINARY, PeOperation.MULTIPLY)
+
+
+def planar_work(step: PlanarStep) -> PeWork:
+    """A planar step as the words of a planar task."""
+    one = step.operation is PlanarOperation.ONE
+    return PeWork(
+        PeMode.UNARY if one else PeMode.BINARY,
+        _OPERATIONS[step.operation],
+        relu=step.relu,
+        absolute=step.magnitude,
+        scale=step.scale,
+        bias=step.bias,
+        pre_scale=step.pre_scale,
+    )
 
 
 def with_table(kernel: Kernel | None, table: LookupTable, lanes: int) -> Kernel:
@@ -122,8 +124,3 @@ def with_table(kernel: Kernel | None, table: LookupTable, lanes: int) -> Kernel:
         group_channels=kernel.group_channels,
         pole=table.has_pole,
     )
-
-
-def line(slope: float, intercept: float) -> LookupTable:
-    """A straight line as a table."""
-    return tables.two_lines(Line(slope, intercept), Line(slope, intercept))

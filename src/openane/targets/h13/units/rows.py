@@ -7,7 +7,7 @@ a matrix of its rows, because batch, depth, channels and rows lie one inside the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from openane.net.net import TensorShape
 from openane.targets.h13.plan import Axis, Operand, Strides, View
@@ -86,3 +86,86 @@ def bands(total: int, size: int) -> Iterator[tuple[int, int]]:
     """(first, count) of consecutive parts of at most `size`."""
     for first in range(0, total, size):
         yield first, min(size, total - first)
+
+
+def copied_row(channels: int, width: int) -> int:
+    """Row pitch of an image that is copied into L2 for a reduction of its rows (4 records)."""
+    used = align(2 * width, BANK_BYTES) * channels
+    return patch_row(used, width, _patch_width(width) // 8)
+
+
+def reread_row(channels: int, width: int) -> int:
+    """Row pitch of a computed image whose rows are reduced next (4 records)."""
+    return patch_row(align(2 * width, BANK_BYTES) * channels, width, 2)
+
+
+def _patch_width(width: int) -> int:
+    return min(max(1 << max(width - 1, 0).bit_length(), 16), 128)
+
+
+def patch_row(used_bytes: int, width: int, distance_banks: int) -> int:
+    """The bank rule of h13-encoding 6.1 for patches of 128 pixels."""
+    rows = 128 // _patch_width(width)
+    pitch = used_bytes // BANK_BYTES
+    while any(min(d * pitch % 64, -d * pitch % 64) < distance_banks for d in range(1, rows)):
+        pitch += 1
+    return pitch * BANK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroups:
+    """How each row of an image is reduced by itself.
+
+    Attributes:
+        view: rows are groups; they are channels where the image has one channel.
+        shape: of the image.
+    """
+
+    view: View
+    shape: TensorShape
+
+    def source(self, operand: Operand, strides: Strides) -> Operand:
+        """The resident image in this view."""
+        channel = strides.channel
+        used = channel * self.shape.channels
+        if self.shape.channels == 1:
+            return replace(operand, l2=Strides(strides.row, used, used, 0))
+        row = 2 * self.view.width if self.view.height > 1 else used
+        return replace(operand, l2=Strides(channel, row, used, strides.row))
+
+    def statistic(self, operand: Operand) -> Operand:
+        """The results, one a row and channel, as this view writes them."""
+        step = BANK_BYTES * self.shape.channels
+        if self.shape.channels == 1:
+            total = BANK_BYTES * self.shape.height
+            return replace(operand, l2=Strides(BANK_BYTES, total, total, 0))
+        return replace(operand, l2=Strides(BANK_BYTES, step * self.shape.height, step, step))
+
+
+#: Rows that are groups are folded into parts of so many columns when they are at least four parts long (2 records).
+FOLDED_COLUMNS = 32
+_FOLDED_LEAST = 128
+
+
+def row_groups(shape: TensorShape) -> RowGroups:
+    """The view in which every row of an image in L2 is reduced by itself."""
+    if shape.channels == 1:
+        return RowGroups(View(shape.width, 1, shape.height), shape)
+    width, height = folded(shape.width)
+    return RowGroups(View(width, height, shape.channels, 1, shape.height), shape)
+
+
+def folded(width: int) -> tuple[int, int]:
+    """Columns and rows into which a long resident row is folded for a reduction by groups."""
+    if width >= _FOLDED_LEAST and width % FOLDED_COLUMNS == 0:
+        return FOLDED_COLUMNS, width // FOLDED_COLUMNS
+    return width, 1
+
+
+def row_statistics(shape: TensorShape) -> Strides:
+    """L2 strides of one value a row and channel, in the axes of the image."""
+    if shape.channels == 1:
+        total = BANK_BYTES * shape.height
+        return Strides(total, BANK_BYTES, total, total)
+    step = BANK_BYTES * shape.channels
+    return Strides(BANK_BYTES, step, step, step)

@@ -1,26 +1,41 @@
-"""Functions of one element: one task on the MAC engine (ReLU, tables) or the planar engine (|x|, scale and bias)."""
+"""Functions of one element: NE tasks (ReLU, tables) and planar tasks (|x|, scale and bias) after their recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Neuron, NeuronKind
+from openane.targets.h13.packing import lane_count, pack_depthwise
 from openane.targets.h13.plan import (
     Evidence,
+    Kernel,
     NeMode,
     NeWork,
     Nonlinearity,
     Operand,
+    PeOperation,
+    PeMode,
     PeWork,
+    Place,
     TaskPlan,
     View,
 )
-from openane.targets.h13.packing import lane_count
+from openane.targets.h13.recipes import kinds
+from openane.targets.h13.steps import PlanarOperation, PlanarStep, Recipe, Step
 from openane.targets.h13.units.family import Family, Query, rule
-from openane.targets.h13.units.functions import PE_FUNCTIONS, PE_SQUARE, NeFunction, ne_function, with_table
+from openane.targets.h13.units.functions import (
+    NeFunction,
+    RECORDED,
+    find_recipe,
+    ne_function,
+    planar_work,
+    table_function,
+    with_table,
+)
 
 if TYPE_CHECKING:
     from openane.targets.h13.lowering import Lowering
@@ -39,48 +54,120 @@ def table_task(function: NeFunction, shape: TensorShape, source: Operand, result
     if function.table is not None:
         kernel = with_table(None, function.table, lane_count(shape.channels))
     work = NeWork(
-        NeMode.BYPASS if function.accumulate_bias is None else NeMode.ACCUMULATE,
+        NeMode.ACCUMULATE if function.accumulate_bias else NeMode.BYPASS,
         function.nonlinearity,
-        accumulate_bias=function.accumulate_bias or 0.0,
+        accumulate_bias=function.accumulate_bias,
         post_scale=function.post_scale,
     )
     return TaskPlan(work, view, view, (source,), result, kernel, unicast=True, evidence=function.evidence)
 
 
-def planar_task(work: PeWork, shape: TensorShape, sources: tuple[Operand, ...], result: Operand) -> TaskPlan:
+def planar_task(
+    work: PeWork, shape: TensorShape, sources: tuple[Operand, ...], result: Operand, evidence: Evidence = Evidence.RECORDED
+) -> TaskPlan:
     """One planar task on whole tensors of one shape."""
     view = View.of(shape)
-    return TaskPlan(work, view, view, sources, result)
+    return TaskPlan(work, view, view, sources, result, evidence=evidence)
 
 
 @rule(
     "h13.function",
-    ", ".join(sorted(kind.value for kind in NeuronKind)),
-    "Compute the function on the host, or fit a table for it.",
+    ", ".join(sorted(kind.value for kind in (*kinds(), NeuronKind.PRELU))),
+    "Compute the function on the host.",
+    "recipes",
 )
 def known_function(query: Query) -> object | None:
     """The engine has no table or operation for this function."""
     params = query.params
     assert isinstance(params, Neuron)
-    known = params.kind in PE_FUNCTIONS or params.kind in (NeuronKind.SQUARE, NeuronKind.PRELU)
-    return None if known or ne_function(params) else params.kind.value
+    return None if params.kind is NeuronKind.PRELU or find_recipe(params) else params.kind.value
 
 
 def lower_neuron(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """One task."""
+    """One task, or the steps of the function's recipe with intermediates between them."""
     neuron = unit.params
     assert isinstance(neuron, Neuron)
     (bottom,) = unit.bottoms
     value = lowering.value(bottom)
     result = lowering.result(unit)
-    if neuron.kind in PE_FUNCTIONS:
-        yield planar_task(PE_FUNCTIONS[neuron.kind], value.shape, (value.operand,), result)
-    elif neuron.kind is NeuronKind.SQUARE:
-        yield planar_task(PE_SQUARE, value.shape, (value.operand, value.operand), result)
-    else:
-        function = ne_function(neuron)
-        assert function is not None
+    if neuron.slopes is not None:
+        yield from prelu(unit.name, neuron.slopes, value.shape, value.operand, result, lowering)
+        return
+    function = ne_function(neuron)
+    if function is not None:
         yield table_task(function, value.shape, value.operand, result)
+        return
+    found = find_recipe(neuron)
+    assert found is not None
+    evidence = Evidence.RECORDED if neuron.kind in RECORDED else Evidence.EXTRAPOLATED
+    yield from run_recipe(found, unit.name, value.shape, value.operand, result, lowering, evidence)
+
+
+def run_recipe(
+    found: Recipe,
+    name: str,
+    shape: TensorShape,
+    source: Operand,
+    result: Operand,
+    lowering: Lowering,
+    evidence: Evidence,
+) -> Iterator[TaskPlan]:
+    """The tasks of a recipe; operand 0 is the source, operand n the result of step n."""
+    operands = [source]
+    for number, step in enumerate(found.steps, 1):
+        last = number == len(found.steps)
+        target = result if last else lowering.tensor(f"{name}/{number}", shape, Place.AUTO)
+        yield step_task(step, shape, operands, target, evidence)
+        operands.append(target)
+
+
+def step_task(
+    step: Step, shape: TensorShape, operands: Sequence[Operand], result: Operand, evidence: Evidence
+) -> TaskPlan:
+    """One step of a recipe."""
+    if isinstance(step, PlanarStep):
+        used = [operands[step.first]]
+        if step.operation is not PlanarOperation.ONE:
+            used.append(operands[step.second])
+        return planar_task(planar_work(step), shape, tuple(used), result, evidence)
+    return table_task(table_function(step, evidence), shape, operands[step.operand], result)
+
+
+def prelu(
+    name: str, slopes: np.ndarray, shape: TensorShape, source: Operand, result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """max(x, 0) + slope * min(x, 0) = x + (slope - 1) * min(x, 0), written as relu(x) - slope * relu(-x).
+
+    A ReLU, a depthwise 1x1 convolution of relu(-x) by -slope, and a sum; no record shows Apple's form.
+    """
+    positive = lowering.tensor(f"{name}/positive", shape, Place.AUTO)
+    negative = lowering.tensor(f"{name}/negative", shape, Place.AUTO)
+    scaled = lowering.tensor(f"{name}/scaled", shape, Place.AUTO)
+    evidence = Evidence.EXTRAPOLATED
+    view = View.of(shape)
+    yield table_task(NeFunction(Nonlinearity.RELU, evidence=evidence), shape, source, positive)
+    yield table_task(NeFunction(Nonlinearity.RELU, post_scale=-1.0, evidence=evidence), shape, source, negative)
+    yield channel_scale(-slopes, None, view, negative, scaled)
+    yield planar_task(PeWork(PeMode.BINARY, PeOperation.ADD), shape, (positive, scaled), result, evidence)
+
+
+def channel_scale(
+    scale: np.ndarray, bias: np.ndarray | None, view: View, source: Operand, result: Operand
+) -> TaskPlan:
+    """x * scale + bias with one scale a channel, as a depthwise 1x1 convolution."""
+    kernel = scale.astype(np.float32).reshape(-1, 1, 1, 1)
+    lanes = pack_depthwise(kernel, bias)
+    work = NeWork(NeMode.CONVOLUTION)
+    return TaskPlan(
+        work,
+        view,
+        view,
+        (source,),
+        result,
+        Kernel(lanes, bias=bias is not None),
+        unicast=True,
+        evidence=Evidence.EXTRAPOLATED,
+    )
 
 
 FAMILIES = (Family("unary function", (Neuron,), lower_neuron, (known_function,)),)

@@ -1,0 +1,35 @@
+"""`openane emulate`: existing programs for the Linux driver, on the simulator."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from openane.runtimes.linux.emulation import NODE_PATH, EmulatedDriver
+from openane.runtimes.linux.engine import SimulatedEngine
+from openane.runtimes.linux.server import run_program
+
+
+@click.command(
+    name="emulate",
+    short_help="Run a program that expects the Linux ANE driver, on the simulator.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.option("--node", default=NODE_PATH, show_default=True, help="Path that the program opens as the device.")
+@click.option("--quiet", is_flag=True, help="Do not print the emulated kernel log.")
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+def command(node: str, quiet: bool, program: tuple[str, ...]) -> None:
+    """Runs PROGRAM with its arguments; when it opens the device node it finds an emulated driver.
+
+    The program is not changed: a small library, compiled on the spot and preloaded, carries its calls to the
+    emulated driver, which runs the submitted tasks in the simulator. Put -- in front of the program when it has
+    options of its own. The exit status is the program's.
+    """
+    driver = EmulatedDriver(SimulatedEngine())
+    status = run_program(program, driver, os.environ, node)
+    if not quiet:
+        for line in driver.log:
+            click.echo(line, err=True)
+    sys.exit(status if status >= 0 else 128 - status)

@@ -1,0 +1,138 @@
+"""`openane verify-device`: small programs on a device, compared bit by bit with the simulator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json, print_table
+from openane.core.errors import InputError, UnavailableError
+from openane.core.files import write_atomically
+from openane.runtimes.doctor import examine
+from openane.runtimes.registry import Choice, choose
+from openane.runtimes.runtime import SessionOptions
+from openane.runtimes.verification import (
+    Case,
+    CaseResult,
+    Outcome,
+    check_case,
+    result_document,
+    select_cases,
+    write_kit,
+)
+
+LINES = {
+    Outcome.MATCHES: "every bit as predicted",
+    Outcome.EXPLAINED: "as another hypothesis predicts: {agrees}",
+    Outcome.DIFFERS: "{differing} of {elements} elements differ, at most {ulp} ulp",
+}
+
+
+@click.command(name="verify-device", short_help="Run the self-test on a device and compare with the simulator.")
+@click.option(
+    "--on", default="auto", show_default=True, help="Runtime: auto, linux, macos, or simulator for a rehearsal."
+)
+@click.option("--device", default="", help="Device node to use instead of the first one that fits.")
+@click.option("-o", "--output", type=FILE, help="Write the results here, to attach to a report.")
+@click.option("--case", "names", multiple=True, help="Only this case or group; may be repeated.")
+@click.option("--kit", type=FILE, help="Run nothing; write programs, inputs and predictions into this folder.")
+@click.option("--list", "listing", is_flag=True, help="Run nothing; show the cases and their questions.")
+@click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for one run.")
+@TARGET_OPTION
+@JSON_OPTION
+def command(
+    on: str,
+    device: str,
+    output: Path | None,
+    names: tuple[str, ...],
+    kit: Path | None,
+    listing: bool,
+    timeout: float,
+    target: str,
+    as_json: bool,
+) -> None:
+    """Runs small programs on a neural engine and compares every bit with what the simulator predicts.
+
+    Their outputs answer what nobody could measure when openane was written: kernel order, padding, pooling,
+    accumulator width, table edges, saturation. Cases whose encoding is assumed come last, because they may hang the
+    engine; the result file is complete up to the last case that ended. Status 0 when every case that ran matches.
+    """
+    cases = select_cases(names)
+    if listing:
+        _list(cases, as_json)
+        return
+    if kit is not None:
+        _write_kit(cases, kit, target)
+        return
+    choice = choose(on)
+    click.echo(f"running on {choice.reason}", err=True)
+    report = examine()
+    results: list[CaseResult] = []
+    for case in cases:
+        results.append(_run(case, choice, SessionOptions(timeout_seconds=timeout, device=device), target, results))
+        _progress(results[-1])
+        if output is not None:
+            document = result_document(results, report, choice.runtime.name, choice.reason)
+            write_atomically(output, json.dumps(document, indent=1).encode() + b"\n")
+    if as_json:
+        print_json(result_document(results, report, choice.runtime.name, choice.reason))
+    else:
+        _show(results)
+    if any(result.outcome in (Outcome.DIFFERS, Outcome.FAULT, Outcome.NOT_RUN) for result in results):
+        raise click.exceptions.Exit(1)
+
+
+def _run(case: Case, choice: Choice, options: SessionOptions, target: str, before: list[CaseResult]) -> CaseResult:
+    """One case; after the device is lost, the rest is not tried."""
+    if before and before[-1].outcome is Outcome.NOT_RUN:
+        return CaseResult(case, Outcome.NOT_RUN, before[-1].message)
+    try:
+        return check_case(case, choice.runtime, options, target)
+    except UnavailableError as error:
+        return CaseResult(case, Outcome.NOT_RUN, str(error))
+
+
+def _progress(result: CaseResult) -> None:
+    click.echo(f"{result.case.name}: {_line(result)}", err=True)
+
+
+def _line(result: CaseResult) -> str:
+    template = LINES.get(result.outcome)
+    if template is None:
+        return f"{result.outcome.value}: {result.message}"
+    return template.format(
+        agrees=", ".join(result.agrees_with),
+        differing=result.differing,
+        elements=result.elements,
+        ulp=result.largest_ulp,
+    )
+
+
+def _show(results: list[CaseResult]) -> None:
+    rows: list[tuple[object, ...]] = [
+        (result.case.group, result.case.name, result.outcome.value, _line(result)) for result in results
+    ]
+    print_table("Self-test", ("group", "case", "outcome", "details"), rows)
+
+
+def _list(cases: tuple[Case, ...], as_json: bool) -> None:
+    if as_json:
+        print_json(
+            [{"name": c.name, "group": c.group, "encoding": c.standing.value, "question": c.question} for c in cases]
+        )
+        return
+    rows: list[tuple[object, ...]] = [(c.group, c.name, c.standing.value, c.question) for c in cases]
+    print_table("Cases", ("group", "case", "encoding", "question"), rows)
+
+
+def _write_kit(cases: tuple[Case, ...], folder: Path, target: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError("this is a file, not a folder", where=str(folder))
+    written = 0
+    for case, problem in write_kit(cases, folder, target):
+        written += not problem
+        if problem:
+            click.echo(f"{case.name}: left out: {problem}", err=True)
+    click.echo(f"{written} of {len(cases)} cases written to {folder}")

@@ -1,0 +1,97 @@
+"""Time and energy of work on a chip.
+
+One call costs the dispatch, and every task the sum of its engine's time, its weight stream and its DRAM traffic: the
+published single-operation timings are fitted better by the sum than by the longest part, so overlap within a task is
+not credited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from openane.cost.chips import Chip
+from openane.targets.work import Engine, Kind, Work
+
+
+class Part(Enum):
+    """What time is spent on."""
+
+    NEURAL = "NE"
+    PLANAR = "PE"
+    WEIGHTS = "weights"
+    SURFACES = "inputs and outputs"
+    SCRATCH = "intermediates"
+    TASKS = "task overhead"
+    DISPATCH = "dispatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one piece of work takes.
+
+    Attributes:
+        work: what is done.
+        times_us: time by part.
+        energy_uj: microjoules, the rail's base power over the time included.
+        utilisation: share of the chip's peak multiply-accumulates over the whole time, 0 to 1 (more where a
+            convolution passes the peak).
+    """
+
+    work: Work
+    times_us: Mapping[Part, float]
+    energy_uj: float
+    utilisation: float
+
+    @property
+    def time_us(self) -> float:
+        """All parts together."""
+        return sum(self.times_us.values())
+
+    @property
+    def bound(self) -> Part:
+        """The part that takes longest; the first of equals."""
+        return max(self.times_us, key=lambda part: self.times_us[part])
+
+
+_MACS_PER_US: Mapping[Kind, Callable[[Chip], float]] = MappingProxyType(
+    {
+        Kind.CONVOLUTION: lambda chip: chip.convolution_macs_per_us,
+        Kind.MATMUL: lambda chip: chip.matmul_macs_per_us,
+    }
+)
+
+
+def cost_of(work: Work, chip: Chip) -> Cost:
+    """Time and energy of a task or operation, without the dispatch of the call it is part of."""
+    engine_us = work.elements / chip.elements_per_us
+    if work.macs:
+        idle = chip.engines / max(1, min(work.engines, chip.engines))
+        engine_us += work.macs * idle / _MACS_PER_US[work.kind](chip)
+    times = {
+        Part.NEURAL: engine_us if work.engine is Engine.NEURAL else 0.0,
+        Part.PLANAR: engine_us if work.engine is Engine.PLANAR else 0.0,
+        Part.WEIGHTS: work.weight_bytes / chip.weight_bytes_per_us,
+        Part.SURFACES: (work.input_bytes + work.output_bytes) / chip.surface_bytes_per_us,
+        Part.SCRATCH: work.scratch_bytes / chip.scratch_bytes_per_us,
+        Part.TASKS: chip.task_us * work.tasks,
+    }
+    total_us = sum(times.values())
+    switched_uj = (work.macs * chip.picojoules_per_mac + work.dram_bytes * chip.picojoules_per_byte) * 1e-6
+    utilisation = work.macs / (total_us * chip.peak_macs_per_us) if total_us else 0.0
+    return Cost(work, MappingProxyType(times), switched_uj + total_us * chip.base_milliwatts * 1e-3, utilisation)
+
+
+def call_us(works: Iterable[Work], chip: Chip) -> float:
+    """One call of a program that does this work, seen from user space."""
+    return chip.dispatch_us + sum(cost_of(work, chip).time_us for work in works)
+
+
+def call_milliwatts(works: Iterable[Work], chip: Chip) -> float:
+    """Mean power over such a call."""
+    costs = [cost_of(work, chip) for work in works]
+    time_us = chip.dispatch_us + sum(cost.time_us for cost in costs)
+    energy_uj = chip.dispatch_us * chip.base_milliwatts * 1e-3 + sum(cost.energy_uj for cost in costs)
+    return energy_uj / time_us * 1e3

@@ -1,0 +1,96 @@
+"""The work of single operations, for measurements that were published without a program."""
+
+from __future__ import annotations
+
+from openane.targets.work import Engine, Kind, Work
+
+_HALF_BYTES = 2
+
+TASKS_OF_SOFTMAX = 5
+TASKS_OF_LAYER_NORM = 5
+TASKS_OF_RMS_NORM = 8
+TASKS_OF_L2_NORM = 4
+TASKS_OF_ATTENTION_HEAD = 9
+"""Tasks of Apple's programs for H13; other generations are taken to be alike."""
+
+
+def matmul(rows: int, inner: int, columns: int) -> Work:
+    """[rows, inner] x [inner, columns] with constant weights."""
+    return Work(
+        f"matmul {rows}x{inner}x{columns}",
+        Engine.NEURAL,
+        Kind.MATMUL,
+        macs=rows * inner * columns,
+        input_bytes=_HALF_BYTES * rows * inner,
+        output_bytes=_HALF_BYTES * rows * columns,
+        weight_bytes=_HALF_BYTES * inner * columns,
+        engines=16,
+    )
+
+
+def convolution(
+    channels: int,
+    channels_out: int,
+    side: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    batch: int = 1,
+    layers: int = 1,
+) -> Work:
+    """A stack of square convolutions on square images; only the first input and the last output leave the engine."""
+    side_out = side // stride
+    name = f"conv {kernel}x{kernel} {channels}->{channels_out} at {side}"
+    return Work(
+        name + (f" batch {batch}" if batch > 1 else "") + (f", {layers} layers" if layers > 1 else ""),
+        Engine.NEURAL,
+        Kind.CONVOLUTION,
+        macs=channels * channels_out * kernel**2 * side_out**2 * batch * layers,
+        input_bytes=_HALF_BYTES * batch * channels * side**2,
+        output_bytes=_HALF_BYTES * batch * channels_out * side_out**2,
+        weight_bytes=_HALF_BYTES * channels * channels_out * kernel**2 * layers,
+        engines=16,
+        tasks=layers,
+    )
+
+
+def elementwise(elements: int, *, name: str = "unary") -> Work:
+    """One operation of one operand."""
+    return Work(
+        f"{name} {elements}",
+        Engine.PLANAR,
+        Kind.ELEMENTWISE,
+        elements=elements,
+        input_bytes=_HALF_BYTES * elements,
+        output_bytes=_HALF_BYTES * elements,
+    )
+
+
+def rowwise(name: str, rows: int, columns: int, tasks: int) -> Work:
+    """Softmax or a norm over rows: each task passes over everything."""
+    elements = rows * columns
+    return Work(
+        f"{name} {rows}x{columns}",
+        Engine.PLANAR,
+        Kind.REDUCTION,
+        elements=elements * tasks,
+        input_bytes=_HALF_BYTES * elements,
+        output_bytes=_HALF_BYTES * elements,
+        tasks=tasks,
+    )
+
+
+def attention(heads: int, length: int, head_width: int) -> Work:
+    """softmax(q k / sqrt(d)) v on run-time tensors, all heads."""
+    moved = _HALF_BYTES * heads * length * head_width
+    return Work(
+        f"attention {heads} heads, {length} x {head_width}",
+        Engine.NEURAL,
+        Kind.MATMUL,
+        macs=2 * heads * length**2 * head_width,
+        elements=TASKS_OF_SOFTMAX * heads * length**2,
+        input_bytes=3 * moved,
+        output_bytes=moved,
+        engines=16,
+        tasks=TASKS_OF_ATTENTION_HEAD * heads,
+    )

@@ -1,0 +1,213 @@
+"""Functions of elements: activations, arithmetic, comparisons, casts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from onnx import TensorProto
+
+from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.tensors import dtype_of, type_name
+from openane.graph import Operation, ops
+from openane.graph.ops.support import require
+
+Make = Callable[[Call], Operation]
+
+
+def _fixed(kind: Callable[[], Operation]) -> Make:
+    return lambda call: kind()
+
+
+def _alpha(kind: Callable[[float], Operation], default: float) -> Make:
+    return lambda call: kind(call.attr_float("alpha", default))
+
+
+#: Operations of one tensor, and how they read their attributes.
+_UNARY: Mapping[str, Make] = {
+    **{
+        name: _fixed(kind)
+        for name, kind in {
+            "Abs": ops.Abs,
+            "Acos": ops.Acos,
+            "Acosh": ops.Acosh,
+            "Asin": ops.Asin,
+            "Asinh": ops.Asinh,
+            "Atan": ops.Atan,
+            "Atanh": ops.Atanh,
+            "BitwiseNot": ops.BitwiseNot,
+            "Ceil": ops.Ceil,
+            "Cos": ops.Cos,
+            "Cosh": ops.Cosh,
+            "Erf": ops.Erf,
+            "Exp": ops.Exp,
+            "Floor": ops.Floor,
+            "HardSwish": ops.HardSwish,
+            "IsNaN": ops.IsNaN,
+            "Log": ops.Log,
+            "Mish": ops.Mish,
+            "Neg": ops.Neg,
+            "Not": ops.Not,
+            "Reciprocal": ops.Reciprocal,
+            "Relu": ops.Relu,
+            "Round": ops.Round,
+            "Sigmoid": ops.Sigmoid,
+            "Sign": ops.Sign,
+            "Sin": ops.Sin,
+            "Sinh": ops.Sinh,
+            "Softplus": ops.Softplus,
+            "Softsign": ops.Softsign,
+            "Sqrt": ops.Sqrt,
+            "Tan": ops.Tan,
+            "Tanh": ops.Tanh,
+        }.items()
+    },
+    "Celu": _alpha(ops.Celu, 1),
+    "Elu": _alpha(ops.Elu, 1),
+    "Gelu": lambda call: ops.Gelu(call.choice("approximate", "none", "none", "tanh") == "tanh"),
+    "HardSigmoid": lambda call: ops.HardSigmoid(call.attr_float("alpha", 0.2), call.attr_float("beta", 0.5)),
+    "IsInf": lambda call: ops.IsInf(call.flag("detect_negative", True), call.flag("detect_positive", True)),
+    "LeakyRelu": _alpha(ops.LeakyRelu, 0.01),
+    "Selu": lambda call: ops.Selu(call.attr_float("alpha", ops.Selu.alpha), call.attr_float("gamma", ops.Selu.gamma)),
+    "Shrink": lambda call: ops.Shrink(call.attr_float("lambd", 0.5), call.attr_float("bias", 0)),
+    "Swish": _alpha(ops.Silu, 1),
+    "ThresholdedRelu": _alpha(ops.ThresholdedRelu, 1),
+}
+
+#: Operations of two tensors.
+_BINARY: Mapping[str, Make] = {
+    **{
+        name: _fixed(kind)
+        for name, kind in {
+            "Add": ops.Add,
+            "And": ops.And,
+            "BitwiseAnd": ops.BitwiseAnd,
+            "BitwiseOr": ops.BitwiseOr,
+            "BitwiseXor": ops.BitwiseXor,
+            "Div": ops.Div,
+            "Equal": ops.Equal,
+            "Greater": ops.Greater,
+            "GreaterOrEqual": ops.GreaterOrEqual,
+            "Less": ops.Less,
+            "LessOrEqual": ops.LessOrEqual,
+            "Mul": ops.Mul,
+            "Or": ops.Or,
+            "PRelu": ops.PRelu,
+            "Pow": ops.Pow,
+            "Sub": ops.Sub,
+            "Xor": ops.Xor,
+        }.items()
+    },
+    "BitShift": lambda call: (
+        ops.ShiftLeft() if call.choice("direction", "", "LEFT", "RIGHT") == "LEFT" else ops.ShiftRight()
+    ),
+    "Mod": lambda call: ops.Mod(call.flag("fmod")),
+}
+
+
+def _plain(make: Make, count: int) -> Handler:
+    """The handler of an operation with `count` inputs and one result."""
+
+    def handler(call: Call) -> Sequence[str]:
+        require(len(call.inputs) == count, "the number of inputs is wrong", value=len(call.inputs), limit=count)
+        return [call.emit(make(call), *call.inputs)]
+
+    return handler
+
+
+def _chain(kind: Callable[[], Operation]) -> Handler:
+    """The handler of an operation of any number of tensors: the first two, then the result with the third, ..."""
+
+    def handler(call: Call) -> Sequence[str]:
+        require(len(call.inputs) >= 1, "there are no inputs")
+        total = call.name(0)
+        for name in call.inputs[1:]:
+            total = call.emit(kind(), total, name)
+        return [total]
+
+    return handler
+
+
+def _mean(call: Call) -> Sequence[str]:
+    (total,) = _chain(ops.Add)(call)
+    return [call.emit(ops.Mul(), total, call.number(1 / len(call.inputs), total))]
+
+
+def _clip(call: Call) -> Sequence[str]:
+    x = call.name(0)
+    if call.version < 11:
+        return [call.emit(ops.Clip(call.attr_float("min", -math.inf), call.attr_float("max", math.inf)), x)]
+    bounds = [-math.inf, math.inf]
+    for index, kind in ((1, ops.Max), (2, ops.Min)):
+        if not call.has(index):
+            continue
+        if call.known(index) is not None:
+            bounds[index - 1] = call.scalar(index, "the bound")
+        else:
+            x = call.emit(kind(), x, call.name(index))
+    return [x if math.isinf(bounds[0]) and math.isinf(bounds[1]) else call.emit(ops.Clip(*bounds), x)]
+
+
+def _dropout(call: Call) -> Sequence[str]:
+    if call.has(2) and bool(call.scalar(2, "training_mode")):
+        call.refuse("training is not supported", value="training_mode = 1")
+    results = [call.name(0)]
+    if call.wants(1):
+        mask = call.make(np.array(True))
+        results.append(call.emit(ops.Expand(call.operand(0).shape), mask))
+    return results
+
+
+def _identity(call: Call) -> Sequence[str]:
+    call.operand(0)
+    return [call.name(0)]
+
+
+def _where(call: Call) -> Sequence[str]:
+    return [call.emit(ops.Where(), *call.inputs)]
+
+
+def rounded_to_bfloat16(array: np.ndarray) -> np.ndarray:
+    """The nearest bfloat16 values, as float32."""
+    import ml_dtypes
+
+    return array.astype(ml_dtypes.bfloat16).astype(np.float32)
+
+
+def cast_to(call: Call, value: str, number: int) -> str:
+    """The value in the element type that ONNX gives a number."""
+    if number == TensorProto.BFLOAT16:
+        known = call.builder.constants.get(value)
+        if known is not None:
+            return call.make(rounded_to_bfloat16(known))
+        call.refuse(
+            "rounding to bfloat16 is not supported",
+            value=type_name(number),
+            hint="Export the model in float32 or float16.",
+        )
+    return call.cast(value, dtype_of(number, "the result"))
+
+
+def _cast(call: Call) -> Sequence[str]:
+    return [cast_to(call, call.name(0), call.attr_int("to", 0))]
+
+
+def _cast_like(call: Call) -> Sequence[str]:
+    return [call.cast(call.name(0), call.operand(1).dtype)]
+
+
+HANDLERS: Mapping[str, Handler] = {
+    **{name: _plain(make, 1) for name, make in _UNARY.items()},
+    **{name: _plain(make, 2) for name, make in _BINARY.items()},
+    "Cast": _cast,
+    "CastLike": _cast_like,
+    "Clip": _clip,
+    "Dropout": _dropout,
+    "Identity": _identity,
+    "Max": _chain(ops.Max),
+    "Mean": _mean,
+    "Min": _chain(ops.Min),
+    "Sum": _chain(ops.Add),
+    "Where": _where,
+}

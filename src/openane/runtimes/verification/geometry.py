@@ -1,0 +1,144 @@
+"""Questions about where values come from and go to: kernel order, padding, strides, pooling windows, broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from openane.net.units import (
+    Broadcast,
+    Concat,
+    Conv,
+    Dimension,
+    ElementWise,
+    ElementWiseKind,
+    Pads,
+    Pooling,
+    PoolingKind,
+)
+from openane.runtimes.verification.case import Case, Standing, chain, halves, impulses, numbered_kernel
+
+RAMP = [float(value) for value in range(1, 200)]
+
+
+def geometry_cases() -> Iterator[Case]:
+    """All cases of this file."""
+    yield from _layout()
+    yield from _kernel_order()
+    yield from _windows()
+    yield from _pooling()
+    yield from _broadcasts()
+
+
+def _layout() -> Iterator[Case]:
+    add = ElementWise(ElementWiseKind.ADD)
+    for name, shape in (
+        ("rows", (1, 1, 1, 7, 77)),
+        ("channels", (1, 1, 70, 1, 1)),
+        ("image", (1, 1, 5, 9, 33)),
+        ("batch", (3, 1, 4, 2, 5)),
+    ):
+        inputs = {"x": halves(RAMP, shape), "y": halves([1000.0, -1000.0, 0.5], shape)}
+        question = "Are surfaces laid out and bound as the program says?"
+        yield Case(f"add-{name}", "layout", question, chain(inputs, add), inputs)
+    inputs = {"x": halves(RAMP, (1, 1, 3, 4, 5)), "y": halves([-1.0, -2.0, -3.0], (1, 1, 2, 4, 5))}
+    question = "Do two tasks write their parts of one output?"
+    yield Case("concat", "layout", question, chain(inputs, Concat(Dimension.CHANNEL)), inputs)
+
+
+def _kernel_order() -> Iterator[Case]:
+    question = "In which order do kernel rows, columns, input and output channels lie in the coefficient stream?"
+    for out_channels, in_channels, rows, columns in (
+        (3, 3, 1, 1),
+        (48, 20, 1, 1),
+        (5, 4, 3, 3),
+        (33, 3, 3, 3),
+        (2, 3, 2, 5),
+    ):
+        inputs = {"x": impulses(in_channels, 24, 24)}
+        unit = Conv(numbered_kernel(out_channels, in_channels, rows, columns))
+        name = f"order-{out_channels}x{in_channels}x{rows}x{columns}"
+        yield Case(name, "kernel order", question, chain(inputs, unit), inputs)
+    inputs = {"x": impulses(6, 24, 24)}
+    unit = Conv(numbered_kernel(12, 2, 3, 3), groups=3)
+    yield Case("order-groups", "kernel order", "Are grouped kernels one block per group?", chain(inputs, unit), inputs)
+    unit = Conv(numbered_kernel(6, 1, 3, 3), groups=6, pads=Pads(1, 1, 1, 1))
+    yield Case("order-depthwise", "kernel order", "And with one channel per group?", chain(inputs, unit), inputs)
+
+
+def _windows() -> Iterator[Case]:
+    inputs = {"x": halves(RAMP, (1, 1, 2, 9, 11))}
+    kernel = numbered_kernel(2, 2, 3, 3)
+    for name, question, unit, standing in (
+        (
+            "pad-same",
+            "Is the padding of a convolution zero?",
+            Conv(kernel, pads=Pads(1, 1, 1, 1)),
+            Standing.RECORDED,
+        ),
+        (
+            "pad-one-side",
+            "Do Px and Py count from the left and top, with right and bottom following from the result's size?",
+            Conv(kernel, pads=Pads(2, 0, 0, 1)),
+            Standing.ASSUMED,
+        ),
+        ("stride-2", "Where do windows of stride 2 begin?", Conv(kernel, step=(2, 2)), Standing.RECORDED),
+        (
+            "stride-2-odd",
+            "And with odd padding?",
+            Conv(kernel, step=(2, 2), pads=Pads(1, 1, 1, 1)),
+            Standing.RECORDED,
+        ),
+        ("dilation-2", "Are spread taps read as spread?", Conv(kernel, dilation=(2, 2)), Standing.ASSUMED),
+        (
+            "transposed-2",
+            "Is a transposed convolution a convolution of the spread source?",
+            Conv(kernel, step=(2, 2), transposed=True),
+            Standing.ASSUMED,
+        ),
+    ):
+        yield Case(name, "padding and stride", question, chain(inputs, unit), inputs, standing)
+
+
+def _pooling() -> Iterator[Case]:
+    values = {"x": -halves(RAMP, (1, 1, 2, 8, 10))}
+    fractions = {"x": halves([1 / 3, -2 / 3, 5.0, 1 / 7], (1, 1, 2, 8, 10))}
+    padded = Pads(1, 1, 1, 1)
+    for name, question, unit, inputs in (
+        ("max-2x2", "Is windowed pooling encoded as assumed (A1)?", Pooling(PoolingKind.MAX, (2, 2), (2, 2)), values),
+        (
+            "max-3x3-padded",
+            "Is the padding of a maximum neutral, so that negative borders survive?",
+            Pooling(PoolingKind.MAX, (3, 3), (2, 2), padded),
+            values,
+        ),
+        ("average-2x2", "How is an average rounded?", Pooling(PoolingKind.AVERAGE, (2, 2), (2, 2)), fractions),
+        (
+            "average-3x3-inside",
+            "Does PoolMode 1 divide by the pixels inside the image (A2)?",
+            Pooling(PoolingKind.AVERAGE, (3, 3), (1, 1), padded),
+            fractions,
+        ),
+        (
+            "average-3x3-padded",
+            "Does PoolMode 0 with a final scale count the padding (A2)?",
+            Pooling(PoolingKind.AVERAGE, (3, 3), (1, 1), padded, count_include_pad=True),
+            fractions,
+        ),
+    ):
+        yield Case(f"pool-{name}", "pooling", question, chain(inputs, unit), inputs, Standing.ASSUMED)
+
+
+def _broadcasts() -> Iterator[Case]:
+    full = (1, 1, 3, 4, 5)
+    for dimension, shape in (
+        (Dimension.WIDTH, (1, 1, 3, 4, 1)),
+        (Dimension.HEIGHT, (1, 1, 3, 1, 5)),
+        (Dimension.CHANNEL, (1, 1, 1, 4, 5)),
+    ):
+        inputs = {"x": halves(RAMP, shape)}
+        size = full[list(Dimension).index(dimension)]
+        units = (Broadcast({dimension: size}), Conv(np.eye(3, dtype=np.float16).reshape(3, 3, 1, 1)))
+        question = f"Which broadcast flag repeats a tensor along {dimension.value}?"
+        yield Case(f"broadcast-{dimension.value.lower()}", "broadcast", question, chain(inputs, *units), inputs)

@@ -1,0 +1,261 @@
+"""A program loaded into the simulator: decoded, checked and prepared once, run many times."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from openane.core.errors import FaultError, InputError
+from openane.numerics.profile import Profile
+from openane.program import Program, Surface
+from openane.program.layout import extent_bytes, fit_array, read_surface, write_surface
+from openane.sim.check import check
+from openane.sim.mac import MacStep
+from openane.sim.memory import MemoryLayout, MemoryState
+from openane.sim.place import Place
+from openane.sim.planar import PlanarStep
+from openane.sim.statistics import Statistics, count
+from openane.sim.trace import lines
+from openane.sim.work import MacWork, Operand, Space, Work
+from openane.sim.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class BufferMap:
+    """Which buffer index means what, beside the surfaces.
+
+    Attributes:
+        constants: index of the constant section.
+        scratch: index of the intermediate buffer.
+        l2_bytes: size of L2.
+    """
+
+    constants: int
+    scratch: int
+    l2_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How to execute.
+
+    Attributes:
+        profile: arithmetic.
+        fast: sums by the library's matrix product instead of in order.
+        threads: worker threads; 0 takes one per core.
+        memory_limit_bytes: largest sum of buffers.
+        until: run this many tasks only; None runs all.
+    """
+
+    profile: Profile
+    fast: bool = False
+    threads: int = 0
+    memory_limit_bytes: int = 8 << 30
+    until: int | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LiveTensor:
+    """A tensor that is in memory when execution stops.
+
+    Attributes:
+        name: "task3-result" or the surface's name.
+        operand: where it lies.
+        values: float16 (or integers), (groups, depth, channels, height, width).
+    """
+
+    name: str
+    operand: Operand
+    values: np.ndarray
+
+
+class Simulator:
+    """A loaded program; see `openane.targets.target.Machine`. Safe to share between threads.
+
+    Args:
+        program: surfaces, constants, scratch size.
+        works: its decoded tasks.
+        buffers: meaning of buffer indices.
+        execution: choices.
+
+    Raises:
+        FaultError: some task does what the machine does not allow; no task has run then.
+    """
+
+    def __init__(self, program: Program, works: Sequence[Work], buffers: BufferMap, execution: Execution) -> None:
+        self.program = program
+        self.works = tuple(works)
+        self.execution = execution
+        self.layout = _layout(program, self.works, buffers)
+        _check_limit(self.layout, execution, program)
+        whole = {surface.buffer for surface in program.inputs} | {buffers.constants}
+        check(self.works, self.layout, whole)
+        self._constant_index = buffers.constants
+        constants = np.frombuffer(program.constants, np.uint8)
+        if constants.size % 2:
+            constants = np.append(constants, np.uint8(0))
+        self._constants: dict[int, npt.NDArray[np.uint16]] = {buffers.constants: constants.view(np.uint16)}
+        maps: dict[bytes, Place] = {}
+        self._steps = [self._prepare(work, constants, maps) for work in self._chosen]
+        self._workers = Workers(execution.threads)
+        self._states: queue.SimpleQueue[MemoryState] = queue.SimpleQueue()
+
+    @property
+    def _chosen(self) -> tuple[Work, ...]:
+        return self.works[: self.execution.until]
+
+    def _prepare(
+        self, work: Work, constants: npt.NDArray[np.uint8], maps: dict[bytes, Place]
+    ) -> MacStep | PlanarStep:
+        if not isinstance(work.engine, MacWork):
+            return PlanarStep(work, self.execution.profile)
+        kernel = work.engine.kernel
+        fixed = constants if kernel is not None and kernel.buffer == self._constant_index else None
+        return MacStep(work, self.execution.profile, self.execution.fast, fixed, maps)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Work and traffic of the whole program."""
+        return count(self.works)
+
+    def trace_lines(self) -> Iterator[str]:
+        """The log of effects as JSON lines."""
+        return lines(self._chosen)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the program once.
+
+        Args:
+            inputs: one (N, D, C, H, W) array per input surface, by surface name.
+
+        Returns:
+            One array per output surface, by surface name. With `until`, outputs that no task has written are zero.
+
+        Raises:
+            InputError: a missing or unknown input, a wrong shape or type.
+            FaultError: a run-time kernel is damaged.
+        """
+        return self._run(inputs, self._workers)
+
+    def run_many(self, batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+        """Runs the program for many inputs, several at a time, one thread each; outputs come in order.
+
+        Raises:
+            As `run`.
+        """
+        if self._workers.count == 1:
+            yield from (self.run(inputs) for inputs in batches)
+            return
+        alone = Workers(1)
+        with ThreadPoolExecutor(self._workers.count) as pool:
+            waiting: list = []
+            for inputs in batches:
+                waiting.append(pool.submit(self._run, inputs, alone))
+                if len(waiting) > 2 * self._workers.count:
+                    yield waiting.pop(0).result()
+            for future in waiting:
+                yield future.result()
+
+    def live_tensors(self, inputs: Mapping[str, np.ndarray]) -> list[LiveTensor]:
+        """Runs the program (up to `until`) and returns every result that is still whole in memory.
+
+        Raises:
+            As `run`.
+        """
+        state = self._state()
+        self._execute(state, inputs, self._workers)
+        live: dict[str, Operand] = {}
+        for work in self._chosen:
+            live = {name: operand for name, operand in live.items() if not _touches(operand, work)}
+            live[f"task{work.index}-result"] = work.result
+            if work.kept is not None:
+                live[f"task{work.index}-kept"] = work.kept
+        return [LiveTensor(name, operand, _stored(state, operand)) for name, operand in live.items()]
+
+    def close(self) -> None:
+        """Ends the threads and frees the buffers."""
+        self._workers.close()
+        self._states = queue.SimpleQueue()
+
+    def _run(self, inputs: Mapping[str, np.ndarray], workers: Workers) -> dict[str, np.ndarray]:
+        state = self._state()
+        self._execute(state, inputs, workers)
+        outputs = {surface.name: read_surface(surface, state.buffer_bytes(surface.buffer)) for surface in self.program.outputs}
+        self._states.put(state)
+        return outputs
+
+    def _state(self) -> MemoryState:
+        try:
+            return self._states.get_nowait()
+        except queue.Empty:
+            return MemoryState(self.layout, self._constants)
+
+    def _execute(self, state: MemoryState, inputs: Mapping[str, np.ndarray], workers: Workers) -> None:
+        wanted = {surface.name: surface for surface in self.program.inputs}
+        unknown, missing = sorted(inputs.keys() - wanted.keys()), sorted(wanted.keys() - inputs.keys())
+        if unknown or missing:
+            raise InputError(
+                "the inputs do not match the program",
+                where=self.program.name,
+                value="; ".join([f"missing {name}" for name in missing] + [f"unknown {name}" for name in unknown]),
+                limit=", ".join(wanted),
+            )
+        for name, surface in wanted.items():
+            write_surface(surface, state.buffer_bytes(surface.buffer), fit_array(surface, inputs[name]))
+        for work, step in zip(self._chosen, self._steps, strict=True):
+            if work.kept is not None:
+                state.copy(work.sources[0], work.kept)
+            step.run(state, workers)
+
+
+def _layout(program: Program, works: Sequence[Work], buffers: BufferMap) -> MemoryLayout:
+    sizes = {buffers.constants: len(program.constants)}
+    names = {buffers.constants: "constants", buffers.scratch: "scratch"}
+    if program.scratch_bytes:
+        sizes[buffers.scratch] = program.scratch_bytes
+    for surface in program.surfaces:
+        sizes[surface.buffer] = max(_surface_bytes(surface), sizes.get(surface.buffer, 0))
+        names[surface.buffer] = surface.name
+    chained = [o for work in works for o in (*work.sources, work.result) if o.space is Space.CHAIN]
+    chain_bytes = max((operand.end for operand in chained), default=0)
+    read_only = frozenset({buffers.constants, *(surface.buffer for surface in program.inputs)})
+    return MemoryLayout(sizes, names, buffers.l2_bytes, chain_bytes, read_only)
+
+
+def _surface_bytes(surface: Surface) -> int:
+    return max(surface.size_bytes, extent_bytes(surface))
+
+
+def _check_limit(layout: MemoryLayout, execution: Execution, program: Program) -> None:
+    total = layout.total_bytes + layout.l2_bytes + layout.chain_bytes
+    if total > execution.memory_limit_bytes:
+        raise FaultError(
+            "the buffers of the program take too much memory",
+            where=program.name,
+            value=f"{total} bytes",
+            limit=f"{execution.memory_limit_bytes} bytes",
+            hint="Raise the memory limit if this is meant.",
+        )
+
+
+def _touches(operand: Operand, work: Work) -> bool:
+    """Whether a task overwrites some of the range of an operand."""
+    writes = [work.result] + ([work.kept] if work.kept else [])
+    staged = operand.space is Space.L2 and any(s.base < operand.end and operand.base < s.end for s in work.staging)
+    return staged or any(
+        (other.space, other.buffer) == (operand.space, operand.buffer)
+        and other.base < operand.end
+        and operand.base < other.end
+        for other in writes
+    )
+
+
+def _stored(state: MemoryState, operand: Operand) -> np.ndarray:
+    values = state.read(operand)
+    with np.errstate(over="ignore"):
+        return values.astype(operand.dtype.numpy)

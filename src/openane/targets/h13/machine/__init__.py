@@ -1,0 +1,73 @@
+"""H13 in the simulator: registers to work descriptions, coefficient streams to weights.
+
+`machine` loads a program. What is proved, what only agrees with Apple's compiler and what is assumed stands in
+docs/assumptions.md and beside each rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from openane.core.errors import Diagnostic, FaultError
+from openane.numerics.profile import Profile
+from openane.program import Program, Task
+from openane.sim.machine import BufferMap, Execution, Simulator
+from openane.sim.work import Work
+from openane.targets.h13.machine.decode import decode
+from openane.targets.h13.machine.understood import findings
+from openane.targets.target import RunOptions
+
+PROFILE = Profile()
+"""The arithmetic of H13."""
+
+BUFFERS = BufferMap(constants=1, scratch=3, l2_bytes=2 << 20)
+"""Buffer 0 is the task chain; user surfaces have indices from 4 on."""
+
+
+def machine(program: Program, options: RunOptions | None = None) -> Simulator:
+    """Loads a program into the simulator.
+
+    Args:
+        program: tasks, constants, surfaces.
+        options: choices of the run.
+
+    Raises:
+        FaultError: a register combination that is not understood, an address outside its buffer, a read of memory that
+            nobody wrote, a missing kernel, or too much memory.
+        InputError: an unknown option of the profile.
+    """
+    options = options or RunOptions()
+    works = decode_program(program, permissive=options.permissive)
+    profile = PROFILE.with_options(options.profile)
+    execution = Execution(profile, options.fast, options.threads, options.memory_limit_bytes, options.until)
+    return Simulator(program, works, BUFFERS, execution)
+
+
+def decode_program(program: Program, *, permissive: bool = False) -> tuple[Work, ...]:
+    """The work of every task, in order.
+
+    Raises:
+        FaultError: a register combination that is not understood; with `permissive` only one that cannot be run.
+    """
+    return tuple(_decode(task, index, permissive) for index, task in enumerate(program.tasks))
+
+
+def _decode(task: Task, index: int, permissive: bool) -> Work:
+    found = tuple(findings(task))
+    if found and not permissive:
+        first, *others = found
+        where = f"task {index}" + (f" ({task.origin})" if str(task.origin) else "")
+        raise FaultError(
+            first.what,
+            where=f"{where}: {first.where}",
+            value=first.value,
+            limit=first.limit,
+            hint="With --permissive this is a warning.",
+            others=tuple(Diagnostic(other.what, f"{where}: {other.where}", value=other.value) for other in others),
+        )
+    work = decode(task, index)
+    return replace(work, notes=tuple(map(str, found))) if found else work
+
+
+__all__ = ["BUFFERS", "PROFILE", "decode_program", "machine"]
+

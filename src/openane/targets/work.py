@@ -1,0 +1,67 @@
+"""What one task moves and computes, in terms that every chip generation shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Engine(Enum):
+    """Which part of the machine a task keeps busy."""
+
+    NEURAL = "NE"
+    """The multiply-accumulate engines; also copies and lookup tables."""
+    PLANAR = "PE"
+    """Elementwise operations and reductions."""
+
+
+class Kind(Enum):
+    """What a task does."""
+
+    CONVOLUTION = "convolution"
+    MATMUL = "matmul"
+    """A convolution whose kernel is 1x1: every matrix product ends as one."""
+    TABLE = "table"
+    COPY = "copy"
+    ELEMENTWISE = "elementwise"
+    REDUCTION = "reduction"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The work of one task or of one operation.
+
+    Attributes:
+        name: for people.
+        engine: which engine runs it.
+        kind: what it does.
+        macs: multiply-accumulates that the result needs.
+        elements: values that pass the engine one by one (tables, copies, planar operations).
+        input_bytes, output_bytes: DRAM traffic with the caller's tensors, row padding included.
+        scratch_bytes: DRAM traffic with intermediates, both directions.
+        weight_bytes: kernels, biases and tables streamed from DRAM.
+        engines: multiply-accumulate engines at work, 0 on a planar task.
+        tasks: how many tasks it takes.
+    """
+
+    name: str
+    engine: Engine
+    kind: Kind
+    macs: int = 0
+    elements: int = 0
+    input_bytes: int = 0
+    output_bytes: int = 0
+    scratch_bytes: int = 0
+    weight_bytes: int = 0
+    engines: int = 0
+    tasks: int = 1
+
+    @property
+    def flops(self) -> int:
+        """Two a multiply-accumulate, one an element."""
+        return 2 * self.macs + self.elements
+
+    @property
+    def dram_bytes(self) -> int:
+        """Everything that crosses to DRAM."""
+        return self.input_bytes + self.output_bytes + self.scratch_bytes + self.weight_bytes
