@@ -125,14 +125,14 @@ def _form(task: Task) -> list[tuple[int, int]]:
 
 def compile_record(record: Record) -> Program:
     """Compiles a record from its text and weights."""
-    from openane.compiler.lowering import lower
+    from openane.compiler.lowering import LoweringOptions, lower
     from openane.frontends.mil import load
     from openane.targets.h13 import TARGET
     from openane.targets.target import CompileOptions
 
     with tempfile.TemporaryDirectory() as folder:
         graph = load(record.write(Path(folder)))
-    return TARGET.lower(lower(graph), CompileOptions(dialect="macos-26"))
+    return TARGET.lower(lower(graph, LoweringOptions(rows=True)), CompileOptions(dialect="macos-26"))
 
 
 def compare_record(record: Record, program: Program) -> Comparison:

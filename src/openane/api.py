@@ -20,7 +20,13 @@ Source = str | Path | Level | Artifact
 
 
 def compile(
-    source: Source, target: str = "h13", *, dialect: str | None = None, shapes: Shapes | None = None
+    source: Source,
+    target: str = "h13",
+    *,
+    dialect: str | None = None,
+    shapes: Shapes | None = None,
+    host: bool = True,
+    wide: frozenset[str] = frozenset(),
 ) -> Artifact:
     """Compiles a model of any level.
 
@@ -29,6 +35,8 @@ def compile(
         target: chip generation by name.
         dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
+        host: whether the host may run what the engine cannot; if not, such a model is refused.
+        wide: names of nodes to keep on the host, in the model's own precision.
 
     Returns:
         The artifact: `.program` with its tasks and constants, `.plan`, `.net`, `.graph`.
@@ -38,7 +46,7 @@ def compile(
     """
     if isinstance(source, Artifact):
         return source
-    return build(source, Options(target, dialect, shapes or {}))
+    return build(source, Options(target, dialect, shapes or {}, host, wide))
 
 
 def run(

@@ -1,7 +1,6 @@
 """Existing programs for the Linux driver run against the emulated one, unchanged."""
 
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runtime_clients import CLIENTS, COMPILER
 from runtime_engine import TinyEngine
 from runtime_programs import binary_program
 
@@ -18,8 +18,6 @@ from openane.runtimes.linux import server
 from openane.runtimes.linux.command import build_command
 from openane.runtimes.linux.emulation import EmulatedDriver
 
-CLIENTS = Path(__file__).parent / "clients"
-COMPILER = next(filter(None, map(shutil.which, server.COMPILERS)), None)
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or COMPILER is None, reason="needs Linux and a C compiler")
 
 

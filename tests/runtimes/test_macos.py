@@ -123,7 +123,7 @@ def test_everything_is_freed_when_a_step_fails(failing):
     bridge.answers[failing] = bridge.fail(3, "no") if failing.startswith("load") else 0
     if failing == "IOSurfaceLock":
         bridge.answers[failing] = 1
-    with pytest.raises(FaultError):  # noqa: PT012, SIM117
+    with pytest.raises(FaultError):  # noqa: SIM117
         with MacosRuntime(lambda: bridge, "Darwin", "arm64").open(PROGRAM) as session:
             session.run(INPUTS)
     live = dict(bridge.live)

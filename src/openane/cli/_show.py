@@ -22,6 +22,20 @@ from openane.graph import TensorType
 FILE = click.Path(path_type=Path)
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 TARGET_OPTION = click.option("--target", default="h13", show_default=True, help="Chip generation to compile for.")
+SHAPE_OPTION = click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1,3,224,224",
+    help="Size of an input whose dimensions the model leaves open; repeat for several.",
+)
+HOST_OPTION = click.option(
+    "--host",
+    type=click.Choice(["allow", "forbid"]),
+    default="allow",
+    show_default=True,
+    help="Whether the host may run what the engine cannot.",
+)
 ARRAY_LIMIT_BYTES = 4 << 30
 
 
@@ -65,6 +79,25 @@ def working(what: str) -> Iterator[None]:
     with Progress(*columns, console=console, transient=True) as progress:
         progress.add_task(what)
         yield
+
+
+def parse_shapes(pairs: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """The sizes of `--shape NAME=1,3,224,224` options.
+
+    Raises:
+        InputError: not of that form, or a size below 1.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for pair in pairs:
+        name, sign, sizes = pair.rpartition("=")
+        try:
+            shape = tuple(int(size) for size in sizes.replace("x", ",").split(","))
+        except ValueError:
+            shape = ()
+        if not sign or not name or not shape or min(shape) < 1:
+            raise InputError("not a shape", value=pair, limit="NAME=1,3,224,224, sizes of at least 1")
+        shapes[name] = shape
+    return shapes
 
 
 def read_inputs(pairs: tuple[str, ...], wanted: Mapping[str, TensorType]) -> dict[str, np.ndarray]:

@@ -10,9 +10,12 @@ import numpy as np
 from openane.api import compile
 from openane.cli._show import (
     FILE,
+    HOST_OPTION,
     JSON_OPTION,
+    SHAPE_OPTION,
     TARGET_OPTION,
     complete_inputs,
+    parse_shapes,
     print_json,
     print_table,
     quantity,
@@ -32,15 +35,26 @@ TOP_COUNT = 5
 @click.option("--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input; repeat for several.")
 @click.option("--output-dir", type=FILE, metavar="DIR", help="Write every output to DIR/NAME.npy.")
 @click.option("--on", default="simulator", show_default=True, help="simulator, linux, macos or auto.")
+@SHAPE_OPTION
+@HOST_OPTION
 @TARGET_OPTION
 @JSON_OPTION
-def command(file: Path, inputs: tuple[str, ...], output_dir: Path | None, on: str, target: str, as_json: bool) -> None:
+def command(
+    file: Path,
+    inputs: tuple[str, ...],
+    output_dir: Path | None,
+    on: str,
+    shapes: tuple[str, ...],
+    host: str,
+    target: str,
+    as_json: bool,
+) -> None:
     """Run FILE (a model, net.plist, .hwx or .anec) and show what comes out.
 
     An input that is not given is made from a fixed seed, and the report says so.
     """
     with working(f"compiling {file.name}"):
-        artifact = compile(file, target)
+        artifact = compile(file, target, shapes=parse_shapes(shapes), host=host == "allow")
     arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan.inputs)
     names = output_files(artifact, output_dir)
     with working(f"running {file.name} on the {on}"), Execution(artifact, on) as execution:

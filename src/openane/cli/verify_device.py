@@ -74,10 +74,10 @@ def command(
         results.append(_run(case, choice, SessionOptions(timeout_seconds=timeout, device=device), target, results))
         _progress(results[-1])
         if output is not None:
-            document = result_document(results, report, choice.runtime.name, choice.reason)
+            document = result_document(results, report, choice)
             write_atomically(output, json.dumps(document, indent=1).encode() + b"\n")
     if as_json:
-        print_json(result_document(results, report, choice.runtime.name, choice.reason))
+        print_json(result_document(results, report, choice))
     else:
         _show(results)
     if any(result.outcome in (Outcome.DIFFERS, Outcome.FAULT, Outcome.NOT_RUN) for result in results):

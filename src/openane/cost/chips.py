@@ -7,7 +7,7 @@ Constants marked *fitted* come from `tools/calibrate_cost.py`: it minimises the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from openane.core.errors import InputError
@@ -29,9 +29,9 @@ class Chip:
         clock_mhz: from the vendor's tables.
         dispatch_us: one call from user space and back, nothing to do.
         task_us: each task after the first.
-        surface_bytes_per_us: inputs and outputs, both directions together.
+        surface_bytes_per_us: handing the caller's inputs and outputs over, in and out together.
+        dram_bytes_per_us: tensors between DRAM and the engine.
         weight_bytes_per_us: kernel streams.
-        scratch_bytes_per_us: intermediates in DRAM.
         convolution_macs_per_us, matmul_macs_per_us: sustained multiply-accumulates; a 3x3 convolution may pass the peak
             (the vendor has a Winograd form).
         elements_per_us: values through the planar engine or a table.
@@ -47,8 +47,8 @@ class Chip:
     dispatch_us: float
     task_us: float
     surface_bytes_per_us: float
+    dram_bytes_per_us: float
     weight_bytes_per_us: float
-    scratch_bytes_per_us: float
     convolution_macs_per_us: float
     matmul_macs_per_us: float
     elements_per_us: float
@@ -63,10 +63,148 @@ class Chip:
         return self.engines * PRODUCTS_PER_CYCLE * self.clock_mhz
 
 
-_SCRATCH = 34_130.0
-"""Apple's own estimate divides DRAM bytes by this; no measurement separates intermediates."""
+_M1 = Chip(
+    name="m1",
+    machine="M1, M1 Air",
+    engines=16,
+    clock_mhz=1428,
+    dispatch_us=198.8,
+    task_us=0.499,
+    surface_bytes_per_us=6_873,
+    dram_bytes_per_us=85_000,
+    weight_bytes_per_us=51_000,
+    convolution_macs_per_us=5_132_000,
+    matmul_macs_per_us=6_772_000,
+    elements_per_us=45_080,
+    base_milliwatts=828.6,
+    picojoules_per_mac=0.6475,
+    picojoules_per_byte=56.4,
+    evidence="fitted to 11 rows; weight and DRAM bandwidth as published (51 and 85 GB/s); energy with the M1 Max rows",
+)
 
-_CHIPS = ()
+_M1_MAX = Chip(
+    name="m1max",
+    machine="M1 Max",
+    engines=16,
+    clock_mhz=1428,
+    dispatch_us=148.0,
+    task_us=0.6247,
+    surface_bytes_per_us=5_799,
+    dram_bytes_per_us=85_000,
+    weight_bytes_per_us=51_000,
+    convolution_macs_per_us=5_431_000,
+    matmul_macs_per_us=5_274_000,
+    elements_per_us=41_040,
+    base_milliwatts=815.8,
+    picojoules_per_mac=0.7167,
+    picojoules_per_byte=63.9,
+    evidence="fitted to 6 rows, pulled towards m1; the clock is the base chip's, tables also name 1.464 GHz",
+)
+
+_M2_PRO = Chip(
+    name="m2pro",
+    machine="M2 Pro",
+    engines=16,
+    clock_mhz=1938,
+    dispatch_us=97.84,
+    task_us=0.6996,
+    surface_bytes_per_us=8_654,
+    dram_bytes_per_us=84_670,
+    weight_bytes_per_us=56_450,
+    convolution_macs_per_us=8_384_000,
+    matmul_macs_per_us=5_267_000,
+    elements_per_us=57_020,
+    base_milliwatts=1_327,
+    picojoules_per_mac=0.5182,
+    picojoules_per_byte=108.7,
+    evidence="fitted to 6 rows, pulled towards the vendor's clock and M1's bandwidths: weakly founded",
+)
+
+_M4 = Chip(
+    name="m4",
+    machine="M4 Air",
+    engines=16,
+    clock_mhz=2160,
+    dispatch_us=64.15,
+    task_us=0.4981,
+    surface_bytes_per_us=9_002,
+    dram_bytes_per_us=62_070,
+    weight_bytes_per_us=93_170,
+    convolution_macs_per_us=14_060_000,
+    matmul_macs_per_us=10_510_000,
+    elements_per_us=66_600,
+    base_milliwatts=634.1,
+    picojoules_per_mac=1.029,
+    picojoules_per_byte=59.9,
+    evidence="fitted to 9 rows; energy with the M4 Max rows",
+)
+
+_M4_MAX = Chip(
+    name="m4max",
+    machine="M4 Max",
+    engines=16,
+    clock_mhz=2160,
+    dispatch_us=64.15,
+    task_us=0.4951,
+    surface_bytes_per_us=26_060,
+    dram_bytes_per_us=55_310,
+    weight_bytes_per_us=102_500,
+    convolution_macs_per_us=14_060_000,
+    matmul_macs_per_us=13_360_000,
+    elements_per_us=66_600,
+    base_milliwatts=454.9,
+    picojoules_per_mac=0.8595,
+    picojoules_per_byte=59.9,
+    evidence="matmul fitted to 3 rows, the rest is m4's",
+)
+
+_M5_PRO = Chip(
+    name="m5pro",
+    machine="M5 Pro",
+    engines=16,
+    clock_mhz=2364,
+    dispatch_us=73.84,
+    task_us=0.8357,
+    surface_bytes_per_us=31_790,
+    dram_bytes_per_us=149_600,
+    weight_bytes_per_us=155_900,
+    convolution_macs_per_us=19_000_000,
+    matmul_macs_per_us=9_893_000,
+    elements_per_us=46_790,
+    base_milliwatts=717.1,
+    picojoules_per_mac=0.5213,
+    picojoules_per_byte=49.1,
+    evidence="fitted to 40 rows; convolutions of 3x3 pass the peak of plain multiplication",
+)
+
+
+def _like(known: Chip, name: str, machine: str, clock_mhz: float, evidence: str) -> Chip:
+    """A chip without rows of its own: another's constants, the engines scaled with the clock."""
+    scale = clock_mhz / known.clock_mhz
+    return replace(
+        known,
+        name=name,
+        machine=machine,
+        clock_mhz=clock_mhz,
+        convolution_macs_per_us=known.convolution_macs_per_us * scale,
+        matmul_macs_per_us=known.matmul_macs_per_us * scale,
+        elements_per_us=known.elements_per_us * scale,
+        evidence=evidence,
+    )
+
+
+_CHIPS = (
+    _M1,
+    _like(_M1_MAX, "m1pro", "M1 Pro", 1428, "m1max's constants; no rows of its own"),
+    _M1_MAX,
+    _like(_M2_PRO, "m2", "M2", 1938, "m2pro's constants; no rows of its own"),
+    _M2_PRO,
+    _like(_M2_PRO, "m3", "M3", 2064, "a guess: m2pro's constants at the M3's clock; no rows of its own"),
+    _M4,
+    _M4_MAX,
+    _like(_M5_PRO, "m5", "M5", 2172, "m5pro's constants at the M5's clock; no rows of its own"),
+    _M5_PRO,
+)
 
 CHIPS: Mapping[str, Chip] = MappingProxyType({chip.name: chip for chip in _CHIPS})
 

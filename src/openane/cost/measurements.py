@@ -114,7 +114,6 @@ def _watt_set(chip: str, source: str, times: tuple[tuple[float, float], ...]) ->
         ("norm", rowwise("layer_norm", 197, 768, TASKS_OF_LAYER_NORM)),
         ("norm", rowwise("rms_norm", 197, 768, TASKS_OF_RMS_NORM)),
         ("norm", rowwise("group_norm", 256, 4096, TASKS_OF_LAYER_NORM)),
-        ("matmul", _square(1024)),
     )
     return tuple(
         Measurement(chip, family, work, milliseconds * 1e3, source, milliwatts)
@@ -136,7 +135,6 @@ _M1_MAX = _watt_set(
         (0.321, 1212),
         (1.311, 1472),
         (1.025, 1071),
-        (0.624, 877),
     ),
 )
 
@@ -154,7 +152,6 @@ _M2_PRO = _watt_set(
         (0.283, 2153),
         (1.080, 2513),
         (0.679, 1954),
-        (0.367, 1692),
     ),
 )
 
@@ -363,7 +360,6 @@ _M5_BIG = (
             (0.195, 971),
             (0.373, 1143),
             (0.350, 1060),
-            (0.176, 650),
         ),
     ),
 )

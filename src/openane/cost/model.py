@@ -22,8 +22,10 @@ class Part(Enum):
     NEURAL = "NE"
     PLANAR = "PE"
     WEIGHTS = "weights"
-    SURFACES = "inputs and outputs"
-    SCRATCH = "intermediates"
+    DRAM = "DRAM"
+    """Tensors between DRAM and the engine."""
+    SURFACES = "hand-over"
+    """Passing the caller's tensors in and out."""
     TASKS = "task overhead"
     DISPATCH = "dispatch"
 
@@ -74,8 +76,8 @@ def cost_of(work: Work, chip: Chip) -> Cost:
         Part.NEURAL: engine_us if work.engine is Engine.NEURAL else 0.0,
         Part.PLANAR: engine_us if work.engine is Engine.PLANAR else 0.0,
         Part.WEIGHTS: work.weight_bytes / chip.weight_bytes_per_us,
-        Part.SURFACES: (work.input_bytes + work.output_bytes) / chip.surface_bytes_per_us,
-        Part.SCRATCH: work.scratch_bytes / chip.scratch_bytes_per_us,
+        Part.DRAM: work.tile_bytes / chip.dram_bytes_per_us,
+        Part.SURFACES: work.surface_bytes / chip.surface_bytes_per_us,
         Part.TASKS: chip.task_us * work.tasks,
     }
     total_us = sum(times.values())

@@ -6,6 +6,11 @@ from openane.targets.work import Engine, Kind, Work
 
 _HALF_BYTES = 2
 
+L2_BYTES = 2 << 20
+KERNEL_BYTES = 1 << 20
+"""Weights of all engines that are resident at once: 64 KiB in each of 16. An input that does not stay in L2 is read
+again for each such part of the weights."""
+
 TASKS_OF_SOFTMAX = 5
 TASKS_OF_LAYER_NORM = 5
 TASKS_OF_RMS_NORM = 8
@@ -14,16 +19,23 @@ TASKS_OF_ATTENTION_HEAD = 9
 """Tasks of Apple's programs for H13; other generations are taken to be alike."""
 
 
+def _reads(input_bytes: int, weight_bytes: int) -> int:
+    """How often an input is read."""
+    return max(1, -(-weight_bytes // KERNEL_BYTES)) if input_bytes > L2_BYTES else 1
+
+
 def matmul(rows: int, inner: int, columns: int) -> Work:
     """[rows, inner] x [inner, columns] with constant weights."""
+    read, written, weights = (_HALF_BYTES * a * b for a, b in ((rows, inner), (rows, columns), (inner, columns)))
     return Work(
         f"matmul {rows}x{inner}x{columns}",
         Engine.NEURAL,
         Kind.MATMUL,
         macs=rows * inner * columns,
-        input_bytes=_HALF_BYTES * rows * inner,
-        output_bytes=_HALF_BYTES * rows * columns,
-        weight_bytes=_HALF_BYTES * inner * columns,
+        surface_bytes=read + written,
+        input_bytes=read * _reads(read, weights),
+        output_bytes=written,
+        weight_bytes=weights,
         engines=16,
     )
 
@@ -40,15 +52,18 @@ def convolution(
 ) -> Work:
     """A stack of square convolutions on square images; only the first input and the last output leave the engine."""
     side_out = side // stride
+    read, written = _HALF_BYTES * batch * channels * side**2, _HALF_BYTES * batch * channels_out * side_out**2
+    weights = _HALF_BYTES * channels * channels_out * kernel**2
     name = f"conv {kernel}x{kernel} {channels}->{channels_out} at {side}"
     return Work(
         name + (f" batch {batch}" if batch > 1 else "") + (f", {layers} layers" if layers > 1 else ""),
         Engine.NEURAL,
         Kind.CONVOLUTION,
         macs=channels * channels_out * kernel**2 * side_out**2 * batch * layers,
-        input_bytes=_HALF_BYTES * batch * channels * side**2,
-        output_bytes=_HALF_BYTES * batch * channels_out * side_out**2,
-        weight_bytes=_HALF_BYTES * channels * channels_out * kernel**2 * layers,
+        surface_bytes=read + written,
+        input_bytes=read * _reads(read, weights),
+        output_bytes=written,
+        weight_bytes=weights * layers,
         engines=16,
         tasks=layers,
     )
@@ -61,6 +76,7 @@ def elementwise(elements: int, *, name: str = "unary") -> Work:
         Engine.PLANAR,
         Kind.ELEMENTWISE,
         elements=elements,
+        surface_bytes=2 * _HALF_BYTES * elements,
         input_bytes=_HALF_BYTES * elements,
         output_bytes=_HALF_BYTES * elements,
     )
@@ -74,6 +90,7 @@ def rowwise(name: str, rows: int, columns: int, tasks: int) -> Work:
         Engine.PLANAR,
         Kind.REDUCTION,
         elements=elements * tasks,
+        surface_bytes=2 * _HALF_BYTES * elements,
         input_bytes=_HALF_BYTES * elements,
         output_bytes=_HALF_BYTES * elements,
         tasks=tasks,
@@ -89,6 +106,7 @@ def attention(heads: int, length: int, head_width: int) -> Work:
         Kind.MATMUL,
         macs=2 * heads * length**2 * head_width,
         elements=TASKS_OF_SOFTMAX * heads * length**2,
+        surface_bytes=4 * moved,
         input_bytes=3 * moved,
         output_bytes=moved,
         engines=16,

@@ -42,13 +42,11 @@ _LARGEST_BUFFER = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
-class AnecFile:
-    """An opened .anec file; nothing is copied.
+class AnecHeader:
+    """The numbers at the start.
 
     Attributes:
-        reader: all bytes.
-        header_bytes: where the tasks begin: 0x1000 or 0x800.
-        body_bytes: tasks and constants as the header tells.
+        body_bytes: tasks and constants together.
         first_task_bytes, task_count: of the task stream.
         text_bytes, constant_bytes: lengths.
         input_count, output_count: surfaces.
@@ -56,8 +54,6 @@ class AnecFile:
         geometry: N, C, H, W, plane stride, row stride of each buffer.
     """
 
-    reader: Reader
-    header_bytes: int
     body_bytes: int
     first_task_bytes: int
     task_count: int
@@ -67,6 +63,46 @@ class AnecFile:
     output_count: int
     tiles: tuple[int, ...]
     geometry: tuple[tuple[int, ...], ...]
+
+    @property
+    def constants_offset(self) -> int:
+        """Where the constants begin behind the header."""
+        return _align(self.text_bytes, _STREAM_ALIGNMENT)
+
+    def encode(self) -> bytes:
+        """The header without its padding.
+
+        Raises:
+            struct.error: a number does not fit.
+        """
+        return (
+            _FIXED.pack(
+                self.body_bytes,
+                self.first_task_bytes,
+                self.task_count,
+                self.text_bytes,
+                self.constant_bytes,
+                self.input_count,
+                self.output_count,
+            )
+            + _TILES.pack(*self.tiles)
+            + _NCHW.pack(*(number for each in self.geometry for number in each))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnecFile:
+    """An opened .anec file; nothing is copied.
+
+    Attributes:
+        reader: all bytes.
+        header_bytes: where the tasks begin: 0x1000 or 0x800.
+        header: the numbers.
+    """
+
+    reader: Reader
+    header_bytes: int
+    header: AnecHeader
 
     def __bytes__(self) -> bytes:
         """The file, unchanged."""
@@ -78,22 +114,23 @@ class AnecFile:
         Raises:
             FormatError: geometry that makes no tensor.
         """
-        start = self.header_bytes + _align(self.text_bytes, _STREAM_ALIGNMENT)
+        header = self.header
+        start = self.header_bytes + header.constants_offset
         return Image(
             where=self.reader.where,
             cpu_subtype=CPU_SUBTYPE,
-            text=self.reader.bytes_at(self.header_bytes, self.text_bytes, "task stream"),
-            constants=self.reader.bytes_at(start, self.constant_bytes, "constants"),
+            text=self.reader.bytes_at(self.header_bytes, header.text_bytes, "task stream"),
+            constants=self.reader.bytes_at(start, header.constant_bytes, "constants"),
             surfaces=tuple(self._surfaces()),
-            first_task_bytes=self.first_task_bytes,
-            task_count=self.task_count,
-            scratch_bytes=self.tiles[_SCRATCH] * TILE_BYTES,
-            second_scratch_bytes=self.tiles[_SECOND_SCRATCH] * TILE_BYTES,
+            first_task_bytes=header.first_task_bytes,
+            task_count=header.task_count,
+            scratch_bytes=header.tiles[_SCRATCH] * TILE_BYTES,
+            second_scratch_bytes=header.tiles[_SECOND_SCRATCH] * TILE_BYTES,
             dialect="linux",
         )
 
     def _surfaces(self) -> Iterable[Surface]:
-        roles = [Role.OUTPUT] * self.output_count + [Role.INPUT] * self.input_count
+        roles = [Role.OUTPUT] * self.header.output_count + [Role.INPUT] * self.header.input_count
         count = {Role.INPUT: 0, Role.OUTPUT: 0}
         for buffer, role in enumerate(roles, _FIRST_SURFACE):
             name = f"{role.value}{count[role]}"
@@ -101,7 +138,7 @@ class AnecFile:
             yield self._surface(name, role, buffer)
 
     def _surface(self, name: str, role: Role, buffer: int) -> Surface:
-        n, c, h, w, plane, row = self.geometry[buffer]
+        n, c, h, w, plane, row = self.header.geometry[buffer]
         size = n * c * plane
         where = f"{self.reader.where}: buffer {buffer}"
         if min(n, c, h, w) < 1 or size > _LARGEST_BUFFER or (h - 1) * row + w * 2 > _LARGEST_BUFFER:
@@ -156,9 +193,7 @@ def read_anec(source: Source, name: str = "") -> AnecFile:
             limit=f"{TILE_COUNT - _FIRST_SURFACE} in all",
         )
     numbers = _NCHW.unpack_from(head, _FIXED.size + _TILES.size)
-    return AnecFile(
-        reader=reader,
-        header_bytes=_header_bytes(reader, body),
+    header = AnecHeader(
         body_bytes=body,
         first_task_bytes=first,
         task_count=count,
@@ -169,6 +204,7 @@ def read_anec(source: Source, name: str = "") -> AnecFile:
         tiles=_TILES.unpack_from(head, _FIXED.size),
         geometry=tuple(numbers[i : i + 6] for i in range(0, len(numbers), 6)),
     )
+    return AnecFile(reader, _header_bytes(reader, body), header)
 
 
 def _header_bytes(reader: Reader, body: int) -> int:
@@ -214,27 +250,29 @@ def anec_pieces(program: Program, *, keep_buffers: bool = False, header_bytes: i
     if not keep_buffers:
         program = libane_order(program)
     text = program.encode_text()
-    stream = _align(len(text), _STREAM_ALIGNMENT)
-    body = stream + len(program.constants)
     tiles = [0] * TILE_COUNT
-    geometry = [0] * (6 * TILE_COUNT)
-    tiles[0] = _tiles(body)
+    geometry = [(0,) * 6] * TILE_COUNT
     tiles[_SECOND_SCRATCH] = _tiles(program.second_scratch_bytes)
     tiles[_SCRATCH] = _tiles(program.scratch_bytes)
     for surface in program.surfaces:
         n, _, c, h, w = surface.shape
         tiles[surface.buffer] = _tiles(surface.size_bytes)
-        geometry[6 * surface.buffer : 6 * surface.buffer + 6] = [n, c, h, w, *surface.strides_bytes[2:4]]
-    head = _FIXED.pack(
-        body,
-        program.tasks[0].size_bytes,
-        len(program.tasks),
-        len(text),
-        len(program.constants),
-        len(program.inputs),
-        len(program.outputs),
+        geometry[surface.buffer] = (n, c, h, w, *surface.strides_bytes[2:4])
+    stream = _align(len(text), _STREAM_ALIGNMENT)
+    body = stream + len(program.constants)
+    tiles[0] = _tiles(body)
+    header = AnecHeader(
+        body_bytes=body,
+        first_task_bytes=program.tasks[0].size_bytes,
+        task_count=len(program.tasks),
+        text_bytes=len(text),
+        constant_bytes=len(program.constants),
+        input_count=len(program.inputs),
+        output_count=len(program.outputs),
+        tiles=tuple(tiles),
+        geometry=tuple(geometry),
     )
-    head += _TILES.pack(*tiles) + _NCHW.pack(*geometry)
+    head = header.encode()
     return [head + bytes(header_bytes - len(head)), bytes(text) + bytes(stream - len(text)), program.constants]
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.finish import finish
-from openane.numerics.jit import ROWS, VECTOR, bits_of_float, compiled, float_of_bits, multiply_tile, widen
-from openane.numerics.lookup import INFINITY, from_halfwords, read_half
+from openane.numerics.finish import finish_row
+from openane.numerics.jit import ROWS, VECTOR, bits_of_float, compiled, float_of_bits, move_vector, multiply_tile
+from openane.numerics.lookup import read_half, read_row
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -22,6 +22,9 @@ Offsets = npt.NDArray[np.int64]
 
 STEP_BLOCK = 256
 """Steps between two visits of a sum: a panel of pixels (16 KiB) stays in the first cache."""
+
+SLACK = 2 * VECTOR
+"""Floats behind the last pixel that vector moves may read."""
 
 PIXEL_BLOCK = 192
 """Pixels of one work unit: their panels (192 KiB) stay in the second cache."""
@@ -41,27 +44,39 @@ def pack_weights(weights: Halfwords) -> Halfwords:
 
 
 @compiled
-def _gather(source: Floats, base: int, pixels: Offsets, first: int, count: int, panel: Floats, place: int) -> None:
-    """Up to VECTOR pixels of one step into a panel."""
-    start = pixels[first]
-    if count == VECTOR and pixels[first + VECTOR - 1] - start == VECTOR - 1:
-        for j in range(VECTOR):
-            panel[place + j] = source[base + start + j]
-    else:
-        for j in range(count):
-            panel[place + j] = source[base + pixels[first + j]]
-        for j in range(count, VECTOR):
-            panel[place + j] = np.float32(0)
+def _find_runs(pixels: Offsets, first: int, count: int, spacing: int, runs: Offsets) -> int:
+    """Starts of the runs of equally spaced pixels among `count` from `first` on; returns how many."""
+    found = 0
+    for j in range(count):
+        if j == 0 or pixels[first + j] - pixels[first + j - 1] != spacing:
+            runs[found] = j
+            found += 1
+    return found
 
 
 @compiled
-def _widen_weights(packed: Halfwords, first: int, count: int, result: Floats) -> None:
-    for i in range(count):
-        bits = packed[first + i]
-        value = widen(bits)
-        if bits & 0x7C00 == 0x7C00:
-            value = np.float32(-INFINITY) if bits == 0xFC00 else np.float32(INFINITY)
-        result[i] = value
+def _gather(
+    source: Floats, taps: Offsets, step_first: int, block: int, pixels: Offsets, first: int, count: int, spacing: int,
+    panel: Floats, place: int, runs: Offsets,
+) -> None:  # fmt: skip
+    """Up to VECTOR pixels of every step of a block into a panel.
+
+    A run is moved as a whole vector; what stands behind its end is overwritten by the next run or the next step,
+    and what remains belongs to pixels that nobody stores.
+    """
+    if spacing <= 2:
+        found = _find_runs(pixels, first, count, spacing, runs)
+        for k in range(block):
+            base = taps[step_first + k]
+            target = place + k * VECTOR
+            for r in range(found):
+                at = runs[r]
+                move_vector(panel, target + at, source, base + pixels[first + at], spacing)
+    else:
+        for k in range(block):
+            base = taps[step_first + k]
+            for j in range(count):
+                panel[place + k * VECTOR + j] = source[base + pixels[first + j]]
 
 
 @compiled
@@ -71,21 +86,28 @@ def _finish_rows(
     channel_stride: int, places: Offsets,
 ) -> None:  # fmt: skip
     row = np.empty(count, np.uint16)
+    lines = np.empty(count + 1, np.int64)
+    found = _find_runs(places, pixel_first, count, 1, lines)
+    lines[found] = count
     for channel in range(channel_first, channel_end):
         start = (channel - channel_first) * pitch
-        own = bias[channel]
-        for j in range(count):
-            row[j] = finish(sums[start + j], own, factors, function, table, meta)
+        finish_row(sums[start : start + count], count, bias[channel], factors, function, table, meta, row)
         target = base + channel * channel_stride
-        for j in range(count):
-            memory[target + places[pixel_first + j]] = row[j]
+        if found == count:
+            for j in range(count):
+                memory[target + places[pixel_first + j]] = row[j]
+        else:
+            for r in range(found):
+                at, end = lines[r], lines[r + 1]
+                to = target + places[pixel_first + at]
+                memory[to : to + end - at] = row[at:end]
 
 
 @compiled
 def convolve(
     packed: Halfwords, tile_first: int, tile_end: int, channels: int, source: Floats, taps: Offsets, pixels: Offsets,
-    pixel_first: int, pixel_end: int, bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets,
-    memory: Halfwords, base: int, channel_stride: int, places: Offsets,
+    spacing: int, pixel_first: int, pixel_end: int, bias: Floats, factors: Floats, function: int, table: Floats,
+    meta: Offsets, memory: Halfwords, base: int, channel_stride: int, places: Offsets,
 ) -> None:  # fmt: skip
     """A block of output channels and pixels of a convolution, from fp32 pixels to stored halfwords.
 
@@ -93,7 +115,8 @@ def convolve(
         packed: `pack_weights` of all channels.
         tile_first, tile_end: tiles of ROWS channels to compute.
         channels: number of output channels in all.
-        source: the padded input; pixel p of step k is source[taps[k] + pixels[p]].
+        source: the padded input; pixel p of step k is source[taps[k] + pixels[p]]. SLACK floats follow its end.
+        spacing: distance of neighbours inside a row of pixels.
         pixel_first, pixel_end: pixels to compute, at most PIXEL_BLOCK.
         bias: fp32, one per channel; factors, function, table, meta: see `numerics.finish`.
         memory: result (c, p) goes to memory[base + c * channel_stride + places[p]], in halfwords.
@@ -102,7 +125,8 @@ def convolve(
     count = pixel_end - pixel_first
     panels = (count + VECTOR - 1) // VECTOR
     pitch = panels * VECTOR
-    panel = np.empty(panels * STEP_BLOCK * VECTOR, np.float32)
+    panel = np.empty(panels * STEP_BLOCK * VECTOR + VECTOR, np.float32)
+    runs = np.empty(VECTOR, np.int64)
     weights = np.empty(STEP_BLOCK * ROWS, np.float32)
     sums = np.zeros((tile_end - tile_first) * ROWS * pitch, np.float32)
     for step_first in range(0, steps, STEP_BLOCK):
@@ -110,10 +134,11 @@ def convolve(
         for p in range(panels):
             first = pixel_first + p * VECTOR
             filled = min(VECTOR, pixel_end - first)
-            for k in range(block):
-                _gather(source, taps[step_first + k], pixels, first, filled, panel, (p * STEP_BLOCK + k) * VECTOR)
+            place = p * STEP_BLOCK * VECTOR
+            _gather(source, taps, step_first, block, pixels, first, filled, spacing, panel, place, runs)
         for tile in range(tile_first, tile_end):
-            _widen_weights(packed, (tile * steps + step_first) * ROWS, block * ROWS, weights)
+            start = (tile * steps + step_first) * ROWS
+            read_row(packed[start : start + block * ROWS], block * ROWS, weights)
             for p in range(panels):
                 place = (tile - tile_first) * ROWS * pitch + p * VECTOR
                 multiply_tile(weights, 0, panel, p * STEP_BLOCK * VECTOR, block, sums, place, pitch)
@@ -126,8 +151,8 @@ def convolve(
 @compiled
 def convolve_channels(
     weights: Halfwords, channel_first: int, channel_end: int, source: Floats, source_stride: int, taps: Offsets,
-    pixels: Offsets, width: int, bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets,
-    memory: Halfwords, base: int, channel_stride: int, places: Offsets,
+    pixels: Offsets, spacing: int, width: int, bias: Floats, factors: Floats, function: int, table: Floats,
+    meta: Offsets, memory: Halfwords, base: int, channel_stride: int, places: Offsets,
 ) -> None:  # fmt: skip
     """Output channels with a few steps each and inputs of their own (depthwise): row by row.
 
@@ -138,7 +163,6 @@ def convolve_channels(
     """
     steps = taps.size
     sums = np.empty(width, np.float32)
-    spacing = pixels[1] - pixels[0] if width > 1 else np.int64(1)
     for channel in range(channel_first, channel_end):
         for row in range(0, pixels.size, width):
             sums[:] = np.float32(0)
@@ -146,12 +170,13 @@ def convolve_channels(
             for k in range(steps):
                 weight = read_half(weights[channel * steps + k])
                 origin = start + taps[k]
+                line = source[origin : origin + (width - 1) * spacing + 1]
                 if spacing == 1:
                     for x in range(width):
-                        sums[x] += weight * source[origin + x]
+                        sums[x] += weight * line[x]
                 else:
                     for x in range(width):
-                        sums[x] += weight * source[origin + x * spacing]
+                        sums[x] += weight * line[x * spacing]
             _finish_rows(
                 sums, width, channel, channel + 1, row, width, bias, factors, function, table, meta,
                 memory, base, channel_stride, places,
@@ -223,14 +248,3 @@ def finish_block(
         memory, base, channel_stride, places,
     )  # fmt: skip
 
-
-__all__ = [
-    "PIXEL_BLOCK",
-    "convolve",
-    "convolve_channels",
-    "convolve_tile4",
-    "finish_block",
-    "from_halfwords",
-    "gather_columns",
-    "pack_weights",
-]

@@ -1,14 +1,12 @@
-"""What happens to a sum on its way out of the MAC engine: bias, scale, function, rounding. One element, compiled."""
+"""What happens to sums on their way out of the MAC engine: bias, scale, function, rounding. Compiled, row by row."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from openane.numerics.jit import compiled
-from openane.numerics.lookup import evaluate, store_half
+from openane.numerics.lookup import INFINITY, evaluate, store_row
 
 Floats = npt.NDArray[np.float32]
 
@@ -20,21 +18,34 @@ LINEAR, RELU, TABLE = 0, 1, 2
 
 
 @compiled
-def finish(
-    total: float, bias: float, factors: Floats, function: int, table: Floats, meta: npt.NDArray[np.int64]
-) -> Any:
-    """Bits of the stored result of one sum.
+def finish_row(
+    values: Floats, count: int, bias: float, factors: Floats, function: int, table: Floats,
+    meta: npt.NDArray[np.int64], result: npt.NDArray[np.uint16],
+) -> None:  # fmt: skip
+    """Bits of the stored results of a row of sums of one channel.
 
     v = (total + bias + acc_bias) * post_scale, each step rounded to fp32; then the function; then fp16.
+
+    Args:
+        values: the sums; overwritten.
+        count: of them.
+        bias: of the channel; -0.0 without one, which changes nothing.
     """
-    v = np.float32(total)
-    if abs(v) < factors[FLUSH_BELOW]:
-        v = np.float32(0)
-    v = np.float32(np.float32(np.float32(v + np.float32(bias)) + factors[ACC_BIAS]) * factors[POST_SCALE])
-    if abs(v) >= factors[OUTPUT_LIMIT]:
-        v = np.float32(65536.0) if v > 0 else np.float32(-65536.0)
+    acc_bias, scale = factors[ACC_BIAS], factors[POST_SCALE]
+    flush, limit = factors[FLUSH_BELOW], factors[OUTPUT_LIMIT]
+    bias = np.float32(bias)
+    row = values[:count]
+    for j in range(count):
+        v = row[j]
+        v = np.float32(0) if abs(v) < flush else v
+        v = np.float32(np.float32(np.float32(v + bias) + acc_bias) * scale)
+        huge = np.float32(INFINITY) if v > 0 else np.float32(-INFINITY)
+        row[j] = huge if abs(v) >= limit else v
     if function == RELU:
-        v = max(v, np.float32(0))
+        for j in range(count):
+            v = row[j]
+            row[j] = v if v > 0 else np.float32(0)
     elif function == TABLE:
-        v = evaluate(v, table, meta)
-    return store_half(v)
+        for j in range(count):
+            row[j] = evaluate(row[j], table, meta)
+    store_row(row, count, result)

@@ -75,7 +75,7 @@ def from_halfwords(words: Halfwords) -> Floats:
     """fp16 bits as the data path reads them: exponent 31 is 2^16 with the sign, NaN is +2^16."""
     flat = np.ascontiguousarray(words, np.uint16).reshape(-1)
     result = np.empty(flat.shape, np.float32)
-    _read_all(flat, result)
+    read_row(flat, flat.size, result)
     return result.reshape(words.shape)
 
 
@@ -83,7 +83,7 @@ def to_halfwords(values: Floats) -> Halfwords:
     """Bits of the nearest fp16, ties to even; 65520 and above is infinity, NaN is +infinity."""
     flat = np.ascontiguousarray(values, np.float32).reshape(-1)
     result = np.empty(flat.shape, np.uint16)
-    _store_all(flat, result)
+    store_row(flat, flat.size, result)
     return result.reshape(values.shape)
 
 
@@ -101,6 +101,25 @@ def store_half(value: float) -> Any:
     if value != value:
         return np.uint16(0x7C00)
     return narrow(np.float32(value))
+
+
+@compiled
+def read_row(words: Halfwords, count: int, result: Floats) -> None:
+    """`read_half` of the first `count` elements."""
+    for i in range(count):
+        bits = words[i]
+        value = widen(bits)
+        huge = np.float32(-INFINITY) if bits == 0xFC00 else np.float32(INFINITY)
+        result[i] = huge if bits & 0x7C00 == 0x7C00 else value
+
+
+@compiled
+def store_row(values: Floats, count: int, result: Halfwords) -> None:
+    """`store_half` of the first `count` elements."""
+    for i in range(count):
+        value = values[i]
+        bits = narrow(value)
+        result[i] = bits if value == value else np.uint16(0x7C00)
 
 
 @compiled
@@ -192,15 +211,3 @@ def evaluate(v: float, numbers: Floats, meta: npt.NDArray[np.int64]) -> Any:
 def _evaluate_all(values: Floats, numbers: Floats, meta: npt.NDArray[np.int64], result: Floats) -> None:
     for i in range(values.size):
         result[i] = evaluate(values[i], numbers, meta)
-
-
-@compiled
-def _read_all(words: Halfwords, result: Floats) -> None:
-    for i in range(words.size):
-        result[i] = read_half(words[i])
-
-
-@compiled
-def _store_all(values: Floats, result: Halfwords) -> None:
-    for i in range(values.size):
-        result[i] = store_half(values[i])

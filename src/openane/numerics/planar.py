@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.finish import finish
+from openane.numerics.finish import finish_row
 from openane.numerics.jit import bits_of_float, compiled
-from openane.numerics.lookup import read_half, store_half
+from openane.numerics.lookup import read_half, read_row, store_half
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -244,6 +244,7 @@ def combine_channels(
     _, D, C, H, W = extents
     s, so = source_strides, result_strides
     totals = np.empty(W, np.float32)
+    row = np.empty(W, np.uint16)
     for triple in range(channel_first, channel_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C
         origin = source_base + g * s[0] + d * s[1] + c * inputs * s[2]
@@ -263,20 +264,20 @@ def combine_channels(
                         totals[x] *= value
                     else:
                         totals[x] = max(totals[x], value)
+            finish_row(totals, W, np.float32(-0.0), factors, function, table, meta, row)
             for x in range(W):
-                bits = finish(totals[x], np.float32(-0.0), factors, function, table, meta)
-                result[target + y * so[3] + x * so[4]] = bits
+                result[target + y * so[3] + x * so[4]] = row[x]
 
 
 @compiled
 def unary_map(factors: Floats, function: int, table: Floats, meta: Integers, relu_in: bool) -> Halfwords:
     """The result of a one-input task of the MAC engine for each of the 65,536 halfwords."""
-    result = np.empty(65536, np.uint16)
+    values = np.empty(65536, np.float32)
     for bits in range(65536):
         value = read_half(bits)
-        if relu_in:
-            value = max(value, np.float32(0))
-        result[bits] = finish(value, np.float32(-0.0), factors, function, table, meta)
+        values[bits] = max(value, np.float32(0)) if relu_in else value
+    result = np.empty(65536, np.uint16)
+    finish_row(values, 65536, np.float32(-0.0), factors, function, table, meta, result)
     return result
 
 
@@ -304,6 +305,11 @@ def apply_map(
         target = result_base + g * so[0] + d * so[1] + c * so[2]
         for y in range(H):
             line, place = origin + y * s[3], target + y * so[3]
+            if s[4] == 1 and so[4] == 1:
+                words, row = source[line : line + W], result[place : place + W]
+                for x in range(W):
+                    row[x] = mapping[words[x]]
+                continue
             for x in range(W):
                 result[place + x * so[4]] = mapping[source[line + x * s[4]]]
 
@@ -323,9 +329,11 @@ def load(
         for y in range(H):
             line, place = origin + y * s[3], target + y * so[3]
             if s[4] == 1 and so[4] == 1:
-                for x in range(W):
-                    value = read_half(source[line + x])
-                    result[place + x] = max(value, np.float32(0)) if relu_in else value
+                row = result[place : place + W]
+                read_row(source[line : line + W], W, row)
+                if relu_in:
+                    for x in range(W):
+                        row[x] = max(row[x], np.float32(0))
             else:
                 for x in range(W):
                     value = read_half(source[line + x * s[4]])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from openane.core.errors import FaultError
 from openane.numerics.accumulate import (
     PIXEL_BLOCK,
+    SLACK,
     convolve,
     convolve_channels,
     convolve_tile4,
@@ -83,6 +84,7 @@ class Geometry:
         origin: of its first pixel.
         taps: (steps,) offset of each step.
         pixels: (height * width of the result,) offset of each pixel.
+        spacing: distance of neighbours in a row.
         padded: whether some of it is not loaded from the source.
     """
 
@@ -91,6 +93,7 @@ class Geometry:
     origin: int
     taps: npt.NDArray[np.int64]
     pixels: npt.NDArray[np.int64]
+    spacing: int
     padded: bool
 
 
@@ -113,7 +116,7 @@ def geometry(task: Work, work: MacWork) -> Geometry:
     pixels = (y * columns + x).reshape(-1)
     padded = (rows, columns) != (height, width)
     origin = work.pad[0] * columns + work.pad[1]
-    return Geometry(channels * plane, strides, origin, taps.astype(np.int64), pixels, padded)
+    return Geometry(channels * plane, strides, origin, taps.astype(np.int64), pixels, step[1], padded)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -219,7 +222,7 @@ class MacStep:
         shape = self._geometry
         assert shape is not None
         groups, depth, channels, height, width = self.task.view
-        image = np.zeros(shape.size, np.float32) if shape.padded else np.empty(shape.size, np.float32)
+        image = np.zeros(shape.size + SLACK, np.float32) if shape.padded else np.empty(shape.size + SLACK, np.float32)
         extents = np.array((1, 1, channels, height, width), np.int64)
         for group in range(groups):
             for plane in range(depth):
@@ -252,7 +255,7 @@ class MacStep:
             return [
                 partial(
                     convolve_channels, loaded.packed[group], first, end, image, stride, shape.taps, shape.pixels,
-                    width, bias, *end_path,
+                    shape.spacing, width, bias, *end_path,
                 )  # fmt: skip
                 for first, end in workers.ranges(channels)
             ]
@@ -271,7 +274,7 @@ class MacStep:
         shares = [(0, tiles)] if len(blocks) >= 2 * workers.count else workers.ranges(tiles, 2)
         return [
             partial(
-                convolve, packed, *share, channels, image, shape.taps, shape.pixels, *block, bias, *end_path
+                convolve, packed, *share, channels, image, shape.taps, shape.pixels, shape.spacing, *block, bias, *end_path
             )
             for share in shares
             for block in blocks

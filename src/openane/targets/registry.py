@@ -5,15 +5,17 @@ This table and the folders below `targets` are the only places that know which g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 
 from openane.core.errors import InputError, UnsupportedError
+from openane.program import Task
 from openane.program.fields import suggest
 from openane.program.stream import StreamCodec
 from openane.targets.target import Target
+from openane.targets.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,21 @@ class Generation:
             )
         target: Target = import_module(f"openane.targets.{self.name}").TARGET
         return target
+
+    @property
+    def work_of(self) -> Callable[[Task], Work]:
+        """What a task moves and computes.
+
+        Raises:
+            UnsupportedError: openane only reads programs of this generation.
+        """
+        if not self.executable:
+            raise UnsupportedError(
+                f"the cost of programs for {self.name} is not known",
+                limit=", ".join(each.name for each in GENERATIONS.values() if each.executable),
+            )
+        work_of: Callable[[Task], Work] = import_module(f"openane.targets.{self.name}.work").work_of
+        return work_of
 
 
 GENERATIONS: Mapping[str, Generation] = MappingProxyType(

@@ -37,7 +37,8 @@ class Work:
         kind: what it does.
         macs: multiply-accumulates that the result needs.
         elements: values that pass the engine one by one (tables, copies, planar operations).
-        input_bytes, output_bytes: DRAM traffic with the caller's tensors, row padding included.
+        surface_bytes: the caller's tensors that change hands here, each counted once; 0 on most tasks.
+        input_bytes, output_bytes: DRAM traffic with the caller's tensors, row padding and repeated reads included.
         scratch_bytes: DRAM traffic with intermediates, both directions.
         weight_bytes: kernels, biases and tables streamed from DRAM.
         engines: multiply-accumulate engines at work, 0 on a planar task.
@@ -49,6 +50,7 @@ class Work:
     kind: Kind
     macs: int = 0
     elements: int = 0
+    surface_bytes: int = 0
     input_bytes: int = 0
     output_bytes: int = 0
     scratch_bytes: int = 0
@@ -62,6 +64,11 @@ class Work:
         return 2 * self.macs + self.elements
 
     @property
+    def tile_bytes(self) -> int:
+        """Tensors that cross to or from DRAM."""
+        return self.input_bytes + self.output_bytes + self.scratch_bytes
+
+    @property
     def dram_bytes(self) -> int:
-        """Everything that crosses to DRAM."""
-        return self.input_bytes + self.output_bytes + self.scratch_bytes + self.weight_bytes
+        """Everything that crosses to or from DRAM."""
+        return self.tile_bytes + self.weight_bytes

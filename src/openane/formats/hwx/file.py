@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from openane.core.errors import FormatError
 from openane.core.reader import Reader
 from openane.formats.hwx import codec, layout
@@ -78,6 +80,10 @@ class HwxFile:
         name = f"section {section.segment},{section.name}"
         return self.reader.bytes_at(section.file_offset, section.size, name)
 
+    def offset_of(self, part: memoryview) -> int:
+        """Where a view of the file, as `contents` gives it, begins."""
+        return _address(part) - _address(memoryview(self.reader.data))
+
     @cached_property
     def names(self) -> dict[int, str]:
         """Address of a memory object -> its name."""
@@ -146,3 +152,7 @@ class HwxFile:
         from openane.formats.hwx.read import image_of
 
         return image_of(self)
+
+
+def _address(view: memoryview) -> int:
+    return int(np.frombuffer(view, np.uint8).ctypes.data)

@@ -88,21 +88,16 @@ def _image_shape(image: Any, wanted: tuple[int, ...] | None, where: str) -> tupl
 
 def _check_ranges(wanted: Sequence[int], ranges: Sequence[tuple[int, int]], where: str) -> None:
     fits = len(wanted) == len(ranges) and all(
-        low <= extent and (high < 0 or extent <= high)
-        for extent, (low, high) in zip(wanted, ranges, strict=True)
+        low <= extent and (high < 0 or extent <= high) for extent, (low, high) in zip(wanted, ranges, strict=True)
     )
     if not fits:
         limit = ", ".join(f"{low}..{'any' if high < 0 else high}" for low, high in ranges)
         raise InputError("the model does not take this shape", where=where, value=list(wanted), limit=limit)
 
 
-def _chosen(
-    default: tuple[int, ...], wanted: tuple[int, ...] | None, flexible: bool, where: str
-) -> tuple[int, ...]:
+def _chosen(default: tuple[int, ...], wanted: tuple[int, ...] | None, flexible: bool, where: str) -> tuple[int, ...]:
     if wanted is not None and not flexible and wanted != default and default:
-        raise InputError(
-            "the shape of this input is fixed", where=where, value=list(wanted), limit=list(default)
-        )
+        raise InputError("the shape of this input is fixed", where=where, value=list(wanted), limit=list(default))
     shape = default if wanted is None else wanted
     if any(not 1 <= extent <= _EXTENT_LIMIT for extent in shape):
         raise ModelError(

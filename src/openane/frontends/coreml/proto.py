@@ -1,7 +1,7 @@
 """Core ML's protocol buffers, as coremltools ships them.
 
-Only the generated modules are loaded, under a package name of our own: importing coremltools itself takes seconds, loads
-every framework that is installed, and prints.
+Only the generated modules are loaded, under a package name of our own: importing coremltools itself takes seconds,
+loads every framework that is installed, and prints.
 """
 
 from __future__ import annotations

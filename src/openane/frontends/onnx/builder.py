@@ -27,6 +27,8 @@ class Builder:
     def __init__(self, taken: set[str]) -> None:
         self.types: dict[str, TensorType] = {}
         self.constants: dict[str, np.ndarray] = {}
+        #: Values that are bfloat16 in the file; the graph holds them as float32.
+        self.bfloat16: set[str] = set()
         self._inputs: dict[str, TensorType] = {}
         self._nodes: list[Node] = []
         self._taken = taken

@@ -47,19 +47,23 @@ class Functions:
         schema = _schema(domain, node.op_type, version)
         if schema is None:
             return None
-        if schema.has_function:
-            versions = [v for v in schema.function_opset_versions if v <= version]
-            return _parse(schema.get_function_with_opset_version(max(versions))) if versions else None
-        if schema.has_context_dependent_function:
-            versions = [v for v in schema.context_dependent_function_opset_versions if v <= version]
+        dependent = not schema.has_function
+        stated = schema.context_dependent_function_opset_versions if dependent else schema.function_opset_versions
+        versions = [v for v in stated if v <= version]
+        if not versions:
+            return None
+        if dependent:
             protos = [_type_proto(t).SerializeToString() for t in types]
-            if not versions:
-                return None
-            body = schema.get_context_dependent_function_with_opset_version(
-                max(versions), node.SerializeToString(), protos
+            body = _parse(
+                schema.get_context_dependent_function_with_opset_version(
+                    max(versions), node.SerializeToString(), protos
+                )
             )
-            return _parse(body)
-        return None
+        else:
+            body = _parse(schema.get_function_with_opset_version(max(versions)))
+        defaults = (attribute.default_value for attribute in schema.attributes.values())
+        body.attribute_proto.extend(default for default in defaults if default.name)
+        return body
 
     @staticmethod
     def body(function: onnx.FunctionProto, call: onnx.NodeProto) -> list[onnx.NodeProto]:

@@ -22,6 +22,7 @@ from openane.graph import Graph
 from openane.graph.ops import Identity
 
 Shapes = Mapping[str, tuple[int, ...]]
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Scope:
         return Scope(names, opsets or self.opsets, f"{self.prefix}{label}/", layers, self.depth + 1)
 
 
-def import_model(model: onnx.ModelProto, shapes: Shapes, name: str, folder: Path | None) -> Graph:
+def import_model(model: onnx.ModelProto, shapes: Shapes, constants: Arrays, name: str, folder: Path | None) -> Graph:
     """The Graph of a model.
 
     Raises:
@@ -64,7 +65,7 @@ def import_model(model: onnx.ModelProto, shapes: Shapes, name: str, folder: Path
     """
     verify(model)
     _refuse_unknown(model)
-    return Importer(model, shapes, folder).run(Path(name).stem or "model")
+    return Importer(model, shapes, constants, folder).run(Path(name).stem or "model")
 
 
 def _domain(name: str) -> str:
@@ -92,9 +93,10 @@ def _refuse_unknown(model: onnx.ModelProto) -> None:
 class Importer:
     """Builds the graph of one model."""
 
-    def __init__(self, model: onnx.ModelProto, shapes: Shapes, folder: Path | None) -> None:
+    def __init__(self, model: onnx.ModelProto, shapes: Shapes, constants: Arrays, folder: Path | None) -> None:
         self._model = model
         self._shapes = shapes
+        self._constants = constants
         self._tensors = Tensors(folder)
         self._functions = Functions(model)
         self._visits = 0
@@ -103,16 +105,21 @@ class Importer:
         taken.update(output for node in model.graph.node for output in node.output)
         self._builder = Builder(taken)
 
-    def run(self, name: str) -> Graph:
+    def run(self, title: str) -> Graph:
         """The whole model as a graph."""
         graph = self._model.graph
         opsets = {_domain(entry.domain): entry.version for entry in self._model.opset_import}
         scope = Scope({}, opsets)
         self._weights(graph, scope)
-        for value, kind in input_types(graph, self._shapes).items():
-            if value not in scope.names:
-                self._builder.input(value, kind)
-                scope.names[value] = value
+        for name, kind in input_types(graph, self._shapes, self._constants).items():
+            if name in self._constants:
+                self._builder.weight(name, self._constants[name])
+            else:
+                self._builder.input(name, kind)
+            scope.names[name] = name
+        for value in graph.input:
+            if value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16:
+                self._builder.bfloat16.add(value.name)
         outputs = [value.name for value in graph.output]
         if len(set(outputs)) != len(outputs):
             raise ModelError("an output is named twice", value=outputs)
@@ -125,13 +132,15 @@ class Importer:
                 source = scope.names[output]
                 (copy,) = self._builder.emit(Identity(), (source,), output, Origin((output,)))
                 self._builder.rename(copy, output)
-        return self._builder.graph(name, outputs)
+        return self._builder.graph(title, outputs)
 
     def _weights(self, graph: onnx.GraphProto, scope: Scope) -> None:
         """The initializers of a graph as constants."""
         for tensor in graph.initializer:
             array = self._tensors.array(tensor, f"weight {tensor.name!r}")
             self._define_constant(tensor.name, array, scope)
+            if tensor.data_type == onnx.TensorProto.BFLOAT16:
+                self._builder.bfloat16.add(scope.names[tensor.name])
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
             self._define_constant(name, self._tensors.dense(sparse, f"weight {name!r}"), scope)
@@ -199,9 +208,10 @@ class Importer:
         given = dict(zip(function.input, (*inputs, *[""] * len(function.input)), strict=False))
         inner = scope.inside(label, {name: value for name, value in given.items() if value}, opsets)
         inner.names.update({name: "" for name, value in given.items() if not value})
-        body = sorted_nodes(self._functions.body(function, node), set(given), function.output)
+        wanted = [name for name, outer in zip(function.output, node.output, strict=False) if outer]
+        body = sorted_nodes(self._functions.body(function, node), set(given), wanted)
         self.nodes(body, inner)
-        return [inner.names[name] for name in function.output]
+        return [inner.names.get(name, "") for name in function.output]
 
     def branch(self, graph: onnx.GraphProto, label: str, scope: Scope, given: Mapping[str, str]) -> list[str]:
         """Imports a graph inside a node; the value names of its outputs.
@@ -228,7 +238,7 @@ class Importer:
         for i, output in enumerate(node.output):
             if not output:
                 continue
-            if i >= len(results):
+            if i >= len(results) or not results[i]:
                 raise UnsupportedError(f"output {i} is not supported", value=repr(output))
             name = output if not scope.prefix else self._builder.unique(scope.prefix + output)
             scope.names[output] = name if self._builder.rename(results[i], name) else results[i]

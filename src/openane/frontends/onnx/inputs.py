@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 
 from openane.core.errors import InputError, ModelError, UnsupportedError
@@ -11,14 +12,16 @@ from openane.frontends.onnx.tensors import ELEMENT_LIMIT, dtype_of
 from openane.graph import TensorType
 
 Shapes = Mapping[str, tuple[int, ...]]
+Arrays = Mapping[str, np.ndarray]
 
 
-def input_types(graph: onnx.GraphProto, shapes: Shapes) -> dict[str, TensorType]:
+def input_types(graph: onnx.GraphProto, shapes: Shapes, constants: Arrays) -> dict[str, TensorType]:
     """The types of the inputs that are not weights, in order.
 
     Args:
         graph: the main graph.
         shapes: whole shapes by input name; a dimension they give also fixes its symbol in other inputs.
+        constants: values by input name; their shapes count like those given.
 
     Raises:
         InputError: a dimension stays open, or `shapes` does not fit.
@@ -28,16 +31,25 @@ def input_types(graph: onnx.GraphProto, shapes: Shapes) -> dict[str, TensorType]
     weights = {tensor.name for tensor in graph.initializer}
     values = [value for value in graph.input if value.name not in weights]
     names = [value.name for value in values]
+    shapes = {**shapes, **{name: array.shape for name, array in constants.items()}}
     for name in shapes:
         if name not in names:
-            raise InputError(f"a shape is given for {name!r}, which is no input", limit=", ".join(map(repr, names)))
+            raise InputError(
+                f"a shape or value is given for {name!r}, which is no input", limit=", ".join(map(repr, names))
+            )
     if len(set(names)) != len(names):
         raise ModelError("an input is named twice", value=names)
     symbols: dict[str, int] = {}
     for value in values:
         if value.name in shapes:
             _bind(value, shapes[value.name], symbols)
-    return {value.name: _input_type(value, shapes, symbols) for value in values}
+    types = {value.name: _input_type(value, shapes, symbols) for value in values}
+    for name, array in constants.items():
+        if array.dtype != types[name].dtype.numpy:
+            raise InputError(
+                "a value has the wrong type", where=f"input {name!r}", value=array.dtype, limit=types[name]
+            )
+    return types
 
 
 def _dimensions(value: onnx.ValueInfoProto) -> list[int | str] | None:
@@ -67,8 +79,8 @@ def _bind(value: onnx.ValueInfoProto, shape: tuple[int, ...], symbols: dict[str,
     """Checks a given shape against the declared one and notes its symbols."""
     declared = _dimensions(value)
     where = f"input {value.name!r}"
-    if any(extent < 1 for extent in shape):
-        raise InputError("extents of a shape must be positive", where=where, value=list(shape))
+    if any(extent < 0 for extent in shape):
+        raise InputError("extents of a shape must not be negative", where=where, value=list(shape))
     if declared is None:
         return
     text = _text(declared)

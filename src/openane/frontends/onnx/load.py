@@ -6,18 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from openane.core.errors import OpenaneError, UnavailableError
 from openane.graph import Graph
 
 Shapes = Mapping[str, tuple[int, ...]]
+Arrays = Mapping[str, np.ndarray]
 
 
-def load(path: str | Path, shapes: Shapes | None = None) -> Graph:
+def load(path: str | Path, shapes: Shapes | None = None, constants: Arrays | None = None) -> Graph:
     """Reads an ONNX model.
 
     Args:
         path: of the file; external weights must lie in its folder or below.
         shapes: whole shapes for inputs whose dimensions the model leaves open, by input name.
+        constants: fixed values for inputs, by name; they are no inputs of the graph. This is the way to give sizes,
+            axes and flags that a model takes as inputs, since every shape must be known before it runs.
 
     Returns:
         The graph; inputs and outputs are named as in the file.
@@ -33,15 +38,22 @@ def load(path: str | Path, shapes: Shapes | None = None) -> Graph:
     from openane.frontends.onnx.read import read_model
 
     path = Path(path)
-    return load_model(read_model(path), shapes, name=path.name, folder=path.parent)
+    return load_model(read_model(path), shapes, constants, name=path.name, folder=path.parent)
 
 
-def load_model(model: Any, shapes: Shapes | None = None, *, name: str = "model", folder: Path | None = None) -> Graph:
+def load_model(
+    model: Any,
+    shapes: Shapes | None = None,
+    constants: Arrays | None = None,
+    *,
+    name: str = "model",
+    folder: Path | None = None,
+) -> Graph:
     """Imports an ONNX ModelProto that is in memory.
 
     Args:
         model: the ModelProto; it is not modified.
-        shapes: as in `load`.
+        shapes, constants: as in `load`.
         name: put in front of every message.
         folder: where external weights may lie; None forbids them.
 
@@ -52,7 +64,7 @@ def load_model(model: Any, shapes: Shapes | None = None, *, name: str = "model",
     from openane.frontends.onnx.importer import import_model
 
     try:
-        return import_model(model, shapes or {}, name, folder)
+        return import_model(model, shapes or {}, constants or {}, name, folder)
     except OpenaneError as error:
         raise error.at(name) from error
 

@@ -39,9 +39,7 @@ def _verify_opsets(model: onnx.ModelProto) -> None:
     newest = onnx.defs.onnx_opset_version()
     versions = {entry.domain: entry.version for entry in model.opset_import}
     version = versions.get("", versions.get("ai.onnx"))
-    if version is None:
-        raise ModelError("the model does not say which ONNX operator set it uses")
-    if not OPSET_MINIMUM <= version <= newest:
+    if version is not None and not OPSET_MINIMUM <= version <= newest:
         raise UnsupportedError(
             "the operator set is not supported",
             value=version,
@@ -181,6 +179,12 @@ def _check(model: onnx.ModelProto) -> None:
     graph.sparse_initializer.extend(model.graph.sparse_initializer)
     known = given | {tensor.name for tensor in model.graph.initializer}
     known.update(tensor.values.name for tensor in model.graph.sparse_initializer)
+    for value in (*graph.input, *graph.output):
+        # Shapes that are left out are inferred; the checker wants to see some.
+        if not value.type.WhichOneof("value") or value.type.HasField("tensor_type"):
+            tensor_type = value.type.tensor_type
+            tensor_type.elem_type = tensor_type.elem_type or onnx.TensorProto.FLOAT
+            tensor_type.shape.SetInParent()
     outputs = [value.name for value in model.graph.output]
     graph.node.extend(sorted_nodes(model.graph.node, known, outputs))
     try:

@@ -162,7 +162,7 @@ class Resize(Operation):
         for offset in range(-reach, reach + 2):
             place = base + offset
             weight = self._kernel((place - positions) / widening)
-            if self.exclude_outside or self.antialias:
+            if self.exclude_outside:
                 weight = np.where((place < 0) | (place >= extent), 0, weight)
             columns = np.clip(place, 0, extent - 1).astype(np.int64)
             np.add.at(matrix, (rows, columns), weight)

@@ -18,7 +18,7 @@ from openane.net.units import (
     ReductionKind,
     Softmax,
 )
-from openane.runtimes.verification.case import Case, Standing, Variants, chain, every_half, halves
+from openane.runtimes.verification.case import Case, Standing, Variants, every_half, halves, single
 
 ACCUMULATORS: Variants = {"adder tree of 4 in 12 bits": {"accumulate": "tile4"}}
 DENORMALS: Variants = {"denormal sums are kept": {"denormals": "keep"}}
@@ -75,7 +75,7 @@ def _accumulator() -> Iterator[Case]:
     }
     for name, values in probes.items():
         unit, inputs = _sum_of(values)
-        yield Case(f"sum-{name}", "accumulator", question, chain(inputs, unit), inputs, variants=ACCUMULATORS)
+        yield Case(f"sum-{name}", "accumulator", question, single(inputs, unit), inputs, variants=ACCUMULATORS)
 
 
 def _saturation() -> Iterator[Case]:
@@ -89,12 +89,12 @@ def _saturation() -> Iterator[Case]:
         "through-infinity": [60000.0, 60000.0, -60000.0],
     }.items():
         unit, inputs = _sum_of(values)
-        yield Case(f"limit-{name}", "saturation", question, chain(inputs, unit), inputs, variants=SATURATION)
+        yield Case(f"limit-{name}", "saturation", question, single(inputs, unit), inputs, variants=SATURATION)
     inputs = {"x": every_half()}
     question = "What does one product, or a ReLU without weights, make of every fp16 value, NaN and infinity included?"
-    yield Case("relu-every-half", "saturation", question, chain(inputs, Neuron(NeuronKind.RELU)), inputs)
+    yield Case("relu-every-half", "saturation", question, single(inputs, Neuron(NeuronKind.RELU)), inputs)
     one = Conv(np.ones((1, 1, 1, 1), np.float16))
-    yield Case("times-one-every-half", "saturation", question, chain(inputs, one), inputs, variants=SATURATION)
+    yield Case("times-one-every-half", "saturation", question, single(inputs, one), inputs, variants=SATURATION)
 
 
 def _denormals() -> Iterator[Case]:
@@ -102,11 +102,11 @@ def _denormals() -> Iterator[Case]:
     small = [SMALLEST, 3 * SMALLEST, SMALLEST_NORMAL / 2, SMALLEST_NORMAL - SMALLEST, SMALLEST_NORMAL]
     inputs = {"x": halves([*small, *(-value for value in small)], (1, 1, 2, 5, 1))}
     kernel = Conv(np.ones((1, 2, 1, 1), np.float16))
-    yield Case("denormal-sums", "denormals", question, chain(inputs, kernel), inputs, variants=DENORMALS)
+    yield Case("denormal-sums", "denormals", question, single(inputs, kernel), inputs, variants=DENORMALS)
     inputs = {"x": halves([SMALLEST_NORMAL] * 8, (1, 1, 1, 1, 8)), "y": halves([0.5, 0.25, -0.5, 1], (1, 1, 1, 1, 8))}
     question = "Does the planar engine keep them?"
     product = ElementWise(ElementWiseKind.MULT)
-    yield Case("denormal-products", "denormals", question, chain(inputs, product), inputs)
+    yield Case("denormal-products", "denormals", question, single(inputs, product), inputs)
 
 
 def _planar() -> Iterator[Case]:
@@ -121,12 +121,12 @@ def _planar() -> Iterator[Case]:
         ElementWiseKind.MAX,
         ElementWiseKind.MIN,
     ):
-        net = chain(inputs, ElementWise(kind))
+        net = single(inputs, ElementWise(kind))
         yield Case(f"planar-{kind.name.lower()}", "planar engine", question, net, inputs)
-    single = {"x": inputs["x"]}
+    alone = {"x": inputs["x"]}
     question = "Is scale before bias, with one rounding?"
-    yield Case("planar-scale-bias", "planar engine", question, chain(single, GOC(1.0009765625, 0.333)), single)
-    yield Case("planar-abs", "planar engine", "And the magnitude?", chain(single, Neuron(NeuronKind.ABS)), single)
+    yield Case("planar-scale-bias", "planar engine", question, single(alone, GOC(1.0009765625, 0.333)), alone)
+    yield Case("planar-abs", "planar engine", "And the magnitude?", single(alone, Neuron(NeuronKind.ABS)), alone)
 
 
 def _reductions() -> Iterator[Case]:
@@ -140,17 +140,17 @@ def _reductions() -> Iterator[Case]:
     }.items():
         inputs = {"x": halves(values, (1, 1, 1, 1, len(values)))}
         unit = Reduction(ReductionKind.SUM, frozenset({Dimension.WIDTH}))
-        yield Case(f"reduce-{name}", "reduction", question, chain(inputs, unit), inputs, variants=TIES)
+        yield Case(f"reduce-{name}", "reduction", question, single(inputs, unit), inputs, variants=TIES)
     inputs = {"x": halves([float(value) for value in range(-30, 31)], (1, 1, 2, 5, 6))}
     for kind in (ReductionKind.MEAN, ReductionKind.MAX, ReductionKind.MIN):
         unit = Reduction(kind, frozenset({Dimension.HEIGHT, Dimension.WIDTH}))
         question = "Does a reduction fold height and width together, and where does the mean's factor act?"
-        net = chain(inputs, unit)
+        net = single(inputs, unit)
         yield Case(f"reduce-image-{kind.name.lower()}", "reduction", question, net, inputs, variants=TIES)
     inputs = {"x": halves([0.0, 1.0, -4.0, 11.0, 3.5], (1, 1, 6, 1, 40))}
     unit_softmax = Softmax(Dimension.WIDTH)
     question = "Does a whole chain (reduce, subtract, table, sum, reciprocal, product) agree?"
-    yield Case("softmax", "reduction", question, chain(inputs, unit_softmax), inputs)
+    yield Case("softmax", "reduction", question, single(inputs, unit_softmax), inputs)
 
 
 def _tables() -> Iterator[Case]:
@@ -161,7 +161,7 @@ def _tables() -> Iterator[Case]:
     )
     for kind in TABLE_FUNCTIONS:
         name = f"table-{kind.name.lower()}"
-        yield Case(name, "tables", question, chain(inputs, Neuron(kind)), inputs)
+        yield Case(name, "tables", question, single(inputs, Neuron(kind)), inputs)
 
 
 def _bytes() -> Iterator[Case]:
@@ -169,5 +169,5 @@ def _bytes() -> Iterator[Case]:
     for dtype in (np.uint8, np.int8):
         codes = np.arange(256, dtype=np.uint8).view(dtype).reshape(1, 1, 1, 8, 32)
         inputs = {"x": codes}
-        net = chain(inputs, GOC(0.5, 1.0))
+        net = single(inputs, GOC(0.5, 1.0))
         yield Case(f"bytes-{np.dtype(dtype).name}", "8-bit tensors", question, net, inputs, Standing.ASSUMED)

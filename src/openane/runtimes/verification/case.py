@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -48,22 +49,23 @@ class Case:
     variants: Variants = field(default_factory=dict)
 
 
-def chain(inputs: Mapping[str, np.ndarray], *units: UnitParams) -> Net:
-    """A network of units one behind the other; the first reads all inputs, the last is the output "out".
+def network(inputs: Mapping[str, np.ndarray], units: Sequence[tuple[UnitParams, tuple[str, ...]]]) -> Net:
+    """A network whose last unit is the output "out"; the unit at position n before it is called "un".
 
     Args:
         inputs: arrays that give names, shapes and element types.
-        units: in order.
+        units: parameters and what each unit reads.
     """
-    made: list[Unit] = []
-    bottoms = tuple(inputs)
-    for number, params in enumerate(units):
-        name = f"u{number}" if number + 1 < len(units) else "out"
-        made.append(Unit(name, params, bottoms))
-        bottoms = (name,)
+    names = [*(f"u{number}" for number in range(len(units) - 1)), "out"]
+    made = tuple(Unit(name, params, bottoms) for name, (params, bottoms) in zip(names, units, strict=True))
     shapes = {name: TensorShape.of(array.shape) for name, array in inputs.items()}
     dtypes = {name: DType.of(array) for name, array in inputs.items() if array.dtype != np.float16}
-    return Net("net", shapes, {"out": bottoms[0]}, tuple(made), input_dtypes=dtypes)
+    return Net("net", shapes, {"out": "out"}, made, input_dtypes=dtypes)
+
+
+def single(inputs: Mapping[str, np.ndarray], params: UnitParams) -> Net:
+    """A network of one unit that reads all inputs."""
+    return network(inputs, [(params, tuple(inputs))])
 
 
 def halves(values: np.ndarray | list[float], shape: tuple[int, ...]) -> np.ndarray:
@@ -77,22 +79,27 @@ def every_half() -> np.ndarray:
     return np.arange(65536, dtype=np.uint32).astype(np.uint16).view(np.float16).reshape(1, 1, 1, 256, 256)
 
 
-def impulses(channels: int, height: int, width: int) -> np.ndarray:
-    """One 1 per channel and nothing else, each at its own place, far enough apart to keep windows distinct."""
-    array = np.zeros((1, 1, channels, height, width), np.float16)
+def impulses(channels: int, rows: int, columns: int) -> np.ndarray:
+    """One 1 per channel and nothing else, so far apart that windows of (rows, columns) never see two of them."""
+    across = math.ceil(math.sqrt(channels))
+    down = -(-channels // across)
+    array = np.zeros((1, 1, channels, (down + 1) * rows, (across + 1) * columns), np.float16)
     for channel in range(channels):
-        array[0, 0, channel, (3 + 5 * channel) % height, (2 + 7 * channel) % width] = 1
+        row, column = divmod(channel, across)
+        array[0, 0, channel, (row + 1) * rows - 1, (column + 1) * columns - 1] = 1
     return array
 
 
-def numbered_kernel(out_channels: int, in_channels: int, rows: int, columns: int) -> np.ndarray:
-    """Weights that all differ and are exact in fp16: an output value names its weight.
+def small_integers(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Repeatable integers from -5 to 5: sums of their products are exact under every hypothesis."""
+    return np.random.default_rng(seed).integers(-5, 6, shape).astype(np.float16)
 
-    Integers up to 2048 are exact; beyond that only multiples of 2, 4, ... are, up to 4095 * 16.
-    """
-    count = out_channels * in_channels * rows * columns
-    order = np.arange(count)
-    values = np.where(order < 1023, order + 1, -(order - 1022.0))
-    if count > 2046:
-        values = np.where(order < 2046, values, (order - 2045.0) / 2048)
-    return values.astype(np.float16).reshape(out_channels, in_channels, rows, columns)
+
+def numbered_kernel(out_channels: int, in_channels: int, rows: int, columns: int) -> np.ndarray:
+    """Weights that all differ and are exact in fp16, up to 4095 of them: an output value names its weight."""
+    values = np.arange(1, out_channels * in_channels * rows * columns + 1)
+    return (
+        np.where(values <= 2048, values, 2048 - values)
+        .astype(np.float16)
+        .reshape(out_channels, in_channels, rows, columns)
+    )

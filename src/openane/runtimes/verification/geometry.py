@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from openane.net.units import (
     Broadcast,
     Concat,
@@ -17,7 +15,16 @@ from openane.net.units import (
     Pooling,
     PoolingKind,
 )
-from openane.runtimes.verification.case import Case, Standing, chain, halves, impulses, numbered_kernel
+from openane.runtimes.verification.case import (
+    Case,
+    Standing,
+    halves,
+    impulses,
+    network,
+    numbered_kernel,
+    single,
+    small_integers,
+)
 
 RAMP = [float(value) for value in range(1, 200)]
 
@@ -41,10 +48,10 @@ def _layout() -> Iterator[Case]:
     ):
         inputs = {"x": halves(RAMP, shape), "y": halves([1000.0, -1000.0, 0.5], shape)}
         question = "Are surfaces laid out and bound as the program says?"
-        yield Case(f"add-{name}", "layout", question, chain(inputs, add), inputs)
+        yield Case(f"add-{name}", "layout", question, single(inputs, add), inputs)
     inputs = {"x": halves(RAMP, (1, 1, 3, 4, 5)), "y": halves([-1.0, -2.0, -3.0], (1, 1, 2, 4, 5))}
     question = "Do two tasks write their parts of one output?"
-    yield Case("concat", "layout", question, chain(inputs, Concat(Dimension.CHANNEL)), inputs)
+    yield Case("concat", "layout", question, single(inputs, Concat(Dimension.CHANNEL)), inputs)
 
 
 def _kernel_order() -> Iterator[Case]:
@@ -56,20 +63,20 @@ def _kernel_order() -> Iterator[Case]:
         (33, 3, 3, 3),
         (2, 3, 2, 5),
     ):
-        inputs = {"x": impulses(in_channels, 24, 24)}
+        inputs = {"x": impulses(in_channels, rows, columns)}
         unit = Conv(numbered_kernel(out_channels, in_channels, rows, columns))
         name = f"order-{out_channels}x{in_channels}x{rows}x{columns}"
-        yield Case(name, "kernel order", question, chain(inputs, unit), inputs)
-    inputs = {"x": impulses(6, 24, 24)}
+        yield Case(name, "kernel order", question, single(inputs, unit), inputs)
+    inputs = {"x": impulses(6, 3, 3)}
     unit = Conv(numbered_kernel(12, 2, 3, 3), groups=3)
-    yield Case("order-groups", "kernel order", "Are grouped kernels one block per group?", chain(inputs, unit), inputs)
+    yield Case("order-groups", "kernel order", "Are grouped kernels one block per group?", single(inputs, unit), inputs)
     unit = Conv(numbered_kernel(6, 1, 3, 3), groups=6, pads=Pads(1, 1, 1, 1))
-    yield Case("order-depthwise", "kernel order", "And with one channel per group?", chain(inputs, unit), inputs)
+    yield Case("order-depthwise", "kernel order", "And with one channel per group?", single(inputs, unit), inputs)
 
 
 def _windows() -> Iterator[Case]:
-    inputs = {"x": halves(RAMP, (1, 1, 2, 9, 11))}
-    kernel = numbered_kernel(2, 2, 3, 3)
+    inputs = {"x": small_integers((1, 1, 2, 9, 11), 1)}
+    kernel = small_integers((2, 2, 3, 3), 2)
     for name, question, unit, standing in (
         (
             "pad-same",
@@ -98,7 +105,7 @@ def _windows() -> Iterator[Case]:
             Standing.ASSUMED,
         ),
     ):
-        yield Case(name, "padding and stride", question, chain(inputs, unit), inputs, standing)
+        yield Case(name, "padding and stride", question, single(inputs, unit), inputs, standing)
 
 
 def _pooling() -> Iterator[Case]:
@@ -127,7 +134,7 @@ def _pooling() -> Iterator[Case]:
             fractions,
         ),
     ):
-        yield Case(f"pool-{name}", "pooling", question, chain(inputs, unit), inputs, Standing.ASSUMED)
+        yield Case(f"pool-{name}", "pooling", question, single(inputs, unit), inputs, Standing.ASSUMED)
 
 
 def _broadcasts() -> Iterator[Case]:
@@ -137,8 +144,8 @@ def _broadcasts() -> Iterator[Case]:
         (Dimension.HEIGHT, (1, 1, 3, 1, 5)),
         (Dimension.CHANNEL, (1, 1, 1, 4, 5)),
     ):
-        inputs = {"x": halves(RAMP, shape)}
-        size = full[list(Dimension).index(dimension)]
-        units = (Broadcast({dimension: size}), Conv(np.eye(3, dtype=np.float16).reshape(3, 3, 1, 1)))
+        inputs = {"x": halves(RAMP, full), "y": halves([0.25, 1000.0, -0.5], shape)}
+        repeat = Broadcast({dimension: full[shape.index(1, 2)]})
+        net = network(inputs, [(repeat, ("y",)), (ElementWise(ElementWiseKind.ADD), ("x", "u0"))])
         question = f"Which broadcast flag repeats a tensor along {dimension.value}?"
-        yield Case(f"broadcast-{dimension.value.lower()}", "broadcast", question, chain(inputs, *units), inputs)
+        yield Case(f"broadcast-{dimension.value.lower()}", "broadcast", question, net, inputs)

@@ -8,27 +8,27 @@ from importlib import metadata
 from typing import Any
 
 from openane.runtimes.doctor import Report
+from openane.runtimes.registry import Choice
 from openane.runtimes.verification.check import CaseResult
 
 FORMAT = 1
 MACHINE_AREAS = ("machine", "linux", "macos")
 
 
-def result_document(results: Sequence[CaseResult], report: Report, runtime: str, reason: str) -> dict[str, Any]:
+def result_document(results: Sequence[CaseResult], report: Report, choice: Choice) -> dict[str, Any]:
     """The result file as plain values, ready for JSON.
 
     Args:
         results: of the cases that were looked at.
         report: of the doctor.
-        runtime: where the cases ran.
-        reason: why this runtime was taken.
+        choice: the runtime that ran the cases, and why it was taken.
     """
     return {
         "format": FORMAT,
         "openane": _version(),
-        "runtime": runtime,
-        "reason": reason,
-        "device": dict(report.runtimes[runtime].facts),
+        "runtime": choice.runtime.name,
+        "reason": choice.reason,
+        "device": dict(choice.availability.facts),
         "machine": {
             f"{finding.area}: {finding.name}": finding.value
             for finding in report.findings

@@ -28,9 +28,9 @@ class H13:
         Raises:
             FaultError: the program is not one this machine can run.
         """
-        from openane.targets.h13.machine import load
+        from openane.targets.h13.machine import machine
 
-        return load(program, options)
+        return machine(program, options)
 
 
 TARGET = H13()

@@ -238,7 +238,7 @@ def l2(task: PlacedTask, ordering: Ordering) -> Fields:
     strides = task.result.l2
     fields |= {"ConvResultChannelStride.Stride": strides.channel, "ConvResultRowStride.Stride": strides.row}
     fields |= {"ResultDepthStride.Stride": strides.depth}
-    fields |= {"ResultGroupStride.Stride": strides.group if plan.result_view.groups > 1 else 0}
+    fields |= {"ResultGroupStride.Stride": strides.group if plan.result_view.groups > 1 or task.result.dma else 0}
     return fields
 
 

@@ -7,13 +7,17 @@ from types import MappingProxyType
 
 from openane.net.net import UnitParams
 from openane.targets.h13.fused import Fused
-from openane.targets.h13.units import conv, copy, elementwise, unary
+from openane.targets.h13.units import conv, copy, elementwise, normalization, pooling, reduction, softmax, unary
 from openane.targets.h13.units.family import Family
 
 ALL: tuple[Family, ...] = (
     *conv.FAMILIES,
     *elementwise.FAMILIES,
     *unary.FAMILIES,
+    *pooling.FAMILIES,
+    *reduction.FAMILIES,
+    *softmax.FAMILIES,
+    *normalization.FAMILIES,
     *copy.FAMILIES,
 )
 

@@ -33,6 +33,9 @@ MAX_KERNEL_HEIGHT = 29
 MAX_PAD = (1 << 5) - 1
 #: The stride fields hold two bits; recorded: 1 and 2.
 MAX_STRIDE = 2
+#: Pooling has the same two bits (docs/assumptions.md A4) and 5-bit window extents; no record.
+MAX_POOL_STRIDE = 3
+MAX_WINDOW = (1 << 5) - 1
 #: Every DMA stride and base is a multiple of this (the fields begin at bit 6).
 DMA_ALIGNMENT_BYTES = 64
 #: Every L2 stride and base is a multiple of this.

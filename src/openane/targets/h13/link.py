@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
-from openane.program import Program, Relocation, Role, Surface, Task
+from openane.program import Burst, Program, Relocation, Role, Surface, Task
 from openane.program.fields import Value
 from openane.targets.h13.allocate import NO_BUFFER, PlacedTask, Placement
 from openane.targets.h13.constants import ConstantSection
 from openane.targets.h13.encode import bursts
+from openane.targets.h13.estimate import time_estimate_us
 from openane.targets.h13.limits import CONSTANT_BUFFER, MAX_TASKS, PAGE_BYTES, SCRATCH_BUFFER, Dialect
 from openane.targets.h13.order import Ordering, order
 from openane.targets.h13.patches import active_log2, stream_patches
@@ -20,10 +21,6 @@ from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.stream import STREAM
 from openane.targets.h13.surfaces import align, dram_bytes, dram_strides, element_bytes
 
-#: DRAM bytes a microsecond in the time estimate of header word 1; any divisor 34128..34133 fits (h13-encoding 2).
-ESTIMATE_BYTES_PER_MICROSECOND = 34130
-#: Channels of a 1x1 source a microsecond in the same estimate.
-ESTIMATE_NARROW_CHANNELS = 216
 #: The relocation word of a coefficient base (formats 5), and where the bases are in a task.
 RELOCATION_INFO = 0x05000002
 COEFFICIENT_BASES_OFFSET = 0x74
@@ -75,7 +72,7 @@ def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect
     for index, (task, ordering) in enumerate(zip(placement.tasks, orderings, strict=True)):
         dtypes = _dtypes(plan, task)
         body = bursts(task, ordering, dtypes, _lanes(task, constants, index), stream[index], dialect)
-        header = _header(plan, placement, index, ordering, constants)
+        header = _with_estimate(_header(plan, placement, index, ordering, constants), body)
         extra: tuple[int, ...] = ()
         if task.plan.kernel and task.plan.kernel.source and task.kernel_buffer == SCRATCH_BUFFER:
             extra = (kernel_writers.get(task.plan.kernel.source, 0),)
@@ -105,7 +102,6 @@ def _header(
         "TID": index,
         "LNID": int(not first),
         "EON": int(last),
-        "ExeCycles": min(estimate_microseconds(plan, task, constants.lanes[index]), 0xFFFF),
         "LogEvents": {(True, True): 0x42A, (True, False): 0x408, (False, False): 0x400, (False, True): 0x422}[first, last],
         "DebugLogEvents": _debug_log_events(task.plan, first, last),
         "SPL": int(ordering.opens),
@@ -131,6 +127,12 @@ def _header(
     return register.encode(values)
 
 
+def _with_estimate(header: tuple[int, ...], body: tuple[Burst, ...]) -> tuple[int, ...]:
+    registers = {address: word for burst in body for address, word in zip(burst.addresses(), burst.words, strict=True)}
+    word = REGISTERS["Header.Next"].change(header[1], ExeCycles=time_estimate_us(registers, header[8]))
+    return (header[0], word, *header[2:])
+
+
 def _debug_log_events(task: TaskPlan, first: bool, last: bool) -> int:
     """Word 4: low byte by place; the high part marks all but pure NE copies, without bit 13 for a table with a pole."""
     low = 0x6A if last else 0x68 if first else 0
@@ -139,32 +141,6 @@ def _debug_log_events(task: TaskPlan, first: bool, last: bool) -> int:
         return low
     pole = task.kernel is not None and task.kernel.pole
     return low | (0xFFD800 if pole else 0xFFF800)
-
-
-def estimate_microseconds(plan: Plan, task: PlacedTask, lanes: Sequence[tuple[int, int]]) -> int:
-    """The low half of word 1, for parity only: DRAM bytes or narrow channels, whichever takes longer (385 of 411)."""
-    moved = narrow = 0
-    kernel = task.plan.kernel
-    for spot, source in zip(task.sources, task.plan.sources, strict=True):
-        if not spot.dma or source.reread:
-            continue
-        shape = plan.tensors[spot.tensor].shape
-        moved += dram_bytes(shape)
-        if shape.width == 1 and shape.height == 1:
-            narrow += shape.channels
-    if task.result.dma and task.result.buffer != SCRATCH_BUFFER:
-        moved += _written_bytes(plan, task)
-    if kernel is not None and not kernel.table_lanes:
-        moved += sum(size for _, size in lanes)
-    return max(moved // ESTIMATE_BYTES_PER_MICROSECOND, narrow // ESTIMATE_NARROW_CHANNELS)
-
-
-def _written_bytes(plan: Plan, task: PlacedTask) -> int:
-    """DRAM bytes of the result; of a convolution the channels of this task."""
-    if isinstance(task.plan.work, NeWork) and task.plan.work.mode is NeMode.CONVOLUTION and not task.plan.result.swapped:
-        view = task.plan.result_view
-        return view.channels * view.groups * task.result.dram.channel
-    return dram_bytes(plan.tensors[task.plan.result.tensor].shape)
 
 
 def _with_link(task: Task, next_offset: int, following: Task) -> Task:

@@ -194,6 +194,8 @@ def _cast(call: Call) -> Sequence[str]:
 
 
 def _cast_like(call: Call) -> Sequence[str]:
+    if call.name(1) in call.builder.bfloat16:
+        return [cast_to(call, call.name(0), TensorProto.BFLOAT16)]
     return [call.cast(call.name(0), call.operand(1).dtype)]
 
 

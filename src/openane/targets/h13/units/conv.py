@@ -252,12 +252,13 @@ def lower_conv(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     task = job(conv, fused)
     for batch in range(value.shape.batch):
         for depth in range(value.shape.depth):
-            source = _image(value.operand, batch, depth)
-            target = _image(result, batch, depth)
+            source = image(value.operand, batch, depth)
+            target = image(result, batch, depth)
             yield from image_tasks(task, value.shape, result_shape, source, target, lowering)
 
 
-def _image(operand: Operand, batch: int, depth: int) -> Operand:
+def image(operand: Operand, batch: int, depth: int) -> Operand:
+    """One image of a batch and depth."""
     group, plane, channel, row = operand.offset
     return replace(operand, offset=(group + batch * operand.step[0], plane + depth * operand.step[1], channel, row))
 

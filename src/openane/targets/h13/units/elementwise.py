@@ -32,10 +32,11 @@ from openane.targets.h13.plan import (
     View,
 )
 from openane.targets.h13.staging import resident
+from openane.targets.h13.units.conv import image
 from openane.targets.h13.units.copy import copy_task
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.functions import NeFunction, with_table
-from openane.targets.h13.units.unary import planar_task, table_task
+from openane.targets.h13.units.unary import channel_scale, planar_task, table_task
 
 if TYPE_CHECKING:
     from openane.targets.h13.lowering import Lowering, Value
@@ -175,7 +176,7 @@ def _power_of_pairs(
     """Exponent and logarithm as neighbouring channels in L2, multiplied in pairs in front of the exp2 table."""
     shape = fused.shape
     paired = replace(shape, channels=2 * shape.channels)
-    strides = resident(replace(paired, height=1), pe_reader=False)
+    strides = resident(paired, pe_reader=False)
     pairs = lowering.tensor(f"{name}/pairs", paired, Place.RESIDENT, l2_strides=strides)
     even, odd = (replace(pairs, offset=(0, 0, first, 0), step=(1, 1, 2, 1)) for first in (0, 1))
     yield copy_task(exponent.operand, shape, replace(even, l2=_pair_words(strides)))
@@ -209,7 +210,7 @@ def _power_by_product(
 
 
 def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """A scalar is one planar task; vectors are two rows in L2 that a planar task applies (h13-encoding 9.4)."""
+    """A scalar is one planar task; a vector is two rows in L2 that a planar task applies (h13-encoding 9.4)."""
     params = unit.params
     assert isinstance(params, GOC)
     (bottom,) = unit.bottoms
@@ -220,8 +221,16 @@ def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         yield planar_task(work, value.shape, (value.operand,), result)
         return
     channels = value.shape.channels
-    rows = np.stack([np.broadcast_to(np.float32(row), channels) for row in (params.bias, params.scale)])
-    yield from _rows(unit.name, rows, value, result, lowering)
+    scale, bias = (np.broadcast_to(np.float32(row), channels) for row in (params.scale, params.bias))
+    if np.all(scale == 1.0) or not np.any(bias):
+        yield from _rows(unit.name, np.stack([bias, scale]), value, result, lowering)
+        return
+    # The rows mean (x + bias) * scale, so both at once would need bias / scale; a convolution keeps the bias as it is.
+    for batch in range(value.shape.batch):
+        for depth in range(value.shape.depth):
+            source, target = image(value.operand, batch, depth), image(result, batch, depth)
+            view = View.of(replace(value.shape, batch=1, depth=1))
+            yield channel_scale(scale, bias, view, source, target)
 
 
 def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: Lowering) -> Iterator[TaskPlan]:

@@ -25,6 +25,8 @@ TURNED = {
 }
 #: View axes of a reduction over columns alone: rows are groups.
 GROUPS = {Axis.WIDTH: Axis.WIDTH, Axis.CHANNEL: Axis.CHANNEL, Axis.GROUP: Axis.HEIGHT}
+#: View axes in which channels and rows are reduced with the columns: channels are rows, rows depth (h13-encoding 4).
+DEEP = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.CHANNEL, Axis.DEPTH: Axis.HEIGHT}
 #: Columns a matrix task stages at a time (h13-encoding 9.2: segments of 0x100 bytes).
 SEGMENT_BYTES = 0x100
 
@@ -169,3 +171,22 @@ def row_statistics(shape: TensorShape) -> Strides:
         return Strides(total, BANK_BYTES, total, total)
     step = BANK_BYTES * shape.channels
     return Strides(BANK_BYTES, step, step, step)
+
+
+def summed_row(channels: int, width: int) -> int:
+    """Row pitch of an image with channels and columns swapped, whose `channels` columns are then added up (5 records).
+
+    A fit: patches of 128 pixels, rows that are fetched together at least a bank apart for every 32 columns, counted modulo
+    16 banks.
+    """
+    used = align(2 * channels, BANK_BYTES) * width
+    columns = _patch_width(channels)
+    pitch, least = used // BANK_BYTES, max(columns // 32, 1)
+    while any(min(d * pitch % 16, -d * pitch % 16) < least for d in range(1, 128 // columns)):
+        pitch += 1
+    return pitch * BANK_BYTES
+
+
+def swapped_patch(width: int) -> int:
+    """The shape code of a patch that is as wide as the image, for copies that are forced to one (5 records)."""
+    return min(max(7 - max(width - 1, 0).bit_length(), 0), 4)

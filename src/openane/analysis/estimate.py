@@ -1,0 +1,230 @@
+"""How long a compiled model takes, layer by layer and task by task, and what to change first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from openane.analysis.advice import Advice, advise
+from openane.compiler.plan import Artifact, EngineStep
+from openane.cost.chips import Chip, chip
+from openane.cost.model import Cost, Part
+from openane.cost.program import cost_of_program
+from openane.program import Program
+
+NAMELESS = "(program)"
+"""The layer of tasks whose origin is not known, as in programs read from a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEstimate:
+    """One task.
+
+    Attributes:
+        program: number of the program in the plan, from 0.
+        task: number of the task in the program, from 0.
+        layer: the user's layers, NAMELESS when they are not known.
+        start_us: when it starts, after the dispatch of its program; tasks run one after the other.
+        cost: work, time by part, energy, utilisation, bound.
+    """
+
+    program: int
+    task: int
+    layer: str
+    start_us: float
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class LayerEstimate:
+    """All tasks of one layer, or of layers that were fused.
+
+    Attributes:
+        tasks: how many.
+        times_us: time by part.
+        share: of the time of the whole model.
+        utilisation: share of the peak multiply-accumulates over the layer's time.
+    """
+
+    layer: str
+    tasks: int
+    times_us: Mapping[Part, float]
+    share: float
+    energy_uj: float
+    macs: int
+    dram_bytes: int
+    utilisation: float
+
+    @property
+    def time_us(self) -> float:
+        """All parts together."""
+        return sum(self.times_us.values())
+
+    @property
+    def bound(self) -> Part:
+        """The part that takes longest."""
+        return max(self.times_us, key=lambda part: self.times_us[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """Where the model stands between bandwidth and multiplication.
+
+    Attributes:
+        flops_per_byte: operations for each byte that crosses to or from DRAM.
+        gflops_per_s: reached by one call, dispatch included.
+        peak_gflops_per_s: of the chip.
+        ridge_flops_per_byte: from here on more reuse of data does not help.
+    """
+
+    flops_per_byte: float
+    gflops_per_s: float
+    peak_gflops_per_s: float
+    ridge_flops_per_byte: float
+
+    @property
+    def roof_gflops_per_s(self) -> float:
+        """The most that bandwidth and peak allow at this reuse."""
+        return self.peak_gflops_per_s * min(1.0, self.flops_per_byte / self.ridge_flops_per_byte)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one call of a model takes on a chip. Host steps are not estimated.
+
+    Attributes:
+        name: of the model.
+        chip: the chip's constants with their evidence.
+        target: the generation the programs were compiled for.
+        time_us: one call, all programs and their dispatches.
+        energy_uj: the same.
+        times_us: time by part, dispatch included.
+        layers: in order of first appearance.
+        tasks: in order of execution.
+        roofline: of the whole model.
+        advice: what would save most, best first.
+        least_bytes: weights once, inputs and outputs once: what has to cross in any case.
+        programs: engine programs; host_steps: steps that the processor runs.
+    """
+
+    name: str
+    chip: Chip
+    target: str
+    time_us: float
+    energy_uj: float
+    times_us: Mapping[Part, float]
+    layers: tuple[LayerEstimate, ...]
+    tasks: tuple[TaskEstimate, ...]
+    roofline: Roofline
+    advice: tuple[Advice, ...]
+    least_bytes: int
+    programs: int
+    host_steps: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all tasks."""
+        return sum(task.cost.work.macs for task in self.tasks)
+
+    @property
+    def dram_bytes(self) -> int:
+        """Bytes of all tasks that cross to or from DRAM."""
+        return sum(task.cost.work.dram_bytes for task in self.tasks)
+
+    @property
+    def milliwatts(self) -> float:
+        """Mean power of the engine's rail during a call."""
+        return self.energy_uj / self.time_us * 1e3 if self.time_us else 0.0
+
+
+def estimate(artifact: Artifact, chip_name: str = "m1") -> Estimate:
+    """Estimates one call of a compiled model.
+
+    Args:
+        artifact: from `openane.compile`.
+        chip_name: see `openane.cost.chips.CHIPS`. Programs compiled for one generation keep their tasks: on
+            another generation's chip the estimate is of these tasks at that chip's speeds.
+
+    Raises:
+        InputError: there is no such chip.
+        UnsupportedError: the cost of programs of this generation is not known.
+    """
+    found = chip(chip_name)
+    programs = tuple(step.program for step in artifact.plan.steps if isinstance(step, EngineStep))
+    costs = tuple(cost_of_program(program, found) for program in programs)
+    tasks = tuple(
+        task
+        for number, (program, cost) in enumerate(zip(programs, costs, strict=True))
+        for task in _tasks(number, program, cost.tasks)
+    )
+    time_us = sum(cost.time_us for cost in costs)
+    times = _sum_parts([task.cost for task in tasks])
+    times[Part.DISPATCH] = found.dispatch_us * len(programs)
+    host_steps = len(artifact.plan.steps) - len(programs)
+    return Estimate(
+        name=artifact.plan.name,
+        chip=found,
+        target=artifact.target,
+        time_us=time_us,
+        energy_uj=sum(cost.energy_uj for cost in costs),
+        times_us=MappingProxyType(times),
+        layers=_layers(tasks, time_us, found),
+        tasks=tasks,
+        roofline=_roofline(tasks, time_us, found),
+        advice=advise(programs, costs, time_us),
+        least_bytes=sum(_least_bytes(program) for program in programs),
+        programs=len(programs),
+        host_steps=host_steps,
+    )
+
+
+def _tasks(number: int, program: Program, costs: Sequence[Cost]) -> list[TaskEstimate]:
+    found, start_us = [], 0.0
+    for index, (task, cost) in enumerate(zip(program.tasks, costs, strict=True)):
+        found.append(TaskEstimate(number, index, str(task.origin) or NAMELESS, start_us, cost))
+        start_us += cost.time_us
+    return found
+
+
+def _sum_parts(costs: Sequence[Cost]) -> dict[Part, float]:
+    return {part: sum(cost.times_us.get(part, 0.0) for cost in costs) for part in Part}
+
+
+def _layers(tasks: Sequence[TaskEstimate], time_us: float, chip: Chip) -> tuple[LayerEstimate, ...]:
+    by_layer: dict[str, list[Cost]] = {}
+    for task in tasks:
+        by_layer.setdefault(task.layer, []).append(task.cost)
+    layers = []
+    for layer, costs in by_layer.items():
+        own_us = sum(cost.time_us for cost in costs)
+        macs = sum(cost.work.macs for cost in costs)
+        layers.append(
+            LayerEstimate(
+                layer=layer,
+                tasks=len(costs),
+                times_us=MappingProxyType(_sum_parts(costs)),
+                share=own_us / time_us,
+                energy_uj=sum(cost.energy_uj for cost in costs),
+                macs=macs,
+                dram_bytes=sum(cost.work.dram_bytes for cost in costs),
+                utilisation=macs / (own_us * chip.peak_macs_per_us) if own_us else 0.0,
+            )
+        )
+    return tuple(layers)
+
+
+def _roofline(tasks: Sequence[TaskEstimate], time_us: float, chip: Chip) -> Roofline:
+    flops = sum(task.cost.work.flops for task in tasks)
+    moved = sum(task.cost.work.dram_bytes for task in tasks)
+    peak = 2 * chip.peak_macs_per_us
+    return Roofline(
+        flops_per_byte=flops / moved if moved else 0.0,
+        gflops_per_s=flops / time_us * 1e-3 if time_us else 0.0,
+        peak_gflops_per_s=peak * 1e-3,
+        ridge_flops_per_byte=peak / chip.dram_bytes_per_us,
+    )
+
+
+def _least_bytes(program: Program) -> int:
+    return len(program.constants) + sum(surface.size_bytes for surface in program.surfaces)

@@ -1,0 +1,168 @@
+"""`openane estimate`: how long a model takes on a chip, what bounds it, and what to change first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openane.analysis.estimate import Estimate, LayerEstimate, TaskEstimate, estimate
+from openane.api import compile
+from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, print_table, working
+from openane.cost.chips import CHIPS
+from openane.cost.model import Part
+
+_TASK_COLUMNS = ("task", "layer", "does", "engine", "us", "bound", "of peak", "MMAC", "DRAM KiB")
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--chip", default="m1", show_default=True, metavar="NAME", help=f"One of {', '.join(CHIPS)}.")
+@click.option("--tasks", "show_tasks", is_flag=True, help="Also show every task.")
+@SHAPE_OPTION
+@JSON_OPTION
+def command(file: Path, chip: str, show_tasks: bool, shapes: tuple[str, ...], as_json: bool) -> None:
+    """Estimate time and energy of one call of FILE (a model, net.plist or program).
+
+    It is an estimate: constants fitted to published timings, see `python bench/cost.py` for how well they agree.
+    """
+    with working(f"compiling {file.name}"):
+        found = estimate(compile(file, shapes=parse_shapes(shapes)), chip)
+    if as_json:
+        print_json(as_json_value(found))
+        return
+    _print_layers(found)
+    if show_tasks:
+        _print_tasks(found)
+    _print_totals(found)
+
+
+def as_json_value(found: Estimate) -> dict[str, Any]:
+    """The estimate as plain values."""
+    roofline = found.roofline
+    return {
+        "name": found.name,
+        "chip": found.chip.name,
+        "machine": found.chip.machine,
+        "evidence": found.chip.evidence,
+        "target": found.target,
+        "programs": found.programs,
+        "host_steps": found.host_steps,
+        "time_us": found.time_us,
+        "energy_uj": found.energy_uj,
+        "milliwatts": found.milliwatts,
+        "macs": found.macs,
+        "dram_bytes": found.dram_bytes,
+        "least_bytes": found.least_bytes,
+        "times_us": {part.value: time for part, time in found.times_us.items()},
+        "roofline": {
+            "flops_per_byte": roofline.flops_per_byte,
+            "gflops_per_s": roofline.gflops_per_s,
+            "roof_gflops_per_s": roofline.roof_gflops_per_s,
+            "peak_gflops_per_s": roofline.peak_gflops_per_s,
+            "ridge_flops_per_byte": roofline.ridge_flops_per_byte,
+        },
+        "layers": [_layer_value(layer) for layer in found.layers],
+        "tasks": [_task_value(task) for task in found.tasks],
+        "advice": [{"what": each.what, "why": each.why, "saves_us": each.saves_us} for each in found.advice],
+    }
+
+
+def _layer_value(layer: LayerEstimate) -> dict[str, Any]:
+    return {
+        "layer": layer.layer,
+        "tasks": layer.tasks,
+        "time_us": layer.time_us,
+        "share": layer.share,
+        "times_us": {part.value: time for part, time in layer.times_us.items()},
+        "bound": layer.bound.value,
+        "utilisation": layer.utilisation,
+        "energy_uj": layer.energy_uj,
+        "macs": layer.macs,
+        "dram_bytes": layer.dram_bytes,
+    }
+
+
+def _task_value(task: TaskEstimate) -> dict[str, Any]:
+    work = task.cost.work
+    return {
+        "program": task.program,
+        "task": task.task,
+        "layer": task.layer,
+        "kind": work.kind.value,
+        "engine": work.engine.value,
+        "start_us": task.start_us,
+        "time_us": task.cost.time_us,
+        "times_us": {part.value: time for part, time in task.cost.times_us.items()},
+        "bound": task.cost.bound.value,
+        "utilisation": task.cost.utilisation,
+        "energy_uj": task.cost.energy_uj,
+        "macs": work.macs,
+        "elements": work.elements,
+        "input_bytes": work.input_bytes,
+        "output_bytes": work.output_bytes,
+        "scratch_bytes": work.scratch_bytes,
+        "weight_bytes": work.weight_bytes,
+    }
+
+
+def _print_layers(found: Estimate) -> None:
+    parts = [part for part in Part if part is not Part.DISPATCH and found.times_us[part] > 0]
+    columns = ("layer", "tasks", "us", "share", *(part.value for part in parts), "bound", "of peak", "uJ")
+    rows: list[tuple[object, ...]] = [
+        (
+            layer.layer,
+            layer.tasks,
+            f"{layer.time_us:.1f}",
+            f"{layer.share:.1%}",
+            *(f"{layer.times_us[part]:.1f}" for part in parts),
+            layer.bound.value,
+            f"{layer.utilisation:.1%}",
+            f"{layer.energy_uj:.1f}",
+        )
+        for layer in found.layers
+    ]
+    title = f"{found.name} on {found.chip.machine}: time in microseconds by layer and part"
+    print_table(title, columns, rows, tuple(column for column in columns if column not in ("layer", "bound")))
+
+
+def _print_tasks(found: Estimate) -> None:
+    rows: list[tuple[object, ...]] = [
+        (
+            f"{task.program}.{task.task}" if found.programs > 1 else task.task,
+            task.layer,
+            task.cost.work.kind.value,
+            task.cost.work.engine.value,
+            f"{task.cost.time_us:.1f}",
+            task.cost.bound.value,
+            f"{task.cost.utilisation:.1%}",
+            f"{task.cost.work.macs / 1e6:.2f}",
+            f"{task.cost.work.dram_bytes / 1024:.1f}",
+        )
+        for task in found.tasks
+    ]
+    click.echo()
+    print_table("Tasks", _TASK_COLUMNS, rows, ("task", "us", "of peak", "MMAC", "DRAM KiB"))
+
+
+def _print_totals(found: Estimate) -> None:
+    roofline = found.roofline
+    click.echo()
+    click.echo(
+        f"One call: {found.time_us:.0f} us, of which dispatch {found.times_us[Part.DISPATCH]:.0f} us "
+        f"({found.programs} programs); {found.energy_uj / 1000:.3g} mJ, {found.milliwatts:.0f} mW"
+    )
+    click.echo(
+        f"DRAM: {found.dram_bytes / 1e6:.3g} MB a call, {found.least_bytes / 1e6:.3g} MB when everything crosses once"
+    )
+    click.echo(
+        f"Roofline: {roofline.flops_per_byte:.3g} operations a byte (ridge {roofline.ridge_flops_per_byte:.0f}), "
+        f"{roofline.gflops_per_s:.4g} of {roofline.roof_gflops_per_s:.4g} GFLOP/s that this reuse allows "
+        f"(peak {roofline.peak_gflops_per_s:.5g})"
+    )
+    if found.host_steps:
+        click.echo(f"Not in the estimate: {found.host_steps} steps on the host")
+    for advice in found.advice:
+        click.echo(f"- {advice.what}: {advice.why}; saves up to {advice.saves_us:.0f} us")
+    click.echo(f"Constants of {found.chip.name}: {found.chip.evidence}")

@@ -1,0 +1,103 @@
+"""`openane grab`: on a Mac, capture what Apple's compiler makes of a Core ML model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openane.api import compile
+from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json, print_table, working
+from openane.compiler.driver import save
+from openane.core.errors import OpenaneError, UnavailableError
+from openane.core.files import write_atomically
+from openane.program import Program
+from openane.runtimes.doctor import examine
+from openane.runtimes.macos import MacosRuntime
+from openane.runtimes.macos.capture import Capture, Outcome, Step, check_model
+from openane.runtimes.macos.objc import SystemBridge
+from openane.runtimes.macos.report import compare_programs, measurement_document, read_program, report_document
+
+
+@click.command(name="grab", short_help="On a Mac: capture net.plist, weights and .hwx of a Core ML model.")
+@click.argument("model", type=FILE)
+@click.option("-o", "--output", "folder", type=FILE, required=True, help="Folder for everything that is captured.")
+@click.option("--run/--no-run", default=True, show_default=True, help="Also run the programs on the engine.")
+@TARGET_OPTION
+@JSON_OPTION
+def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) -> None:
+    """Captures what Apple's compiler makes of MODEL (.mlmodel, .mlpackage, .mlmodelc), and fills in a report.
+
+    Several ways are tried, since each macOS version closes some. The folder then holds net.plist and its weights,
+    Apple's model.hwx, ours, and report.json, which compares the two and can be sent back. Untested on hardware.
+    """
+    check_model(model)
+    availability = MacosRuntime().probe()
+    if not availability.available:
+        raise UnavailableError(
+            f"the grabber needs a Mac with a neural engine: {availability.reason}",
+            hint="Run it there, or take net.plist and model.hwx from someone who has.",
+        )
+    steps: list[Step] = []
+    for step in Capture(SystemBridge(), model, folder, target).steps():
+        steps.append(step)
+        click.echo(f"{step.name}: {step.outcome.value} {step.message}".rstrip(), err=True)
+    document = _report(model, folder, steps, target, run)
+    write_atomically(folder / "report.json", json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n")
+    if as_json:
+        print_json(document)
+    else:
+        rows: list[tuple[object, ...]] = [
+            (each.name, each.outcome.value, each.message or ", ".join(path.name for path in each.files))
+            for each in steps
+        ]
+        print_table("Capture", ("step", "outcome", "details"), rows)
+        click.echo(f"Answer the questions in {folder / 'report.json'} and send the folder back.")
+    if not any(step.outcome is Outcome.DONE and _is_result(step) for step in steps):
+        raise click.exceptions.Exit(1)
+
+
+def _is_result(step: Step) -> bool:
+    return any(path.name == "net.plist" or path.suffix == ".hwx" for path in step.files)
+
+
+def _report(model: Path, folder: Path, steps: list[Step], target: str, run: bool) -> dict[str, Any]:
+    apples = {
+        path.relative_to(folder).as_posix(): program
+        for path in sorted(folder.rglob("*.hwx"))
+        if path.name != "ours.hwx" and (program := _try_read(path)) is not None
+    }
+    ours, problem = _compile_ours(folder, target)
+    machine = {finding.name: finding.value for finding in examine().findings if finding.area == "machine"}
+    document = report_document(model, folder, steps, machine)
+    document["our compiler"] = problem or "compiled net.plist to ours.hwx"
+    if ours is not None:
+        document["comparison"] = {name: compare_programs(ours, program) for name, program in apples.items()}
+    if run:
+        programs = apples if ours is None else apples | {"ours.hwx": ours}
+        with working("running on the engine"):
+            document["measurements"] = measurement_document(programs, MacosRuntime())
+    return document
+
+
+def _try_read(path: Path) -> Program | None:
+    try:
+        return read_program(path)
+    except OpenaneError as error:
+        click.echo(f"{path.name}: {error}", err=True)
+        return None
+
+
+def _compile_ours(folder: Path, target: str) -> tuple[Program | None, str]:
+    """Our program for the captured network, or why there is none."""
+    network = folder / "net.plist"
+    if not network.is_file():
+        return None, "there is no net.plist to compile"
+    try:
+        artifact = compile(network, target)
+        save(artifact, folder / "ours.hwx")
+        return artifact.program, ""
+    except OpenaneError as error:
+        return None, str(error)

@@ -1,0 +1,333 @@
+"""Sums, means, maxima and minima over dimensions (h13-encoding 9.6).
+
+A planar reduction takes in all columns, rows and depths of its view and keeps channels and groups. Columns alone, with
+several rows, therefore make the rows groups; channels are reduced by the neural engine (maximum) or after they changed places
+with the columns (sum); rows alone change places with channels, are reduced as columns, and change back. Other sets of
+dimensions take two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from openane.net.net import TensorShape, Unit, UnitParams
+from openane.net.units import Dimension, Reduction, ReductionKind
+from openane.targets.h13.limits import L2_BYTES, MAX_GROUPS
+from openane.targets.h13.lowering import Lowering
+from openane.targets.h13.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, Tuning, View
+from openane.targets.h13.staging import BANK_BYTES, ne_distance, odd_row, padded_row
+from openane.targets.h13.surfaces import align
+from openane.targets.h13.units.band import CHANNEL_MAX, COPY, Band
+from openane.targets.h13.units.family import Family
+from openane.targets.h13.units.rows import (
+    DEEP,
+    GROUPS,
+    ROWS,
+    TURNED,
+    as_image,
+    bands,
+    flat,
+    image,
+    row_groups,
+    summed_row,
+    swapped_patch,
+)
+
+_W, _H, _C, _D, _N = (Dimension.WIDTH, Dimension.HEIGHT, Dimension.CHANNEL, Dimension.DEPTH, Dimension.BATCH)
+#: Images of so few pixels are staged without padding (one record of 4x4).
+_SMALLEST_IMAGE = 16
+#: Rows of a tile of the last task of a reduction over rows (2 of 2).
+_LAST_TILE_ROWS = 16
+#: Wider results of a reduction over rows are written unbuffered (8 columns are not, 16 are).
+_BUFFERED_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class FlatReduction(UnitParams):
+    """A reduction whose result is a row of the channels: what is left when reduced axes are dropped.
+
+    Attributes:
+        main: over Height and Width.
+    """
+
+    main: Reduction
+
+    def infer(self, bottoms: list[TensorShape]) -> TensorShape:  # type: ignore[override]
+        """One row of all channels."""
+        return TensorShape(width=self.main.infer(bottoms).size)
+
+    def evaluate(self, bottoms: list[np.ndarray]) -> np.ndarray:  # type: ignore[override]
+        """The reduction, as a row."""
+        return self.main.evaluate(bottoms).reshape(1, 1, 1, 1, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run(Band):
+    """A band of a reduction.
+
+    Attributes:
+        kind: sum, mean, maximum or minimum.
+    """
+
+    kind: ReductionKind = ReductionKind.SUM
+
+    def work(self, count: int) -> PeWork:
+        """What the planar engine does with `count` elements; a minimum is minus the maximum of -x."""
+        if self.kind is ReductionKind.MEAN:
+            return PeWork(PeMode.REDUCTION, final_scale=1 / count)
+        if self.kind is ReductionKind.SUM:
+            return PeWork(PeMode.REDUCTION)
+        if self.kind is ReductionKind.MAX:
+            return PeWork(PeMode.REDUCTION, pool=2)
+        return PeWork(PeMode.REDUCTION, pool=2, pre_scale=-1.0, final_scale=-1.0)
+
+    def extrapolated(self) -> _Run:
+        """The same, beyond what is on record."""
+        return replace(self, evidence=Evidence.EXTRAPOLATED)
+
+
+def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """The tasks of a reduction."""
+    params = unit.params
+    assert isinstance(params, Reduction)
+    shape = lowering.shape(unit.bottoms[0])
+    x, y = lowering.operand(unit.bottoms[0]), lowering.result(unit)
+    run = _Run(unit.name, x, y, _evidence(params, shape), lowering, params.kind)
+    return _reduce(run, shape, _real(params.dimensions, shape))
+
+
+def lower_flat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """One task whose result is stored with channels and columns swapped."""
+    params = unit.params
+    assert isinstance(params, FlatReduction)
+    shape = lowering.shape(unit.bottoms[0])
+    row = flat(align(2 * shape.channels, BANK_BYTES), 1)
+    y = replace(lowering.result(unit), swapped=True, staging=row)
+    run = _Run(unit.name, lowering.operand(unit.bottoms[0]), y, _evidence(params.main, shape), lowering, params.main.kind)
+    view, tuning = View.of(shape), Tuning(result_type=1, result_buffered=False)
+    yield run.task(run.work(shape.height * shape.width), view, (run.x,), run.y, tuning=tuning)
+
+
+def _evidence(params: Reduction, shape: TensorShape) -> Evidence:
+    single = shape.batch == 1 and shape.depth == 1
+    return Evidence.RECORDED if single and params.kind is not ReductionKind.MIN else Evidence.EXTRAPOLATED
+
+
+def _real(dimensions: frozenset[Dimension], shape: TensorShape) -> frozenset[Dimension]:
+    """The dimensions that a reduction really walks along: those of more than one element, columns with their rows.
+
+    Columns of extent 1 are taken in with rows, and rows of extent 1 with columns: that is the plain form.
+    """
+    real = {d for d in dimensions if d.extent(shape) > 1}
+    if _C in dimensions and len(dimensions) > 1 and {_H, _W} & dimensions and real <= {_C, _H, _W}:
+        real.add(_C)
+    if _W in real or _H in real or not real or _C in real and {_H, _W} <= dimensions:
+        real |= {d for d in (_H, _W) if d.extent(shape) == 1}
+    return frozenset(real)
+
+
+def _reduce(run: _Run, shape: TensorShape, dimensions: frozenset[Dimension]) -> Iterator[TaskPlan]:
+    form = _FORMS.get(dimensions)
+    if form is not None:
+        yield from form(run, shape)
+        return
+    first = max((known for known in _FORMS if known < dimensions), key=len)
+    between = shape
+    for dimension in first:
+        between = dimension.resize(between, 1)
+    name = f"{run.name}/{'+'.join(d.value for d in Dimension if d in first)}"
+    middle = run.lowering.tensor(name, between, Place.AUTO)
+    run = run.extrapolated()
+    yield from _reduce(replace(run, name=f"{name}/first", y=middle), shape, first)
+    yield from _reduce(replace(run, name=f"{name}/rest", x=middle), between, _real(dimensions - first, between))
+
+
+# One planar task ---------------------------------------------------------------------------------------
+
+
+def _plain(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Rows and columns of every channel."""
+    yield run.task(run.work(shape.height * shape.width), View.of(shape), (run.x,), run.y)
+
+
+def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Columns of every row: rows are groups, or channels where there is one channel."""
+    seen, result = as_image(shape), replace(as_image(shape), width=1)
+    single = seen == shape
+    run = run if single else run.extrapolated()
+    for first, count in bands(seen.height, MAX_GROUPS):
+        axes, view = GROUPS, View(seen.width, 1, seen.channels, 1, count)
+        if seen.channels == 1:
+            axes, view = ROWS, View(seen.width, 1, count)
+        x = replace(run.x, axes=axes, shape=None if single else seen, offset=(0, 0, 0, first))
+        y = replace(run.y, axes=axes, shape=None if single else result, offset=(0, 0, 0, first))
+        yield run.task(run.work(seen.width), view, (x,), y)
+
+
+def _everything(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Channels, rows and columns of every item: channels are rows, rows are depth."""
+    seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
+    view = View(shape.width, shape.channels, 1, shape.height)
+    for item in range(seen.batch):
+        x = replace(run.x, axes=DEEP, shape=None if seen == shape else seen, offset=(item, 0, 0, 0))
+        y = replace(run.y, shape=None if seen == shape else TensorShape(seen.batch), offset=(item, 0, 0, 0))
+        yield run.task(run.work(shape.channels * shape.height * shape.width), view, (x,), y)
+
+
+def _channels_and_columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Channels and columns of every row: channels are rows, rows are channels."""
+    seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
+    run, view = run.extrapolated(), View(shape.width, shape.channels, shape.height)
+    for item in range(seen.batch):
+        x = replace(run.x, axes=TURNED, shape=None if seen == shape else seen, offset=(item, 0, 0, 0))
+        result = TensorShape(seen.batch, 1, shape.height)
+        y = replace(run.y, axes=TURNED, shape=None if seen == shape else result, offset=(item, 0, 0, 0))
+        yield run.task(run.work(shape.channels * shape.width), view, (x,), y)
+
+
+# Channels ----------------------------------------------------------------------------------------------
+
+
+def _along(dimension: Dimension) -> Callable[[_Run, TensorShape], Iterator[TaskPlan]]:
+    """A dimension in front of the rows, seen as channels."""
+
+    def tasks(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+        extents, axis = shape.ndchw, dimension.axis
+        outer, inner = _product(extents[:axis]), _product(extents[axis + 1 : 4])
+        seen = TensorShape(outer, extents[axis], inner, shape.width)
+        result = replace(seen, channels=1)
+        own = seen == shape
+        for item in range(outer):
+            x = replace(run.x, shape=None if own else seen, offset=(item, 0, 0, 0))
+            y = replace(run.y, shape=None if own else result, offset=(item, 0, 0, 0))
+            part = replace(run, name=f"{run.name}/{item}", x=x, y=y)
+            yield from _channels(part if own and outer == 1 else part.extrapolated(), replace(seen, batch=1))
+
+    return tasks
+
+
+def _product(extents: tuple[int, ...]) -> int:
+    result = 1
+    for extent in extents:
+        result *= extent
+    return result
+
+
+def _channels(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Channels of every pixel of an image."""
+    channels, height, width = shape.channels, shape.height, shape.width
+    view = View(width, height, channels)
+    if run.kind is ReductionKind.MAX:
+        yield run.task(CHANNEL_MAX, view, (run.x,), run.y, result_view=replace(view, channels=1))
+        return
+    if height * width == 1:
+        line = View(height=channels)
+        yield run.task(run.work(channels), line, (replace(run.x, axes=TURNED),), run.y)
+        return
+    pitch = summed_row(channels, width)
+    staged = align(2 * width, BANK_BYTES) * channels + 8 * BANK_BYTES
+    size = max(L2_BYTES // (pitch + staged + align(2 * width, BANK_BYTES)), 1)
+    for first, count in bands(height, min(size, MAX_GROUPS)):
+        part = run if count == height else replace(
+            run.extrapolated(), name=f"{run.name}/{first}", x=_from_row(run.x, first), y=_from_row(run.y, first)
+        )
+        yield from _swapped_channels(part, channels, count, width, pitch)
+
+
+def _from_row(operand: Operand, first: int) -> Operand:
+    group, depth, channel, row = operand.offset
+    return replace(operand, offset=(group, depth, channel, row + first))
+
+
+def _swapped_channels(run: _Run, channels: int, height: int, width: int, pitch: int) -> Iterator[TaskPlan]:
+    """Channels and columns change places, then every row is reduced as a group."""
+    view, swapped = View(width, height, channels), image(width, pitch, channels)
+    shape = TensorShape(1, width, height, channels)
+    copy, rows = run.tensor("swapped", shape, 0, swapped), row_groups(shape)
+    x = run.x
+    if height * width <= _SMALLEST_IMAGE:
+        x = replace(x, staging=flat(align(2 * width, BANK_BYTES), channels))
+    yield run.task(COPY, view, (replace(x, staging_base=pitch * height),), replace(copy, swapped=True))
+    step = align(2 * width, BANK_BYTES)
+    y = replace(
+        run.y,
+        axes={Axis.WIDTH: Axis.WIDTH, Axis.GROUP: Axis.HEIGHT},
+        swapped=True,
+        staging=Strides(step, step * height, step, 0),
+        staging_base=pitch * height,
+    )
+    tuning = Tuning(result_type=1, result_buffered=False)
+    yield run.task(run.work(channels), rows.view, (rows.source(copy, swapped),), y, tuning=tuning)
+
+
+# Rows --------------------------------------------------------------------------------------------------
+
+
+def _rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Rows of every column and channel."""
+    seen = as_image(shape)
+    own = seen == shape
+    run = run if own else run.extrapolated()
+    pitch = odd_row(align(2 * shape.height, BANK_BYTES) * shape.width)
+    staged = padded_row(align(2 * shape.width, BANK_BYTES) * shape.height, shape.width, 1, ne_distance(shape.width))
+    size = max(L2_BYTES // (pitch + max(staged, 3 * BANK_BYTES * shape.width)), 1)
+    for first, count in bands(seen.channels, size):
+        x = replace(run.x, shape=None if own else seen, offset=(0, 0, first, 0))
+        y = replace(run.y, shape=None if own else replace(seen, height=1), offset=(0, 0, first, 0))
+        part = replace(run, x=x, y=y)
+        if count < seen.channels:
+            part = replace(part.extrapolated(), name=f"{run.name}/{first}")
+        yield from _turned_rows(part, TensorShape(1, count, shape.height, shape.width), pitch)
+
+
+def _turned_rows(run: _Run, shape: TensorShape, pitch: int) -> Iterator[TaskPlan]:
+    """Rows become columns, every column of the image a group; what is left changes back."""
+    channels, height, width = shape.channels, shape.height, shape.width
+    column = align(2 * height, BANK_BYTES)
+    swapped = image(width, pitch, height)
+    base = pitch * channels
+    copy = run.tensor("swapped", TensorShape(1, width, channels, height), 0, swapped)
+    forced = swapped_patch(width)
+    yield run.task(
+        COPY,
+        View(width, channels, height),
+        (replace(run.x, axes=TURNED, staging_base=base),),
+        replace(copy, swapped=True),
+        tuning=Tuning(patch=(forced,) * 3),
+    )
+    step = BANK_BYTES * channels
+    sums = run.tensor("sums", TensorShape(1, width, channels), base, Strides(step, BANK_BYTES, step, step))
+    source = replace(copy, l2=Strides(pitch, column * width, column * width, column))
+    result = replace(sums, l2=Strides(BANK_BYTES, step * width, step, step))
+    yield run.task(run.work(height), View(height, 1, channels, 1, width), (source,), result)
+    y = replace(run.y, axes=TURNED, swapped=True, staging_base=base + step * width)
+    buffered = width <= _BUFFERED_COLUMNS
+    if not buffered:
+        y = replace(y, staging=flat(align(2 * width, BANK_BYTES), 1))
+    tuning = Tuning(
+        tile_height=_LAST_TILE_ROWS, result_buffered=buffered, patch=(forced,) * 3 if buffered else None
+    )
+    yield run.task(COPY, View(1, channels, width), (sums,), y, tuning=tuning)
+
+
+_FORMS: Mapping[frozenset[Dimension], Callable[[_Run, TensorShape], Iterator[TaskPlan]]] = MappingProxyType(
+    {
+        frozenset({_H, _W}): _plain,
+        frozenset({_W}): _columns,
+        frozenset({_H}): _rows,
+        frozenset({_C}): _along(_C),
+        frozenset({_D}): _along(_D),
+        frozenset({_N}): _along(_N),
+        frozenset({_C, _W}): _channels_and_columns,
+        frozenset({_C, _H, _W}): _everything,
+    }
+)
+
+FAMILIES = (
+    Family("reduction", (Reduction,), lower),
+    Family("flat reduction", (FlatReduction,), lower_flat),
+)
