@@ -16,6 +16,7 @@ from openane.runtimes.linux.engine import SimulatedEngine
 from openane.runtimes.macos import MacosRuntime
 
 YES = 1
+REQUEST = "requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:"
 
 
 @contextmanager
@@ -39,7 +40,7 @@ class SimulatedMac(FakeBridge):
             "modelAtURL:key:": self.model,
             "loadModel:options:qos:error:": lambda *_: YES,
             "unloadModel:options:qos:error:": lambda *_: YES,
-            "requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:": self.request,
+            REQUEST: self.request,
             "evaluateWithModel:options:request:qos:error:": self.evaluate,
         }
         if name in handlers:
@@ -158,7 +159,7 @@ def test_inputs_are_checked_the_same_way_everywhere(runtime):
 
 def test_a_name_is_taken_or_refused_never_replaced():
     assert runtimes.choose("simulator").runtime.name == "simulator"
-    with pytest.raises(InputError, match="no such runtime.*gpu.*auto, linux, macos, simulator"):
+    with pytest.raises(InputError, match=r"no such runtime.*gpu.*auto, linux, macos, simulator"):
         runtimes.choose("gpu")
     for name in ("linux", "macos"):
         found = runtimes.load(name).probe()

@@ -152,7 +152,7 @@ def test_a_program_that_does_not_exist_is_one_clear_error():
 
 def test_without_a_compiler_the_message_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(server.shutil, "which", lambda name: None)
-    with pytest.raises(UnavailableError, match="no C compiler.*apt install gcc"):
+    with pytest.raises(UnavailableError, match=r"no C compiler.*apt install gcc"):
         server.build_library(tmp_path)
 
 

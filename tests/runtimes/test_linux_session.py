@@ -143,7 +143,7 @@ def test_a_device_that_disappears_is_an_error_at_once_and_frees_its_memory():
     driver, runtime = make()
     session = runtime.open(program)
     driver.unplug()
-    with pytest.raises(UnavailableError, match="device is gone.*ENODEV"):
+    with pytest.raises(UnavailableError, match=r"device is gone.*ENODEV"):
         session.run(random_inputs(program))
     session.close()
     assert driver.used_bytes == 0
@@ -187,7 +187,7 @@ class FaultingEngine:
 def test_an_engine_that_faults_ends_like_a_time_out_and_the_log_says_why():
     program = binary_program()
     driver, runtime = make(engine=FaultingEngine())
-    with runtime.open(program) as session, pytest.raises(FaultError, match="did not finish in time.*ETIMEDOUT"):
+    with runtime.open(program) as session, pytest.raises(FaultError, match=r"did not finish in time.*ETIMEDOUT"):
         session.run(random_inputs(program))
     assert "reads outside its buffer" in driver.log[-1]
     assert driver.used_bytes == 0

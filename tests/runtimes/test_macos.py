@@ -363,7 +363,7 @@ def test_a_failing_e5rt_call_is_named_and_undone(tmp_path, failing):
 def test_a_renamed_function_is_unavailable_and_wrong_sizes_are_refused(tmp_path):
     bridge = e5_bridge()
     program = E5Program(bridge, tmp_path / "m.mil", tmp_path, {"x": 4}, {"y": 2})
-    with pytest.raises(InputError, match="input x.*3 bytes.*4 bytes"):
+    with pytest.raises(InputError, match=r"input x.*3 bytes.*4 bytes"):
         program.run({"x": b"abc"})
     bridge.missing = {"e5rt_execution_stream_execute_sync"}
     with pytest.raises(UnavailableError, match="execute_sync"):

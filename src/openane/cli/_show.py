@@ -36,6 +36,8 @@ HOST_OPTION = click.option(
     show_default=True,
     help="Whether the host may run what the engine cannot.",
 )
+PAGE_COLUMNS = 160
+"""Width of tables that go to a file or a pipe."""
 ARRAY_LIMIT_BYTES = 4 << 30
 
 
@@ -65,7 +67,10 @@ def print_table(
         table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row), style=None)
-    Console(soft_wrap=False, highlight=False, markup=False).print(table)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=PAGE_COLUMNS)
+    console.print(table)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, pri
 from openane.cost.chips import CHIPS
 from openane.cost.model import Part
 
-_TASK_COLUMNS = ("task", "layer", "does", "engine", "us", "bound", "of peak", "MMAC", "DRAM KiB")
+_LAYER_COLUMNS = ("layer", "tasks", "us", "NE", "PE", "DMA", "rest", "KiB", "peak", "bound", "uJ")
+_TASK_COLUMNS = ("task", "layer", "does", "us", "NE", "PE", "DMA", "rest", "KiB", "peak", "bound")
+_TRANSFERS = (Part.WEIGHTS, Part.DRAM, Part.SURFACES)
 
 
 @click.command()
@@ -107,48 +110,56 @@ def _task_value(task: TaskEstimate) -> dict[str, Any]:
     }
 
 
+def _times(times_us: Mapping[Part, float]) -> tuple[str, str, str, str]:
+    """Microseconds of the neural engine, the planar engine, all transfers, and the rest."""
+    transfers = sum(times_us[part] for part in _TRANSFERS)
+    return (
+        f"{times_us[Part.NEURAL]:.1f}",
+        f"{times_us[Part.PLANAR]:.1f}",
+        f"{transfers:.1f}",
+        f"{times_us[Part.TASKS]:.1f}",
+    )
+
+
 def _print_layers(found: Estimate) -> None:
-    parts = [part for part in Part if part is not Part.DISPATCH and found.times_us[part] > 0]
-    columns = ("layer", "tasks", "us", "share", *(part.value for part in parts), "bound", "of peak", "uJ")
     rows: list[tuple[object, ...]] = [
         (
             layer.layer,
             layer.tasks,
             f"{layer.time_us:.1f}",
-            f"{layer.share:.1%}",
-            *(f"{layer.times_us[part]:.1f}" for part in parts),
-            layer.bound.value,
+            *_times(layer.times_us),
+            f"{layer.dram_bytes / 1024:.0f}",
             f"{layer.utilisation:.1%}",
+            layer.bound.value,
             f"{layer.energy_uj:.1f}",
         )
         for layer in found.layers
     ]
-    title = f"{found.name} on {found.chip.machine}: time in microseconds by layer and part"
-    print_table(title, columns, rows, tuple(column for column in columns if column not in ("layer", "bound")))
+    print_table(f"{found.name} on {found.chip.machine}, by layer", _LAYER_COLUMNS, rows, _LAYER_COLUMNS[1:-2] + ("uJ",))
 
 
 def _print_tasks(found: Estimate) -> None:
     rows: list[tuple[object, ...]] = [
         (
-            f"{task.program}.{task.task}" if found.programs > 1 else task.task,
+            f"{task.program}.{task.task}",
             task.layer,
             task.cost.work.kind.value,
-            task.cost.work.engine.value,
             f"{task.cost.time_us:.1f}",
-            task.cost.bound.value,
+            *_times(task.cost.times_us),
+            f"{task.cost.work.dram_bytes / 1024:.0f}",
             f"{task.cost.utilisation:.1%}",
-            f"{task.cost.work.macs / 1e6:.2f}",
-            f"{task.cost.work.dram_bytes / 1024:.1f}",
+            task.cost.bound.value,
         )
         for task in found.tasks
     ]
     click.echo()
-    print_table("Tasks", _TASK_COLUMNS, rows, ("task", "us", "of peak", "MMAC", "DRAM KiB"))
+    print_table("By task", _TASK_COLUMNS, rows, _TASK_COLUMNS[3:-1])
 
 
 def _print_totals(found: Estimate) -> None:
     roofline = found.roofline
     click.echo()
+    click.echo("us = NE + PE + DMA (weights, DRAM, hand-over of inputs and outputs) + rest (starting tasks)")
     click.echo(
         f"One call: {found.time_us:.0f} us, of which dispatch {found.times_us[Part.DISPATCH]:.0f} us "
         f"({found.programs} programs); {found.energy_uj / 1000:.3g} mJ, {found.milliwatts:.0f} mW"

@@ -22,12 +22,15 @@ class Part(Enum):
     NEURAL = "NE"
     PLANAR = "PE"
     WEIGHTS = "weights"
+    """Kernel streams."""
     DRAM = "DRAM"
     """Tensors between DRAM and the engine."""
     SURFACES = "hand-over"
     """Passing the caller's tensors in and out."""
-    TASKS = "task overhead"
+    TASKS = "overhead"
+    """Starting each task."""
     DISPATCH = "dispatch"
+    """From user space to the engine and back, once a call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ def finish_row(
     """
     acc_bias, scale = factors[ACC_BIAS], factors[POST_SCALE]
     flush, limit = factors[FLUSH_BELOW], factors[OUTPUT_LIMIT]
-    bias = np.float32(bias)
+    own = np.float32(bias)
     row = values[:count]
     for j in range(count):
         v = row[j]
         v = np.float32(0) if abs(v) < flush else v
-        v = np.float32(np.float32(np.float32(v + bias) + acc_bias) * scale)
+        v = np.float32(np.float32(np.float32(v + own) + acc_bias) * scale)
         huge = np.float32(INFINITY) if v > 0 else np.float32(-INFINITY)
         row[j] = huge if abs(v) >= limit else v
     if function == RELU:

@@ -177,15 +177,13 @@ def _reduced(numbers: Floats, mode: int, v: float) -> Any:
 
 
 @compiled
-def evaluate(v: float, numbers: Floats, meta: npt.NDArray[np.int64]) -> Any:
+def evaluate(value: float, numbers: Floats, meta: npt.NDArray[np.int64]) -> Any:
     """The table's value of a float32, before the rounding of the store."""
     mode, sign = meta[1], meta[2]
-    negative = v < 0
+    negative = value < 0
     if negative and sign & 0x80:
         return np.float32(0)
-    if sign & 0x40:
-        v = abs(v)
-    v = np.float32(v)
+    v = np.float32(abs(value)) if sign & 0x40 else np.float32(value)
     if v <= numbers[_LO]:
         y = numbers[_BELOW]
     elif v >= numbers[_HI]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from openane.numerics.finish import finish_row
 from openane.numerics.jit import bits_of_float, compiled
-from openane.numerics.lookup import read_half, read_row, store_half
+from openane.numerics.lookup import INFINITY, read_half, read_row, store_half, store_row
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -40,8 +40,9 @@ PRE_SCALE, SCALE, BIAS, FINAL_SCALE, EPSILON, NUMBER_COUNT = 0, 1, 2, 3, 4, 5
 """Places in `flags`."""
 
 NO_SECOND, WITH_SECOND = 0, 1
-_ADD, _MULTIPLY, _MAXIMUM, _MINIMUM = 0, 1, 2, 3
-_SUM, _AVERAGE, _LARGEST, _SMALLEST = 0, 1, 2, 3
+_MULTIPLY, _MAXIMUM, _MINIMUM, _SQUARED_SUM = 1, 2, 3, 4
+_AVERAGE, _LARGEST, _SMALLEST = 1, 2, 3
+_RECIPROCAL, _RSQRT = 1, 2
 
 
 @compiled
@@ -57,49 +58,79 @@ def store_half_away(value: float) -> Any:
 
 
 @compiled
-def join(a: float, b: float, scaled: Any, numbers: Floats, flags: Integers) -> Any:
-    """One value of one or two sources (`scaled`: factor of row pairs), before scale and reduction."""
-    a = np.float32(a)
-    b = np.float32(b)
-    if flags[RELU_FIRST]:
-        a = max(a, np.float32(0))
-    if flags[RELU_SECOND]:
-        b = max(b, np.float32(0))
-    if flags[NEGATE_FIRST]:
-        a = -a
-    if flags[NEGATE_SECOND]:
-        b = -b
-    t = np.float32(a * numbers[PRE_SCALE])
-    operation = flags[OPERATION]
-    if flags[SECOND] == NO_SECOND:
-        if operation == 4:
-            t = np.float32(t * t)
-    elif operation == _ADD:
-        t = np.float32(t + b)
-    elif operation == _MULTIPLY:
-        t = np.float32(t * b)
-    elif operation == _MAXIMUM:
-        t = max(t, b)
-    elif operation == _MINIMUM:
-        t = min(t, b)
+def fetch(source: Halfwords, base: int, step: int, count: int, result: Floats) -> None:
+    """A row of a source as the data path sees it; step 0 repeats one element."""
+    if step == 1:
+        read_row(source[base : base + count], count, result)
+    elif step == 0:
+        result[:count] = read_half(source[base])
     else:
-        t = np.float32(t + b)
-        t = np.float32(t * t)
-    if flags[ROWS]:
-        t = np.float32(t * np.float32(scaled))
-    return abs(t) if flags[ABSOLUTE] else t
+        for x in range(count):
+            result[x] = read_half(source[base + x * step])
 
 
 @compiled
-def settle(t: float, numbers: Floats, flags: Integers) -> Any:
-    """From the joined or reduced value to the one that is stored."""
-    y = np.float32(np.float32(t * numbers[SCALE]) + numbers[BIAS])
-    y = np.float32(np.float32(y * numbers[FINAL_SCALE]) + numbers[EPSILON])
-    if flags[FUNCTION] == 1:
-        y = np.float32(65536.0) if y == 0 else np.float32(np.float32(1) / y)
-    elif flags[FUNCTION] == 2:
-        y = np.float32(65536.0) if y <= 0 else np.float32(np.float32(1) / np.sqrt(y))
-    return max(y, np.float32(0)) if flags[RELU] else y
+def join_row(a: Floats, b: Floats, count: int, factor: float, numbers: Floats, flags: Integers) -> None:
+    """One value of one or two sources, before scale and reduction; left in `a`.
+
+    Args:
+        factor: second row of a row pair.
+    """
+    scale, operation, second = numbers[PRE_SCALE], flags[OPERATION], flags[SECOND] != NO_SECOND
+    if flags[NEGATE_FIRST]:
+        scale = -scale
+    sign = np.float32(-1) if flags[NEGATE_SECOND] else np.float32(1)
+    a, b = a[:count], b[:count]
+    if flags[RELU_FIRST]:
+        for x in range(count):
+            a[x] = a[x] if a[x] > 0 else np.float32(0)
+    if flags[RELU_SECOND]:
+        for x in range(count):
+            b[x] = b[x] if b[x] > 0 else np.float32(0)
+    if not second:
+        for x in range(count):
+            a[x] = a[x] * scale
+    elif operation == _MULTIPLY:
+        for x in range(count):
+            a[x] = np.float32(a[x] * scale) * np.float32(b[x] * sign)
+    elif operation == _MAXIMUM:
+        for x in range(count):
+            t, u = np.float32(a[x] * scale), np.float32(b[x] * sign)
+            a[x] = t if t > u else u
+    elif operation == _MINIMUM:
+        for x in range(count):
+            t, u = np.float32(a[x] * scale), np.float32(b[x] * sign)
+            a[x] = t if t < u else u
+    else:
+        for x in range(count):
+            a[x] = np.float32(a[x] * scale) + np.float32(b[x] * sign)
+    if operation == _SQUARED_SUM:
+        for x in range(count):
+            a[x] = a[x] * a[x]
+    if flags[ROWS]:
+        for x in range(count):
+            a[x] = a[x] * np.float32(factor)
+    if flags[ABSOLUTE]:
+        for x in range(count):
+            a[x] = abs(a[x])
+
+
+@compiled
+def settle_row(t: Floats, count: int, numbers: Floats, flags: Integers) -> None:
+    """From the joined or reduced values to the ones that are stored, in place."""
+    scale, bias, final, epsilon = numbers[SCALE], numbers[BIAS], numbers[FINAL_SCALE], numbers[EPSILON]
+    t = t[:count]
+    for x in range(count):
+        t[x] = np.float32(np.float32(np.float32(np.float32(t[x] * scale) + bias) * final) + epsilon)
+    if flags[FUNCTION] == _RECIPROCAL:
+        for x in range(count):
+            t[x] = np.float32(INFINITY) if t[x] == 0 else np.float32(1) / t[x]
+    elif flags[FUNCTION] == _RSQRT:
+        for x in range(count):
+            t[x] = np.float32(INFINITY) if t[x] <= 0 else np.float32(1) / np.sqrt(t[x])
+    if flags[RELU]:
+        for x in range(count):
+            t[x] = t[x] if t[x] > 0 else np.float32(0)
 
 
 @compiled
@@ -116,23 +147,29 @@ def elementwise(
     """
     _, D, C, H, W = extents
     s1, s2, so = first_strides, second_strides, result_strides
-    row = np.empty(W, np.uint16)
-    rows = flags[ROWS] != 0
+    a, b, words = np.empty(W, np.float32), np.zeros(W, np.float32), np.empty(W, np.uint16)
+    pair = flags[ROWS] != 0
     for triple in range(channel_first, channel_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C
         a0 = first_base + g * s1[0] + d * s1[1] + c * s1[2]
         b0 = second_base + g * s2[0] + d * s2[1] + c * s2[2]
         o0 = result_base + g * so[0] + d * so[1] + c * so[2]
-        factor = read_half(second[b0 + s2[3]]) if rows else np.float32(1)
+        factor = read_half(second[b0 + s2[3]]) if pair else np.float32(1)
         for y in range(H):
-            a1, b1, o1 = a0 + y * s1[3], b0 if rows else b0 + y * s2[3], o0 + y * so[3]
-            step = 0 if rows else s2[4]
-            for x in range(W):
-                a = read_half(first[a1 + x * s1[4]])
-                b = read_half(second[b1 + x * step])
-                row[x] = store_half(settle(join(a, b, factor, numbers, flags), numbers, flags))
-            for x in range(W):
-                result[o1 + x * so[4]] = row[x]
+            fetch(first, a0 + y * s1[3], s1[4], W, a)
+            if pair:
+                fetch(second, b0, 0, W, b)
+            elif flags[SECOND]:
+                fetch(second, b0 + y * s2[3], s2[4], W, b)
+            join_row(a, b, W, factor, numbers, flags)
+            settle_row(a, W, numbers, flags)
+            place = o0 + y * so[3]
+            if so[4] == 1:
+                store_row(a, W, result[place : place + W])
+            else:
+                store_row(a, W, words)
+                for x in range(W):
+                    result[place + x * so[4]] = words[x]
 
 
 @compiled
@@ -145,33 +182,38 @@ def reduce_all(
     _, D, C, H, W = extents
     s1, s2 = first_strides, second_strides
     kind = flags[REDUCTION]
+    a, b, single = np.empty(W, np.float32), np.zeros(W, np.float32), np.empty(1, np.float32)
     for pair in range(channel_first, channel_end):
         g, c = pair // C, pair % C
-        total = np.float32(0)
-        started = False
+        total = empty_value(kind)
         for d in range(D):
             for y in range(H):
-                a0 = first_base + g * s1[0] + d * s1[1] + c * s1[2] + y * s1[3]
-                b0 = second_base + g * s2[0] + d * s2[1] + c * s2[2] + y * s2[3]
+                fetch(first, first_base + g * s1[0] + d * s1[1] + c * s1[2] + y * s1[3], s1[4], W, a)
+                if flags[SECOND]:
+                    fetch(second, second_base + g * s2[0] + d * s2[1] + c * s2[2] + y * s2[3], s2[4], W, b)
+                join_row(a, b, W, np.float32(1), numbers, flags)
                 for x in range(W):
-                    a = read_half(first[a0 + x * s1[4]])
-                    b = read_half(second[b0 + x * s2[4]])
-                    t = join(a, b, np.float32(1), numbers, flags)
-                    total = t if kind >= _LARGEST and not started else _gather(total, t, kind)
-                    started = True
-        if kind == _AVERAGE:
-            total = np.float32(total / np.float32(D * H * W))
-        value = settle(total, numbers, flags)
-        bits = store_half_away(value) if flags[TIES_AWAY] else store_half(value)
+                    total = _gather(total, a[x], kind)
+        single[0] = np.float32(total / np.float32(D * H * W)) if kind == _AVERAGE else total
+        settle_row(single, 1, numbers, flags)
+        bits = store_half_away(single[0]) if flags[TIES_AWAY] else store_half(single[0])
         result[result_base + g * result_strides[0] + c * result_strides[2]] = bits
+
+
+@compiled
+def empty_value(kind: int) -> Any:
+    """What a reduction begins with; also what padding counts for."""
+    if kind == _LARGEST:
+        return np.float32(-np.inf)
+    return np.float32(np.inf) if kind == _SMALLEST else np.float32(0)
 
 
 @compiled
 def _gather(total: float, t: float, kind: int) -> Any:
     if kind == _LARGEST:
-        return max(total, t)
+        return t if t > total else total
     if kind == _SMALLEST:
-        return min(total, t)
+        return t if t < total else total
     return np.float32(total + t)
 
 
@@ -188,45 +230,40 @@ def pool(
     """
     _, D, C, H, W = extents
     s, so = source_strides, result_strides
-    kind = flags[REDUCTION]
-    plane = np.empty((H, W), np.float32)
+    plane = np.empty(H * W, np.float32)
     totals = np.empty(out_width, np.float32)
+    words = np.empty(out_width, np.uint16)
     for triple in range(channel_first, channel_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C
         origin = source_base + g * s[0] + d * s[1] + c * s[2]
         for y in range(H):
-            for x in range(W):
-                value = read_half(source[origin + y * s[3] + x * s[4]])
-                plane[y, x] = join(value, np.float32(0), np.float32(1), numbers, flags)
+            fetch(source, origin + y * s[3], s[4], W, plane[y * W : y * W + W])
+        join_row(plane, plane, H * W, np.float32(1), numbers, flags)
         for oy in range(out_height):
             top = oy * window[2] - window[4]
-            y_first, y_end = max(top, 0), min(top + window[0], H)
-            _pool_row(plane, y_first, y_end, window, kind, totals)
+            _pool_row(plane, W, max(top, 0), min(top + window[0], H), window, flags[REDUCTION], totals)
+            settle_row(totals, out_width, numbers, flags)
+            store_row(totals, out_width, words)
             place = result_base + g * so[0] + d * so[1] + c * so[2] + oy * so[3]
             for ox in range(out_width):
-                left = ox * window[3] - window[5]
-                seen = (y_end - y_first) * (min(left + window[1], W) - max(left, 0))
-                total = totals[ox]
-                if kind == _AVERAGE and seen > 0:
-                    total = np.float32(total / np.float32(seen))
-                result[place + ox * so[4]] = store_half(settle(total, numbers, flags))
+                result[place + ox * so[4]] = words[ox]
 
 
 @compiled
-def _pool_row(plane: Floats, y_first: int, y_end: int, window: Integers, kind: int, totals: Floats) -> None:
-    """One row of pooled values; padding adds nothing to a sum and is the worst value of a maximum or minimum."""
-    W = plane.shape[1]
-    empty = np.float32(0)
-    if kind == _LARGEST:
-        empty = np.float32(-65536.0)
-    elif kind == _SMALLEST:
-        empty = np.float32(65536.0)
+def _pool_row(
+    plane: Floats, W: int, y_first: int, y_end: int, window: Integers, kind: int, totals: Floats
+) -> None:  # fmt: skip
+    """One row of pooled values; padding adds nothing to a sum and never wins a maximum or minimum."""
     for ox in range(totals.size):
         left = ox * window[3] - window[5]
-        total = empty
+        x_first, x_end = max(left, 0), min(left + window[1], W)
+        total = empty_value(kind)
         for y in range(y_first, y_end):
-            for x in range(max(left, 0), min(left + window[1], W)):
-                total = _gather(total, plane[y, x], kind)
+            row = plane[y * W + x_first : y * W + x_end]
+            for x in range(row.size):
+                total = _gather(total, row[x], kind)
+        if kind == _AVERAGE:
+            total = np.float32(total / np.float32(max((y_end - y_first) * (x_end - x_first), 1)))
         totals[ox] = total
 
 
@@ -284,10 +321,12 @@ def unary_map(factors: Floats, function: int, table: Floats, meta: Integers, rel
 @compiled
 def planar_map(numbers: Floats, flags: Integers) -> Halfwords:
     """The result of a one-source task of the planar engine for each of the 65,536 halfwords."""
-    result = np.empty(65536, np.uint16)
+    values, result = np.empty(65536, np.float32), np.empty(65536, np.uint16)
     for bits in range(65536):
-        t = join(read_half(bits), np.float32(0), np.float32(1), numbers, flags)
-        result[bits] = store_half(settle(t, numbers, flags))
+        values[bits] = read_half(bits)
+    join_row(values, values, 65536, np.float32(1), numbers, flags)
+    settle_row(values, 65536, numbers, flags)
+    store_row(values, 65536, result)
     return result
 
 

@@ -210,7 +210,7 @@ class Field:
             number = bits_float(self.kind, value)
             exact = number == number and float_bits(self.kind, number) == value
             return repr(number) if exact else f"{value:#x}"
-        if self.unit > 1 or self.reserved or (self.width > 16 and value > 9):
+        if self.unit > 1 or self.reserved or self.width >= 24:
             return f"{value:#x}" if value > 9 else str(value)
         return str(value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,7 +153,7 @@ class Simulator:
             return
         alone = Workers(1)
         with ThreadPoolExecutor(self._workers.count) as pool:
-            waiting: list = []
+            waiting: list[Future[dict[str, np.ndarray]]] = []
             for inputs in batches:
                 waiting.append(pool.submit(self._run, inputs, alone))
                 if len(waiting) > 2 * self._workers.count:

@@ -37,6 +37,7 @@ class PlanarStep:
         first = source_place(state, task.sources[0], task.result)
         extents = np.array(task.view, np.int64)
         triples = int(np.prod(extents[:3]))
+        settings = self._numbers, self._flags
         with result_place(state, task.result) as result:
             if self._map is not None:
                 jobs = [
@@ -46,10 +47,9 @@ class PlanarStep:
             elif work.window is not None:
                 window = np.array((*work.window, *work.stride, *work.pad), np.int64)
                 size = task.result_view[3], task.result_view[4]
-                settings = *size, self._numbers, self._flags
                 jobs = [
                     partial(
-                        kernels.pool, *first.arguments, extents, window, *size, begin, end, *settings[2:],
+                        kernels.pool, *first.arguments, extents, window, *size, begin, end, *settings,
                         *result.arguments,
                     )  # fmt: skip
                     for begin, end in workers.ranges(triples)
@@ -59,7 +59,6 @@ class PlanarStep:
                 reduced = work.reduction is not Reduction.NONE
                 kernel = kernels.reduce_all if reduced else kernels.elementwise
                 count = int(extents[0] * extents[2]) if reduced else triples
-                settings = self._numbers, self._flags
                 jobs = [
                     partial(
                         kernel, *first.arguments, *second.arguments, extents, begin, end, *settings, *result.arguments

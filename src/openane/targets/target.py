@@ -48,6 +48,27 @@ class RunOptions:
     memory_limit_bytes: int = 8 << 30
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One rule of a generation, as `openane limits` and the docs show it.
+
+    Attributes:
+        family: the units it is about ("every tensor", "convolution").
+        name: of the rule, as messages have it.
+        text: what is refused.
+        limit: what is accepted.
+        hint: what the user may do.
+        evidence: where the limit comes from.
+    """
+
+    family: str
+    name: str
+    text: str
+    limit: str
+    hint: str
+    evidence: str
+
+
 class Machine(Protocol):
     """A program loaded into the simulator, ready to run many times."""
 
@@ -84,6 +105,10 @@ class Target(Protocol):
 
     def refusals(self, net: Net) -> tuple[Diagnostic, ...]:
         """Every rule that the units of a network break, each with unit, limit, value and hint; cheap, nothing is built."""
+        ...
+
+    def limits(self) -> tuple[Limit, ...]:
+        """Every rule of the back end, in the order in which they are checked."""
         ...
 
     def machine(self, program: Program, options: RunOptions) -> Machine:

@@ -5,6 +5,7 @@ import mmap
 import os
 import struct
 import sys
+from pathlib import Path
 
 HEADER = struct.Struct("<QIIQQII32I192Q")
 BO_INIT, BO_FREE, SUBMIT, VERSION = 0xC0186441, 0xC0086442, 0xC0986443, 0xC0406400
@@ -22,9 +23,9 @@ def copy_rows(place, surface, packed, back):
 
 
 def main(program, output, *inputs):
-    with open(program, "rb") as file:
+    with Path(program).open("rb") as file:
         values = HEADER.unpack(file.read(HEADER.size))
-        size, td_size, td_count, tsk_size, _, sources, results = values[:7]
+        size, td_size, td_count, tsk_size, _, _, results = values[:7]
         tiles, places = values[7:39], [values[39 + 6 * i : 45 + 6 * i] for i in range(32)]
         file.seek(0x1000)
         body = file.read(size)
@@ -42,16 +43,15 @@ def main(program, output, *inputs):
     (word,) = struct.unpack_from("<I", body)
     bootstrap[1][:td_size] = struct.pack("<I", word & 0x0F00FFFF | 0x40 << 16) + body[4:td_size]
     for index, path in enumerate(inputs):
-        with open(path, "rb") as file:
-            copy_rows(places[4 + results + index], buffers[4 + results + index][1], file.read(), False)
+        packed = Path(path).read_bytes()
+        copy_rows(places[4 + results + index], buffers[4 + results + index][1], packed, False)
     handles = [buffers[index][0] if index in buffers else 0 for index in range(32)]
     request = struct.pack("<QII32III", tsk_size, td_count, td_size, *handles, bootstrap[0], 0)
     fcntl.ioctl(device, SUBMIT, bytearray(request))
     n, c, h, w, _, _ = places[4]
     packed = bytearray(2 * n * c * h * w)
     copy_rows(places[4], buffers[4][1], packed, True)
-    with open(output, "wb") as file:
-        file.write(packed)
+    Path(output).write_bytes(packed)
     for _, mapped in buffers.values():
         mapped.close()
     os.close(device)

@@ -216,6 +216,9 @@ class Lowering:
                 layout = canonical(self.shape(name), rows=self.options.rows)
                 self.values[name] = Value(self.read(name, layout), layout)
             outputs[name] = self.values[name].handle
+            record = self._records[outputs[name]]
+            if record.params is not None and record.name not in self.graph.outputs:
+                record.name = name  # the user's name for it, where the value was only reshaped behind the unit
         needed = self._needed(outputs.values())
         names = self._names(needed)
         units = []

@@ -25,7 +25,6 @@ from openane.formats.hwx.parts import (
     Symbol,
     SymbolTable,
 )
-
 from openane.formats.image import Image
 from openane.program import Relocation
 from openane.program.fields import suggest
@@ -248,7 +247,7 @@ class _Draft:
         if self.data is not None:
             body = bytes(self.data.bytes())
             return self.kind.to_bytes(4, "little") + (len(body) + 8).to_bytes(4, "little") + body
-        extra = {
+        extra: dict[str, Any] = {
             name: getattr(self, name) for name in ("buffers", "words") if name in {f.name for f in fields(self.value)}
         }
         if isinstance(self.value, Segment):

@@ -102,7 +102,7 @@ class ProgramState:
     first_task_bytes: int | None
     text_address: int
     strings: int
-    buffers: Mapping[int, int]
+    buffers: Mapping[int, int] = field(default_factory=dict)
     words: Words = field(default_factory=dict)
 
 

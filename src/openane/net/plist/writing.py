@@ -51,7 +51,7 @@ def write_net(net: Net, path: str | os.PathLike[str], *, binary: bool = False) -
     if weights_path == path:
         raise InputError("the plist and its weights would be one file", where=str(path), hint="Use .plist.")
     root, weights = describe_net(net, weights_path.name)
-    text = plistlib.dumps(root, fmt=plistlib.FMT_BINARY if binary else plistlib.FMT_XML, sort_keys=False)
+    text = plistlib.dumps(root, fmt=plistlib.FMT_BINARY if binary else plistlib.FMT_XML)
     if not weights:
         write_atomically(path, text)
         return (path,)

@@ -100,7 +100,7 @@ def _saturation() -> Iterator[Case]:
 def _denormals() -> Iterator[Case]:
     question = "Are sums below the smallest normal fp16 flushed to zero?"
     small = [SMALLEST, 3 * SMALLEST, SMALLEST_NORMAL / 2, SMALLEST_NORMAL - SMALLEST, SMALLEST_NORMAL]
-    inputs = {"x": halves([*small, *(-value for value in small)], (1, 1, 2, 5, 1))}
+    inputs = {"x": halves([*small, *small, *(-value for value in small)], (3, 1, 2, 5, 1))}
     kernel = Conv(np.ones((1, 2, 1, 1), np.float16))
     yield Case("denormal-sums", "denormals", question, single(inputs, kernel), inputs, variants=DENORMALS)
     inputs = {"x": halves([SMALLEST_NORMAL] * 8, (1, 1, 1, 1, 8)), "y": halves([0.5, 0.25, -0.5, 1], (1, 1, 1, 1, 8))}

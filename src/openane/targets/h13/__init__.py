@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from openane.core.errors import Diagnostic
 from openane.net.net import Net
 from openane.program import Program
-from openane.targets.target import CompileOptions, Machine, RunOptions
+from openane.targets.target import CompileOptions, Limit, Machine, RunOptions
 
 
 class H13:
@@ -21,6 +22,18 @@ class H13:
         from openane.targets.h13.compile import compile_net
 
         return compile_net(net, options)
+
+    def refusals(self, net: Net) -> tuple[Diagnostic, ...]:
+        """Every rule that the units of a network break, each with unit, limit, value and hint."""
+        from openane.targets.h13.compile import refusals
+
+        return refusals(net)
+
+    def limits(self) -> tuple[Limit, ...]:
+        """Every rule of the back end, in the order in which they are checked."""
+        from openane.targets.h13.families import limits
+
+        return limits()
 
     def machine(self, program: Program, options: RunOptions) -> Machine:
         """Loads a program into the simulator.

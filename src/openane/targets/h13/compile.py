@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from openane.core.errors import InputError
-from openane.net.net import Net
+from openane.core.errors import Diagnostic, InputError
+from openane.net.net import Net, UnitParams
 from openane.program import Program
 from openane.targets.h13 import allocate, constants, fusion, link, lowering
 from openane.targets.h13.families import family_of
 from openane.targets.h13.limits import DEFAULT_DIALECT, DIALECTS, Dialect
+from openane.targets.h13.units.family import Query, unknown_unit, violations
+from openane.targets.h13.units.tensor import TENSOR_RULES
 from openane.targets.target import CompileOptions
 
 
@@ -35,3 +37,24 @@ def compile_net(net: Net, options: CompileOptions) -> Program:
     section = constants.build(plan)
     placement = allocate.place(plan, dialect, section.tensors)
     return link.link(plan, placement, section, dialect)
+
+
+def refusals(net: Net) -> tuple[Diagnostic, ...]:
+    """Every rule that the inputs and units of a network break; nothing is planned or built."""
+    fused = fusion.fuse(net)
+    found = [
+        entry.diagnostic(value, f"{net.name}: input {name!r}")
+        for name, shape in fused.inputs.items()
+        for entry, value in violations(TENSOR_RULES, Query(UnitParams(), (), shape))
+    ]
+    for unit in fused.units:
+        where = f"{net.name}: unit {unit.name!r}"
+        family = family_of(unit.params)
+        if family is None:
+            found.append(unknown_unit(unit.params, where))
+            continue
+        bottoms = tuple(fused.shapes[name] for name in unit.bottoms)
+        query = Query(unit.params, bottoms, fused.shapes[unit.name])
+        broken = violations((*TENSOR_RULES, *family.rules), query)
+        found.extend(entry.diagnostic(value, where) for entry, value in broken)
+    return tuple(found)

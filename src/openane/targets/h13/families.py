@@ -9,6 +9,8 @@ from openane.net.net import UnitParams
 from openane.targets.h13.fused import Fused
 from openane.targets.h13.units import conv, copy, elementwise, normalization, pooling, reduction, softmax, unary
 from openane.targets.h13.units.family import Family
+from openane.targets.h13.units.tensor import TENSOR_RULES
+from openane.targets.target import Limit
 
 ALL: tuple[Family, ...] = (
     *conv.FAMILIES,
@@ -30,3 +32,12 @@ def family_of(params: UnitParams) -> Family | None:
     """The family of a unit; a fused unit belongs to that of its main unit."""
     main = params.main if isinstance(params, Fused) else params
     return BY_PARAMS.get(type(main))
+
+
+def limits() -> tuple[Limit, ...]:
+    """Every rule, in the order in which they are checked; a rule that several families share stands once."""
+    rows: dict[str, Limit] = {}
+    for name, rules in (("every tensor", TENSOR_RULES), *((family.name, family.rules) for family in ALL)):
+        for rule in rules:
+            rows.setdefault(rule.name, Limit(name, rule.name, rule.text, rule.limit, rule.hint, rule.evidence))
+    return tuple(rows.values())

@@ -13,7 +13,7 @@ from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.targets.h13.limits import Dialect
 from openane.targets.h13.plan import Block, Operand, Place, Plan, TaskPlan, Tensor
 from openane.targets.h13.units import copy
-from openane.targets.h13.units.family import Family, Query, refuse
+from openane.targets.h13.units.family import Family, Query, refuse, unknown_unit
 from openane.targets.h13.units.tensor import TENSOR_RULES
 
 
@@ -140,12 +140,8 @@ class Lowering:
         family = self._family_of(unit.params)
         where = f"{self.net.name}: unit {unit.name!r} ({unit.params.plist_type})"
         if family is None:
-            raise UnsupportedError(
-                f"h13 has no lowering for {type(unit.params).__name__}",
-                where=where,
-                rule="h13.known-unit",
-                hint="Run this layer on the host, or express it by other units.",
-            )
+            missing = unknown_unit(unit.params, where)
+            raise UnsupportedError(missing.what, where=where, rule=missing.rule, hint=missing.hint)
         bottoms = tuple(self.net.shapes[name] for name in unit.bottoms)
         query = Query(unit.params, bottoms, self.net.shapes[unit.name])
         refuse((*TENSOR_RULES, *family.rules), query, where)

@@ -39,13 +39,12 @@ def read_network(model: Any, network: Any, inputs: Mapping[str, tuple[int, ...]]
         if not shape:
             raise ModelError("the input has no shape", where=f"{where}: input {name!r}")
     outputs = _output_names(model, network)
-    builder = Builder({name: TensorType(shape) for name, shape in inputs.items()}, outputs)
+    builder = Builder({name: TensorType(shape) for name, shape in inputs.items()})
     _start(builder, model, network, where)
     for message in network.layers:
         _read_layer(builder, message, where)
     described = {feature.name: feature.type for feature in model.description.output}
-    results = tuple(_finish(builder, name, described.get(name), where) for name in outputs)
-    return builder.graph("net", results)
+    return builder.graph("net", {name: _finish(builder, name, described.get(name)) for name in outputs})
 
 
 def _output_names(model: Any, network: Any) -> tuple[str, ...]:
@@ -135,18 +134,10 @@ def _read_layer(builder: Builder, message: Any, where: str) -> None:
     builder.blobs.update(zip(message.output, results, strict=True))
 
 
-def _finish(builder: Builder, name: str, kind: Any, where: str) -> str:
-    """A blob under its own name, in the shape that the model's description gives it."""
+def _finish(builder: Builder, name: str, kind: Any) -> str:
+    """A blob in the shape that the model's description gives it."""
     value = builder.blobs[name]
-    shape = builder.types[value].shape
-    wanted = _described(kind, shape)
-    if wanted != shape:
-        value = builder.reshape(value, wanted, name, name)
-    if value != name:
-        (value,) = builder.add(g.Identity(), [value], name, name)
-    if value != name:
-        raise ModelError(f"output {name!r} hides a value of the same name", where=where)
-    return value
+    return builder.reshape(value, _described(kind, builder.types[value].shape), name, name)
 
 
 def _described(kind: Any, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,20 +23,19 @@ _ELEMENT_LIMIT = 1 << 31
 class Builder:
     """A graph in the making. Values of the network have single precision; numbers of layers are floats as well."""
 
-    def __init__(self, inputs: Mapping[str, TensorType], reserved: Sequence[str]) -> None:
+    def __init__(self, inputs: Mapping[str, TensorType]) -> None:
         self.inputs = dict(inputs)
         self.types: dict[str, TensorType] = dict(inputs)
         self.constants: dict[str, np.ndarray] = {}
         self.nodes: list[Node] = []
         self.blobs: dict[str, str] = {name: name for name in inputs}
         self._producers: dict[str, Node] = {}
-        self._reserved = set(reserved)
         self._node_names: set[str] = set()
 
     def fresh(self, name: str) -> str:
         """A value name like `name` that nothing has."""
         found, number = name, 0
-        while found in self.types or found in self._reserved:
+        while found in self.types:
             found, number = f"{name}_tmp_{number}", number + 1
         return found
 
@@ -63,7 +62,7 @@ class Builder:
                 return tuple(self.constant(array, name) for array in arrays)
         outputs = []
         for result in results:
-            outputs.append(self.fresh(name) if name not in self._reserved or name in self.types else name)
+            outputs.append(self.fresh(name))
             self.types[outputs[-1]] = result
         label, number = layer, 1
         while label in self._node_names:
@@ -84,15 +83,29 @@ class Builder:
             return value
         return self.add(g.Reshape(shape), [value], name, layer)[0]
 
-    def graph(self, name: str, outputs: Sequence[str]) -> Graph:
-        """What was collected, without nodes and constants that nothing reads."""
-        needed = set(outputs)
+    def graph(self, name: str, outputs: Mapping[str, str]) -> Graph:
+        """What was collected, without nodes and constants that nothing reads.
+
+        Args:
+            name: of the graph.
+            outputs: output name -> value; the value takes that name, and one that has it already takes another.
+        """
+        names: dict[str, str] = {}
+        for output, value in outputs.items():
+            if value in names or value in self.inputs or value in self.constants:
+                (value,) = self.add(g.Identity(), [value], f"{output}_copy", output)
+            names[value] = output
+        for value in self.types:
+            if value in outputs and value not in names:
+                names[value] = self.fresh(value)
+        needed = {value for value, name in names.items() if name in outputs}
         kept: list[Node] = []
         for node in reversed(self.nodes):
             if needed.intersection(node.outputs):
-                kept.append(node)
                 needed.update(node.inputs)
-        constants = {k: v for k, v in self.constants.items() if k in needed}
+                inputs, results = (tuple(names.get(v, v) for v in vs) for vs in (node.inputs, node.outputs))
+                kept.append(replace(node, inputs=inputs, outputs=results))
+        constants = {names.get(k, k): v for k, v in self.constants.items() if k in needed}
         return Graph(name, self.inputs, tuple(outputs), tuple(reversed(kept)), constants)
 
 

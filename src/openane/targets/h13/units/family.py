@@ -59,6 +59,10 @@ class Rule:
         """The sentence of the rule: the docstring of its check."""
         return " ".join((self.check.__doc__ or "").split()).rstrip(".")
 
+    def diagnostic(self, value: object, where: str) -> Diagnostic:
+        """The finding that a unit breaks this rule."""
+        return Diagnostic(self.text, where, self.name, self.limit, str(value), self.hint)
+
 
 def rule(name: str, limit: str, hint: str = "", evidence: str = "") -> Callable[[Check], Rule]:
     """Makes a :class:`Rule` of a check function."""
@@ -88,6 +92,16 @@ class Family:
     writes: Callable[[UnitParams], bool] = lambda params: True
 
 
+def unknown_unit(params: UnitParams, where: str) -> Diagnostic:
+    """The finding that no family takes a unit."""
+    return Diagnostic(
+        f"h13 has no lowering for {type(params).__name__}",
+        where,
+        "h13.known-unit",
+        hint="Run this layer on the host, or express it by other units.",
+    )
+
+
 def violations(rules: Sequence[Rule], query: Query) -> tuple[tuple[Rule, object], ...]:
     """Every rule that the unit breaks, with the offending value."""
     found = ((entry, entry.check(query)) for entry in rules)
@@ -104,9 +118,7 @@ def refuse(rules: Sequence[Rule], query: Query, where: str) -> None:
     if not broken:
         return
     (first, value), *rest = broken
-    others = tuple(
-        Diagnostic(entry.text, where, entry.name, entry.limit, str(found), entry.hint) for entry, found in rest
-    )
+    others = tuple(entry.diagnostic(found, where) for entry, found in rest)
     raise UnsupportedError(
         first.text,
         where=where,

@@ -1,0 +1,338 @@
+"""The assembler: text to a program, and to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from openane.core.errors import FormatError, OpenaneError
+from openane.core.reader import Buffer
+from openane.core.types import DType
+from openane.formats.anec import anec_pieces, read_anec
+from openane.formats.assembly.anec_text import AnecReader
+from openane.formats.assembly.data import LARGEST_BYTES, DataBlock, Opener
+from openane.formats.assembly.hwx_text import HwxReader, Region
+from openane.formats.assembly.syntax import Line, Token, lines_of
+from openane.formats.assembly.tasks import TaskReader
+from openane.formats.assembly.write import VERSION
+from openane.formats.hwx.read import read_hwx
+from openane.formats.hwx.write import hwx_pieces
+from openane.program import Program, Relocation, Role, StreamCodec, Surface
+from openane.program.fields import suggest
+
+#: Gives the codec of a generation by name; raises InputError for an unknown one.
+CodecOf = Callable[[str], StreamCodec]
+_AXES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What a text says.
+
+    Attributes:
+        program: the program; None when its tasks are given as bytes only.
+        container: "hwx" or "anec" when the text holds a container, else "".
+        pieces: the exact file in that container, as pieces in order; empty without one.
+    """
+
+    program: Program | None
+    container: str
+    pieces: tuple[Buffer, ...]
+
+    def file(self, container: str) -> list[Buffer]:
+        """The file in a container, as pieces in order: exactly as the text says where it does, else newly made.
+
+        Args:
+            container: "hwx" or "anec".
+
+        Raises:
+            InputError: the program does not fit the container.
+        """
+        if container == self.container:
+            return list(self.pieces)
+        if self.program is None:
+            raise FormatError("tasks given as bytes can only be put back into their own container", value=container)
+        return hwx_pieces(self.program) if container == "hwx" else anec_pieces(self.program)
+
+
+def assemble_text(text: str, codec_of: CodecOf, opener: Opener, where: str = "assembly") -> Assembled:
+    """Assembles a text.
+
+    Args:
+        text: the text.
+        codec_of: codec of a generation by name.
+        opener: bytes of a file that an `incbin` line names; raises OpenaneError.
+        where: name of the text, for messages.
+
+    Raises:
+        FormatError: with line and column of what is wrong.
+    """
+    reader = _Reader(codec_of, opener, where)
+    for line in lines_of(text, where):
+        reader.add(line)
+    return reader.result()
+
+
+class _Reader:
+    """Reads line after line; `_block` takes the lines of the block that is open."""
+
+    def __init__(self, codec_of: CodecOf, opener: Opener, where: str) -> None:
+        self._codec_of = codec_of
+        self._opener = opener
+        self._where = where
+        self._codec: StreamCodec | None = None
+        self._target = ""
+        self._name = "net"
+        self._dialect = "macos-26"
+        self._numbers: dict[str, int] = {}
+        self._surfaces: list[tuple[Line, Surface]] = []
+        self._tasks: list[TaskReader] = []
+        self._relocations: list[Relocation] = []
+        self._constants: DataBlock | None = None
+        self._raw: DataBlock | None = None
+        self._container: HwxReader | AnecReader | None = None
+        self._container_line: Line | None = None
+        self._block: TaskReader | DataBlock | HwxReader | AnecReader | None = None
+
+    def add(self, line: Line) -> None:
+        """Takes one line."""
+        if isinstance(self._block, (HwxReader, AnecReader)) and line.word != ".end":
+            self._block.add(line)
+        elif line.word.startswith("."):
+            self._block = None
+            handler = self._directives().get(line.word)
+            if handler is None:
+                known = self._directives()
+                raise line.error(f"unknown directive {line.word!r}", hint=suggest(line.word, known))
+            handler(line)
+        elif self._block is not None:
+            self._block.add(line)
+        else:
+            raise line.error(f"{line.word!r} stands in no block", hint="Directives begin with a dot, like .task 0.")
+
+    def _directives(self) -> Mapping[str, Callable[[Line], None]]:
+        return {
+            ".openane": self._version,
+            ".target": self._set_target,
+            ".network": self._set_name,
+            ".dialect": self._set_dialect,
+            ".scratch": self._number,
+            ".second_scratch": self._number,
+            ".text_size": self._number,
+            ".surface": self._add_surface,
+            ".task": self._begin_task,
+            ".raw_tasks": self._begin_raw,
+            ".relocate": self._relocate,
+            ".constants": self._begin_constants,
+            ".hwx": lambda line: self._begin_container(line, HwxReader(line, self._opener)),
+            ".anec": lambda line: self._begin_container(line, AnecReader(line, self._opener)),
+            ".end": lambda line: None,
+        }
+
+    # -- head -------------------------------------------------------------------------------------------------------
+
+    def _version(self, line: Line) -> None:
+        line.need(1, f".openane {VERSION}")
+        if line.number_of(line.tokens[1]) != VERSION:
+            raise line.error("another version of the text form", line.tokens[1], limit=VERSION)
+
+    def _set_target(self, line: Line) -> None:
+        line.need(1, ".target h13")
+        try:
+            self._codec = self._codec_of(line.tokens[1].text)
+        except OpenaneError as error:
+            raise line.wrap(error, line.tokens[1]) from None
+        self._target = line.tokens[1].text
+
+    def _set_name(self, line: Line) -> None:
+        line.need(1, '.network "net"')
+        self._name = line.string_of(line.tokens[1])
+
+    def _set_dialect(self, line: Line) -> None:
+        line.need(1, ".dialect macos-26")
+        self._dialect = line.tokens[1].text
+
+    def _number(self, line: Line) -> None:
+        line.need(1, f"{line.word} 0x4000")
+        value = line.number_of(line.tokens[1])
+        if not 0 <= value <= LARGEST_BYTES:
+            raise line.error("an impossible size", line.tokens[1], limit=f"0..{LARGEST_BYTES}")
+        self._numbers[line.word] = value
+
+    def _add_surface(self, line: Line) -> None:
+        if len(line.tokens) < 3:
+            raise line.error('.surface needs a role and a name, like .surface input "x" buffer=4 ...')
+        role, name = line.tokens[1:3]
+        if role.text not in ("input", "output"):
+            raise line.error("not a role", role, value=role.text, limit="input, output")
+        wanted = ("buffer", "shape", "strides", "size", "dtype")
+        pairs = line.pairs((*wanted, "interleave"), 3)
+        missing = [each for each in wanted if each not in pairs]
+        if missing:
+            raise line.error(f".surface needs {', '.join(missing)}")
+        shape, strides = (self._five(line, pairs[each]) for each in ("shape", "strides"))
+        dtypes = {dtype.value: dtype for dtype in DType}
+        dtype = pairs["dtype"]
+        if dtype.text not in dtypes:
+            raise line.error("not an element type", dtype, value=dtype.text, hint=suggest(dtype.text, dtypes))
+        surface = Surface(
+            name=line.string_of(name),
+            role=Role(role.text),
+            shape=shape,
+            strides_bytes=strides,
+            size_bytes=line.number_of(pairs["size"]),
+            buffer=line.number_of(pairs["buffer"]),
+            dtype=dtypes[dtype.text],
+            interleave=line.number_of(pairs["interleave"]) if "interleave" in pairs else 1,
+        )
+        self._surfaces.append((line, surface))
+
+    def _five(self, line: Line, token: Token) -> tuple[int, int, int, int, int]:
+        numbers = [line.number_of(token, part) for part in token.text.split(",")]
+        if len(numbers) != _AXES or min(numbers) < 0:
+            raise line.error("five numbers from 0 are needed: N,D,C,H,W", token, value=token.text)
+        return (numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
+
+    # -- blocks -----------------------------------------------------------------------------------------------------
+
+    def _begin_task(self, line: Line) -> None:
+        if self._codec is None:
+            raise line.error("the target must be known before the first task", hint="Put .target h13 above.")
+        reader = TaskReader(self._codec, line)
+        if reader.index != len(self._tasks):
+            raise line.error("tasks are numbered from 0 in order", line.tokens[1], limit=len(self._tasks))
+        self._tasks.append(reader)
+        self._block = reader
+
+    def _sized(self, line: Line) -> DataBlock:
+        pairs = line.pairs(("size",))
+        if "size" not in pairs:
+            raise line.error(f"{line.word} needs size=")
+        block = DataBlock(self._opener, line, line.number_of(pairs["size"]))
+        self._block = block
+        return block
+
+    def _begin_raw(self, line: Line) -> None:
+        self._raw = self._sized(line)
+
+    def _begin_constants(self, line: Line) -> None:
+        self._constants = self._sized(line)
+
+    def _relocate(self, line: Line) -> None:
+        numbers = [line.number_of(token) for token in line.tokens[1:]]
+        if len(numbers) < 2 or min(numbers) < 0 or max(numbers) >= 1 << 32:
+            raise line.error("the relocation word and offsets are needed, like .relocate 0x5000002 0x74")
+        self._relocations += [Relocation(offset, numbers[0]) for offset in numbers[1:]]
+
+    def _begin_container(self, line: Line, container: HwxReader | AnecReader) -> None:
+        self._container = self._block = container
+        self._container_line = line
+
+    # -- result -----------------------------------------------------------------------------------------------------
+
+    def result(self) -> Assembled:
+        """What the whole text says."""
+        codec = self._codec
+        if codec is None:
+            raise FormatError("the text has no .target", where=self._where, hint="Begin with .target h13.")
+        if self._raw is None and not self._tasks:
+            raise FormatError("the text has no tasks", where=self._where)
+        program = self._program(codec) if self._raw is None else None
+        if self._container is None:
+            return Assembled(program, "", ())
+        text = self._raw.bytes() if self._raw else self._text(codec, program)
+        constants = self._constants.bytes() if self._constants else b""
+        if isinstance(self._container, HwxReader):
+            regions = self._container.regions(text, constants, self._relocations)
+        else:
+            regions = self._container.regions(text, constants)
+        pieces = tuple(self._pieces(regions, self._container.size))
+        kind = "hwx" if isinstance(self._container, HwxReader) else "anec"
+        self._check_container(pieces, kind)
+        return Assembled(program, kind, pieces)
+
+    def _text(self, codec: StreamCodec, program: Program | None) -> bytearray:
+        assert program is not None
+        return codec.write(program.tasks, program.task_offsets, self._numbers.get(".text_size"))
+
+    def _program(self, codec: StreamCodec) -> Program:
+        tasks = []
+        offsets: list[int] = []
+        for reader in self._tasks:
+            try:
+                tasks.append(reader.task())
+            except OpenaneError as error:
+                raise reader.line.wrap(error, reader.line.tokens[0]) from None
+            end = offsets[-1] + tasks[-2].size_bytes if offsets else 0
+            offset = reader.offset if reader.offset is not None else codec.next_offset(end)
+            if offset < end or offset % 4:
+                raise reader.line.error(
+                    "the task begins inside another", value=f"{offset:#x}", limit=f"{end:#x} or later"
+                )
+            offsets.append(offset)
+        linked = [reader.linked(codec, tasks, offsets, i) for i, reader in enumerate(self._tasks)]
+        return Program(
+            target=self._target,
+            tasks=tuple(linked),
+            task_offsets=tuple(offsets),
+            surfaces=tuple(surface for _, surface in self._surfaces),
+            constants=memoryview(self._constants.bytes()) if self._constants else b"",
+            scratch_bytes=self._numbers.get(".scratch", 0),
+            second_scratch_bytes=self._numbers.get(".second_scratch", 0),
+            name=self._name,
+            dialect=self._dialect,
+            relocations=tuple(self._relocations),
+            codec=codec,
+        )
+
+    def _pieces(self, regions: list[Region], size: int) -> Iterator[Buffer]:
+        """The regions in order with zeros between."""
+        assert self._container_line is not None
+        line = self._container_line
+        position = 0
+        for offset, data in sorted(regions, key=lambda region: region[0]):
+            if not len(data):
+                continue
+            if offset < position or offset + len(data) > size or size > LARGEST_BYTES:
+                raise line.error(
+                    "parts of the file overlap or do not fit in it",
+                    value=f"{len(data):#x} bytes at {offset:#x}",
+                    limit=f"{position:#x} to {size:#x}",
+                    hint="When tasks or constants changed their length, remove the container part: a new one is made.",
+                )
+            yield bytes(offset - position)
+            yield data
+            position = offset + len(data)
+        yield bytes(size - position)
+
+    def _check_container(self, pieces: tuple[Buffer, ...], kind: str) -> None:
+        """Raises FormatError when the container tells other surfaces than the text's own lines."""
+        assert self._container_line is not None
+        data = _without_bulk(pieces)
+        try:
+            image = read_hwx(data, self._where).image() if kind == "hwx" else read_anec(data, self._where).image()
+        except OpenaneError as error:
+            raise self._container_line.wrap(error, self._container_line.tokens[0]) from None
+        told = {surface.name: surface for surface in image.surfaces}
+        for line, surface in self._surfaces:
+            if replace(told.get(surface.name, surface), name=surface.name) != surface or surface.name not in told:
+                raise line.error(
+                    "the container tells this surface differently",
+                    value=surface.name,
+                    hint="Change both, or remove the container part: a new one is made.",
+                )
+
+
+#: Longer pieces are constants; nothing in a container is found by looking into them.
+_BULK_BYTES = 1 << 20
+
+
+def _without_bulk(pieces: tuple[Buffer, ...]) -> bytearray:
+    """The file with zeros for its constants, whose pages then take no memory."""
+    data = bytearray(sum(map(len, pieces)))
+    position = 0
+    for piece in pieces:
+        if len(piece) <= _BULK_BYTES:
+            data[position : position + len(piece)] = piece
+        position += len(piece)
+    return data

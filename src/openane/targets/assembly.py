@@ -1,0 +1,77 @@
+"""Disassembler and assembler with the register names of the generation that a file is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from openane.core.reader import Buffer
+from openane.formats.anec import AnecFile, read_anec
+from openane.formats.assembly import Assembled, Parts, assemble_text, disassemble_lines, program_lines
+from openane.formats.assembly.write import ConstantLines, inline
+from openane.formats.hwx import HwxFile, read_hwx
+from openane.formats.sniff import FileKind, sniff
+from openane.formats.source import Source, open_source
+from openane.program import Program
+from openane.program.stream import StreamCodec
+from openane.targets.loading import attach
+from openane.targets.registry import generation, generation_of
+
+
+def open_container(source: Source, name: str = "") -> HwxFile | AnecFile | None:
+    """An opened .hwx or .anec file, by content; None when it is something else.
+
+    Raises:
+        InputError: the file cannot be read.
+        FormatError: it is damaged, or nothing that openane knows.
+    """
+    kind = sniff(source)
+    if kind is FileKind.HWX:
+        return read_hwx(source, name)
+    return read_anec(source, name) if kind is FileKind.ANEC else None
+
+
+def disassemble(
+    source: HwxFile | AnecFile | Program, *, parts: Parts = Parts.ALL, constants: ConstantLines = inline
+) -> str:
+    """The assembly text of a compiled file or of a program.
+
+    Args:
+        source: an opened file, or a program.
+        parts: the whole file, so that the text assembles to the same bytes; or only the program.
+        constants: where constants go; inline by default.
+
+    Raises:
+        FormatError: the container is damaged.
+        UnsupportedError: the generation is not known.
+    """
+    if isinstance(source, Program):
+        program = attach(source)
+        assert program.codec is not None
+        lines = program_lines(program, program.codec, constants)
+    else:
+        subtype = source.header.cpu_subtype if isinstance(source, HwxFile) else source.image().cpu_subtype
+        made_for = generation_of(subtype)
+        lines = disassemble_lines(source, made_for.name, made_for.codec, parts=parts, constants=constants)
+    return "\n".join(lines) + "\n"
+
+
+def assemble(text: str, where: str = "assembly", folder: Path | None = None) -> Assembled:
+    """What an assembly text says: its program, and its exact file when it holds a container.
+
+    Args:
+        text: the text.
+        where: name of the text, for messages.
+        folder: where files that `incbin` names are looked for, before the current folder.
+
+    Raises:
+        FormatError: with line and column of what is wrong.
+    """
+
+    def codec_of(name: str) -> StreamCodec:
+        return generation(name).codec
+
+    def opener(name: str) -> Buffer:
+        beside = (folder or Path()) / name
+        return open_source(beside if beside.exists() else Path(name)).data
+
+    return assemble_text(text, codec_of, opener, where)
