@@ -15,9 +15,9 @@ from openane.runtimes.macos import MacosRuntime
 from openane.runtimes.macos.compiler import compile_network
 from openane.runtimes.macos.e5rt import E5Program
 from openane.runtimes.macos.espresso import dump_network
+from openane.runtimes.macos.mil import open_mil
 from openane.runtimes.macos.models import InMemoryModel
 from openane.runtimes.macos.objc import SystemBridge
-from openane.runtimes.macos.request import MacosSession
 
 PROGRAM = binary_program("add", (3, 1, 40))
 INPUTS = {s.name: np.full(s.shape, 1 + i, np.float16) for i, s in enumerate(PROGRAM.inputs)}
@@ -196,9 +196,10 @@ def test_mil_text_is_saved_compiled_loaded_mapped_and_run(tmp_path, monkeypatch)
         return YES
 
     bridge.answers["compileWithQoS:options:error:"] = compile_
-    model = InMemoryModel(bridge, "program(1.3)", {"@model_path/weights/weight.bin": b"\1\0\2"})
-    session = MacosSession(bridge, PROGRAM, model, alphabetical=True, equal_sizes=True)
-    with session:
+    weights = {"@model_path/weights/weight.bin": b"\1\0\2"}
+    # Declared in another order than the alphabet's, in which the system numbers them.
+    shapes = {surface.name: surface.shape for surface in reversed(PROGRAM.inputs)}
+    with open_mil(bridge, "program(1.3)", weights, shapes, {"out": PROGRAM.outputs[0].shape}) as session:
         np.testing.assert_array_equal(session.run(INPUTS)["out"], np.full((1, 1, 3, 1, 40), 3, np.float16))
     assert saved == {"model.mil": b"program(1.3)", "weights/weight.bin": b"\1\0\2"}
     assert not (tmp_path / "0123_abc").exists()
@@ -215,7 +216,8 @@ def test_mil_text_is_saved_compiled_loaded_mapped_and_run(tmp_path, monkeypatch)
         "unloadWithQoS:error:",
     ]
     assert [name for name in messages if name in expected] == expected
-    described = bridge.calls[0]
+    described = next(call for call in bridge.calls if "initWithNetworkText" in call[0])
+    assert {call[1]["IOSurfaceAllocSize"] for call in bridge.calls if call[0] == "IOSurfaceCreate"} == {0xC000}
     assert described[1] == b"program(1.3)"
     assert described[2] == {"@model_path/weights/weight.bin": {"offset": 0, "data": b"\1\0\2"}}
     assert bridge.live["surface"] == bridge.live["pool"] == 0

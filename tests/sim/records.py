@@ -76,9 +76,8 @@ class Record:
             for shape, name in re.findall(r"tensor<fp16, \[([\d, ]+)\]> (\w+)", head)
         }
         body = re.findall(r"^    \S+(?: \S+)*? (\w+) = (\w+)\((.*?)\)\[(.*)\];$", text, re.M)
-        kinds = dict(
-            (name, shape) for shape, name in re.findall(r"^    tensor<\w+, \[([\d, ]*)\]> (\w+) =", text, re.M)
-        )
+        typed = re.findall(r"^    tensor<\w+, \[([\d, ]*)\]> (\w+) =", text, re.M)
+        kinds = {name: shape for shape, name in typed}
         statements, constants = [], {}
         rng = np.random.default_rng(seed)
         for name, operation, inside, attributes in body:
@@ -359,7 +358,11 @@ def fused_bias(record: Record, statement: Statement) -> np.ndarray | None:
     if "bias" in statement.arguments:
         return np.asarray(record.constants[statement.arguments["bias"]])
     for other in record.statements:
-        if other.operation == "add" and other.arguments["x"] == statement.name and other.arguments["y"] in record.constants:
+        if (
+            other.operation == "add"
+            and other.arguments["x"] == statement.name
+            and other.arguments["y"] in record.constants
+        ):
             return np.asarray(record.constants[other.arguments["y"]]).reshape(-1)
     return None
 
@@ -441,7 +444,9 @@ def build_program(record: Record) -> Program:
         role = Role.OUTPUT if tensor["binding"] == 2 else Role.INPUT
         shape = (n, 1, c, h, w)
         surfaces.append(
-            Surface(name, role, shape, (batch, batch, plane, row, item), n * tensor["total_bytes"], 4 + order.index(name))
+            Surface(
+                name, role, shape, (batch, batch, plane, row, item), n * tensor["total_bytes"], 4 + order.index(name)
+            )
         )
     tasks = tuple(build_task(task, patched.get(index)) for index, task in enumerate(raw["tasks"]))
     scratch = max(

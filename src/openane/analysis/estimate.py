@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from openane.analysis.advice import Advice, advise
 from openane.compiler.plan import Artifact, EngineStep
@@ -228,3 +229,72 @@ def _roofline(tasks: Sequence[TaskEstimate], time_us: float, chip: Chip) -> Roof
 
 def _least_bytes(program: Program) -> int:
     return len(program.constants) + sum(surface.size_bytes for surface in program.surfaces)
+
+
+def as_values(found: Estimate) -> dict[str, Any]:
+    """The estimate as plain values, for JSON, notebooks and pages."""
+    roofline = found.roofline
+    return {
+        "name": found.name,
+        "chip": found.chip.name,
+        "machine": found.chip.machine,
+        "evidence": found.chip.evidence,
+        "target": found.target,
+        "programs": found.programs,
+        "host_steps": found.host_steps,
+        "time_us": found.time_us,
+        "energy_uj": found.energy_uj,
+        "milliwatts": found.milliwatts,
+        "macs": found.macs,
+        "dram_bytes": found.dram_bytes,
+        "least_bytes": found.least_bytes,
+        "times_us": {part.value: time for part, time in found.times_us.items()},
+        "roofline": {
+            "flops_per_byte": roofline.flops_per_byte,
+            "gflops_per_s": roofline.gflops_per_s,
+            "roof_gflops_per_s": roofline.roof_gflops_per_s,
+            "peak_gflops_per_s": roofline.peak_gflops_per_s,
+            "ridge_flops_per_byte": roofline.ridge_flops_per_byte,
+        },
+        "layers": [_layer_value(layer) for layer in found.layers],
+        "tasks": [_task_value(task) for task in found.tasks],
+        "advice": [{"what": each.what, "why": each.why, "saves_us": each.saves_us} for each in found.advice],
+    }
+
+
+def _layer_value(layer: LayerEstimate) -> dict[str, Any]:
+    return {
+        "layer": layer.layer,
+        "tasks": layer.tasks,
+        "time_us": layer.time_us,
+        "share": layer.share,
+        "times_us": {part.value: time for part, time in layer.times_us.items()},
+        "bound": layer.bound.value,
+        "utilisation": layer.utilisation,
+        "energy_uj": layer.energy_uj,
+        "macs": layer.macs,
+        "dram_bytes": layer.dram_bytes,
+    }
+
+
+def _task_value(task: TaskEstimate) -> dict[str, Any]:
+    work = task.cost.work
+    return {
+        "program": task.program,
+        "task": task.task,
+        "layer": task.layer,
+        "kind": work.kind.value,
+        "engine": work.engine.value,
+        "start_us": task.start_us,
+        "time_us": task.cost.time_us,
+        "times_us": {part.value: time for part, time in task.cost.times_us.items()},
+        "bound": task.cost.bound.value,
+        "utilisation": task.cost.utilisation,
+        "energy_uj": task.cost.energy_uj,
+        "macs": work.macs,
+        "elements": work.elements,
+        "input_bytes": work.input_bytes,
+        "output_bytes": work.output_bytes,
+        "scratch_bytes": work.scratch_bytes,
+        "weight_bytes": work.weight_bytes,
+    }

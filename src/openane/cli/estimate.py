@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
-from openane.analysis.estimate import Estimate, LayerEstimate, TaskEstimate, estimate
+from openane.analysis.estimate import Estimate, as_values, estimate
 from openane.api import compile
 from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, print_table, working
 from openane.cost.chips import CHIPS
@@ -33,81 +32,12 @@ def command(file: Path, chip: str, show_tasks: bool, shapes: tuple[str, ...], as
     with working(f"compiling {file.name}"):
         found = estimate(compile(file, shapes=parse_shapes(shapes)), chip)
     if as_json:
-        print_json(as_json_value(found))
+        print_json(as_values(found))
         return
     _print_layers(found)
     if show_tasks:
         _print_tasks(found)
     _print_totals(found)
-
-
-def as_json_value(found: Estimate) -> dict[str, Any]:
-    """The estimate as plain values."""
-    roofline = found.roofline
-    return {
-        "name": found.name,
-        "chip": found.chip.name,
-        "machine": found.chip.machine,
-        "evidence": found.chip.evidence,
-        "target": found.target,
-        "programs": found.programs,
-        "host_steps": found.host_steps,
-        "time_us": found.time_us,
-        "energy_uj": found.energy_uj,
-        "milliwatts": found.milliwatts,
-        "macs": found.macs,
-        "dram_bytes": found.dram_bytes,
-        "least_bytes": found.least_bytes,
-        "times_us": {part.value: time for part, time in found.times_us.items()},
-        "roofline": {
-            "flops_per_byte": roofline.flops_per_byte,
-            "gflops_per_s": roofline.gflops_per_s,
-            "roof_gflops_per_s": roofline.roof_gflops_per_s,
-            "peak_gflops_per_s": roofline.peak_gflops_per_s,
-            "ridge_flops_per_byte": roofline.ridge_flops_per_byte,
-        },
-        "layers": [_layer_value(layer) for layer in found.layers],
-        "tasks": [_task_value(task) for task in found.tasks],
-        "advice": [{"what": each.what, "why": each.why, "saves_us": each.saves_us} for each in found.advice],
-    }
-
-
-def _layer_value(layer: LayerEstimate) -> dict[str, Any]:
-    return {
-        "layer": layer.layer,
-        "tasks": layer.tasks,
-        "time_us": layer.time_us,
-        "share": layer.share,
-        "times_us": {part.value: time for part, time in layer.times_us.items()},
-        "bound": layer.bound.value,
-        "utilisation": layer.utilisation,
-        "energy_uj": layer.energy_uj,
-        "macs": layer.macs,
-        "dram_bytes": layer.dram_bytes,
-    }
-
-
-def _task_value(task: TaskEstimate) -> dict[str, Any]:
-    work = task.cost.work
-    return {
-        "program": task.program,
-        "task": task.task,
-        "layer": task.layer,
-        "kind": work.kind.value,
-        "engine": work.engine.value,
-        "start_us": task.start_us,
-        "time_us": task.cost.time_us,
-        "times_us": {part.value: time for part, time in task.cost.times_us.items()},
-        "bound": task.cost.bound.value,
-        "utilisation": task.cost.utilisation,
-        "energy_uj": task.cost.energy_uj,
-        "macs": work.macs,
-        "elements": work.elements,
-        "input_bytes": work.input_bytes,
-        "output_bytes": work.output_bytes,
-        "scratch_bytes": work.scratch_bytes,
-        "weight_bytes": work.weight_bytes,
-    }
 
 
 def _times(times_us: Mapping[Part, float]) -> tuple[str, str, str, str]:
@@ -135,7 +65,7 @@ def _print_layers(found: Estimate) -> None:
         )
         for layer in found.layers
     ]
-    print_table(f"{found.name} on {found.chip.machine}, by layer", _LAYER_COLUMNS, rows, _LAYER_COLUMNS[1:-2] + ("uJ",))
+    print_table(f"{found.name} on {found.chip.machine}, by layer", _LAYER_COLUMNS, rows, (*_LAYER_COLUMNS[1:-2], "uJ"))
 
 
 def _print_tasks(found: Estimate) -> None:

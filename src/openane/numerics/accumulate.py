@@ -56,8 +56,8 @@ def _find_runs(pixels: Offsets, first: int, count: int, spacing: int, runs: Offs
 
 @compiled
 def _gather(
-    source: Floats, taps: Offsets, step_first: int, block: int, pixels: Offsets, first: int, count: int, spacing: int,
-    panel: Floats, place: int, runs: Offsets,
+    source: Floats, taps: Offsets, step_first: int, block: int, pixels: Offsets, first: int, count: int,
+    spacing: int, panel: Floats, place: int, runs: Offsets,
 ) -> None:  # fmt: skip
     """Up to VECTOR pixels of every step of a block into a panel.
 
@@ -105,9 +105,9 @@ def _finish_rows(
 
 @compiled
 def convolve(
-    packed: Halfwords, tile_first: int, tile_end: int, channels: int, source: Floats, taps: Offsets, pixels: Offsets,
-    spacing: int, pixel_first: int, pixel_end: int, bias: Floats, factors: Floats, function: int, table: Floats,
-    meta: Offsets, memory: Halfwords, base: int, channel_stride: int, places: Offsets,
+    packed: Halfwords, channels: int, source: Floats, taps: Offsets, pixels: Offsets, spacing: int, bias: Floats,
+    factors: Floats, function: int, table: Floats, meta: Offsets, memory: Halfwords, base: int,
+    channel_stride: int, places: Offsets, tile_first: int, tile_end: int, pixel_first: int, pixel_end: int,
 ) -> None:  # fmt: skip
     """A block of output channels and pixels of a convolution, from fp32 pixels to stored halfwords.
 
@@ -150,9 +150,9 @@ def convolve(
 
 @compiled
 def convolve_channels(
-    weights: Halfwords, channel_first: int, channel_end: int, source: Floats, source_stride: int, taps: Offsets,
-    pixels: Offsets, spacing: int, width: int, bias: Floats, factors: Floats, function: int, table: Floats,
-    meta: Offsets, memory: Halfwords, base: int, channel_stride: int, places: Offsets,
+    weights: Halfwords, source: Floats, source_stride: int, taps: Offsets, pixels: Offsets, spacing: int,
+    width: int, bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets, memory: Halfwords, base: int,
+    channel_stride: int, places: Offsets, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """Output channels with a few steps each and inputs of their own (depthwise): row by row.
 
@@ -199,9 +199,9 @@ def _add_cut(a: float, b: float) -> Any:
 
 @compiled
 def convolve_tile4(
-    packed: Halfwords, channel_first: int, channel_end: int, source: Floats, taps: Offsets, pixels: Offsets,
-    bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets,
-    memory: Halfwords, base: int, channel_stride: int, places: Offsets,
+    packed: Halfwords, source: Floats, taps: Offsets, pixels: Offsets, bias: Floats, factors: Floats,
+    function: int, table: Floats, meta: Offsets, memory: Halfwords, base: int, channel_stride: int, places: Offsets,
+    channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """`convolve` with the accumulation of `Accumulate.TILE4`, one sum after the other."""
     steps = taps.size
@@ -247,4 +247,3 @@ def finish_block(
         sums.reshape(-1), count, 0, channels, pixel_first, count, bias, factors, function, table, meta,
         memory, base, channel_stride, places,
     )  # fmt: skip
-

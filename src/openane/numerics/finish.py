@@ -19,8 +19,8 @@ LINEAR, RELU, TABLE = 0, 1, 2
 
 @compiled
 def finish_row(
-    values: Floats, count: int, bias: float, factors: Floats, function: int, table: Floats,
-    meta: npt.NDArray[np.int64], result: npt.NDArray[np.uint16],
+    values: Floats, count: int, bias: float, factors: Floats, function: int, table: Floats, meta:
+    npt.NDArray[np.int64], result: npt.NDArray[np.uint16],
 ) -> None:  # fmt: skip
     """Bits of the stored results of a row of sums of one channel.
 

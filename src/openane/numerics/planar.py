@@ -136,8 +136,8 @@ def settle_row(t: Floats, count: int, numbers: Floats, flags: Integers) -> None:
 @compiled
 def elementwise(
     first: Halfwords, first_base: int, first_strides: Integers, second: Halfwords, second_base: int,
-    second_strides: Integers, extents: Integers, channel_first: int, channel_end: int, numbers: Floats, flags: Integers,
-    result: Halfwords, result_base: int, result_strides: Integers,
+    second_strides: Integers, extents: Integers, numbers: Floats, flags: Integers, result: Halfwords,
+    result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """One or two sources, element by element.
 
@@ -175,8 +175,8 @@ def elementwise(
 @compiled
 def reduce_all(
     first: Halfwords, first_base: int, first_strides: Integers, second: Halfwords, second_base: int,
-    second_strides: Integers, extents: Integers, channel_first: int, channel_end: int, numbers: Floats, flags: Integers,
-    result: Halfwords, result_base: int, result_strides: Integers,
+    second_strides: Integers, extents: Integers, numbers: Floats, flags: Integers, result: Halfwords,
+    result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """Reduces depth, height and width of every (group, channel) in that order, one after the other."""
     _, D, C, H, W = extents
@@ -220,8 +220,8 @@ def _gather(total: float, t: float, kind: int) -> Any:
 @compiled
 def pool(
     source: Halfwords, source_base: int, source_strides: Integers, extents: Integers, window: Integers,
-    out_height: int, out_width: int, channel_first: int, channel_end: int, numbers: Floats, flags: Integers,
-    result: Halfwords, result_base: int, result_strides: Integers,
+    out_height: int, out_width: int, numbers: Floats, flags: Integers, result: Halfwords, result_base: int,
+    result_strides: Integers, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """Reduces windows of height and width, row by row inside a window.
 
@@ -270,8 +270,8 @@ def _pool_row(
 @compiled
 def combine_channels(
     source: Halfwords, source_base: int, source_strides: Integers, extents: Integers, inputs: int, operation: int,
-    channel_first: int, channel_end: int, relu_in: bool, factors: Floats, function: int, table: Floats, meta: Integers,
-    result: Halfwords, result_base: int, result_strides: Integers,
+    relu_in: bool, factors: Floats, function: int, table: Floats, meta: Integers, result: Halfwords,
+    result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """The MAC engine without weights: output channel c joins input channels c * inputs .. + inputs - 1, in order.
 
@@ -333,7 +333,7 @@ def planar_map(numbers: Floats, flags: Integers) -> Halfwords:
 @compiled
 def apply_map(
     mapping: Halfwords, source: Halfwords, source_base: int, source_strides: Integers, extents: Integers,
-    channel_first: int, channel_end: int, result: Halfwords, result_base: int, result_strides: Integers,
+    result: Halfwords, result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """A function of one halfword, element by element."""
     _, D, C, H, W = extents
@@ -355,8 +355,8 @@ def apply_map(
 
 @compiled
 def load(
-    source: Halfwords, source_base: int, source_strides: Integers, extents: Integers, channel_first: int,
-    channel_end: int, relu_in: bool, result: Floats, result_base: int, result_strides: Integers,
+    source: Halfwords, source_base: int, source_strides: Integers, extents: Integers, relu_in: bool,
+    result: Floats, result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """Halfwords to float32 as the data path sees them, into another strided layout."""
     _, D, C, H, W = extents

@@ -10,7 +10,7 @@ program seen, so the formula for I > 1 is a guess from the field's name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 
 import numpy as np
 
@@ -65,8 +65,9 @@ def read_surface(surface: Surface, memory: Memory) -> np.ndarray:
     Raises:
         FormatError: the layout does not fit in the memory.
     """
+    views = _views(surface, memory)
     result: np.ndarray = np.empty(surface.shape, surface.dtype.numpy)
-    for view, channels in _views(surface, memory):
+    for view, channels in views:
         result[:, :, channels] = view
     return result
 
@@ -84,8 +85,7 @@ def surface_view(surface: Surface, memory: Memory) -> np.ndarray:
             value=f"interleave {surface.interleave}",
             limit="interleave 1",
         )
-    view, _ = next(_views(surface, memory))
-    return view
+    return _views(surface, memory)[0][0]
 
 
 def fit_array(surface: Surface, array: np.ndarray) -> np.ndarray:
@@ -139,11 +139,13 @@ def check_shape(surface: Surface, array: np.ndarray) -> None:
         )
 
 
-def _views(surface: Surface, memory: Memory) -> Iterator[tuple[np.ndarray, slice]]:
+def _views(surface: Surface, memory: Memory) -> list[tuple[np.ndarray, slice]]:
     """Views on `memory`, each with the channels it holds: one per place in an element group."""
     flat = np.frombuffer(memory, np.uint8) if not isinstance(memory, np.ndarray) else memory.reshape(-1)
     flat = flat.view(np.uint8)
-    needed = extent_bytes(surface)
+    dtype = surface.dtype.numpy
+    # Elements that overlap could be more than the memory holds; reading them would allocate without limit.
+    needed = max(extent_bytes(surface), math.prod(surface.shape) * dtype.itemsize)
     if needed > flat.size:
         raise FormatError(
             "the surface does not fit in its buffer",
@@ -152,9 +154,10 @@ def _views(surface: Surface, memory: Memory) -> Iterator[tuple[np.ndarray, slice
             limit=f"{flat.size} bytes",
         )
     n, d, c, h, w = surface.shape
-    dtype = surface.dtype.numpy
+    views = []
     for place in range(min(surface.interleave, c)):
         channels = slice(place, c, surface.interleave)
-        shape = (n, d, len(range(c)[channels]), h, w)
+        shape = (n, d, len(range(place, c, surface.interleave)), h, w)
         offset = place * dtype.itemsize
-        yield np.ndarray(shape, dtype, flat.data, offset, surface.strides_bytes), channels
+        views.append((np.ndarray(shape, dtype, flat.data, offset, surface.strides_bytes), channels))
+    return views

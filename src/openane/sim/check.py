@@ -6,7 +6,7 @@ nobody wrote, results whose own elements overlap, and writes to inputs and const
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +14,32 @@ import numpy.typing as npt
 from openane.core.errors import FaultError
 from openane.core.types import DType
 from openane.sim.memory import MemoryLayout
-from openane.sim.work import MacWork, Operand, Space, Work
+from openane.sim.work import MacOperation, MacWork, Operand, Space, Work
 
 _Map = npt.NDArray[np.bool_]
 
 
-def check(works: Iterable[Work], layout: MemoryLayout, written: Iterable[int]) -> None:
+def check(works: Sequence[Work], layout: MemoryLayout, written: Iterable[int], operation_limit: int) -> None:
     """Walks the tasks in order.
 
     Args:
         works: the decoded tasks.
         layout: sizes of the memories.
         written: buffers whose bytes are all there from the start (inputs, constants).
+        operation_limit: multiply-adds and elements of the whole program that are still run.
 
     Raises:
         FaultError: task, engine, register, address and tensor of the first fault.
     """
+    operations = sum(work.macs + work.elements for work in works)
+    if operations > operation_limit:
+        most = max(works, key=lambda work: work.macs + work.elements)
+        raise FaultError(
+            "the program asks for more work than is run",
+            where=most.where,
+            value=f"{operations} operations in all, most in this task",
+            limit=operation_limit,
+        )
     walk = _Walk(layout, frozenset(written))
     for work in works:
         walk.task(work)
@@ -46,6 +56,8 @@ class _Walk:
         for source in work.sources:
             self._bounds(work, source)
             self._read(work, source)
+        if work.engine.window is not None:
+            _window(work)
         if isinstance(work.engine, MacWork) and work.engine.kernel is not None:
             self._kernel(work, work.engine)
         for staging in work.staging:
@@ -109,7 +121,7 @@ class _Walk:
                 raise FaultError(
                     f"{operand.role} reads {self._layout.describe(operand)} where nobody has written",
                     where=f"{work.where}: {operand.registers}",
-                    value=f"address {address:#x}, element {tuple(map(int, first))} (group, depth, channel, row, column)",
+                    value=f"address {address:#x}, (group, depth, channel, row, column) {tuple(map(int, first))}",
                 )
 
     def _write(self, work: Work, operand: Operand) -> None:
@@ -132,6 +144,14 @@ class _Walk:
                 where=f"{work.where}: Header.KernelBases",
                 value=f"buffer {kernel.buffer}",
             )
+        loaded = sum(lane.size_bytes for lane in kernel.lanes)
+        if loaded < kernel.least_bytes:
+            raise FaultError(
+                "the kernel streams are shorter than the kernel",
+                where=f"{work.where}: KernelDMASrc.CoeffBfrSize",
+                value=f"{loaded} bytes in {len(kernel.lanes)} lanes",
+                limit=f"at least {kernel.least_bytes}",
+            )
         for lane in kernel.lanes:
             where = f"{work.where}: KernelDMASrc.CoeffBaseAddr[{lane.engine}]"
             if lane.offset + lane.size_bytes > size:
@@ -149,6 +169,25 @@ class _Walk:
                         where=where,
                         value=f"address {lane.offset + int(np.argmin(written)):#x} in buffer {kernel.buffer}",
                     )
+
+
+def _window(work: Work) -> None:
+    """Refuses results that lie wholly outside of the padded source: their size is a mistake."""
+    engine = work.engine
+    assert engine.window is not None
+    spread = isinstance(engine, MacWork) and engine.operation is MacOperation.TRANSPOSED
+    for axis, name in ((0, "rows"), (1, "columns")):
+        extent, result = work.view[3 + axis], work.result_view[3 + axis]
+        stride = engine.stride[axis]
+        inner = (extent - 1) * stride + 1 if spread else extent
+        last = (result - 1) * (1 if spread else stride) - engine.pad[axis]
+        if last >= inner + (engine.window[axis] if spread else 0):
+            raise FaultError(
+                f"the result has {name} whose window lies outside of the source",
+                where=f"{work.where}: Common.OutDim",
+                value=f"{result} {name} of {extent}, kernel {engine.window[axis]}, stride {stride}",
+                limit=f"pad {engine.pad[axis]} in front",
+            )
 
 
 def _bytes(memory: _Map, operand: Operand) -> npt.NDArray[np.bool_]:

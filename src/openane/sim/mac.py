@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +29,9 @@ from openane.numerics.profile import Accumulate, Denormals, Profile
 from openane.sim.memory import MemoryState
 from openane.sim.place import Place, result_place, source_place
 from openane.sim.work import Function, Kernel, MacOperation, MacWork, Work
-from openane.sim.workers import Job, Workers
+from openane.sim.workers import Workers
+
+Floats = npt.NDArray[np.float32]
 
 _CHANNEL_CODES = {MacOperation.SUM: 0, MacOperation.PRODUCT: 2, MacOperation.MAXIMUM: 3}
 _FAST_PIXELS = 4096
@@ -61,6 +65,11 @@ class Finish:
         if kernel.table is None:
             raise FaultError("the task uses a table and loads none", where=where)
         return cls(factors, work.function.value, CompiledTable.of(kernel.table, where))
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """All that decides the function, with `function`."""
+        return self.factors, self.table.numbers, self.table.meta
 
     @property
     def arguments(self) -> tuple[npt.NDArray[np.float32], int, npt.NDArray[np.float32], npt.NDArray[np.int64]]:
@@ -147,7 +156,12 @@ class MacStep:
     """
 
     def __init__(
-        self, task: Work, profile: Profile, fast: bool, kernel: npt.NDArray[np.uint8] | None, maps: dict[bytes, Place]
+        self,
+        task: Work,
+        profile: Profile,
+        fast: bool,
+        kernel: npt.NDArray[np.uint8] | None,
+        maps: dict[bytes, npt.NDArray[np.uint16]],
     ) -> None:
         assert isinstance(task.engine, MacWork)
         self.task, self.work = task, task.engine
@@ -190,100 +204,60 @@ class MacStep:
         return LoadedKernel(packed, bias, finish, floats)
 
     def _pass(self, finish: Finish, source: Place, result: Place, workers: Workers) -> None:
-        key = b"".join(np.ascontiguousarray(part).tobytes() for part in finish.arguments[::1])
-        key += bytes([self.work.relu_in, finish.function])
-        found = self._maps.get(key)
-        if found is None:
-            mapping = unary_map(*finish.arguments, self.work.relu_in)
-            found = self._maps.setdefault(key, Place(mapping, 0, np.zeros(5, np.int64)))
+        key = b"".join(part.tobytes() for part in finish.arrays) + bytes([self.work.relu_in, finish.function])
+        mapping = self._maps.get(key)
+        if mapping is None:
+            mapping = self._maps.setdefault(key, unary_map(*finish.arguments, self.work.relu_in))
         extents = np.array(self.task.result_view, np.int64)
-        workers.run(
-            [
-                partial(apply_map, found.memory, *source.arguments, extents, first, end, *result.arguments)
-                for first, end in workers.ranges(int(np.prod(extents[:3])))
-            ]
-        )
+        kernel = partial(apply_map, mapping, *source.arguments, extents, *result.arguments)
+        workers.split(kernel, int(np.prod(extents[:3])))
 
     def _combine(self, finish: Finish, source: Place, result: Place, workers: Workers) -> None:
         extents = np.array(self.task.result_view, np.int64)
         inputs = self.work.inputs_per_output or self.task.view[2]
-        code = _CHANNEL_CODES[self.work.operation]
-        workers.run(
-            [
-                partial(
-                    combine_channels, *source.arguments, extents, inputs, code, first, end,
-                    self.work.relu_in, *finish.arguments, *result.arguments,
-                )  # fmt: skip
-                for first, end in workers.ranges(int(np.prod(extents[:3])))
-            ]
-        )
+        how = extents, inputs, _CHANNEL_CODES[self.work.operation], self.work.relu_in
+        kernel = partial(combine_channels, *source.arguments, *how, *finish.arguments, *result.arguments)
+        workers.split(kernel, int(np.prod(extents[:3])))
 
     def _convolve(self, loaded: LoadedKernel, source: Place, result: Place, workers: Workers) -> None:
         shape = self._geometry
         assert shape is not None
-        groups, depth, channels, height, width = self.task.view
+        groups, _, channels, height, width = self.task.view
         image = np.zeros(shape.size + SLACK, np.float32) if shape.padded else np.empty(shape.size + SLACK, np.float32)
         extents = np.array((1, 1, channels, height, width), np.int64)
         for group in range(groups):
-            for plane in range(depth):
-                base = source.base + group * int(source.strides[0]) + plane * int(source.strides[1])
-                arguments = source.memory, base, source.strides, extents
-                workers.run(
-                    [
-                        partial(load, *arguments, first, end, self.work.relu_in, image, shape.origin, shape.strides)
-                        for first, end in workers.ranges(channels, 4)
-                    ]
-                )
-                target = result.base + group * int(result.strides[0]) + plane * int(result.strides[1])
-                which = group if self.work.kernel_groups > 1 else 0
-                workers.run(self._jobs(loaded, which, image, result, target, workers))
+            first = source.base + group * int(source.strides[0])
+            where = image, shape.origin, shape.strides
+            kernel = partial(load, source.memory, first, source.strides, extents, self.work.relu_in, *where)
+            workers.split(kernel, channels, 4)
+            base = result.base + group * int(result.strides[0])
+            self._sum(loaded, group if self.work.kernel_groups > 1 else 0, image, result, base, workers)
 
-    def _jobs(
-        self, loaded: LoadedKernel, group: int, image: npt.NDArray[np.float32], result: Place, base: int,
-        workers: Workers,
-    ) -> list[Job]:  # fmt: skip
-        """The shares of one group: blocks of pixels, and of channels when there are few pixels."""
+    def _sum(self, loaded: LoadedKernel, group: int, image: Floats, result: Place, base: int, workers: Workers) -> None:
+        """One group: shares are blocks of pixels, and of channels when there are few pixels."""
         shape = self._geometry
         assert shape is not None
         _, _, channels, height, width = self.task.result_view
         rows, columns = np.arange(height)[:, None] * result.strides[3], np.arange(width) * result.strides[4]
         places = np.asarray(rows + columns, np.int64).reshape(-1)
-        bias = loaded.bias[group]
-        end_path = *loaded.finish.arguments, result.memory, base, int(result.strides[2]), places
+        where = shape.taps, shape.pixels
+        ending = loaded.bias[group], *loaded.finish.arguments, result.memory, base, int(result.strides[2]), places
         if self.work.inputs_per_output:
-            stride = self.work.inputs_per_output * int(shape.strides[2])
-            return [
-                partial(
-                    convolve_channels, loaded.packed[group], first, end, image, stride, shape.taps, shape.pixels,
-                    shape.spacing, width, bias, *end_path,
-                )  # fmt: skip
-                for first, end in workers.ranges(channels)
-            ]
-        if self._fast:
-            return [partial(self._product, loaded.floats[group], image, bias, end_path)]
-        packed = loaded.packed[group]
-        if self._profile.accumulate is Accumulate.TILE4:
-            return [
-                partial(convolve_tile4, packed, first, end, image, shape.taps, shape.pixels, bias, *end_path)
-                for first, end in workers.ranges(channels)
-            ]
-        tiles = -(-channels // ROWS)
-        blocks = [
-            (first, min(first + PIXEL_BLOCK, len(shape.pixels))) for first in range(0, len(shape.pixels), PIXEL_BLOCK)
-        ]
-        shares = [(0, tiles)] if len(blocks) >= 2 * workers.count else workers.ranges(tiles, 2)
-        return [
-            partial(
-                convolve, packed, *share, channels, image, shape.taps, shape.pixels, shape.spacing, *block, bias, *end_path
-            )
-            for share in shares
-            for block in blocks
-        ]  # fmt: skip
+            inputs = self.work.inputs_per_output * int(shape.strides[2])
+            source = loaded.packed[group], image, inputs, *where, shape.spacing, width
+            workers.split(partial(convolve_channels, *source, *ending), channels)
+        elif self._fast:
+            self._product(loaded.floats[group], image, ending)
+        elif self._profile.accumulate is Accumulate.TILE4:
+            workers.split(partial(convolve_tile4, loaded.packed[group], image, *where, *ending), channels)
+        else:
+            tiles = -(-channels // ROWS)
+            kernel = partial(convolve, loaded.packed[group], channels, image, *where, shape.spacing, *ending)
+            edges = [*range(0, len(shape.pixels), PIXEL_BLOCK), len(shape.pixels)]
+            shares = [(0, tiles)] if len(edges) > 2 * workers.count else workers.shares(tiles, 2)
+            workers.run([partial(kernel, *share, *block) for share in shares for block in pairwise(edges)])
 
-    def _product(
-        self, weights: npt.NDArray[np.float32], image: npt.NDArray[np.float32], bias: npt.NDArray[np.float32],
-        end_path: tuple[object, ...],
-    ) -> None:  # fmt: skip
+    def _product(self, weights: Floats, image: Floats, ending: tuple[Any, ...]) -> None:
         """The fast mode: sums in the order of the library, everything else as in the exact mode."""
         shape = self._geometry
         assert shape is not None
@@ -291,4 +265,4 @@ class MacStep:
             end = min(first + _FAST_PIXELS, len(shape.pixels))
             columns = np.empty((len(shape.taps), end - first), np.float32)
             gather_columns(image, shape.taps, shape.pixels, first, end, columns)
-            finish_block(weights @ columns, len(weights), first, bias, *end_path)
+            finish_block(weights @ columns, len(weights), first, *ending)

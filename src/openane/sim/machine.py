@@ -17,7 +17,6 @@ from openane.program.layout import extent_bytes, fit_array, read_surface, write_
 from openane.sim.check import check
 from openane.sim.mac import MacStep
 from openane.sim.memory import MemoryLayout, MemoryState
-from openane.sim.place import Place
 from openane.sim.planar import PlanarStep
 from openane.sim.statistics import Statistics, count
 from openane.sim.trace import lines
@@ -50,6 +49,7 @@ class Execution:
         threads: worker threads; 0 takes one per core.
         memory_limit_bytes: largest sum of buffers.
         until: run this many tasks only; None runs all.
+        operation_limit: largest number of multiply-adds and elements of a program.
     """
 
     profile: Profile
@@ -57,6 +57,7 @@ class Execution:
     threads: int = 0
     memory_limit_bytes: int = 8 << 30
     until: int | None = None
+    operation_limit: int = 10**14
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -94,13 +95,13 @@ class Simulator:
         self.layout = _layout(program, self.works, buffers)
         _check_limit(self.layout, execution, program)
         whole = {surface.buffer for surface in program.inputs} | {buffers.constants}
-        check(self.works, self.layout, whole)
+        check(self.works, self.layout, whole, execution.operation_limit)
         self._constant_index = buffers.constants
         constants = np.frombuffer(program.constants, np.uint8)
         if constants.size % 2:
             constants = np.append(constants, np.uint8(0))
         self._constants: dict[int, npt.NDArray[np.uint16]] = {buffers.constants: constants.view(np.uint16)}
-        maps: dict[bytes, Place] = {}
+        maps: dict[bytes, npt.NDArray[np.uint16]] = {}
         self._steps = [self._prepare(work, constants, maps) for work in self._chosen]
         self._workers = Workers(execution.threads)
         self._states: queue.SimpleQueue[MemoryState] = queue.SimpleQueue()
@@ -110,7 +111,7 @@ class Simulator:
         return self.works[: self.execution.until]
 
     def _prepare(
-        self, work: Work, constants: npt.NDArray[np.uint8], maps: dict[bytes, Place]
+        self, work: Work, constants: npt.NDArray[np.uint8], maps: dict[bytes, npt.NDArray[np.uint16]]
     ) -> MacStep | PlanarStep:
         if not isinstance(work.engine, MacWork):
             return PlanarStep(work, self.execution.profile)
@@ -185,7 +186,9 @@ class Simulator:
     def _run(self, inputs: Mapping[str, np.ndarray], workers: Workers) -> dict[str, np.ndarray]:
         state = self._state()
         self._execute(state, inputs, workers)
-        outputs = {surface.name: read_surface(surface, state.buffer_bytes(surface.buffer)) for surface in self.program.outputs}
+        outputs = {
+            surface.name: read_surface(surface, state.buffer_bytes(surface.buffer)) for surface in self.program.outputs
+        }
         self._states.put(state)
         return outputs
 

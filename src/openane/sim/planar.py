@@ -37,35 +37,21 @@ class PlanarStep:
         first = source_place(state, task.sources[0], task.result)
         extents = np.array(task.view, np.int64)
         triples = int(np.prod(extents[:3]))
-        settings = self._numbers, self._flags
         with result_place(state, task.result) as result:
             if self._map is not None:
-                jobs = [
-                    partial(kernels.apply_map, self._map, *first.arguments, extents, begin, end, *result.arguments)
-                    for begin, end in workers.ranges(triples)
-                ]
+                kernel = partial(kernels.apply_map, self._map, *first.arguments, extents, *result.arguments)
+                workers.split(kernel, triples)
             elif work.window is not None:
                 window = np.array((*work.window, *work.stride, *work.pad), np.int64)
-                size = task.result_view[3], task.result_view[4]
-                jobs = [
-                    partial(
-                        kernels.pool, *first.arguments, extents, window, *size, begin, end, *settings,
-                        *result.arguments,
-                    )  # fmt: skip
-                    for begin, end in workers.ranges(triples)
-                ]
+                size = task.result_view[3:]
+                what = *first.arguments, extents, window, *size, self._numbers, self._flags
+                workers.split(partial(kernels.pool, *what, *result.arguments), triples)
             else:
                 second = source_place(state, task.sources[1], task.result) if len(task.sources) > 1 else nothing()
                 reduced = work.reduction is not Reduction.NONE
-                kernel = kernels.reduce_all if reduced else kernels.elementwise
-                count = int(extents[0] * extents[2]) if reduced else triples
-                jobs = [
-                    partial(
-                        kernel, *first.arguments, *second.arguments, extents, begin, end, *settings, *result.arguments
-                    )
-                    for begin, end in workers.ranges(count)
-                ]  # fmt: skip
-            workers.run(jobs)
+                both = *first.arguments, *second.arguments, extents, self._numbers, self._flags
+                kernel = partial(kernels.reduce_all if reduced else kernels.elementwise, *both, *result.arguments)
+                workers.split(kernel, int(extents[0] * extents[2]) if reduced else triples)
 
 
 def _numbers(work: PlanarWork) -> npt.NDArray[np.float32]:

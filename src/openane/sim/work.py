@@ -6,7 +6,8 @@ sees a register. Extents are always (groups, depth, channels, height, width), st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
 
@@ -65,7 +66,7 @@ class Operand:
     @property
     def count(self) -> int:
         """Number of elements stored."""
-        return int(np.prod(self.extent, dtype=np.int64))
+        return math.prod(self.extent)
 
     @property
     def size_bytes(self) -> int:
@@ -82,12 +83,7 @@ class Operand:
         for place in range(min(self.interleave, c)):
             count = len(range(place, c, self.interleave))
             base = self.base + place * self.item_bytes
-            parts.append(
-                Operand(
-                    self.role, self.space, self.buffer, base, (g, d, count, h, w), self.strides,
-                    self.dtype, 1, self.registers,
-                )  # fmt: skip
-            )
+            parts.append(replace(self, base=base, extent=(g, d, count, h, w), interleave=1))
         return tuple(parts)
 
     @property
@@ -150,6 +146,16 @@ class KernelSource(Protocol):
     @property
     def steps(self) -> npt.NDArray[np.int64]:
         """(steps, 3): input channel within the group, kernel row, kernel column of each step, in stream order."""
+        ...
+
+    @property
+    def step_count(self) -> int:
+        """Length of `steps`, without building it."""
+        ...
+
+    @property
+    def least_bytes(self) -> int:
+        """Bytes that the lanes must hold at least, all together."""
         ...
 
     @property
@@ -343,11 +349,21 @@ class Work:
         return f"task {self.index} ({unit}{layers})"
 
     @property
+    def elements(self) -> int:
+        """Elements that the engine walks over."""
+        return max(math.prod(self.view), math.prod(self.result_view))
+
+    @property
     def macs(self) -> int:
         """Multiply-adds of the MAC engine, zeros of sparse kernels included."""
-        if not isinstance(self.engine, MacWork) or self.engine.kernel is None or self.engine.operation not in (
-            MacOperation.CONVOLUTION,
-            MacOperation.TRANSPOSED,
+        if (
+            not isinstance(self.engine, MacWork)
+            or self.engine.kernel is None
+            or self.engine.operation
+            not in (
+                MacOperation.CONVOLUTION,
+                MacOperation.TRANSPOSED,
+            )
         ):
             return 0
-        return int(np.prod(self.result_view, dtype=np.int64)) * len(self.engine.kernel.steps)
+        return math.prod(self.result_view) * self.engine.kernel.step_count

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
 
 Job = Callable[[], object]
 
@@ -41,11 +43,19 @@ class Workers:
         for helper in helpers:
             helper.result()
 
-    def ranges(self, count: int, smallest: int = 1) -> list[tuple[int, int]]:
-        """`count` things in nearly equal runs, a few for each thread, none under `smallest` when avoidable."""
-        parts = max(1, min(2 * self.count if self.count > 1 else 1, count // max(smallest, 1)))
-        edges = [count * i // parts for i in range(parts + 1)]
-        return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    def split(self, kernel: Callable[[int, int], object], count: int, smallest: int = 1) -> None:
+        """Runs `kernel(first, end)` for shares of `count` things.
+
+        Raises:
+            The first exception of a share.
+        """
+        self.run([partial(kernel, first, end) for first, end in self.shares(count, smallest)])
+
+    def shares(self, count: int, smallest: int = 1) -> list[tuple[int, int]]:
+        """`count` things in nearly equal runs, two for each thread, none under `smallest` when avoidable."""
+        wanted = 2 * self.count if self.count > 1 else 1
+        parts = max(1, min(wanted, count // smallest))
+        return [(first, end) for first, end in pairwise(count * i // parts for i in range(parts + 1)) if first < end]
 
     def close(self) -> None:
         """Ends the threads."""

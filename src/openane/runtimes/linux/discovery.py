@@ -73,7 +73,8 @@ def _try(system: System, node: NodeInfo) -> Found:
     """Opens a node and asks its driver for its name."""
     key = f"node {node.path}"
     ours = node.driver == abi.DRIVER_NAME or any(name in abi.COMPATIBLE for name in node.compatible)
-    facts = {key: " ".join(filter(None, (node.driver, *node.compatible, node.owner))) or "no description"}
+    access = "" if node.readable else "not accessible to this user"
+    facts = {key: " ".join(filter(None, (node.driver, *node.compatible, node.owner, access))) or "no description"}
     try:
         opened = system.open(node.path)
     except OSError as error:

@@ -155,7 +155,8 @@ class EmulatedDriver:
         try:
             file = _anonymous_file(size_bytes)
         except OSError as error:
-            self._used_bytes -= size_bytes
+            with self._state:
+                self._used_bytes -= size_bytes
             raise _error(errno.ENOMEM) from error
         return BufferObject(file, size_bytes, offset, mmap.mmap(file, size_bytes))
 

@@ -57,7 +57,7 @@ class NodeInfo:
         driver: kernel driver bound to it, empty when the system does not say.
         compatible: device-tree names of the device, most specific first.
         readable: whether this user may read and write it.
-        owner: "user:group mode" in numbers, for messages.
+        owner: "user:group mode" ("root:render 660"), for messages.
     """
 
     path: str
@@ -177,6 +177,8 @@ class KernelSystem:
         device = self._root / "sys/class/accel" / path.name / "device"
         try:
             status = path.stat()
+            owner = f"{path.owner()}:{path.group()} {status.st_mode & 0o777:o}"
+        except KeyError:
             owner = f"{status.st_uid}:{status.st_gid} {status.st_mode & 0o777:o}"
         except OSError as error:
             owner = errno.errorcode.get(error.errno or 0, "unknown")

@@ -16,6 +16,8 @@ from openane.runtimes.macos.objc import Bridge, autorelease_pool
 from openane.runtimes.macos.surface import SharedSurface
 from openane.runtimes.runtime import Session
 
+UNIFORM_BYTES: Final = 0xC000
+"""Allocations of equal size are reported to be safe from about 49 KB on."""
 QOS: Final = 21
 """Quality of service that published clients use (0x15, "default")."""
 
@@ -71,7 +73,8 @@ class MacosSession(Session):
             raise
 
     def _allocate(self, surfaces: Sequence[Surface], equal_sizes: bool) -> None:
-        largest = max((surface.size_bytes for surface in surfaces), default=0) if equal_sizes else 0
+        sizes = (UNIFORM_BYTES, *(surface.size_bytes for surface in surfaces))
+        largest = max(sizes) if equal_sizes else 0
         for surface in surfaces:
             shared = SharedSurface(self._bridge, surface, largest)
             self._resources.callback(shared.close)

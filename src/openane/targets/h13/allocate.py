@@ -22,7 +22,7 @@ from openane.targets.h13.limits import (
     SCRATCH_BUFFER,
     Dialect,
 )
-from openane.targets.h13.plan import Axis, Operand, Place, Plan, Strides, TaskPlan, Tensor
+from openane.targets.h13.plan import Axis, NeMode, NeWork, Operand, Place, Plan, Strides, TaskPlan, Tensor
 from openane.targets.h13.residency import Flow, axis_map, choose, flow, layout, result_row
 from openane.targets.h13.surfaces import dram_bytes, dram_strides, element_bytes, operand_base, walked
 
@@ -144,6 +144,7 @@ class _Placer:
             self.ending.setdefault(life.last, []).append(name)
         self.readers = self._first_readers()
         self.origins: dict[int, tuple[int, int]] = {}
+        self.unkept: dict[str, Operand] = {}
 
     def run(self) -> Placement:
         tasks = []
@@ -169,16 +170,44 @@ class _Placer:
 
     def _task(self, index: int, task: TaskPlan) -> PlacedTask:
         origin = self._origin(index)
+        task = self._read_again(task)
         result_root = self.flow.roots[task.result.tensor][0]
         self._settle(result_root, origin)
         tile = tiling.choose(task, self._staged(task), self.l2.largest_hole())
+        if not tile.whole:
+            task = self._let_go(task)
         bases, result_base = self._stage(task, tile, origin)
-        sources = tuple(
-            self._source(task, number, base) for number, base in enumerate(bases)
-        )
+        sources = tuple(self._source(task, number, base) for number, base in enumerate(bases))
         result = self._result(task, result_base)
         buffer, base = self._kernel(task)
         return PlacedTask(task, sources, result, tile, self.flow.blocks[index], buffer, base)
+
+    def _let_go(self, task: TaskPlan) -> TaskPlan:
+        """A task in tiles cannot keep its sources: later tasks read them from DRAM again."""
+        sources = []
+        for source in task.sources:
+            if source.keep and self._in_dram(source.tensor):
+                self.unkept[source.keep] = source
+                source = replace(source, keep="", staging=None, staging_base=None, read_again=True)
+            sources.append(source)
+        return replace(task, sources=tuple(sources))
+
+    def _read_again(self, task: TaskPlan) -> TaskPlan:
+        """The task with sources that were not kept after all read from DRAM."""
+        if not any(source.tensor in self.unkept for source in task.sources):
+            return task
+        sources = []
+        for source in task.sources:
+            if source.tensor in self.unkept:
+                first = self.unkept[source.tensor]
+                axes = {view: first.axes[kept] for view, kept in source.axes.items() if kept in first.axes}
+                source = replace(
+                    source, tensor=first.tensor, axes=axes, shape=first.shape, offset=first.offset,
+                    step=first.step, dram=first.dram, l2=None, reread=True,
+                )  # fmt: skip
+            sources.append(source)
+        again = isinstance(task.work, NeWork) and task.work.mode is NeMode.CONVOLUTION
+        return replace(task, sources=tuple(sources), new_group=task.new_group or again)
 
     def _origin(self, index: int) -> int:
         """L2 address of the block's relative addresses: room for all of them is taken when the block begins."""
@@ -315,6 +344,8 @@ class _Placer:
         operand = task.sources[number]
         spot = self._spot(operand)
         if not spot.dma:
+            if operand.keep:
+                self.l2_at[operand.keep] = (spot.l2_base, spot.l2, 0)
             return spot
         strides = staging.staged_source(task, number)
         return replace(spot, l2_base=staged_base, l2=strides)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from openane.core.types import DType
 from openane.program.fields import Value
 from openane.program.task import Burst
+from openane.targets.h13 import earlier
 from openane.targets.h13.allocate import PlacedTask, Spot
 from openane.targets.h13.limits import SCRATCH_BUFFER, Dialect
 from openane.targets.h13.order import Ordering, has_address
@@ -58,6 +59,8 @@ def bursts(
         "NE": neural(task.plan, ordering),
         "TileDMADst": tile_dma_result(task, dtypes[1]),
     }
+    if dialect.earlier:
+        earlier.adapt(words, task, ordering)
     stream = []
     for block in REGISTERS.blocks:
         encoded = block.encode(words[block.name])

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from openane.net.net import UnitParams
 from openane.targets.h13.fused import Fused
-from openane.targets.h13.units import conv, copy, elementwise, normalization, pooling, reduction, softmax, unary
+from openane.targets.h13.units import conv, copy, elementwise, normalization, pooling, reduction, shape, softmax, unary
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.tensor import TENSOR_RULES
 from openane.targets.target import Limit
@@ -21,6 +21,7 @@ ALL: tuple[Family, ...] = (
     *softmax.FAMILIES,
     *normalization.FAMILIES,
     *copy.FAMILIES,
+    *shape.FAMILIES,
 )
 
 BY_PARAMS: Mapping[type[UnitParams], Family] = MappingProxyType(

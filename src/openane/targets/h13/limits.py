@@ -65,12 +65,11 @@ class Dialect:
 
     Attributes:
         name: as in :class:`~openane.program.Program`.
-        surface_order: "names": inputs and outputs together by name; "outputs first": outputs, then inputs from the last to
-            the first as the network lists them.
+        surface_order: "names": inputs and outputs together by name; "outputs first": outputs, then inputs, each as
+            the network lists them.
         compact: tasks without coefficients take the short record form.
         task_alignment_bytes: of task starts in the text.
-        zero_scheduling: PE tasks leave the unused NE and kernel registers zero.
-        bias_padding_bytes: granularity of a lane.
+        earlier: the words of macOS 11 (`earlier`).
         evidence: where the habits were read.
     """
 
@@ -78,8 +77,7 @@ class Dialect:
     surface_order: str
     compact: bool
     task_alignment_bytes: int
-    constant_alignment_bytes: int
-    old_words: bool
+    earlier: bool
     evidence: str
 
 
@@ -87,12 +85,12 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
         dialect.name: dialect
         for dialect in (
-            Dialect("macos-26", "names", True, 0x100, 0x40, False, "198 records of zin 9.509"),
+            Dialect("macos-26", "names", True, 0x100, False, "198 records of zin 9.509"),
             Dialect(
-                "macos-11", "outputs first", False, 0x100, 0x40, True, "pairs and goldens of zin 4.2.1"
+                "macos-11", "outputs first", False, 0x100, True, "pairs and goldens of zin 4.2.1"
             ),
             Dialect(
-                "linux", "outputs first", True, 0x100, 0x10, False, "libane's order of buffers in an .anec"
+                "linux", "outputs first", True, 0x100, False, "libane's order of buffers in an .anec"
             ),
         )
     }

@@ -142,9 +142,7 @@ class Lowering:
         if family is None:
             missing = unknown_unit(unit.params, where)
             raise UnsupportedError(missing.what, where=where, rule=missing.rule, hint=missing.hint)
-        bottoms = tuple(self.net.shapes[name] for name in unit.bottoms)
-        query = Query(unit.params, bottoms, self.net.shapes[unit.name])
-        refuse((*TENSOR_RULES, *family.rules), query, where)
+        refuse((*TENSOR_RULES, *family.rules), self._query(unit), where)
         tasks = tuple(task.with_origin(unit.origin) for task in family.lower(unit, self))
         return Block(tasks, unit.name)
 
@@ -169,7 +167,11 @@ class Lowering:
         if unit is None:
             return False
         family = self._family_of(unit.params)
-        return family is not None and family.writes(unit.params)
+        return family is not None and family.writes(self._query(unit))
+
+    def _query(self, unit: Unit) -> Query:
+        bottoms = tuple(self.net.shapes[name] for name in unit.bottoms)
+        return Query(unit.params, bottoms, self.net.shapes[unit.name])
 
     def _choose_surfaces(self) -> dict[str, str]:
         """Unit name -> the output surface it writes straight into; the first output that shows it."""

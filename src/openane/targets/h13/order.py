@@ -44,10 +44,15 @@ FOLLOW_NE, FOLLOW_PE = 0x4, 0x8
 ALL = NE_SOURCE | NE_RESULT | PE_SOURCE | PE_RESULT
 
 
-def order(placement: Placement) -> tuple[Ordering, ...]:
-    """The schedule words of every task."""
+def order(placement: Placement, *, apart: bool = False) -> tuple[Ordering, ...]:
+    """The schedule words of every task.
+
+    Args:
+        placement: the tasks.
+        apart: a task without a resident source begins a group of its own (macOS 11).
+    """
     tasks = placement.tasks
-    opens = _openings(tasks)
+    opens = _openings(tasks, apart=apart)
     walker = _Walker(tasks, opens)
     rows = [walker.visit(index) for index in range(len(tasks))]
     waits = [walker.reads_last_planar[index] for index in range(len(tasks))]
@@ -67,7 +72,7 @@ def order(placement: Placement) -> tuple[Ordering, ...]:
     return tuple(orderings)
 
 
-def _openings(tasks: Sequence[PlacedTask]) -> list[bool]:
+def _openings(tasks: Sequence[PlacedTask], *, apart: bool) -> list[bool]:
     """Where groups begin: behind a task that writes scratch or a DRAM tensor that is read later, and where a task says so."""
     read_later: set[str] = set()
     border = [False] * (len(tasks) + 1)
@@ -76,7 +81,10 @@ def _openings(tasks: Sequence[PlacedTask]) -> list[bool]:
         result = task.result
         border[index + 1] = result.buffer == SCRATCH_BUFFER or (result.dma and result.tensor in read_later)
         read_later.update(spot.tensor for spot in task.sources if spot.dma)
-    return [index == 0 or border[index] or task.plan.new_group for index, task in enumerate(tasks)]
+    return [
+        index == 0 or border[index] or task.plan.new_group or (apart and all(spot.dma for spot in task.sources))
+        for index, task in enumerate(tasks)
+    ]
 
 
 class _Walker:

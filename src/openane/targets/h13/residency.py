@@ -52,6 +52,11 @@ def flow(plan: Plan) -> Flow:
         for name in touched(task):
             life = lives.setdefault(roots[name][0], Life(index, index))
             life.last = index
+    for task in tasks:
+        for source in task.sources:
+            if source.keep:  # a source that is resident anyway is kept by living as long as its staged copy would
+                origin, kept = lives[roots[source.tensor][0]], lives[roots[source.keep][0]]
+                origin.last = max(origin.last, kept.last)
     return Flow(tasks, blocks, roots, lives)
 
 
@@ -138,7 +143,7 @@ def _barred(plan: Plan, flow: Flow) -> set[str]:
             barred.add(root)
     for task in flow.tasks:
         for operand in (*task.sources, task.result):
-            if operand.dram is not None or not reshapes_in_place(operand, plan.tensors[operand.tensor]):
+            if (operand.dram is not None and operand.l2 is None) or not reshapes_in_place(operand, plan.tensors[operand.tensor]):
                 barred.add(flow.roots[operand.tensor][0])
         if task.kernel and task.kernel.source:
             barred.add(flow.roots[task.kernel.source][0])

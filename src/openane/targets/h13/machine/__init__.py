@@ -70,4 +70,3 @@ def _decode(task: Task, index: int, permissive: bool) -> Work:
 
 
 __all__ = ["BUFFERS", "PROFILE", "decode_program", "machine"]
-

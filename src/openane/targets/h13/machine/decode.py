@@ -77,9 +77,7 @@ class _Words:
         return float(struct.unpack("<e", struct.pack("<H", bits))[0])
 
     def refuse(self, what: str, path: str, limit: object = "", hint: str = "") -> FaultError:
-        return FaultError(
-            what, where=f"{self.where}: {path}", value=f"{self.word(path):#x}", limit=limit, hint=hint
-        )
+        return FaultError(what, where=f"{self.where}: {path}", value=f"{self.word(path):#x}", limit=limit, hint=hint)
 
 
 def decode(task: Task, index: int) -> Work:
@@ -161,7 +159,9 @@ def _source(words: _Words, number: int, extents: Axes, swapped: bool) -> Operand
     if kind == CHAIN:
         return Operand(role, Space.CHAIN, 0, 0, extents, _dense(extents, 2), registers="L2.SourceCfg")
     if kind == RESIDENT:
-        return _resident(words, role, "Source2" if second else "Source", extents, swapped, "Src2InFmt" if second else "InFmt")
+        return _resident(
+            words, role, "Source2" if second else "Source", extents, swapped, "Src2InFmt" if second else "InFmt"
+        )
     if not words("TileDMASrc.DMAConfig", "En"):
         raise words.refuse("a source comes from DRAM and its DMA is off", "TileDMASrc.DMAConfig")
     base, enable = ("RBase1", "RBE1") if second else ("RBase0", "RBE0")
@@ -208,8 +208,7 @@ def _kept(words: _Words, extents: Axes) -> Operand | None:
     """Where source 1 stays in L2 for later tasks."""
     if words("L2.SourceCfg", "SourceType") != DRAM_KEPT:
         return None
-    kept = _resident(words, "kept source", "Source", extents, False, "InFmt")
-    return kept
+    return _resident(words, "kept source", "Source", extents, False, "InFmt")
 
 
 def _result(words: _Words, extents: Axes, swapped: bool) -> Operand:
@@ -264,7 +263,9 @@ def _planar(words: _Words, task: Task, index: int) -> Work:
     engine = _planar_engine(words, kind)
     reduced = kind in (PE_REDUCTION, PE_VARIANCE)
     if (view[2] != stated[2] or view[1] != stated[1]) or (kind != PE_POOLING and view != stated):
-        raise words.refuse("source and result of a planar task differ in size", "Common.OutDim", f"{view}", f"Found {stated}.")
+        raise words.refuse(
+            "source and result of a planar task differ in size", "Common.OutDim", f"{view}", f"Found {stated}."
+        )
     result_view = (view[0], 1, view[2], 1, 1) if reduced else stated
     sources = [
         _source(
@@ -389,7 +390,9 @@ def _mac_engine(words: _Words, view: Axes, result_view: Axes) -> MacWork:
         raise words.refuse("a bias on a task without a kernel", "NE.MACCfg")
     groups = view[0] if with_kernel and not words("NE.KernelCfg", "GroupKernelReuse") else 1
     unicast = bool(words("Common.GroupConvCfg", "UnicastEn"))
-    kernel = _kernel(words, with_kernel, function == 2, groups, unicast and with_kernel, inputs or view[2], result_view[2])
+    kernel = _kernel(
+        words, with_kernel, function == 2, groups, unicast and with_kernel, inputs or view[2], result_view[2]
+    )
     return MacWork(
         operation, inputs if unicast or operation in (MacOperation.PASS,) else 0, groups, kernel, window, stride, pad,
         bool(words("L2.L2Cfg", "InputReLU")), words.half("NE.AccBias", "AccBias"),

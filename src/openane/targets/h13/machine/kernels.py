@@ -123,6 +123,19 @@ class KernelStreams:
         return np.array([y < self.window[0] and x < self.window[1] for y, x in order])
 
     @property
+    def step_count(self) -> int:
+        """Steps of one output channel."""
+        return self.inputs * self.window[0] * self.window[1]
+
+    @property
+    def least_bytes(self) -> int:
+        """Bytes that the lanes hold at least: masks alone when zeros are left out."""
+        if not self.has_weights:
+            return self.table_bytes
+        count = self.groups * self.channels * self.step_count
+        return count // 8 if self.format.sparse else self.format.bytes_of(count)
+
+    @property
     def description(self) -> str:
         """Everything that decides how the streams are read."""
         return (
@@ -168,7 +181,11 @@ class KernelStreams:
         weights = np.zeros((self.groups, self.channels, steps), np.uint16)
         bias = np.zeros((self.groups, self.channels), np.uint16)
         for engine in range(self.engines):
-            used = engine < self.channels if self.depthwise else any(self._channels(r, engine) for r in range(len(self.rounds)))
+            used = (
+                engine < self.channels
+                if self.depthwise
+                else any(self._channels(r, engine) for r in range(len(self.rounds)))
+            )
             if not used:
                 continue
             if engine not in streams:

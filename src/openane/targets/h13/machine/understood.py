@@ -28,10 +28,11 @@ SCHEDULE_ONLY = frozenset(
         # cache hints and dependencies
         *(f"TileDMASrc.DMAConfig.{name}" for name in ("CrH", "CacheHint", "CacheHintReuse", "CacheHintNoReuse")),
         *(f"TileDMASrc.Src2DMAConfig.{name}" for name in ("CrH", "CacheHint", "CacheHintReuse", "CacheHintNoReuse")),
-        *("TileDMASrc.DMAConfig.DependencyMode", "TileDMASrc.Src2DMAConfig.DependencyMode", "TileDMASrc.Src2DMAConfig.En"),
-        "TileDMASrc.Unknown_0x13840",
-        *(f"TileDMADst.DMAConfig.{name}" for name in ("CrH", "CacheHint", "DependencyMode", "Unknown_22", "Unknown_24")),
-        *("TileDMADst.DMAConfig.L2BfrMode", "TileDMADst.Fmt.ZeroPadLast", "TileDMADst.Fmt.ZeroPadFirst"),
+        *("TileDMASrc.DMAConfig.DependencyMode", "TileDMASrc.Src2DMAConfig.DependencyMode"),
+        *("TileDMASrc.Src2DMAConfig.En", "TileDMASrc.Unknown_0x13840"),
+        *(f"TileDMADst.DMAConfig.{name}" for name in ("CrH", "CacheHint", "DependencyMode", "Unknown_22")),
+        *("TileDMADst.DMAConfig.Unknown_24", "TileDMADst.DMAConfig.L2BfrMode"),
+        *("TileDMADst.Fmt.ZeroPadLast", "TileDMADst.Fmt.ZeroPadFirst"),
         # waiting for, or following, the other engine; formats of the staging
         *(f"L2.SourceCfg.{name}" for name in ("Dependent", "AliasConvSrc", "AliasConvRslt", "AliasPlanarSrc")),
         *("L2.SourceCfg.AliasPlanarRslt", "L2.SourceCfg.DMAFmt", "L2.SourceCfg.DMAInterleave", "L2.L2Cfg.PaddingMode"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from openane.net.net import TensorShape
+from openane.net.net import TensorShape, Unit
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
+    PLAIN,
     Axis,
     Evidence,
     Kernel,
@@ -22,6 +24,7 @@ from openane.targets.h13.plan import (
     Tuning,
     View,
 )
+from openane.targets.h13.units.copy import copy_task
 
 COPY = NeWork(NeMode.BYPASS)
 CHANNEL_MAX = NeWork(NeMode.CHANNEL_MAX)
@@ -29,6 +32,56 @@ PLANAR_COPY = PeWork(PeMode.UNARY)
 MULTIPLY = PeWork(PeMode.BINARY, PeOperation.MULTIPLY)
 
 COLUMNS, ROWS, CHANNELS = frozenset({Axis.WIDTH}), frozenset({Axis.HEIGHT}), frozenset({Axis.CHANNEL})
+
+
+def is_dense(operand: Operand) -> bool:
+    """Whether an operand shows a whole tensor, in its own order of axes."""
+    whole = operand.offset == (0, 0, 0, 0) and operand.step == (1, 1, 1, 1) and not operand.swapped
+    return whole and dict(operand.axes) == dict(PLAIN) and operand.dram is None
+
+
+def seen_as(operand: Operand, own: TensorShape, seen: TensorShape) -> Operand:
+    """A dense operand under another shape with the same rows."""
+    return operand if seen == own else replace(operand, shape=seen)
+
+
+class Ends:
+    """Source and result of a unit as whole tensors, with the copies this takes.
+
+    Args:
+        unit: with one tensor bottom to be read as a whole, or more.
+        lowering: knows the values.
+    """
+
+    def __init__(self, unit: Unit, lowering: Lowering) -> None:
+        self._unit, self._lowering = unit, lowering
+        self._before: list[TaskPlan] = []
+        self._after: list[TaskPlan] = []
+
+    def source(self, position: int = 0) -> Operand:
+        """A bottom; parts and turned views of tensors are copied first."""
+        value = self._lowering.value(self._unit.bottoms[position])
+        if is_dense(value.operand):
+            return value.operand
+        whole = self._lowering.tensor(f"{self._unit.name}/whole{position}", value.shape, Place.AUTO)
+        self._before.append(copy_task(value.operand, value.shape, whole))
+        return whole
+
+    def result(self) -> Operand:
+        """The result; one that has its place inside another tensor is copied there at the end."""
+        shape = self._lowering.shape(self._unit.name)
+        result = self._lowering.result(self._unit)
+        if not self._lowering.tensors[self._unit.name].part_of:
+            return result
+        whole = self._lowering.tensor(f"{self._unit.name}/result", shape, Place.AUTO)
+        self._after.append(copy_task(whole, shape, result))
+        return whole
+
+    def around(self, tasks: Iterator[TaskPlan]) -> Iterator[TaskPlan]:
+        """The tasks between the copies."""
+        yield from self._before
+        yield from tasks
+        yield from self._after
 
 
 @dataclass(frozen=True, slots=True)

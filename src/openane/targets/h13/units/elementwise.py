@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from openane.net.net import TensorShape, Unit
-from openane.net.units import GOC, Constant, Dimension, ElementWise, ElementWiseKind
+from openane.net.units import GOC, Dimension, ElementWise, ElementWiseKind
 from openane.targets.h13 import tables
 from openane.targets.h13.fused import FusedElementWise
 from openane.targets.h13.limits import LANES
@@ -250,16 +250,7 @@ def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: 
     yield planar_task(planar, value.shape, (value.operand, swapped), result)
 
 
-def lower_constant(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """No task: the tensor is read from the constant section."""
-    params = unit.params
-    assert isinstance(params, Constant)
-    lowering.alias(unit, lowering.constant(unit.name, params.array))
-    yield from ()
-
-
 FAMILIES = (
     Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise, (known_operation,)),
     Family("scale and bias", (GOC,), lower_goc),
-    Family("constant", (Constant,), lower_constant, writes=lambda params: False),
 )

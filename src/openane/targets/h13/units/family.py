@@ -89,7 +89,7 @@ class Family:
     params: tuple[type[UnitParams], ...]
     lower: Callable[[Unit, Lowering], Iterator[TaskPlan]]
     rules: tuple[Rule, ...] = ()
-    writes: Callable[[UnitParams], bool] = lambda params: True
+    writes: Callable[[Query], bool] = lambda query: True
 
 
 def unknown_unit(params: UnitParams, where: str) -> Diagnostic:

@@ -28,7 +28,7 @@ from openane.targets.h13.plan import (
 )
 from openane.targets.h13.staging import BANK_BYTES, ne_distance, padded_row
 from openane.targets.h13.surfaces import align
-from openane.targets.h13.units.band import CHANNELS, COLUMNS, COPY, MULTIPLY, PLANAR_COPY, ROWS, Band
+from openane.targets.h13.units.band import CHANNELS, COLUMNS, COPY, MULTIPLY, PLANAR_COPY, ROWS, Band, Ends
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.rows import (
     DEEP,
@@ -94,11 +94,11 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     params = unit.params
     assert isinstance(params, LayerNorm)
     shape = lowering.shape(unit.name)
-    x, y = lowering.operand(unit.bottoms[0]), lowering.result(unit)
     single = shape.batch == 1 and shape.depth == 1
     evidence = Evidence.RECORDED if single and params.center else Evidence.EXTRAPOLATED
-    run = _Run(unit.name, x, y, evidence, lowering, params.epsilon, params.center)
-    yield from _FORMS[_form(params, shape)](run, shape)
+    ends = Ends(unit, lowering)
+    run = _Run(unit.name, ends.source(), ends.result(), evidence, lowering, params.epsilon, params.center)
+    return ends.around(_FORMS[_form(params, shape)](run, shape))
 
 
 def _form(params: LayerNorm, shape: TensorShape) -> frozenset[Dimension]:
@@ -219,8 +219,8 @@ def _images(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         size -= 1
     for first, count in bands(seen.channels, size):
         view = View(shape.width, shape.height, count)
-        x = replace(run.x, shape=None if seen == shape else seen, offset=(0, 0, first, 0))
-        y = replace(run.y, shape=None if seen == shape else seen, offset=(0, 0, first, 0))
+        x = replace(run.x, shape=run.x.shape if seen == shape else seen, offset=(0, 0, first, 0))
+        y = replace(run.y, shape=run.y.shape if seen == shape else seen, offset=(0, 0, first, 0))
         part = _part(run, f"{first}", x, y)
         pair = vector_pair(count)
         if 2 * row * shape.height > L2_BYTES - 4 * pair.row:
@@ -245,7 +245,7 @@ def _items(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         if single:
             yield from _item(run, shape)
             continue
-        x, y = (replace(operand, shape=None if seen == shape else seen, offset=offset) for operand in (run.x, run.y))
+        x, y = (replace(operand, shape=operand.shape if seen == shape else seen, offset=offset) for operand in (run.x, run.y))
         yield from _item(_part(run, f"{item}", x, y), replace(seen, batch=1))
 
 
@@ -309,7 +309,7 @@ def _along_axis(run: _Run, shape: TensorShape, outer: int, extent: int, inner: i
         for first, count in bands(rows, size):
             recorded = seen == shape and count == rows and not turned
             offset = (0, 0, first, 0) if turned else (group, 0, 0, first)
-            x, y = (replace(o, shape=None if seen == shape else seen, offset=offset) for o in (run.x, run.y))
+            x, y = (replace(o, shape=o.shape if seen == shape else seen, offset=offset) for o in (run.x, run.y))
             part = run if recorded and outer == 1 else _part(run, f"{group}/{first}", x, y)
             yield from _image_channels(part, View(shape.width, count, extent), turned=turned)
 

@@ -21,7 +21,7 @@ from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, Tuning, View
 from openane.targets.h13.staging import BANK_BYTES, ne_distance, odd_row, padded_row
 from openane.targets.h13.surfaces import align
-from openane.targets.h13.units.band import CHANNEL_MAX, COPY, Band
+from openane.targets.h13.units.band import CHANNEL_MAX, COPY, Band, Ends
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.rows import (
     DEEP,
@@ -95,9 +95,9 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     params = unit.params
     assert isinstance(params, Reduction)
     shape = lowering.shape(unit.bottoms[0])
-    x, y = lowering.operand(unit.bottoms[0]), lowering.result(unit)
-    run = _Run(unit.name, x, y, _evidence(params, shape), lowering, params.kind)
-    return _reduce(run, shape, _real(params.dimensions, shape))
+    ends = Ends(unit, lowering)
+    run = _Run(unit.name, ends.source(), ends.result(), _evidence(params, shape), lowering, params.kind)
+    return ends.around(_reduce(run, shape, _real(params.dimensions, shape)))
 
 
 def lower_flat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
@@ -163,8 +163,8 @@ def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         axes, view = GROUPS, View(seen.width, 1, seen.channels, 1, count)
         if seen.channels == 1:
             axes, view = ROWS, View(seen.width, 1, count)
-        x = replace(run.x, axes=axes, shape=None if single else seen, offset=(0, 0, 0, first))
-        y = replace(run.y, axes=axes, shape=None if single else result, offset=(0, 0, 0, first))
+        x = replace(run.x, axes=axes, shape=run.x.shape if single else seen, offset=(0, 0, 0, first))
+        y = replace(run.y, axes=axes, shape=run.y.shape if single else result, offset=(0, 0, 0, first))
         yield run.task(run.work(seen.width), view, (x,), y)
 
 
@@ -173,8 +173,8 @@ def _everything(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
     view = View(shape.width, shape.channels, 1, shape.height)
     for item in range(seen.batch):
-        x = replace(run.x, axes=DEEP, shape=None if seen == shape else seen, offset=(item, 0, 0, 0))
-        y = replace(run.y, shape=None if seen == shape else TensorShape(seen.batch), offset=(item, 0, 0, 0))
+        x = replace(run.x, axes=DEEP, shape=run.x.shape if seen == shape else seen, offset=(item, 0, 0, 0))
+        y = replace(run.y, shape=run.y.shape if seen == shape else TensorShape(seen.batch), offset=(item, 0, 0, 0))
         yield run.task(run.work(shape.channels * shape.height * shape.width), view, (x,), y)
 
 
@@ -183,9 +183,9 @@ def _channels_and_columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
     run, view = run.extrapolated(), View(shape.width, shape.channels, shape.height)
     for item in range(seen.batch):
-        x = replace(run.x, axes=TURNED, shape=None if seen == shape else seen, offset=(item, 0, 0, 0))
+        x = replace(run.x, axes=TURNED, shape=run.x.shape if seen == shape else seen, offset=(item, 0, 0, 0))
         result = TensorShape(seen.batch, 1, shape.height)
-        y = replace(run.y, axes=TURNED, shape=None if seen == shape else result, offset=(item, 0, 0, 0))
+        y = replace(run.y, axes=TURNED, shape=run.y.shape if seen == shape else result, offset=(item, 0, 0, 0))
         yield run.task(run.work(shape.channels * shape.width), view, (x,), y)
 
 
@@ -202,8 +202,8 @@ def _along(dimension: Dimension) -> Callable[[_Run, TensorShape], Iterator[TaskP
         result = replace(seen, channels=1)
         own = seen == shape
         for item in range(outer):
-            x = replace(run.x, shape=None if own else seen, offset=(item, 0, 0, 0))
-            y = replace(run.y, shape=None if own else result, offset=(item, 0, 0, 0))
+            x = replace(run.x, shape=run.x.shape if own else seen, offset=(item, 0, 0, 0))
+            y = replace(run.y, shape=run.y.shape if own else result, offset=(item, 0, 0, 0))
             part = replace(run, name=f"{run.name}/{item}", x=x, y=y)
             yield from _channels(part if own and outer == 1 else part.extrapolated(), replace(seen, batch=1))
 
@@ -276,8 +276,8 @@ def _rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     staged = padded_row(align(2 * shape.width, BANK_BYTES) * shape.height, shape.width, 1, ne_distance(shape.width))
     size = max(L2_BYTES // (pitch + max(staged, 3 * BANK_BYTES * shape.width)), 1)
     for first, count in bands(seen.channels, size):
-        x = replace(run.x, shape=None if own else seen, offset=(0, 0, first, 0))
-        y = replace(run.y, shape=None if own else replace(seen, height=1), offset=(0, 0, first, 0))
+        x = replace(run.x, shape=run.x.shape if own else seen, offset=(0, 0, first, 0))
+        y = replace(run.y, shape=run.y.shape if own else replace(seen, height=1), offset=(0, 0, first, 0))
         part = replace(run, x=x, y=y)
         if count < seen.channels:
             part = replace(part.extrapolated(), name=f"{run.name}/{first}")

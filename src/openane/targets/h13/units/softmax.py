@@ -33,7 +33,7 @@ from openane.targets.h13.plan import (
 from openane.targets.h13.staging import BANK_BYTES, odd_row, second_base
 from openane.targets.h13.steps import LN_2
 from openane.targets.h13.surfaces import align
-from openane.targets.h13.units.band import CHANNEL_MAX, CHANNELS, COLUMNS, COPY, MULTIPLY, ROWS, Band
+from openane.targets.h13.units.band import CHANNEL_MAX, CHANNELS, COLUMNS, COPY, MULTIPLY, ROWS, Band, Ends
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.rows import (
     TURNED,
@@ -93,11 +93,11 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     shape = lowering.shape(unit.name)
     single = shape.batch == 1 and shape.depth == 1
     evidence = Evidence.RECORDED if single and not params.log else Evidence.EXTRAPOLATED
-    x, y = lowering.operand(unit.bottoms[0]), lowering.result(unit)
-    band = _Run(unit.name, x, y, evidence, lowering, params.log)
+    ends = Ends(unit, lowering)
+    band = _Run(unit.name, ends.source(), ends.result(), evidence, lowering, params.log)
     if params.dimension is Dimension.WIDTH:
-        return _along_width(band, shape, single=single)
-    return _along_others(band, shape, params.dimension)
+        return ends.around(_along_width(band, shape, single=single))
+    return ends.around(_along_others(band, shape, params.dimension))
 
 
 # Columns -----------------------------------------------------------------------------------------------
@@ -231,8 +231,8 @@ def _along_others(band: _Run, shape: TensorShape, dimension: Dimension) -> Itera
             part = replace(
                 band,
                 name=band.name if recorded else f"{band.name}/{group}/{first}",
-                x=replace(band.x, shape=None if seen == shape else seen, offset=offset),
-                y=replace(band.y, shape=None if seen == shape else seen, offset=offset),
+                x=replace(band.x, shape=band.x.shape if seen == shape else seen, offset=offset),
+                y=replace(band.y, shape=band.y.shape if seen == shape else seen, offset=offset),
                 evidence=band.evidence if recorded else Evidence.EXTRAPOLATED,
             )
             yield from _image_channels(part, View(shape.width, count, extents[axis]), turned=turned)

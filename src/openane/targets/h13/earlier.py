@@ -1,0 +1,80 @@
+"""What the compiler of macOS 11 (zin 4.2.1) writes differently, read from its published programs.
+
+None of it changes a result: unused registers stay zero, group strides are left out where there is one group, patches of
+copies and tables follow another rule, and convolutions state the L2 layout of their result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from openane.program.fields import Value
+from openane.targets.h13.allocate import PlacedTask
+from openane.targets.h13.order import Ordering
+from openane.targets.h13.plan import NeMode, NeWork, TaskPlan
+from openane.targets.h13.staging import BANK_BYTES, PE_DISTANCE, padded_row
+from openane.targets.h13.surfaces import align
+
+#: Block -> field -> value.
+Words = Mapping[str, dict[str, Value]]
+
+_STREAMS = ("Bias", "PostScale", "Palette", "NonLinearLut")
+_LANES = 16
+
+
+def adapt(words: Words, task: PlacedTask, ordering: Ordering) -> None:
+    """Changes the fields of a task to the habits of macOS 11, in place."""
+    for stream in _STREAMS:
+        words["KernelDMASrc"][f"{stream}BfrSize.MemBfrSize"] = 0
+    _no_group_strides(words, task)
+    if isinstance(task.plan.work, NeWork):
+        _neural(words, task.plan, task.plan.work)
+        if task.plan.work.mode is NeMode.CONVOLUTION and task.result.dma:
+            _stated_result(words, task)
+        return
+    _planar(words, task)
+
+
+def _no_group_strides(words: Words, task: PlacedTask) -> None:
+    if task.plan.view.groups > 1:
+        return
+    for name in ("GroupStride.Stride", "Src2GroupStride.Stride"):
+        words["TileDMASrc"][name] = 0
+    words["TileDMADst"]["GroupStride"] = 0
+
+
+def _neural(words: Words, plan: TaskPlan, work: NeWork) -> None:
+    words["Common"]["AccDoubleBufEn"] = 1
+    if work.mode is NeMode.CONVOLUTION:
+        return
+    width, height = plan.result_view.width, plan.result_view.height
+    counts = [-(-width // (128 >> shape)) * -(-height // (1 << shape)) for shape in (0, 1)]
+    least = 1 if counts[1] <= counts[0] else 0
+    words["Common"] |= {"ShPref": 1, "ShMin": least, "ShMax": 1}
+    words["NE"] |= {"KernelFmt": 0, "BinaryPoint": 0}
+
+
+def _stated_result(words: Words, task: PlacedTask) -> None:
+    """The L2 layout of a convolution's result, with the row padding of planar tasks; no double buffering."""
+    view = task.plan.result_view
+    channel = align(2 * view.width, BANK_BYTES)
+    depth = channel * view.channels
+    words["L2"] |= {
+        "ResultCfg.L2BfrMode": 0,
+        "ConvResultChannelStride.Stride": channel,
+        "ConvResultRowStride.Stride": padded_row(depth, view.width, 1, PE_DISTANCE),
+        "ResultDepthStride.Stride": depth,
+        "ResultGroupStride.Stride": depth,
+    }
+    words["TileDMADst"]["L2BfrMode"] = 0
+
+
+def _planar(words: Words, task: PlacedTask) -> None:
+    for lane in range(_LANES):
+        words["KernelDMASrc"][f"CoeffDMAConfig[{lane}].CacheHint"] = 0
+        words["KernelDMASrc"][f"CoeffBfrSize[{lane}].MemBfrSize"] = 0
+    for stream in _STREAMS:
+        words["KernelDMASrc"][f"{stream}DMAConfig.CacheHint"] = 0
+    words["NE"] |= {"PalettizedBits": 0, "MACCfg.Unknown_20": 0}
+    words["TileDMASrc"]["Unknown_0x13840.Unknown_8"] = int(not task.sources[0].dma)
+    words["TileDMADst"] |= {"ZeroPadLast": 0, "ZeroPadFirst": 0}
