@@ -25,9 +25,7 @@ def surfaces(draw):
     plane = row * h + item * draw(st.integers(0, 3))
     depth = plane * -(-c // interleave) + item * draw(st.integers(0, 3))
     batch = depth * d
-    return Surface(
-        "x", Role.INPUT, (n, d, c, h, w), (batch, depth, plane, row, pixel), batch * n, 4, dtype, interleave
-    )
+    return Surface("x", Role.INPUT, (n, d, c, h, w), (batch, depth, plane, row, pixel), batch * n, 4, dtype, interleave)
 
 
 def reference(surface, memory):

@@ -386,9 +386,9 @@ class _Placer:
     def _kernel(self, task: TaskPlan) -> tuple[int, int]:
         if task.kernel is None or not task.kernel.source:
             return CONSTANT_BUFFER, 0
-        root, _ = self.flow.roots[task.kernel.source]
-        buffer, base, _ = self._dram(Operand(root), self.plan.tensors[root], self.places[root])
-        return buffer, base
+        root, offset = self.flow.roots[task.kernel.source]
+        buffer, base, _ = self._dram(Operand(root, offset=offset), self.plan.tensors[root], self.places[root])
+        return buffer, base + task.kernel.source_offset_bytes
 
 
 def _in_axes_of(operand: Operand, tensor: Tensor) -> Operand:

@@ -20,6 +20,8 @@ Words = Mapping[str, dict[str, Value]]
 
 _STREAMS = ("Bias", "PostScale", "Palette", "NonLinearLut")
 _LANES = 16
+#: Rounds of this many channels fill both accumulator sets (32 channels do, 1 channel does not; between: not seen).
+DOUBLE_BUFFER_CHANNELS = 32
 
 
 def adapt(words: Words, task: PlacedTask, ordering: Ordering) -> None:
@@ -44,7 +46,8 @@ def _no_group_strides(words: Words, task: PlacedTask) -> None:
 
 
 def _neural(words: Words, plan: TaskPlan, work: NeWork) -> None:
-    words["Common"]["AccDoubleBufEn"] = 1
+    group = plan.kernel.group_channels if plan.kernel else 1
+    words["Common"]["AccDoubleBufEn"] = int(group < DOUBLE_BUFFER_CHANNELS)
     if work.mode is NeMode.CONVOLUTION:
         return
     width, height = plan.result_view.width, plan.result_view.height

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from openane.net.net import UnitParams
 from openane.targets.h13.fused import Fused
-from openane.targets.h13.units import conv, copy, elementwise, normalization, pooling, reduction, shape, softmax, unary
+from openane.targets.h13.units import conv, copy, elementwise, matmul, normalization, pooling, reduction, shape, softmax, unary
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.tensor import TENSOR_RULES
 from openane.targets.target import Limit
@@ -17,6 +17,7 @@ ALL: tuple[Family, ...] = (
     *elementwise.FAMILIES,
     *unary.FAMILIES,
     *pooling.FAMILIES,
+    *matmul.FAMILIES,
     *reduction.FAMILIES,
     *softmax.FAMILIES,
     *normalization.FAMILIES,

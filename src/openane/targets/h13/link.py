@@ -21,6 +21,9 @@ from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.stream import STREAM
 from openane.targets.h13.surfaces import align, dram_bytes, dram_strides, element_bytes
 
+#: Header word 2 by (first, last).
+LOG_EVENTS = {(True, True): 0x42A, (True, False): 0x408, (False, False): 0x400, (False, True): 0x422}
+EARLIER_LOG_EVENTS = {(True, True): 0x422, (True, False): 0x400, (False, False): 0x400, (False, True): 0x422}
 #: The relocation word of a coefficient base (formats 5), and where the bases are in a task.
 RELOCATION_INFO = 0x05000002
 COEFFICIENT_BASES_OFFSET = 0x74
@@ -65,14 +68,15 @@ def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: 
 
 
 def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> list[Task]:
-    orderings = order(placement)
+    orderings = order(placement, apart=dialect.earlier)
     stream = stream_patches(placement.tasks, orderings)
     kernel_writers: dict[str, int] = {}
     result = []
     for index, (task, ordering) in enumerate(zip(placement.tasks, orderings, strict=True)):
         dtypes = _dtypes(plan, task)
         body = bursts(task, ordering, dtypes, _lanes(task, constants, index), stream[index], dialect)
-        header = _with_estimate(_header(plan, placement, index, ordering, constants), body)
+        header = _header(placement, index, ordering, dialect)
+        header = header if dialect.earlier else _with_estimate(header, body)
         extra: tuple[int, ...] = ()
         if task.plan.kernel and task.plan.kernel.source and task.kernel_buffer == SCRATCH_BUFFER:
             extra = (kernel_writers.get(task.plan.kernel.source, 0),)

@@ -140,6 +140,7 @@ class Operand:
         shape: reads the bytes of the DRAM tensor under another shape with the same rows (reshape); None: its own.
             Such an operand cannot be resident unless the two shapes differ only in axes of extent 1.
         offset: first (group, depth, channel, row) of the part, in the axes of the tensor (or of `shape`).
+        column: first column of the part; in DRAM a multiple of 32.
         step: distance of neighbours along (group, depth, channel, row).
         group_channels: channels from one group to the next, of a grouped convolution; 0: GROUP is the batch.
         swapped: channel and column are swapped in memory (Common 0x30 bits 0x100, 0x200; Cfg bit 28 or 0x400 of a result).
@@ -158,6 +159,7 @@ class Operand:
     axes: Mapping[Axis, Axis] = field(default_factory=lambda: PLAIN)
     shape: TensorShape | None = None
     offset: tuple[int, int, int, int] = (0, 0, 0, 0)
+    column: int = 0
     step: tuple[int, int, int, int] = (1, 1, 1, 1)
     group_channels: int = 0
     swapped: bool = False
@@ -283,6 +285,7 @@ class Kernel:
         group_channels: output channels a lane computes in one round; OCGSize is its log2, rounded up.
         source: the tensor that is read as kernel at run time instead of constants; then `lane_bytes` counts.
         pole: the table has a pole (sqrt, rsqrt, reciprocal, log2), which header word 4 shows.
+        source_offset_bytes: where the kernel begins in that tensor in DRAM.
         lane_bytes: bytes a lane of a run-time kernel.
         lane_count: lanes of a run-time kernel.
     """
@@ -294,6 +297,7 @@ class Kernel:
     group_channels: int = 1
     source: str = ""
     pole: bool = False
+    source_offset_bytes: int = 0
     lane_bytes: int = 0
     lane_count: int = 0
 

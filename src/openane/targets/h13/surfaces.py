@@ -37,7 +37,8 @@ def element_bytes(tensor: Tensor) -> int:
 def operand_base(operand: Operand, strides: Strides) -> int:
     """Byte offset of the part an operand shows, for the strides of its tensor."""
     group, depth, channel, row = operand.offset
-    return group * strides.group + depth * strides.depth + channel * strides.channel + row * strides.row
+    base = group * strides.group + depth * strides.depth + channel * strides.channel + row * strides.row
+    return base + 2 * operand.column
 
 
 def walked(operand: Operand, strides: Strides, missing: int) -> Strides:

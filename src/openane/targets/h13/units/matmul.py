@@ -8,7 +8,7 @@ the kernel: a planar copy interleaves its rows for the coefficient lanes, and th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,14 +16,14 @@ from openane.net.net import TensorShape, Unit, UnitParams
 from openane.net.units import Conv, Linear, MatMul
 from openane.targets.h13 import packing
 from openane.targets.h13.fused import Fused
-from openane.targets.h13.limits import KERNEL_BYTES_PER_NE, L2_BYTES, STREAMED_KERNEL_PIXELS
+from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, KERNEL_BYTES_PER_NE, L2_BYTES, STREAMED_KERNEL_PIXELS
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
-    Axis,
     Evidence,
     Kernel,
     NeMode,
     NeWork,
+    Nonlinearity,
     Operand,
     Place,
     Strides,
@@ -36,9 +36,8 @@ from openane.targets.h13.surfaces import align, row_bytes
 from openane.targets.h13.units.band import COPY, PLANAR_COPY, Band, Ends
 from openane.targets.h13.units.conv import Job, job
 from openane.targets.h13.units.family import Family, Query, rule
-from openane.targets.h13.units.functions import with_table
+from openane.targets.h13.units.functions import NeFunction, ne_function, with_table
 from openane.targets.h13.units.rows import (
-    ROWS,
     as_matrix,
     bands,
     flat,
@@ -231,21 +230,240 @@ def _is_small(plan: TaskPlan) -> bool:
 # Of two tensors ----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Matrices:
+    """One product of two matrices, [M, K] x [K, N].
+
+    Attributes:
+        run: its x is the right operand, its y the result.
+        left: the left operand.
+        shapes: of left, right and result, all matrices under each other.
+        transposed: left, right.
+        index: which matrix of the stack.
+        rows, inner, columns: M, K, N.
+        work: of the product.
+    """
+
+    run: Band
+    left: Operand
+    shapes: tuple[TensorShape, TensorShape, TensorShape]
+    transposed: tuple[bool, bool]
+    index: int
+    rows: int
+    inner: int
+    columns: int
+    work: NeWork
+
+    def beyond_records(self) -> _Matrices:
+        """The same, marked as extrapolated."""
+        return replace(self, run=replace(self.run, evidence=Evidence.EXTRAPOLATED))
+
+
 def lower_matmul(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     """The tasks of a product of two tensors, matrix by matrix."""
     fused = unit.params if isinstance(unit.params, Fused) else Fused(unit.params)
-    assert isinstance(fused.main, MatMul)
-    left, right = (lowering.shape(name) for name in unit.bottoms)
+    params = fused.main
+    assert isinstance(params, MatMul)
+    left, right, shape = (*(lowering.shape(name) for name in unit.bottoms), lowering.shape(unit.name))
     ends = Ends(unit, lowering)
     a, b, y = ends.source(0), ends.source(1), ends.result()
+    function = ne_function(fused.function) if fused.function else NeFunction()
+    assert function is not None, "fusion takes only functions of one NE task"
     count = left.batch * left.depth * left.channels
     evidence = Evidence.RECORDED if count == 1 else Evidence.EXTRAPOLATED
-    work = _runtime_work(fused)
+    target = y
+    if function.table is not None:
+        target = lowering.tensor(f"{unit.name}/product", shape, Place.AUTO)
+    scale = float(fused.scale) * (1.0 if function.table is not None else function.post_scale)
+    nonlinearity = Nonlinearity.NONE if function.table is not None else function.nonlinearity
+    work = NeWork(NeMode.CONVOLUTION, nonlinearity, post_scale=scale)
+    stack = as_matrix(left), as_matrix(right), as_matrix(shape)
+    rows, inner = (left.width, left.height) if params.transpose_a else (left.height, left.width)
 
     def tasks() -> Iterator[TaskPlan]:
         for index in range(count):
             name = unit.name if count == 1 else f"{unit.name}/{index}"
-            run = Band(name, b, y, evidence, lowering)
-            yield from _Product(run, fused.main, work, a, left, right, index).tasks()  # type: ignore[arg-type]
+            run = Band(name, b, target, evidence, lowering)
+            flags = params.transpose_a, params.transpose_b
+            yield from _matrix_product(_Matrices(run, a, stack, flags, index, rows, inner, shape.width, work))
+        if function.table is not None:
+            by_table = NeWork(NeMode.BYPASS, Nonlinearity.TABLE, post_scale=function.post_scale)
+            kernel = with_table(None, function.table, min(shape.channels, _LANES))
+            yield Band(unit.name, target, y, Evidence.EXTRAPOLATED, lowering).task(
+                by_table, View.of(shape), (target,), y, kernel
+            )
 
     return ends.around(tasks())
+
+
+def _matrix_product(product: _Matrices) -> Iterator[TaskPlan]:
+    run = product.run
+    if product.transposed[0] and not _can_turn(product.rows, product.inner):
+        product = product.beyond_records()
+        turned = run.lowering.tensor(
+            f"{run.name}/left", TensorShape(height=product.rows, width=product.inner), Place.AUTO
+        )
+        yield from _turn_left(product, turned)
+        shapes = (TensorShape(height=product.rows, width=product.inner), *product.shapes[1:])
+        product = replace(product, left=turned, shapes=shapes, transposed=(False, product.transposed[1]))
+        yield from _stream(product, 0)
+        return
+    yield from _stream(product, product.index)
+
+
+def _can_turn(rows: int, inner: int) -> bool:
+    """Whether one task writes a transposed left operand as kernel: the rows of one kernel, in whole DMA units."""
+    return rows in [_LANES * group for group in (*_KERNEL_ROWS, 1)] and _largest_group(inner) * _LANES >= rows
+
+
+def _turn_left(product: _Matrices, turned: Operand) -> Iterator[TaskPlan]:
+    """A transposed left operand [K, M], written as rows [M, K] in DRAM."""
+    rows, inner = product.rows, product.inner
+    x = rows_of(product.left, product.shapes[0], product.index * inner)
+    y = replace(rows_of(turned, TensorShape(height=rows, width=inner)), swapped=True)
+    x = replace(x, staging=segments(inner, rows))
+    yield product.run.task(COPY, matrix_view(inner, rows), (x,), y)
+
+
+def _largest_group(inner: int) -> int:
+    """Rows that one coefficient lane holds: the kernel memory takes 2*K bytes for each."""
+    return max(KERNEL_BYTES_PER_NE // (2 * inner), 1)
+
+
+def _chunks(rows: int, inner: int) -> Iterator[tuple[int, int]]:
+    """(first row, rows a lane) of each kernel; lanes of one row are read where the left operand is."""
+    first = 0
+    for group in _KERNEL_ROWS:
+        while group <= _largest_group(inner) and rows - first >= _LANES * group:
+            yield first, group
+            first += _LANES * group
+    for start in range(first, rows, _LANES):
+        yield start, 1
+
+
+def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
+    """The kernels one after another, and through each of them the right operand.
+
+    Args:
+        product: with a left operand in rows, or one that a single task turns.
+        index: of the left matrix in its stack.
+    """
+    chunks = list(_chunks(product.rows, product.inner))
+    if len(chunks) > 1 or product.rows % _LANES:
+        product = product.beyond_records()
+    right: Operand | None = None
+    for first, group in chunks:
+        count = min(_LANES * group, product.rows - first)
+        kernel, tasks = _kernel(product, index, first, count, group)
+        if tasks and not product.transposed[1]:
+            yield from tasks
+            tasks = ()
+        yield from tasks
+        if product.transposed[1] and right is None:
+            right, transposing = _transposed_right(product, alone=not tasks and len(chunks) == 1)
+            yield transposing
+        yield from _products(product, kernel, first, count, right)
+
+
+def _kernel(
+    product: _Matrices, index: int, first: int, count: int, group: int
+) -> tuple[Kernel, tuple[TaskPlan, ...]]:
+    """A kernel of `count` rows, and the task that writes it."""
+    rows, inner = product.rows, product.inner
+    if group == 1 and not product.transposed[0]:
+        pitch = row_bytes(inner)
+        return (
+            Kernel(
+                source=product.left.tensor,
+                source_offset_bytes=(index * rows + first) * pitch,
+                lane_bytes=pitch,
+                lane_count=count,
+            ),
+            (),
+        )
+    pitch = align(2 * inner * group, DMA_ALIGNMENT_BYTES)
+    shape = TensorShape(channels=_LANES, width=pitch // 2)
+    formatted = product.run.lowering.tensor(f"{product.run.name}/kernel{first}", shape, Place.SCRATCH)
+    kernel = Kernel(source=formatted.tensor, lane_bytes=pitch, lane_count=_LANES, group_channels=group)
+    if product.transposed[0]:
+        x = rows_of(product.left, product.shapes[0], index * inner)
+        x = replace(x, staging=segments(inner, rows))
+        task = product.run.task(
+            COPY, matrix_view(inner, rows), (x,), replace(formatted, swapped=True), tuning=Tuning(patch=(3, 1, 3))
+        )
+    else:
+        x = rows_of(product.left, product.shapes[0], index * rows + first)
+        x = replace(x, staging=segments(count, inner))
+        task = product.run.task(PLANAR_COPY, matrix_view(count, inner), (x,), formatted)
+    return kernel, (replace(task, interleave=group),)
+
+
+def _transposed_right(product: _Matrices, *, alone: bool) -> tuple[Operand, TaskPlan]:
+    """The right operand [N, K] as [K channels, N columns]; `alone` when nothing comes in front of it."""
+    run, inner, columns = product.run, product.inner, product.columns
+    strides = operand_strides(columns, inner)
+    place = Place.HANDOVER if alone else Place.RESIDENT
+    operand = run.tensor("right", TensorShape(channels=inner, width=columns), 0, strides, place)
+    part = replace(run, x=rows_of(run.x, product.shapes[1], product.index * columns))
+    return operand, transpose_task(part, columns, inner, operand, base=strides.row)
+
+
+def _products(
+    product: _Matrices, kernel: Kernel, first: int, count: int, right: Operand | None
+) -> Iterator[TaskPlan]:
+    """The right operand through one kernel, in bands of columns that fit into L2."""
+    run, inner, columns = product.run, product.inner, product.columns
+    y = rows_of(run.y, product.shapes[2], product.index * product.rows + first)
+    if right is not None:
+        view = View(width=columns, channels=inner)
+        y = replace(y, staging_base=operand_strides(columns, inner).row)
+        yield run.task(product.work, view, (right,), y, kernel, result_view=replace(view, channels=count))
+        return
+    staged = _streamed_segments(inner, columns)
+    size = columns
+    if staged.row + 2 * count * columns > L2_BYTES:
+        size = max((L2_BYTES - staged.row) // (2 * count) // _TILE_SEGMENT * _TILE_SEGMENT, _TILE_SEGMENT)
+    for start, width in bands(columns, size):
+        x = rows_of(run.x, product.shapes[1], product.index * inner)
+        x = replace(x, column=start, staging=_streamed_segments(inner, width))
+        view = View(width=width, channels=inner)
+        evidence = run.evidence if width == columns and staged == segments(inner, columns) else Evidence.EXTRAPOLATED
+        task = run.task(
+            product.work, view, (x,), replace(y, column=start), kernel, result_view=replace(view, channels=count)
+        )
+        yield replace(task, evidence=evidence)
+
+
+def _streamed_segments(inner: int, columns: int) -> Strides:
+    """Staging of the right operand: 128 columns at a time, fewer when half of L2 would not hold them."""
+    most = max(L2_BYTES // 2 // inner // DMA_ALIGNMENT_BYTES * DMA_ALIGNMENT_BYTES, DMA_ALIGNMENT_BYTES)
+    plain = segments(inner, columns)
+    return plain if plain.channel <= most else flat(most, inner)
+
+
+@rule(
+    "h13.matmul-inner",
+    "inner extents whose operands fit into L2: two tensors up to 16384",
+    "Split the product along the inner dimension and add the parts.",
+    "a column of the right operand, or a row of the left one transposed, stays in L2",
+)
+def inner_fits(query: Query) -> object | None:
+    """The inner extent of a matrix product is too large."""
+    main = query.params.main if isinstance(query.params, Fused) else query.params
+    if isinstance(main, Linear):
+        inner, outputs = main.weight.shape[1], main.weight.shape[0]
+        size = BANK_BYTES * (inner + outputs) + segments(1, inner).row
+        return f"{inner} x {outputs}" if size > L2_BYTES else None
+    assert isinstance(main, MatMul)
+    inner = query.bottoms[0].height if main.transpose_a else query.bottoms[0].width
+    size = DMA_ALIGNMENT_BYTES * inner
+    if main.transpose_b:
+        columns = query.bottoms[1].height
+        size = odd_pitch(columns) * inner + max(segments(columns, inner).row, 2 * _LANES * columns)
+    return f"{inner}" if size > L2_BYTES else None
+
+
+FAMILIES = (
+    Family("product by a constant", (Linear,), lower_linear, (inner_fits,)),
+    Family("product of two tensors", (MatMul,), lower_matmul, (inner_fits,)),
+)
