@@ -10,7 +10,7 @@ from openane.compiler.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import Diagnostic
 from openane.graph import Graph, Node
 from openane.graph.ops import Conv, ConvTranspose, MatMul
-from openane.targets import engine_of
+from openane.targets import attach
 
 
 class Where(Enum):
@@ -90,9 +90,12 @@ def explain(artifact: Artifact, source: Graph) -> Explanation:
                 for layer in names_of(node):
                     hosts.setdefault(layer, step.reasons.get(node.name))
             continue
+        codec = attach(step.program).codec
+        assert codec is not None
         for task in step.program.tasks:
+            engine = codec.summarize(task).engine
             for layer in task.origin.layers:
-                engines.setdefault(layer, set()).add(engine_of(step.program, task))
+                engines.setdefault(layer, set()).add(engine)
                 tasks.setdefault(layer, []).append(number)
             number += 1
     layers = tuple(_layer(node, source, engines, tasks, hosts) for node in source.nodes)

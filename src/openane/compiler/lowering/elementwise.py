@@ -94,6 +94,7 @@ CHAINS: Mapping[type[Operation], Callable[[Any], tuple[Neuron | GOC, ...]]] = Ma
         g.Rsqrt: lambda o: (Neuron(K.RSQRT, o.epsilon),),
         g.Reciprocal: lambda o: (Neuron(K.RECIPROCAL, o.epsilon),),
         g.Neg: lambda o: (GOC(-1.0),),
+        g.Affine: lambda o: (GOC(o.alpha, o.beta),),
         g.Not: lambda o: (GOC(-1.0, 1.0),),
     }
 )

@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Graph passes: each makes a graph simpler without changing what it computes, and keeps where everything came from."""

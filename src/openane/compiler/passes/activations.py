@@ -43,7 +43,8 @@ def close(value: float | None, expected: float) -> bool:
 
 def factors(editor: Editor, node: Node) -> tuple[float, list[str]]:
     """A product as a number and the values it multiplies; products that are read only here are taken apart."""
-    number, values = 1.0, []
+    number = 1.0
+    values: list[str] = []
     waiting = list(node.inputs)
     while waiting:
         name = waiting.pop()
@@ -123,7 +124,7 @@ def _gated(editor: Editor, node: Node) -> Replacement | None:
     if len(values) != 2:
         return None
     for x, gate in (values, values[::-1]):
-        if editor.type(x) != editor.type(node.outputs[0]):
+        if editor.type_of(x) != editor.type_of(node.outputs[0]):
             continue
         if _is_hard_gate(editor, gate, x, number):
             return editor.put(node, HardSwish(), (x,))

@@ -100,9 +100,7 @@ def _behind_convolution(editor: Editor, node: Node) -> Replacement | None:
         scaled = weight.reshape(groups, -1, *weight.shape[1:]) * per_group
     else:
         scaled = weight * scaling.scale.reshape(-1, *(1,) * (weight.ndim - 1))
-    names = _new_constants(
-        editor, conv, scaled.reshape(weight.shape), bias * scaling.scale + scaling.shift, weight
-    )
+    names = _new_constants(editor, conv, scaled.reshape(weight.shape), bias * scaling.scale + scaling.shift, weight)
     return None if names is None else editor.put(node, conv.operation, (conv.inputs[0], *names))
 
 
@@ -165,7 +163,7 @@ def _behind_product(editor: Editor, node: Node) -> Replacement | None:
     shift = scaling.shift + (0 if inner is None else inner.shift * scaling.scale)
     if not bool(np.any(shift)):
         return editor.alias(node, scaled)
-    bias = editor.add_constant(shift.astype(editor.type(scaled).dtype.numpy), f"{node.name}/bias")
+    bias = editor.add_constant(shift.astype(editor.type_of(scaled).dtype.numpy), f"{node.name}/bias")
     return editor.put(node, Add(), (scaled, bias))
 
 

@@ -50,7 +50,7 @@ def _subtract_constant(editor: Editor, node: Node) -> Replacement | None:
     """x - c = x + (-c)."""
     x, y = node.inputs
     known = editor.constant(y)
-    if known is None or not editor.type(y).dtype.is_float:
+    if known is None or not editor.type_of(y).dtype.is_float:
         return None
     return editor.put(node, Add(), (x, editor.add_constant(-known, y)))
 
@@ -59,7 +59,7 @@ def _divide_by_constant(editor: Editor, node: Node) -> Replacement | None:
     """x / c = x * (1 / c), where no c is 0 and no 1 / c is out of range."""
     x, y = node.inputs
     known = editor.constant(y)
-    if known is None or not editor.type(y).dtype.is_float:
+    if known is None or not editor.type_of(y).dtype.is_float:
         return None
     with np.errstate(all="ignore"):
         inverse = (1 / known.astype(np.float64)).astype(known.dtype)
@@ -71,8 +71,8 @@ def _divide_by_constant(editor: Editor, node: Node) -> Replacement | None:
 def _divide_constant(editor: Editor, node: Node) -> Replacement | None:
     """1 / x is a reciprocal."""
     x, y = node.inputs
-    scalar = editor.number(x) == 1 and editor.type(y) == editor.type(node.outputs[0])
-    return editor.put(node, Reciprocal(), (y,)) if scalar and editor.type(y).dtype.is_float else None
+    scalar = editor.number(x) == 1 and editor.type_of(y) == editor.type_of(node.outputs[0])
+    return editor.put(node, Reciprocal(), (y,)) if scalar and editor.type_of(y).dtype.is_float else None
 
 
 def _divide_by_root(editor: Editor, node: Node) -> Replacement | None:
@@ -99,7 +99,7 @@ def _power(editor: Editor, node: Node) -> Replacement | None:
     x, y = node.inputs
     exponent = editor.number(y)
     operation = None if exponent is None else _POWERS.get(exponent)
-    fits = editor.type(x) == editor.type(node.outputs[0]) and editor.type(x).dtype.is_float
+    fits = editor.type_of(x) == editor.type_of(node.outputs[0]) and editor.type_of(x).dtype.is_float
     return editor.put(node, operation, (x,)) if operation is not None and fits else None
 
 
@@ -110,9 +110,9 @@ def _multiply_by_itself(editor: Editor, node: Node) -> Replacement | None:
 
 def _add_to_itself(editor: Editor, node: Node) -> Replacement | None:
     x, y = node.inputs
-    if x != y or not editor.type(x).dtype.is_float:
+    if x != y or not editor.type_of(x).dtype.is_float:
         return None
-    two = editor.add_constant(np.array(2, editor.type(x).dtype.numpy), node.name)
+    two = editor.add_constant(np.array(2, editor.type_of(x).dtype.numpy), node.name)
     return editor.put(node, Mul(), (x, two))
 
 
@@ -120,7 +120,7 @@ def _bound(editor: Editor, node: Node) -> Replacement | None:
     """max(x, number) and min(x, number) are clips."""
     for kept, other in ((0, 1), (1, 0)):
         number, x = editor.number(node.inputs[other]), node.inputs[kept]
-        if number is not None and not math.isnan(number) and editor.type(x) == editor.type(node.outputs[0]):
+        if number is not None and not math.isnan(number) and editor.type_of(x) == editor.type_of(node.outputs[0]):
             clip = Clip(minimum=number) if isinstance(node.operation, Max) else Clip(maximum=number)
             return editor.put(node, clip, (x,))
     return None

@@ -19,7 +19,7 @@ def _fold(editor: Editor, node: Node) -> Replacement | None:
     if any(array is None and name for array, name in zip(arrays, node.inputs, strict=True)):
         return None
     try:
-        results = fold(node.operation, arrays, [editor.type(name) for name in node.outputs])
+        results = fold(node.operation, arrays, [editor.type_of(name) for name in node.outputs])
     except ModelError as error:
         raise error.at(f"node {node.name!r} ({type(node.operation).__name__})") from error
     return None if results is None else Replacement(constants=dict(zip(node.outputs, results, strict=True)))

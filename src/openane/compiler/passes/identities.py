@@ -21,12 +21,12 @@ from openane.graph.ops import (
     Mul,
     Pad,
     Pow,
-    Reduction,
     ReduceMax,
     ReduceMean,
     ReduceMin,
     ReduceProd,
     ReduceSum,
+    Reduction,
     Reshape,
     Resize,
     ResizeMode,
@@ -44,12 +44,13 @@ _KEEPS: Mapping[type[Operation], Callable[[Operation], bool]] = {
     Expand: lambda operation: True,
     Tile: lambda operation: True,
     Pad: lambda operation: True,
-    Transpose: lambda operation: isinstance(operation, Transpose)
-    and operation.permutation == tuple(range(len(operation.permutation))),
+    Transpose: lambda operation: (
+        isinstance(operation, Transpose) and operation.permutation == tuple(range(len(operation.permutation)))
+    ),
     Slice: lambda operation: isinstance(operation, Slice) and all(step > 0 for step in operation.steps),
-    Clip: lambda operation: isinstance(operation, Clip)
-    and operation.minimum == -math.inf
-    and operation.maximum == math.inf,
+    Clip: lambda operation: (
+        isinstance(operation, Clip) and operation.minimum == -math.inf and operation.maximum == math.inf
+    ),
     Affine: lambda operation: operation == Affine(),
     **dict.fromkeys(
         (ReduceMax, ReduceMean, ReduceMin, ReduceProd, ReduceSum),
@@ -65,12 +66,16 @@ def remove_identities(graph: Graph) -> Graph:
 
 def _keeps(editor: Editor, node: Node) -> Replacement | None:
     x, (y,) = node.inputs[0], node.outputs
-    same = editor.type(x) == editor.type(y)
+    same = editor.type_of(x) == editor.type_of(y)
     return editor.alias(node, x) if same and _KEEPS[type(node.operation)](node.operation) else None
 
 
 def _cast(editor: Editor, node: Node) -> Replacement | None:
-    return editor.alias(node, node.inputs[0]) if editor.type(node.inputs[0]) == editor.type(node.outputs[0]) else None
+    return (
+        editor.alias(node, node.inputs[0])
+        if editor.type_of(node.inputs[0]) == editor.type_of(node.outputs[0])
+        else None
+    )
 
 
 def _single(editor: Editor, node: Node) -> Replacement | None:
@@ -81,7 +86,7 @@ def _single(editor: Editor, node: Node) -> Replacement | None:
 
 def _empty_parts(editor: Editor, node: Node) -> Replacement | None:
     """Parts without elements do not change a join."""
-    kept = [name for name in node.inputs if editor.type(name).size]
+    kept = [name for name in node.inputs if editor.type_of(name).size]
     if not kept or len(kept) == len(node.inputs):
         return None
     return editor.put(node, node.operation, kept)
@@ -104,7 +109,7 @@ def _neutral(neutral: float, either: bool) -> Callable[[Editor, Node], Replaceme
         for kept, other in ((0, 1), (1, 0)) if either else ((0, 1),):
             if editor.number(node.inputs[other]) == neutral:
                 x = node.inputs[kept]
-                if editor.type(x) == editor.type(node.outputs[0]):
+                if editor.type_of(x) == editor.type_of(node.outputs[0]):
                     return editor.alias(node, x)
         return None
 

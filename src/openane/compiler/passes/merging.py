@@ -67,7 +67,7 @@ def _cast(editor: Editor, node: Node) -> Replacement | None:
     inner = editor.made_by(node.inputs[0], Cast)
     if inner is None:
         return None
-    before, between = editor.type(inner.inputs[0]).dtype, editor.type(node.inputs[0]).dtype
+    before, between = editor.type_of(inner.inputs[0]).dtype, editor.type_of(node.inputs[0]).dtype
     lossless = np.can_cast(before.numpy, between.numpy, "safe")
     return editor.put(node, node.operation, inner.inputs) if lossless else None
 
@@ -130,7 +130,9 @@ def _slice(editor: Editor, node: Node) -> Replacement | None:
     if inner is None:
         return None
     assert isinstance(outer, Slice) and isinstance(inner.operation, Slice)
-    parts = [first[slice(*_python(second))] for first, second in zip(inner.operation.ranges(), outer.ranges(), strict=True)]
+    parts = [
+        first[slice(*_python(second))] for first, second in zip(inner.operation.ranges(), outer.ranges(), strict=True)
+    ]
     if any(len(part) == 0 for part in parts):
         return None
     ends = tuple(part[-1] + (1 if part.step > 0 else -1) for part in parts)

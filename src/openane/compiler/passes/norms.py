@@ -141,7 +141,7 @@ def _affine_into_norm(editor: Editor, node: Node) -> Replacement | None:
     """A constant factor, then a constant summand behind a normalization are its scale and bias."""
     norm = editor.only(node.inputs[0], LayerNorm, RmsNorm, GroupNorm, InstanceNorm)
     array = editor.constant(node.inputs[1])
-    if norm is None or array is None or editor.type(node.outputs[0]) != editor.type(node.inputs[0]):
+    if norm is None or array is None or editor.type_of(node.outputs[0]) != editor.type_of(node.inputs[0]):
         return None
     inputs = [*norm.inputs, "", ""][: len(norm.operation.input_names)]
     place = 1 if isinstance(node.operation, Mul) else 2

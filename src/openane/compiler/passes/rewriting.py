@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from openane.core.origin import Origin
-from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.graph.folding import type_of
 from openane.graph.ops import Identity
@@ -59,7 +58,7 @@ class Editor:
 
     # What rules may ask
 
-    def type(self, value: str) -> TensorType:
+    def type_of(self, value: str) -> TensorType:
         """The type of a value."""
         return self._types[value]
 
@@ -115,10 +114,21 @@ class Editor:
 
     def add(self, operation: Operation, inputs: Sequence[str], like: Node) -> str:
         """A new node before the one that is replaced; the value name of its only result."""
+        (value,) = self.add_all(operation, inputs, like)
+        return value
+
+    def add_all(self, operation: Operation, inputs: Sequence[str], like: Node) -> tuple[str, ...]:
+        """A new node before the one that is replaced; the value names of its results."""
         name = self._free(f"{like.name}/{self._step}")
-        node = Node(name, operation, tuple(inputs), (name,), like.origin)
-        self._emit(node)
-        return name
+        operands = [self._types[i] if i else None for i in inputs]
+        results = operation.infer(operands)
+        values = (name, *(self._free(name) for _ in results[1:]))
+        node = Node(name, operation, tuple(inputs), values, Origin(like.origin.layers, self._step))
+        self._types.update(zip(values, results, strict=True))
+        self._uses.update(i for i in node.inputs if i)
+        self._nodes[name] = node
+        self._producer.update(dict.fromkeys(values, node))
+        return values
 
     def put(self, node: Node, operation: Operation, inputs: Sequence[str]) -> Replacement:
         """Another operation that gives the outputs of `node` itself."""
@@ -167,14 +177,6 @@ class Editor:
         self._nodes[node.name] = node
         for output in node.outputs:
             self._producer[output] = node
-
-    def _emit(self, node: Node) -> None:
-        """Puts a node in before the one at hand."""
-        operands = [self._types[name] if name else None for name in node.inputs]
-        self._types.update(zip(node.outputs, node.operation.infer(operands), strict=True))
-        self._uses.update(name for name in node.inputs if name)
-        self._nodes[node.name] = node
-        self._producer.update(dict.fromkeys(node.outputs, node))
 
     def _redirect(self, output: str, value: str) -> None:
         """Every reader of `output` reads `value`."""
@@ -258,8 +260,3 @@ def alive(nodes: tuple[Node, ...], outputs: Sequence[str]) -> tuple[Node, ...]:
             needed.update(node.inputs)
             kept.append(node)
     return tuple(reversed(kept))
-
-
-def constant_like(array: np.ndarray, dtype: DType) -> np.ndarray:
-    """An array computed in float64 in the element type of a weight."""
-    return np.ascontiguousarray(array.astype(dtype.numpy))

@@ -132,6 +132,7 @@ from openane.graph.ops.resize import (
 )
 from openane.graph.ops.shape import (
     BlockOrder,
+    ChannelShuffle,
     Concat,
     DepthToSpace,
     Expand,
@@ -206,6 +207,7 @@ OPERATIONS: Mapping[str, type[Operation]] = MappingProxyType(
             BitwiseXor,
             Cast,
             Ceil,
+            ChannelShuffle,
             Celu,
             Clip,
             Concat,
@@ -350,6 +352,7 @@ __all__ = [
     "Cast",
     "Ceil",
     "Celu",
+    "ChannelShuffle",
     "Clip",
     "Comparison",
     "Concat",

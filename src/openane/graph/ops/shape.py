@@ -359,6 +359,33 @@ class SpaceToDepth(Operation):
 
 
 @dataclass(frozen=True)
+class ChannelShuffle(Operation):
+    """Channels of (N, C, ...) dealt out: y[:, j * groups + i] = x[:, i * (C / groups) + j].
+
+    Attributes:
+        groups: of neighbouring channels, into which x is cut.
+    """
+
+    groups: int
+
+    def infer(self, inputs: Types) -> tuple[TensorType, ...]:
+        x = operand(inputs, 0, "x")
+        fits = len(x.shape) >= 2 and self.groups >= 1 and x.shape[1] % self.groups == 0
+        require(fits, "groups must divide the channels", value=self.groups, limit=x)
+        return (x,)
+
+    def evaluate(self, inputs: Arrays) -> Results:
+        x = array(inputs, 0)
+        grouped = x.reshape(x.shape[0], self.groups, x.shape[1] // self.groups, *x.shape[2:])
+        return (grouped.swapaxes(1, 2).reshape(x.shape),)
+
+    @classmethod
+    def cases(cls) -> Iterator[Case]:
+        yield Case(cls(2), (sample(1, 6, 2, 3),))
+        yield Case(cls(3), (sample(2, 6),))
+
+
+@dataclass(frozen=True)
 class Trilu(Operation):
     """The upper or lower triangle of the last two axes; zeros elsewhere.
 

@@ -12,6 +12,7 @@ from openane.net.units import (
     Dimension,
     ElementWise,
     ElementWiseKind,
+    Linear,
     Neuron,
     NeuronKind,
     Reduction,
@@ -28,6 +29,13 @@ TIES: Variants = {"reductions round ties to even": {"reduction_ties": "even"}}
 HALVES = np.finfo(np.float16)
 SMALLEST = float(HALVES.smallest_subnormal)
 SMALLEST_NORMAL = float(HALVES.smallest_normal)
+
+SPECIAL = (
+    *(0.0, -0.0, 1.0, -1.0, 0.5, 1 / 3, 300.0, 2048.0),
+    *(65504.0, -65504.0, SMALLEST, -SMALLEST, SMALLEST_NORMAL),
+    *(float("inf"), float("-inf"), float("nan")),
+)
+"""Values at the edges of fp16, paired with one another."""
 
 TABLE_FUNCTIONS = (
     NeuronKind.SIGMOID,
@@ -48,6 +56,7 @@ def arithmetic_cases() -> Iterator[Case]:
     yield from _accumulator()
     yield from _saturation()
     yield from _denormals()
+    yield from _products()
     yield from _planar()
     yield from _reductions()
     yield from _tables()
@@ -109,21 +118,40 @@ def _denormals() -> Iterator[Case]:
     yield Case("denormal-products", "denormals", question, single(inputs, product), inputs)
 
 
+def _products() -> Iterator[Case]:
+    """The same sums as a convolution and as a matrix product: published errors of the two disagree."""
+    generator = np.random.default_rng(11)
+    data = generator.standard_normal((16, 512)).astype(np.float16)
+    weight = generator.standard_normal((64, 512)).astype(np.float16) / np.float16(16)
+    question = "Do convolutions and matrix products add alike, and like which accumulator?"
+    rows = {"x": data.reshape(1, 1, 1, 16, 512)}
+    yield Case("sums-linear", "accumulator", question, single(rows, Linear(weight)), rows, variants=ACCUMULATORS)
+    channels = {"x": np.ascontiguousarray(data.T).reshape(1, 1, 512, 1, 16)}
+    unit = Conv(weight.reshape(64, 512, 1, 1))
+    yield Case("sums-conv", "accumulator", question, single(channels, unit), channels, variants=ACCUMULATORS)
+
+
 def _planar() -> Iterator[Case]:
     generator = np.random.default_rng(7)
     bits = generator.integers(0, 65536, (2, 4096), dtype=np.uint16).view(np.float16)
-    inputs = {name: row.reshape(1, 1, 4, 16, 64) for name, row in zip("xy", bits, strict=True)}
-    question = "What does the planar engine make of any two fp16 values: rounding, overflow, NaN, signed zero?"
-    for kind in (
-        ElementWiseKind.ADD,
-        ElementWiseKind.SUB,
-        ElementWiseKind.MULT,
-        ElementWiseKind.MAX,
-        ElementWiseKind.MIN,
-    ):
-        net = single(inputs, ElementWise(kind))
-        yield Case(f"planar-{kind.name.lower()}", "planar engine", question, net, inputs)
-    alone = {"x": inputs["x"]}
+    pairs = {name: row.reshape(1, 1, 4, 16, 64) for name, row in zip("xy", bits, strict=True)}
+    special = np.array(SPECIAL, np.float16)
+    grid = np.meshgrid(special, special, indexing="ij")
+    corners = {name: array.reshape(1, 1, 1, *array.shape) for name, array in zip("xy", grid, strict=True)}
+    kinds = ElementWiseKind
+    for kind in (kinds.ADD, kinds.SUB, kinds.MULT, kinds.MAX, kinds.MIN):
+        net = single(pairs, ElementWise(kind))
+        question = "What does the planar engine make of any two fp16 values?"
+        yield Case(f"planar-{kind.name.lower()}", "planar engine", question, net, pairs)
+        question = "And of zeros with signs, infinities, NaN, the largest and the smallest?"
+        yield Case(
+            f"planar-{kind.name.lower()}-special",
+            "planar engine",
+            question,
+            single(corners, ElementWise(kind)),
+            corners,
+        )
+    alone = {"x": pairs["x"]}
     question = "Is scale before bias, with one rounding?"
     yield Case("planar-scale-bias", "planar engine", question, single(alone, GOC(1.0009765625, 0.333)), alone)
     yield Case("planar-abs", "planar engine", "And the magnitude?", single(alone, Neuron(NeuronKind.ABS)), alone)

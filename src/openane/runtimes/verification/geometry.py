@@ -11,6 +11,7 @@ from openane.net.units import (
     Dimension,
     ElementWise,
     ElementWiseKind,
+    InputView,
     Pads,
     Pooling,
     PoolingKind,
@@ -32,6 +33,7 @@ RAMP = [float(value) for value in range(1, 200)]
 def geometry_cases() -> Iterator[Case]:
     """All cases of this file."""
     yield from _layout()
+    yield from _views()
     yield from _kernel_order()
     yield from _windows()
     yield from _pooling()
@@ -52,6 +54,14 @@ def _layout() -> Iterator[Case]:
     inputs = {"x": halves(RAMP, (1, 1, 3, 4, 5)), "y": halves([-1.0, -2.0, -3.0], (1, 1, 2, 4, 5))}
     question = "Do two tasks write their parts of one output?"
     yield Case("concat", "layout", question, single(inputs, Concat(Dimension.CHANNEL)), inputs)
+
+
+def _views() -> Iterator[Case]:
+    inputs = {"x": halves([1.0, -2.0, 100.0, 4094.0, 4096.0, -5000.0, 0.25], (1, 1, 4, 6, 8))}
+    for dimension, size in ((Dimension.CHANNEL, 2), (Dimension.HEIGHT, 3), (Dimension.WIDTH, 4)):
+        question = "Does a view begin where its offset says, with values unchanged (A16: times 16 was seen for width)?"
+        net = single(inputs, InputView(dimension, offset=2, size=size))
+        yield Case(f"view-{dimension.value.lower()}", "views", question, net, inputs, Standing.ASSUMED)
 
 
 def _kernel_order() -> Iterator[Case]:

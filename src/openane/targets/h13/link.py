@@ -94,9 +94,7 @@ def _dtypes(plan: Plan, task: PlacedTask) -> tuple[DType, DType]:
     return (first.dtype if task.sources[0].dma else DType.FLOAT16), plan.tensors[task.plan.result.tensor].dtype
 
 
-def _header(
-    plan: Plan, placement: Placement, index: int, ordering: Ordering, constants: ConstantSection
-) -> tuple[int, ...]:
+def _header(placement: Placement, index: int, ordering: Ordering, dialect: Dialect) -> tuple[int, ...]:
     """The ten header words, without the link to the next task (words 1 and 7)."""
     task = placement.tasks[index]
     first, last = index == 0, index + 1 == len(placement.tasks)
@@ -106,7 +104,7 @@ def _header(
         "TID": index,
         "LNID": int(not first),
         "EON": int(last),
-        "LogEvents": {(True, True): 0x42A, (True, False): 0x408, (False, False): 0x400, (False, True): 0x422}[first, last],
+        "LogEvents": (EARLIER_LOG_EVENTS if dialect.earlier else LOG_EVENTS)[first, last],
         "DebugLogEvents": _debug_log_events(task.plan, first, last),
         "SPL": int(ordering.opens),
         "TSE": int(ordering.closes),

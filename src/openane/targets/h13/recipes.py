@@ -97,7 +97,7 @@ def _odd(kind: NeuronKind, exponents: tuple[int, ...], right: Tail) -> _Make:
 
 
 def _elu(alpha: float, beta: float) -> Recipe:
-    tail = Tail(0.0, -alpha)
+    tail = Tail(0.0, -tables.finite_half(alpha, "alpha"))
     table = _fitted(NeuronKind.ELU, alpha, 0.0, TableMode.ENDING_AT_ZERO, SignRule.NONE, tail, Tail(1.0), (1, 2, 3, 4))
     return Recipe((TableStep(table),), _FITTED)
 
@@ -127,11 +127,11 @@ def _hard_sigmoid(alpha: float, beta: float) -> Recipe:
 
 
 def _rsqrt(alpha: float, beta: float) -> Recipe:
-    return Recipe((TableStep(tables.rsqrt(), bias=tables.to_half(alpha)),), _APPLE)
+    return Recipe((TableStep(tables.rsqrt(), bias=tables.finite_half(alpha, "epsilon")),), _APPLE)
 
 
 def _reciprocal(alpha: float, beta: float) -> Recipe:
-    return Recipe((TableStep(tables.reciprocal(), bias=tables.to_half(alpha)),), _APPLE)
+    return Recipe((TableStep(tables.reciprocal(), bias=tables.finite_half(alpha, "epsilon")),), _APPLE)
 
 
 _RECIPES: Mapping[NeuronKind, _Make] = MappingProxyType(

@@ -3,7 +3,8 @@
 Evidence, per table: `hash` = the image has the SHA-256 that was published for Apple's output (macOS 26 compiler);
 `program` = the image stands in a published Apple-compiled program (2020 to 2023 compilers); `described` = its fields
 are described in public notes, no image at hand. Most of Apple's tables turn out to be plain samples of the
-function; gelu and silu are fitted by a method we do not know, so their knots stand here as data.
+function. gelu and silu are fitted by a method that we know only nearly (least squares over the normal fp16 numbers
+of the domain gives two thirds of the knots to the bit), so their knots stand here as data.
 """
 
 from __future__ import annotations
@@ -38,6 +39,18 @@ def to_half(number: float) -> float:
     """The nearest fp16 number; beyond the range an infinity."""
     with np.errstate(over="ignore"):
         return float(np.float16(number))
+
+
+def finite_half(number: float, what: str) -> float:
+    """A constant of a table as an fp16 number.
+
+    Raises:
+        InputError: it is NaN, infinite, or too large for fp16; `what` names it.
+    """
+    half = to_half(number)
+    if not math.isfinite(half):
+        raise InputError(f"{what} is not a finite fp16 number", value=number, limit="+-65504")
+    return half
 
 
 def _from_words(text: str) -> tuple[float, ...]:
@@ -202,12 +215,12 @@ def two_lines(left: Line, right: Line) -> LookupTable:
 
 def leaky_relu(alpha: float) -> LookupTable:
     """x for x > 0, alpha * x below (program: 0.01)."""
-    return two_lines(Line(_finite_half(alpha, "slope"), 0.0), Line(1.0, 0.0))
+    return two_lines(Line(finite_half(alpha, "slope"), 0.0), Line(1.0, 0.0))
 
 
 def thresholded(threshold: float) -> LookupTable:
     """x where x > threshold, else 0; exact for every fp16 x and any threshold."""
-    limit = np.float16(_finite_half(threshold, "threshold"))
+    limit = np.float16(finite_half(threshold, "threshold"))
     if float(limit) > threshold:  # comparing with the next number below gives the same answer for every fp16 x
         limit = np.nextafter(limit, np.float16(-np.inf))
     line = Line(1.0, 0.0)
@@ -216,7 +229,7 @@ def thresholded(threshold: float) -> LookupTable:
 
 def ramp(slope: float, intercept: float) -> LookupTable:
     """min(max(slope * x + intercept, 0), 1) with fp16 slope and intercept; the limits are where it meets 0 and 1."""
-    line = Line(_finite_half(slope, "slope"), _finite_half(intercept, "intercept"))
+    line = Line(finite_half(slope, "slope"), finite_half(intercept, "intercept"))
     if line.slope <= 0:
         raise InputError("the slope is not positive", value=slope)
     lo, hi = to_half(-line.intercept / line.slope), to_half((1 - line.intercept) / line.slope)
@@ -225,7 +238,7 @@ def ramp(slope: float, intercept: float) -> LookupTable:
 
 def clip(low: float, high: float) -> LookupTable:
     """min(max(x, low), high) (program: relu6)."""
-    low, high = _finite_half(low, "lower limit"), _finite_half(high, "upper limit")
+    low, high = finite_half(low, "lower limit"), finite_half(high, "upper limit")
     if low > high:
         raise InputError("the lower limit is above the upper limit", value=low, limit=high)
     return LookupTable(
@@ -235,7 +248,7 @@ def clip(low: float, high: float) -> LookupTable:
 
 def maximum(constant: float) -> LookupTable:
     """max(x, constant) (described: limits, results and knots; the lines are taken from relu6)."""
-    value = _finite_half(constant, "constant")
+    value = finite_half(constant, "constant")
     line = Line(1.0, 0.0)
     return LookupTable(
         TableMode.CENTRED, (value,) * KNOT_COUNT, lo=value, below=value, above=INFINITY, left=line, right=line
@@ -244,7 +257,7 @@ def maximum(constant: float) -> LookupTable:
 
 def minimum(constant: float) -> LookupTable:
     """min(x, constant) (described, as `maximum`)."""
-    value = _finite_half(constant, "constant")
+    value = finite_half(constant, "constant")
     line = Line(1.0, 0.0)
     return LookupTable(
         TableMode.CENTRED, (value,) * KNOT_COUNT, hi=value, below=-INFINITY, above=value, left=line, right=line
@@ -273,10 +286,3 @@ def fraction() -> LookupTable:
 def integer() -> LookupTable:
     """trunc(x) (program: second table of ceil)."""
     return LookupTable(TableMode.INTEGER, step_exponent=5, sign=SignRule.ODD)
-
-
-def _finite_half(number: float, what: str) -> float:
-    half = to_half(number)
-    if not math.isfinite(half):
-        raise InputError(f"{what} is not a finite fp16 number", value=number, limit="+-65504")
-    return half

@@ -1,0 +1,25 @@
+"""`openane asm`: assembly text to a compiled program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openane.cli._compiled import container_of, read_assembly, write_pieces
+from openane.cli._show import FILE, quantity
+
+
+@click.command()
+@click.argument("file", type=FILE, metavar="FILE.s")
+@click.option("-o", "--output", type=FILE, required=True, metavar="OUT", help="OUT.hwx or OUT.anec.")
+def command(file: Path, output: Path) -> None:
+    """Assemble FILE.s to OUT.
+
+    A text that holds a container of the same kind gives exactly that file; else a new container is made.
+    """
+    kind = container_of(output)
+    assembled = read_assembly(file)
+    size = write_pieces(output, assembled.file(kind))
+    how = "as the text tells it" if assembled.container == kind else "newly made"
+    click.echo(f"{output}: {quantity(size, 'B')}, container {how}")

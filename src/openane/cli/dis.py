@@ -1,0 +1,76 @@
+"""`openane dis`: a compiled program as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openane.analysis.listing import listing
+from openane.cli._compiled import open_compiled
+from openane.cli._show import FILE, JSON_OPTION, print_json
+from openane.core.files import write_atomically
+from openane.core.reader import Buffer
+from openane.formats.assembly import Parts
+from openane.formats.assembly.data import reference_line
+from openane.formats.assembly.write import ConstantLines, inline
+from openane.formats.hwx import HwxFile
+from openane.targets.assembly import disassemble, open_container
+
+#: Longer constants go to a file of their own beside the text, or are taken from the disassembled file.
+INLINE_BYTES = 1 << 20
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", type=FILE, metavar="OUT.s", help="Write the text to a file, not to the terminal.")
+@click.option(
+    "--constants",
+    type=click.Choice(["auto", "inline", "file", "reference"]),
+    default="auto",
+    show_default=True,
+    help="In the text; in a file beside OUT.s; or taken from FILE. Auto: inline up to 1 MiB.",
+)
+@click.option("--program", "program_only", is_flag=True, help="Leave the container out; the assembler makes a new one.")
+@JSON_OPTION
+def command(file: Path, output: Path | None, constants: str, program_only: bool, as_json: bool) -> None:
+    """Disassemble FILE (.hwx, .anec; a model is compiled first) to text that `openane asm` turns back."""
+    if as_json:
+        print_json(listing(open_compiled(file).program))
+        return
+    container = open_container(file)
+    choice, extra = _constants(constants, file, output, container.image().constants if container else b"")
+    if container is None:
+        text = disassemble(open_compiled(file).program)
+    else:
+        parts = Parts.PROGRAM if program_only else Parts.ALL
+        text = disassemble(container, parts=parts, constants=choice)
+    if extra is not None:
+        write_atomically(*extra)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomically(output, text.encode())
+
+
+def _constants(
+    wanted: str, file: Path, output: Path | None, constants: Buffer
+) -> tuple[ConstantLines, tuple[Path, Buffer] | None]:
+    """How constants are written, and the file that goes with the text."""
+    if wanted == "auto":
+        wanted = "inline" if len(constants) <= INLINE_BYTES else "file" if output else "reference"
+    if wanted == "inline" or not len(constants):
+        return inline, None
+    if wanted == "file" and output is not None:
+        beside = output.with_suffix(".constants.bin")
+        return (lambda data: [reference_line(beside.name, 0, data)]), (beside, constants)
+    return (lambda data: [reference_line(str(file), _offset(file, data), data)]), None
+
+
+def _offset(file: Path, data: Buffer) -> int:
+    """Where constants begin in a file."""
+    container = open_container(file)
+    if isinstance(container, HwxFile):
+        return container.offset_of(container.image().constants)
+    assert container is not None
+    return container.header_bytes + container.header.constants_offset

@@ -1,0 +1,28 @@
+"""`openane docs`: the register reference, from the declarations."""
+
+from __future__ import annotations
+
+import click
+
+from openane.analysis.reference import register_reference, registers_as_values
+from openane.cli._show import JSON_OPTION, print_json
+from openane.core.errors import InputError
+from openane.program.fields import suggest
+from openane.targets import GENERATIONS, generation
+
+_TOPICS = ("registers",)
+
+
+@click.command()
+@click.argument("topic", metavar="registers")
+@click.argument("target", default="h13", metavar=f"[{'|'.join(GENERATIONS)}]")
+@JSON_OPTION
+def command(topic: str, target: str, as_json: bool) -> None:
+    """Print the register reference of a chip generation as Markdown."""
+    if topic not in _TOPICS:
+        raise InputError(f"there is no page {topic!r}", limit=", ".join(_TOPICS), hint=suggest(topic, _TOPICS))
+    made_for = generation(target)
+    if as_json:
+        print_json(registers_as_values(made_for))
+    else:
+        click.echo(register_reference(made_for), nl=False)

@@ -1,0 +1,141 @@
+"""`openane info`: what a file is and what it holds, at whatever level it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from openane.analysis.describe import Description, describe, describe_program
+from openane.api import load
+from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, print_table, quantity, working
+from openane.formats.anec import read_anec
+from openane.formats.hwx import read_hwx
+from openane.formats.sniff import FileKind, sniff
+from openane.graph import Graph
+from openane.net import Net
+from openane.program import Program
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@SHAPE_OPTION
+@JSON_OPTION
+def command(file: Path, shapes: tuple[str, ...], as_json: bool) -> None:
+    """Tell what FILE is: a model's tensors and operations, a network's units, or everything about a program."""
+    kind = sniff(file)
+    if kind is FileKind.HWX:
+        show_program(describe(read_hwx(file)), as_json)
+        return
+    if kind is FileKind.ANEC:
+        show_program(describe(read_anec(file)), as_json)
+        return
+    with working(f"reading {file.name}"):
+        level = load(file, shapes=parse_shapes(shapes))
+    if isinstance(level, Program):
+        show_program(describe_program(level), as_json)
+    elif isinstance(level, Net):
+        show_facts(kind, net_facts(level), as_json)
+    else:
+        show_facts(kind, graph_facts(level), as_json)
+
+
+def graph_facts(graph: Graph) -> dict[str, object]:
+    """A model's tensors, parameters and operations as plain values."""
+    counts = Counter(type(node.operation).__name__ for node in graph.nodes)
+    return {
+        "name": graph.name,
+        "inputs": {name: str(kind) for name, kind in graph.inputs.items()},
+        "outputs": {name: str(graph.types[name]) for name in graph.outputs},
+        "parameters": sum(array.size for array in graph.constants.values()),
+        "parameter_bytes": sum(array.nbytes for array in graph.constants.values()),
+        "operations": dict(counts.most_common()),
+    }
+
+
+def net_facts(net: Net) -> dict[str, object]:
+    """A network's tensors and units as plain values; shapes are (N, D, C, H, W)."""
+    counts = Counter(unit.params.plist_type for unit in net.units)
+    return {
+        "name": net.name,
+        "inputs": {name: "x".join(map(str, shape.ndchw)) for name, shape in net.inputs.items()},
+        "outputs": {name: "x".join(map(str, net.shapes[source].ndchw)) for name, source in net.outputs.items()},
+        "operations": dict(counts.most_common()),
+    }
+
+
+def show_facts(kind: FileKind, facts: dict[str, object], as_json: bool) -> None:
+    """Prints what is known of a model or network."""
+    if as_json:
+        print_json({"kind": kind.value, **facts})
+        return
+    click.echo(f"{facts['name']}: {kind.value}")
+    for role in ("inputs", "outputs"):
+        tensors = facts[role]
+        assert isinstance(tensors, dict)
+        print_table(role, ("name", "shape"), list(tensors.items()))
+    operations = facts["operations"]
+    assert isinstance(operations, dict)
+    print_table("operations", ("operation", "count"), list(operations.items()), numeric=("count",))
+    parameters, size = facts.get("parameters"), facts.get("parameter_bytes")
+    if isinstance(parameters, int) and isinstance(size, int):
+        click.echo(f"{quantity(parameters)} parameters, {quantity(size, 'B')}")
+
+
+def show_program(found: Description, as_json: bool) -> None:
+    """Prints everything about a compiled program."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    container = f".{found.container}, " if found.container else ""
+    click.echo(f"{found.file}: {container}{quantity(found.file_bytes, 'B')}, program {found.network!r}")
+    click.echo(f"generation {found.generation} ({found.chips}); {found.standing}")
+    if found.compiler:
+        click.echo(f"compiler {found.compiler}, laid out like {found.dialect}")
+    if found.flags:
+        click.echo("flags " + " ".join(found.flags))
+    for problem in found.problems:
+        click.echo(f"problem: {problem}")
+    print_table(
+        "tensors",
+        ("name", "role", "type", "N D C H W", "strides in bytes", "bytes", "buffer"),
+        [
+            (
+                tensor.name,
+                tensor.role,
+                tensor.dtype,
+                "x".join(map(str, tensor.shape)),
+                " ".join(map(hex, tensor.strides_bytes)),
+                tensor.size_bytes,
+                tensor.buffer,
+            )
+            for tensor in found.tensors
+        ],
+        numeric=("bytes", "buffer"),
+    )
+    print_table(
+        "buffers",
+        ("index", "content", "bytes", "address"),
+        [(each.index, each.content, each.size_bytes, _address(each.address)) for each in found.buffers],
+        numeric=("index", "bytes", "address"),
+    )
+    print_table(
+        "tasks",
+        ("task", "offset", "bytes", "engine", "what it does", "layers"),
+        [
+            (task.index, hex(task.offset), task.size_bytes, task.engine, task.summary, ", ".join(task.layers))
+            for task in found.tasks
+        ],
+        numeric=("task", "offset", "bytes"),
+    )
+    click.echo(
+        f"text {quantity(found.text_bytes, 'B')}, constants {quantity(found.constant_bytes, 'B')}, "
+        f"scratch {quantity(found.scratch_bytes, 'B')}, {found.relocation_count} relocations, "
+        f"{found.symbol_count} symbols"
+    )
+
+
+def _address(address: int | None) -> str:
+    return "-" if address is None else hex(address)

@@ -1,0 +1,56 @@
+"""`openane patch`: changes fields of tasks in a compiled program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openane.cli._compiled import Compiled, container_of, open_compiled, program_pieces, write_pieces
+from openane.cli._show import FILE
+from openane.core.reader import Buffer
+from openane.formats.anec import AnecFile
+from openane.formats.hwx import HwxFile
+from openane.program import Program
+from openane.program.patch import Patch, apply_patches, patched_text
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.argument("changes", nargs=-1, required=True, metavar="'task[0].PE.Cfg.OpMode=mul' ...")
+@click.option("-o", "--output", type=FILE, required=True, metavar="OUT", help="OUT.hwx or OUT.anec.")
+def command(file: Path, changes: tuple[str, ...], output: Path) -> None:
+    """Change fields of tasks in FILE and write OUT; all other bytes stay when the container stays the same."""
+    kind = container_of(output)
+    patches = [Patch.parse(change) for change in changes]
+    compiled = open_compiled(file)
+    patched = apply_patches(compiled.program, patches)
+    write_pieces(output, _pieces(compiled, patched, kind))
+    words = sum(
+        one != two for a, b in zip(compiled.program.tasks, patched.tasks, strict=True) for one, two in _words(a, b)
+    )
+    click.echo(f"{output}: {words} words changed")
+
+
+def _words(one: object, two: object) -> list[tuple[int, int]]:
+    from openane.program import Task
+
+    assert isinstance(one, Task) and isinstance(two, Task)
+    pairs = [*zip(one.header, two.header, strict=True), *zip(one.extra, two.extra, strict=True)]
+    for a, b in zip(one.bursts, two.bursts, strict=True):
+        pairs += zip(a.words, b.words, strict=True)
+    return pairs
+
+
+def _pieces(compiled: Compiled, patched: Program, kind: str) -> list[Buffer]:
+    """The same file with other task words, or a new one when it is another kind of file."""
+    file = compiled.container
+    if isinstance(file, HwxFile) and kind == "hwx":
+        start = file.offset_of(file.image().text)
+    elif isinstance(file, AnecFile) and kind == "anec":
+        start = file.header_bytes
+    else:
+        return program_pieces(patched, kind)
+    text = file.image().text
+    data = memoryview(file.reader.data)
+    return [data[:start], patched_text(compiled.program, patched, text), data[start + len(text) :]]
