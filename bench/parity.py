@@ -197,23 +197,25 @@ def _described(surface: Surface) -> tuple[tuple[int, ...], tuple[int, ...], int,
 
 def compile_pair(folder: Path) -> Program:
     """Compiles the net.plist of a pair."""
-    from openane.net import plist
+    from openane.net.plist import read_net
     from openane.targets.h13 import TARGET
     from openane.targets.target import CompileOptions
 
-    return TARGET.lower(plist.load(folder / "net.plist"), CompileOptions(dialect="macos-11"))
+    return TARGET.lower(read_net(folder / "net.plist"), CompileOptions(dialect="macos-11"))
 
 
 def compare_pair(folder: Path) -> Comparison:
     """Compiles a pair and compares it with its model.hwx."""
-    from openane.formats import hwx
+    from openane.formats.hwx.read import image_of, read_hwx
+    from openane.targets.h13.stream import STREAM
 
     result = Comparison(f"pair {folder.name}", "pairs")
-    theirs = hwx.read((folder / "model.hwx").read_bytes(), str(folder / "model.hwx"))
+    theirs = image_of(read_hwx(folder / "model.hwx"))
+    stream = STREAM.read(theirs.text, first_bytes=theirs.first_task_bytes, count=theirs.task_count)
     ours = compile_pair(folder)
-    compare_tasks(ours.tasks, theirs.tasks, result)
-    if ours.task_offsets != theirs.task_offsets:
-        result.faults.append(f"tasks at {ours.task_offsets} instead of {theirs.task_offsets}")
+    compare_tasks(ours.tasks, stream.tasks, result)
+    if ours.task_offsets != stream.offsets:
+        result.faults.append(f"tasks at {ours.task_offsets} instead of {stream.offsets}")
     if bytes(ours.constants) != bytes(theirs.constants):
         result.faults.append(f"constant section differs ({len(ours.constants)} bytes, Apple's {len(theirs.constants)})")
     mine = sorted((s.buffer, s.role.value, s.shape, s.strides_bytes) for s in ours.surfaces)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,15 @@ from openane.compiler.driver import load as load
 from openane.compiler.execution import Execution
 from openane.compiler.plan import Artifact
 from openane.core.errors import InputError
+from openane.graph import Graph
+from openane.net import Net
+from openane.program import Program
 from openane.runtimes.runtime import SessionOptions
 
 __all__ = ["compile", "load", "run"]
 
-Source = str | Path | Level | Artifact
+Source = str | Path | Level | Artifact | Any
+"""A path, an object of one of the levels, a compiled artifact, or a `torch.nn.Module`."""
 
 
 def compile(
@@ -27,16 +32,18 @@ def compile(
     shapes: Shapes | None = None,
     host: bool = True,
     wide: frozenset[str] = frozenset(),
+    example_inputs: Sequence[Any] = (),
 ) -> Artifact:
     """Compiles a model of any level.
 
     Args:
-        source: a path, a Graph, a Net or a Program; an Artifact is returned as it is.
+        source: a path, a Graph, a Net, a Program, or a PyTorch module; an Artifact is returned as it is.
         target: chip generation by name.
         dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         wide: names of nodes to keep on the host, in the model's own precision.
+        example_inputs: for a PyTorch module: tensors of the shapes to compile for, in the order of `forward`.
 
     Returns:
         The artifact: `.program` with its tasks and constants, `.plan`, `.net`, `.graph`.
@@ -46,6 +53,10 @@ def compile(
     """
     if isinstance(source, Artifact):
         return source
+    if not isinstance(source, (str, Path, Graph, Net, Program)):
+        from openane.frontends.torch import load_module
+
+        source = load_module(source, example_inputs)
     return build(source, Options(target, dialect, shapes or {}, host, wide))
 
 

@@ -158,6 +158,31 @@ def test_the_command_says_that_it_needs_a_mac(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_whole_command_fills_in_the_report(tmp_path, model, monkeypatch):
+    from openane.runtimes.runtime import Availability
+
+    class Refusing:
+        name = "macos"
+
+        def probe(self):
+            return Availability(True, "for the test")
+
+        def open(self, program, options=None):
+            raise FaultError("signature refused")
+
+    monkeypatch.setattr(espresso.dump_network, "__defaults__", (tmp_path / "dump",))
+    monkeypatch.setattr("openane.cli.grab.MacosRuntime", Refusing)
+    bridge = Mac(tmp_path)
+    monkeypatch.setattr("openane.cli.grab.SystemBridge", lambda: bridge)
+    result = CliRunner().invoke(root, ["grab", str(model), "-o", str(tmp_path / "out"), "--json"])
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "out/report.json").read_text())
+    assert document == json.loads(result.stdout)
+    assert "net.plist" in document["our compiler"]  # what Espresso "dumped" here is no network
+    assert document["measurements"]["apple/model.hwx"] == {"message": "signature refused"}
+    assert str(tmp_path) not in json.dumps(document["files"])
+
+
 def test_the_form_names_files_by_hash_and_no_place_on_the_machine(tmp_path, model, monkeypatch):
     steps = capture(Mac(tmp_path, missing={"ANECCompile"}), model, tmp_path, monkeypatch)
     text = json.dumps(report_document(model, tmp_path / "out", steps, {"chip": "Apple M1"}))

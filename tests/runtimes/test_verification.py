@@ -46,6 +46,18 @@ def test_every_case_compiles_and_its_prediction_is_repeatable(case):
     assert first["out"].size
 
 
+EXACT_GROUPS = {"layout", "views", "kernel order", "padding and stride", "broadcast"}
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.group in EXACT_GROUPS])
+def test_questions_about_places_do_not_depend_on_arithmetic(name):
+    """Their predictions equal the units' reference in every bit, so a difference on a device is one of order."""
+    case = CASES[name]
+    inputs = {key: array.astype(np.float64) for key, array in case.inputs.items()}
+    expected = case.net.evaluate(inputs)["out"].astype(np.float16)
+    np.testing.assert_array_equal(predict(case, compile_case(case, "h13"))["out"], expected)
+
+
 @pytest.mark.parametrize(
     "variant", sorted({(name, *options.items()) for case in CASES.values() for name, options in case.variants.items()})
 )

@@ -20,6 +20,7 @@ from openane.targets import attach
 
 Container = HwxFile | AnecFile
 
+_KINDS = {HwxFile: ".hwx", AnecFile: ".anec"}
 _CHUNK_BYTES = 1 << 20
 #: Differing bytes closer than this are one range.
 _JOIN_BYTES = 64
@@ -146,6 +147,10 @@ def _short(value: object) -> str:
 def _diff_surfaces(first: Program, second: Program) -> Iterator[FieldDifference]:
     ones = {surface.name: surface for surface in first.surfaces}
     twos = {surface.name: surface for surface in second.surfaces}
+    if ones.keys().isdisjoint(twos):
+        # One side has no names (.anec): buffers of the same direction and number are the same surface.
+        keys = {(surface.role, surface.buffer): surface.name for surface in first.surfaces}
+        twos = {keys.get((each.role, each.buffer), each.name): each for each in second.surfaces}
     for name in dict.fromkeys((*ones, *twos)):
         one, two = ones.get(name), twos.get(name)
         if one is None or two is None:
@@ -302,6 +307,9 @@ def _differing(first: Buffer, second: Buffer) -> Iterator[int]:
 
 def _diff_containers(first: Container | None, second: Container | None) -> Iterator[str]:
     if first is None or second is None:
+        return
+    if type(first) is not type(second):
+        yield from (f"{sign} {_KINDS[type(each)]}" for sign, each in (("-", first), ("+", second)))
         return
     ones, twos = list(_container_lines(first)), list(_container_lines(second))
     for kind, a, b, c, d in SequenceMatcher(None, ones, twos, autojunk=False).get_opcodes():

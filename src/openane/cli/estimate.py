@@ -92,7 +92,7 @@ def _print_totals(found: Estimate) -> None:
     click.echo("us = NE + PE + DMA (weights, DRAM, hand-over of inputs and outputs) + rest (starting tasks)")
     click.echo(
         f"One call: {found.time_us:.0f} us, of which dispatch {found.times_us[Part.DISPATCH]:.0f} us "
-        f"({found.programs} programs); {found.energy_uj / 1000:.3g} mJ, {found.milliwatts:.0f} mW"
+        f"({_count(found.programs, 'program')}); {found.energy_uj / 1000:.3g} mJ, {found.milliwatts:.0f} mW"
     )
     click.echo(
         f"DRAM: {found.dram_bytes / 1e6:.3g} MB a call, {found.least_bytes / 1e6:.3g} MB when everything crosses once"
@@ -103,7 +103,11 @@ def _print_totals(found: Estimate) -> None:
         f"(peak {roofline.peak_gflops_per_s:.5g})"
     )
     if found.host_steps:
-        click.echo(f"Not in the estimate: {found.host_steps} steps on the host")
+        click.echo(f"Not in the estimate: {_count(found.host_steps, 'step')} on the host")
     for advice in found.advice:
         click.echo(f"- {advice.what}: {advice.why}; saves up to {advice.saves_us:.0f} us")
     click.echo(f"Constants of {found.chip.name}: {found.chip.evidence}")
+
+
+def _count(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"

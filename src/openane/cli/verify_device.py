@@ -39,7 +39,7 @@ LINES = {
 @click.option("--case", "names", multiple=True, help="Only this case or group; may be repeated.")
 @click.option("--kit", type=FILE, help="Run nothing; write programs, inputs and predictions into this folder.")
 @click.option("--list", "listing", is_flag=True, help="Run nothing; show the cases and their questions.")
-@click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for one run.")
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for one run.")
 @TARGET_OPTION
 @JSON_OPTION
 def command(

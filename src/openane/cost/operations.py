@@ -15,7 +15,6 @@ TASKS_OF_SOFTMAX = 5
 TASKS_OF_LAYER_NORM = 5
 TASKS_OF_RMS_NORM = 8
 TASKS_OF_L2_NORM = 4
-TASKS_OF_ATTENTION_HEAD = 9
 """Tasks of Apple's programs for H13; other generations are taken to be alike."""
 
 
@@ -98,7 +97,11 @@ def rowwise(name: str, rows: int, columns: int, tasks: int) -> Work:
 
 
 def attention(heads: int, length: int, head_width: int) -> Work:
-    """softmax(q k / sqrt(d)) v on run-time tensors, all heads."""
+    """softmax(q k / sqrt(d)) v on run-time tensors, all heads.
+
+    Apple's programs for H13 have 9 tasks for one head of up to 128 rows, 3 more a head, 2 more for each 128 rows.
+    """
+    tasks = 9 + 3 * (heads - 1) + 2 * (-(-length // 128) - 1)
     moved = _HALF_BYTES * heads * length * head_width
     return Work(
         f"attention {heads} heads, {length} x {head_width}",
@@ -110,5 +113,5 @@ def attention(heads: int, length: int, head_width: int) -> Work:
         input_bytes=3 * moved,
         output_bytes=moved,
         engines=16,
-        tasks=TASKS_OF_ATTENTION_HEAD * heads,
+        tasks=tasks,
     )

@@ -17,6 +17,10 @@ FRONTENDS: Mapping[FileKind, str] = {
     FileKind.MLPACKAGE: "coreml",
     FileKind.MIL: "mil",
     FileKind.MLMODELC: "mil",
+    FileKind.KERAS: "keras",
+    FileKind.HDF5: "keras",
+    FileKind.SAVED_MODEL: "keras",
+    FileKind.PT2: "torch",
 }
 
 
@@ -35,7 +39,7 @@ def load_graph(path: Path, kind: FileKind, shapes: Mapping[str, tuple[int, ...]]
     """
     if kind not in FRONTENDS:
         readable = ", ".join(sorted({known.value for known in FRONTENDS}))
-        raise InputError("this kind of file is not a model to compile", where=str(path), value=kind.value, limit=readable)
+        raise InputError("this kind of file is no model to compile", where=str(path), value=kind.value, limit=readable)
     module = importlib.import_module(f"openane.frontends.{FRONTENDS[kind]}")
     graph: Graph = module.load(path, shapes=shapes)
     return graph

@@ -8,7 +8,7 @@ import numpy as np
 
 from openane.core.types import DType
 from openane.graph.operation import Operation, TensorType
-from openane.graph.ops import GRU, LSTM, RNN, Conv, ConvTranspose, Einsum, MatMul, Resize
+from openane.graph.ops import GRU, LSTM, RNN, Conv, ConvTranspose, Einsum, Expand, MatMul, Resize
 from openane.graph.ops.pooling import Pooling
 from openane.graph.ops.support import product_of
 
@@ -62,6 +62,8 @@ def fold(
     Raises:
         ModelError: the values do not fit the operation.
     """
+    if isinstance(operation, Expand):
+        return operation.evaluate(inputs)  # a view, which costs nothing
     types = [None if array is None else type_of(array) for array in inputs]
     size = sum(t.size for t in (*types, *outputs) if t is not None)
     if size > SIZE_LIMIT or work(operation, types, outputs) > WORK_LIMIT:

@@ -151,8 +151,8 @@ def convolve(
 @compiled
 def convolve_channels(
     weights: Halfwords, source: Floats, source_stride: int, taps: Offsets, pixels: Offsets, spacing: int,
-    width: int, bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets, memory: Halfwords, base: int,
-    channel_stride: int, places: Offsets, channel_first: int, channel_end: int,
+    width: int, bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets, memory: Halfwords,
+    base: int, channel_stride: int, places: Offsets, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """Output channels with a few steps each and inputs of their own (depthwise): row by row.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from openane.core.errors import InputError, OpenaneError
@@ -83,8 +83,7 @@ def patched_text(before: Program, after: Program, text: Buffer) -> bytearray:
         InputError: no codec is attached, or a task changed its size.
     """
     result = bytearray(text)
-    changed: Mapping[int, int] = {i: offset for i, offset in enumerate(after.task_offsets)}
-    for index, offset in changed.items():
+    for index, offset in enumerate(after.task_offsets):
         task = after.tasks[index]
         if task == before.tasks[index]:
             continue

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from openane.core.errors import InputError
 from openane.core.reader import Buffer
-from openane.program.fields import RegisterMap
+from openane.program.registers import RegisterMap
 from openane.program.summary import TaskSummary
 from openane.program.task import Task
 
@@ -73,8 +73,8 @@ class StreamCodec(Protocol):
         """The header fields of task `index` that follow from its place in the chain, by field name."""
         ...
 
-    def next_offset(self, end: int) -> int:
-        """Where a task begins when the one before it ends at `end`, by the habit of Apple's compilers."""
+    def next_offset(self, end: int | None) -> int:
+        """Where a task begins behind one that ends at `end` (None: the first), by the habit of Apple's compilers."""
         ...
 
     def summarize(self, task: Task) -> TaskSummary:

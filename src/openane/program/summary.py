@@ -35,7 +35,8 @@ class Reference:
             return "chain"
         if self.memory is Memory.L2:
             return f"L2:{self.offset:#x}"
-        place = f"{names[self.buffer]} (buffer {self.buffer})" if self.buffer in names else f"buffer {self.buffer}"
+        name = names.get(self.buffer) if self.buffer is not None else None
+        place = f"{name} (buffer {self.buffer})" if name else f"buffer {self.buffer}"
         return place + (f"+{self.offset:#x}" if self.offset else "")
 
 

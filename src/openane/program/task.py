@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from openane.core.errors import InputError
 from openane.core.origin import Origin
-from openane.program.fields import Place, RegisterMap, Space, Value
+from openane.program.fields import Value
+from openane.program.registers import Place, RegisterMap, Space
 
 
 @dataclass(frozen=True, slots=True)

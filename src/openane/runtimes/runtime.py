@@ -51,7 +51,7 @@ class SessionOptions:
         simulation: choices of the simulator.
     """
 
-    timeout_seconds: float = 10.0
+    timeout_seconds: float = 60.0
     memory_limit_bytes: int = 8 << 30
     device: str = ""
     simulation: RunOptions = field(default_factory=RunOptions)

@@ -57,7 +57,7 @@ class Execution:
     threads: int = 0
     memory_limit_bytes: int = 8 << 30
     until: int | None = None
-    operation_limit: int = 10**14
+    operation_limit: int = 10**13
 
 
 @dataclass(frozen=True, eq=False, slots=True)

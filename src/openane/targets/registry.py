@@ -77,7 +77,13 @@ GENERATIONS: Mapping[str, Generation] = MappingProxyType(
     {
         each.name: each
         for each in (
+            Generation("h11", 1, "A12", False, "one source, no program; block addresses are not known"),
             Generation("h13", 4, "A14, M1", True, "every word of every program at hand is decoded and encoded"),
+            Generation("h14", 5, "A15, M2", False, "one source that contradicts itself, no program"),
+            Generation("h15", 6, "A16, M3", False, "one thin source, no program; addresses are the reliable part"),
+            Generation("h16", 7, "A17 Pro, M4", False, "one source, no program; shares the layout of H17"),
+            Generation("h17", 9, "A18, M5", False, "one source; 87 registers agree with a published program"),
+            Generation("h18", 10, "A19", False, "one source, no program; tile DMA mapped only in part"),
         )
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -209,16 +209,14 @@ class Lowering:
     # -- finishing
 
     def net(self) -> Net:
-        """The network: named units that some output needs, in order."""
+        """The network: named units that some output needs, in order. With rows, outputs are canonical as well."""
         outputs = {}
         for name in self.graph.outputs:
-            if name not in self.values:
+            if name not in self.values or self.options.rows:
                 layout = canonical(self.shape(name), rows=self.options.rows)
                 self.values[name] = Value(self.read(name, layout), layout)
             outputs[name] = self.values[name].handle
-            record = self._records[outputs[name]]
-            if record.params is not None and record.name not in self.graph.outputs:
-                record.name = name  # the user's name for it, where the value was only reshaped behind the unit
+        self._name_outputs(outputs)
         needed = self._needed(outputs.values())
         names = self._names(needed)
         units = []
@@ -237,6 +235,16 @@ class Lowering:
             {n: types[n].dtype for n in inputs if types[n].dtype in (DType.UINT8, DType.INT8)},
             {name: (types[name].shape, types[name].dtype) for name in (*inputs, *outputs)},
         )
+
+    def _name_outputs(self, outputs: Mapping[str, Handle]) -> None:
+        """Gives the units that outputs show the names of outputs, also where a value was only reshaped behind one."""
+        for handle, record in enumerate(self._records):
+            if record.params is not None and record.name in outputs and outputs[record.name] != handle:
+                record.name = ""
+        for name, handle in outputs.items():
+            record = self._records[handle]
+            if record.params is not None and record.name not in outputs:
+                record.name = name
 
     def _needed(self, handles: Iterable[Handle]) -> list[Handle]:
         marked: set[Handle] = set()

@@ -11,8 +11,6 @@ import numpy as np
 
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.layout import Layout, engine_shape
-from openane.core.errors import UnsupportedError
-from openane.core.types import DType
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
@@ -22,7 +20,6 @@ from openane.net import (
     ElementWiseKind,
     Neuron,
     NeuronKind,
-    Select,
     TensorShape,
 )
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
@@ -132,27 +129,6 @@ def _lower_silu(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _lower_shrink(ctx: Lowering, node: Node) -> None:
-    """y = (|x| > threshold) * (x - bias * sign(x)); x - clamp(x) where bias = threshold."""
-    operation = node.operation
-    assert isinstance(operation, g.Shrink)
-    layout = ctx.layout(node.inputs[0])
-    x = ctx.read(node.inputs[0], layout)
-    threshold, bias = operation.threshold, operation.bias
-    if bias == threshold:
-        middle = ctx.emit(Neuron(K.CLAMP, -threshold, threshold), x)
-        unit = ctx.emit(ElementWise(ElementWiseKind.SUB), x, middle)
-    else:
-        limit = ctx.broadcast(ctx.hold(np.full((1,) * 5, threshold)), ctx.extents(x))
-        outside = ctx.emit(ElementWise(ElementWiseKind.GREATER), ctx.emit(Neuron(K.ABS), x), limit)
-        moved = x
-        if bias:
-            step = ctx.emit(GOC(-bias), ctx.emit(Neuron(K.SIGN), x))
-            moved = ctx.emit(ElementWise(ElementWiseKind.ADD), x, step)
-        unit = ctx.emit(ElementWise(ElementWiseKind.MULT), moved, outside)
-    ctx.define(node.outputs[0], unit, layout)
-
-
 def common_layout(ctx: Lowering, node: Node) -> Layout:
     """The layout for an element by element operation: that of the first operand of the result's shape."""
     result = node.outputs[0]
@@ -218,16 +194,9 @@ BINARIES: Mapping[type[Operation], ElementWiseKind] = MappingProxyType(
         g.Max: E_.MAX,
         g.Min: E_.MIN,
         g.Pow: E_.POW,
-        g.Equal: E_.EQUAL,
-        g.NotEqual: E_.NOT_EQUAL,
-        g.Less: E_.LESS,
-        g.LessOrEqual: E_.LESS_EQUAL,
-        g.Greater: E_.GREATER,
-        g.GreaterOrEqual: E_.GREATER_EQUAL,
         # Truth values are 1 and 0.
         g.And: E_.MULT,
         g.Or: E_.MAX,
-        g.Xor: E_.NOT_EQUAL,
     }
 )
 
@@ -317,13 +286,6 @@ def power(ctx: Lowering, x: Handle, exponent: float) -> Handle:
     return ctx.emit(ElementWise(E_.POW), x, constant)
 
 
-def _lower_where(ctx: Lowering, node: Node) -> None:
-    layout = common_layout(ctx, node)
-    engine = engine_shape(ctx.shape(node.outputs[0]), layout)
-    unit = ctx.emit(Select(), *(operand(ctx, name, layout, engine) for name in node.inputs))
-    ctx.define(node.outputs[0], unit, layout)
-
-
 def _lower_prelu(ctx: Lowering, node: Node) -> None:
     name, slope_name = node.inputs
     layout = ctx.layout(name)
@@ -348,26 +310,6 @@ def _lower_prelu(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _lower_cast(ctx: Lowering, node: Node) -> None:
-    operation = node.operation
-    assert isinstance(operation, g.Cast)
-    name = node.inputs[0]
-    source = ctx.graph.types[name].dtype
-    if operation.dtype is DType.BOOL and source is not DType.BOOL:
-        layout = ctx.layout(name)
-        x = ctx.read(name, layout)
-        zero = ctx.broadcast(ctx.hold(np.zeros((1,) * 5)), ctx.extents(x))
-        ctx.define(node.outputs[0], ctx.emit(ElementWise(E_.NOT_EQUAL), x, zero), layout)
-        return
-    if source.is_float and not operation.dtype.is_float:
-        raise UnsupportedError(
-            "the engine computes in half precision and has no integers",
-            value=f"{source.value} to {operation.dtype.value}",
-            rule="element-types",
-        )
-    _lower_alias(ctx, node)
-
-
 HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
     dict.fromkeys(PLAIN_NEURONS, _lower_plain)
     | dict.fromkeys(CHAINS, _lower_chain)
@@ -375,9 +317,6 @@ HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
     | {
         g.Identity: _lower_alias,
         g.Silu: _lower_silu,
-        g.Shrink: _lower_shrink,
-        g.Where: _lower_where,
         g.PRelu: _lower_prelu,
-        g.Cast: _lower_cast,
     }
 )

@@ -36,6 +36,7 @@ _IMAGE_OPERATIONS = (
     g.LocalResponseNorm,
     g.DepthToSpace,
     g.SpaceToDepth,
+    g.ChannelShuffle,
 )
 
 
@@ -70,6 +71,17 @@ def engine_shape(shape: Sequence[int], layout: Layout) -> TensorShape:
         if dimension is not None:
             extents[dimension.axis] = extent
     return TensorShape.of(extents)
+
+
+def channels_layout(shape: Sequence[int]) -> Layout:
+    """The layout of a value whose axis 1 holds channels.
+
+    Raises:
+        UnsupportedError: more than four axes.
+    """
+    if not 2 <= len(shape) <= 4:
+        raise UnsupportedError("channels need two to four axes", value=f"shape {list(shape)}")
+    return SPATIAL[len(shape)]
 
 
 class Preferences:

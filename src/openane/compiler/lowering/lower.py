@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from openane.compiler.lowering import convolution, elementwise, matrix, normalization, pooling, shape
+from openane.compiler.lowering import convolution, elementwise, logic, matrix, normalization, pooling, shape
 from openane.compiler.lowering.context import Lowering, LoweringOptions
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.core.types import DType
@@ -24,7 +24,7 @@ def _merge(*tables: Mapping[type[Operation], Handler]) -> Mapping[type[Operation
 
 
 #: By class of the operation.
-HANDLERS = _merge(*(m.HANDLERS for m in (elementwise, convolution, pooling, matrix, normalization, shape)))
+HANDLERS = _merge(*(m.HANDLERS for m in (elementwise, logic, convolution, pooling, matrix, normalization, shape)))
 
 #: Why operations that are known have no handler.
 REFUSALS: Mapping[str, str] = MappingProxyType(
@@ -118,11 +118,11 @@ def _lower_node(ctx: Lowering, node: Node) -> None:
         arrays = [ctx.constants[name] if name else None for name in node.inputs]
         ctx.constants.update(zip(node.outputs, node.operation.evaluate(arrays), strict=True))
         return
-    _check_types(ctx, node)
     handler = HANDLERS.get(type(node.operation))
     if handler is None:
         name = type(node.operation).__name__
         raise UnsupportedError(REFUSALS.get(name, "the engine has no such operation"), rule="operations")
+    _check_types(ctx, node)
     ctx.start(node)
     handler(ctx, node)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine, operand, power, spread
-from openane.compiler.lowering.layout import SPATIAL, Layout
+from openane.compiler.lowering.layout import Layout, channels_layout
 from openane.compiler.lowering.pooling import reduced
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
@@ -50,19 +50,11 @@ def _lower_batch_norm(ctx: Lowering, node: Node) -> None:
     what = "the statistics of a batch normalization"
     scale, bias, mean, variance = (ctx.weights(n, what).astype(np.float64) for n in node.inputs[1:5])
     factor = scale / np.sqrt(variance + operation.epsilon)
-    layout = _channels(ctx, node.inputs[0])
+    layout = channels_layout(ctx.shape(node.inputs[0]))
     shape = (1, 1, -1, 1, 1)
     x = ctx.read(node.inputs[0], layout)
     unit = affine(ctx, x, scale=factor.reshape(shape), bias=(bias - mean * factor).reshape(shape))
     ctx.define(node.outputs[0], unit, layout)
-
-
-def _channels(ctx: Lowering, name: str) -> Layout:
-    """A layout with axis 1 on Channel."""
-    rank = len(ctx.shape(name))
-    if rank > 4:
-        raise UnsupportedError("channels need four axes or less", value=f"shape {list(ctx.shape(name))}")
-    return SPATIAL[rank]
 
 
 def _scale_and_shift(ctx: Lowering, node: Node, unit: Handle, layout: Layout, *, channels: bool) -> Handle:
@@ -99,7 +91,7 @@ def _lower_layer_norm(ctx: Lowering, node: Node) -> None:
 def _lower_instance_norm(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.InstanceNorm)
-    layout = _channels(ctx, node.inputs[0])
+    layout = channels_layout(ctx.shape(node.inputs[0]))
     space = frozenset(d for d in layout[2:] if d is not None)
     unit = ctx.emit(LayerNorm(space, operation.epsilon), ctx.read(node.inputs[0], layout))
     ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=True), layout)
@@ -109,7 +101,7 @@ def _lower_group_norm(ctx: Lowering, node: Node) -> None:
     """Groups lie along Depth, their channels along Channel."""
     operation = node.operation
     assert isinstance(operation, g.GroupNorm)
-    layout = _channels(ctx, node.inputs[0])
+    layout = channels_layout(ctx.shape(node.inputs[0]))
     engine = ctx.extents(ctx.read(node.inputs[0], layout))
     grouped = TensorShape(
         engine.batch, engine.channels // operation.groups, engine.height, engine.width, operation.groups
@@ -146,7 +138,7 @@ def _lower_local_response_norm(ctx: Lowering, node: Node) -> None:
     """The sum over neighbouring channels is a 1x1 convolution with a band of equal weights."""
     operation = node.operation
     assert isinstance(operation, g.LocalResponseNorm)
-    layout = _channels(ctx, node.inputs[0])
+    layout = channels_layout(ctx.shape(node.inputs[0]))
     x = ctx.read(node.inputs[0], layout)
     channels = ctx.extents(x).channels
     before = (operation.size - 1) // 2

@@ -128,6 +128,9 @@ def _lower_log_sum_exp(ctx: Lowering, node: Node) -> None:
     layout = ctx.layout(node.inputs[0])
     x = ctx.read(node.inputs[0], layout)
     dimensions = reduced(node, layout)
+    if not dimensions:  # of one element each: log(exp(x)) is x
+        ctx.define(node.outputs[0], x, _kept(node, layout))
+        return
     largest = ctx.emit(Reduction(ReductionKind.MAX, dimensions), x)
     centred = ctx.emit(ElementWise(ElementWiseKind.SUB), x, ctx.broadcast(largest, ctx.extents(x)))
     total = ctx.emit(Reduction(ReductionKind.SUM, dimensions), ctx.emit(Neuron(NeuronKind.EXP), centred))

@@ -10,7 +10,7 @@ import numpy as np
 
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine
-from openane.compiler.lowering.layout import Layout, canonical, engine_shape
+from openane.compiler.lowering.layout import Layout, canonical, channels_layout, engine_shape
 from openane.compiler.lowering.matrix import along
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
@@ -202,6 +202,17 @@ def _lower_pad(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], x, layout)
 
 
+def _lower_channel_shuffle(ctx: Lowering, node: Node) -> None:
+    """A 1x1 convolution whose kernel is a permutation."""
+    operation = node.operation
+    assert isinstance(operation, g.ChannelShuffle)
+    layout = channels_layout(ctx.shape(node.inputs[0]))
+    channels = ctx.shape(node.inputs[0])[1]
+    order = np.arange(channels).reshape(operation.groups, -1).T.ravel()
+    unit = along(ctx, ctx.read(node.inputs[0], layout), Dimension.CHANNEL, np.eye(channels)[order])
+    ctx.define(node.outputs[0], unit, layout)
+
+
 def _lower_trilu(ctx: Lowering, node: Node) -> None:
     """A product with a constant triangle of ones."""
     operation = node.operation
@@ -263,6 +274,7 @@ HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingPr
         g.Expand: _lower_expand,
         g.Tile: _lower_tile,
         g.Pad: _lower_pad,
+        g.ChannelShuffle: _lower_channel_shuffle,
         g.Trilu: _lower_trilu,
         g.Resize: _lower_resize,
     }

@@ -182,6 +182,22 @@ def _before_product(editor: Editor, node: Node) -> Replacement | None:
     return None if scaled is None else editor.alias(node, scaled)
 
 
+def _behind_norm(editor: Editor, node: Node) -> Replacement | None:
+    """BatchNorm, then a scaling per channel, is a BatchNorm."""
+    norm = editor.only(node.inputs[0], BatchNorm)
+    scaling = scaling_of(editor, node, 1)
+    if norm is None or scaling is None:
+        return None
+    gamma, beta = (editor.constant(name) for name in norm.inputs[1:3])
+    if gamma is None or beta is None:
+        return None
+    shift = beta.astype(np.float64) * scaling.scale + scaling.shift
+    names = _new_constants(editor, norm, gamma.astype(np.float64) * scaling.scale, shift, gamma)
+    if names is None:
+        return None
+    return editor.put(node, norm.operation, (norm.inputs[0], *names, *norm.inputs[3:]))
+
+
 def _two_in_a_row(editor: Editor, node: Node) -> Replacement | None:
     """(x * a) * b = x * (a * b), and the same for sums, where that makes no larger constant."""
     kind = type(node.operation)
@@ -203,8 +219,8 @@ def _two_in_a_row(editor: Editor, node: Node) -> Replacement | None:
 _RULES: Rules = {
     BatchNorm: (_behind_convolution, _behind_product),
     Affine: (_behind_convolution, _behind_product),
-    Mul: (_behind_convolution, _behind_product, _two_in_a_row),
-    Add: (_behind_convolution, _two_in_a_row),
+    Mul: (_behind_convolution, _behind_product, _behind_norm, _two_in_a_row),
+    Add: (_behind_convolution, _behind_norm, _two_in_a_row),
     Conv: (_before_convolution,),
     MatMul: (_before_product,),
 }

@@ -107,7 +107,7 @@ class Editor:
 
     def add_constant(self, array: np.ndarray, name: str) -> str:
         """A new constant; its value name."""
-        name = self._free(f"{name}/{self._step}")
+        name, array = self._free(f"{name}/{self._step}"), np.asarray(array)
         self._constants[name] = array
         self._types[name] = type_of(array)
         return name

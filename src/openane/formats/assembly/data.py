@@ -10,8 +10,8 @@ from openane.formats.assembly.syntax import Line, quote
 
 LINE_BYTES = 32
 _CHUNK_BYTES = 1 << 20
-#: Longest data that a text may ask for.
-LARGEST_BYTES = 1 << 33
+#: Longest data that a text may ask for: the largest constant section of Apple's compiler.
+LARGEST_BYTES = 1 << 31
 
 #: Gives the bytes of a file that a text names.
 Opener = Callable[[str], Buffer]

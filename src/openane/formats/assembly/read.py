@@ -23,6 +23,8 @@ from openane.program.fields import suggest
 #: Gives the codec of a generation by name; raises InputError for an unknown one.
 CodecOf = Callable[[str], StreamCodec]
 _AXES = 5
+#: Files hold padding to pages, not more; a longer gap is a mistake in a number.
+_LARGEST_GAP_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +265,9 @@ class _Reader:
                 tasks.append(reader.task())
             except OpenaneError as error:
                 raise reader.line.wrap(error, reader.line.tokens[0]) from None
-            end = offsets[-1] + tasks[-2].size_bytes if offsets else 0
+            end = offsets[-1] + tasks[-2].size_bytes if offsets else None
             offset = reader.offset if reader.offset is not None else codec.next_offset(end)
-            if offset < end or offset % 4:
+            if offset < (end or 0) or offset % 4:
                 raise reader.line.error(
                     "the task begins inside another", value=f"{offset:#x}", limit=f"{end:#x} or later"
                 )
@@ -293,7 +295,7 @@ class _Reader:
         for offset, data in sorted(regions, key=lambda region: region[0]):
             if not len(data):
                 continue
-            if offset < position or offset + len(data) > size or size > LARGEST_BYTES:
+            if not position <= offset <= position + _LARGEST_GAP_BYTES or offset + len(data) > size:
                 raise line.error(
                     "parts of the file overlap or do not fit in it",
                     value=f"{len(data):#x} bytes at {offset:#x}",
@@ -303,6 +305,8 @@ class _Reader:
             yield bytes(offset - position)
             yield data
             position = offset + len(data)
+        if size - position > _LARGEST_GAP_BYTES:
+            raise line.error("the file is much larger than its parts", value=f"{size:#x}", limit=f"{position:#x}")
         yield bytes(size - position)
 
     def _check_container(self, pieces: tuple[Buffer, ...], kind: str) -> None:

@@ -10,7 +10,8 @@ from itertools import groupby
 from openane.core.errors import OpenaneError
 from openane.formats.assembly.syntax import Line, Token, commented, indent
 from openane.program import Burst, Task
-from openane.program.fields import Field, Register, RegisterMap, suggest
+from openane.program.fields import Field, Register, suggest
+from openane.program.registers import RegisterMap
 from openane.program.stream import StreamCodec
 
 _ARRAY = re.compile(r"(.+)\[(\d+)(?:\.\.(\d+))?\]$")
@@ -30,7 +31,7 @@ def task_lines(
         names: of buffers, for the comment.
     """
     task = tasks[index]
-    expected = codec.next_offset(offsets[index - 1] + tasks[index - 1].size_bytes) if index else 0
+    expected = codec.next_offset(offsets[index - 1] + tasks[index - 1].size_bytes if index else None)
     place = "" if offsets[index] == expected else f" at={offsets[index]:#x}"
     yield commented(f".task {index}{place}", codec.summarize(task).text(names))
     yield from indent(_wrapped("header", _header_words(codec, tasks, offsets, index)))

@@ -60,6 +60,13 @@ def _fixed_text(raw: memoryview) -> str:
     return bytes(raw).split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
+def _name16(name: str) -> bytes:
+    raw = name.encode()
+    if len(raw) > _NAME_BYTES:
+        raise FormatError("a segment name is too long", value=repr(name), limit=f"{_NAME_BYTES} bytes")
+    return raw
+
+
 def decode_segment(reader: Reader) -> Segment:
     """The segment of a command.
 
@@ -83,7 +90,7 @@ def encode_segment(segment: Segment) -> bytes:
     """The command of a segment and its sections."""
     head = struct.pack(
         "<16s4Q4I",
-        segment.name.encode(),
+        _name16(segment.name),
         segment.address,
         segment.size,
         segment.file_offset,
@@ -98,8 +105,8 @@ def encode_segment(segment: Segment) -> bytes:
 
 def _encode_section(section: Section) -> bytes:
     return _SECTION.pack(
-        section.name.encode(),
-        section.segment.encode(),
+        _name16(section.name),
+        _name16(section.segment),
         section.address,
         section.size,
         section.file_offset,

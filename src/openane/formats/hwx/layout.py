@@ -13,6 +13,8 @@ from openane.core.types import DType
 
 MAGIC = 0xBEEFFACE
 CPU_TYPE = 0x80
+#: Generations whose descriptors are known well enough to write new files: H13.
+WRITABLE_SUBTYPES = (4,)
 FILE_TYPE = 2
 HEADER_FLAGS = 0x200000
 HEADER_BYTES = 0x20

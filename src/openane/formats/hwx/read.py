@@ -180,6 +180,8 @@ def _surfaces(file: HwxFile, state: ProgramState) -> Iterable[Surface]:
     buffers = {address: index for index, address in state.buffers.items()}
     for number, surface in enumerate(file.surface_states):
         found = by_name.get(surface.symbol) or by_name.get(surface.tensor) or []
+        if len(found) > 1:
+            found = [address for address in found if _is_output(file, address) == surface.is_output]
         if len(found) == 1:
             address = found[0]
         elif number < len(fvmlib):
@@ -195,6 +197,12 @@ def _surfaces(file: HwxFile, state: ProgramState) -> Iterable[Surface]:
             )
         section = file.section_at(address)
         yield surface_of(surface, index, section.end - address if section else None, file.reader.where)
+
+
+def _is_output(file: HwxFile, address: int) -> bool:
+    """Whether the memory at an address is an output's: a data section, inputs have constant ones."""
+    section = file.section_at(address)
+    return section is not None and section.name == "__data"
 
 
 def surface_of(state: SurfaceState, buffer: int, section_bytes: int | None, where: str) -> Surface:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from openane.core.errors import InputError
+from openane.core.errors import InputError, UnsupportedError
 from openane.core.reader import Buffer
 from openane.formats.hwx import codec, layout
 from openane.formats.hwx.codec import align
@@ -49,6 +49,7 @@ def write_hwx(program: Program) -> bytes:
 
     Raises:
         InputError: the dialect is unknown, surfaces share a buffer or a name, or something does not fit.
+        UnsupportedError: the program is for a generation whose descriptors are not known well enough.
     """
     return b"".join(hwx_pieces(program))
 
@@ -116,8 +117,10 @@ class _Writer:
             self.surfaces.sort(key=lambda each: each.surface is not None and each.surface.role is Role.OUTPUT)
 
     def symbol(self, surface: Surface) -> str:
-        """The name of a surface's memory object."""
-        return surface.name.removesuffix("@output") if self.dialect.plain_symbols else surface.name
+        """The name of a surface's memory object; newer compilers drop the "@output" of a tensor's name."""
+        plain = surface.name.removesuffix("@output")
+        taken = plain != surface.name and any(each.name == plain for each in self.program.surfaces)
+        return plain if self.dialect.plain_symbols and plain and not taken else surface.name
 
     def pieces(self) -> list[Buffer]:
         """Header and load commands, tables, padding, text, constants, padding."""
@@ -265,6 +268,13 @@ def _check(program: Program) -> None:
     """Raises InputError for a program that no file can hold."""
     if not program.tasks:
         raise InputError("a program without tasks has no file", where=program.name)
+    if program.codec is not None and program.codec.cpu_subtype not in layout.WRITABLE_SUBTYPES:
+        raise UnsupportedError(
+            f"new .hwx files for {program.target} cannot be written",
+            where=program.name,
+            hint="Only files that were read, or assembly text with its container, can be written for it.",
+        )
+    _check_name(program.name, program.name)
     buffers = [surface.buffer for surface in program.surfaces]
     for surface in program.surfaces:
         where = f"{program.name}: surface {surface.name}"
@@ -275,13 +285,23 @@ def _check(program: Program) -> None:
                 value=surface.buffer,
                 limit=f"{layout.FIRST_SURFACE_BUFFER}..{_LAST_BUFFER}, one for each surface",
             )
-        if "\0" in surface.name or not surface.name:
-            raise InputError("a surface needs a name without zero bytes", where=where, value=repr(surface.name))
+        _check_name(surface.name, where)
+        if sum(each.name == surface.name for each in program.surfaces) > 1:
+            raise InputError("two surfaces have one name", where=where)
         if surface.dtype not in layout.ELEMENT_CODES:
             raise InputError("the container has no such element type", where=where, value=surface.dtype.value)
     for each in program.relocations:
         if not 0 <= each.offset <= program.text_bytes - 4:
             raise InputError("a relocation is outside the text", where=program.name, value=f"{each.offset:#x}")
+
+
+def _check_name(name: str, where: str) -> None:
+    """Raises InputError for a name that cannot be written."""
+    encodable = name.encode("utf-8", "ignore").decode() == name
+    if not name or "\0" in name or not encodable or len(name) > layout.LONGEST_NAME:
+        raise InputError(
+            "a name needs characters of Unicode other than zero", where=where, value=repr(name)[:60], limit="UTF-8"
+        )
 
 
 def _segment(name: str, each: _Object, protection: int, flags: int, kind: tuple[str, int, int]) -> Segment:

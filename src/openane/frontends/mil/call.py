@@ -251,6 +251,25 @@ class Call:
         """Adds a node whose result is used inside this operation; the name of its value."""
         return self._emit(operation, inputs, (self.builder.fresh(f"{self.operation.name}_part"),))[0]
 
+    def emit_all(self, operation: Operation, *inputs: str) -> tuple[str, ...]:
+        """As `emit`, for an operation of several results."""
+        count = len(self._infer(operation, inputs))
+        outputs = tuple(self.builder.fresh(f"{self.operation.name}_part") for _ in range(count))
+        return self._emit(operation, inputs, outputs)
+
+    def finish_values(self, *values: str) -> None:
+        """Makes values that were computed before the operation's results.
+
+        Raises:
+            ModelError: a result is not what the text declares.
+        """
+        results = self.operation.results
+        if len(values) != len(results):
+            self.refuse("wrong number of results", value=len(results), limit=len(values))
+        for result, value in zip(results, values, strict=True):
+            self._check_declaration(self.builder.types[value], result)
+            self._define(result.name, value)
+
     def finish(self, operation: Operation, *inputs: str) -> None:
         """Adds the node that makes the operation's results.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx
 from onnx import AttributeProto, TypeProto, defs, helper
 
 from openane.core.errors import ModelError
+from openane.frontends.onnx.verify import DEPTH_LIMIT, subgraphs
 from openane.graph import TensorType
 
 
@@ -21,6 +22,26 @@ class Functions:
             if (domain, function.name) in self._local:
                 raise ModelError(f"function {function.name!r} is defined twice")
             self._local[domain, function.name] = function
+
+        self._sizes: dict[tuple[str, str], int] = {}
+
+    def expanded_size(self, nodes: Iterable[onnx.NodeProto], depth: int = 0) -> int:
+        """How many nodes there are when the functions of the model are spelled out, counted without doing so.
+
+        Raises:
+            ModelError: nested too deeply, as a function that calls itself is.
+        """
+        if depth > DEPTH_LIMIT:
+            raise ModelError("functions or graphs are nested too deeply", limit=DEPTH_LIMIT)
+        total = 0
+        for node in nodes:
+            key = "" if node.domain == "ai.onnx" else node.domain, node.op_type
+            function = self._local.get(key)
+            if function is not None and key not in self._sizes:
+                self._sizes[key] = self.expanded_size(function.node, depth + 1)
+            total += 1 + self._sizes.get(key, 0)
+            total += sum(self.expanded_size(graph.node, depth + 1) for graph in subgraphs(node))
+        return total
 
     def local(self, domain: str, name: str) -> onnx.FunctionProto | None:
         """A function of the model, or None."""

@@ -99,6 +99,9 @@ class Importer:
         self._constants = constants
         self._tensors = Tensors(folder)
         self._functions = Functions(model)
+        size = self._functions.expanded_size(model.graph.node)
+        if size > NODE_LIMIT:
+            raise ModelError("the model has too many nodes", value=size, limit=NODE_LIMIT)
         self._visits = 0
         taken = {value.name for value in (*model.graph.input, *model.graph.output)}
         taken.update(tensor.name for tensor in model.graph.initializer)

@@ -15,7 +15,7 @@ from openane.core.errors import FormatError, InputError, ModelError, Unsupported
 from openane.core.types import DType
 
 #: Elements of one tensor, weights and results alike.
-ELEMENT_LIMIT = 1 << 31
+ELEMENT_LIMIT = 1 << 29
 
 #: Elements of a sparse tensor once its zeros are filled in.
 SPARSE_LIMIT = 1 << 26

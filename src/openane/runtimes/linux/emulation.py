@@ -80,7 +80,7 @@ class BufferObject:
 
     Attributes:
         file: of anonymous memory, for other processes to map.
-        size_bytes: whole tiles.
+        size_bytes: whole pages.
         offset: what mmap takes.
         mapped: the driver's own mapping.
     """
@@ -123,7 +123,7 @@ class EmulatedDriver:
 
     @property
     def used_bytes(self) -> int:
-        """Memory of all buffers that were not freed."""
+        """Device address space of all buffers that were not freed, in pages of 16 KiB."""
         return self._used_bytes
 
     def open(self) -> EmulatedNode:
@@ -141,29 +141,30 @@ class EmulatedDriver:
             raise _error(errno.ENODEV)
 
     def new_buffer(self, size_bytes: int) -> BufferObject:
-        """Memory in the device's address space. Raises EINVAL, ENOSPC or ENOMEM."""
-        if size_bytes <= 0 or size_bytes % abi.TILE_BYTES or size_bytes > self._limits.buffer_bytes:
+        """Memory in the device's address space, whole pages of this machine. Raises EINVAL, ENOSPC or ENOMEM."""
+        if size_bytes <= 0 or size_bytes % mmap.PAGESIZE or size_bytes > self._limits.buffer_bytes:
             self.log.append(f"ane: BO_INIT: {size_bytes} bytes are not whole pages within the limit")
             raise _error(errno.EINVAL)
         with self._state:
-            if self._used_bytes + size_bytes > abi.IOVA_BYTES - abi.TILE_BYTES:
+            space_bytes = abi.align(size_bytes, abi.TILE_BYTES)
+            if self._used_bytes + space_bytes > abi.IOVA_BYTES - abi.TILE_BYTES:
                 self.log.append("ane: BO_INIT: the address space is full")
                 raise _error(errno.ENOSPC)
             offset = self._next_offset
             self._next_offset += size_bytes
-            self._used_bytes += size_bytes
+            self._used_bytes += space_bytes
         try:
             file = _anonymous_file(size_bytes)
         except OSError as error:
             with self._state:
-                self._used_bytes -= size_bytes
+                self._used_bytes -= space_bytes
             raise _error(errno.ENOMEM) from error
         return BufferObject(file, size_bytes, offset, mmap.mmap(file, size_bytes))
 
     def free_buffer(self, buffer: BufferObject) -> None:
         """Takes a buffer back, once no submission uses it."""
         with self._engine_turn, self._state:
-            self._used_bytes -= buffer.size_bytes
+            self._used_bytes -= abi.align(buffer.size_bytes, abi.TILE_BYTES)
             buffer.close()
 
     def submit(self, request: abi.Submit, buffers: Mapping[int, BufferObject]) -> None:

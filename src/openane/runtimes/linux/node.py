@@ -161,7 +161,9 @@ class KernelSystem:
         try:
             found = [path for path in folder.iterdir() if path.name.removeprefix("accel").isdigit()]
         except OSError:
-            return ()
+            # Containers may hand in the node alone; and the emulated one is in no folder.
+            first = folder / "accel0"
+            found = [first] if os.access(first, os.F_OK) else []
         found.sort(key=lambda path: int(path.name.removeprefix("accel")))
         return tuple(self._describe(path) for path in found)
 

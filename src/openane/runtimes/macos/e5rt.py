@@ -1,18 +1,19 @@
 """The e5rt functions of Espresso.framework: compiled Core ML programs on the engine without an entitlement.
 
 Order of calls as published by ANEForge and ane-compiler (2025-26). Every function answers 0 for success; `create`
-functions give their result through the first pointer, `retain` and `compile` through the last.
+functions give their result through the first pointer, `retain` and `compile` through the last. Names of setters and
+of release functions are completed by analogy where the publications shorten them; a missing one is reported by name.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
-from openane.core.errors import FaultError, InputError
+from openane.core.errors import FaultError, InputError, UnavailableError
 from openane.runtimes.macos.foundation import system_error
 from openane.runtimes.macos.objc import Bridge, address
 
@@ -163,7 +164,8 @@ class E5Program:
             raise system_error(name, status)
 
     def _release(self, name: str, reference: int) -> None:
-        """Release functions take the address of the reference."""
+        """Release functions take the address of the reference; where one is missing the object stays until the end."""
         place = self._bridge.out()
         place.value = reference
-        self._bridge.call(name, address(place), result=ctypes.c_int64)
+        with suppress(UnavailableError):
+            self._bridge.call(name, address(place), result=ctypes.c_int64)

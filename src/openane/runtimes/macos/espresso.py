@@ -14,7 +14,7 @@ from openane.runtimes.macos.objc import Bridge, address
 NEURAL_ENGINE_CONTEXT: Final = 0x2718
 ANY_DEVICE: Final = 0xFFFFFFFF
 HALF_PRECISION: Final = 0x10010
-DUMP_FOLDER: Final = Path("/tmp/espresso_ir_dump")
+DUMP_FOLDER: Final = Path("/", "tmp", "espresso_ir_dump")
 """Where Espresso writes unless it names another folder."""
 
 

@@ -7,7 +7,7 @@ Objects are plain addresses (0 is nil). Nothing here is loaded before it is used
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -88,6 +88,7 @@ def address(place: ctypes.c_void_p) -> ctypes.c_void_p:
     return ctypes.c_void_p(ctypes.addressof(place))
 
 
+OBJECTIVE_C: Final = "/usr/lib/libobjc.A.dylib"
 FRAMEWORK_FOLDERS: Final = (
     "/System/Library/Frameworks",
     "/System/Library/PrivateFrameworks",
@@ -112,11 +113,20 @@ _GLOBAL_BLOCK: Final = 1 << 28
 
 
 class SystemBridge:
-    """The real thing. Raises UnavailableError where there is no Objective-C runtime."""
+    """The real thing.
 
-    def __init__(self) -> None:
+    Args:
+        runtime: path of the Objective-C runtime; tests pass a stand-in of their own.
+        folders: where frameworks are.
+
+    Raises:
+        UnavailableError: there is no Objective-C runtime here.
+    """
+
+    def __init__(self, runtime: str = OBJECTIVE_C, folders: Sequence[str] = FRAMEWORK_FOLDERS) -> None:
+        self._folders = folders
         try:
-            self._runtime = ctypes.CDLL("/usr/lib/libobjc.A.dylib")
+            self._runtime = ctypes.CDLL(runtime)
         except OSError as error:
             raise UnavailableError("there is no Objective-C runtime here", hint="This needs macOS.") from error
         for name in ("objc_getClass", "sel_registerName", "object_getClass"):
@@ -132,7 +142,7 @@ class SystemBridge:
         """Loads a framework from the system's folders; those live in the shared cache, not as files."""
         if framework in self._libraries:
             return
-        for folder in FRAMEWORK_FOLDERS:
+        for folder in self._folders:
             try:
                 self._libraries[framework] = ctypes.CDLL(f"{folder}/{framework}.framework/{framework}")
             except OSError:

@@ -38,9 +38,9 @@ class _Writer:
         self.size = 0
         self.known: dict[bytes, int] = {}
 
-    def add(self, data: bytes, reserved: int, number: int = 0) -> int:
-        """Appends data in `reserved` bytes, or finds the same data of the same number written before."""
-        key = hashlib.sha256(f"{reserved} {number} ".encode() + data).digest()
+    def add(self, data: bytes, reserved: int, part: int = 0) -> int:
+        """Appends data in `reserved` bytes, or finds the same data of the same part written before."""
+        key = hashlib.sha256(f"{reserved} {part} ".encode() + data).digest()
         if key not in self.known:
             offset = align(self.size, DMA_ALIGNMENT_BYTES)
             self.parts += [bytes(offset - self.size), data, bytes(reserved - len(data))]
@@ -58,13 +58,13 @@ def build(plan: Plan) -> ConstantSection:
     writer = _Writer()
     lanes: list[tuple[tuple[int, int], ...]] = []
     tensors: dict[str, int] = {}
-    for number, task in _tasks(plan):
+    for task in _tasks(plan):
         for source in task.sources:
             tensor = plan.tensors[source.tensor]
             if tensor.place is Place.CONSTANT and tensor.name not in tensors:
                 data = surface_image(tensor)
                 tensors[tensor.name] = writer.add(data, len(data))
-        lanes.append(_lanes(writer, task.kernel, number))
+        lanes.append(_lanes(writer, task.kernel))
         if writer.size > MAX_CONSTANT_BYTES:
             raise UnsupportedError(
                 "the constants of the network do not fit into one program",
@@ -78,13 +78,12 @@ def build(plan: Plan) -> ConstantSection:
     return ConstantSection(data, tuple(lanes), tensors)
 
 
-def _tasks(plan: Plan) -> Iterator[tuple[int, TaskPlan]]:
-    """(number inside its block, task) of every task."""
+def _tasks(plan: Plan) -> Iterator[TaskPlan]:
     for block in plan.blocks:
-        yield from enumerate(block.tasks)
+        yield from block.tasks
 
 
-def _lanes(writer: _Writer, kernel: Kernel | None, number: int) -> tuple[tuple[int, int], ...]:
+def _lanes(writer: _Writer, kernel: Kernel | None) -> tuple[tuple[int, int], ...]:
     if kernel is None:
         return ()
     if kernel.source:
@@ -94,7 +93,7 @@ def _lanes(writer: _Writer, kernel: Kernel | None, number: int) -> tuple[tuple[i
         offset = writer.add(table, TABLE_BYTES * kernel.table_lanes)
         return ((offset, len(table)),) * kernel.table_lanes
     # Slices of one kernel are stored each, also when they are equal, as Apple's compiler does.
-    offset = writer.add(b"".join(kernel.lanes), sum(map(len, kernel.lanes)), number)
+    offset = writer.add(b"".join(kernel.lanes), sum(map(len, kernel.lanes)), kernel.part)
     rows = []
     for lane in kernel.lanes:
         rows.append((offset, len(lane)))

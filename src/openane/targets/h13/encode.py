@@ -84,9 +84,7 @@ def kernel_dma(plan: TaskPlan, lanes: tuple[tuple[int, int], ...]) -> Fields:
     return fields
 
 
-def common(
-    task: PlacedTask, ordering: Ordering, dtypes: tuple[DType, DType], stream_patch: int | None
-) -> Fields:
+def common(task: PlacedTask, ordering: Ordering, dtypes: tuple[DType, DType], stream_patch: int | None) -> Fields:
     """Common: extents, kernel geometry, flags and engine choice (h13-encoding 4)."""
     plan = task.plan
     view, result = plan.view, plan.result_view
@@ -334,6 +332,8 @@ def tile_dma_result(task: PlacedTask, dtype: DType) -> Fields:
     if spot.dma:
         fields["CacheHint"] = 15 if spot.buffer == SCRATCH_BUFFER else 3
         fields["L2BfrMode"] = REGISTERS["L2.ResultCfg"]["L2BfrMode"].get(_result_type(task))
+        if plan.tuning.kernel_result:
+            fields |= {"DMAConfig.DependencyMode": 2, "DMAConfig.Unknown_24": 1}
         fields["BaseAddr.Addr"] = spot.dram_base
     if has_address(spot):
         fields |= {

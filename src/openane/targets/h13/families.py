@@ -7,17 +7,34 @@ from types import MappingProxyType
 
 from openane.net.net import UnitParams
 from openane.targets.h13.fused import Fused
-from openane.targets.h13.units import conv, copy, elementwise, matmul, normalization, pooling, reduction, shape, softmax, unary
+from openane.targets.h13.units import (
+    attention,
+    chains,
+    convolution,
+    copy,
+    elementwise,
+    matmul,
+    normalization,
+    pooling,
+    reduction,
+    scale,
+    shape,
+    softmax,
+    unary,
+)
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.tensor import TENSOR_RULES
 from openane.targets.target import Limit
 
 ALL: tuple[Family, ...] = (
-    *conv.FAMILIES,
+    *convolution.FAMILIES,
     *elementwise.FAMILIES,
+    *scale.FAMILIES,
     *unary.FAMILIES,
     *pooling.FAMILIES,
     *matmul.FAMILIES,
+    *chains.FAMILIES,
+    *attention.FAMILIES,
     *reduction.FAMILIES,
     *softmax.FAMILIES,
     *normalization.FAMILIES,

@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from openane.core.errors import ModelError
 from openane.net.net import TensorShape, UnitParams
-from openane.net.units import GOC, Broadcast, Dimension, ElementWise, Neuron, NeuronKind
+from openane.net.units import GOC, Broadcast, Dimension, ElementWise, Linear, Neuron, NeuronKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +104,39 @@ class FusedElementWise(UnitParams):
     def evaluate(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
         """Broadcast, rectify, combine, add, rectify."""
         rectify = Neuron(NeuronKind.RELU)
-        operands = [
-            rectify.evaluate([x]) if relu else x for x, relu in zip(bottoms, self.source_relu, strict=True)
-        ]
+        operands = [rectify.evaluate([x]) if relu else x for x, relu in zip(bottoms, self.source_relu, strict=True)]
         y = self.main.evaluate([np.broadcast_to(x, self.shape.ndchw) for x in operands])
         y = GOC(1.0, self.bias).evaluate([y]) if self.bias else y
         return rectify.evaluate([y]) if self.relu else y
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnProduct(UnitParams):
+    """Product of a transposed tensor with a constant: y[m, n] = sum over k of x[k, m] * weight[n, k].
+
+    x is (.., Height = K, Width = M), y (.., Height = M, Width = N): the columns of x need no transposing on the engine.
+
+    Attributes:
+        weight: (N, K).
+    """
+
+    weight: np.ndarray
+    plist_type: ClassVar[str] = "ColumnProduct"
+
+    def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
+        """Rows are the columns of x, columns those of the weight.
+
+        Raises:
+            ModelError: the weight does not fit the height.
+        """
+        (shape,) = bottoms
+        if shape.height != self.weight.shape[1]:
+            raise ModelError(
+                "the weight does not fit the height", value=self.weight.shape, limit=f"(N, {shape.height})"
+            )
+        return replace(shape, height=shape.width, width=self.weight.shape[0])
+
+    def evaluate(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
+        """Added up in at least float32."""
+        (x,) = bottoms
+        return Linear(self.weight).evaluate([x.swapaxes(3, 4)])

@@ -26,12 +26,13 @@ from openane.net.units import (
     Neuron,
     NeuronKind,
 )
-from openane.targets.h13.fused import Fused, FusedElementWise
+from openane.targets.h13.fused import ColumnProduct, Fused, FusedElementWise
 from openane.targets.h13.units.functions import is_relu, ne_function
+from openane.targets.h13.units.scale import scale_and_bias
 
 #: Units whose datapath has scale, bias and a function behind the sum, and the dimension vectors run along.
 HOSTS: Mapping[type[UnitParams], Dimension] = MappingProxyType(
-    {Conv: Dimension.CHANNEL, Linear: Dimension.WIDTH, MatMul: Dimension.WIDTH}
+    {GOC: Dimension.CHANNEL, Conv: Dimension.CHANNEL, Linear: Dimension.WIDTH, ColumnProduct: Dimension.WIDTH, MatMul: Dimension.WIDTH}
 )
 
 
@@ -107,10 +108,8 @@ def _constant(editor: Editor, name: str) -> np.ndarray | None:
     array = unit.params.array.astype(np.float32)
     if array.size == 1:
         return array.reshape(())
-    if array.size == array.shape[2]:
-        return array.reshape(-1)
-    first = array.reshape(-1)[0]
-    return first.reshape(()) if np.all(array == first) else None
+    # A tensor of equal numbers stays a tensor: Apple's compiler looks at shapes, not at values (chain_base_bias).
+    return array.reshape(-1) if array.size == array.shape[2] else None
 
 
 def _with_constant(params: ElementWise, position: int, array: np.ndarray) -> UnitParams | None:
@@ -142,6 +141,23 @@ def _power(exponent: float) -> UnitParams | None:
     if exponent == 1.0:
         return Neuron(NeuronKind.IDENTITY)
     return Neuron(known[exponent]) if exponent in known else None
+
+
+def products_by_constants(net: Net) -> Net:
+    """MatMul with a constant matrix on the right becomes a product by that constant."""
+    editor = Editor(net)
+    for unit in net.units:
+        right = editor.units.get(unit.bottoms[1]) if isinstance(unit.params, MatMul) else None
+        if right is None or not isinstance(unit.params, MatMul) or not isinstance(right.params, Constant):
+            continue
+        array = right.params.array
+        if array.size != array.shape[3] * array.shape[4]:
+            continue
+        matrix = array.reshape(array.shape[3:])
+        weight = matrix if unit.params.transpose_b else matrix.T
+        params = ColumnProduct(weight) if unit.params.transpose_a else Linear(weight)
+        editor.units[unit.name] = replace(unit, params=params, bottoms=unit.bottoms[:1])
+    return remove_dead(editor.result())
 
 
 def fold_broadcasts(net: Net) -> Net:
@@ -246,13 +262,22 @@ def fuse_elementwise(net: Net) -> Net:
             continue
         if isinstance(unit.params, Neuron) and is_relu(unit.params):
             editor.merge(unit, replace(main, relu=True), host, host.bottoms)
-        elif isinstance(unit.params, GOC) and not np.ndim(unit.params.scale) and not np.ndim(unit.params.bias):
-            scale, bias = float(unit.params.scale), float(unit.params.bias)
-            merged = replace(
-                main, main=replace(main.main, scale=main.main.scale * scale), bias=main.bias * scale + bias
-            )
+        elif (line := _scalar_line(unit.params)) is not None:
+            scale, bias, relu = line
+            scaled = replace(main.main, scale=main.main.scale * scale)
+            merged = replace(main, main=scaled, bias=main.bias * scale + bias, relu=relu)
             editor.merge(unit, merged, host, host.bottoms)
     return editor.result()
+
+
+def _scalar_line(params: UnitParams) -> tuple[float, float, bool] | None:
+    """(scale, bias, relu) of a unit that is x * scale + bias with or without a ReLU; None for others."""
+    fused = params if isinstance(params, Fused) else Fused(params)
+    function = fused.function
+    if not isinstance(fused.main, GOC) or (function is not None and not is_relu(function)):
+        return None
+    scale, bias = scale_and_bias(fused)
+    return None if scale.ndim or bias.ndim else (float(scale), float(bias), function is not None)
 
 
 def _fused_elementwise(unit: Unit, net: Net) -> FusedElementWise:
@@ -291,6 +316,7 @@ def remove_dead(net: Net) -> Net:
 PASSES: tuple[Pass, ...] = (
     Pass("remove-dead", remove_dead, "before use counts are taken"),
     Pass("constants-to-scalars", constants_to_scalars, "before broadcasts are folded: a scalar needs no operand"),
+    Pass("products-by-constants", products_by_constants, "before epilogues: they join a product by a constant"),
     Pass("fold-broadcasts", fold_broadcasts, "before epilogues: a row added behind a matrix product is its bias"),
     Pass("fuse-epilogues", fuse_epilogues, "before elementwise fusion: the MAC engine takes a function for free"),
     Pass("fuse-elementwise", fuse_elementwise, "after epilogues have taken what they can"),

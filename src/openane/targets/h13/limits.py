@@ -86,12 +86,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         dialect.name: dialect
         for dialect in (
             Dialect("macos-26", "names", True, 0x100, False, "198 records of zin 9.509"),
-            Dialect(
-                "macos-11", "outputs first", False, 0x100, True, "pairs and goldens of zin 4.2.1"
-            ),
-            Dialect(
-                "linux", "outputs first", True, 0x100, False, "libane's order of buffers in an .anec"
-            ),
+            Dialect("macos-11", "outputs first", False, 0x100, True, "pairs and goldens of zin 4.2.1"),
+            Dialect("linux", "outputs first", True, 0x100, False, "libane's order of buffers in an .anec"),
         )
     }
 )

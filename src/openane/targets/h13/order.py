@@ -64,9 +64,7 @@ def order(placement: Placement, *, apart: bool = False) -> tuple[Ordering, ...]:
         closes = index + 1 == len(tasks) or opens[index + 1]
         depends = any(spot.dma and spot.tensor in written for spot in task.sources)
         orderings.append(
-            Ordering(
-                opens[index], closes, source_waits, result_waits, streams, signals[index], waits[index], depends
-            )
+            Ordering(opens[index], closes, source_waits, result_waits, streams, signals[index], waits[index], depends)
         )
         written.add(task.result.tensor)
     return tuple(orderings)
@@ -138,6 +136,8 @@ class _Walker:
             return self._waits_of_dram(index), 0
         if streams:
             follow = FOLLOW_NE if streams == "NE" else FOLLOW_PE
+            if streams == "NE" and not task.plan.is_ne and self.last_ne is not None:
+                self.settled.add(self.last_ne)
             return follow | self._in_place(index, streams), 0
         return self._waits_of_resident(index), 0
 
@@ -169,11 +169,13 @@ class _Walker:
 
     def _streams(self, index: int) -> str:
         """The engine whose running task this one may follow tile by tile."""
-        if index == 0 or self.opens[index] or not self.tasks[index].plan.tuning.streams:
+        if index == 0 or self.opens[index] or self.tasks[index].plan.tuning.streams is False:
             return ""
         task, before = self.tasks[index], self.tasks[index - 1]
         plan, previous = task.plan, before.plan
         first = task.sources[0]
+        if plan.tuning.streams:
+            return "NE" if previous.is_ne else "PE"
         same = (
             not first.dma
             and self.writer.get(first.tensor) == index - 1
@@ -193,9 +195,12 @@ class _Walker:
         """A value that the NE task computed in place of the last planar result also waits for that one."""
         if streams != "NE" or self.tasks[index].plan.is_ne or self.last_pe is None or self.last_pe < self.group_start:
             return 0
-        return PE_RESULT if self.tasks[self.last_pe].result.l2_base == self.tasks[index - 1].result.l2_base and not (
-            self.tasks[self.last_pe].result.dma or self.tasks[index - 1].result.dma
-        ) else 0
+        return (
+            PE_RESULT
+            if self.tasks[self.last_pe].result.l2_base == self.tasks[index - 1].result.l2_base
+            and not (self.tasks[self.last_pe].result.dma or self.tasks[index - 1].result.dma)
+            else 0
+        )
 
     def _reads_planar(self, index: int) -> bool:
         """Whether a planar task reads the result of the planar task before it, directly or through a NE copy."""
@@ -272,5 +277,3 @@ def _overlap(first: tuple[int, int], second: tuple[int, int]) -> bool:
 def has_address(spot: Spot) -> bool:
     """Whether the operand has a DRAM address, used or not."""
     return spot.buffer != NO_BUFFER
-
-

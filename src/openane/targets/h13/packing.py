@@ -53,9 +53,7 @@ def rounds(per_lane: int, capacity: int) -> Iterator[tuple[int, int]]:
         yield first, min(capacity, per_lane - first)
 
 
-def split_channels(
-    channels: int, bytes_per_channel: int, output_pixels: int
-) -> tuple[tuple[int, int], ...]:
+def split_channels(channels: int, bytes_per_channel: int, output_pixels: int) -> tuple[tuple[int, int], ...]:
     """Output channels of each task: (first channel, count), the highest channels first (h13-encoding 7.3).
 
     Above 128 output pixels a lane's weights must fit into 64 KiB; the first task takes the remainder.
@@ -134,9 +132,7 @@ def pack_sparse(kernel: np.ndarray, bias: np.ndarray | None, capacity: int) -> t
     return _equal_or_padded(streams)
 
 
-def pack_sparse_grouped(
-    kernel: np.ndarray, bias: np.ndarray | None, groups: int, capacity: int
-) -> tuple[bytes, ...]:
+def pack_sparse_grouped(kernel: np.ndarray, bias: np.ndarray | None, groups: int, capacity: int) -> tuple[bytes, ...]:
     """Streams of a grouped convolution with stride 2: the sparse blocks of the groups one after another.
 
     No record shows it: joined from the recorded forms of grouped and of sparse kernels.

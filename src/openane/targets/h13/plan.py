@@ -284,6 +284,7 @@ class Kernel:
         bias: the streams begin with bias halfwords.
         group_channels: output channels a lane computes in one round; OCGSize is its log2, rounded up.
         source: the tensor that is read as kernel at run time instead of constants; then `lane_bytes` counts.
+        part: number of this slice of the unit's output channels; equal slices are stored each.
         pole: the table has a pole (sqrt, rsqrt, reciprocal, log2), which header word 4 shows.
         source_offset_bytes: where the kernel begins in that tensor in DRAM.
         lane_bytes: bytes a lane of a run-time kernel.
@@ -296,6 +297,7 @@ class Kernel:
     bias: bool = False
     group_channels: int = 1
     source: str = ""
+    part: int = 0
     pole: bool = False
     source_offset_bytes: int = 0
     lane_bytes: int = 0
@@ -331,7 +333,8 @@ class Tuning:
         small_source: Common 0x34 bit 2.
         result_buffered: bit 26 of 0x17800 and bit 3 of 0x4830.
         result_type: type bits of 0x4830 for swapped PE results (1).
-        streams: False keeps the task from following its producer tile by tile where it could.
+        streams: False keeps the task from following its producer tile by tile where it could, True lets it; None: the rule.
+        kernel_result: the result of a planar task is the kernel of a later one (hints of 0x17800; one record).
     """
 
     tile_height: int | None = None
@@ -341,7 +344,8 @@ class Tuning:
     result_buffered: bool | None = None
     result_type: int | None = None
     lanes_log2: int | None = None
-    streams: bool = True
+    streams: bool | None = None
+    kernel_result: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,9 +121,7 @@ def resident_bytes(shape: TensorShape) -> int:
 
 def staged_bytes(task: TaskPlan) -> int:
     """L2 bytes that a task needs when all its tensors are in DRAM and none is tiled."""
-    sources = sum(
-        task.view.height * staging.staged_source(task, index).row for index in range(len(task.sources))
-    )
+    sources = sum(task.view.height * staging.staged_source(task, index).row for index in range(len(task.sources)))
     return sources + task.result_view.height * result_row(task)
 
 
@@ -143,7 +141,9 @@ def _barred(plan: Plan, flow: Flow) -> set[str]:
             barred.add(root)
     for task in flow.tasks:
         for operand in (*task.sources, task.result):
-            if (operand.dram is not None and operand.l2 is None) or not reshapes_in_place(operand, plan.tensors[operand.tensor]):
+            if (operand.dram is not None and operand.l2 is None) or not reshapes_in_place(
+                operand, plan.tensors[operand.tensor]
+            ):
                 barred.add(flow.roots[operand.tensor][0])
         if task.kernel and task.kernel.source:
             barred.add(flow.roots[task.kernel.source][0])
@@ -177,6 +177,4 @@ def layout(tensor: Tensor, reader: TaskPlan | None, writer: TaskPlan | None) -> 
     work = reader.work
     if isinstance(work, PeWork):
         return staging.resident(tensor.shape, pe_reader=True)
-    return staging.resident(
-        tensor.shape, pe_reader=False, width_out=reader.result_view.width, stride=work.stride[1]
-    )
+    return staging.resident(tensor.shape, pe_reader=False, width_out=reader.result_view.width, stride=work.stride[1])

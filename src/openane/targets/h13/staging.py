@@ -12,6 +12,8 @@ from openane.targets.h13.surfaces import align
 
 BANKS = 64
 BANK_BYTES = 16
+#: Columns that an elementwise task of the MAC engine stages at a time (3 of 3 wider sources, and every matrix operand).
+SEGMENT_COLUMNS = 128
 
 
 def padded_row(used_bytes: int, width_out: int, stride: int, distance_banks: int) -> int:
@@ -50,6 +52,8 @@ def staged_source(task: TaskPlan, index: int = 0) -> Strides:
     if source.staging is not None:
         return source.staging
     width = 1 if any(axis.value == "width" for axis in source.repeats) else view.width
+    if isinstance(work, NeWork) and _is_elementwise(work) and not source.keep:
+        width = min(width, SEGMENT_COLUMNS)
     height = 1 if any(axis.value == "height" for axis in source.repeats) else view.height
     channels = 1 if any(axis.value == "channel" for axis in source.repeats) else view.channels
     channel = align(2 * width, BANK_BYTES)
@@ -102,5 +106,3 @@ def second_base(first_end: int) -> int:
     while min(bank % BANKS, BANKS - bank % BANKS) < 4:
         bank += 1
     return bank * BANK_BYTES
-
-

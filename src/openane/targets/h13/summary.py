@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from openane.program.fields import bits_float
 from openane.program.summary import Memory, Reference, TaskSummary
 from openane.program.task import Task
-from openane.targets.h13 import registers
-from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.registers import REGISTERS, values
 
 _CHAIN = 3
 _DRAM = (1, 2)
@@ -74,12 +73,12 @@ def _ne_operation(view: _View) -> str:
     if steps != (1, 1):
         kernel += f" step {steps[0]}x{steps[1]}"
     names = {0: "conv" if weights else "sum", 4: "copy"}
-    words = [names.get(mode, registers.NE_OPERATIONS.get(mode, f"mode {mode}")) + (kernel if weights else "")]
+    words = [names.get(mode, values.NE_OPERATIONS.get(mode, f"mode {mode}")) + (kernel if weights else "")]
     if view("NE.MACCfg", "BiasMode"):
         words.append("bias")
     nonlinear = view("NE.MACCfg", "NonlinearMode")
     if nonlinear:
-        words.append(registers.NE_NONLINEAR.get(nonlinear, f"nonlinear {nonlinear}"))
+        words.append(values.NE_NONLINEAR.get(nonlinear, f"nonlinear {nonlinear}"))
     if words[0] == "copy" and len(words) > 1:
         words.pop(0)
     if view("Common.Cfg", "Transpose"):

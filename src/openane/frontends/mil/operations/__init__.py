@@ -11,15 +11,28 @@ from openane.core.errors import UnsupportedError
 from openane.frontends.mil.operations import (
     compressed,
     elementwise,
+    indexing,
     layers,
     normalization,
+    recurrent,
     reduction,
+    resampling,
     shape,
 )
 from openane.frontends.mil.operations.entry import Entry
 from openane.frontends.mil.program import MilOperation
 
-_FAMILIES = (elementwise, layers, normalization, reduction, shape, compressed)
+_FAMILIES = (
+    elementwise,
+    layers,
+    normalization,
+    reduction,
+    shape,
+    resampling,
+    indexing,
+    recurrent,
+    compressed,
+)
 
 #: Every operation that can be read, by its MIL name.
 OPERATIONS: Mapping[str, Entry] = MappingProxyType(

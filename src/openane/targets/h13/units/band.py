@@ -101,7 +101,9 @@ class Band:
     evidence: Evidence
     lowering: Lowering
 
-    def tensor(self, name: str, shape: TensorShape, base: int, strides: Strides, place: Place = Place.RESIDENT) -> Operand:
+    def tensor(
+        self, name: str, shape: TensorShape, base: int, strides: Strides, place: Place = Place.RESIDENT
+    ) -> Operand:
         """An intermediate tensor at an address of the block."""
         return self.lowering.tensor(f"{self.name}/{name}", shape, place, l2_base=base, l2_strides=strides)
 

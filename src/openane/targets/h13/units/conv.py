@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from openane.net.net import TensorShape, Unit, UnitParams
+from openane.net.net import TensorShape, UnitParams
 from openane.net.units import Conv
 from openane.targets.h13 import packing
 from openane.targets.h13.fused import Fused
@@ -18,11 +18,11 @@ from openane.targets.h13.limits import (
     MAX_KERNEL_HEIGHT,
     MAX_KERNEL_WIDTH,
     MAX_PAD,
-    MAX_STRIDE,
 )
-from openane.targets.h13.plan import Evidence, Kernel, NeMode, NeWork, Operand, Place, TaskPlan, View
+from openane.targets.h13.plan import Axis, Evidence, Kernel, NeMode, NeWork, Operand, Place, TaskPlan, View
 from openane.targets.h13.residency import staged_bytes
-from openane.targets.h13.units.family import Family, Query, rule
+from openane.targets.h13.units.copy import part
+from openane.targets.h13.units.family import Query, rule
 from openane.targets.h13.units.functions import NeFunction, ne_function, with_table
 
 if TYPE_CHECKING:
@@ -34,30 +34,6 @@ def parts(params: UnitParams) -> tuple[Conv, Fused]:
     fused = params if isinstance(params, Fused) else Fused(params)
     assert isinstance(fused.main, Conv)
     return fused.main, fused
-
-
-@rule(
-    "h13.kernel-width",
-    f"1 to {MAX_KERNEL_WIDTH} columns, dilation included",
-    "Split the kernel, or use more layers with smaller kernels.",
-    "compiler-facts 7: fp16 kernels",
-)
-def kernel_width(query: Query) -> object | None:
-    """A convolution kernel is too wide."""
-    conv, _ = parts(query.params)
-    return conv.reach[0] if conv.reach[0] > MAX_KERNEL_WIDTH else None
-
-
-@rule(
-    "h13.kernel-height",
-    f"1 to {MAX_KERNEL_HEIGHT} rows, dilation included",
-    "Split the kernel, or use more layers with smaller kernels.",
-    "compiler-facts 7: fp16 kernels",
-)
-def kernel_height(query: Query) -> object | None:
-    """A convolution kernel is too high."""
-    conv, _ = parts(query.params)
-    return conv.reach[1] if conv.reach[1] > MAX_KERNEL_HEIGHT else None
 
 
 @rule(
@@ -84,7 +60,7 @@ def groups(query: Query) -> object | None:
     return conv.groups if conv.groups > MAX_GROUPS and not depthwise else None
 
 
-RULES = (kernel_width, kernel_height, padding, groups)
+RULES = (padding, groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +68,14 @@ class Job:
     """A convolution in the engine's terms, for one image.
 
     Attributes:
-        kernel: (Cout, Cin/groups, Kh, Kw) with scale and dilation folded in, fp32.
+        kernel: (Cout, Cin/groups, Kh, Kw) with scale folded in, fp32.
         bias: (Cout,) or None.
-        stride: (x, y), each 1 or 2.
+        stride: (x, y).
         pad_left, pad_top: zeros in front.
         groups: independent groups.
         function: the last step.
-        evidence: of what was folded.
+        evidence: of the form of the convolution.
+        dilation: (x, y).
     """
 
     kernel: np.ndarray
@@ -109,6 +86,22 @@ class Job:
     groups: int
     function: NeFunction
     evidence: Evidence
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the engine has this convolution as it is."""
+        height, width = self.kernel.shape[2:]
+        size = height <= MAX_KERNEL_HEIGHT and width <= MAX_KERNEL_WIDTH
+        return size and self.dilation == (1, 1) and self.stride in ((1, 1), (2, 2))
+
+    def stuffed(self) -> Job:
+        """The same with zeros between the taps in place of dilation."""
+        return replace(self, kernel=dilate(self.kernel, self.dilation), dilation=(1, 1)).extrapolated()
+
+    def extrapolated(self) -> Job:
+        """The same, not on record."""
+        return replace(self, evidence=max(self.evidence, Evidence.EXTRAPOLATED))
 
     @property
     def depthwise(self) -> bool:
@@ -130,7 +123,7 @@ def dilate(kernel: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
 def job(conv: Conv, fused: Fused) -> Job:
     """Folds scale and dilation into the kernel and finds the function's form."""
     outputs = conv.kernel.shape[0]
-    kernel = dilate(conv.kernel.astype(np.float32), conv.dilation)
+    kernel = conv.kernel.astype(np.float32)
     function = ne_function(fused.function) if fused.function else NeFunction()
     assert function is not None, "fusion takes only functions of one NE task"
     scalar = not np.ndim(fused.scale)
@@ -140,10 +133,23 @@ def job(conv: Conv, fused: Fused) -> Job:
     elif np.any(np.asarray(fused.scale) != 1.0):
         kernel = kernel * np.broadcast_to(np.float32(fused.scale), outputs)[:, None, None, None]
     bias = np.broadcast_to(np.float32(fused.bias), outputs) if has_bias else None
-    square = conv.step[0] == conv.step[1] and conv.step[0] <= MAX_STRIDE
-    known = conv.dilation == (1, 1) and square and conv.kernel.shape[2] == conv.kernel.shape[3]
-    evidence = max(Evidence.RECORDED if known else Evidence.EXTRAPOLATED, function.evidence)
-    return Job(kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence)
+    evidence = max(Evidence.RECORDED if _is_recorded(conv) else Evidence.EXTRAPOLATED, function.evidence)
+    return Job(
+        kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence, conv.dilation
+    )
+
+
+def _is_recorded(conv: Conv) -> bool:
+    """Whether Apple's form of such a convolution is on record: square kernels, stride 1 and 2, even padding.
+
+    Stride 2 is recorded dense and depthwise; padding with one more row behind than in front.
+    """
+    depthwise = conv.kernel.shape[1] == 1 and conv.kernel.shape[0] == conv.groups
+    square = conv.kernel.shape[2] == conv.kernel.shape[3]
+    strided = conv.step == (1, 1) or (conv.step == (2, 2) and (conv.groups == 1 or depthwise))
+    top, bottom, left, right = conv.pads
+    padded = 0 <= bottom - top <= 1 and 0 <= right - left <= 1
+    return square and strided and padded and conv.dilation == (1, 1)
 
 
 def pack(task: Job, view: View, channels: slice) -> Kernel:
@@ -201,9 +207,7 @@ def conv_task(
         result = replace(result, group_channels=result_view.channels)
     even = result_shape.channels % packing.LANES == 0 or result_shape.channels < packing.LANES
     evidence = task.evidence if even else max(task.evidence, Evidence.EXTRAPOLATED)
-    return TaskPlan(
-        work, view, result_view, (source,), result, kernel, unicast=task.depthwise, evidence=evidence
-    )
+    return TaskPlan(work, view, result_view, (source,), result, kernel, unicast=task.depthwise, evidence=evidence)
 
 
 def slices(task: Job, result_shape: TensorShape) -> tuple[slice, ...]:
@@ -223,16 +227,17 @@ def image_tasks(
 ) -> Iterator[TaskPlan]:
     """All tasks of a convolution of one image; slices of channels share the staged input."""
     plans = []
-    for channels in slices(task, result_shape):
-        group, depth, first, row = result.offset
-        target = replace(result, offset=(group, depth, first + channels.start, row))
-        plans.append(conv_task(task, shape, result_shape, source, target, channels))
+    for number, channels in enumerate(slices(task, result_shape)):
+        target = part(result, Axis.CHANNEL, channels.start)
+        plan = conv_task(task, shape, result_shape, source, target, channels)
+        assert plan.kernel is not None
+        plans.append(replace(plan, kernel=replace(plan.kernel, part=number)))
     if len(plans) == 1:
         yield plans[0]
         return
     largest = max(staged_bytes(plan) for plan in plans)
     if largest <= L2_BYTES:
-        kept = lowering.tensor(f"{result.tensor}/input{result.offset}", shape, Place.RESIDENT)
+        kept = lowering.tensor(f"{result.tensor}/input{result.offset}{result.step}", shape, Place.RESIDENT)
         yield replace(plans[0], sources=(replace(source, keep=kept.tensor),))
         yield from (replace(plan, sources=(kept,)) for plan in plans[1:])
         return
@@ -242,25 +247,8 @@ def image_tasks(
         yield replace(plan, sources=(operand,), new_group=index > 0)
 
 
-def lower_conv(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """One or more tasks for each image of the batch."""
-    conv, fused = parts(unit.params)
-    (bottom,) = unit.bottoms
-    value = lowering.value(bottom)
-    result = lowering.result(unit)
-    result_shape = lowering.shape(unit.name)
-    task = job(conv, fused)
-    for batch in range(value.shape.batch):
-        for depth in range(value.shape.depth):
-            source = image(value.operand, batch, depth)
-            target = image(result, batch, depth)
-            yield from image_tasks(task, value.shape, result_shape, source, target, lowering)
-
-
 def image(operand: Operand, batch: int, depth: int) -> Operand:
     """One image of a batch and depth."""
     group, plane, channel, row = operand.offset
     return replace(operand, offset=(group + batch * operand.step[0], plane + depth * operand.step[1], channel, row))
 
-
-FAMILIES = (Family("convolution", (Conv,), lower_conv, RULES),)

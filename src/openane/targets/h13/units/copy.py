@@ -43,9 +43,7 @@ def copy_task(source: Operand, shape: TensorShape, result: Operand) -> TaskPlan:
     """
     view = View.of(shape)
     plain = shape.batch == shape.depth == 1
-    return TaskPlan(
-        NeWork(), view, view, (source,), result, unicast=True, evidence=Evidence(not plain)
-    )
+    return TaskPlan(NeWork(), view, view, (source,), result, unicast=True, evidence=Evidence(not plain))
 
 
 def swap_task(source: Operand, view: View, result: Operand) -> TaskPlan:
@@ -76,9 +74,7 @@ def turn_back(source: Operand, shape: TensorShape, result: Operand) -> TaskPlan:
     return swap_task(source, View.of(turned(shape)), result)
 
 
-def concat_places(
-    unit: Unit, shapes: Mapping[str, TensorShape]
-) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+def concat_places(unit: Unit, shapes: Mapping[str, TensorShape]) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """(bottom, offset (group, depth, channel, row)) of each bottom of a concat that a view can show in place."""
     if not isinstance(unit.params, Concat) or unit.params.dimension is Dimension.WIDTH:
         return

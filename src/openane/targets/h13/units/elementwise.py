@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from openane.net.net import TensorShape, Unit
-from openane.net.units import GOC, Dimension, ElementWise, ElementWiseKind
+from openane.net.units import Dimension, ElementWise, ElementWiseKind
 from openane.targets.h13 import tables
 from openane.targets.h13.fused import FusedElementWise
 from openane.targets.h13.limits import LANES
@@ -32,11 +32,10 @@ from openane.targets.h13.plan import (
     View,
 )
 from openane.targets.h13.staging import resident
-from openane.targets.h13.units.conv import image
 from openane.targets.h13.units.copy import copy_task
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.functions import NeFunction, with_table
-from openane.targets.h13.units.unary import channel_scale, planar_task, table_task
+from openane.targets.h13.units.unary import planar_task, table_task
 
 if TYPE_CHECKING:
     from openane.targets.h13.lowering import Lowering, Value
@@ -209,48 +208,6 @@ def _power_by_product(
     yield table_task(function, shape, product, result)
 
 
-def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """A scalar is one planar task; a vector is two rows in L2 that a planar task applies (h13-encoding 9.4)."""
-    params = unit.params
-    assert isinstance(params, GOC)
-    (bottom,) = unit.bottoms
-    value = lowering.value(bottom)
-    result = lowering.result(unit)
-    if not np.ndim(params.scale) and not np.ndim(params.bias):
-        work = PeWork(PeMode.UNARY, scale=float(params.scale), bias=float(params.bias))
-        yield planar_task(work, value.shape, (value.operand,), result)
-        return
-    channels = value.shape.channels
-    scale, bias = (np.broadcast_to(np.float32(row), channels) for row in (params.scale, params.bias))
-    if np.all(scale == 1.0) or not np.any(bias):
-        yield from _rows(unit.name, np.stack([bias, scale]), value, result, lowering)
-        return
-    # The rows mean (x + bias) * scale, so both at once would need bias / scale; a convolution keeps the bias as it is.
-    for batch in range(value.shape.batch):
-        for depth in range(value.shape.depth):
-            source, target = image(value.operand, batch, depth), image(result, batch, depth)
-            view = View.of(replace(value.shape, batch=1, depth=1))
-            yield channel_scale(scale, bias, view, source, target)
-
-
-def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: Lowering) -> Iterator[TaskPlan]:
-    """Bias and scale rows from the constant section to L2, then the planar task of type 4."""
-    count, channels = rows.shape
-    constant = lowering.constant(f"{name}/rows", rows.reshape(1, 1, 1, count, channels))
-    pitch = 2 * channels if channels % 8 == 0 else -(-2 * channels // 16) * 16
-    strides = Strides(pitch, pitch, pitch, 0)
-    resident = lowering.tensor(
-        f"{name}/resident rows", TensorShape(1, 1, count, channels), Place.RESIDENT, l2_strides=strides
-    )
-    view = View(channels, count)
-    work = NeWork()
-    yield TaskPlan(work, view, view, (constant,), resident, group_config=0x14001)
-    planar = PeWork(PeMode.ROWS)
-    swapped = replace(resident, swapped=True)
-    yield planar_task(planar, value.shape, (value.operand, swapped), result)
-
-
 FAMILIES = (
     Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise, (known_operation,)),
-    Family("scale and bias", (GOC,), lower_goc),
 )

@@ -122,5 +122,6 @@ def with_table(kernel: Kernel | None, table: LookupTable, lanes: int) -> Kernel:
         sparse=kernel.sparse,
         bias=kernel.bias,
         group_channels=kernel.group_channels,
+        part=kernel.part,
         pole=table.has_pole,
     )

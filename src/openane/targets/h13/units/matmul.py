@@ -15,7 +15,7 @@ import numpy as np
 from openane.net.net import TensorShape, Unit, UnitParams
 from openane.net.units import Conv, Linear, MatMul
 from openane.targets.h13 import packing
-from openane.targets.h13.fused import Fused
+from openane.targets.h13.fused import ColumnProduct, Fused
 from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, KERNEL_BYTES_PER_NE, L2_BYTES, STREAMED_KERNEL_PIXELS
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
@@ -65,7 +65,7 @@ _KERNEL_ROWS = (8, 4, 2)
 def product_of(params: UnitParams) -> Job:
     """A product by a constant as a convolution of one pixel a row, with what is fused behind it."""
     fused = params if isinstance(params, Fused) else Fused(params)
-    assert isinstance(fused.main, Linear)
+    assert isinstance(fused.main, (Linear, ColumnProduct))
     return job(Conv(fused.main.weight[:, :, None, None]), fused)
 
 
@@ -90,6 +90,27 @@ def _linear(run: Band, task: Job, source: TensorShape, result: TensorShape) -> I
         yield from form(part, task, count, inner, outputs)
 
 
+def lower_columns(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """The tasks of a product of a transposed operand: its surface is read as it is, in bands of columns."""
+    task, ends = product_of(unit.params), Ends(unit, lowering)
+    shape, result = lowering.shape(unit.bottoms[0]), as_matrix(lowering.shape(unit.name))
+    source, inner, rows = as_matrix(shape), shape.height, shape.width
+    count = source.height // inner
+    recorded = rows == count == 1 and result.width % _LANES == 0
+    run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
+    run = run if recorded else replace(run, evidence=Evidence.EXTRAPOLATED)
+    size = max(L2_BYTES // 2 // max(inner, result.width) // 2 // _TILE_SEGMENT * _TILE_SEGMENT, _TILE_SEGMENT)
+
+    def tasks() -> Iterator[TaskPlan]:
+        for index in range(count):
+            for first, width in bands(rows, size):
+                x = replace(rows_of(run.x, source, index * inner), column=first)
+                y = replace(rows_of(run.y, result, index * rows + first), swapped=True)
+                yield from product_tasks(run, task, View(width=width, channels=inner), x, y)
+
+    return ends.around(tasks())
+
+
 def is_tiled(rows: int, weights: int, moved_per_row: int) -> bool:
     """Whether a product is computed as an image of eight columns: many weights for each value that is moved."""
     return rows > _FEW_ROWS and rows % _TILE_COLUMNS == 0 and weights >= _TILED_RATIO * rows * moved_per_row
@@ -106,7 +127,11 @@ def _largest_band(rows: int, inner: int, outputs: int) -> int:
     size = rows
     while size > 1 and not fits(size):
         half = -(-size // 2)
-        size = align(half, STREAMED_KERNEL_PIXELS) if half > STREAMED_KERNEL_PIXELS and size > 2 * STREAMED_KERNEL_PIXELS else half
+        size = (
+            align(half, STREAMED_KERNEL_PIXELS)
+            if half > STREAMED_KERNEL_PIXELS and size > 2 * STREAMED_KERNEL_PIXELS
+            else half
+        )
     return size
 
 
@@ -202,9 +227,7 @@ def _tiled(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterato
         segment * _TILE_COLUMNS,
     )
     total = pitch * matrix.height
-    x = replace(
-        run.x, dram=Strides(pitch, pitch * _TILE_COLUMNS, total, total), staging=staged, staging_base=base
-    )
+    x = replace(run.x, dram=Strides(pitch, pitch * _TILE_COLUMNS, total, total), staging=staged, staging_base=base)
     tuning = Tuning(patch=(3, 3, 3))
     yield run.task(COPY, View(inner, height, _TILE_COLUMNS), (x,), replace(operand, swapped=True), tuning=tuning)
     line = 2 * outputs
@@ -365,9 +388,7 @@ def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
         yield from _products(product, kernel, first, count, right)
 
 
-def _kernel(
-    product: _Matrices, index: int, first: int, count: int, group: int
-) -> tuple[Kernel, tuple[TaskPlan, ...]]:
+def _kernel(product: _Matrices, index: int, first: int, count: int, group: int) -> tuple[Kernel, tuple[TaskPlan, ...]]:
     """A kernel of `count` rows, and the task that writes it."""
     rows, inner = product.rows, product.inner
     if group == 1 and not product.transposed[0]:
@@ -393,8 +414,10 @@ def _kernel(
         )
     else:
         x = rows_of(product.left, product.shapes[0], index * rows + first)
-        x = replace(x, staging=segments(count, inner))
-        task = product.run.task(PLANAR_COPY, matrix_view(count, inner), (x,), formatted)
+        staged = segments(count, inner)
+        x = replace(x, staging=staged, staging_base=0)
+        result = replace(formatted, staging_base=staged.row)
+        task = product.run.task(PLANAR_COPY, matrix_view(count, inner), (x,), result)
     return kernel, (replace(task, interleave=group),)
 
 
@@ -408,9 +431,7 @@ def _transposed_right(product: _Matrices, *, alone: bool) -> tuple[Operand, Task
     return operand, transpose_task(part, columns, inner, operand, base=strides.row)
 
 
-def _products(
-    product: _Matrices, kernel: Kernel, first: int, count: int, right: Operand | None
-) -> Iterator[TaskPlan]:
+def _products(product: _Matrices, kernel: Kernel, first: int, count: int, right: Operand | None) -> Iterator[TaskPlan]:
     """The right operand through one kernel, in bands of columns that fit into L2."""
     run, inner, columns = product.run, product.inner, product.columns
     y = rows_of(run.y, product.shapes[2], product.index * product.rows + first)
@@ -425,12 +446,12 @@ def _products(
         size = max((L2_BYTES - staged.row) // (2 * count) // _TILE_SEGMENT * _TILE_SEGMENT, _TILE_SEGMENT)
     for start, width in bands(columns, size):
         x = rows_of(run.x, product.shapes[1], product.index * inner)
-        x = replace(x, column=start, staging=_streamed_segments(inner, width))
+        part = _streamed_segments(inner, width)
+        x = replace(x, column=start, staging=part, staging_base=0)
+        target = replace(y, column=start, staging_base=part.row)
         view = View(width=width, channels=inner)
         evidence = run.evidence if width == columns and staged == segments(inner, columns) else Evidence.EXTRAPOLATED
-        task = run.task(
-            product.work, view, (x,), replace(y, column=start), kernel, result_view=replace(view, channels=count)
-        )
+        task = run.task(product.work, view, (x,), target, kernel, result_view=replace(view, channels=count))
         yield replace(task, evidence=evidence)
 
 
@@ -450,7 +471,7 @@ def _streamed_segments(inner: int, columns: int) -> Strides:
 def inner_fits(query: Query) -> object | None:
     """The inner extent of a matrix product is too large."""
     main = query.params.main if isinstance(query.params, Fused) else query.params
-    if isinstance(main, Linear):
+    if isinstance(main, (Linear, ColumnProduct)):
         inner, outputs = main.weight.shape[1], main.weight.shape[0]
         size = BANK_BYTES * (inner + outputs) + segments(1, inner).row
         return f"{inner} x {outputs}" if size > L2_BYTES else None
@@ -465,5 +486,6 @@ def inner_fits(query: Query) -> object | None:
 
 FAMILIES = (
     Family("product by a constant", (Linear,), lower_linear, (inner_fits,)),
+    Family("product of columns by a constant", (ColumnProduct,), lower_columns, (inner_fits,)),
     Family("product of two tensors", (MatMul,), lower_matmul, (inner_fits,)),
 )

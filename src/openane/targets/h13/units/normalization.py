@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, LayerNorm
-from openane.targets.h13.limits import L2_BYTES
+from openane.targets.h13.limits import L2_BYTES, MAX_GROUPS
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
+    PLAIN,
     Axis,
     Evidence,
     Operand,
@@ -28,7 +29,7 @@ from openane.targets.h13.plan import (
 )
 from openane.targets.h13.staging import BANK_BYTES, ne_distance, padded_row
 from openane.targets.h13.surfaces import align
-from openane.targets.h13.units.band import CHANNELS, COLUMNS, COPY, MULTIPLY, PLANAR_COPY, ROWS, Band, Ends
+from openane.targets.h13.units.band import CHANNELS, COLUMNS, COPY, MULTIPLY, PLANAR_COPY, ROWS, Band, Ends, seen_as
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.rows import (
     DEEP,
@@ -65,7 +66,7 @@ _PIXEL = TensorShape()
 
 
 @dataclass(frozen=True, slots=True)
-class _Run(Band):
+class NormBand(Band):
     """A band of a normalization.
 
     Attributes:
@@ -97,7 +98,7 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     single = shape.batch == 1 and shape.depth == 1
     evidence = Evidence.RECORDED if single and params.center else Evidence.EXTRAPOLATED
     ends = Ends(unit, lowering)
-    run = _Run(unit.name, ends.source(), ends.result(), evidence, lowering, params.epsilon, params.center)
+    run = NormBand(unit.name, ends.source(), ends.result(), evidence, lowering, params.epsilon, params.center)
     return ends.around(_FORMS[_form(params, shape)](run, shape))
 
 
@@ -118,9 +119,10 @@ def _form(params: LayerNorm, shape: TensorShape) -> frozenset[Dimension]:
 # Columns -----------------------------------------------------------------------------------------------
 
 
-def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     single = shape.batch == 1 and shape.depth == 1
-    if single and shape.height > 1 and run.center and _image_bytes(shape) <= L2_BYTES:
+    groups = shape.height <= MAX_GROUPS
+    if single and 1 < shape.height and groups and run.center and _image_bytes(shape) <= L2_BYTES:
         yield from _image_rows(run, shape)
         return
     matrix = as_matrix(shape)
@@ -131,7 +133,7 @@ def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         yield from _matrix_rows(part, count, shape.width)
 
 
-def _part(run: _Run, name: str, x: Operand, y: Operand) -> _Run:
+def _part(run: NormBand, name: str, x: Operand, y: Operand) -> NormBand:
     return replace(run, name=f"{run.name}/{name}", x=x, y=y, evidence=Evidence.EXTRAPOLATED)
 
 
@@ -141,7 +143,7 @@ def vector_pair(rows: int) -> Strides:
     return Strides(size, max(_LEAST_VECTOR_BYTES, size), size, 2 * max(_LEAST_VECTOR_BYTES, size))
 
 
-def _matrix_rows(run: _Run, rows: int, columns: int) -> Iterator[TaskPlan]:
+def _matrix_rows(run: NormBand, rows: int, columns: int) -> Iterator[TaskPlan]:
     """Rows as channels; mean and deviation of all rows are two vectors."""
     view, shape = matrix_view(rows, columns), TensorShape(channels=rows, width=columns)
     pair, values = vector_pair(rows), flat(align(2 * columns, BANK_BYTES), rows)
@@ -153,7 +155,7 @@ def _matrix_rows(run: _Run, rows: int, columns: int) -> Iterator[TaskPlan]:
 
 
 def row_steps(
-    run: _Run, view: View, x: tuple[Operand, Operand], pair: Strides, base: int, result: Operand
+    run: NormBand, view: View, x: tuple[Operand, Operand], pair: Strides, base: int, result: Operand
 ) -> Iterator[TaskPlan]:
     """The two or three planar tasks of a matrix whose rows are channels, or of the channels of an image.
 
@@ -186,7 +188,7 @@ def _image_bytes(shape: TensorShape) -> int:
     return shape.height * 4 * row
 
 
-def _image_rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _image_rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows of an image: a copy in L2, whose rows are reduced as groups; then the same with the centred rows."""
     channels, height, width = shape.channels, shape.height, shape.width
     whole, rows = View(width, height, channels), row_groups(shape)
@@ -209,34 +211,56 @@ def _image_rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
 # Rows and columns of every channel ---------------------------------------------------------------------
 
 
-def _images(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _images(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Every channel by itself: the statistics of all channels are two vectors, as for the rows of a matrix."""
     seen = as_image(shape)
-    run = replace(run, evidence=Evidence.EXTRAPOLATED)
-    row = planar_row(1, shape.width)
-    size = max((L2_BYTES - 4 * _LEAST_VECTOR_BYTES) // (2 * (row * shape.height + 64 * BANK_BYTES) + 4), 1)
-    while size > 1 and 2 * planar_row(min(size, seen.channels), shape.width) * shape.height + 8 * size > L2_BYTES:
+    yield from _planes(run, shape, seen, View(seen.width, seen.height, seen.channels), 0, turned=False)
+
+
+def _sheets(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Every row of all channels by itself: rows are the channels of the view, channels its rows."""
+    seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
+    for item in range(seen.batch):
+        yield from _planes(run, shape, seen, View(seen.width, seen.channels, seen.height), item, turned=True)
+
+
+def _planes(
+    run: NormBand, shape: TensorShape, seen: TensorShape, whole: View, item: int, *, turned: bool
+) -> Iterator[TaskPlan]:
+    """Columns and rows of a view, in bands of its channels.
+
+    Args:
+        run: the band of everything.
+        shape: of the tensor.
+        seen: the same rows as items of images.
+        whole: the view of one item.
+        item: which one.
+        turned: channels of the view are rows of the image.
+    """
+    row, axes = planar_row(1, whole.width), TURNED if turned else PLAIN
+    size = max((L2_BYTES - 4 * _LEAST_VECTOR_BYTES) // (2 * (row * whole.height + 64 * BANK_BYTES) + 4), 1)
+    while size > 1 and 2 * planar_row(min(size, whole.channels), whole.width) * whole.height + 8 * size > L2_BYTES:
         size -= 1
-    for first, count in bands(seen.channels, size):
-        view = View(shape.width, shape.height, count)
-        x = replace(run.x, shape=run.x.shape if seen == shape else seen, offset=(0, 0, first, 0))
-        y = replace(run.y, shape=run.y.shape if seen == shape else seen, offset=(0, 0, first, 0))
-        part = _part(run, f"{first}", x, y)
+    for first, count in bands(whole.channels, size):
+        view = replace(whole, channels=count)
+        offset = (item, 0, 0, first) if turned else (item, 0, first, 0)
+        x, y = (replace(seen_as(operand, shape, seen), axes=axes, offset=offset) for operand in (run.x, run.y))
+        part = _part(run, f"{item}/{first}", x, y)
         pair = vector_pair(count)
-        if 2 * row * shape.height > L2_BYTES - 4 * pair.row:
+        if 2 * row * whole.height > L2_BYTES - 4 * pair.row:
             yield from row_steps(part, view, (replace(x, read_again=True), replace(x, reread=True)), pair, 0, y)
             continue
-        base, pitch = 2 * pair.row, planar_row(count, shape.width)
-        kept = part.kept(TensorShape(channels=count, height=shape.height, width=shape.width))
+        base, pitch = 2 * pair.row, planar_row(count, whole.width)
+        kept = part.kept(TensorShape(channels=count, height=whole.height, width=whole.width))
         source = replace(x, keep=kept.tensor, staging_base=base)
-        result = replace(y, staging_base=base + pitch * shape.height)
+        result = replace(y, staging_base=base + pitch * whole.height)
         yield from row_steps(part, view, (source, kept), pair, 0, result)
 
 
 # Channels, rows and columns ----------------------------------------------------------------------------
 
 
-def _items(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _items(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Every item of the batch by itself."""
     single = shape.batch == 1 and shape.depth == 1
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
@@ -245,15 +269,21 @@ def _items(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         if single:
             yield from _item(run, shape)
             continue
-        x, y = (replace(operand, shape=operand.shape if seen == shape else seen, offset=offset) for operand in (run.x, run.y))
+        x, y = (
+            replace(operand, shape=operand.shape if seen == shape else seen, offset=offset)
+            for operand in (run.x, run.y)
+        )
         yield from _item(_part(run, f"{item}", x, y), replace(seen, batch=1))
 
 
-def _item(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Statistics over everything; the last task reads x again in its own view."""
     count = shape.channels * shape.height * shape.width
     deep = View(shape.width, shape.channels, 1, shape.height)
-    pair, vector = Strides(BANK_BYTES, _LEAST_VECTOR_BYTES, BANK_BYTES, 2 * _LEAST_VECTOR_BYTES), 2 * _LEAST_VECTOR_BYTES
+    pair, vector = (
+        Strides(BANK_BYTES, _LEAST_VECTOR_BYTES, BANK_BYTES, 2 * _LEAST_VECTOR_BYTES),
+        2 * _LEAST_VECTOR_BYTES,
+    )
     statistics = run.tensor("statistics", TensorShape(height=2), 0, pair)
     mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
     repeats = frozenset(axis for axis in (Axis.WIDTH, Axis.HEIGHT, Axis.DEPTH) if deep.extent(axis) > 1)
@@ -285,19 +315,19 @@ def _item(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
 # Channels ----------------------------------------------------------------------------------------------
 
 
-def _channels(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _channels(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Channels of every pixel, item by item, in bands of rows."""
     outer = shape.batch * shape.depth
     yield from _along_axis(run, shape, outer, shape.channels, shape.height)
 
 
-def _rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows of every column: the tensor's rows are the channels of the view, its channels the rows."""
     outer = shape.batch * shape.depth * shape.channels
     yield from _along_axis(run, shape, outer, shape.height, 1)
 
 
-def _along_axis(run: _Run, shape: TensorShape, outer: int, extent: int, inner: int) -> Iterator[TaskPlan]:
+def _along_axis(run: NormBand, shape: TensorShape, outer: int, extent: int, inner: int) -> Iterator[TaskPlan]:
     if outer == 1 and inner * shape.width == 1 and run.center and 34 * extent + 0x200 <= L2_BYTES:
         yield from _one_pixel(run, extent)
         return
@@ -319,10 +349,10 @@ def _largest_band(channels: int, width: int, rows: int) -> int:
     used = align(2 * width, BANK_BYTES) * channels + 8 * BANK_BYTES
     swapped = align(2 * channels, BANK_BYTES) * width + 8 * BANK_BYTES
     statistic = align(2 * width, BANK_BYTES)
-    return min(rows, max((L2_BYTES - BANK_BYTES) // (2 * used + swapped + statistic), 1))
+    return min(rows, MAX_GROUPS, max((L2_BYTES - BANK_BYTES) // (2 * used + swapped + statistic), 1))
 
 
-def _one_pixel(run: _Run, channels: int) -> Iterator[TaskPlan]:
+def _one_pixel(run: NormBand, channels: int) -> Iterator[TaskPlan]:
     """Channels of one pixel, copied to a row and back."""
     pixel, line = View(channels=channels), View(width=channels)
     pair = vector_pair(1)
@@ -341,12 +371,12 @@ def _one_pixel(run: _Run, channels: int) -> Iterator[TaskPlan]:
     yield run.task(PLANAR_COPY, pixel, (replace(normalized, swapped=True),), replace(run.y, staging_base=behind))
 
 
-def _image_channels(run: _Run, view: View, *, turned: bool) -> Iterator[TaskPlan]:
+def _image_channels(run: NormBand, view: View, *, turned: bool) -> Iterator[TaskPlan]:
     """Channels of an image: transposed, reduced by groups of rows, twice."""
     channels, height, width = view.channels, view.height, view.width
     whole, one = TensorShape(1, channels, height, width), TensorShape(1, 1, height, width)
     swapped_shape = TensorShape(1, width, height, channels)
-    rows = row_groups(swapped_shape)
+    rows = row_groups(swapped_shape, always_groups=True)
     step = align(2 * width, BANK_BYTES)
     statistic = image(1, step, width)
     written = Strides(step, step * height, step, step)
@@ -386,18 +416,20 @@ def _image_channels(run: _Run, view: View, *, turned: bool) -> Iterator[TaskPlan
     yield run.task(MULTIPLY, last, (values, divisor), replace(run.y, staging_base=behind))
 
 
-def _without_mean(run: _Run, view: View, source: Operand, *, turned: bool) -> Iterator[TaskPlan]:
+def _without_mean(run: NormBand, view: View, source: Operand, *, turned: bool) -> Iterator[TaskPlan]:
     """The same without a mean: x is transposed once, and x itself is multiplied."""
     channels, height, width = view.channels, view.height, view.width
     one, swapped_shape = TensorShape(1, 1, height, width), TensorShape(1, width, height, channels)
-    rows, step = row_groups(swapped_shape), align(2 * width, BANK_BYTES)
+    rows, step = row_groups(swapped_shape, always_groups=True), align(2 * width, BANK_BYTES)
     swapped = image(width, summed_row(channels, width), channels)
     base = step * height
     kept = run.kept(TensorShape(1, channels, height, width))
     copies = run.tensor("rows", swapped_shape, base, swapped)
     deviation = run.tensor("deviation", one, 0, image(1, step, width))
     kept_base = base + swapped.row * height
-    yield run.task(COPY, view, (replace(source, keep=kept.tensor, staging_base=kept_base),), replace(copies, swapped=True))
+    yield run.task(
+        COPY, view, (replace(source, keep=kept.tensor, staging_base=kept_base),), replace(copies, swapped=True)
+    )
     written = replace(deviation, swapped=True, l2=Strides(step, step * height, step, step))
     yield run.task(run.mean_square(channels), rows.view, (rows.source(copies, swapped),), written)
     last = View(width, channels, height) if turned else view
@@ -412,13 +444,14 @@ _FORMS = {
     frozenset({Dimension.CHANNEL}): _channels,
     frozenset({Dimension.HEIGHT}): _rows,
     frozenset({Dimension.HEIGHT, Dimension.WIDTH}): _images,
+    frozenset({Dimension.CHANNEL, Dimension.WIDTH}): _sheets,
     frozenset({Dimension.CHANNEL, Dimension.HEIGHT, Dimension.WIDTH}): _items,
 }
 
 
 @rule(
     "h13.norm-dimensions",
-    "Width; Channel; Height; Height and Width; Channel, Height and Width; dimensions of extent 1 do not count",
+    "Width; Channel; Height; Height and Width; Channel and Width; Channel, Height and Width (extents of 1 do not count)",
     "Transpose the tensor so that the normalized dimensions are the last ones.",
     "statistics are planar reductions, which take in all columns",
 )

@@ -99,9 +99,7 @@ def window_task(params: Pooling, shape: TensorShape, pooled: TensorShape, source
         stride=(steps[0], steps[1]),
         pad=(params.pads.left, params.pads.top),
     )
-    return TaskPlan(
-        work, View.of(shape), View.of(pooled), (source,), result, evidence=Evidence.SIMULATOR_ONLY
-    )
+    return TaskPlan(work, View.of(shape), View.of(pooled), (source,), result, evidence=Evidence.SIMULATOR_ONLY)
 
 
 def lower_pooling(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
@@ -138,7 +136,14 @@ def _average(
     weights, correction = np.float32(1.0 / (params.kernel[0] * params.kernel[1])), _correction(params, shape)
     kernel = np.full((shape.channels, 1, params.kernel[1], params.kernel[0]), weights, np.float32)
     job = Job(
-        kernel, None, params.step, params.pads.left, params.pads.top, shape.channels, NeFunction(), Evidence.EXTRAPOLATED
+        kernel,
+        None,
+        params.step,
+        params.pads.left,
+        params.pads.top,
+        shape.channels,
+        NeFunction(),
+        Evidence.EXTRAPOLATED,
     )
     target = result if correction is None else lowering.tensor(f"{name}/sum", pooled, Place.AUTO)
     for batch in range(shape.batch):
@@ -171,4 +176,3 @@ def _correction(params: Pooling, shape: TensorShape) -> np.ndarray | None:
 
 
 FAMILIES = (Family("pooling", (Pooling,), lower_pooling, (window, stride, padding, dilation)),)
-

@@ -107,7 +107,9 @@ def lower_flat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     shape = lowering.shape(unit.bottoms[0])
     row = flat(align(2 * shape.channels, BANK_BYTES), 1)
     y = replace(lowering.result(unit), swapped=True, staging=row)
-    run = _Run(unit.name, lowering.operand(unit.bottoms[0]), y, _evidence(params.main, shape), lowering, params.main.kind)
+    run = _Run(
+        unit.name, lowering.operand(unit.bottoms[0]), y, _evidence(params.main, shape), lowering, params.main.kind
+    )
     view, tuning = View.of(shape), Tuning(result_type=1, result_buffered=False)
     yield run.task(run.work(shape.height * shape.width), view, (run.x,), run.y, tuning=tuning)
 
@@ -131,6 +133,9 @@ def _real(dimensions: frozenset[Dimension], shape: TensorShape) -> frozenset[Dim
 
 
 def _reduce(run: _Run, shape: TensorShape, dimensions: frozenset[Dimension]) -> Iterator[TaskPlan]:
+    if not dimensions:
+        yield run.task(COPY, View.of(shape), (run.x,), run.y)
+        return
     form = _FORMS.get(dimensions)
     if form is not None:
         yield from form(run, shape)
@@ -150,7 +155,12 @@ def _reduce(run: _Run, shape: TensorShape, dimensions: frozenset[Dimension]) -> 
 
 
 def _plain(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
-    """Rows and columns of every channel."""
+    """Rows and columns of every channel. The engine would take depth in as well: depths are channels here."""
+    if shape.depth > 1:
+        seen = as_image(shape)
+        result = TensorShape(channels=seen.channels)
+        run = replace(run, x=replace(run.x, shape=seen), y=replace(run.y, shape=result))
+        shape = seen
     yield run.task(run.work(shape.height * shape.width), View.of(shape), (run.x,), run.y)
 
 
@@ -232,8 +242,12 @@ def _channels(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     staged = align(2 * width, BANK_BYTES) * channels + 8 * BANK_BYTES
     size = max(L2_BYTES // (pitch + staged + align(2 * width, BANK_BYTES)), 1)
     for first, count in bands(height, min(size, MAX_GROUPS)):
-        part = run if count == height else replace(
-            run.extrapolated(), name=f"{run.name}/{first}", x=_from_row(run.x, first), y=_from_row(run.y, first)
+        part = (
+            run
+            if count == height
+            else replace(
+                run.extrapolated(), name=f"{run.name}/{first}", x=_from_row(run.x, first), y=_from_row(run.y, first)
+            )
         )
         yield from _swapped_channels(part, channels, count, width, pitch)
 
@@ -247,7 +261,7 @@ def _swapped_channels(run: _Run, channels: int, height: int, width: int, pitch: 
     """Channels and columns change places, then every row is reduced as a group."""
     view, swapped = View(width, height, channels), image(width, pitch, channels)
     shape = TensorShape(1, width, height, channels)
-    copy, rows = run.tensor("swapped", shape, 0, swapped), row_groups(shape)
+    copy, rows = run.tensor("swapped", shape, 0, swapped), row_groups(shape, always_groups=True)
     x = run.x
     if height * width <= _SMALLEST_IMAGE:
         x = replace(x, staging=flat(align(2 * width, BANK_BYTES), channels))
@@ -308,9 +322,7 @@ def _turned_rows(run: _Run, shape: TensorShape, pitch: int) -> Iterator[TaskPlan
     buffered = width <= _BUFFERED_COLUMNS
     if not buffered:
         y = replace(y, staging=flat(align(2 * width, BANK_BYTES), 1))
-    tuning = Tuning(
-        tile_height=_LAST_TILE_ROWS, result_buffered=buffered, patch=(forced,) * 3 if buffered else None
-    )
+    tuning = Tuning(tile_height=_LAST_TILE_ROWS, result_buffered=buffered, patch=(forced,) * 3 if buffered else None)
     yield run.task(COPY, View(1, channels, width), (sums,), y, tuning=tuning)
 
 

@@ -119,18 +119,20 @@ class RowGroups:
     """How each row of an image is reduced by itself.
 
     Attributes:
-        view: rows are groups; they are channels where the image has one channel.
+        view: rows are groups, or channels.
         shape: of the image.
+        as_channels: rows are channels, because the image has only one.
     """
 
     view: View
     shape: TensorShape
+    as_channels: bool
 
     def source(self, operand: Operand, strides: Strides) -> Operand:
         """The resident image in this view."""
         channel = strides.channel
         used = channel * self.shape.channels
-        if self.shape.channels == 1:
+        if self.as_channels:
             return replace(operand, l2=Strides(strides.row, used, used, 0))
         row = 2 * self.view.width if self.view.height > 1 else used
         return replace(operand, l2=Strides(channel, row, used, strides.row))
@@ -138,7 +140,7 @@ class RowGroups:
     def statistic(self, operand: Operand) -> Operand:
         """The results, one a row and channel, as this view writes them."""
         step = BANK_BYTES * self.shape.channels
-        if self.shape.channels == 1:
+        if self.as_channels:
             total = BANK_BYTES * self.shape.height
             return replace(operand, l2=Strides(BANK_BYTES, total, total, 0))
         return replace(operand, l2=Strides(BANK_BYTES, step * self.shape.height, step, step))
@@ -149,12 +151,12 @@ FOLDED_COLUMNS = 32
 _FOLDED_LEAST = 128
 
 
-def row_groups(shape: TensorShape) -> RowGroups:
-    """The view in which every row of an image in L2 is reduced by itself."""
-    if shape.channels == 1:
-        return RowGroups(View(shape.width, 1, shape.height), shape)
+def row_groups(shape: TensorShape, *, always_groups: bool = False) -> RowGroups:
+    """The view in which every row of an image in L2 is reduced by itself; rows of the only channel are channels."""
+    if shape.channels == 1 and not always_groups:
+        return RowGroups(View(shape.width, 1, shape.height), shape, True)
     width, height = folded(shape.width)
-    return RowGroups(View(width, height, shape.channels, 1, shape.height), shape)
+    return RowGroups(View(width, height, shape.channels, 1, shape.height), shape, False)
 
 
 def folded(width: int) -> tuple[int, int]:

@@ -119,9 +119,7 @@ def _flatten(source: Operand, shape: TensorShape, flat: Operand, flat_shape: Ten
     target = replace(flat, shape=TensorShape(channels=flat_shape.size), **words)
     for first, count in _rows_at_once(shape):
         view = View(shape.width, count)
-        yield swap_task(
-            part(whole, Axis.HEIGHT, first), view, part(target, Axis.CHANNEL, first * shape.width)
-        )
+        yield swap_task(part(whole, Axis.HEIGHT, first), view, part(target, Axis.CHANNEL, first * shape.width))
 
 
 def _unflatten(flat: Operand, shape: TensorShape, result: Operand) -> Iterator[TaskPlan]:
@@ -135,9 +133,7 @@ def _unflatten(flat: Operand, shape: TensorShape, result: Operand) -> Iterator[T
     )
     for first, count in _rows_at_once(shape):
         view = View(1, count, shape.width)
-        yield swap_task(
-            part(source, Axis.CHANNEL, first * shape.width), view, part(target, Axis.HEIGHT, first)
-        )
+        yield swap_task(part(source, Axis.CHANNEL, first * shape.width), view, part(target, Axis.HEIGHT, first))
 
 
 # Transpose -----------------------------------------------------------------------------------------------------------

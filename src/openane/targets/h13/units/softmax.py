@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, Softmax
 from openane.targets.h13 import tables
-from openane.targets.h13.limits import L2_BYTES
+from openane.targets.h13.limits import L2_BYTES, MAX_GROUPS
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
     Evidence,
@@ -105,10 +105,15 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 
 def _along_width(band: _Run, shape: TensorShape, *, single: bool) -> Iterator[TaskPlan]:
     if single and not band.log:
-        if shape.height == 1 and shape.width == 1 and shape.channels > 1 and _one_column_bytes(shape.channels) <= L2_BYTES:
+        if (
+            shape.height == 1
+            and shape.width == 1
+            and shape.channels > 1
+            and _one_column_bytes(shape.channels) <= L2_BYTES
+        ):
             yield from _one_column(band, shape.channels)
             return
-        if shape.height > 1 and _image_bytes(shape) <= L2_BYTES:
+        if 1 < shape.height <= MAX_GROUPS and _image_bytes(shape) <= L2_BYTES:
             yield from _image_rows(band, shape)
             return
     matrix = as_matrix(shape)
@@ -221,7 +226,11 @@ def _along_others(band: _Run, shape: TensorShape, dimension: Dimension) -> Itera
             yield from _one_pixel(band, extents[axis])
             return
     turned = inner == 1 and outer > 1
-    seen = TensorShape(1, outer, extents[axis], shape.width) if turned else TensorShape(outer, extents[axis], inner, shape.width)
+    seen = (
+        TensorShape(1, outer, extents[axis], shape.width)
+        if turned
+        else TensorShape(outer, extents[axis], inner, shape.width)
+    )
     rows = outer if turned else inner
     size = _largest_band(extents[axis], shape.width, rows)
     for group in range(1 if turned else outer):
@@ -324,7 +333,11 @@ def fits_l2(query: Query) -> object | None:
         size = 2 * align(2 * shape.width, BANK_BYTES) + 4 * BANK_BYTES
     else:
         extent = params.dimension.extent(shape)
-        size = streamed_row(extent, shape.width) + odd_row(planar_row(extent, shape.width)) + 2 * planar_row(1, shape.width)
+        size = (
+            streamed_row(extent, shape.width)
+            + odd_row(planar_row(extent, shape.width))
+            + 2 * planar_row(1, shape.width)
+        )
     return f"{size} bytes" if size > L2_BYTES else None
 
 

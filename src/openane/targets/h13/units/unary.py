@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from openane.targets.h13.lowering import Lowering
 
 
+#: Elements pass as they are.
+NO_FUNCTION = NeFunction()
+
+
 def table_task(function: NeFunction, shape: TensorShape, source: Operand, result: Operand) -> TaskPlan:
     """One NE task that passes every element through a function.
 
@@ -63,7 +67,11 @@ def table_task(function: NeFunction, shape: TensorShape, source: Operand, result
 
 
 def planar_task(
-    work: PeWork, shape: TensorShape, sources: tuple[Operand, ...], result: Operand, evidence: Evidence = Evidence.RECORDED
+    work: PeWork,
+    shape: TensorShape,
+    sources: tuple[Operand, ...],
+    result: Operand,
+    evidence: Evidence = Evidence.RECORDED,
 ) -> TaskPlan:
     """One planar task on whole tensors of one shape."""
     view = View.of(shape)
@@ -152,19 +160,27 @@ def prelu(
 
 
 def channel_scale(
-    scale: np.ndarray, bias: np.ndarray | None, view: View, source: Operand, result: Operand
+    scale: np.ndarray,
+    bias: np.ndarray | None,
+    view: View,
+    source: Operand,
+    result: Operand,
+    function: NeFunction = NO_FUNCTION,
 ) -> TaskPlan:
-    """x * scale + bias with one scale a channel, as a depthwise 1x1 convolution."""
+    """function(x * scale + bias) with one scale a channel, as a depthwise 1x1 convolution."""
     kernel = scale.astype(np.float32).reshape(-1, 1, 1, 1)
     lanes = pack_depthwise(kernel, bias)
-    work = NeWork(NeMode.CONVOLUTION)
+    weights = Kernel(lanes, bias=bias is not None)
+    if function.table is not None:
+        weights = with_table(weights, function.table, len(lanes))
+    work = NeWork(NeMode.CONVOLUTION, function.nonlinearity, post_scale=function.post_scale)
     return TaskPlan(
         work,
         view,
         view,
         (source,),
         result,
-        Kernel(lanes, bias=bias is not None),
+        weights,
         unicast=True,
         evidence=Evidence.EXTRAPOLATED,
     )

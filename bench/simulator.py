@@ -1,0 +1,204 @@
+"""Speed of the simulator: exact and fast mode against onnxruntime, on the same machine and threads in the same run.
+
+    python bench/simulator.py MODELS             the folder with the development models (NAME.onnx, NAME.npz)
+    python bench/simulator.py MODELS squeezenet  those whose name contains a word
+    python bench/simulator.py --threads 1 --json MODELS
+
+The folder is what `ref_dev.py --work MODELS` leaves behind (shared/models/README.md). Each time is the smallest of
+several runs. Compiling and loading are counted apart; memory is the growth of the process's peak while loading and
+running the exact mode, measured in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from openane.api import compile
+from openane.compiler.execution import Execution
+from openane.compiler.plan import Artifact
+from openane.runtimes.runtime import SessionOptions
+from openane.targets.target import RunOptions
+
+NAMES = (
+    "digits_cnn",
+    "light_squeezenet",
+    "torch_mobilenet_v3s",
+    "keras_mobilenet_v2",
+    "light_resnet50",
+    "light_densenet121",
+    "minilm",
+)
+REPEATS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Times in milliseconds, memory in MB.
+
+    Attributes:
+        name: of the model.
+        engine_tasks: task descriptors.
+        compile_ms, load_ms: once; load is of the exact mode, kernels of the simulator already compiled.
+        exact_ms, fast_ms, onnxruntime_ms: per inference.
+        many_ms: exact, per inference of 8 inputs through one loaded program.
+        constants_mb, peak_mb: constant sections, and growth of the process's peak memory.
+        difference: largest difference of fast from exact, relative to the largest output.
+    """
+
+    name: str
+    engine_tasks: int
+    compile_ms: float
+    load_ms: float
+    exact_ms: float
+    fast_ms: float
+    onnxruntime_ms: float
+    many_ms: float
+    constants_mb: float
+    peak_mb: float
+    difference: float
+
+
+def best_ms(function: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Smallest wall time of several calls, after one that is not counted."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return 1e3 * min(times)
+
+
+def options(threads: int, fast: bool) -> SessionOptions:
+    """Of a simulator session."""
+    return SessionOptions(simulation=RunOptions(threads=threads, fast=fast))
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """The stored inputs of a model."""
+    with np.load(path.with_suffix(".npz")) as stored:
+        return {name.removeprefix("in:"): stored[name] for name in stored.files if name.startswith("in:")}
+
+
+def onnxruntime_ms(path: Path, inputs: dict[str, np.ndarray], threads: int) -> float:
+    """Time of the reference."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    return best_ms(lambda: session.run(None, inputs))
+
+
+def peak_mb(path: Path, threads: int) -> float:
+    """Growth of the peak memory of a process that loads the compiled model and runs it once."""
+    command = [sys.executable, __file__, "--peak", "--threads", str(threads), str(path)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def print_peak(path: Path, threads: int) -> None:
+    """The child of `peak_mb`."""
+    artifact = compile(path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with Execution(artifact, "simulator", options(threads, False)) as execution:
+        execution.run(arrays_of(path))
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
+
+
+def difference(exact: dict[str, np.ndarray], fast: dict[str, np.ndarray]) -> float:
+    """Largest difference relative to the largest output."""
+    return max(
+        float(np.abs(exact[name].astype(np.float64) - fast[name]).max() / max(np.abs(exact[name]).max(), 1e-9))
+        for name in exact
+    )
+
+
+def measure(path: Path, threads: int) -> Row:
+    """All numbers of one model."""
+    inputs = arrays_of(path)
+    start = time.perf_counter()
+    artifact = compile(path)
+    compile_ms = 1e3 * (time.perf_counter() - start)
+    Execution(artifact, "simulator", options(threads, False)).close()  # the simulator's own kernels are compiled now
+    start = time.perf_counter()
+    with Execution(artifact, "simulator", options(threads, False)) as execution:
+        load_ms = 1e3 * (time.perf_counter() - start)
+        exact = execution.run(inputs).outputs
+        exact_ms = best_ms(lambda: execution.run(inputs))
+        many_ms = many(execution, artifact, inputs)
+    with Execution(artifact, "simulator", options(threads, True)) as execution:
+        fast = execution.run(inputs).outputs
+        fast_ms = best_ms(lambda: execution.run(inputs))
+    programs = [session.program for session in execution.sessions]
+    return Row(
+        path.stem,
+        sum(len(program.tasks) for program in programs),
+        compile_ms,
+        load_ms,
+        exact_ms,
+        fast_ms,
+        onnxruntime_ms(path, inputs, threads),
+        many_ms,
+        sum(len(program.constants) for program in programs) / 1e6,
+        peak_mb(path, threads),
+        difference(exact, fast),
+    )
+
+
+def many(execution: Execution, artifact: Artifact, inputs: dict[str, np.ndarray], count: int = 8) -> float:
+    """Time per inference of several inputs through the program of a model with one step; 0 with more steps."""
+    if len(execution.sessions) != 1:
+        return 0.0
+    (session,) = execution.sessions
+    rng = np.random.default_rng(0)
+    batch = [
+        {surface.name: rng.standard_normal(surface.shape).astype(surface.dtype.numpy) for surface in session.inputs}
+        for _ in range(count)
+    ]
+    return best_ms(lambda: list(session.run_many(batch)), 2) / count
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", type=Path, help="folder with the development models")
+    parser.add_argument("words", nargs="*", help="only models whose name contains one of these")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.peak:
+        print_peak(given.models, given.threads)
+        return
+    names = [name for name in NAMES if not given.words or any(word in name for word in given.words)]
+    rows = []
+    print(f"{'model':22}{'tasks':>6}{'compile':>9}{'load':>8}{'exact':>8}{'fast':>8}{'ort':>8}{'many':>8}", end="")
+    print(f"{'exact/ort':>10}{'fast/ort':>9}{'const':>7}{'peak MB':>8}{'fast diff':>10}   (ms)")
+    for name in names:
+        path = given.models / f"{name}.onnx"
+        if not path.exists():
+            print(f"{name:22} is not in {given.models}")
+            continue
+        row = measure(path, given.threads)
+        rows.append(row)
+        print(f"{row.name:22}{row.engine_tasks:6}{row.compile_ms:9.0f}{row.load_ms:8.0f}", end="")
+        print(f"{row.exact_ms:8.1f}{row.fast_ms:8.1f}{row.onnxruntime_ms:8.2f}{row.many_ms:8.1f}", end="")
+        print(f"{row.exact_ms / row.onnxruntime_ms:10.2f}{row.fast_ms / row.onnxruntime_ms:9.2f}", end="")
+        print(f"{row.constants_mb:7.1f}{row.peak_mb:8.1f}{row.difference:10.1e}")
+    if given.json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Attention of one head after another: two products of tensors with a softmax between them (h13-encoding 9.9).
+
+The scores, their exponentials and the statistics stay in L2; the probabilities are written as the kernel of the second product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from openane.net.net import TensorShape, Unit
+from openane.targets.h13.chain_units import Attention
+from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES
+from openane.targets.h13.lowering import Lowering
+from openane.targets.h13.plan import Evidence, Kernel, NeMode, NeWork, Operand, Place, TaskPlan, Tuning, View
+from openane.targets.h13.staging import BANK_BYTES
+from openane.targets.h13.surfaces import align, row_bytes
+from openane.targets.h13.units.band import COLUMNS, MULTIPLY, PLANAR_COPY, Band, Ends
+from openane.targets.h13.units.family import Family
+from openane.targets.h13.units.matmul import operand_strides, transpose_task
+from openane.targets.h13.units.rows import as_matrix, flat, matrix_view, odd_pitch, rows_of, segments
+from openane.targets.h13.units.softmax import BY_TABLE, MAXIMUM, RECIPROCAL_SUM, SUBTRACT, exp2_kernel
+
+_LANES = 16
+#: Rows of a head that one kernel takes (interleaves of 2, 4 and 8).
+KERNEL_ROWS = (32, 64, 128)
+#: Recorded head: rows and columns.
+_RECORDED = (64, 64)
+
+
+def attention_bytes(rows: int, keys: int, inner: int, columns: int) -> int:
+    """L2 bytes of one head."""
+    vector, values = align(2 * rows, BANK_BYTES), align(2 * keys, BANK_BYTES) * rows
+    operand = odd_pitch(keys) * inner + segments(keys, inner).row
+    first = segments(rows, inner).row * 2
+    second = segments(keys, columns).row + align(2 * columns, BANK_BYTES) * rows
+    return max(vector + values + max(operand, values), first, second)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """One head.
+
+    Attributes:
+        run: x is the query, y the result.
+        key, value: the other operands.
+        shapes: of query, key, value and result, all heads under each other.
+        index: of the head.
+        rows, keys, inner, columns: extents of its matrices.
+        work: of the first product, with the scale.
+    """
+
+    run: Band
+    key: Operand
+    value: Operand
+    shapes: tuple[TensorShape, TensorShape, TensorShape, TensorShape]
+    index: int
+    rows: int
+    keys: int
+    inner: int
+    columns: int
+    work: NeWork
+
+
+def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """Nine tasks a head."""
+    params = unit.params
+    assert isinstance(params, Attention)
+    query, key, value = (lowering.shape(name) for name in unit.bottoms)
+    shape = lowering.shape(unit.name)
+    count = query.batch * query.depth * query.channels
+    recorded = count == 1 and (query.height, query.width) == _RECORDED == (key.height, value.width)
+    evidence = Evidence.RECORDED if recorded else Evidence.EXTRAPOLATED
+    ends = Ends(unit, lowering)
+    x, key_operand, value_operand, y = ends.source(0), ends.source(1), ends.source(2), ends.result()
+    shapes = as_matrix(query), as_matrix(key), as_matrix(value), as_matrix(shape)
+    work = NeWork(NeMode.CONVOLUTION, post_scale=float(params.scores.scale))
+
+    def tasks() -> Iterator[TaskPlan]:
+        for index in range(count):
+            run = Band(unit.name if count == 1 else f"{unit.name}/{index}", x, y, evidence, lowering)
+            yield from _head(
+                _Head(
+                    run,
+                    key_operand,
+                    value_operand,
+                    shapes,
+                    index,
+                    query.height,
+                    key.height,
+                    query.width,
+                    value.width,
+                    work,
+                )
+            )
+
+    return ends.around(tasks())
+
+
+def _kernel_tensor(head: _Head, name: str, inner: int) -> tuple[Operand, Kernel]:
+    """Memory for a kernel of all rows of a head, and the kernel that is read from it."""
+    group = head.rows // _LANES
+    pitch = align(2 * inner * group, DMA_ALIGNMENT_BYTES)
+    tensor = head.run.lowering.tensor(
+        f"{head.run.name}/{name}", TensorShape(channels=_LANES, width=pitch // 2), Place.SCRATCH
+    )
+    return tensor, Kernel(source=tensor.tensor, lane_bytes=pitch, lane_count=_LANES, group_channels=group)
+
+
+def _head(head: _Head) -> Iterator[TaskPlan]:
+    run, rows, keys, inner = head.run, head.rows, head.keys, head.inner
+    group = rows // _LANES
+    vector, values = flat(align(2 * rows, BANK_BYTES), 1), flat(align(2 * keys, BANK_BYTES), rows)
+    behind = vector.row + values.row
+    layout = operand_strides(keys, inner)
+    formatted, query_kernel = _kernel_tensor(head, "query", inner)
+    staged = segments(rows, inner)
+    query = replace(rows_of(run.x, head.shapes[0], head.index * rows), staging=staged, staging_base=0)
+    first = run.task(PLANAR_COPY, matrix_view(rows, inner), (query,), replace(formatted, staging_base=staged.row))
+    yield replace(first, interleave=group)
+    operand = run.tensor("key", TensorShape(channels=inner, width=keys), behind, layout)
+    keys_run = replace(run, x=rows_of(head.key, head.shapes[1], head.index * keys))
+    yield transpose_task(keys_run, keys, inner, operand, base=behind + layout.row)
+    shape = TensorShape(channels=rows, width=keys)
+    scores = run.tensor("scores", shape, vector.row, values)
+    view = matrix_view(rows, keys)
+    product = replace(view, channels=inner)
+    tuning = Tuning(streams=True)
+    yield run.task(head.work, product, (operand,), scores, query_kernel, result_view=view, tuning=tuning)
+    yield from _probabilities(head, scores, view)
+
+
+def _probabilities(head: _Head, scores: Operand, view: View) -> Iterator[TaskPlan]:
+    """The softmax of the scores, written as a kernel, and the second product."""
+    run, rows, keys = head.run, head.rows, head.keys
+    vector, values = flat(align(2 * rows, BANK_BYTES), 1), flat(align(2 * keys, BANK_BYTES), rows)
+    shape = TensorShape(channels=rows, width=keys)
+    top = replace(run.tensor("max", TensorShape(width=rows), 0, vector), swapped=True)
+    centred = run.tensor("centred", shape, vector.row, values)
+    powers = run.tensor("exp2", shape, vector.row, values)
+    total = replace(run.tensor("sum", TensorShape(width=rows), 0, vector), swapped=True)
+    yield run.task(MAXIMUM, view, (scores,), top)
+    yield run.task(SUBTRACT, view, (scores, replace(top, repeats=COLUMNS)), centred)
+    yield run.task(BY_TABLE, view, (centred,), powers, exp2_kernel(rows))
+    yield run.task(RECIPROCAL_SUM, view, (powers,), total)
+    formatted, kernel = _kernel_tensor(head, "probabilities", keys)
+    target = replace(formatted, staging_base=vector.row + values.row)
+    product = run.task(
+        MULTIPLY, view, (replace(total, repeats=COLUMNS), powers), target, tuning=Tuning(kernel_result=True)
+    )
+    yield replace(product, interleave=rows // _LANES)
+    staged = segments(keys, head.columns)
+    value = rows_of(head.value, head.shapes[2], head.index * keys)
+    y = rows_of(run.y, head.shapes[3], head.index * rows)
+    last = View(width=head.columns, channels=keys)
+    yield run.task(
+        NeWork(NeMode.CONVOLUTION),
+        last,
+        (replace(value, staging=staged, staging_base=0),),
+        replace(y, staging_base=staged.row),
+        kernel,
+        result_view=replace(last, channels=rows),
+    )
+
+
+FAMILIES = (Family("attention", (Attention,), lower),)

@@ -1,0 +1,208 @@
+"""Chains around products by constants (h13-encoding 9.2 and 9.8, end): what goes from one step to the next stays in L2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from openane.net.net import TensorShape, Unit
+from openane.net.units import ElementWiseKind
+from openane.targets.h13.chain_units import NormalizedProduct, ResidualFunction, ResidualProduct, TwoProducts
+from openane.targets.h13.limits import L2_BYTES
+from openane.targets.h13.lowering import Lowering
+from openane.targets.h13.plan import (
+    Evidence,
+    NeMode,
+    NeWork,
+    PeMode,
+    PeOperation,
+    PeWork,
+    Place,
+    Strides,
+    TaskPlan,
+    View,
+)
+from openane.targets.h13.staging import BANK_BYTES, odd_row
+from openane.targets.h13.surfaces import align
+from openane.targets.h13.units.band import COPY, Band, Ends
+from openane.targets.h13.units.family import Family
+from openane.targets.h13.units.functions import ne_function, with_table
+from openane.targets.h13.units.matmul import is_tiled, operand_strides, product_of, product_tasks, transpose_task
+from openane.targets.h13.units.normalization import NormBand, row_steps, vector_pair
+from openane.targets.h13.units.rows import as_matrix, flat, image, matrix_view, odd_pitch, planar_row, rows_of, segments
+
+_ADD = PeWork(PeMode.BINARY)
+_LANES = 16
+
+
+def _row(columns: int) -> int:
+    """L2 bytes of a row of a matrix."""
+    return align(2 * columns, BANK_BYTES)
+
+
+# Normalization and product -----------------------------------------------------------------------------
+
+
+def normalized_bytes(rows: int, inner: int, outputs: int) -> int:
+    """L2 bytes of a normalized product."""
+    operand = odd_pitch(rows) * inner
+    result = align(2 * rows, BANK_BYTES) * outputs
+    return 2 * vector_pair(rows).row + operand + max(2 * rows * _row(inner), result)
+
+
+def lower_normalized(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """Statistics, normalized rows, their transposition, and the product."""
+    params = unit.params
+    assert isinstance(params, NormalizedProduct)
+    source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
+    task, ends = product_of(params.product), Ends(unit, lowering)
+    run = NormBand(unit.name, ends.source(), ends.result(), task.evidence, lowering, params.norm.epsilon)
+    return ends.around(_normalized(run, params, source, result))
+
+
+def _normalized(
+    run: NormBand, params: NormalizedProduct, source: TensorShape, result: TensorShape
+) -> Iterator[TaskPlan]:
+    rows, inner = source.height, source.width
+    pair, values, operand_layout = vector_pair(rows), flat(_row(inner), rows), operand_strides(rows, inner)
+    base = 2 * pair.row
+    behind = base + operand_layout.row
+    shape = TensorShape(channels=rows, width=inner)
+    normalized = run.tensor("normalized", shape, behind, values)
+    operand = run.tensor("operand", TensorShape(channels=inner, width=rows), base, operand_layout)
+    kept = run.kept(shape)
+    x = replace(
+        rows_of(run.x, source), keep=kept.tensor, staging_base=behind + values.row, staging=values
+    )
+    view = matrix_view(rows, inner)
+    yield from row_steps(run, view, (x, kept), pair, 0, normalized)
+    yield run.task(COPY, view, (normalized,), replace(operand, swapped=True))
+    y = replace(rows_of(run.y, result), swapped=True, staging_base=behind)
+    yield from product_tasks(run, product_of(params.product), View(width=rows, channels=inner), operand, y)
+
+
+# Two products ------------------------------------------------------------------------------------------
+
+
+def two_products_bytes(rows: int, inner: int, hidden: int, outputs: int) -> int:
+    """L2 bytes of two products."""
+    middle, operand = _row(rows) * hidden, odd_pitch(rows) * inner
+    return middle + max(operand + segments(rows, inner).row, _row(rows) * outputs)
+
+
+def lower_two_products(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """The transposed operand, the first product left as it is, the second transposed back."""
+    params = unit.params
+    assert isinstance(params, TwoProducts)
+    first, second = product_of(params.first), product_of(params.second)
+    source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
+    rows, inner, hidden = source.height, source.width, first.kernel.shape[0]
+    ends = Ends(unit, lowering)
+    run = Band(unit.name, ends.source(), ends.result(), max(first.evidence, second.evidence), lowering)
+
+    def tasks() -> Iterator[TaskPlan]:
+        middle_layout, layout = flat(_row(rows), hidden), operand_strides(rows, inner)
+        middle = run.tensor("middle", TensorShape(channels=hidden, width=rows), 0, middle_layout)
+        base = middle_layout.row
+        operand = run.tensor("operand", TensorShape(channels=inner, width=rows), base, layout, Place.HANDOVER)
+        part = replace(run, x=rows_of(run.x, source))
+        yield transpose_task(part, rows, inner, operand, base=base + layout.row)
+        yield from product_tasks(run, first, View(width=rows, channels=inner), operand, middle)
+        y = replace(rows_of(run.y, result), swapped=True, staging_base=base)
+        yield from product_tasks(run, second, View(width=rows, channels=hidden), middle, y)
+
+    return ends.around(tasks())
+
+
+def two_products_fit(rows: int, inner: int, hidden: int, outputs: int) -> bool:
+    """Whether two products are joined: they fit, and Apple's compiler would not compute them in tiles."""
+    tiled = is_tiled(rows, hidden * (inner + outputs), inner + outputs)
+    return not tiled and two_products_bytes(rows, inner, hidden, outputs) <= L2_BYTES
+
+
+# Product and sum ---------------------------------------------------------------------------------------
+
+
+def residual_bytes(rows: int, columns: int) -> int:
+    """L2 bytes of a residual product."""
+    row = odd_row(_row(columns))
+    return 2 * row * rows + odd_pitch(rows) * columns + _row(columns) * rows
+
+
+def lower_residual(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """x stays in L2 as an image; the product comes back as an image, and both are added."""
+    params = unit.params
+    assert isinstance(params, ResidualProduct)
+    task, ends = product_of(params.product), Ends(unit, lowering)
+    matrix = as_matrix(lowering.shape(unit.name))
+    rows, columns = matrix.height, matrix.width
+    run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
+
+    def tasks() -> Iterator[TaskPlan]:
+        used, row = _row(columns), odd_row(_row(columns))
+        view, size = View(width=columns, height=rows), odd_row(_row(columns)) * rows
+        layout = operand_strides(rows, columns)
+        copy = run.tensor("copy", matrix, 0, Strides(used, row, used, used))
+        operand = run.tensor("operand", TensorShape(channels=columns, width=rows), size, layout)
+        product = run.tensor("product", matrix, size + layout.row, Strides(size, row, size, size))
+        staged = min(0x100, used)
+        x = replace(run.x, shape=matrix, staging_base=size, staging=Strides(staged, staged, staged, staged))
+        yield run.task(COPY, view, (x,), copy)
+        as_rows = replace(rows_of(copy, matrix), l2=Strides(row, used, used, 0))
+        yield run.task(COPY, matrix_view(rows, columns), (as_rows,), replace(operand, swapped=True))
+        written = replace(rows_of(product, matrix), swapped=True, l2=Strides(row, size, size, 0))
+        yield from product_tasks(run, task, View(width=rows, channels=columns), operand, written)
+        y = replace(run.y, shape=matrix, staging_base=2 * size + layout.row)
+        yield run.task(_ADD, view, (copy, product), y)
+
+    return ends.around(tasks())
+
+
+# Function and sum --------------------------------------------------------------------------------------
+
+
+def residual_function_bytes(shape: TensorShape) -> int:
+    """L2 bytes of x, its function and their combination."""
+    return 3 * planar_row(shape.channels, shape.width) * shape.height
+
+
+def lower_residual_function(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """The function by table, x being kept, and the planar task of both (h13-encoding 9.10)."""
+    params = unit.params
+    assert isinstance(params, ResidualFunction)
+    shape, ends = lowering.shape(unit.name), Ends(unit, lowering)
+    function = ne_function(params.function)
+    assert function is not None, "only functions of one NE task make a chain"
+    recorded = params.main.kind is ElementWiseKind.ADD and shape.height > 1
+    evidence = max(function.evidence, Evidence.RECORDED if recorded else Evidence.EXTRAPOLATED)
+    run = Band(unit.name, ends.source(), ends.result(), evidence, lowering)
+    operation = PeOperation.ADD if params.main.kind is ElementWiseKind.ADD else PeOperation.MULTIPLY
+
+    def tasks() -> Iterator[TaskPlan]:
+        view, row = View.of(shape), planar_row(shape.channels, shape.width)
+        size = row * shape.height
+        kept = run.kept(shape)
+        value = run.tensor("function", shape, 0, image(shape.channels, row, shape.width))
+        work = NeWork(NeMode.BYPASS, function.nonlinearity, post_scale=function.post_scale)
+        kernel = None
+        if function.table is not None:
+            kernel = with_table(None, function.table, min(shape.channels, _LANES))
+        x = replace(run.x, keep=kept.tensor, staging_base=size, staging=_kept_strides(shape, row))
+        yield run.task(work, view, (x,), value, kernel)
+        y = replace(run.y, staging_base=2 * size)
+        yield run.task(PeWork(PeMode.BINARY, operation, scale=params.main.scale), view, (kept, value), y)
+
+    return ends.around(tasks())
+
+
+def _kept_strides(shape: TensorShape, row: int) -> Strides:
+    strides = image(shape.channels, row, shape.width)
+    return replace(strides, group=strides.depth)
+
+
+FAMILIES = (
+    Family("normalized product", (NormalizedProduct,), lower_normalized),
+    Family("two products", (TwoProducts,), lower_two_products),
+    Family("residual product", (ResidualProduct,), lower_residual),
+    Family("residual function", (ResidualFunction,), lower_residual_function),
+)

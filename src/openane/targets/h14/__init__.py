@@ -1,0 +1,1 @@
+"""H14: its programs can be read, not compiled or run."""

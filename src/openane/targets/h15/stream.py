@@ -1,0 +1,6 @@
+"""The H15 task stream: frames with dense and sparse commands."""
+
+from openane.targets.frame_stream import FrameStream
+from openane.targets.h15.registers import REGISTERS
+
+STREAM = FrameStream(REGISTERS, cpu_subtype=6)

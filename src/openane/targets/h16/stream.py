@@ -1,0 +1,6 @@
+"""The H16 task stream: frames with dense and sparse commands."""
+
+from openane.targets.frame_stream import FrameStream
+from openane.targets.h16.registers import REGISTERS
+
+STREAM = FrameStream(REGISTERS, cpu_subtype=7)

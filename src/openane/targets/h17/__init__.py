@@ -1,0 +1,1 @@
+"""H17: its programs can be read, not compiled or run."""

@@ -1,0 +1,6 @@
+"""The H17 task stream: frames with dense and sparse commands."""
+
+from openane.targets.frame_stream import FrameStream
+from openane.targets.h17.registers import REGISTERS
+
+STREAM = FrameStream(REGISTERS, cpu_subtype=9)

@@ -1,0 +1,1 @@
+"""H18: its programs can be read, not compiled or run."""

@@ -1,0 +1,83 @@
+"""The declarations against every program at hand: Apple's files and the records of Apple's compiler."""
+
+import json
+
+import pytest
+from compiled_programs import golden_files, opened
+
+from openane.program import Burst, Task
+from openane.targets import encode_text, load_program
+from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.stream import STREAM
+
+
+def tasks_of_records(shared):
+    for path in sorted((shared / "oracles" / "h13").glob("*.json")):
+        for task in json.loads(path.read_text())["tasks"]:
+            header = tuple(int(word, 16) for word in task["header"])
+            written = {int(address, 16): int(word, 16) for address, word in task["regs"].items()}
+            bursts = []
+            for address, count in task["records"]:
+                base = int(address, 16)
+                bursts.append(Burst(base, tuple(written[base + 4 * i] for i in range(count))))
+            extra = task["extra"]
+            extra = () if extra is None else (int(extra, 16),) if isinstance(extra, str) else tuple(extra)
+            yield path.stem, task, Task(header, tuple(bursts), extra)
+
+
+def tasks_of_files(shared):
+    for path in golden_files(shared):
+        for task in load_program(opened(path)).tasks:
+            yield path.name, task
+
+
+def test_every_file_and_its_tasks_are_written_back(shared):
+    for path in golden_files(shared):
+        file = opened(path)
+        image = file.image()
+        assert encode_text(load_program(file)) == bytes(image.text), path.name
+        assert bytes(file) == path.read_bytes()
+
+
+def test_records_have_the_size_that_they_tell(shared):
+    checked = 0
+    for name, record, task in tasks_of_records(shared):
+        assert task.size_bytes == record["size_bytes"], name
+        words = STREAM.words(task)
+        assert STREAM.parse(words, name) == task
+        checked += 1
+    assert checked > 300
+
+
+@pytest.mark.parametrize("source", ["files", "records"])
+def test_no_program_sets_reserved_bits_or_undeclared_registers(shared, source):
+    tasks = (
+        tasks_of_files(shared) if source == "files" else ((name, task) for name, _, task in tasks_of_records(shared))
+    )
+    for name, task in tasks:
+        assert not REGISTERS.validate(task.registers()), name
+        for register, word in zip(REGISTERS.header.registers, task.header, strict=True):
+            reserved = [field.name for field in register.fields if field.reserved and field.get(word)]
+            assert not reserved, (name, register.path, hex(word))
+
+
+def test_header_rules_that_hold_in_every_program(shared):
+    base, config = REGISTERS.header["Bases"], REGISTERS["Common.Cfg"]
+    for name, task in tasks_of_files(shared):
+        registers = task.registers()
+        on_ne = config["TaskType"].get(registers[0x34]) == 0
+        engines = base["ENE"].get(task.header[8])
+        assert engines == (config["ActiveNE"].get(registers[0x34]) + 1 if on_ne else 0), name
+
+
+def test_summaries_name_what_the_programs_are(shared):
+    expected = {
+        "tinygrad-sum.hwx": ["PE add"],
+        "tinygrad-conv.hwx": ["NE conv 1x1"],
+        "eiln-softmax.anec": ["PE reduce max", "PE sub", "NE table", "PE reduce sum + reciprocal", "PE mul"],
+        "eiln-relu.anec": ["NE relu"],
+    }
+    for path in golden_files(shared):
+        if path.name in expected:
+            texts = [STREAM.summarize(task).text({}) for task in load_program(opened(path)).tasks]
+            assert all(text.startswith(start) for text, start in zip(texts, expected[path.name], strict=True)), texts
