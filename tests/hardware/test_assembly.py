@@ -131,7 +131,7 @@ def test_an_edited_field_is_the_only_change(sum_file):
 
 def test_damaged_tasks_are_written_as_bytes(sum_file):
     data = bytearray(bytes(sum_file))
-    data[0x4028:0x402C] = b"\xff\xff\xff\xff"
+    data[0x401C:0x4020] = b"\xf0\xff\xff\xff"
     text = disassemble(read_hwx(bytes(data)))
     assert "the tasks cannot be read" in text
     assembled = assemble(text)
@@ -175,13 +175,12 @@ def edited(text, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (".target h13", ".target h31", r"line 3, column 9: there is no target 'h31'.*Did you mean h13"),
+        (".target h13", ".target h31", r"line 3, column 9: there is no target 'h31'.*allowed: h11, h13"),
         (".target h13", ".taget h13", r"line 3, column 1: unknown directive '\.taget'.*Did you mean \.target"),
         ("InDim Win=1", "InDm Win=1", r"column 9: block Common has no register 'InDm'. Did you mean InDim"),
         ("InDim Win=1", "InDim Wim=1", r"column 15: Common\.InDim has no field 'Wim'.*Did you mean Win"),
         ("InDim Win=1", "InDim Win=99999", r"column 15: .*does not fit the field.*0\.\.32767"),
         ("InDim Win=1", "InDim Win=x", r"column 15: .*not a value of this field"),
-        ("OpMode=add", "OpMode=ad", None),
         ("SecSrc=source2", "SecSrc=source3", r"Did you mean source2 or minus_source2"),
         ("burst 0x8800 4", "burst 0x8800 3", r"PE\.FinalScale is not written by this burst"),
         ("burst 0x8800 4", "burst 0x8800 0", "an impossible burst"),
@@ -191,7 +190,7 @@ def edited(text, old, new):
         (".task 0 ", ".task 1 ", "tasks are numbered from 0 in order"),
         (".task 0 ", ".task 0 at=0x10000 ", "parts of the file overlap or do not fit"),
         (".constants size=0x4000", ".constants size=-1", "an impossible size"),
-        (".constants size=0x4000", ".constants size=0x4001", r"overlap|do not fit|differently"),
+        (".constants size=0x4000", ".constants size=0x4001", "the container tells other sizes"),
         ('"image2" buffer=5', '"image2" buffer=7', "the container tells this surface differently"),
         ('"image2" buffer=5', "image2 buffer=5", "a quoted text is needed"),
         ('"image2" buffer=5', '"image2 buffer=5', "a quoted text without end"),
@@ -208,8 +207,6 @@ def edited(text, old, new):
 )
 def test_mistakes_are_pointed_at(sum_file, old, new, message):
     text = disassemble(sum_file)
-    if message is None:
-        return
     with pytest.raises(FormatError, match=message) as caught:
         assemble(edited(text, old, new), "sum.s")
     assert "sum.s: line " in str(caught.value)

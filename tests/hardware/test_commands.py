@@ -39,7 +39,7 @@ def test_text_and_back(h13, tmp_path, name, constants):
 
 def test_text_on_the_terminal(h13):
     assert run("dis", h13 / "tinygrad-sum.hwx").startswith("; tinygrad-sum.hwx: zin_ane_compiler v4.2.1\n.openane 1\n")
-    assert ".hwx" not in run("dis", h13 / "tinygrad-sum.hwx", "--program")
+    assert "\n.hwx" not in run("dis", h13 / "tinygrad-sum.hwx", "--program")
 
 
 def test_listing_as_json(h13):

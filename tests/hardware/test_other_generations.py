@@ -65,6 +65,7 @@ def file_of(name, tasks, offsets):
         first_task_bytes=tasks[0].size_bytes if flavor == 1 else None,
         text_address=base,
         strings=0x860 if flavor == 1 else 0,
+        state_bytes=0 if flavor == 1 else 0x890,
         buffers={0: base, 1: base + const, 4: base + 0x100000},
     )
     commands = [

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx_models import model, node, value
 
+import onnx
+from onnx import TensorProto, helper
 from openane.core.errors import FormatError, InputError, ModelError, OpenaneError, UnsupportedError
 from openane.frontends.onnx import load, load_model
-
-from onnx_models import model, node, value
 
 X = value("x", [1, 3, 8, 8])
 
@@ -54,7 +53,10 @@ def _doubling(depth: int) -> onnx.ModelProto:
     for i in range(depth):
         inner = f"f{i + 1}" if i + 1 < depth else "Relu"
         domain = "local" if i + 1 < depth else ""
-        body = [helper.make_node(inner, ["a"], ["t"], domain=domain), helper.make_node(inner, ["t"], ["b"], domain=domain)]
+        body = [
+            helper.make_node(inner, ["a"], ["t"], domain=domain),
+            helper.make_node(inner, ["t"], ["b"], domain=domain),
+        ]
         functions.append(helper.make_function("local", f"f{i}", ["a"], ["b"], body, opsets))
     call = helper.make_node("f0", ["x"], ["y"], domain="local", name="call")
     return model([call], [X], ["y"], functions=functions, domains=["local"])
@@ -211,9 +213,7 @@ CASES: dict[str, tuple[Build, type[OpenaneError], str]] = {
         "shape of the result depends on the model's inputs",
     ),
     "reshape by input": (
-        lambda: model(
-            [node("Reshape", ["x", "s"], ["y"])], [X, value("s", [2], TensorProto.INT64)], ["y"]
-        ),
+        lambda: model([node("Reshape", ["x", "s"], ["y"])], [X, value("s", [2], TensorProto.INT64)], ["y"]),
         UnsupportedError,
         "depends on the model's inputs (found 's'",
     ),
@@ -237,8 +237,8 @@ CASES: dict[str, tuple[Build, type[OpenaneError], str]] = {
     "absurd weight": (lambda: _weight((1 << 62, 1 << 62), b"\0" * 36), ModelError, "w"),
     "external without folder": (lambda: _external("w.bin"), FormatError, "external data"),
     "function calls itself": (_calls_itself, ModelError, "recursive"),
-    "functions explode": (lambda: _doubling(30), ModelError, "too many nodes"),
-    "deep branches": (lambda: _nested(40), OpenaneError, "nested too deeply"),
+    "functions explode": (lambda: _doubling(22), ModelError, "too many nodes"),
+    "deep branches": (lambda: _nested(29), OpenaneError, "nested too deeply"),
     "control characters": (
         lambda: model([node("Relu", ["x"], ["y"], name="\x1b[2J\nevil")], [X], ["y"]),
         ModelError,

@@ -212,6 +212,12 @@ def test_the_kit_as_files(tmp_path):
     np.testing.assert_array_equal(np.load(folder / "add-rows/in-x.npy"), case.inputs["x"])
 
 
+def test_an_unknown_target_is_refused_at_once():
+    result = CliRunner().invoke(root, ["verify-device", "--on", "simulator", "--target", "h99"])
+    assert isinstance(result.exception, InputError)
+    assert "no target 'h99'" in str(result.exception)
+
+
 def test_the_list_names_every_question():
     result = CliRunner().invoke(root, ["verify-device", "--list", "--json"])
     assert [case["name"] for case in json.loads(result.stdout)] == list(CASES)

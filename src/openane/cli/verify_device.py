@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from openane import targets
 from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json, print_table
 from openane.core.errors import InputError, UnavailableError
 from openane.core.files import write_atomically
@@ -22,6 +23,8 @@ from openane.runtimes.verification import (
     select_cases,
     write_kit,
 )
+
+BAD = frozenset({Outcome.DIFFERS, Outcome.FAULT, Outcome.NOT_RUN})
 
 LINES = {
     Outcome.MATCHES: "every bit as predicted",
@@ -39,7 +42,13 @@ LINES = {
 @click.option("--case", "names", multiple=True, help="Only this case or group; may be repeated.")
 @click.option("--kit", type=FILE, help="Run nothing; write programs, inputs and predictions into this folder.")
 @click.option("--list", "listing", is_flag=True, help="Run nothing; show the cases and their questions.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for one run.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for one run.",
+)
 @TARGET_OPTION
 @JSON_OPTION
 def command(
@@ -57,9 +66,11 @@ def command(
 
     Their outputs answer what nobody could measure when openane was written: kernel order, padding, pooling,
     accumulator width, table edges, saturation. Cases whose encoding is assumed come last, because they may hang the
-    engine; the result file is complete up to the last case that ended. Status 0 when every case that ran matches.
+    engine; the result file is complete up to the last case that ended. Status 0 when every case that ran matches or
+    is explained by another hypothesis, and at least one ran.
     """
     cases = select_cases(names)
+    targets.get(target)
     if listing:
         _list(cases, as_json)
         return
@@ -80,7 +91,8 @@ def command(
         print_json(result_document(results, report, choice))
     else:
         _show(results)
-    if any(result.outcome in (Outcome.DIFFERS, Outcome.FAULT, Outcome.NOT_RUN) for result in results):
+    outcomes = {result.outcome for result in results}
+    if outcomes & BAD or outcomes <= {Outcome.NOT_COMPILED}:
         raise click.exceptions.Exit(1)
 
 

@@ -72,10 +72,14 @@ class Execution:
         self.artifact = artifact
         self.choice = choose(on)
         self._sessions: dict[int, Session] = {}
-        for index, step in enumerate(artifact.plan.steps):
-            if isinstance(step, EngineStep):
-                program = reread(step.program) if step.net is not None else step.program
-                self._sessions[index] = self.choice.runtime.open(program, options)
+        try:
+            for index, step in enumerate(artifact.plan.steps):
+                if isinstance(step, EngineStep):
+                    program = reread(step.program) if step.net is not None else step.program
+                    self._sessions[index] = self.choice.runtime.open(program, options)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def sessions(self) -> tuple[Session, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.numerics.jit import compiled
-from openane.numerics.lookup import INFINITY, evaluate, store_row
+from openane.numerics.lookup import INFINITY, evaluate_row, store_row
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,6 +46,5 @@ def finish_row(
             v = row[j]
             row[j] = v if v > 0 else np.float32(0)
     elif function == TABLE:
-        for j in range(count):
-            row[j] = evaluate(row[j], table, meta)
+        evaluate_row(row, table, meta)
     store_row(row, count, result)

@@ -69,9 +69,9 @@ class RegisterMap:
     """
 
     name: str
-    header: Block
-    blocks: tuple[Block, ...]
-    extra: Block | None = None
+    header: Block = field(repr=False)
+    blocks: tuple[Block, ...] = field(repr=False)
+    extra: Block | None = field(default=None, repr=False)
     note: str = ""
     by_address: Mapping[int, Register] = field(init=False, repr=False, compare=False)
     by_path: Mapping[str, Register] = field(init=False, repr=False, compare=False)

@@ -162,7 +162,8 @@ class _Walk:
                     limit=f"{size:#x} bytes in buffer {kernel.buffer}",
                 )
             if kernel.buffer not in self._whole:
-                written = self._map(Space.DRAM, kernel.buffer)[lane.offset : lane.offset + lane.size_bytes]
+                used = min(lane.size_bytes, -(-kernel.least_bytes // len(kernel.lanes)))  # the rest fills 64 bytes up
+                written = self._map(Space.DRAM, kernel.buffer)[lane.offset : lane.offset + used]
                 if not written.all():
                     raise FaultError(
                         "the kernel is read where nobody has written",

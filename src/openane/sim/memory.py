@@ -86,14 +86,14 @@ class MemoryState:
         for place, piece in enumerate(operand.pieces):
             values = strided(self.halfwords(piece), piece)
             part = from_halfwords(values) if operand.dtype is DType.FLOAT16 else values.astype(np.float32)
-            result[:, :, operand.channel_slice(place)] = part
+            result[operand.piece_index(place)] = part
         return result
 
     def write(self, operand: Operand, values: npt.NDArray[np.float32]) -> None:
         """Rounds float32 values into the operand's elements."""
         for place, piece in enumerate(operand.pieces):
             target = strided(self.halfwords(piece), piece)
-            part = np.ascontiguousarray(values[:, :, operand.channel_slice(place)])
+            part = np.ascontiguousarray(values[operand.piece_index(place)])
             target[...] = to_halfwords(part) if operand.dtype is DType.FLOAT16 else to_integers(part, operand.dtype)
 
     def copy(self, source: Operand, target: Operand) -> None:

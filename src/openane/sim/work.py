@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import EllipsisType
 from typing import Protocol
 
 import numpy as np
@@ -44,7 +45,8 @@ class Operand:
         extent: as stored; an axis on which the tensor is repeated has extent 1.
         strides: bytes; the stride of x is one item when the layout is plain, and another one when it is swapped.
         dtype: element type in memory.
-        interleave: channels that lie side by side.
+        interleave: channels in memory that lie side by side.
+        swapped: channels in memory are the columns x of the task; they are what is interleaved then.
         registers: where the address comes from, for messages.
     """
 
@@ -57,6 +59,7 @@ class Operand:
     dtype: DType = DType.FLOAT16
     interleave: int = 1
     registers: str = ""
+    swapped: bool = False
 
     @property
     def item_bytes(self) -> int:
@@ -80,10 +83,11 @@ class Operand:
             return (self,)
         parts = []
         g, d, c, h, w = self.extent
-        for place in range(min(self.interleave, c)):
-            count = len(range(place, c, self.interleave))
-            base = self.base + place * self.item_bytes
-            parts.append(replace(self, base=base, extent=(g, d, count, h, w), interleave=1))
+        channels = w if self.swapped else c
+        for place in range(min(self.interleave, channels)):
+            count = len(range(place, channels, self.interleave))
+            extent = (g, d, c, h, count) if self.swapped else (g, d, count, h, w)
+            parts.append(replace(self, base=self.base + place * self.item_bytes, extent=extent, interleave=1))
         return tuple(parts)
 
     @property
@@ -95,9 +99,10 @@ class Operand:
             last = max(last, piece.base + steps + self.item_bytes)
         return last
 
-    def channel_slice(self, place: int) -> slice:
-        """The channels that piece `place` holds."""
-        return slice(place, None, self.interleave)
+    def piece_index(self, place: int) -> tuple[EllipsisType | slice, ...]:
+        """The elements that piece `place` holds."""
+        part = slice(place, None, self.interleave)
+        return (..., part) if self.swapped else (..., part, slice(None), slice(None))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

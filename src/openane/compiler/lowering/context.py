@@ -26,10 +26,14 @@ class LoweringOptions:
         rows: lay matrices and vectors as rows on Width, as Core ML's MIL programs are compiled, never as channels.
         window: largest image (x, y) that a matrix product behind it may take as one convolution window; larger
             images are flattened to channels first. The default is the largest kernel of the engine.
+        padding: most rows at the top, or columns at the left, that a window takes; more become a unit of their own.
+        pool_step: longest step of a pooling window; longer ones skip results that were computed.
     """
 
     rows: bool = False
     window: tuple[int, int] = (13, 29)
+    padding: int = 31
+    pool_step: int = 3
 
 
 @dataclass(slots=True)

@@ -53,6 +53,20 @@ def source_and_pads(ctx: Lowering, name: str, pads: Sequence[int]) -> tuple[str,
     return name, tuple(pads)
 
 
+def outside_padding(ctx: Lowering, x: Handle, pads: Pads, value: float = 0.0) -> tuple[Handle, Pads]:
+    """x and the padding that its window takes; more than the engine can express is put around x itself."""
+    if max(pads.top, pads.left) <= ctx.options.padding:
+        return x, pads
+    return pad_image(ctx, x, pads, value), Pads()
+
+
+def pad_image(ctx: Lowering, x: Handle, pads: Pads, value: float) -> Handle:
+    """Rows and columns of one value around x."""
+    amounts = {Dimension.HEIGHT: (pads.top, pads.bottom), Dimension.WIDTH: (pads.left, pads.right)}
+    grown = {dimension: amount for dimension, amount in amounts.items() if any(amount)}
+    return ctx.emit(Pad(grown, value=value), x) if grown else x
+
+
 def _lower_conv(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Conv)
@@ -64,15 +78,15 @@ def _lower_conv(ctx: Lowering, node: Node) -> None:
         raise UnsupportedError("convolutions have at most three axes of space", value=kernel.ndim - 2)
     name, pads = source_and_pads(ctx, node.inputs[0], operation.pads)
     layout = SPATIAL[kernel.ndim]
+    x, rest = outside_padding(ctx, ctx.read(name, layout), plane_pads(pads))
     conv = Conv(
         kernel if kernel.ndim == 4 else kernel[:, :, None, :],
         plane(operation.strides, 1),
         plane(operation.dilations, 1),
-        plane_pads(pads),
+        rest,
         operation.groups,
     )
-    unit = ctx.emit(conv, ctx.read(name, layout))
-    ctx.define(node.outputs[0], _bias(ctx, node, unit), layout)
+    ctx.define(node.outputs[0], _bias(ctx, node, ctx.emit(conv, x)), layout)
 
 
 def _lower_conv_3d(ctx: Lowering, node: Node, operation: g.Conv, kernel: np.ndarray) -> None:

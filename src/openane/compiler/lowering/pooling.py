@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
+import numpy as np
+
 from openane.compiler.lowering.context import Handle, Lowering
-from openane.compiler.lowering.convolution import plane
-from openane.compiler.lowering.elementwise import power
+from openane.compiler.lowering.convolution import pad_image, plane, plane_pads
+from openane.compiler.lowering.elementwise import affine, power
 from openane.compiler.lowering.layout import SPATIAL, Layout
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
@@ -18,9 +21,9 @@ from openane.net import (
     Dimension,
     ElementWise,
     ElementWiseKind,
+    InputView,
     Neuron,
     NeuronKind,
-    Pad,
     Pads,
     Pooling,
     PoolingKind,
@@ -28,9 +31,12 @@ from openane.net import (
     ReductionKind,
 )
 
+#: The lowest number of half precision is what padding holds where a maximum is taken.
+_LARGEST = 65504.0
+
 
 def _pool(ctx: Lowering, node: Node, kind: PoolingKind, x: Handle, include: bool) -> Handle:
-    """One pooling unit, with the positions that `ceil_mode` adds as further padding that never counts."""
+    """A pooling, with the positions that `ceil_mode` adds as further padding that never counts."""
     operation = node.operation
     assert isinstance(operation, g.Pooling)
     rank = len(operation.kernel)
@@ -40,17 +46,62 @@ def _pool(ctx: Lowering, node: Node, kind: PoolingKind, x: Handle, include: bool
         reach = (operation.kernel[axis] - 1) * spacing[axis] + 1
         padded = extents[axis] + operation.begins[axis] + operation.ends[axis]
         extra.append(max(0, (out[axis] - 1) * operation.strides[axis] + reach - padded))
-    begins, ends = list(operation.begins), list(operation.ends)
+    pads = plane_pads(operation.pads)
     if include and any(extra):
-        dimensions = (Dimension.HEIGHT, Dimension.WIDTH)[2 - rank :]
-        amounts = zip(dimensions, zip(begins, ends, strict=True), strict=True)
-        x = ctx.emit(Pad({d: pair for d, pair in amounts if any(pair)}), x)
-        begins, ends, include = [0] * rank, [0] * rank, False
-    ends = [end + more for end, more in zip(ends, extra, strict=True)]
-    pads = Pads(0, 0, begins[0], ends[0]) if rank == 1 else Pads(begins[0], ends[0], begins[1], ends[1])
-    include = include and any(pads)
-    pooling = Pooling(kind, plane(operation.kernel, 1), plane(operation.strides, 1), pads, include, plane(spacing, 1))
-    return ctx.emit(pooling, x)
+        x, pads, include = pad_image(ctx, x, pads, 0.0), Pads(), False
+    more = plane_pads((*[0] * rank, *extra))
+    pads = Pads(*(a + b for a, b in zip(pads, more, strict=True)))
+    # The step between results of which there is only one means nothing.
+    strides = [1 if count == 1 else step for count, step in zip(out, operation.strides, strict=True)]
+    pooling = Pooling(
+        kind, plane(operation.kernel, 1), plane(strides, 1), pads, include and any(pads), plane(spacing, 1)
+    )
+    shape = ctx.extents(x)
+    if pooling.kernel == (shape.width, shape.height) and not any(pads):
+        whole = ReductionKind.MAX if kind is PoolingKind.MAX else ReductionKind.MEAN
+        return ctx.emit(Reduction(whole, frozenset({Dimension.HEIGHT, Dimension.WIDTH})), x)
+    return _windows(ctx, x, pooling)
+
+
+def _windows(ctx: Lowering, x: Handle, pooling: Pooling) -> Handle:
+    """A pooling in the forms that the engine has: dense windows, short steps."""
+    if pooling.dilation != (1, 1):
+        return _dilated(ctx, x, pooling)
+    own = [max(f for f in range(1, ctx.options.pool_step + 1) if step % f == 0) for step in pooling.step]
+    shape = pooling.infer([ctx.extents(x)])
+    y = ctx.emit(replace(pooling, step=(own[0], own[1])), x)
+    views = ((Dimension.WIDTH, 0, shape.width), (Dimension.HEIGHT, 1, shape.height))
+    for dimension, axis, size in views:
+        if own[axis] != pooling.step[axis]:
+            y = ctx.emit(InputView(dimension, 0, size, pooling.step[axis] // own[axis]), y)
+    return y
+
+
+def _dilated(ctx: Lowering, x: Handle, pooling: Pooling) -> Handle:
+    """Windows with gaps: shifted views of the padded image, joined one axis after the other."""
+    largest = pooling.kind is PoolingKind.MAX
+    shape = pooling.infer([ctx.extents(x)])
+    join = ElementWise(ElementWiseKind.MAX if largest else ElementWiseKind.ADD)
+    y = pad_image(ctx, x, pooling.pads, -_LARGEST if largest else 0.0)
+    for axis, dimension, size in ((0, Dimension.WIDTH, shape.width), (1, Dimension.HEIGHT, shape.height)):
+        views = [
+            ctx.emit(InputView(dimension, tap * pooling.dilation[axis], size, pooling.step[axis]), y)
+            for tap in range(pooling.kernel[axis])
+        ]
+        y = views[0]
+        for view in views[1:]:
+            y = ctx.emit(join, y, view)
+    if largest:
+        return y
+    ones = np.ones((1, 1, 1, *ctx.extents(x).ndchw[3:]))
+    share = pooling.evaluate([ones]) / _sums(pooling, ones)
+    return affine(ctx, y, scale=share)
+
+
+def _sums(pooling: Pooling, ones: np.ndarray) -> np.ndarray:
+    """How many elements of the image each window holds."""
+    counted = replace(pooling, count_include_pad=True).evaluate([ones])
+    return np.asarray(counted * math.prod(pooling.kernel))
 
 
 def _lower_pool(ctx: Lowering, node: Node) -> None:

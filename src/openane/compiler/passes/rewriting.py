@@ -15,6 +15,7 @@ import numpy as np
 from openane.core.origin import Origin
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.graph.folding import type_of
+from openane.graph.naming import Names
 from openane.graph.ops import Identity
 
 
@@ -52,7 +53,7 @@ class Editor:
         self._outputs = set(graph.outputs)
         self._uses = Counter(name for node in graph.nodes for name in node.inputs if name)
         self._uses.update(graph.outputs)
-        self._names = {node.name for node in graph.nodes}
+        self._names = Names((*(node.name for node in graph.nodes), *self._types))
         self._pending: list[Node] = []
         self._removed: list[Node] = []
 
@@ -107,7 +108,7 @@ class Editor:
 
     def add_constant(self, array: np.ndarray, name: str) -> str:
         """A new constant; its value name."""
-        name, array = self._free(f"{name}/{self._step}"), np.asarray(array)
+        name, array = self._names.unique(f"{name}/{self._step}"), np.asarray(array)
         self._constants[name] = array
         self._types[name] = type_of(array)
         return name
@@ -119,10 +120,10 @@ class Editor:
 
     def add_all(self, operation: Operation, inputs: Sequence[str], like: Node) -> tuple[str, ...]:
         """A new node before the one that is replaced; the value names of its results."""
-        name = self._free(f"{like.name}/{self._step}")
+        name = self._names.unique(f"{like.name}/{self._step}")
         operands = [self._types[i] if i else None for i in inputs]
         results = operation.infer(operands)
-        values = (name, *(self._free(name) for _ in results[1:]))
+        values = (name, *(self._names.unique(name) for _ in results[1:]))
         node = Node(name, operation, tuple(inputs), values, Origin(like.origin.layers, self._step))
         self._types.update(zip(values, results, strict=True))
         self._uses.update(i for i in node.inputs if i)
@@ -208,14 +209,6 @@ class Editor:
         first, *rest = reversed(self._removed)
         return replace(node, origin=first.origin.merge(*(n.origin for n in rest), node.origin, step=self._step))
 
-    def _free(self, name: str) -> str:
-        candidate, number = name, 0
-        while candidate in self._names or candidate in self._types:
-            number += 1
-            candidate = f"{name}.{number}"
-        self._names.add(candidate)
-        return candidate
-
     def _finish(self) -> Graph:
         nodes = self._named_outputs(tuple(self._nodes.values()))
         nodes = alive(nodes, self._graph.outputs)
@@ -238,7 +231,9 @@ class Editor:
                 self._constants[output] = self._constants[value]
             else:
                 origin = Origin((output,), self._step)
-                copies.append(Node(self._free(output), Identity(), (renamed.get(value, value),), (output,), origin))
+                copies.append(
+                    Node(self._names.unique(output), Identity(), (renamed.get(value, value),), (output,), origin)
+                )
         if renamed:
             nodes = tuple(
                 replace(

@@ -250,7 +250,7 @@ class _Reader:
             regions = self._container.regions(text, constants)
         pieces = tuple(self._pieces(regions, self._container.size))
         kind = "hwx" if isinstance(self._container, HwxReader) else "anec"
-        self._check_container(pieces, kind)
+        self._check_container(pieces, kind, (len(text), len(constants)))
         return Assembled(program, kind, pieces)
 
     def _text(self, codec: StreamCodec, program: Program | None) -> bytearray:
@@ -309,14 +309,21 @@ class _Reader:
             raise line.error("the file is much larger than its parts", value=f"{size:#x}", limit=f"{position:#x}")
         yield bytes(size - position)
 
-    def _check_container(self, pieces: tuple[Buffer, ...], kind: str) -> None:
-        """Raises FormatError when the container tells other surfaces than the text's own lines."""
+    def _check_container(self, pieces: tuple[Buffer, ...], kind: str, sizes: tuple[int, int]) -> None:
+        """Raises FormatError when the container tells other sizes or surfaces than the text's own lines."""
         assert self._container_line is not None
         data = _without_bulk(pieces)
         try:
             image = read_hwx(data, self._where).image() if kind == "hwx" else read_anec(data, self._where).image()
         except OpenaneError as error:
             raise self._container_line.wrap(error, self._container_line.tokens[0]) from None
+        if sizes != (len(image.text), len(image.constants)):
+            raise self._container_line.error(
+                "the container tells other sizes of tasks and constants",
+                value=f"{len(image.text)} and {len(image.constants)} bytes",
+                limit=f"{sizes[0]} and {sizes[1]} bytes",
+                hint="Remove the container part: a new one is made.",
+            )
         told = {surface.name: surface for surface in image.surfaces}
         for line, surface in self._surfaces:
             if replace(told.get(surface.name, surface), name=surface.name) != surface or surface.name not in told:

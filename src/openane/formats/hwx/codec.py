@@ -25,6 +25,7 @@ _SECTION = struct.Struct("<16s16s2Q5I12x")
 _NAME_BYTES = 16
 _SURFACE_KIND = 3
 _INPUT, _OUTPUT = 1, 2
+_COUNT_OFFSET = 0xC
 
 
 def align(value: int, step: int) -> int:
@@ -171,6 +172,10 @@ def decode_program_state(reader: Reader) -> ProgramState:
     name = reader.text(strings, len(reader) - strings, "network name") if strings else ""
     known = [word for place in places for word in _double(place)]
     known += [*_double(layout.TEXT_ADDRESS), where.first_task, where.task_count, where.name]
+    words = _other_words(reader, strings or len(reader), known)
+    told = reader.u32(_COUNT_OFFSET, "count")
+    if told != _count(strings or len(reader), bool(strings)):
+        words[_COUNT_OFFSET] = told
     return ProgramState(
         flavor=flavor,
         name=name,
@@ -178,8 +183,9 @@ def decode_program_state(reader: Reader) -> ProgramState:
         first_task_bytes=first,
         text_address=reader.u64(layout.TEXT_ADDRESS, "address of the tasks"),
         strings=strings,
+        state_bytes=0 if strings else len(reader),
         buffers={i: address for i, address in enumerate(addresses) if address},
-        words=_other_words(reader, strings or len(reader), known),
+        words=words,
     )
 
 
@@ -190,8 +196,7 @@ def encode_program_state(state: ProgramState) -> bytes:
         FormatError: a buffer index or a word has no place in it.
     """
     where = layout.PROGRAM_LAYOUTS[Flavor(state.flavor)]
-    size = state.strings or max([layout.BUFFER_TABLE_END + 0x10, *(offset + 4 for offset in state.words)])
-    body = _thread_body(state.flavor, size, bool(state.strings))
+    body = _thread_body(state.flavor, state.strings or state.state_bytes, bool(state.strings))
     for buffer, address in state.buffers.items():
         _put(body, "Q", layout.BUFFER_TABLE + where.stride * buffer, address)
     _put(body, "Q", layout.TEXT_ADDRESS, state.text_address)
@@ -264,8 +269,13 @@ def _thread_body(flavor: int, size: int, counted: bool) -> bytearray:
     if not 0x10 <= size <= 0x10000:
         raise FormatError("a thread state of impossible size", value=f"{size:#x}", limit="0x10..0x10000")
     body = bytearray(size)
-    struct.pack_into("<2I", body, 8, flavor, (size - 0x10) // 4 if counted else (size - 8) // 4)
+    struct.pack_into("<2I", body, 8, flavor, _count(size, counted))
     return body
+
+
+def _count(size: int, counted: bool) -> int:
+    """The count of a state: words from 0x10 to its strings, or from 8 on where it has none."""
+    return (size - 0x10) // 4 if counted else (size - 8) // 4
 
 
 def _put(body: bytearray, codes: str, offset: int, *values: int) -> None:

@@ -92,6 +92,7 @@ class ProgramState:
         first_task_bytes: size of the first task descriptor, None if it is not told.
         text_address: address of the tasks.
         strings: where the name stands, as a byte offset in the command; 0 if it is not told.
+        state_bytes: size of the command when it is not told where the name stands, else 0.
         buffers: buffer index -> device address, for those that are not 0 (index 0 is the text).
         words: what else is not 0.
     """
@@ -102,6 +103,7 @@ class ProgramState:
     first_task_bytes: int | None
     text_address: int
     strings: int
+    state_bytes: int = 0
     buffers: Mapping[int, int] = field(default_factory=dict)
     words: Words = field(default_factory=dict)
 

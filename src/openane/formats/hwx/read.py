@@ -157,6 +157,8 @@ def _check_ranges(file: HwxFile, sections: list[Section]) -> None:
             )
         file.contents(section)
         last, owner = section.file_offset + section.size, name
+    for segment in file.segments:
+        file.reader.bytes_at(segment.file_offset, segment.file_size, f"segment {segment.name}")
 
 
 def _buffer_bytes(file: HwxFile, state: ProgramState, buffer: int) -> int:

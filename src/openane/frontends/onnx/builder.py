@@ -12,6 +12,7 @@ from openane.core.origin import Origin
 from openane.frontends.onnx.tensors import ELEMENT_LIMIT
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.graph.folding import fold, type_of
+from openane.graph.naming import Names
 
 #: Nodes of one model after functions and branches are spelled out.
 NODE_LIMIT = 1_000_000
@@ -31,13 +32,13 @@ class Builder:
         self.bfloat16: set[str] = set()
         self._inputs: dict[str, TensorType] = {}
         self._nodes: list[Node] = []
-        self._taken = taken
-        self._node_names: set[str] = set()
+        self._names = Names(taken)
+        self._node_names = Names()
         self._fresh: dict[str, int] = {}  # value made for the node at hand -> number of its node, -1 for a constant
 
     def unique(self, name: str) -> str:
         """`name`, with a number behind it if it is taken; taken from now on."""
-        return _unique(name, self._taken)
+        return self._names.unique(name)
 
     def input(self, name: str, value: TensorType) -> None:
         """Declares an input of the model."""
@@ -76,7 +77,7 @@ class Builder:
         outputs = tuple(self.unique(name) for _ in results)
         self.types.update(zip(outputs, results, strict=True))
         self._fresh.update(dict.fromkeys(outputs, len(self._nodes)))
-        self._nodes.append(Node(_unique(name, self._node_names), operation, tuple(inputs), outputs, origin))
+        self._nodes.append(Node(self._node_names.unique(name), operation, tuple(inputs), outputs, origin))
         return outputs
 
     def begin(self) -> None:
@@ -91,8 +92,8 @@ class Builder:
         self.types[name] = self.types.pop(value)
         if number < 0:
             self.constants[name] = self.constants.pop(value)
-        self._taken.discard(value)
-        self._taken.add(name)
+        self._names.release(value)
+        self._names.take(name)
         first = number if number >= 0 else len(self._nodes)
         for i in range(first, len(self._nodes)):
             node = self._nodes[i]
@@ -107,12 +108,3 @@ class Builder:
         read = {i for node in self._nodes for i in node.inputs} | set(outputs)
         constants = {k: v for k, v in self.constants.items() if k in read}
         return Graph(name, dict(self._inputs), tuple(outputs), tuple(self._nodes), constants)
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, number = name, 0
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}.{number}"
-    taken.add(candidate)
-    return candidate

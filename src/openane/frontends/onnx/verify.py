@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 import onnx
 from onnx import AttributeProto, checker
-
 from openane.core.errors import ModelError, UnsupportedError
 
 #: The oldest operator set that is read.
@@ -19,7 +18,7 @@ NAME_LIMIT = 1024
 _SMALL_TENSOR_BYTES = 1 << 10
 
 #: Graphs inside graphs inside graphs.
-DEPTH_LIMIT = 32
+DEPTH_LIMIT = 24
 
 
 def verify(model: onnx.ModelProto) -> None:
@@ -37,6 +36,8 @@ def verify(model: onnx.ModelProto) -> None:
 
 def _verify_opsets(model: onnx.ModelProto) -> None:
     newest = onnx.defs.onnx_opset_version()
+    for entry in model.opset_import:
+        _verify_name(entry.domain)
     versions = {entry.domain: entry.version for entry in model.opset_import}
     version = versions.get("", versions.get("ai.onnx"))
     if version is not None and not OPSET_MINIMUM <= version <= newest:
@@ -50,10 +51,16 @@ def _verify_opsets(model: onnx.ModelProto) -> None:
 
 def _verify_names(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
     for name in _names(graph):
-        if len(name) > NAME_LIMIT:
-            raise ModelError("a name is absurdly long", value=f"{len(name)} characters", limit=NAME_LIMIT)
-        if not name.isprintable():
-            raise ModelError("a name holds control characters", value=repr(name))
+        _verify_name(name)
+
+
+def _verify_name(name: str | bytes) -> None:
+    if not isinstance(name, str):
+        raise ModelError("a name is not UTF-8", value=repr(name[:80]))
+    if len(name) > NAME_LIMIT:
+        raise ModelError("a name is absurdly long", value=f"{len(name)} characters", limit=NAME_LIMIT)
+    if not name.isprintable():
+        raise ModelError("a name holds control characters", value=repr(name))
 
 
 def _names(graph: onnx.GraphProto | onnx.FunctionProto, depth: int = 0) -> Iterator[str]:
@@ -64,10 +71,13 @@ def _names(graph: onnx.GraphProto | onnx.FunctionProto, depth: int = 0) -> Itera
     if isinstance(graph, onnx.FunctionProto):
         yield from (*graph.input, *graph.output)
     else:
-        yield from (value.name for value in (*graph.input, *graph.output))
+        for value in (*graph.input, *graph.output):
+            yield value.name
+            yield from (dimension.dim_param for dimension in value.type.tensor_type.shape.dim)
         yield from (tensor.name for tensor in graph.initializer)
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (name for attribute in node.attribute for name in (attribute.name, attribute.ref_attr_name))
         for inner in subgraphs(node):
             yield from _names(inner, depth + 1)
 

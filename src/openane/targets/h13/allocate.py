@@ -22,7 +22,7 @@ from openane.targets.h13.limits import (
     SCRATCH_BUFFER,
     Dialect,
 )
-from openane.targets.h13.plan import Axis, NeMode, NeWork, Operand, Place, Plan, Strides, TaskPlan, Tensor
+from openane.targets.h13.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, Place, Plan, Strides, TaskPlan, Tensor
 from openane.targets.h13.residency import Flow, axis_map, choose, flow, layout, result_row
 from openane.targets.h13.surfaces import dram_bytes, dram_strides, element_bytes, operand_base, walked
 
@@ -170,7 +170,7 @@ class _Placer:
 
     def _task(self, index: int, task: TaskPlan) -> PlacedTask:
         origin = self._origin(index)
-        task = self._read_again(task)
+        task = self._resident_second(self._read_again(task))
         result_root = self.flow.roots[task.result.tensor][0]
         self._settle(result_root, origin)
         tile = tiling.choose(task, self._staged(task), self.l2.largest_hole())
@@ -208,6 +208,16 @@ class _Placer:
             sources.append(source)
         again = isinstance(task.work, NeWork) and task.work.mode is NeMode.CONVOLUTION
         return replace(task, sources=tuple(sources), new_group=task.new_group or again)
+
+    def _resident_second(self, task: TaskPlan) -> TaskPlan:
+        """A sum or product of a resident and a DRAM operand streams the latter, as on record."""
+        work = task.work
+        if not isinstance(work, PeWork) or work.mode is not PeMode.BINARY or work.subtract or work.pre_scale != 1.0:
+            return task
+        first, second = task.sources
+        if self._in_dram(first.tensor) or not self._in_dram(second.tensor):
+            return task
+        return replace(task, sources=(second, first))
 
     def _origin(self, index: int) -> int:
         """L2 address of the block's relative addresses: room for all of them is taken when the block begins."""

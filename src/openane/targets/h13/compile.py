@@ -5,7 +5,7 @@ from __future__ import annotations
 from openane.core.errors import Diagnostic, InputError
 from openane.net.net import Net, UnitParams
 from openane.program import Program
-from openane.targets.h13 import allocate, chains, constants, fusion, link, lowering
+from openane.targets.h13 import allocate, chains, constants, fusion, link, lowering, reuse
 from openane.targets.h13.families import family_of
 from openane.targets.h13.limits import DEFAULT_DIALECT, DIALECTS, Dialect
 from openane.targets.h13.units.family import Query, unknown_unit, violations
@@ -34,6 +34,7 @@ def compile_net(net: Net, options: CompileOptions) -> Program:
     """
     dialect = dialect_of(options)
     plan = lowering.lower(chains.join(fusion.fuse(net)), dialect, family_of)
+    plan = reuse.reuse(plan)
     section = constants.build(plan)
     placement = allocate.place(plan, dialect, section.tensors)
     return link.link(plan, placement, section, dialect)

@@ -66,7 +66,7 @@ def _compute_us(facts: TaskFacts) -> float:
     if facts.has_weights:
         return _product_cycles(facts) / CYCLES_PER_US
     if facts.has_table:
-        elements = facts.width * facts.height * facts.channels_out
+        elements = facts.width * facts.height * facts.channels_out * facts.groups
         return elements / TABLE_ELEMENTS_PER_CYCLE / CYCLES_PER_US
     return 0.0
 
@@ -76,7 +76,8 @@ def _product_cycles(facts: TaskFacts) -> float:
     shape = facts.get("Common.Cfg", "ShMax")
     columns, rows = 1 << PATCH_PIXELS_LOG2 - shape, 1 << shape
     patches = -(-facts.output_width // columns) * -(-facts.output_height // rows)
-    products = facts.kernel_channels * facts.kernel_area * -(-facts.channels_out // facts.engines)
+    channels = -(-facts.channels_out // facts.engines) * facts.groups
+    products = facts.kernel_channels * facts.kernel_area * channels
     return products * patches * (1 << PATCH_PIXELS_LOG2) / PRODUCTS_PER_CYCLE
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from openane.core.errors import ModelError, OpenaneError, UnsupportedError
-from openane.frontends.coreml.network import elementwise, images, shapes
+from openane.frontends.coreml.network import elementwise, images, recurrent, shapes
 from openane.frontends.coreml.network.builder import Builder, Layer
 from openane.graph import Graph, TensorType
 from openane.graph import ops as g
 
-_LAYERS = {**images.LAYERS, **elementwise.LAYERS, **shapes.LAYERS}
+_LAYERS = {**images.LAYERS, **elementwise.LAYERS, **shapes.LAYERS, **recurrent.LAYERS}
 
 
 def read_network(model: Any, network: Any, inputs: Mapping[str, tuple[int, ...]], where: str) -> Graph:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 import onnx
 from onnx import AttributeProto
-
 from openane.core.errors import ModelError
 from openane.frontends.onnx.call import Call, Handler
 from openane.graph.ops import Concat, Reshape, Slice
 from openane.graph.ops.support import normalize_axis, require
 
 #: Steps of a loop that is unrolled.
-UNROLL_LIMIT = 4096
+UNROLL_LIMIT = 1024
 
 
 def _graph(call: Call, name: str) -> onnx.GraphProto:

@@ -231,11 +231,9 @@ def _result(words: _Words, extents: Axes, swapped: bool) -> Operand:
         words("TileDMADst.RowStride", "RowStride"),
         dtype.numpy.itemsize * interleave,
     )
-    if swapped and interleave > 1:
-        raise words.refuse("a swapped result cannot interleave channels", "TileDMADst.Fmt")
     return Operand(
         "result", Space.DRAM, words("Header.Bases", "WBase"), words("TileDMADst.BaseAddr", "Addr"), extents,
-        _swap(strides) if swapped else strides, dtype, interleave, "TileDMADst.BaseAddr",
+        _swap(strides) if swapped else strides, dtype, interleave, "TileDMADst.BaseAddr", swapped,
     )  # fmt: skip
 
 

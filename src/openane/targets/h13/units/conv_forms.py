@@ -335,6 +335,9 @@ def transposed(job: Job, site: Site) -> Iterator[TaskPlan]:
 
     The result at y takes the taps k with y + pad = i * stride + k * dilation for some row i of the input.
     """
+    if _only_repeats(job, site):
+        yield from _repeated_pixels(job.stride, site)
+        return
     sx, sy = job.stride
     direct = sx == 1
     shape = site.result_shape
@@ -352,6 +355,30 @@ def transposed(job: Job, site: Site) -> Iterator[TaskPlan]:
             yield from _phase(inner.extrapolated(), site, f"phase{row}.{column}", count, target, turn=not direct)
     if not direct:
         yield turn_back(middle, shape, site.result)
+
+
+def _only_repeats(job: Job, site: Site) -> bool:
+    """Whether every pixel just becomes a block of the same pixels: nearest resizing."""
+    sx, sy = job.stride
+    ones = job.depthwise and job.kernel.shape[2:] == (sy, sx) and bool(np.all(job.kernel == 1.0))
+    shape, result = site.shape, site.result_shape
+    whole = (result.height, result.width) == (shape.height * sy, shape.width * sx)
+    return ones and whole and job.bias is None and job.function == NeFunction() and not (job.pad_left or job.pad_top)
+
+
+def _repeated_pixels(factors: tuple[int, int], site: Site) -> Iterator[TaskPlan]:
+    """Columns repeated as channels of a turned tensor, rows by writing every n-th one."""
+    sx, sy = factors
+    source, wide = site.source, replace(site.shape, width=site.result_shape.width)
+    if sx > 1:
+        _, columns = site.tensor("turned", turned(site.shape))
+        _, source = site.tensor("repeated", turned(wide))
+        yield swap_task(site.source, View.of(site.shape), columns)
+        for column in range(sx):
+            yield copy_task(columns, turned(site.shape), part(source, Axis.CHANNEL, column, sx))
+    for row in range(sy):
+        rows = part(site.result, Axis.HEIGHT, row, sy)
+        yield turn_back(source, wide, rows) if sx > 1 else copy_task(source, wide, rows)
 
 
 def _phase_taps(taps: int, stride: int, dilation: int, start: int) -> tuple[list[int], int]:
