@@ -83,7 +83,11 @@ def differing_fields(place: int | str, ours: int | None, theirs: int | None) -> 
         register = next((r for block in REGISTERS.blocks for r in block.registers if r.address == place), None)
         name = f"{register.block}.{register.name}" if register else f"{place:#x}"
     if ours is None or theirs is None or register is None:
-        yield f"{name} {'missing' if ours is None else 'extra' if theirs is None else ''}".strip(), ours or 0, theirs or 0
+        yield (
+            f"{name} {'missing' if ours is None else 'extra' if theirs is None else ''}".strip(),
+            ours or 0,
+            theirs or 0,
+        )
         return
     for bits in register.fields:
         mask = (1 << bits.width) - 1
@@ -259,7 +263,9 @@ def summary(results: Sequence[Comparison]) -> dict[str, dict[str, int]]:
     table: dict[str, dict[str, int]] = {}
     for result in results:
         for family in (result.family, "all"):
-            row = table.setdefault(family, dict.fromkeys(("programs", "exact", "tasks", "exact_tasks", "words", "equal"), 0))
+            row = table.setdefault(
+                family, dict.fromkeys(("programs", "exact", "tasks", "exact_tasks", "words", "equal"), 0)
+            )
             row["programs"] += 1
             row["exact"] += result.exact
             row["tasks"] += result.tasks
@@ -274,7 +280,9 @@ def ratchet(results: Sequence[Comparison]) -> dict[str, object]:
     return {
         "exact": sorted(result.case for result in results if result.exact),
         "differing_words": {
-            result.case: result.words - result.equal for result in sorted(results, key=lambda r: r.case) if not result.exact
+            result.case: result.words - result.equal
+            for result in sorted(results, key=lambda r: r.case)
+            if not result.exact
         },
     }
 

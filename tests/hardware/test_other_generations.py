@@ -77,11 +77,11 @@ def file_of(name, tasks, offsets):
         ),
     ]
     head = Header(layout.CPU_TYPE, made_for.cpu_subtype, 2, len(commands), sum(map(len, commands)), 0, 0)
-    data = bytearray(place + const + 64)
+    data = bytearray(place + 0x8000)
     start = hwx_codec.encode_header(head) + b"".join(commands)
     data[: len(start)] = start
     data[place : place + len(text)] = text
-    data[place + const :] = constants
+    data[place + const : place + const + 64] = constants
     return bytes(data)
 
 

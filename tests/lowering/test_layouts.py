@@ -144,6 +144,78 @@ def test_repeated_pixels_are_a_transposed_convolution() -> None:
     assert kinds(net) == ["Conv"]
 
 
+def test_more_padding_than_a_window_takes_is_a_unit_of_its_own() -> None:
+    conv = g.Conv((4, 1), (40, 0, 3, 0), (1, 1))
+    net = checked(chain({"x": (1, 1, 64, 1)}, (conv, "x", array(2, 1, 50, 1), "y")))
+    assert kinds(net) == ["Pad", "Conv"]
+    small = g.Conv((4, 1), (31, 0, 40, 0), (1, 1))
+    assert kinds(checked(chain({"x": (1, 1, 64, 1)}, (small, "x", array(2, 1, 50, 1), "y")))) == ["Conv"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "wanted"),
+    [
+        (g.AveragePool((9, 7), (9, 7), (0,) * 4), ["Reduction"]),
+        (g.MaxPool((9, 7), (1, 1), (0,) * 4), ["Reduction"]),
+        (g.MaxPool((2, 2), (7, 5), (0,) * 4), ["Pooling", "InputView", "InputView"]),
+        (g.MaxPool((2, 2), (4, 6), (1, 0, 1, 0)), ["Pooling", "InputView", "InputView"]),
+        (g.AveragePool((8, 6), (7, 7), (0, 0, 1, 1), count_include_pad=True), ["Pooling"]),
+        (g.MaxPool((3, 2), (2, 1), (1, 1, 1, 0), (2, 3)), None),
+        (g.AveragePool((3, 2), (2, 1), (1, 1, 1, 0), (2, 3)), None),
+        (g.AveragePool((2, 3), (1, 2), (1, 1, 1, 0), (2, 2), True, True), None),
+    ],
+)
+def test_pooling_windows_take_the_engine_s_forms(pool: g.Pooling, wanted: list[str] | None) -> None:
+    net = checked(chain({"x": (2, 3, 9, 7)}, (pool, "x", "y")))
+    if wanted is None:
+        assert "Pooling" not in kinds(net)
+    else:
+        assert kinds(net) == wanted
+
+
+@pytest.mark.parametrize(
+    "equation",
+    [
+        "bhid,bhjd->bhij",
+        "bij,bjk->bik",
+        "bchw,bdhw->bcd",
+        "ij,kj->ki",
+        "i,j->ij",
+        "...ij,...jk->...ik",
+        "abc->cb",
+        "ij,jk,kl->il",
+    ],
+)
+def test_sums_of_products(equation: str) -> None:
+    extents = dict(zip("abcdhijklw", (2, 3, 4, 2, 3, 4, 5, 2, 3, 4), strict=True))
+    terms = equation.split("->")[0].replace("...", "ab").split(",")
+    shapes = [tuple(extents[letter] for letter in term) for term in terms]
+    names = [f"x{i}" for i in range(len(terms))]
+    graph = chain(dict(zip(names, shapes, strict=True)), (g.Einsum(equation), *names, "y"))
+    checked(graph)
+    if len(terms) > 1:
+        constant = chain({"x0": shapes[0]}, (g.Einsum(equation), "x0", *(array(*s) for s in shapes[1:]), "y"))
+        checked(constant)
+
+
+@pytest.mark.parametrize("known", ["", "c", "a", "b", "ca", "cb", "ab"])
+def test_choices(known: str) -> None:
+    random = np.random.default_rng(1)
+    arrays = {"c": random.random((2, 1, 4)) < 0.5, "a": array(3, 4), "b": array(2, 3, 1, seed=2)}
+    nodes = (Node("where", g.Where(), ("c", "a", "b"), ("y",)),)
+    types = {n: TensorType(v.shape, DType.of(v)) for n, v in arrays.items() if n not in known}
+    graph = Graph("choice", types, ("y",), nodes, {n: v for n, v in arrays.items() if n in known})
+    assert_same_answers(graph, lower(graph), {name: arrays[name] for name in types})
+
+
+def test_an_infinite_mask_becomes_the_largest_number() -> None:
+    types = {"c": TensorType((4,), DType.BOOL), "x": TensorType((4,), DType.FLOAT64)}
+    nodes = (Node("where", g.Where(), ("c", "x", "k"), ("y",)),)
+    net = lower(Graph("mask", types, ("y",), nodes, {"k": np.array(-np.inf)}))
+    found = net.evaluate({"c": np.array([1.0, 0, 1, 0]), "x": np.arange(4.0)})["y"]
+    assert found.ravel().tolist() == [0, -65504, 2, -65504]
+
+
 def test_constants_of_one_number_or_channels_are_gain_and_offset() -> None:
     graph = chain(
         {"x": (1, 3, 4, 4)},

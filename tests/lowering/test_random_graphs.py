@@ -100,10 +100,7 @@ class Maker:
 
     def softmax(self, value: str, shape: tuple[int, ...]) -> None:
         axis = self.draw(st.integers(0, len(shape) - 1))
-        self.add(self.draw(st.sampled_from([g.Softmax(axis), g.LayerNorm((axis,), 0.1)])), self._norm(value), shape)
-
-    def _norm(self, value: str) -> list[object]:
-        return [value]
+        self.add(self.draw(st.sampled_from([g.Softmax(axis), g.LayerNorm((axis,), 0.1)])), [value], shape)
 
     def slice(self, value: str, shape: tuple[int, ...]) -> None:
         starts = tuple(self.draw(st.integers(0, e - 1)) for e in shape)

@@ -10,6 +10,9 @@ import click
 
 from openane.core.errors import OpenaneError
 
+BUG_STATUS = 70
+"""Exit status for a fault of our own (EX_SOFTWARE of sysexits.h)."""
+
 
 class Verbs(click.Group):
     """A command group that imports a verb's file only when it is asked for."""
@@ -31,12 +34,21 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="openane")
+@click.option("--traceback", is_flag=True, expose_value=False, help="Show where in openane an error came from.")
 def root() -> None:
     """An open toolchain for the Apple Neural Engine."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line: one line and status 1 for a fault of the input, 2 for wrong usage."""
+    """Runs the command line.
+
+    Exit status: 0 when all went well, 1 for a fault of the input or surroundings (one line a finding), 2 for wrong
+    usage, 70 for a fault of openane itself, 130 when interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["--traceback"]:
+        root.main(arguments, prog_name="openane", standalone_mode=False)
+        return
     try:
         root.main(arguments, prog_name="openane", standalone_mode=False)
     except OpenaneError as error:
@@ -54,3 +66,17 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away; nothing is left to say
+        sys.exit(1)
+    except MemoryError:
+        click.echo("error: not enough memory. Set a lower limit or take a smaller model.", err=True)
+        sys.exit(1)
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        click.echo(
+            f"error: openane itself failed ({what[:300]}). This is a bug: please report it with the output of "
+            f"`openane --traceback {' '.join(arguments)}`",
+            err=True,
+        )
+        sys.exit(BUG_STATUS)

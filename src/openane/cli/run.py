@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -23,9 +25,11 @@ from openane.cli._show import (
     working,
 )
 from openane.compiler.execution import Execution, RunResult
-from openane.compiler.plan import Artifact
 from openane.core.errors import InputError
-from openane.core.files import safe_file_name, write_array
+from openane.core.files import safe_file_name, write_array, write_atomically
+from openane.runtimes.runtime import SessionOptions
+from openane.sim.machine import Simulator
+from openane.targets.target import RunOptions
 
 TOP_COUNT = 5
 
@@ -35,41 +39,106 @@ TOP_COUNT = 5
 @click.option("--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input; repeat for several.")
 @click.option("--output-dir", type=FILE, metavar="DIR", help="Write every output to DIR/NAME.npy.")
 @click.option("--on", default="simulator", show_default=True, help="simulator, linux, macos or auto.")
+@click.option("--device", default="", help="Node of the device to use; the first that fits by default.")
+@click.option("--timeout", type=click.FloatRange(0.001), default=60.0, show_default=True, help="Seconds for one run.")
 @SHAPE_OPTION
 @HOST_OPTION
+@click.option("--wide", multiple=True, metavar="NODE", help="Keep this node on the host, in its own precision.")
 @TARGET_OPTION
+@click.option("--fast", is_flag=True, help="Simulator: sums in any order, within a stated bound.")
+@click.option("--permissive", is_flag=True, help="Simulator: warn about unknown register values instead of stopping.")
+@click.option("--numerics", multiple=True, metavar="NAME=VALUE", help="Simulator: option of the numerics profile.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Simulator: worker threads; 0 is one per core.")
+@click.option("--until", type=click.IntRange(1), metavar="N", help="Simulator: stop after N tasks; needs --dump.")
+@click.option("--dump", type=FILE, metavar="DIR", help="Simulator: write every tensor that is live at the end to DIR.")
+@click.option("--trace", type=FILE, metavar="FILE.jsonl", help="Simulator: write one line per effect.")
 @JSON_OPTION
-def command(
-    file: Path,
-    inputs: tuple[str, ...],
-    output_dir: Path | None,
-    on: str,
-    shapes: tuple[str, ...],
-    host: str,
-    target: str,
-    as_json: bool,
-) -> None:
+def command(file: Path, as_json: bool, **choices: Any) -> None:
     """Run FILE (a model, net.plist, .hwx or .anec) and show what comes out.
 
     An input that is not given is made from a fixed seed, and the report says so.
     """
+    on, output_dir, dump = choices["on"], choices["output_dir"], choices["dump"]
+    if choices["until"] is not None and dump is None:
+        raise InputError("--until needs --dump DIR, where the live tensors go")
     with working(f"compiling {file.name}"):
-        artifact = compile(file, target, shapes=parse_shapes(shapes), host=host == "allow")
-    arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan.inputs)
-    names = output_files(artifact, output_dir)
-    with working(f"running {file.name} on the {on}"), Execution(artifact, on) as execution:
-        result = execution.run(arrays)
-        reason = execution.choice.reason
-    for name, path in names.items():
+        shapes, wide = parse_shapes(choices["shapes"]), frozenset(choices["wide"])
+        artifact = compile(file, choices["target"], shapes=shapes, host=choices["host"] == "allow", wide=wide)
+    arrays, made = complete_inputs(read_inputs(choices["inputs"], artifact.plan.inputs), artifact.plan.inputs)
+    files = output_files(artifact.plan.outputs, output_dir)
+    with working(f"running {file.name} on the {on}"), Execution(artifact, on, session_options(choices)) as execution:
+        if choices["trace"] is not None:
+            write_trace(execution, choices["trace"])
+        if dump is not None:
+            live = live_tensors(execution, arrays)
+            files = output_files(live, dump)
+            result = RunResult(live)
+        else:
+            result = execution.run(arrays)
+        report = summary(execution, result, made)
+    for name, path in files.items():
         write_array(path, result.outputs[name])
-    report = summary(artifact, result, made, reason)
     if as_json:
-        print_json(report | {"files": {name: str(path) for name, path in names.items()}})
+        print_json(report | {"files": {name: str(path) for name, path in files.items()}})
     else:
-        show(report, names)
+        show(report, files)
 
 
-def output_files(artifact: Artifact, folder: Path | None) -> dict[str, Path]:
+def session_options(choices: Mapping[str, Any]) -> SessionOptions:
+    """The options of the sessions as the command line gives them.
+
+    Raises:
+        InputError: a numerics option that is not NAME=VALUE.
+    """
+    profile = {}
+    for pair in choices["numerics"]:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise InputError("not an option of the numerics profile", value=pair, limit="NAME=VALUE")
+        profile[name] = value
+    simulation = RunOptions(
+        permissive=choices["permissive"],
+        fast=choices["fast"],
+        threads=choices["threads"],
+        until=choices["until"],
+        profile=profile,
+    )
+    return SessionOptions(timeout_seconds=choices["timeout"], device=choices["device"], simulation=simulation)
+
+
+def simulators(execution: Execution) -> list[Simulator]:
+    """The loaded programs, where the simulator runs them.
+
+    Raises:
+        InputError: something else does.
+    """
+    machines = [getattr(session, "machine", None) for session in execution.sessions]
+    if not all(isinstance(machine, Simulator) for machine in machines):
+        raise InputError("only the simulator can be traced and stopped", value=execution.choice.runtime.name)
+    return [machine for machine in machines if isinstance(machine, Simulator)]
+
+
+def write_trace(execution: Execution, path: Path) -> None:
+    """Writes the effects of every program, one JSON line each."""
+    machines = simulators(execution)
+    write_atomically(path, (f"{line}\n".encode() for machine in machines for line in machine.trace_lines()))
+
+
+def live_tensors(execution: Execution, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every tensor that is whole in memory when the only program stops, by name.
+
+    Raises:
+        InputError: the plan is not one program on the simulator.
+    """
+    machines = simulators(execution)
+    if len(execution.artifact.plan.steps) != 1:
+        raise InputError(
+            "--dump works on a model that is one program", value=f"{len(execution.artifact.plan.steps)} steps"
+        )
+    return {tensor.name: tensor.values for tensor in machines[0].live_tensors(execution.surfaces(arrays))}
+
+
+def output_files(outputs: Iterable[str], folder: Path | None) -> dict[str, Path]:
     """Where each output goes; the folder is made, and two names never share a file.
 
     Raises:
@@ -82,7 +151,7 @@ def output_files(artifact: Artifact, folder: Path | None) -> dict[str, Path]:
     except OSError as error:
         raise InputError(f"cannot make the folder: {error.strerror}", where=str(folder)) from error
     files: dict[str, Path] = {}
-    for name in artifact.plan.outputs:
+    for name in outputs:
         stem = safe_file_name(name)
         candidate, count = stem, 1
         while folder / f"{candidate}.npy" in files.values():
@@ -92,12 +161,10 @@ def output_files(artifact: Artifact, folder: Path | None) -> dict[str, Path]:
     return files
 
 
-def summary(artifact: Artifact, result: RunResult, made: list[str], reason: str) -> dict[str, object]:
+def summary(execution: Execution, result: RunResult, made: list[str]) -> dict[str, object]:
     """The report of a run as plain values: inputs, outputs, steps, traffic."""
-    programs = artifact.programs
-    traffic = [surface.size_bytes for program in programs for surface in program.surfaces]
-    constants = sum(len(program.constants) for program in programs)
-    return {
+    artifact = execution.artifact
+    report: dict[str, object] = {
         "model": artifact.plan.name,
         "target": artifact.target,
         "made_up_inputs": made,
@@ -106,11 +173,21 @@ def summary(artifact: Artifact, result: RunResult, made: list[str], reason: str)
             {"name": step.name, "where": step.where, "tasks": step.tasks, "seconds": step.seconds}
             for step in result.steps
         ],
-        "tasks": sum(step.tasks for step in result.steps),
-        "surface_bytes": sum(traffic),
-        "constant_bytes": constants,
-        "runtime": reason,
+        "tasks": sum(len(program.tasks) for program in artifact.programs),
+        "surface_bytes": sum(surface.size_bytes for program in artifact.programs for surface in program.surfaces),
+        "constant_bytes": sum(len(program.constants) for program in artifact.programs),
+        "runtime": execution.choice.reason,
     }
+    if execution.choice.runtime.name == "simulator":
+        statistics = [machine.statistics for machine in simulators(execution)]
+        moved = [both for each in statistics for both in each.buffer_bytes().values()]
+        report |= {
+            "macs": sum(each.macs for each in statistics),
+            "dram_read_bytes": sum(read for read, _ in moved) + sum(each.kernel_bytes for each in statistics),
+            "dram_written_bytes": sum(written for _, written in moved),
+            "l2_high_water_bytes": max((each.l2_high_water for each in statistics), default=0),
+        }
+    return report
 
 
 def describe(array: np.ndarray) -> dict[str, object]:
@@ -148,10 +225,12 @@ def show(report: dict[str, object], files: dict[str, Path]) -> None:
         [(step["name"], step["where"], step["tasks"], f"{step['seconds']:.3f}") for step in steps],
         numeric=("tasks", "seconds"),
     )
-    surface_bytes, constant_bytes = report["surface_bytes"], report["constant_bytes"]
-    assert isinstance(surface_bytes, int)
-    assert isinstance(constant_bytes, int)
-    click.echo(
-        f"{report['tasks']} tasks, inputs and outputs {quantity(surface_bytes, 'B')}, "
-        f"constants {quantity(constant_bytes, 'B')}"
-    )
+    amounts = {name: quantity(value, "B") for name, value in report.items() if isinstance(value, int)}
+    line = f"{report['tasks']} tasks, constants {amounts['constant_bytes']}"
+    macs = report.get("macs")
+    if isinstance(macs, int):
+        line += (
+            f", {quantity(macs)} multiply-adds; DRAM read {amounts['dram_read_bytes']}, "
+            f"written {amounts['dram_written_bytes']}; L2 in use {amounts['l2_high_water_bytes']}"
+        )
+    click.echo(line)

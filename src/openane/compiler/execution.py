@@ -112,6 +112,20 @@ class Execution:
         outputs = {name: values[name] for name in plan.outputs}
         return RunResult(outputs, tuple(reports))
 
+    def surfaces(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the first program's input surfaces get for these inputs: (N, D, C, H, W) arrays by surface name.
+
+        Raises:
+            InputError: as `run`.
+        """
+        plan = self.artifact.plan
+        values = fit_inputs(plan.inputs, inputs, plan.name)
+        (index, session) = next(iter(self._sessions.items()))
+        step = plan.steps[index]
+        assert isinstance(step, EngineStep)
+        surfaces = {surface.name: surface for surface in session.inputs}
+        return {name: to_surface(surfaces[name], values[value]) for name, value in step.inputs.items()}
+
     def _run_engine(
         self, step: EngineStep, session: Session, values: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:

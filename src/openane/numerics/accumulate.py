@@ -154,33 +154,37 @@ def convolve_channels(
     width: int, bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets, memory: Halfwords,
     base: int, channel_stride: int, places: Offsets, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
-    """Output channels with a few steps each and inputs of their own (depthwise): row by row.
+    """Output channels with a few steps each and inputs of their own (depthwise).
+
+    With a spacing of 1 all rows are one long line of sums, with unused ones between the rows: long loops are worth it.
 
     Args:
         weights: fp16 bits, (channels, steps) flat; channel c reads source[c * source_stride + taps[k] + pixels[p]].
         width: pixels in a row; offsets inside a row are equally spaced.
         Others as in `convolve`.
     """
-    steps = taps.size
-    sums = np.empty(width, np.float32)
+    steps, count = taps.size, pixels.size
+    length = pixels[count - 1] - pixels[0] + 1 if spacing == 1 else count
+    sums, words = np.empty(length, np.float32), np.empty(length, np.uint16)
     for channel in range(channel_first, channel_end):
-        for row in range(0, pixels.size, width):
-            sums[:] = np.float32(0)
-            start = channel * source_stride + pixels[row]
-            for k in range(steps):
-                weight = read_half(weights[channel * steps + k])
-                origin = start + taps[k]
-                line = source[origin : origin + (width - 1) * spacing + 1]
-                if spacing == 1:
+        sums[:] = np.float32(0)
+        start = channel * source_stride + pixels[0]
+        for k in range(steps):
+            weight = read_half(weights[channel * steps + k])
+            if spacing == 1:
+                line = source[start + taps[k] : start + taps[k] + length]
+                for x in range(length):
+                    sums[x] += weight * line[x]
+            else:
+                for row in range(0, count, width):
+                    origin = channel * source_stride + taps[k] + pixels[row]
+                    part, line = sums[row : row + width], source[origin : origin + width * spacing]
                     for x in range(width):
-                        sums[x] += weight * line[x]
-                else:
-                    for x in range(width):
-                        sums[x] += weight * line[x * spacing]
-            _finish_rows(
-                sums, width, channel, channel + 1, row, width, bias, factors, function, table, meta,
-                memory, base, channel_stride, places,
-            )  # fmt: skip
+                        part[x] += weight * line[x * spacing]
+        finish_row(sums, length, bias[channel], factors, function, table, meta, words)
+        target = base + channel * channel_stride
+        for p in range(count):
+            memory[target + places[p]] = words[pixels[p] - pixels[0] if spacing == 1 else p]
 
 
 @compiled

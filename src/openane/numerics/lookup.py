@@ -134,22 +134,31 @@ def _lines_row(row: Floats, numbers: Floats, sign: int) -> None:
 
 @compiled
 def _direct_row(row: Floats, numbers: Floats, meta: npt.NDArray[np.int64]) -> None:
-    """`evaluate` of the direct modes, in a form that becomes vector instructions."""
+    """`evaluate` of the direct modes. Three loops, so that the first and the last become vector instructions."""
     sign = meta[2]
     magnitude, negate, undefined = sign & 0x40 != 0, sign & 0x20 != 0, sign & 0x80 != 0
     left, left_start, right, right_start = numbers[_LEFT:_LINES_END]
     lo, hi, below, above = numbers[:_KNOTS]
     unit, shift, last = _scale(np.float32(1), meta[0]), np.float32(meta[1] * 16), np.float32(32)
-    for j in range(row.size):
+    count = row.size
+    index, part = np.empty(count, np.int32), np.empty(count, np.float32)
+    low, high = np.empty(count, np.float32), np.empty(count, np.float32)
+    for j in range(count):
+        v = abs(row[j]) if magnitude else row[j]
+        place = np.float32(v * unit) + shift
+        held = place if place > 0 else np.float32(0)
+        held = held if held < np.float32(31) else np.float32(31)
+        index[j] = np.int32(held)
+        part[j] = place - np.float32(index[j])
+    for j in range(count):
+        knot = _KNOTS + index[j]
+        low[j], high[j] = numbers[knot], numbers[knot + 1]
+    for j in range(count):
         value = row[j]
         v = abs(value) if magnitude else value
         place = np.float32(v * unit) + shift
-        held = place if place > 0 else np.float32(0)
-        held = held if held < last else last
-        index = min(np.int32(held), np.int32(31))
-        low, high = numbers[_KNOTS + index], numbers[_KNOTS + 1 + index]
-        rise = widen(narrow(np.float32(np.float32(high - low) * np.float32(held - np.float32(index)))))
-        y = widen(narrow(np.float32(low + rise)))
+        rise = widen(narrow(np.float32(np.float32(high[j] - low[j]) * part[j])))
+        y = widen(narrow(np.float32(low[j] + rise)))
         y = np.float32(left * v) + left_start if place < 0 else y
         y = np.float32(right * v) + right_start if place > last else y
         y = above if v >= hi else y

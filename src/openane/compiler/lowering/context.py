@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +11,7 @@ from openane.compiler.lowering.layout import Layout, Preferences, canonical, eng
 from openane.core.errors import ModelError, UnsupportedError
 from openane.core.origin import Origin
 from openane.core.types import DType
-from openane.graph import Graph, Node
+from openane.graph import Graph, Node, Operation, TensorType
 from openane.net import Broadcast, Constant, Dimension, Net, Reshape, TensorShape, Unit, UnitParams
 
 #: A unit or input of the net under construction.
@@ -63,10 +63,22 @@ class Value:
 
 @dataclass(slots=True)
 class Lowering:
-    """Builds a Net from a Graph; the handlers of the operations call its methods."""
+    """Builds a Net from a Graph; the handlers of the operations call its methods.
+
+    Attributes:
+        graph: that is lowered.
+        options: choices.
+        dispatch: lowers one node; for operations that are put together of others.
+        types: of the values of the graph, and of those that such operations make on the way.
+        constants: values that are known.
+        values: where the others stand.
+        producers: the node that makes a value.
+    """
 
     graph: Graph
     options: LoweringOptions
+    dispatch: Callable[[Lowering, Node], None]
+    types: dict[str, TensorType] = field(init=False)
     preferences: Preferences = field(init=False)
     constants: dict[str, np.ndarray] = field(init=False)
     values: dict[str, Value] = field(init=False, default_factory=dict)
@@ -77,6 +89,7 @@ class Lowering:
 
     def __post_init__(self) -> None:
         self.preferences = Preferences(self.graph, self.options.rows)
+        self.types = dict(self.graph.types)
         self.constants = dict(self.graph.constants)
         for name in self.graph.inputs:
             self._add_input(name)
@@ -96,7 +109,7 @@ class Lowering:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The logical shape of a value."""
-        return self.graph.types[name].shape
+        return self.types[name].shape
 
     def constant(self, name: str) -> np.ndarray | None:
         """The array of a value that is known; None for one that is computed at run time."""
@@ -196,10 +209,37 @@ class Lowering:
             layout: of the value's axes on that unit, None for none.
         """
         record = self._records[handle]
-        assert record.shape.size == self.graph.types[name].size, f"{name} has other elements"
+        assert record.shape.size == self.types[name].size, f"{name} has other elements"
         self.values[name] = Value(handle, layout)
-        if record.params is not None and not record.name and self._node and record.base in self._node.outputs:
-            record.name = name
+        if record.params is not None and not record.name and self._node and name in self._node.outputs:
+            record.name = name if record.base in self._node.outputs else ""
+
+    def apply(self, operation: Operation, *operands: str | np.ndarray) -> str:
+        """Lowers an operation as a part of the node at hand.
+
+        Args:
+            operation: with one result.
+            operands: values and constants.
+
+        Returns:
+            The name of the result.
+        """
+        names = []
+        for operand in operands:
+            if isinstance(operand, np.ndarray):
+                name = self._fresh()
+                self.constants[name] = operand
+                self.types[name] = TensorType(operand.shape, DType.of(operand))
+                operand = name
+            names.append(operand)
+        (kind,) = operation.infer([self.types[name] for name in names])
+        result = self._fresh()
+        self.types[result] = kind
+        self.dispatch(self, Node(result, operation, tuple(names), (result,)))
+        return result
+
+    def _fresh(self) -> str:
+        return f"{self._node.name if self._node else ''}/part {len(self.types)}"
 
     def start(self, node: Node) -> None:
         """Units made from now on come from this node."""

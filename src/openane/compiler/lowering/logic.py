@@ -138,7 +138,7 @@ def _lower_cast(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Cast)
     name = node.inputs[0]
-    source = ctx.graph.types[name].dtype
+    source = ctx.types[name].dtype
     if operation.dtype is DType.BOOL and source is not DType.BOOL:
         _lower_to_truth(ctx, node)
         return

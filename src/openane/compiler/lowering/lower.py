@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from openane.compiler.lowering import convolution, elementwise, logic, matrix, normalization, pooling, shape
+from openane.compiler.lowering import convolution, einsum, elementwise, logic, matrix, normalization, pooling, shape
 from openane.compiler.lowering.context import Lowering, LoweringOptions
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.core.types import DType
@@ -24,7 +24,9 @@ def _merge(*tables: Mapping[type[Operation], Handler]) -> Mapping[type[Operation
 
 
 #: By class of the operation.
-HANDLERS = _merge(*(m.HANDLERS for m in (elementwise, logic, convolution, pooling, matrix, normalization, shape)))
+HANDLERS = _merge(
+    *(m.HANDLERS for m in (elementwise, logic, convolution, pooling, matrix, einsum, normalization, shape))
+)
 
 #: Why operations that are known have no handler.
 REFUSALS: Mapping[str, str] = MappingProxyType(
@@ -59,9 +61,10 @@ def lower(graph: Graph, options: LoweringOptions | None = None) -> Net:
         ModelError: the graph is inconsistent.
         UnsupportedError: operations have no form on the engine; lists all of them.
     """
-    ctx = Lowering(graph, options or LoweringOptions())
+    ctx = Lowering(graph, options or LoweringOptions(), _lower_node)
     for node in graph.nodes:
         try:
+            ctx.start(node)
             _lower_node(ctx, node)
         except UnsupportedError as error:
             raise _all_refusals(graph, node, error, ctx.options) from error
@@ -74,7 +77,8 @@ def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) ->
 
     The node is lowered by itself, by the very handlers of :func:`lower`.
     """
-    ctx = Lowering(alone(node, graph), options or LoweringOptions())
+    ctx = Lowering(alone(node, graph), options or LoweringOptions(), _lower_node)
+    ctx.start(node)
     try:
         _lower_node(ctx, node)
     except UnsupportedError as error:
@@ -123,13 +127,12 @@ def _lower_node(ctx: Lowering, node: Node) -> None:
         name = type(node.operation).__name__
         raise UnsupportedError(REFUSALS.get(name, "the engine has no such operation"), rule="operations")
     _check_types(ctx, node)
-    ctx.start(node)
     handler(ctx, node)
 
 
 def _check_types(ctx: Lowering, node: Node) -> None:
     """Everything on the engine is half precision; truth values are 1 and 0; bytes are converted on the way in."""
-    types = ctx.graph.types
+    types = ctx.types
     for name in (*node.inputs, *node.outputs):
         if not name or name in ctx.constants:
             continue

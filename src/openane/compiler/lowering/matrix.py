@@ -122,14 +122,6 @@ def _two_tensors(ctx: Lowering, node: Node, operation: g.MatMul) -> None:
     ctx.define(node.outputs[0], unit, layout if len(out) == rank else None)
 
 
-def _lower_einsum(ctx: Lowering, node: Node) -> None:
-    raise UnsupportedError(
-        "this sum of products is not a matrix product",
-        value=getattr(node.operation, "equation", ""),
-        rule="matrix-product",
-    )
-
-
 def _lower_cumsum(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.CumSum)
@@ -145,7 +137,7 @@ def _lower_cumsum(ctx: Lowering, node: Node) -> None:
 
 
 HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
-    {g.MatMul: _lower_matmul, g.Einsum: _lower_einsum, g.CumSum: _lower_cumsum}
+    {g.MatMul: _lower_matmul, g.CumSum: _lower_cumsum}
 )
 
 __all__ = ["HANDLERS", "Layout", "along"]

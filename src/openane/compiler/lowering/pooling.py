@@ -41,18 +41,19 @@ def _pool(ctx: Lowering, node: Node, kind: PoolingKind, x: Handle, include: bool
     assert isinstance(operation, g.Pooling)
     rank = len(operation.kernel)
     extents, out = ctx.shape(node.inputs[0])[2:], ctx.shape(node.outputs[0])[2:]
-    extra, spacing = [], operation.spacing
+    extra, strides, spacing = [], [], operation.spacing
     for axis in range(rank):
         reach = (operation.kernel[axis] - 1) * spacing[axis] + 1
         padded = extents[axis] + operation.begins[axis] + operation.ends[axis]
         extra.append(max(0, (out[axis] - 1) * operation.strides[axis] + reach - padded))
+        # Of a single result the step only says that there is no second one.
+        single = max(0, padded - reach) + 1
+        strides.append(min(operation.strides[axis], single) if out[axis] == 1 else operation.strides[axis])
     pads = plane_pads(operation.pads)
     if include and any(extra):
         x, pads, include = pad_image(ctx, x, pads, 0.0), Pads(), False
     more = plane_pads((*[0] * rank, *extra))
     pads = Pads(*(a + b for a, b in zip(pads, more, strict=True)))
-    # The step between results of which there is only one means nothing.
-    strides = [1 if count == 1 else step for count, step in zip(out, operation.strides, strict=True)]
     pooling = Pooling(
         kind, plane(operation.kernel, 1), plane(strides, 1), pads, include and any(pads), plane(spacing, 1)
     )

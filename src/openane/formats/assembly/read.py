@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -338,9 +339,9 @@ class _Reader:
 _BULK_BYTES = 1 << 20
 
 
-def _without_bulk(pieces: tuple[Buffer, ...]) -> bytearray:
+def _without_bulk(pieces: tuple[Buffer, ...]) -> memoryview:
     """The file with zeros for its constants, whose pages then take no memory."""
-    data = bytearray(sum(map(len, pieces)))
+    data = memoryview(mmap.mmap(-1, max(1, sum(map(len, pieces)))))
     position = 0
     for piece in pieces:
         if len(piece) <= _BULK_BYTES:

@@ -52,15 +52,17 @@ def _wrapped(word: str, tokens: Sequence[str]) -> Iterator[str]:
     yield line
 
 
-def _token(field: Field, value: int) -> str:
-    return field.name if field.width == 1 and value == 1 and not field.values else f"{field.name}={field.show(value)}"
+def _token(field: Field, value: int, name: str = "") -> str:
+    name = name or field.name
+    return name if field.width == 1 and value == 1 and not field.values else f"{name}={field.show(value)}"
 
 
 def _header_words(codec: StreamCodec, tasks: Sequence[Task], offsets: Sequence[int], index: int) -> list[str]:
     """The header fields that do not follow from the chain and are not at their default."""
     expected = codec.registers.header.encode(codec.chain_fields(tasks, offsets, index))
+    known = codec.registers.header.field_paths
     return [
-        _token(field, field.get(word))
+        _token(field, field.get(word), field.name if field.name in known else f"{register.name}.{field.name}")
         for register, word, base in zip(codec.registers.header.registers, tasks[index].header, expected, strict=True)
         if word != base
         for field in register.fields

@@ -220,7 +220,8 @@ def surface_of(state: SurfaceState, buffer: int, section_bytes: int | None, wher
     place = f"{where}: surface {state.tensor}"
     if min(state.extents) < 1:
         raise FormatError("a surface has an empty extent", where=place, value=state.extents, limit="1 or more")
-    depth_stride, batch_stride = _outer_strides(state)
+    interleave = state.interleave if 0 < state.interleave <= channels else 1
+    depth_stride, batch_stride = _outer_strides(state, interleave)
     size = section_bytes if section_bytes is not None else state.total_bytes * batch
     shape = (batch, depth, channels, height, width)
     strides = (batch_stride, depth_stride, state.plane_stride, state.row_stride, state.element_bytes)
@@ -240,14 +241,14 @@ def surface_of(state: SurfaceState, buffer: int, section_bytes: int | None, wher
         size_bytes=max(size, 0),
         buffer=buffer,
         dtype=dtype,
-        interleave=state.interleave if 0 < state.interleave <= channels else 1,
+        interleave=interleave,
     )
 
 
-def _outer_strides(state: SurfaceState) -> tuple[int, int]:
+def _outer_strides(state: SurfaceState, interleave: int) -> tuple[int, int]:
     """(depth, batch) strides: the file has only the batch's. Depth lies inside a batch element or outside the batch."""
     batch, channels, _, _, depth = state.extents
-    inside = state.plane_stride * -(-channels // max(state.interleave, 1))
+    inside = state.plane_stride * -(-channels // interleave)
     if depth == 1 or state.batch_stride == inside * depth:
         return inside, state.batch_stride
     return state.batch_stride * batch, state.batch_stride

@@ -219,7 +219,9 @@ class Call:
 
     def text(self, name: str, default: str | None = None, allowed: Sequence[str] = ()) -> str:
         """A constant text, one of `allowed`."""
-        found: Value = ConstantValue(name, default) if default is not None and not self.has(name) else self._argument(name)
+        found: Value = (
+            ConstantValue(name, default) if default is not None and not self.has(name) else self._argument(name)
+        )
         if not isinstance(found, ConstantValue) or not isinstance(found.value, str):
             self.refuse(f"argument {name!r} must be a text")
         if allowed and found.value not in allowed:

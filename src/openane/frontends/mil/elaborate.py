@@ -100,9 +100,7 @@ class _Elaborator:
                 if name == "string" or None in extents:
                     return None
                 if name not in DTYPES:
-                    raise self._source.error(
-                        f"unknown element type {name!r}", kind.place, limit=", ".join(DTYPES)
-                    )
+                    raise self._source.error(f"unknown element type {name!r}", kind.place, limit=", ".join(DTYPES))
                 shape = tuple(extent for extent in extents if extent is not None)
                 if math.prod(shape) > _LARGEST_ELEMENTS:
                     raise self._source.error(
@@ -195,13 +193,11 @@ class _Elaborator:
         offset = self._argument(call.arguments["offset"]) if "offset" in call.arguments else None
         if call.word != "BLOBFILE" or not isinstance(path, str) or not isinstance(offset, np.ndarray):
             raise self._source.error(
-                "expected BLOBFILE(path = string(\"...\"), offset = uint64(...))", call.place, value=call.word
+                'expected BLOBFILE(path = string("..."), offset = uint64(...))', call.place, value=call.word
             )
         name = str(kind.arguments[0]) if kind.arguments else kind.name
         if name not in BLOB_TYPES:
-            raise self._source.error(
-                f"weight files cannot hold {name}", call.place, limit=", ".join(BLOB_TYPES)
-            )
+            raise self._source.error(f"weight files cannot hold {name}", call.place, limit=", ".join(BLOB_TYPES))
         try:
             flat = self._store.read(path, int(offset.reshape(-1)[0]), BLOB_TYPES[name], found.size)
         except OpenaneError as error:

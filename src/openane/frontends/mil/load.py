@@ -67,7 +67,10 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Gra
         size_bytes = file.stat().st_size
         if size_bytes > _LARGEST_TEXT_BYTES:
             raise FormatError(
-                "the text is too long", where=str(path), value=f"{size_bytes} bytes", limit=f"{_LARGEST_TEXT_BYTES} bytes"
+                "the text is too long",
+                where=str(path),
+                value=f"{size_bytes} bytes",
+                limit=f"{_LARGEST_TEXT_BYTES} bytes",
             )
         data = file.read_bytes()
     except OSError as error:

@@ -173,7 +173,7 @@ class _Placer:
         task = self._resident_second(self._read_again(task))
         result_root = self.flow.roots[task.result.tensor][0]
         self._settle(result_root, origin)
-        tile = tiling.choose(task, self._staged(task), self.l2.largest_hole())
+        tile = tiling.choose(task, self._floating(task), self.l2.largest_hole())
         if not tile.whole:
             task = self._let_go(task)
         bases, result_base = self._stage(task, tile, origin)
@@ -292,6 +292,14 @@ class _Placer:
         """Which operands (sources, then the result) pass through a staging area of the task."""
         names = [source.tensor for source in task.sources] + [task.result.tensor]
         return tuple(self._in_dram(name) for name in names)
+
+    def _floating(self, task: TaskPlan) -> tuple[bool, ...]:
+        """Which of these areas have no address of their own inside the block's range."""
+        operands = (*task.sources, task.result)
+        return tuple(
+            through and operand.staging_base is None
+            for through, operand in zip(self._staged(task), operands, strict=True)
+        )
 
     def _in_dram(self, name: str) -> bool:
         return self.places[self.flow.roots[name][0]] not in (Place.RESIDENT, Place.HANDOVER)

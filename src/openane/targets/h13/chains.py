@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from openane.net.net import Net, Unit
-from openane.net.units import Dimension, ElementWise, ElementWiseKind, LayerNorm, Linear, MatMul, Neuron, Reduction, Reshape, Softmax
+from openane.net.units import (
+    Dimension,
+    ElementWise,
+    ElementWiseKind,
+    LayerNorm,
+    Linear,
+    MatMul,
+    Neuron,
+    Reduction,
+    Reshape,
+    Softmax,
+)
 from openane.targets.h13.chain_units import Attention, NormalizedProduct, ResidualFunction, ResidualProduct, TwoProducts
 from openane.targets.h13.fused import Fused, FusedElementWise
 from openane.targets.h13.fusion import Editor, Pass, remove_dead

@@ -5,7 +5,7 @@ from __future__ import annotations
 from openane.core.errors import Diagnostic, InputError
 from openane.net.net import Net, UnitParams
 from openane.program import Program
-from openane.targets.h13 import allocate, chains, constants, fusion, link, lowering, reuse
+from openane.targets.h13 import allocate, chains, constants, fusion, hazards, link, lowering, reuse
 from openane.targets.h13.families import family_of
 from openane.targets.h13.limits import DEFAULT_DIALECT, DIALECTS, Dialect
 from openane.targets.h13.units.family import Query, unknown_unit, violations
@@ -37,7 +37,10 @@ def compile_net(net: Net, options: CompileOptions) -> Program:
     plan = reuse.reuse(plan)
     section = constants.build(plan)
     placement = allocate.place(plan, dialect, section.tensors)
-    return link.link(plan, placement, section, dialect)
+    program = link.link(plan, placement, section, dialect)
+    if options.check:
+        hazards.refuse_hazards(program)
+    return program
 
 
 def refusals(net: Net) -> tuple[Diagnostic, ...]:

@@ -62,7 +62,7 @@ def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: 
         name=plan.name,
         dialect=dialect.name,
         relocations=tuple(_relocations(tasks, constants, linked, offsets)),
-        notes=_notes(plan),
+        notes=_notes(plan, placement),
         codec=STREAM,
     )
 
@@ -188,12 +188,11 @@ def _relocations(
     return found
 
 
-def _notes(plan: Plan) -> dict[str, str]:
+def _notes(plan: Plan, placement: Placement) -> dict[str, str]:
     """How well the encoding is backed, for `info`."""
     counts = {evidence: 0 for evidence in Evidence}
-    for block in plan.blocks:
-        for task in block.tasks:
-            counts[task.evidence] += 1
+    for task in placement.tasks:
+        counts[max(task.plan.evidence, Evidence(not task.tile.whole))] += 1
     weakest = max((evidence for evidence, count in counts.items() if count), default=Evidence.RECORDED)
     if len(plan.blocks) > 1:
         weakest = max(weakest, Evidence.EXTRAPOLATED)

@@ -156,7 +156,11 @@ _RECIPES: Mapping[NeuronKind, _Make] = MappingProxyType(
         NeuronKind.SELU: _selu,
         NeuronKind.GELU_TANH: _curve(NeuronKind.GELU_TANH, (1, 2, 3), Tail()),
         NeuronKind.GELU_SIGMOID: _curve(NeuronKind.GELU_SIGMOID, (1, 2, 3), Tail()),
-        NeuronKind.HARD_SWISH: _curve(NeuronKind.HARD_SWISH, (1, 2, 3), Tail()),
+        NeuronKind.HARD_SWISH: _always(
+            TableStep(tables.ramp(1 / 6, 0.5)),
+            PlanarStep(PlanarOperation.MULTIPLY, second=1),
+            source="a ramp and a product; one table of the curve would be off by up to 0.003",
+        ),
         NeuronKind.SOFTPLUS: _curve(NeuronKind.SOFTPLUS, (0, 1, 2), Tail()),
         NeuronKind.MISH: _curve(NeuronKind.MISH, (0, 1, 2), Tail()),
         NeuronKind.ERF: _odd(NeuronKind.ERF, (3, 4, 5), Tail(0.0, 1.0)),

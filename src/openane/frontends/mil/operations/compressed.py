@@ -62,7 +62,9 @@ def _affine_dequantize(call: Call) -> None:
         if values.size == 1:
             return values.reshape(())
         if values.size != quantized.shape[axis]:
-            call.refuse("one scale for each place along the axis is needed", value=values.size, limit=quantized.shape[axis])
+            call.refuse(
+                "one scale for each place along the axis is needed", value=values.size, limit=quantized.shape[axis]
+            )
         return values.reshape(-1, *(1,) * (quantized.ndim - axis - 1))
 
     wide = quantized.astype(np.float32) - along(zero).astype(np.float32)

@@ -11,7 +11,9 @@ from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 
 
-def _kernel_pads(call: Call, extents: tuple[int, ...], reach: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+def _kernel_pads(
+    call: Call, extents: tuple[int, ...], reach: tuple[int, ...], strides: tuple[int, ...]
+) -> tuple[int, ...]:
     """Pads before every spatial axis, then after every one, from `pad_type` and `pad`.
 
     Args:
@@ -50,9 +52,7 @@ def _conv(call: Call) -> None:
         call.refuse("weight and x must have the same rank of at least 3", value=call.type("weight"))
     strides, dilations = _spatial(call, "strides", rank), _spatial(call, "dilations", rank)
     reach = tuple((k - 1) * d + 1 for k, d in zip(weight[2:], dilations, strict=True))
-    operation = ops.Conv(
-        strides, _kernel_pads(call, extents, reach, strides), dilations, call.integer("groups", 1)
-    )
+    operation = ops.Conv(strides, _kernel_pads(call, extents, reach, strides), dilations, call.integer("groups", 1))
     call.finish(operation, call.value("x"), call.value("weight"), call.optional("bias"))
 
 

@@ -199,9 +199,7 @@ ENTRIES = {
     "concat": Entry(("values", "axis", "interleave"), _concat),
     "stack": Entry(("values", "axis"), _stack),
     "split": Entry(("x", "num_splits", "split_sizes", "axis"), _split),
-    "slice_by_index": Entry(
-        ("x", "begin", "end", "stride", "begin_mask", "end_mask", "squeeze_mask"), _slice_by_index
-    ),
+    "slice_by_index": Entry(("x", "begin", "end", "stride", "begin_mask", "end_mask", "squeeze_mask"), _slice_by_index),
     "slice_by_size": Entry(("x", "begin", "size"), _slice_by_size),
     "pad": Entry(("x", "pad", "mode", "constant_val"), _pad),
     "tile": Entry(("x", "reps"), _tile),

@@ -17,7 +17,7 @@ from openane.targets.h13.staging import BANK_BYTES
 from openane.targets.h13.surfaces import align, row_bytes
 from openane.targets.h13.units.band import COLUMNS, MULTIPLY, PLANAR_COPY, Band, Ends
 from openane.targets.h13.units.family import Family
-from openane.targets.h13.units.matmul import operand_strides, transpose_task
+from openane.targets.h13.units.linear import operand_strides, transpose_task
 from openane.targets.h13.units.rows import as_matrix, flat, matrix_view, odd_pitch, rows_of, segments
 from openane.targets.h13.units.softmax import BY_TABLE, MAXIMUM, RECIPROCAL_SUM, SUBTRACT, exp2_kernel
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from openane.net.net import TensorShape, Unit
+from openane.net.units import Dimension
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
     PLAIN,
@@ -25,6 +27,7 @@ from openane.targets.h13.plan import (
     View,
 )
 from openane.targets.h13.units.copy import copy_task
+from openane.targets.h13.units.rows import bands, tile
 
 COPY = NeWork(NeMode.BYPASS)
 CHANNEL_MAX = NeWork(NeMode.CHANNEL_MAX)
@@ -137,3 +140,50 @@ class Band:
             tuning=tuning,
             evidence=self.evidence,
         )
+
+
+AnyBand = TypeVar("AnyBand", bound=Band)
+
+
+def axis_bands(
+    run: AnyBand, shape: TensorShape, dimension: Dimension, fits: Callable[[int, int], bool]
+) -> Iterator[tuple[AnyBand, View, bool]]:
+    """A dimension in front of the columns as the channels of views of images, in parts that fit into L2.
+
+    With rows behind the dimension every item in front of it is an image; without, the items are the rows of one image, whose
+    tensor has rows and channels turned.
+
+    Args:
+        run: on the whole tensor.
+        shape: of the tensor.
+        dimension: not Width.
+        fits: whether a part of so many rows and columns fits.
+
+    Yields:
+        The part, its view, and whether it is turned.
+    """
+    extents, axis = shape.ndchw, dimension.axis
+    outer, extent, inner = product(extents[:axis]), extents[axis], product(extents[axis + 1 : 4])
+    turned = inner == 1 and outer > 1
+    seen = TensorShape(1, outer, extent, shape.width) if turned else TensorShape(outer, extent, inner, shape.width)
+    rows = outer if turned else inner
+    height, width = tile(rows, shape.width, fits)
+    whole = seen == shape and (turned or outer == 1) and (height, width) == (rows, shape.width)
+    for group in range(1 if turned else outer):
+        for first, count in bands(rows, height):
+            for column, columns in bands(shape.width, width):
+                offset = (0, 0, first, 0) if turned else (group, 0, 0, first)
+                x, y = (replace(seen_as(o, shape, seen), offset=offset, column=column) for o in (run.x, run.y))
+                part = replace(run, x=x, y=y)
+                if not whole:
+                    name = f"{run.name}/{group}.{first}.{column}"
+                    part = replace(part, name=name, evidence=Evidence.EXTRAPOLATED)
+                yield part, View(columns, count, extent), turned
+
+
+def product(extents: tuple[int, ...]) -> int:
+    """The product of the extents, 1 for none."""
+    result = 1
+    for each in extents:
+        result *= each
+    return result

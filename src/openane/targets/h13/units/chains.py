@@ -27,7 +27,7 @@ from openane.targets.h13.surfaces import align
 from openane.targets.h13.units.band import COPY, Band, Ends
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.functions import ne_function, with_table
-from openane.targets.h13.units.matmul import is_tiled, operand_strides, product_of, product_tasks, transpose_task
+from openane.targets.h13.units.linear import is_tiled, operand_strides, product_of, product_tasks, transpose_task
 from openane.targets.h13.units.normalization import NormBand, row_steps, vector_pair
 from openane.targets.h13.units.rows import as_matrix, flat, image, matrix_view, odd_pitch, planar_row, rows_of, segments
 
@@ -71,9 +71,7 @@ def _normalized(
     normalized = run.tensor("normalized", shape, behind, values)
     operand = run.tensor("operand", TensorShape(channels=inner, width=rows), base, operand_layout)
     kept = run.kept(shape)
-    x = replace(
-        rows_of(run.x, source), keep=kept.tensor, staging_base=behind + values.row, staging=values
-    )
+    x = replace(rows_of(run.x, source), keep=kept.tensor, staging_base=behind + values.row, staging=values)
     view = matrix_view(rows, inner)
     yield from row_steps(run, view, (x, kept), pair, 0, normalized)
     yield run.task(COPY, view, (normalized,), replace(operand, swapped=True))

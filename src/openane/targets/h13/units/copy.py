@@ -42,7 +42,7 @@ def copy_task(source: Operand, shape: TensorShape, result: Operand) -> TaskPlan:
         shape: extents of what is copied, in the axes of the result.
     """
     view = View.of(shape)
-    plain = shape.batch == shape.depth == 1
+    plain = shape.batch == shape.depth == 1 and source.step == result.step == (1, 1, 1, 1)
     return TaskPlan(NeWork(), view, view, (source,), result, unicast=True, evidence=Evidence(not plain))
 
 

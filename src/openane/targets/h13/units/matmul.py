@@ -1,8 +1,7 @@
-"""Matrix products: by a constant matrix, and of two tensors (h13-encoding 9.2 and 9.3).
+"""Matrix products of two tensors (h13-encoding 9.3).
 
-The MAC engine sums over channels, so the left operand of a product by a constant is transposed first, rows becoming
-columns; the product is then a convolution whose result is written transposed back. In a product of two tensors the left one is
-the kernel: a planar copy interleaves its rows for the coefficient lanes, and the right one streams through.
+The left operand is the kernel: a planar copy interleaves its rows for the coefficient lanes, sixteen rows or fewer are read
+where they are. The right operand streams through, transposed before if it comes in rows.
 """
 
 from __future__ import annotations
@@ -10,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from openane.net.net import TensorShape, Unit, UnitParams
-from openane.net.units import Conv, Linear, MatMul
+from openane.net.net import TensorShape, Unit
+from openane.net.units import MatMul
 from openane.targets.h13 import packing
-from openane.targets.h13.fused import ColumnProduct, Fused
-from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, KERNEL_BYTES_PER_NE, L2_BYTES, STREAMED_KERNEL_PIXELS
+from openane.targets.h13.fused import Fused
+from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, KERNEL_BYTES_PER_NE, L2_BYTES, MAX_WIDTH
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
     Evidence,
@@ -31,226 +28,19 @@ from openane.targets.h13.plan import (
     Tuning,
     View,
 )
-from openane.targets.h13.staging import BANK_BYTES, ne_distance, padded_row
+from openane.targets.h13.staging import BANK_BYTES
 from openane.targets.h13.surfaces import align, row_bytes
 from openane.targets.h13.units.band import COPY, PLANAR_COPY, Band, Ends
-from openane.targets.h13.units.conv import Job, job
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.functions import NeFunction, ne_function, with_table
-from openane.targets.h13.units.rows import (
-    as_matrix,
-    bands,
-    flat,
-    matrix_view,
-    odd_pitch,
-    rows_of,
-    segments,
-)
+from openane.targets.h13.units.linear import operand_strides, transpose_task
+from openane.targets.h13.units.rows import as_matrix, bands, flat, matrix_view, rows_of, segments
 
 _LANES = packing.LANES
-#: Rows up to which the transposing copy works in the small patch.
-_FEW_ROWS = 8
-#: A product is tiled as an image when it has so many weights for each value it moves (seen at 16, not at 8 or less).
-_TILED_RATIO = 16
-_TILE_COLUMNS = 8
-#: Columns that a segment of the tiled form stages.
-_TILE_SEGMENT = 32
+#: Columns of a DMA unit of 64 bytes.
+_UNIT_COLUMNS = DMA_ALIGNMENT_BYTES // 2
 #: Interleaved rows of a kernel in DRAM that the DMA can write (formats 9: 1, 2, 3, 4 and 8; a third is never used).
 _KERNEL_ROWS = (8, 4, 2)
-
-
-# By a constant -----------------------------------------------------------------------------------------
-
-
-def product_of(params: UnitParams) -> Job:
-    """A product by a constant as a convolution of one pixel a row, with what is fused behind it."""
-    fused = params if isinstance(params, Fused) else Fused(params)
-    assert isinstance(fused.main, (Linear, ColumnProduct))
-    return job(Conv(fused.main.weight[:, :, None, None]), fused)
-
-
-def lower_linear(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """The tasks of a product by a constant, in bands of rows that fit into L2."""
-    task, ends = product_of(unit.params), Ends(unit, lowering)
-    source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
-    run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
-    return ends.around(_linear(run, task, source, result))
-
-
-def _linear(run: Band, task: Job, source: TensorShape, result: TensorShape) -> Iterator[TaskPlan]:
-    rows, inner, outputs = source.height, source.width, result.width
-    if outputs % _LANES:
-        run = replace(run, evidence=Evidence.EXTRAPOLATED)
-    tiled = is_tiled(rows, inner * outputs, inner + outputs) and _tiled_bytes(rows, inner, outputs) <= L2_BYTES
-    size = rows if tiled else _largest_band(rows, inner, outputs)
-    for first, count in bands(rows, size):
-        part = run if count == rows else replace(run, name=f"{run.name}/{first}", evidence=Evidence.EXTRAPOLATED)
-        part = replace(part, x=rows_of(run.x, source, first), y=rows_of(run.y, result, first))
-        form = _tiled if tiled else _two_tasks
-        yield from form(part, task, count, inner, outputs)
-
-
-def lower_columns(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """The tasks of a product of a transposed operand: its surface is read as it is, in bands of columns."""
-    task, ends = product_of(unit.params), Ends(unit, lowering)
-    shape, result = lowering.shape(unit.bottoms[0]), as_matrix(lowering.shape(unit.name))
-    source, inner, rows = as_matrix(shape), shape.height, shape.width
-    count = source.height // inner
-    recorded = rows == count == 1 and result.width % _LANES == 0
-    run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
-    run = run if recorded else replace(run, evidence=Evidence.EXTRAPOLATED)
-    size = max(L2_BYTES // 2 // max(inner, result.width) // 2 // _TILE_SEGMENT * _TILE_SEGMENT, _TILE_SEGMENT)
-
-    def tasks() -> Iterator[TaskPlan]:
-        for index in range(count):
-            for first, width in bands(rows, size):
-                x = replace(rows_of(run.x, source, index * inner), column=first)
-                y = replace(rows_of(run.y, result, index * rows + first), swapped=True)
-                yield from product_tasks(run, task, View(width=width, channels=inner), x, y)
-
-    return ends.around(tasks())
-
-
-def is_tiled(rows: int, weights: int, moved_per_row: int) -> bool:
-    """Whether a product is computed as an image of eight columns: many weights for each value that is moved."""
-    return rows > _FEW_ROWS and rows % _TILE_COLUMNS == 0 and weights >= _TILED_RATIO * rows * moved_per_row
-
-
-def _largest_band(rows: int, inner: int, outputs: int) -> int:
-    """Rows whose operand, staging and result fit into L2 together."""
-
-    def fits(count: int) -> bool:
-        operand = odd_pitch(count) * inner
-        staged = max(segments(count, inner).row, align(2 * count, BANK_BYTES) * outputs)
-        return operand + staged + BANK_BYTES <= L2_BYTES
-
-    size = rows
-    while size > 1 and not fits(size):
-        half = -(-size // 2)
-        size = (
-            align(half, STREAMED_KERNEL_PIXELS)
-            if half > STREAMED_KERNEL_PIXELS and size > 2 * STREAMED_KERNEL_PIXELS
-            else half
-        )
-    return size
-
-
-def operand_strides(rows: int, inner: int) -> Strides:
-    """L2 strides of a transposed operand: [inner] channels of `rows` columns."""
-    return flat(odd_pitch(rows), inner)
-
-
-def transpose_task(run: Band, rows: int, inner: int, result: Operand, **staging: int) -> TaskPlan:
-    """The copy of x that makes rows columns."""
-    x = replace(run.x, staging=segments(rows, inner), staging_base=staging.get("base"))
-    tuning = Tuning(patch=(3, 0, 3) if rows <= _FEW_ROWS else None)
-    return run.task(COPY, matrix_view(rows, inner), (x,), replace(result, swapped=True), tuning=tuning)
-
-
-def _two_tasks(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
-    strides = operand_strides(rows, inner)
-    operand = run.tensor("operand", TensorShape(channels=inner, width=rows), 0, strides, Place.HANDOVER)
-    yield transpose_task(run, rows, inner, operand, base=strides.row)
-    result = replace(run.y, swapped=True, staging_base=strides.row)
-    yield from product_tasks(run, task, View(width=rows, channels=inner), operand, result)
-
-
-def product_tasks(run: Band, task: Job, view: View, operand: Operand, result: Operand) -> Iterator[TaskPlan]:
-    """The products by all output channels; above 128 rows the weights of a task must fit into the kernel memory.
-
-    Args:
-        run: the band.
-        task: the product.
-        view: of the operand: rows of the matrix are columns, its columns channels.
-        operand: transposed.
-        result: of the whole product; swapped back into rows, or not.
-    """
-    outputs = task.kernel.shape[0]
-    capacity = packing.ROUND
-    if view.width * view.height > STREAMED_KERNEL_PIXELS:
-        run = replace(run, evidence=Evidence.EXTRAPOLATED)
-        capacity = max(min(capacity, 32768 // view.channels), 1)
-    elif view.height > 1:
-        capacity = packing.round_capacity(view.channels, view.width, view.height, matrix=False)
-    for first, count in packing.split_channels(outputs, 2 * view.channels, view.width * view.height):
-        part = replace(task, kernel=task.kernel[first : first + count], bias=_part(task.bias, first, count))
-        target = replace(result, column=result.column + first) if result.swapped else _channels_from(result, first)
-        yield product_task(run, part, view, operand, target if count < outputs else result, capacity)
-
-
-def _part(bias: np.ndarray | None, first: int, count: int) -> np.ndarray | None:
-    return None if bias is None else bias[first : first + count]
-
-
-def _channels_from(operand: Operand, first: int) -> Operand:
-    group, depth, channel, row = operand.offset
-    return replace(operand, offset=(group, depth, channel + first, row))
-
-
-def product_task(run: Band, task: Job, view: View, operand: Operand, result: Operand, capacity: int) -> TaskPlan:
-    """One product by a constant of a transposed operand."""
-    outputs = task.kernel.shape[0]
-    lanes = packing.pack_dense(task.kernel, task.bias, capacity)
-    group = min(packing.channels_per_lane(outputs), capacity)
-    kernel = Kernel(lanes, bias=task.bias is not None, group_channels=group)
-    if task.function.table is not None:
-        kernel = with_table(kernel, task.function.table, len(lanes))
-    work = NeWork(NeMode.CONVOLUTION, task.function.nonlinearity, post_scale=task.function.post_scale)
-    return run.task(work, view, (operand,), result, kernel, result_view=replace(view, channels=outputs))
-
-
-# Tiled as an image -------------------------------------------------------------------------------------
-
-
-def _tiled_bytes(rows: int, inner: int, outputs: int) -> int:
-    height = rows // _TILE_COLUMNS
-    operand = padded_row(BANK_BYTES * inner, _TILE_COLUMNS, 1, ne_distance(_TILE_COLUMNS)) * height
-    return operand + 4 * rows * outputs
-
-
-def _tiled(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
-    """Rows as an image of eight columns: tile, product, untile."""
-    height = rows // _TILE_COLUMNS
-    matrix = run.x.shape
-    assert matrix is not None
-    pitch = row_bytes(inner)
-    shape = TensorShape(1, inner, height, _TILE_COLUMNS)
-    row = padded_row(BANK_BYTES * inner, _TILE_COLUMNS, 1, ne_distance(_TILE_COLUMNS))
-    strides = Strides(BANK_BYTES, row, BANK_BYTES * inner, BANK_BYTES * inner)
-    operand = run.tensor("tiles", shape, 0, strides, Place.HANDOVER)
-    base = row * height
-    segment = 2 * min(_TILE_SEGMENT, inner)
-    staged = Strides(
-        segment,
-        padded_row(segment * _TILE_COLUMNS, 16, 1, ne_distance(16)),
-        segment * _TILE_COLUMNS,
-        segment * _TILE_COLUMNS,
-    )
-    total = pitch * matrix.height
-    x = replace(run.x, dram=Strides(pitch, pitch * _TILE_COLUMNS, total, total), staging=staged, staging_base=base)
-    tuning = Tuning(patch=(3, 3, 3))
-    yield run.task(COPY, View(inner, height, _TILE_COLUMNS), (x,), replace(operand, swapped=True), tuning=tuning)
-    line = 2 * outputs
-    product = run.tensor(
-        "product",
-        TensorShape(channels=rows, width=outputs),
-        base,
-        Strides(line, line * rows, line * rows, line * rows),
-    )
-    written = replace(product, swapped=True, l2=Strides(line, line * _TILE_COLUMNS, line * rows, 0))
-    view = View(_TILE_COLUMNS, height, inner)
-    for plan in product_tasks(run, task, view, operand, written):
-        yield replace(plan, tuning=tuning) if not _is_small(plan) else plan
-    y = replace(run.y, staging_base=base + line * rows)
-    yield run.task(COPY, matrix_view(rows, outputs), (product,), y)
-
-
-def _is_small(plan: TaskPlan) -> bool:
-    assert plan.kernel is not None
-    return 2 * plan.view.channels * plan.kernel.group_channels <= packing.SMALL_IMAGE_BYTES
-
-
-# Of two tensors ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,12 +130,17 @@ def _can_turn(rows: int, inner: int) -> bool:
 
 
 def _turn_left(product: _Matrices, turned: Operand) -> Iterator[TaskPlan]:
-    """A transposed left operand [K, M], written as rows [M, K] in DRAM."""
+    """A transposed left operand [K, M], written as rows [M, K] in DRAM, in bands of columns that fit into L2."""
     rows, inner = product.rows, product.inner
-    x = rows_of(product.left, product.shapes[0], product.index * inner)
-    y = replace(rows_of(turned, TensorShape(height=rows, width=inner)), swapped=True)
-    x = replace(x, staging=segments(inner, rows))
-    yield product.run.task(COPY, matrix_view(inner, rows), (x,), y)
+    staged = _streamed_segments(inner, rows)
+    size = max((L2_BYTES - staged.row) // (2 * inner) // _UNIT_COLUMNS * _UNIT_COLUMNS, _UNIT_COLUMNS)
+    for first, count in bands(rows, size):
+        x = rows_of(product.left, product.shapes[0], product.index * inner)
+        x = replace(x, column=first, staging=_streamed_segments(inner, count), staging_base=0)
+        y = replace(
+            rows_of(turned, TensorShape(height=rows, width=inner), first), swapped=True, staging_base=staged.row
+        )
+        yield product.run.task(COPY, matrix_view(inner, count), (x,), y)
 
 
 def _largest_group(inner: int) -> int:
@@ -365,94 +160,132 @@ def _chunks(rows: int, inner: int) -> Iterator[tuple[int, int]]:
 
 
 def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
-    """The kernels one after another, and through each of them the right operand.
+    """The kernels one after another, and through each of them the right operand, in bands when it does not fit into L2.
 
     Args:
         product: with a left operand in rows, or one that a single task turns.
         index: of the left matrix in its stack.
     """
     chunks = list(_chunks(product.rows, product.inner))
-    if len(chunks) > 1 or product.rows % _LANES:
+    parts = list(bands(product.columns, _band_columns(product)))
+    if len(chunks) > 1 or len(parts) > 1 or product.rows % _LANES:
         product = product.beyond_records()
-    right: Operand | None = None
-    for first, group in chunks:
-        count = min(_LANES * group, product.rows - first)
-        kernel, tasks = _kernel(product, index, first, count, group)
-        if tasks and not product.transposed[1]:
-            yield from tasks
-            tasks = ()
-        yield from tasks
-        if product.transposed[1] and right is None:
-            right, transposing = _transposed_right(product, alone=not tasks and len(chunks) == 1)
-            yield transposing
-        yield from _products(product, kernel, first, count, right)
+    kernels: list[Kernel] = []
+    for start, columns in parts:
+        right: _Right | None = None
+        for number, (first, group) in enumerate(chunks):
+            count = min(_LANES * group, product.rows - first)
+            if number == len(kernels):
+                kernel, tasks = _kernel(product, index, (first, count, group), right.behind if right else 0)
+                kernels.append(kernel)
+                yield from tasks
+            if product.transposed[1] and right is None:
+                alone = len(chunks) == len(parts) == 1 and group == 1 and not product.transposed[0]
+                right, transposing = _transposed_right(product, start, columns, alone=alone)
+                yield transposing
+            yield _product(product, kernels[number], (first, count), (start, columns), right)
 
 
-def _kernel(product: _Matrices, index: int, first: int, count: int, group: int) -> tuple[Kernel, tuple[TaskPlan, ...]]:
-    """A kernel of `count` rows, and the task that writes it."""
+def _band_columns(product: _Matrices) -> int:
+    """Columns of the right operand that fit into L2 together with what they need, in whole DMA units."""
+    inner = product.inner
+    largest = min(_LANES * _KERNEL_ROWS[0], product.rows)
+    formatting = 2 * segments(largest, inner).row
+
+    def fits(count: int) -> bool:
+        result = 2 * largest * count
+        if not product.transposed[1]:
+            return _streamed_segments(inner, count).row + result <= L2_BYTES
+        right = operand_strides(count, inner).row
+        return right + max(segments(count, inner).row, result, formatting) + BANK_BYTES <= L2_BYTES
+
+    size = product.columns
+    while size > _UNIT_COLUMNS and not fits(size):
+        size = align(-(-size // 2), _UNIT_COLUMNS)
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class _Right:
+    """A transposed right operand in L2.
+
+    Attributes:
+        operand: [K channels, N columns].
+        behind: the first free byte.
+    """
+
+    operand: Operand
+    behind: int
+
+
+def _kernel(
+    product: _Matrices, index: int, chunk: tuple[int, int, int], base: int
+) -> tuple[Kernel, tuple[TaskPlan, ...]]:
+    """A kernel of some rows of the left operand, and the task that writes it, if it takes one.
+
+    Args:
+        product: the product.
+        index: of the left matrix in its stack.
+        chunk: first row, number of rows, rows a lane.
+        base: L2 address from which the task may stage.
+    """
     rows, inner = product.rows, product.inner
+    first, count, group = chunk
     if group == 1 and not product.transposed[0]:
         pitch = row_bytes(inner)
-        return (
-            Kernel(
-                source=product.left.tensor,
-                source_offset_bytes=(index * rows + first) * pitch,
-                lane_bytes=pitch,
-                lane_count=count,
-            ),
-            (),
-        )
+        offset = (index * rows + first) * pitch
+        source = product.left.tensor
+        return Kernel(source=source, source_offset_bytes=offset, lane_bytes=pitch, lane_count=count), ()
     pitch = align(2 * inner * group, DMA_ALIGNMENT_BYTES)
     shape = TensorShape(channels=_LANES, width=pitch // 2)
     formatted = product.run.lowering.tensor(f"{product.run.name}/kernel{first}", shape, Place.SCRATCH)
     kernel = Kernel(source=formatted.tensor, lane_bytes=pitch, lane_count=_LANES, group_channels=group)
-    if product.transposed[0]:
-        x = rows_of(product.left, product.shapes[0], index * inner)
-        x = replace(x, staging=segments(inner, rows))
-        task = product.run.task(
-            COPY, matrix_view(inner, rows), (x,), replace(formatted, swapped=True), tuning=Tuning(patch=(3, 1, 3))
-        )
-    else:
-        x = rows_of(product.left, product.shapes[0], index * rows + first)
-        staged = segments(count, inner)
-        x = replace(x, staging=staged, staging_base=0)
-        result = replace(formatted, staging_base=staged.row)
-        task = product.run.task(PLANAR_COPY, matrix_view(count, inner), (x,), result)
-    return kernel, (replace(task, interleave=group),)
+    turned = product.transposed[0]
+    staged = segments(inner, rows) if turned else segments(count, inner)
+    x = rows_of(product.left, product.shapes[0], index * (inner if turned else rows) + (0 if turned else first))
+    x = replace(x, staging=staged, staging_base=base)
+    result = replace(formatted, swapped=turned, staging_base=base + staged.row)
+    work, view = (COPY, matrix_view(inner, rows)) if turned else (PLANAR_COPY, matrix_view(count, inner))
+    tuning = Tuning(patch=(3, 1, 3)) if turned else Tuning()
+    return kernel, (replace(product.run.task(work, view, (x,), result, tuning=tuning), interleave=group),)
 
 
-def _transposed_right(product: _Matrices, *, alone: bool) -> tuple[Operand, TaskPlan]:
-    """The right operand [N, K] as [K channels, N columns]; `alone` when nothing comes in front of it."""
-    run, inner, columns = product.run, product.inner, product.columns
+def _transposed_right(product: _Matrices, start: int, columns: int, *, alone: bool) -> tuple[_Right, TaskPlan]:
+    """Rows of the right operand [N, K] as [K channels, columns]; `alone` when one product is all there is."""
+    run, inner = product.run, product.inner
     strides = operand_strides(columns, inner)
     place = Place.HANDOVER if alone else Place.RESIDENT
-    operand = run.tensor("right", TensorShape(channels=inner, width=columns), 0, strides, place)
-    part = replace(run, x=rows_of(run.x, product.shapes[1], product.index * columns))
-    return operand, transpose_task(part, columns, inner, operand, base=strides.row)
+    name = "right" if columns == product.columns else f"right{start}"
+    operand = run.tensor(name, TensorShape(channels=inner, width=columns), 0, strides, place)
+    part = replace(run, x=rows_of(run.x, product.shapes[1], product.index * product.columns + start))
+    return _Right(operand, strides.row), transpose_task(part, columns, inner, operand, base=strides.row)
 
 
-def _products(product: _Matrices, kernel: Kernel, first: int, count: int, right: Operand | None) -> Iterator[TaskPlan]:
-    """The right operand through one kernel, in bands of columns that fit into L2."""
-    run, inner, columns = product.run, product.inner, product.columns
-    y = rows_of(run.y, product.shapes[2], product.index * product.rows + first)
+def _product(
+    product: _Matrices, kernel: Kernel, rows: tuple[int, int], columns: tuple[int, int], right: _Right | None
+) -> TaskPlan:
+    """Some columns of the right operand through one kernel.
+
+    Args:
+        product: the product.
+        kernel: of the left operand.
+        rows, columns: first and number of those of the result.
+        right: the right operand, when it was transposed.
+    """
+    run, inner = product.run, product.inner
+    view = View(width=columns[1], channels=inner)
+    y = rows_of(run.y, product.shapes[2], product.index * product.rows + rows[0])
     if right is not None:
-        view = View(width=columns, channels=inner)
-        y = replace(y, staging_base=operand_strides(columns, inner).row)
-        yield run.task(product.work, view, (right,), y, kernel, result_view=replace(view, channels=count))
-        return
-    staged = _streamed_segments(inner, columns)
-    size = columns
-    if staged.row + 2 * count * columns > L2_BYTES:
-        size = max((L2_BYTES - staged.row) // (2 * count) // _TILE_SEGMENT * _TILE_SEGMENT, _TILE_SEGMENT)
-    for start, width in bands(columns, size):
+        x, behind = right.operand, right.behind
+    else:
+        staged = _streamed_segments(inner, columns[1])
+        if staged != segments(inner, columns[1]):
+            run = replace(run, evidence=Evidence.EXTRAPOLATED)
+        behind = staged.row
         x = rows_of(run.x, product.shapes[1], product.index * inner)
-        part = _streamed_segments(inner, width)
-        x = replace(x, column=start, staging=part, staging_base=0)
-        target = replace(y, column=start, staging_base=part.row)
-        view = View(width=width, channels=inner)
-        evidence = run.evidence if width == columns and staged == segments(inner, columns) else Evidence.EXTRAPOLATED
-        task = run.task(product.work, view, (x,), target, kernel, result_view=replace(view, channels=count))
-        yield replace(task, evidence=evidence)
+        x = replace(x, column=columns[0], staging=staged, staging_base=0)
+    target = replace(y, column=columns[0], staging_base=behind)
+    return run.task(product.work, view, (x,), target, kernel, result_view=replace(view, channels=rows[1]))
 
 
 def _streamed_segments(inner: int, columns: int) -> Strides:
@@ -464,28 +297,16 @@ def _streamed_segments(inner: int, columns: int) -> Strides:
 
 @rule(
     "h13.matmul-inner",
-    "inner extents whose operands fit into L2: two tensors up to 16384",
+    f"an inner extent up to {MAX_WIDTH}",
     "Split the product along the inner dimension and add the parts.",
-    "a column of the right operand, or a row of the left one transposed, stays in L2",
+    "64 bytes of each row of the right operand are staged in L2 together",
 )
 def inner_fits(query: Query) -> object | None:
     """The inner extent of a matrix product is too large."""
     main = query.params.main if isinstance(query.params, Fused) else query.params
-    if isinstance(main, (Linear, ColumnProduct)):
-        inner, outputs = main.weight.shape[1], main.weight.shape[0]
-        size = BANK_BYTES * (inner + outputs) + segments(1, inner).row
-        return f"{inner} x {outputs}" if size > L2_BYTES else None
     assert isinstance(main, MatMul)
     inner = query.bottoms[0].height if main.transpose_a else query.bottoms[0].width
-    size = DMA_ALIGNMENT_BYTES * inner
-    if main.transpose_b:
-        columns = query.bottoms[1].height
-        size = odd_pitch(columns) * inner + max(segments(columns, inner).row, 2 * _LANES * columns)
-    return f"{inner}" if size > L2_BYTES else None
+    return f"{inner}" if inner > MAX_WIDTH else None
 
 
-FAMILIES = (
-    Family("product by a constant", (Linear,), lower_linear, (inner_fits,)),
-    Family("product of columns by a constant", (ColumnProduct,), lower_columns, (inner_fits,)),
-    Family("product of two tensors", (MatMul,), lower_matmul, (inner_fits,)),
-)
+FAMILIES = (Family("product of two tensors", (MatMul,), lower_matmul, (inner_fits,)),)

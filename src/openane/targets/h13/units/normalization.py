@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, LayerNorm
@@ -29,7 +30,18 @@ from openane.targets.h13.plan import (
 )
 from openane.targets.h13.staging import BANK_BYTES, ne_distance, padded_row
 from openane.targets.h13.surfaces import align
-from openane.targets.h13.units.band import CHANNELS, COLUMNS, COPY, MULTIPLY, PLANAR_COPY, ROWS, Band, Ends, seen_as
+from openane.targets.h13.units.band import (
+    CHANNELS,
+    COLUMNS,
+    COPY,
+    MULTIPLY,
+    PLANAR_COPY,
+    ROWS,
+    Band,
+    Ends,
+    axis_bands,
+    seen_as,
+)
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.rows import (
     DEEP,
@@ -264,6 +276,11 @@ def _items(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Every item of the batch by itself."""
     single = shape.batch == 1 and shape.depth == 1
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
+    if not _deep_fits(shape):
+        rows = shape.channels * shape.height
+        images = TensorShape(1, seen.batch, rows, shape.width)
+        yield from _planes(run, shape, images, View(shape.width, rows, seen.batch), 0, turned=False)
+        return
     for item in range(seen.batch):
         offset = (item, 0, 0, 0)
         if single:
@@ -274,6 +291,12 @@ def _items(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
             for operand in (run.x, run.y)
         )
         yield from _item(_part(run, f"{item}", x, y), replace(seen, batch=1))
+
+
+def _deep_fits(shape: TensorShape) -> bool:
+    """Whether x can be kept in L2 in the view of channels as rows and rows as depth."""
+    row = padded_row(align(2 * shape.width, BANK_BYTES) * shape.height, shape.width, 1, 2)
+    return 2 * _LEAST_VECTOR_BYTES + row * shape.channels <= L2_BYTES
 
 
 def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
@@ -288,15 +311,10 @@ def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
     repeats = frozenset(axis for axis in (Axis.WIDTH, Axis.HEIGHT, Axis.DEPTH) if deep.extent(axis) > 1)
     repeated = replace(mean, repeats=repeats)
-    x = replace(run.x, axes=DEEP, read_again=True)
-    staged = padded_row(align(2 * shape.width, BANK_BYTES) * shape.height, shape.width, 1, 2) * shape.channels
-    again = replace(run.x, reread=True)
-    result, tuning, values = run.y, Tuning(), replace(x, reread=True, read_again=True)
-    fits = vector + staged <= L2_BYTES
-    if fits:
-        kept = run.kept(TensorShape(1, 1, shape.channels, shape.width, shape.height))
-        x, values = replace(x, keep=kept.tensor, staging_base=vector), kept
-        tuning = Tuning(tile_height=_KEPT_TILE_ROWS if deep.height > _KEPT_TILE_ROWS else None)
+    kept = run.kept(TensorShape(1, 1, shape.channels, shape.width, shape.height))
+    x = replace(run.x, axes=DEEP, read_again=True, keep=kept.tensor, staging_base=vector)
+    again, result = replace(run.x, reread=True), run.y
+    tuning = Tuning(tile_height=_KEPT_TILE_ROWS if deep.height > _KEPT_TILE_ROWS else None)
     pitch = planar_row(shape.channels, shape.width) * shape.height
     if vector + 2 * pitch <= L2_BYTES:
         again, result = replace(again, staging_base=vector), replace(run.y, staging_base=vector + pitch)
@@ -306,50 +324,39 @@ def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
         everywhere = frozenset(a for a in (Axis.WIDTH, Axis.HEIGHT, Axis.CHANNEL) if view.extent(a) > 1)
         yield run.task(MULTIPLY, view, (replace(mean, repeats=everywhere), again), result)
         return
-    evidence = run.evidence if fits else Evidence.EXTRAPOLATED
-    yield replace(run.task(run.mean(count), deep, (x,), mean, tuning=tuning), evidence=evidence)
-    yield replace(run.task(run.variance(count), deep, (repeated, values), deviation), evidence=evidence)
-    yield replace(run.task(NORMALIZE, view, (again, replace(mean, repeats=CHANNELS)), result), evidence=evidence)
+    yield run.task(run.mean(count), deep, (x,), mean, tuning=tuning)
+    yield run.task(run.variance(count), deep, (repeated, kept), deviation)
+    yield run.task(NORMALIZE, view, (again, replace(mean, repeats=CHANNELS)), result)
 
 
 # Channels ----------------------------------------------------------------------------------------------
 
 
 def _channels(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
-    """Channels of every pixel, item by item, in bands of rows."""
-    outer = shape.batch * shape.depth
-    yield from _along_axis(run, shape, outer, shape.channels, shape.height)
+    """Channels of every pixel."""
+    yield from _along_axis(run, shape, Dimension.CHANNEL)
 
 
 def _rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
-    """Rows of every column: the tensor's rows are the channels of the view, its channels the rows."""
-    outer = shape.batch * shape.depth * shape.channels
-    yield from _along_axis(run, shape, outer, shape.height, 1)
+    """Rows of every column; no record."""
+    yield from _along_axis(replace(run, evidence=Evidence.EXTRAPOLATED), shape, Dimension.HEIGHT)
 
 
-def _along_axis(run: NormBand, shape: TensorShape, outer: int, extent: int, inner: int) -> Iterator[TaskPlan]:
-    if outer == 1 and inner * shape.width == 1 and run.center and 34 * extent + 0x200 <= L2_BYTES:
+def _along_axis(run: NormBand, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
+    extent = dimension.extent(shape)
+    if extent == shape.size and run.center and 34 * extent + 0x200 <= L2_BYTES:
         yield from _one_pixel(run, extent)
         return
-    turned = inner == 1 and outer > 1
-    seen = TensorShape(1, outer, extent, shape.width) if turned else TensorShape(outer, extent, inner, shape.width)
-    rows = outer if turned else inner
-    size = _largest_band(extent, shape.width, rows)
-    for group in range(1 if turned else outer):
-        for first, count in bands(rows, size):
-            recorded = seen == shape and count == rows and not turned
-            offset = (0, 0, first, 0) if turned else (group, 0, 0, first)
-            x, y = (replace(o, shape=o.shape if seen == shape else seen, offset=offset) for o in (run.x, run.y))
-            part = run if recorded and outer == 1 else _part(run, f"{group}/{first}", x, y)
-            yield from _image_channels(part, View(shape.width, count, extent), turned=turned)
+    for part, view, turned in axis_bands(run, shape, dimension, partial(_fits, extent)):
+        yield from _image_channels(part, view, turned=turned)
 
 
-def _largest_band(channels: int, width: int, rows: int) -> int:
-    """Rows of a band whose three images and statistic fit into L2."""
-    used = align(2 * width, BANK_BYTES) * channels + 8 * BANK_BYTES
-    swapped = align(2 * channels, BANK_BYTES) * width + 8 * BANK_BYTES
-    statistic = align(2 * width, BANK_BYTES)
-    return min(rows, MAX_GROUPS, max((L2_BYTES - BANK_BYTES) // (2 * used + swapped + statistic), 1))
+def _fits(channels: int, rows: int, columns: int) -> bool:
+    """Whether three images of so many channels and their statistic fit into L2, with rows as groups."""
+    used = align(2 * columns, BANK_BYTES) * channels + 8 * BANK_BYTES
+    swapped = align(2 * channels, BANK_BYTES) * columns + 8 * BANK_BYTES
+    total = rows * (2 * used + swapped + align(2 * columns, BANK_BYTES)) + BANK_BYTES
+    return total <= L2_BYTES and rows <= MAX_GROUPS
 
 
 def _one_pixel(run: NormBand, channels: int) -> Iterator[TaskPlan]:

@@ -21,7 +21,7 @@ from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, Tuning, View
 from openane.targets.h13.staging import BANK_BYTES, ne_distance, odd_row, padded_row
 from openane.targets.h13.surfaces import align
-from openane.targets.h13.units.band import CHANNEL_MAX, COPY, Band, Ends
+from openane.targets.h13.units.band import CHANNEL_MAX, COPY, Band, Ends, product
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.rows import (
     DEEP,
@@ -29,12 +29,14 @@ from openane.targets.h13.units.rows import (
     ROWS,
     TURNED,
     as_image,
+    as_matrix,
     bands,
     flat,
     image,
     row_groups,
     summed_row,
     swapped_patch,
+    tile,
 )
 
 _W, _H, _C, _D, _N = (Dimension.WIDTH, Dimension.HEIGHT, Dimension.CHANNEL, Dimension.DEPTH, Dimension.BATCH)
@@ -127,7 +129,7 @@ def _real(dimensions: frozenset[Dimension], shape: TensorShape) -> frozenset[Dim
     real = {d for d in dimensions if d.extent(shape) > 1}
     if _C in dimensions and len(dimensions) > 1 and {_H, _W} & dimensions and real <= {_C, _H, _W}:
         real.add(_C)
-    if _W in real or _H in real or not real or _C in real and {_H, _W} <= dimensions:
+    if _W in real or _H in real or (_C in real and {_H, _W} <= dimensions):
         real |= {d for d in (_H, _W) if d.extent(shape) == 1}
     return frozenset(real)
 
@@ -166,10 +168,14 @@ def _plain(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
 
 def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     """Columns of every row: rows are groups, or channels where there is one channel."""
-    seen, result = as_image(shape), replace(as_image(shape), width=1)
-    single = seen == shape
+    seen = as_image(shape)
+    pitch = align(2 * seen.width, BANK_BYTES)
+    if seen.channels > 1 and 2 * pitch * seen.channels > L2_BYTES:
+        seen = as_matrix(shape)
+    result, single = replace(seen, width=1), seen == shape
     run = run if single else run.extrapolated()
-    for first, count in bands(seen.height, MAX_GROUPS):
+    most = MAX_GROUPS if seen.channels > 1 else max(L2_BYTES // 2 // pitch, 1)
+    for first, count in bands(seen.height, most):
         axes, view = GROUPS, View(seen.width, 1, seen.channels, 1, count)
         if seen.channels == 1:
             axes, view = ROWS, View(seen.width, 1, count)
@@ -181,6 +187,12 @@ def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
 def _everything(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     """Channels, rows and columns of every item: channels are rows, rows are depth."""
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
+    if 2 * align(2 * shape.width, BANK_BYTES) * shape.channels * shape.height > L2_BYTES:
+        rows = shape.channels * shape.height
+        images = TensorShape(1, seen.batch, rows, shape.width)
+        x, y = replace(run.x, shape=images), replace(run.y, shape=TensorShape(channels=seen.batch))
+        yield from _plain(replace(run.extrapolated(), x=x, y=y), images)
+        return
     view = View(shape.width, shape.channels, 1, shape.height)
     for item in range(seen.batch):
         x = replace(run.x, axes=DEEP, shape=run.x.shape if seen == shape else seen, offset=(item, 0, 0, 0))
@@ -207,7 +219,7 @@ def _along(dimension: Dimension) -> Callable[[_Run, TensorShape], Iterator[TaskP
 
     def tasks(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         extents, axis = shape.ndchw, dimension.axis
-        outer, inner = _product(extents[:axis]), _product(extents[axis + 1 : 4])
+        outer, inner = product(extents[:axis]), product(extents[axis + 1 : 4])
         seen = TensorShape(outer, extents[axis], inner, shape.width)
         result = replace(seen, channels=1)
         own = seen == shape
@@ -218,13 +230,6 @@ def _along(dimension: Dimension) -> Callable[[_Run, TensorShape], Iterator[TaskP
             yield from _channels(part if own and outer == 1 else part.extrapolated(), replace(seen, batch=1))
 
     return tasks
-
-
-def _product(extents: tuple[int, ...]) -> int:
-    result = 1
-    for extent in extents:
-        result *= extent
-    return result
 
 
 def _channels(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
@@ -238,27 +243,29 @@ def _channels(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         line = View(height=channels)
         yield run.task(run.work(channels), line, (replace(run.x, axes=TURNED),), run.y)
         return
-    pitch = summed_row(channels, width)
-    staged = align(2 * width, BANK_BYTES) * channels + 8 * BANK_BYTES
-    size = max(L2_BYTES // (pitch + staged + align(2 * width, BANK_BYTES)), 1)
-    for first, count in bands(height, min(size, MAX_GROUPS)):
-        part = (
-            run
-            if count == height
-            else replace(
-                run.extrapolated(), name=f"{run.name}/{first}", x=_from_row(run.x, first), y=_from_row(run.y, first)
-            )
-        )
-        yield from _swapped_channels(part, channels, count, width, pitch)
+
+    def fits(rows: int, columns: int) -> bool:
+        staged = align(2 * columns, BANK_BYTES) * (channels + 1) + 8 * BANK_BYTES
+        return rows * (summed_row(channels, columns) + staged) <= L2_BYTES and rows <= MAX_GROUPS
+
+    rows, columns = tile(height, width, fits)
+    for first, count in bands(height, rows):
+        for column, part_width in bands(width, columns):
+            part = run
+            if (count, part_width) != (height, width):
+                x, y = _from_row(run.x, first, column), _from_row(run.y, first, column)
+                part = replace(run.extrapolated(), name=f"{run.name}/{first}.{column}", x=x, y=y)
+            yield from _swapped_channels(part, channels, count, part_width)
 
 
-def _from_row(operand: Operand, first: int) -> Operand:
+def _from_row(operand: Operand, first: int, column: int) -> Operand:
     group, depth, channel, row = operand.offset
-    return replace(operand, offset=(group, depth, channel, row + first))
+    return replace(operand, offset=(group, depth, channel, row + first), column=operand.column + column)
 
 
-def _swapped_channels(run: _Run, channels: int, height: int, width: int, pitch: int) -> Iterator[TaskPlan]:
+def _swapped_channels(run: _Run, channels: int, height: int, width: int) -> Iterator[TaskPlan]:
     """Channels and columns change places, then every row is reduced as a group."""
+    pitch = summed_row(channels, width)
     view, swapped = View(width, height, channels), image(width, pitch, channels)
     shape = TensorShape(1, width, height, channels)
     copy, rows = run.tensor("swapped", shape, 0, swapped), row_groups(shape, always_groups=True)
@@ -286,22 +293,35 @@ def _rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     seen = as_image(shape)
     own = seen == shape
     run = run if own else run.extrapolated()
-    pitch = odd_row(align(2 * shape.height, BANK_BYTES) * shape.width)
-    staged = padded_row(align(2 * shape.width, BANK_BYTES) * shape.height, shape.width, 1, ne_distance(shape.width))
-    size = max(L2_BYTES // (pitch + max(staged, 3 * BANK_BYTES * shape.width)), 1)
-    for first, count in bands(seen.channels, size):
-        x = replace(run.x, shape=run.x.shape if own else seen, offset=(0, 0, first, 0))
-        y = replace(run.y, shape=run.y.shape if own else replace(seen, height=1), offset=(0, 0, first, 0))
-        part = replace(run, x=x, y=y)
-        if count < seen.channels:
-            part = replace(part.extrapolated(), name=f"{run.name}/{first}")
-        yield from _turned_rows(part, TensorShape(1, count, shape.height, shape.width), pitch)
+
+    def fits(channels: int, columns: int) -> bool:
+        pitch = _turned_pitch(shape.height, columns)
+        used = align(2 * columns, BANK_BYTES) * shape.height
+        staged = padded_row(used, columns, 1, ne_distance(columns))
+        size = channels * (pitch + max(staged, 3 * BANK_BYTES * columns))
+        return size <= L2_BYTES and columns <= MAX_GROUPS
+
+    height, width = tile(seen.channels, shape.width, fits)
+    for first, count in bands(seen.channels, height):
+        for column, columns in bands(shape.width, width):
+            x = replace(run.x, shape=run.x.shape if own else seen, offset=(0, 0, first, 0), column=column)
+            result = run.y.shape if own else replace(seen, height=1)
+            y = replace(run.y, shape=result, offset=(0, 0, first, 0), column=column)
+            part = replace(run, x=x, y=y)
+            if (count, columns) != (seen.channels, shape.width):
+                part = replace(part.extrapolated(), name=f"{run.name}/{first}.{column}")
+            yield from _turned_rows(part, TensorShape(1, count, shape.height, columns))
 
 
-def _turned_rows(run: _Run, shape: TensorShape, pitch: int) -> Iterator[TaskPlan]:
+def _turned_pitch(height: int, width: int) -> int:
+    """Row pitch of an image whose rows have become columns."""
+    return odd_row(align(2 * height, BANK_BYTES) * width)
+
+
+def _turned_rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows become columns, every column of the image a group; what is left changes back."""
     channels, height, width = shape.channels, shape.height, shape.width
-    column = align(2 * height, BANK_BYTES)
+    column, pitch = align(2 * height, BANK_BYTES), _turned_pitch(height, width)
     swapped = image(width, pitch, height)
     base = pitch * channels
     copy = run.tensor("swapped", TensorShape(1, width, channels, height), 0, swapped)

@@ -6,7 +6,7 @@ a matrix of its rows, because batch, depth, channels and rows lie one inside the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from openane.net.net import TensorShape
@@ -27,6 +27,8 @@ TURNED = {
 GROUPS = {Axis.WIDTH: Axis.WIDTH, Axis.CHANNEL: Axis.CHANNEL, Axis.GROUP: Axis.HEIGHT}
 #: View axes in which channels and rows are reduced with the columns: channels are rows, rows depth (h13-encoding 4).
 DEEP = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.CHANNEL, Axis.DEPTH: Axis.HEIGHT}
+#: Columns of a DMA unit of 64 bytes: parts of rows begin at multiples of it.
+UNIT_COLUMNS = 32
 #: Columns a matrix task stages at a time (h13-encoding 9.2: segments of 0x100 bytes).
 SEGMENT_BYTES = 0x100
 
@@ -82,6 +84,26 @@ def streamed_row(channels: int, width: int) -> int:
 def planar_row(channels: int, width: int) -> int:
     """Row pitch of a tensor that the planar engine reads."""
     return padded_row(align(2 * width, BANK_BYTES) * channels, width, 1, 2)
+
+
+def largest(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number from 1 to `most` that fits, when every smaller one does too; 1 when none does."""
+    low, high = 1, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def tile(rows: int, columns: int, fits: Callable[[int, int], bool]) -> tuple[int, int]:
+    """Rows and columns of the largest part that fits; whole rows if one fits, else columns in whole DMA units."""
+    width = columns
+    while width > UNIT_COLUMNS and not fits(1, width):
+        width = align(-(-width // 2), UNIT_COLUMNS)
+    return largest(rows, lambda count: fits(count, width)), width
 
 
 def bands(total: int, size: int) -> Iterator[tuple[int, int]]:

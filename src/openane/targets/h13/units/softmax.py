@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, Softmax
@@ -33,10 +34,11 @@ from openane.targets.h13.plan import (
 from openane.targets.h13.staging import BANK_BYTES, odd_row, second_base
 from openane.targets.h13.steps import LN_2
 from openane.targets.h13.surfaces import align
-from openane.targets.h13.units.band import CHANNEL_MAX, CHANNELS, COLUMNS, COPY, MULTIPLY, ROWS, Band, Ends
+from openane.targets.h13.units.band import CHANNEL_MAX, CHANNELS, COLUMNS, COPY, MULTIPLY, ROWS, Band, Ends, axis_bands
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.rows import (
     TURNED,
+    UNIT_COLUMNS,
     as_matrix,
     bands,
     copied_row,
@@ -217,47 +219,19 @@ def _one_column(band: _Run, channels: int) -> Iterator[TaskPlan]:
 
 
 def _along_others(band: _Run, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
-    """A dimension in front of the columns: outer x axis x inner rows x columns, the axis being the channels of the view."""
-    extents = shape.ndchw
-    axis = dimension.axis
-    outer, inner = _product(extents[:axis]), _product(extents[axis + 1 : 4])
-    if outer == 1 and inner * shape.width == 1 and not band.log:
-        if _one_pixel_bytes(extents[axis]) <= L2_BYTES:
-            yield from _one_pixel(band, extents[axis])
-            return
-    turned = inner == 1 and outer > 1
-    seen = (
-        TensorShape(1, outer, extents[axis], shape.width)
-        if turned
-        else TensorShape(outer, extents[axis], inner, shape.width)
-    )
-    rows = outer if turned else inner
-    size = _largest_band(extents[axis], shape.width, rows)
-    for group in range(1 if turned else outer):
-        for first, count in bands(rows, size):
-            offset = (0, 0, first, 0) if turned else (group, 0, 0, first)
-            recorded = seen == shape and outer in (1, rows) and count == rows
-            part = replace(
-                band,
-                name=band.name if recorded else f"{band.name}/{group}/{first}",
-                x=replace(band.x, shape=band.x.shape if seen == shape else seen, offset=offset),
-                y=replace(band.y, shape=band.y.shape if seen == shape else seen, offset=offset),
-                evidence=band.evidence if recorded else Evidence.EXTRAPOLATED,
-            )
-            yield from _image_channels(part, View(shape.width, count, extents[axis]), turned=turned)
+    """A dimension in front of the columns: the channels of the view."""
+    extent = dimension.extent(shape)
+    if extent == shape.size and not band.log and _one_pixel_bytes(extent) <= L2_BYTES:
+        yield from _one_pixel(band, extent)
+        return
+    for part, view, turned in axis_bands(band, shape, dimension, partial(_fits, extent)):
+        yield from _image_channels(part, view, turned=turned)
 
 
-def _product(extents: tuple[int, ...]) -> int:
-    result = 1
-    for extent in extents:
-        result *= extent
-    return result
-
-
-def _largest_band(channels: int, width: int, rows: int) -> int:
-    """Rows of a band whose two images and statistic fit into L2."""
-    image_row = streamed_row(channels, width) + odd_row(planar_row(channels, width))
-    return min(rows, max((L2_BYTES - BANK_BYTES) // (image_row + 2 * planar_row(1, width)), 1))
+def _fits(channels: int, rows: int, columns: int) -> bool:
+    """Whether two images of so many channels and their statistic fit into L2."""
+    image_row = streamed_row(channels, columns) + odd_row(planar_row(channels, columns))
+    return rows * (image_row + 2 * planar_row(1, columns)) + BANK_BYTES <= L2_BYTES
 
 
 def _image_channels(band: _Run, view: View, *, turned: bool) -> Iterator[TaskPlan]:
@@ -319,26 +293,21 @@ def _one_pixel(band: _Run, channels: int) -> Iterator[TaskPlan]:
 
 
 @rule(
-    "h13.softmax-row",
-    "a row or channel column of which two copies fit into 2 MB",
+    "h13.softmax-extent",
+    "columns, or channels of 32 columns, of which two copies fit into 2 MB",
     "Reduce in two steps on the host.",
-    "the five steps keep x and its exponentials in L2",
+    "x and its exponentials lie in L2 side by side",
 )
 def fits_l2(query: Query) -> object | None:
-    """A softmax needs two copies of one reduced row in L2."""
+    """A softmax runs over so many elements that they do not fit into L2 twice."""
     params = query.params
     assert isinstance(params, Softmax)
     shape = query.result
     if params.dimension is Dimension.WIDTH:
-        size = 2 * align(2 * shape.width, BANK_BYTES) + 4 * BANK_BYTES
+        fits = 2 * align(2 * shape.width, BANK_BYTES) + 4 * BANK_BYTES <= L2_BYTES
     else:
-        extent = params.dimension.extent(shape)
-        size = (
-            streamed_row(extent, shape.width)
-            + odd_row(planar_row(extent, shape.width))
-            + 2 * planar_row(1, shape.width)
-        )
-    return f"{size} bytes" if size > L2_BYTES else None
+        fits = _fits(params.dimension.extent(shape), 1, min(shape.width, UNIT_COLUMNS))
+    return None if fits else f"{params.dimension.extent(shape)} elements"
 
 
 FAMILIES = (Family("softmax", (Softmax,), lower, (fits_l2,)),)
