@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from openane.api import compile, load, run
+    from openane.api import assemble, compile, disassemble, load, run
 
-__all__ = ["__version__", "compile", "load", "run"]
+__all__ = ["__version__", "assemble", "compile", "disassemble", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ from openane.net import Net
 from openane.program import Program
 from openane.runtimes.runtime import SessionOptions
 
-__all__ = ["compile", "load", "run"]
+__all__ = ["assemble", "compile", "disassemble", "load", "run"]
 
 Source = str | Path | Level | Artifact | Any
 """A path, an object of one of the levels, a compiled artifact, or a `torch.nn.Module`."""
@@ -88,3 +88,36 @@ def run(
     artifact = compile(source, target)
     with Execution(artifact, on, options) as execution:
         return execution.run(inputs).outputs
+
+
+def disassemble(source: Source) -> str:
+    """Assembly text.
+
+    Args:
+        source: a .hwx or .anec, whose text assembles to the same bytes; or anything that `compile` takes.
+
+    Raises:
+        OpenaneError: see `openane.core.errors`.
+    """
+    from openane.targets.assembly import disassemble as disassemble_program
+    from openane.targets.assembly import open_container
+
+    container = open_container(source) if isinstance(source, (str, Path)) else None
+    return disassemble_program(container or compile(source, host=False).program)
+
+
+def assemble(source: str | Path) -> bytes:
+    """The compiled file that an assembly text says: exactly the one it was made from, else a new .hwx.
+
+    Args:
+        source: a text, or the path of one.
+
+    Raises:
+        OpenaneError: with line and column of what is wrong.
+    """
+    from openane.targets.assembly import assemble as assemble_text
+    from openane.targets.assembly import assemble_file
+
+    is_text = isinstance(source, str) and "\n" in source
+    assembled = assemble_text(str(source)) if is_text else assemble_file(Path(source))
+    return b"".join(assembled.file(assembled.container or "hwx"))

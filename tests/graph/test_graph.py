@@ -75,7 +75,7 @@ def test_an_index_out_of_range_names_the_node() -> None:
         (Node("pick", ops.Gather(), ("w", "i"), ("y",)),),
         {"w": np.ones(3)},
     )
-    with pytest.raises(ModelError, match="node 'pick' .*an index is out of range"):
+    with pytest.raises(ModelError, match=r"node 'pick' .*an index is out of range"):
         graph.evaluate({"i": np.array([3])})
 
 

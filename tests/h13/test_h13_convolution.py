@@ -97,7 +97,9 @@ def test_any_legal_convolution(data: st.DataObject) -> None:
     step = (data.draw(number(1, 4)), data.draw(number(1, 4)))
     dilation = (data.draw(number(1, 3)), data.draw(number(1, 3)))
     reach = tuple((taps - 1) * apart + 1 for taps, apart in zip(kernel[::-1], dilation, strict=True))
-    pads = Pads(*(data.draw(number(0, reach[1] - 1)) for _ in range(2)), *(data.draw(number(0, reach[0] - 1)) for _ in range(2)))
+    pads = Pads(
+        *(data.draw(number(0, reach[1] - 1)) for _ in range(2)), *(data.draw(number(0, reach[0] - 1)) for _ in range(2))
+    )
     transposed = data.draw(st.booleans())
     height, width = data.draw(number(1, 12)), data.draw(number(1, 12))
     if transposed:

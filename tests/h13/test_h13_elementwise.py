@@ -92,7 +92,9 @@ def test_scale_bias_and_function(scale: float | str, bias: float | str, kind: Ne
     check(Net("net", {"x": shape(2, 1, 20, 5, 6)}, {"out": units[-1].name}, tuple(units)), tolerance=5e-3)
 
 
-@pytest.mark.parametrize("kind", [NeuronKind.RELU, NeuronKind.ABS, NeuronKind.SQUARE, NeuronKind.NEGATE, NeuronKind.CEIL])
+@pytest.mark.parametrize(
+    "kind", [NeuronKind.RELU, NeuronKind.ABS, NeuronKind.SQUARE, NeuronKind.NEGATE, NeuronKind.CEIL]
+)
 def test_functions_that_are_exact(kind: NeuronKind) -> None:
     check(single(Neuron(kind), shape(20, 5, 6)), tolerance=5e-4)
 

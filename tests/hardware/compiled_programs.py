@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from openane.core.types import DType
@@ -14,6 +15,10 @@ from openane.program import Burst, Program, Relocation, Role, Surface, Task
 from openane.targets import attach
 from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.stream import STREAM
+
+#: The same examples in every run.
+REPEATABLE = settings(derandomize=True, deadline=None)
+SLOW = settings(REPEATABLE, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def golden_files(shared: Path) -> Iterator[Path]:

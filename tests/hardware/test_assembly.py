@@ -4,11 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from compiled_programs import golden_files, opened, programs
-from hypothesis import HealthCheck, given, settings
+from compiled_programs import REPEATABLE, SLOW, golden_files, opened, programs
+from hypothesis import given
 from hypothesis import strategies as st
 
+import openane
 from openane.core.errors import FormatError, OpenaneError
+from openane.core.origin import Origin
 from openane.formats.anec import write_anec
 from openane.formats.assembly import Parts
 from openane.formats.assembly.data import DataBlock, data_lines, reference_line
@@ -17,10 +19,6 @@ from openane.formats.hwx import read_hwx, write_hwx
 from openane.formats.hwx.dialects import FILE_DIALECTS
 from openane.targets import load_program
 from openane.targets.assembly import assemble, disassemble
-
-MANY = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
 
 
 def kind_of(path: Path) -> str:
@@ -33,25 +31,27 @@ def test_every_file_at_hand_assembles_to_itself(shared):
         assert b"".join(assembled.file(kind_of(path))) == path.read_bytes(), path.name
 
 
-@MANY
+@SLOW
 @given(programs(tuple(FILE_DIALECTS)))
 def test_any_program_comes_back_from_its_text(program):
     assert assemble(disassemble(program)).program == program
 
 
-@MANY
+@SLOW
 @given(programs(tuple(FILE_DIALECTS)))
 def test_any_file_comes_back_from_its_text(program):
     data = write_hwx(program)
     assert b"".join(assemble(disassemble(read_hwx(data))).file("hwx")) == data
 
 
+@REPEATABLE
 @given(st.text())
 def test_any_name_survives_its_quotes(text):
     (line,) = lines_of(f".network {quote(text)} ; comment", "test")
     assert line.string_of(line.tokens[1]) == text
 
 
+@REPEATABLE
 @given(
     st.binary(max_size=400) | st.lists(st.sampled_from([b"\0" * 32, b"\1" * 32, b"\2" * 31]), max_size=20).map(b"".join)
 )
@@ -229,6 +229,20 @@ def test_mistakes_are_pointed_at(sum_file, old, new, message):
 def test_short_wrong_texts(text, message):
     with pytest.raises(OpenaneError, match=message):
         assemble(text, "t.s")
+
+
+def test_layers_of_tasks_survive(sum_file):
+    program = load_program(sum_file)
+    named = replace(program, tasks=(replace(program.tasks[0], origin=Origin(("add 1", 'the "second"'))),))
+    assert assemble(disassemble(named)).program.tasks[0].origin.layers == ("add 1", 'the "second"')
+
+
+def test_the_public_functions(shared, tmp_path):
+    path = shared / "goldens" / "h13" / "tinygrad-sum.hwx"
+    text = openane.disassemble(path)
+    assert openane.assemble(text) == path.read_bytes()
+    (tmp_path / "sum.s").write_text(text)
+    assert openane.assemble(tmp_path / "sum.s") == path.read_bytes()
 
 
 def test_tasks_may_grow_in_a_text_without_container(sum_file):

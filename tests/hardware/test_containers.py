@@ -4,8 +4,8 @@ import struct
 from dataclasses import replace
 
 import pytest
-from compiled_programs import golden_files, opened, programs
-from hypothesis import HealthCheck, given, settings
+from compiled_programs import SLOW, golden_files, opened, programs
+from hypothesis import given
 
 from openane.core.errors import FormatError, InputError, OpenaneError, UnsupportedError
 from openane.formats.anec import libane_order, read_anec, write_anec
@@ -16,17 +16,13 @@ from openane.program import Role
 from openane.targets import attach, load_program
 from openane.targets.h13.registers import REGISTERS
 
-MANY = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-
 
 @pytest.fixture(scope="module")
 def conv(shared):
     return (shared / "goldens" / "h13" / "tinygrad-conv.hwx").read_bytes()
 
 
-@MANY
+@SLOW
 @given(programs(tuple(FILE_DIALECTS)))
 def test_a_program_comes_back_from_its_hwx(program):
     back = load_program(read_hwx(write_hwx(program)))
@@ -34,7 +30,7 @@ def test_a_program_comes_back_from_its_hwx(program):
     assert write_hwx(back) == write_hwx(program)
 
 
-@MANY
+@SLOW
 @given(programs())
 def test_a_program_comes_back_from_its_anec(program):
     flat = replace(

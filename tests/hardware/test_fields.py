@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from compiled_programs import REPEATABLE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +15,13 @@ WORDS = st.integers(0, 0xFFFFFFFF)
 REGISTER = st.sampled_from([register for block in REGISTERS.all_blocks for register in block.registers])
 
 
+@REPEATABLE
 @given(REGISTER, WORDS)
 def test_every_word_survives_decode_and_encode(register, word):
     assert register.encode(register.decode(word)) == word
 
 
+@REPEATABLE
 @given(REGISTER, WORDS)
 def test_every_value_survives_its_text(register, word):
     for field in register.fields:
@@ -26,6 +29,7 @@ def test_every_value_survives_its_text(register, word):
         assert field.get(field.put(0, field.show(value))) == value
 
 
+@REPEATABLE
 @given(REGISTER, WORDS, WORDS)
 def test_a_change_touches_only_its_field(register, word, other):
     for field in register.fields:
@@ -41,6 +45,7 @@ def test_fields_cover_every_bit_once():
             assert sum(field.mask << field.lsb for field in register.fields) == 0xFFFFFFFF
 
 
+@REPEATABLE
 @given(st.integers(0, 0xFFFF))
 def test_half_precision_bits(bits):
     number = bits_float(Kind.FP16, bits)

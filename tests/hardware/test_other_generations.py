@@ -3,6 +3,7 @@
 import struct
 
 import pytest
+from compiled_programs import REPEATABLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,7 +87,7 @@ def file_of(name, tasks, offsets):
 
 
 @pytest.mark.parametrize("name", FRAMED)
-@settings(max_examples=15, deadline=None)
+@settings(REPEATABLE, max_examples=15)
 @given(st.data())
 def test_framed_programs_are_read_and_come_back_from_their_text(name, data):
     tasks, offsets = data.draw(frames(name))

@@ -170,8 +170,8 @@ def mac_task(
             total = F(total + F(F(weights[k, c, i, ky, kx]) * value))
         if bias is not None:
             own = float(bias.reshape(weights.shape[:2])[k, c])
-        count = 1 if work.inputs_per_output * work.window[0] * work.window[1] == 1 else 2
-        results[index] = mac_end(work, profile, total, own, table, count)
+        products = inputs * work.window[0] * work.window[1]
+        results[index] = mac_end(work, profile, total, own, table, products)
     return results
 
 

@@ -11,10 +11,9 @@ from openane.core.reader import Buffer
 from openane.formats.anec import AnecFile, anec_pieces
 from openane.formats.hwx import HwxFile, hwx_pieces
 from openane.formats.sniff import FileKind, sniff
-from openane.formats.source import open_source
 from openane.program import Program
 from openane.targets import attach, load_program
-from openane.targets.assembly import Assembled, assemble, open_container
+from openane.targets.assembly import load_assembly, open_container
 
 CONTAINERS = {".hwx": "hwx", ".anec": "anec"}
 
@@ -37,28 +36,10 @@ def open_compiled(path: Path, target: str = "h13") -> Compiled:
     if container is not None:
         return Compiled(load_program(container), container)
     if sniff(path) is FileKind.ASSEMBLY:
-        assembled = read_assembly(path)
-        if assembled.program is None:
-            raise InputError("the text gives its tasks as bytes only", where=str(path), hint="Assemble it first.")
-        return Compiled(assembled.program, None)
+        return Compiled(load_assembly(path), None)
     from openane.compiler.driver import Options, build
 
     return Compiled(attach(build(path, Options(target)).program), None)
-
-
-def read_assembly(path: Path) -> Assembled:
-    """Assembles a text file.
-
-    Raises:
-        InputError: the file cannot be read, or is no text.
-        FormatError: with line and column of what is wrong.
-    """
-    raw = bytes(open_source(path).data)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError("not a text in UTF-8", where=str(path), value=f"byte {error.start:#x}") from None
-    return assemble(text, path.name, path.parent)
 
 
 def container_of(path: Path) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from openane.cli._compiled import container_of, read_assembly, write_pieces
+from openane.cli._compiled import container_of, write_pieces
 from openane.cli._show import FILE, quantity
+from openane.targets.assembly import assemble_file
 
 
 @click.command()
@@ -19,7 +20,7 @@ def command(file: Path, output: Path) -> None:
     A text that holds a container of the same kind gives exactly that file; else a new container is made.
     """
     kind = container_of(output)
-    assembled = read_assembly(file)
+    assembled = assemble_file(file)
     size = write_pieces(output, assembled.file(kind))
     how = "as the text tells it" if assembled.container == kind else "newly made"
     click.echo(f"{output}: {quantity(size, 'B')}, container {how}")

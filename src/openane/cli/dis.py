@@ -15,6 +15,7 @@ from openane.formats.assembly import Parts
 from openane.formats.assembly.data import reference_line
 from openane.formats.assembly.write import ConstantLines, inline
 from openane.formats.hwx import HwxFile
+from openane.program import Program
 from openane.targets.assembly import disassemble, open_container
 
 #: Longer constants go to a file of their own beside the text, or are taken from the disassembled file.
@@ -39,12 +40,11 @@ def command(file: Path, output: Path | None, constants: str, program_only: bool,
         print_json(listing(open_compiled(file).program))
         return
     container = open_container(file)
-    choice, extra = _constants(constants, file, output, container.image().constants if container else b"")
-    if container is None:
-        text = disassemble(open_compiled(file).program)
-    else:
-        parts = Parts.PROGRAM if program_only else Parts.ALL
-        text = disassemble(container, parts=parts, constants=choice)
+    source = container if container is not None else open_compiled(file).program
+    data = source.constants if isinstance(source, Program) else source.image().constants
+    choice, extra = _constants(constants, file if container else None, output, data)
+    parts = Parts.PROGRAM if program_only else Parts.ALL
+    text = disassemble(source, parts=parts, constants=choice)
     if extra is not None:
         write_atomically(*extra)
     if output is None:
@@ -54,16 +54,17 @@ def command(file: Path, output: Path | None, constants: str, program_only: bool,
 
 
 def _constants(
-    wanted: str, file: Path, output: Path | None, constants: Buffer
+    wanted: str, file: Path | None, output: Path | None, constants: Buffer
 ) -> tuple[ConstantLines, tuple[Path, Buffer] | None]:
-    """How constants are written, and the file that goes with the text."""
+    """How constants are written, and the file that goes with the text; `file` is None when it does not hold them."""
     if wanted == "auto":
         wanted = "inline" if len(constants) <= INLINE_BYTES else "file" if output else "reference"
-    if wanted == "inline" or not len(constants):
+    if wanted == "inline" or not len(constants) or (file is None and output is None):
         return inline, None
-    if wanted == "file" and output is not None:
+    if output is not None and (wanted == "file" or file is None):
         beside = output.with_suffix(".constants.bin")
         return (lambda data: [reference_line(beside.name, 0, data)]), (beside, constants)
+    assert file is not None
     return (lambda data: [reference_line(str(file), _offset(file, data), data)]), None
 
 

@@ -22,6 +22,7 @@ from openane.net import Net
 from openane.net.plist import read_net, write_net
 from openane.program import Program, Surface
 from openane.targets import get, load_program
+from openane.targets.assembly import load_assembly
 from openane.targets.target import CompileOptions, Target
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -72,6 +73,8 @@ def load(path: str | Path, *, shapes: Shapes | None = None) -> Level:
         return load_program(read_hwx(path))
     if kind is FileKind.ANEC:
         return load_program(read_anec(path))
+    if kind is FileKind.ASSEMBLY:
+        return load_assembly(path)
     if kind is FileKind.PLIST:
         return read_net(path)
     return load_graph(path, kind, shapes or {})

@@ -47,11 +47,11 @@ class Finish:
     table: CompiledTable
 
     @classmethod
-    def of(cls, work: MacWork, kernel: Kernel, profile: Profile, where: str) -> Finish:
+    def of(cls, task: Work, work: MacWork, kernel: Kernel, profile: Profile) -> Finish:
         """Of a task with the kernel's table."""
         products = work.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED, MacOperation.SUM)
-        count = work.inputs_per_output * work.window[0] * work.window[1]
-        limited = products and count != 1 and profile.output_limit > 0
+        count = (work.inputs_per_output or task.view[2]) * work.window[0] * work.window[1]
+        limited = products and count > 1 and profile.output_limit > 0
         flushed = work.kernel is not None and products and profile.denormals is Denormals.FLUSH
         factors = np.zeros(FACTOR_COUNT, np.float32)
         factors[:] = (
@@ -63,8 +63,8 @@ class Finish:
         if work.function is not Function.TABLE:
             return cls(factors, work.function.value, CompiledTable.none())
         if kernel.table is None:
-            raise FaultError("the task uses a table and loads none", where=where)
-        return cls(factors, work.function.value, CompiledTable.of(kernel.table, where))
+            raise FaultError("the task uses a table and loads none", where=task.where)
+        return cls(factors, work.function.value, CompiledTable.of(kernel.table, task.where))
 
     @property
     def arrays(self) -> tuple[npt.NDArray[Any], ...]:
@@ -190,7 +190,7 @@ class MacStep:
     def _load(self, memory: npt.NDArray[np.uint8] | None) -> LoadedKernel:
         source = self.work.kernel
         kernel = source.read(memory) if source is not None and memory is not None else Kernel()
-        finish = Finish.of(self.work, kernel, self._profile, self.task.where)
+        finish = Finish.of(self.task, self.work, kernel, self._profile)
         if kernel.weights is None:
             return LoadedKernel((), np.zeros((1, 0), np.float32), finish)
         groups, channels, _ = kernel.weights.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from openane.core.errors import InputError
 from openane.core.reader import Buffer
 from openane.formats.anec import AnecFile, read_anec
 from openane.formats.assembly import Assembled, Parts, assemble_text, disassemble_lines, program_lines
@@ -75,3 +76,31 @@ def assemble(text: str, where: str = "assembly", folder: Path | None = None) -> 
         return open_source(beside if beside.exists() else Path(name)).data
 
     return assemble_text(text, codec_of, opener, where)
+
+
+def assemble_file(path: Path) -> Assembled:
+    """What an assembly text in a file says; files that it includes are looked for beside it.
+
+    Raises:
+        InputError: the file cannot be read, or is no text.
+        FormatError: with line and column of what is wrong.
+    """
+    raw = bytes(open_source(path).data)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError("not a text in UTF-8", where=str(path), value=f"byte {error.start:#x}") from None
+    return assemble(text, path.name, path.parent)
+
+
+def load_assembly(path: Path) -> Program:
+    """The program that an assembly text in a file says.
+
+    Raises:
+        InputError: the file cannot be read, is no text, or gives its tasks as bytes only.
+        FormatError: with line and column of what is wrong.
+    """
+    assembled = assemble_file(path)
+    if assembled.program is None:
+        raise InputError("the text gives its tasks as bytes only", where=str(path), hint="Assemble it to a file first.")
+    return assembled.program

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -15,6 +15,37 @@ from openane.graph import ops as g
 from openane.net import Conv, Dimension, Linear, MatMul, TensorShape, Transpose
 
 _HEIGHT_WIDTH = (0, 1, 2, 4, 3)
+
+
+#: Elements of a matrix that the lowering makes to move or weigh the elements along an axis.
+_MATRIX_LIMIT = 1 << 24
+
+
+def check_matrix(rows: int, columns: int) -> None:
+    """Refuses to make a huge matrix.
+
+    Raises:
+        UnsupportedError: it would be too large.
+    """
+    if rows * columns > _MATRIX_LIMIT:
+        raise UnsupportedError(
+            "the axis is too long to be rearranged by a matrix product",
+            value=f"{columns} to {rows} elements",
+            limit=f"{_MATRIX_LIMIT} weights",
+            rule="axis-matrix",
+        )
+
+
+def selection(places: Sequence[int], extent: int) -> np.ndarray:
+    """The matrix of ones and zeros whose product with an axis of `extent` elements takes those at `places`.
+
+    Raises:
+        UnsupportedError: it would be too large.
+    """
+    check_matrix(len(places), extent)
+    matrix = np.zeros((len(places), extent), np.float16)
+    matrix[np.arange(len(places)), places] = 1
+    return matrix
 
 
 def _swap(a: Dimension, b: Dimension) -> Transpose:
@@ -129,6 +160,7 @@ def _lower_cumsum(ctx: Lowering, node: Node) -> None:
     dimension = layout[operation.axis]
     x = ctx.read(node.inputs[0], layout)
     extent = ctx.shape(node.inputs[0])[operation.axis]
+    check_matrix(extent, extent)
     offset = 1 if operation.exclusive else 0
     matrix = (
         np.triu(np.ones((extent, extent)), offset) if operation.reverse else np.tril(np.ones((extent,) * 2), -offset)

@@ -11,7 +11,7 @@ import numpy as np
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine
 from openane.compiler.lowering.layout import Layout, canonical, channels_layout, engine_shape
-from openane.compiler.lowering.matrix import along
+from openane.compiler.lowering.matrix import along, check_matrix, selection
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g
@@ -99,7 +99,7 @@ def _view(ctx: Lowering, x: Handle, dimension: Dimension | None, positions: rang
     if positions == range(extent):
         return x
     if positions.step < 0 and len(positions) > 1:
-        return along(ctx, x, dimension, np.eye(extent)[list(positions)])
+        return along(ctx, x, dimension, selection(positions, extent))
     return ctx.emit(InputView(dimension, positions[0], len(positions), max(positions.step, 1)), x)
 
 
@@ -143,7 +143,7 @@ def _lower_gather(ctx: Lowering, node: Node) -> None:
     elif dimension is None:
         raise UnsupportedError("an axis of one element is repeated", value=f"shape {list(shape)}")
     else:
-        unit = along(ctx, x, dimension, np.eye(extent)[places])
+        unit = along(ctx, x, dimension, selection(places, extent))
     if indices.ndim == 0:
         ctx.define(node.outputs[0], unit, layout[: operation.axis] + layout[operation.axis + 1 :])
     else:
@@ -198,7 +198,7 @@ def _lower_pad(ctx: Lowering, node: Node) -> None:
         for dimension, amounts in grown.items():
             extent = dimension.extent(ctx.extents(x))
             places = np.pad(np.arange(extent), amounts, mode=_PAD_MODES[operation.mode])  # type: ignore[call-overload]
-            x = along(ctx, x, dimension, np.eye(extent)[places])
+            x = along(ctx, x, dimension, selection(places, extent))
     ctx.define(node.outputs[0], x, layout)
 
 
@@ -209,7 +209,7 @@ def _lower_channel_shuffle(ctx: Lowering, node: Node) -> None:
     layout = channels_layout(ctx.shape(node.inputs[0]))
     channels = ctx.shape(node.inputs[0])[1]
     order = np.arange(channels).reshape(operation.groups, -1).T.ravel()
-    unit = along(ctx, ctx.read(node.inputs[0], layout), Dimension.CHANNEL, np.eye(channels)[order])
+    unit = along(ctx, ctx.read(node.inputs[0], layout), Dimension.CHANNEL, selection(order, channels))
     ctx.define(node.outputs[0], unit, layout)
 
 
@@ -237,12 +237,15 @@ def _lower_resize(ctx: Lowering, node: Node) -> None:
     matrices: dict[Dimension, np.ndarray] = {}
     for axis, (extent, size) in enumerate(zip(shape, operation.sizes, strict=True)):
         positions = operation.positions(axis, extent)
+        if extent == size and np.array_equal(positions, np.arange(size)):
+            continue
+        check_matrix(size, extent)
         if operation.mode is g.ResizeMode.NEAREST:
-            matrix = np.eye(extent)[operation.nearest(positions, extent)]
+            matrix = selection(operation.nearest(positions, extent), extent)
         else:
             matrix = operation.weights(positions, axis, extent)
         dimension = layout[axis]
-        if dimension is not None and not (extent == size and np.array_equal(matrix, np.eye(extent))):
+        if dimension is not None:
             matrices[dimension] = matrix
     factors = {d: _repeats(matrix) for d, matrix in matrices.items()}
     if matrices and set(factors) <= {Dimension.HEIGHT, Dimension.WIDTH} and all(factors.values()):

@@ -56,6 +56,7 @@ class Editor:
         self._names = Names((*(node.name for node in graph.nodes), *self._types))
         self._pending: list[Node] = []
         self._removed: list[Node] = []
+        self._origins: dict[str, Origin] = {}
 
     # What rules may ask
 
@@ -169,6 +170,7 @@ class Editor:
                 self._uses.update(name for name in successor.inputs if name)
             for output, value in found.aliases.items():
                 self._redirect(output, value)
+                self._credit(node, output, value)
             self._release(node.inputs)
             for output, array in found.constants.items():
                 self._constants[output] = array
@@ -186,6 +188,15 @@ class Editor:
         self._uses[value] += self._uses.pop(output, 0)
         if output in self._outputs:
             self._outputs.add(value)
+
+    def _credit(self, node: Node, output: str, value: str) -> None:
+        """Gives the origin of a node that goes to the one that makes its value."""
+        self._origins[output] = node.origin
+        maker = self._producer.get(value)
+        if maker is not None and maker.name in self._nodes:
+            merged = replace(maker, origin=maker.origin.merge(node.origin))
+            self._nodes[maker.name] = merged
+            self._producer.update(dict.fromkeys(maker.outputs, merged))
 
     def _release(self, values: Sequence[str]) -> None:
         """Takes one use off each value; what nothing reads any more goes."""
@@ -230,7 +241,7 @@ class Editor:
             elif value in self._constants:
                 self._constants[output] = self._constants[value]
             else:
-                origin = Origin((output,), self._step)
+                origin = self._origins[output]
                 copies.append(
                     Node(self._names.unique(output), Identity(), (renamed.get(value, value),), (output,), origin)
                 )

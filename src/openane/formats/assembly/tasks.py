@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import groupby
 
 from openane.core.errors import OpenaneError
-from openane.formats.assembly.syntax import Line, Token, commented, indent
+from openane.core.origin import Origin
+from openane.formats.assembly.syntax import Line, Token, commented, indent, quote
 from openane.program import Burst, Task
 from openane.program.fields import Field, Register, suggest
 from openane.program.registers import RegisterMap
@@ -34,6 +35,8 @@ def task_lines(
     expected = codec.next_offset(offsets[index - 1] + tasks[index - 1].size_bytes if index else None)
     place = "" if offsets[index] == expected else f" at={offsets[index]:#x}"
     yield commented(f".task {index}{place}", codec.summarize(task).text(names))
+    if task.origin.layers:
+        yield from indent([" ".join(["layers", *map(quote, task.origin.layers)])])
     yield from indent(_wrapped("header", _header_words(codec, tasks, offsets, index)))
     if task.extra:
         yield from indent([" ".join(["extra", *(f"{word:#x}" for word in task.extra)])])
@@ -158,6 +161,7 @@ class TaskReader:
         self.line = line
         self._header: dict[str, tuple[Line, Token, int]] = {}
         self._extra: tuple[int, ...] = ()
+        self._origin = Origin()
         self._bursts: list[Burst] = []
         self._words: list[dict[int, int]] = []
         self.offset: int | None = None
@@ -178,6 +182,8 @@ class TaskReader:
             for token in line.tokens[1:]:
                 name, value = self._field(line, token, self._registers.header.field_paths)
                 self._header[name] = (line, token, value)
+        elif line.word == "layers":
+            self._origin = Origin(tuple(line.string_of(token) for token in line.tokens[1:]))
         elif line.word == "extra":
             self._extra = tuple(self._word(line, token) for token in line.tokens[1:])
         elif line.word == "burst":
@@ -221,7 +227,7 @@ class TaskReader:
     def _add_register(self, line: Line) -> None:
         if not self._bursts:
             raise line.error(
-                f"unknown word {line.word!r} in a task", limit="header, extra, burst, or registers of a burst"
+                f"unknown word {line.word!r} in a task", limit="layers, header, extra, burst, or registers of a burst"
             )
         registers = self._members(line)
         words = self._words[-1]
@@ -270,7 +276,7 @@ class TaskReader:
         bursts = tuple(
             replace(burst, words=tuple(words.values())) for burst, words in zip(self._bursts, self._words, strict=True)
         )
-        return Task(registers.header.encode(values), bursts, self._extra, map=registers)
+        return Task(registers.header.encode(values), bursts, self._extra, self._origin, registers)
 
     def linked(self, codec: StreamCodec, tasks: Sequence[Task], offsets: Sequence[int], index: int) -> Task:
         """The task with the header fields that follow from the chain, where the text does not give them."""

@@ -175,4 +175,4 @@ class LpPool(Pooling):
     def cases(cls) -> Iterator[Case]:
         x = sample(1, 3, 6, 6)
         yield Case(cls((2, 2), (2, 2), (0,) * 4), (x,))
-        yield Case(cls((3, 3), (2, 2), (1,) * 4, p=1), (x,))
+        yield Case(cls((3, 2), (2, 2), (1,) * 4, (1, 2), True, p=1), (x,))

@@ -22,9 +22,22 @@ from openane.targets.h13.limits import (
     SCRATCH_BUFFER,
     Dialect,
 )
-from openane.targets.h13.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, Place, Plan, Strides, TaskPlan, Tensor
+from openane.targets.h13.plan import (
+    Axis,
+    NeMode,
+    NeWork,
+    Operand,
+    PeMode,
+    PeWork,
+    Place,
+    Plan,
+    Strides,
+    TaskPlan,
+    Tensor,
+    quad,
+)
 from openane.targets.h13.residency import Flow, axis_map, choose, flow, layout, result_row
-from openane.targets.h13.surfaces import dram_bytes, dram_strides, element_bytes, operand_base, walked
+from openane.targets.h13.surfaces import align, dram_bytes, dram_strides, element_bytes, operand_base, walked
 
 NO_BUFFER = -1
 
@@ -256,7 +269,7 @@ class _Placer:
         shape = tensor.shape
         rows = strides.row * (shape.height - 1) + strides.channel * (shape.channels - 1)
         rows += strides.depth * (shape.depth - 1) + strides.group * (shape.batch - 1) + 2 * shape.width
-        return max(staging.align(rows, L2_ALIGNMENT_BYTES), strides.row * shape.height)
+        return max(align(rows, L2_ALIGNMENT_BYTES), strides.row * shape.height)
 
     def _settle(self, name: str, origin: int) -> None:
         """Gives a root tensor its L2 address or scratch offset when it is written first."""
@@ -378,7 +391,7 @@ class _Placer:
         root, offset = self.flow.roots[operand.tensor]
         tensor = self.plan.tensors[root]
         place = self.places[root]
-        shown = replace(operand, offset=tuple(map(sum, zip(operand.offset, offset, strict=True))))
+        shown = replace(operand, offset=quad(map(sum, zip(operand.offset, offset, strict=True))))
         buffer, dram_base, dram = NO_BUFFER, 0, Strides()
         if place is not Place.RESIDENT:
             buffer, dram_base, dram = self._dram(shown, tensor, place)
@@ -422,4 +435,4 @@ def _in_axes_of(operand: Operand, tensor: Tensor) -> Operand:
         if axis in mapped:
             target = order.index(mapped[axis])
             offset[target], step[target] = operand.offset[position], operand.step[position]
-    return replace(operand, axes=axes, shape=None, offset=tuple(offset), step=tuple(step))
+    return replace(operand, axes=axes, shape=None, offset=quad(offset), step=quad(step))

@@ -256,8 +256,10 @@ def _source_type(spot: Spot, operand: Operand) -> int:
 def _result_type(task: PlacedTask) -> int:
     plan = task.plan
     tuning = plan.tuning
-    kind = tuning.result_type if tuning.result_type is not None else (2 if task.result.dma else 0)
-    buffered = tuning.result_buffered
+    kind = 0
+    if task.result.dma:
+        kind = tuning.result_type if tuning.result_type is not None else 2
+    buffered = tuning.result_buffered if task.result.dma else False
     if buffered is None:
         buffered = task.result.dma and kind == 2 and not task.tile.columns
     return REGISTERS["L2.ResultCfg"].encode(

@@ -68,11 +68,11 @@ class Fused(UnitParams):
 
 
 def _product(a: np.ndarray | float, b: np.ndarray | float) -> np.ndarray | float:
-    return np.float32(1) * a * b if np.ndim(a) or np.ndim(b) else float(a) * float(b)
+    return np.asarray(a, np.float32) * np.asarray(b, np.float32) if np.ndim(a) or np.ndim(b) else float(a) * float(b)
 
 
 def _sum(a: np.ndarray | float, b: np.ndarray | float) -> np.ndarray | float:
-    return np.float32(1) * a + b if np.ndim(a) or np.ndim(b) else float(a) + float(b)
+    return np.asarray(a, np.float32) + np.asarray(b, np.float32) if np.ndim(a) or np.ndim(b) else float(a) + float(b)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,13 @@ from openane.targets.h13.units.scale import scale_and_bias
 
 #: Units whose datapath has scale, bias and a function behind the sum, and the dimension vectors run along.
 HOSTS: Mapping[type[UnitParams], Dimension] = MappingProxyType(
-    {GOC: Dimension.CHANNEL, Conv: Dimension.CHANNEL, Linear: Dimension.WIDTH, ColumnProduct: Dimension.WIDTH, MatMul: Dimension.WIDTH}
+    {
+        GOC: Dimension.CHANNEL,
+        Conv: Dimension.CHANNEL,
+        Linear: Dimension.WIDTH,
+        ColumnProduct: Dimension.WIDTH,
+        MatMul: Dimension.WIDTH,
+    }
 )
 
 

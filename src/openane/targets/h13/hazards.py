@@ -32,7 +32,7 @@ def _dram_source(words: Words) -> bool:
 #: Register and when its word hangs the engine.
 HAZARDS: tuple[tuple[str, str, Callable[[Words], bool]], ...] = (
     *(
-        (path, "zero", lambda words, path=path: _word(words, path) == 0)  # type: ignore[misc]
+        (path, "zero", lambda words, path=path: _word(words, path) == 0)
         for path in (
             "Common.InDepth",
             "Common.OutDepth",
@@ -90,7 +90,9 @@ def refuse_hazards(program: Program) -> None:
         for hazard in hazards(task):
             raise UnsupportedError(
                 hazard.what,
-                where=f"{program.name}: task {index} ({task.origin})" if task.origin.layers else f"{program.name}: task {index}",
+                where=f"{program.name}: task {index} ({task.origin})"
+                if task.origin.layers
+                else f"{program.name}: task {index}",
                 rule=hazard.rule,
                 value=hazard.value,
                 hint="Please report this network: the compiler should not have chosen this encoding.",

@@ -190,7 +190,7 @@ def _relocations(
 
 def _notes(plan: Plan, placement: Placement) -> dict[str, str]:
     """How well the encoding is backed, for `info`."""
-    counts = {evidence: 0 for evidence in Evidence}
+    counts = dict.fromkeys(Evidence, 0)
     for task in placement.tasks:
         counts[max(task.plan.evidence, Evidence(not task.tile.whole))] += 1
     weakest = max((evidence for evidence, count in counts.items() if count), default=Evidence.RECORDED)

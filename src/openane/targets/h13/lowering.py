@@ -11,11 +11,10 @@ from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.targets.h13.limits import Dialect
-from openane.targets.h13.plan import Block, Operand, Place, Plan, TaskPlan, Tensor
+from openane.targets.h13.plan import Block, Operand, Place, Plan, Tensor
 from openane.targets.h13.units import copy
 from openane.targets.h13.units.family import Family, Query, refuse, unknown_unit
 from openane.targets.h13.units.tensor import TENSOR_RULES
-
 
 FamilyOf = Callable[[UnitParams], Family | None]
 
@@ -143,7 +142,10 @@ class Lowering:
             missing = unknown_unit(unit.params, where)
             raise UnsupportedError(missing.what, where=where, rule=missing.rule, hint=missing.hint)
         refuse((*TENSOR_RULES, *family.rules), self._query(unit), where)
-        tasks = tuple(task.with_origin(unit.origin) for task in family.lower(unit, self))
+        try:
+            tasks = tuple(task.with_origin(unit.origin) for task in family.lower(unit, self))
+        except UnsupportedError as error:
+            raise error.at(where) from error
         return Block(tasks, unit.name)
 
     def _output_copies(self) -> Iterator[Block]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from openane.targets.h13.allocate import NO_BUFFER, PlacedTask, Placement, Spot
 from openane.targets.h13.limits import SCRATCH_BUFFER
-from openane.targets.h13.plan import Axis, NeMode, NeWork, Place, TaskPlan
+from openane.targets.h13.plan import Axis, NeMode, NeWork, TaskPlan
 
 
 @dataclass(frozen=True, slots=True)

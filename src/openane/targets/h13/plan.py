@@ -11,7 +11,7 @@ address or pitch the family may say so (`l2_base`, `l2_strides`); such addresses
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 
@@ -123,6 +123,16 @@ class Tensor:
     part_of: str = ""
     part_offset: tuple[int, int, int, int] = (0, 0, 0, 0)
     constant: np.ndarray | None = field(default=None, compare=False)
+
+
+#: Four numbers for the outer axes: group, depth, channel, row.
+Quad = tuple[int, int, int, int]
+
+
+def quad(numbers: Iterable[int]) -> Quad:
+    """Exactly four numbers."""
+    group, depth, channel, row = numbers
+    return (group, depth, channel, row)
 
 
 #: View axis -> tensor axis, for an operand whose axes are named alike.

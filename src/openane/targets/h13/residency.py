@@ -10,6 +10,7 @@ from openane.net.net import TensorShape
 from openane.targets.h13 import staging
 from openane.targets.h13.limits import L2_BYTES
 from openane.targets.h13.plan import Axis, Operand, PeWork, Place, Plan, Strides, TaskPlan, Tensor
+from openane.targets.h13.surfaces import align
 
 #: A tensor that lives over more tasks than this goes to DRAM: the search for room stays linear.
 LONGEST_LIFE_TASKS = 64
@@ -128,7 +129,7 @@ def staged_bytes(task: TaskPlan) -> int:
 def result_row(task: TaskPlan) -> int:
     """Bytes of one row of the result in L2."""
     view = task.result_view
-    channel = staging.align(2 * view.width, staging.BANK_BYTES)
+    channel = align(2 * view.width, staging.BANK_BYTES)
     return channel * view.channels * view.depth
 
 

@@ -53,7 +53,9 @@ def elide_copies(plan: Plan) -> Plan:
     if not stand_in:
         return plan
     blocks = tuple(
-        Block(tuple(_redirected(task, stand_in) for task in block.tasks if task.result.tensor not in stand_in), block.unit)
+        Block(
+            tuple(_redirected(task, stand_in) for task in block.tasks if task.result.tensor not in stand_in), block.unit
+        )
         for block in plan.blocks
     )
     tensors = {name: tensor for name, tensor in plan.tensors.items() if name not in stand_in}

@@ -61,7 +61,7 @@ def staged_source(task: TaskPlan, index: int = 0) -> Strides:
     row = used
     if isinstance(work, PeWork):
         row = padded_row(used, view.width, 1, PE_DISTANCE)
-    elif task.unicast and task.kernel is None or _is_elementwise(work):
+    elif (task.unicast and task.kernel is None) or _is_elementwise(work):
         if height > 1:
             distance = PE_DISTANCE if source.keep else ne_distance(task.result_view.width)
             row = padded_row(used, task.result_view.width, 1, distance)

@@ -14,7 +14,7 @@ from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import Evidence, Kernel, NeMode, NeWork, Operand, Place, TaskPlan, Tuning, View
 from openane.targets.h13.staging import BANK_BYTES
-from openane.targets.h13.surfaces import align, row_bytes
+from openane.targets.h13.surfaces import align
 from openane.targets.h13.units.band import COLUMNS, MULTIPLY, PLANAR_COPY, Band, Ends
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.linear import operand_strides, transpose_task

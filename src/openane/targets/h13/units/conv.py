@@ -14,6 +14,7 @@ from openane.targets.h13 import packing
 from openane.targets.h13.fused import Fused
 from openane.targets.h13.limits import (
     L2_BYTES,
+    LANES,
     MAX_GROUPS,
     MAX_KERNEL_HEIGHT,
     MAX_KERNEL_WIDTH,
@@ -134,9 +135,7 @@ def job(conv: Conv, fused: Fused) -> Job:
         kernel = kernel * np.broadcast_to(np.float32(fused.scale), outputs)[:, None, None, None]
     bias = np.broadcast_to(np.float32(fused.bias), outputs) if has_bias else None
     evidence = max(Evidence.RECORDED if _is_recorded(conv) else Evidence.EXTRAPOLATED, function.evidence)
-    return Job(
-        kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence, conv.dilation
-    )
+    return Job(kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence, conv.dilation)
 
 
 def _is_recorded(conv: Conv) -> bool:
@@ -205,7 +204,7 @@ def conv_task(
     if per_group > 1:
         source = replace(source, group_channels=view.channels)
         result = replace(result, group_channels=result_view.channels)
-    even = result_shape.channels % packing.LANES == 0 or result_shape.channels < packing.LANES
+    even = result_shape.channels % LANES == 0 or result_shape.channels < LANES
     evidence = task.evidence if even else max(task.evidence, Evidence.EXTRAPOLATED)
     return TaskPlan(work, view, result_view, (source,), result, kernel, unicast=task.depthwise, evidence=evidence)
 
@@ -251,4 +250,3 @@ def image(operand: Operand, batch: int, depth: int) -> Operand:
     """One image of a batch and depth."""
     group, plane, channel, row = operand.offset
     return replace(operand, offset=(group + batch * operand.step[0], plane + depth * operand.step[1], channel, row))
-

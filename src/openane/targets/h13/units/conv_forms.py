@@ -20,7 +20,18 @@ import numpy as np
 from openane.core.errors import UnsupportedError
 from openane.net.net import TensorShape
 from openane.targets.h13.limits import MAX_KERNEL_HEIGHT, MAX_KERNEL_WIDTH
-from openane.targets.h13.plan import Axis, Evidence, Nonlinearity, Operand, PeMode, PeOperation, PeWork, Place, TaskPlan, View
+from openane.targets.h13.plan import (
+    Axis,
+    Evidence,
+    Nonlinearity,
+    Operand,
+    PeMode,
+    PeOperation,
+    PeWork,
+    Place,
+    TaskPlan,
+    View,
+)
 from openane.targets.h13.units.conv import Job, image_tasks, slices
 from openane.targets.h13.units.copy import copy_task, part, swap_task, turn_back, turned
 from openane.targets.h13.units.functions import NeFunction
@@ -66,7 +77,7 @@ def convolve(job: Job, site: Site) -> Iterator[TaskPlan]:
     reach_x, reach_y = (columns - 1) * dx + 1, (rows - 1) * dy + 1
     if (dx, dy) != (1, 1):
         small = reach_x <= MAX_KERNEL_WIDTH and reach_y <= MAX_KERNEL_HEIGHT
-        if small or (sx, sy) != (1, 1) or (dy == 1 or dy > site.shape.height) and (dx == 1 or dx > site.shape.width):
+        if small or (sx, sy) != (1, 1) or ((dy == 1 or dy > site.shape.height) and (dx == 1 or dx > site.shape.width)):
             yield from convolve(job.stuffed(), site)
         elif 1 < dy <= site.shape.height and (reach_y > MAX_KERNEL_WIDTH or reach_x <= MAX_KERNEL_WIDTH):
             yield from _row_phases(job, site)
@@ -93,7 +104,10 @@ def _trimmed(job: Job, site: Site) -> Job:
         step, dilation = job.stride[1 - axis], job.dilation[1 - axis]
         first = [tap * dilation - pads[axis] for tap in range(kernel.shape[2 + axis])]
         used = [tap for tap, start in enumerate(first) if start < extent and start + (results - 1) * step >= 0]
-        if not used or len(used) == len(first):
+        if not used:
+            kernel, pads[axis] = np.zeros_like(np.take(kernel, [0], axis=2 + axis)), 0
+            continue
+        if len(used) == len(first):
             continue
         kernel = np.take(kernel, range(used[0], used[-1] + 1), axis=2 + axis)
         pads[axis] -= used[0] * dilation
@@ -125,11 +139,14 @@ def _reaching(job: Job, site: Site) -> Job:
     return wider.extrapolated()
 
 
-def _shifted(operand: Operand, shape: TensorShape, pad: int) -> tuple[Operand, TensorShape, int]:
-    """A view with a negative padding on top taken as a first row."""
+def _from_row(job: Job, site: Site, pad: int) -> tuple[Job, Site]:
+    """The convolution with `pad` rows of zeros on top; a negative number skips rows of the image."""
     if pad >= 0:
-        return operand, shape, pad
-    return part(operand, Axis.HEIGHT, -pad), replace(shape, height=shape.height + pad), 0
+        return replace(job, pad_top=pad), site
+    if -pad >= site.shape.height:  # no tap ever sees the image
+        return replace(job, kernel=np.zeros_like(job.kernel[:, :, :1]), pad_top=0), site
+    shape = replace(site.shape, height=site.shape.height + pad)
+    return replace(job, pad_top=0), replace(site, shape=shape, source=part(site.source, Axis.HEIGHT, -pad))
 
 
 # Dilation and strides ------------------------------------------------------------------------------------------------
@@ -141,33 +158,28 @@ def _row_phases(job: Job, site: Site) -> Iterator[TaskPlan]:
     for phase in range(min(dilation, site.result_shape.height)):
         skipped, first = divmod(phase - job.pad_top, dilation)
         count = -(-(site.shape.height - first) // dilation)
-        source = part(site.source, Axis.HEIGHT, first, dilation)
-        source, shape, pad = _shifted(source, replace(site.shape, height=count), -skipped)
         rows = -(-(site.result_shape.height - phase) // dilation)
         inner = replace(
             site,
             name=f"{site.name}/rows{phase}",
-            shape=shape,
-            source=source,
+            shape=replace(site.shape, height=count),
+            source=part(site.source, Axis.HEIGHT, first, dilation),
             result_shape=replace(site.result_shape, height=rows),
             result=part(site.result, Axis.HEIGHT, phase, dilation),
         )
-        yield from convolve(replace(job, dilation=(job.dilation[0], 1), pad_top=pad), inner)
+        yield from convolve(*_from_row(replace(job, dilation=(job.dilation[0], 1)), inner, -skipped))
 
 
 def _odd_and_even_rows(job: Job, site: Site) -> Iterator[TaskPlan]:
     """Stride 2 along columns only: even and odd rows of the result by convolutions of stride 2."""
     for phase in range(min(2, site.result_shape.height)):
-        source, shape, pad = _shifted(site.source, site.shape, job.pad_top - phase)
         inner = replace(
             site,
             name=f"{site.name}/rows{phase}",
-            shape=shape,
-            source=source,
             result_shape=replace(site.result_shape, height=-(-(site.result_shape.height - phase) // 2)),
             result=part(site.result, Axis.HEIGHT, phase, 2),
         )
-        yield from convolve(replace(job, stride=(2, 2), pad_top=pad), inner)
+        yield from convolve(*_from_row(replace(job, stride=(2, 2)), inner, job.pad_top - phase))
 
 
 def _space_to_depth(job: Job, site: Site) -> Iterator[TaskPlan]:
@@ -240,9 +252,7 @@ def _columns_to_channels(
         yield copy_task(zeros, missing, part(middle, Axis.CHANNEL, shape.width))
     narrow = replace(shape, width=wider.width)
     for phase in range(step):
-        yield turn_back(
-            part(middle, Axis.CHANNEL, phase, step), narrow, part(target, Axis.CHANNEL, phase, step)
-        )
+        yield turn_back(part(middle, Axis.CHANNEL, phase, step), narrow, part(target, Axis.CHANNEL, phase, step))
 
 
 # Large kernels -------------------------------------------------------------------------------------------------------
@@ -250,7 +260,9 @@ def _columns_to_channels(
 
 def _exchanged(job: Job, site: Site) -> Iterator[TaskPlan]:
     """The same convolution of the image with rows and columns exchanged."""
-    shape, result_shape = (replace(each, width=each.height, height=each.width) for each in (site.shape, site.result_shape))
+    shape, result_shape = (
+        replace(each, width=each.height, height=each.width) for each in (site.shape, site.result_shape)
+    )
     name, source = site.tensor("exchanged", shape)
     _, result = site.tensor("exchanged result", result_shape)
     yield transpose_task(_ROWS_AND_COLUMNS, site.source, site.shape, source, shape)
@@ -273,7 +285,7 @@ def _split_rows(job: Job, site: Site) -> Iterator[TaskPlan]:
     """
     pieces = sorted(_row_pieces(job, site), key=lambda piece: piece.rows.start - piece.rows.stop)
     if not pieces or len(pieces[0].rows) < site.result_shape.height:
-        pieces.insert(0, RowPiece(0, 1, range(site.result_shape.height)))
+        pieces.insert(0, RowPiece(0, 0, range(site.result_shape.height)))
     plain = job.function.nonlinearity is not Nonlinearity.TABLE and job.function.post_scale == 1.0
     total = site.result if plain else site.tensor("total", site.result_shape)[1]
     for number, piece in enumerate(pieces):
@@ -281,18 +293,15 @@ def _split_rows(job: Job, site: Site) -> Iterator[TaskPlan]:
         partial_shape = replace(site.result_shape, height=len(piece.rows))
         name, target = (site.name, total) if first else site.tensor(f"sum{number}", partial_shape)
         pad = job.pad_top - piece.first - piece.rows.start * job.stride[1]
-        source, shape, pad = _shifted(site.source, site.shape, pad)
+        taps = job.kernel[:, :, piece.first : piece.first + piece.count]
         inner = replace(
             job,
-            kernel=job.kernel[:, :, piece.first : piece.first + piece.count],
+            kernel=taps if piece.count else np.zeros_like(job.kernel[:, :, :1]),
             bias=job.bias if first else None,
-            pad_top=pad,
             function=NeFunction(),
         ).extrapolated()
-        where = replace(
-            site, name=f"{name}/part{number}", shape=shape, source=source, result_shape=partial_shape, result=target
-        )
-        yield from convolve(inner, where)
+        where = replace(site, name=f"{name}/part{number}", result_shape=partial_shape, result=target)
+        yield from convolve(*_from_row(inner, where, pad))
         if not first:
             rows = part(total, Axis.HEIGHT, piece.rows.start)
             yield planar_task(
@@ -307,7 +316,7 @@ class RowPiece:
     """Some rows of a kernel.
 
     Attributes:
-        first, count: the rows.
+        first, count: the rows; none for a piece that only gives the bias.
         rows: of the result, whose windows touch the image.
     """
 
@@ -383,9 +392,7 @@ def _repeated_pixels(factors: tuple[int, int], site: Site) -> Iterator[TaskPlan]
 
 def _phase_taps(taps: int, stride: int, dilation: int, start: int) -> tuple[list[int], int]:
     """The taps of one phase as a kernel over the input: tap number or -1 (zero) for each place, and zeros in front."""
-    places = {
-        (start - tap * dilation) // stride: tap for tap in range(taps) if (start - tap * dilation) % stride == 0
-    }
+    places = {(start - tap * dilation) // stride: tap for tap in range(taps) if (start - tap * dilation) % stride == 0}
     if not places:
         return [-1], 0
     first = min(places)
@@ -400,20 +407,18 @@ def _gathered(kernel: np.ndarray, axis: int, taps: list[int]) -> np.ndarray:
 
 def _phase(job: Job, site: Site, name: str, shape: TensorShape, target: Operand, *, turn: bool) -> Iterator[TaskPlan]:
     """A convolution of stride 1 whose result goes to every n-th row, and column by way of channels."""
-    source, source_shape, pad = _shifted(site.source, site.shape, job.pad_top)
-    job = replace(job, pad_top=pad)
     if job.pad_left < 0:
         # Columns cannot be skipped by an address: a wider kernel looks further right.
         job = replace(job, kernel=np.pad(job.kernel, ((0, 0), (0, 0), (0, 0), (-job.pad_left, 0))), pad_left=0)
-    inner = replace(site, name=f"{site.name}/{name}", shape=source_shape, source=source, result_shape=shape)
+    inner = replace(site, name=f"{site.name}/{name}", result_shape=shape)
+    job, inner = _from_row(job, inner, job.pad_top)
     if not turn:
         yield from convolve(job, replace(inner, result=target))
         return
     if job.groups == 1 and len(slices(job, shape)) == 1 and job.is_native:
-        swapped = replace(target, swapped=True)
-        yield from image_tasks(_reaching(job, inner), source_shape, shape, source, swapped, site.lowering)
+        job, swapped = _reaching(job, inner), replace(target, swapped=True)
+        yield from image_tasks(job, inner.shape, shape, inner.source, swapped, site.lowering)
         return
     _, plain = inner.tensor("plain", shape)
     yield from convolve(job, replace(inner, result=plain))
     yield swap_task(plain, View.of(shape), target)
-

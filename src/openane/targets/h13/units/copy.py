@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Concat, Dimension
-from openane.targets.h13.plan import Axis, Evidence, NeWork, Operand, Place, TaskPlan, View
+from openane.targets.h13.plan import Axis, Evidence, NeWork, Operand, Place, TaskPlan, View, quad
 from openane.targets.h13.units.family import Family
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def part(operand: Operand, axis: Axis, first: int, step: int = 1) -> Operand:
     offset, steps = list(operand.offset), list(operand.step)
     offset[index] += first * steps[index]
     steps[index] *= step
-    return replace(operand, offset=tuple(offset), step=tuple(steps))
+    return replace(operand, offset=quad(offset), step=quad(steps))
 
 
 def copy_task(source: Operand, shape: TensorShape, result: Operand) -> TaskPlan:

@@ -7,8 +7,6 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, ElementWise, ElementWiseKind
 from openane.targets.h13 import tables
@@ -18,7 +16,6 @@ from openane.targets.h13.packing import lane_count
 from openane.targets.h13.plan import (
     Axis,
     Evidence,
-    NeMode,
     NeMode,
     NeWork,
     Nonlinearity,
@@ -208,6 +205,4 @@ def _power_by_product(
     yield table_task(function, shape, product, result)
 
 
-FAMILIES = (
-    Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise, (known_operation,)),
-)
+FAMILIES = (Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise, (known_operation,)),)

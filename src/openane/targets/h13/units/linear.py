@@ -7,22 +7,21 @@ convolution whose result is written transposed back.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from openane.net.net import TensorShape, Unit, UnitParams
-from openane.net.units import Conv, Linear, MatMul
+from openane.net.units import Conv, Linear
 from openane.targets.h13 import packing
 from openane.targets.h13.fused import ColumnProduct, Fused
-from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, KERNEL_BYTES_PER_NE, L2_BYTES, STREAMED_KERNEL_PIXELS
+from openane.targets.h13.limits import L2_BYTES, STREAMED_KERNEL_PIXELS
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
     Evidence,
     Kernel,
     NeMode,
     NeWork,
-    Nonlinearity,
     Operand,
     Place,
     Strides,
@@ -32,10 +31,10 @@ from openane.targets.h13.plan import (
 )
 from openane.targets.h13.staging import BANK_BYTES, ne_distance, padded_row
 from openane.targets.h13.surfaces import align, row_bytes
-from openane.targets.h13.units.band import COPY, PLANAR_COPY, Band, Ends
+from openane.targets.h13.units.band import COPY, Band, Ends
 from openane.targets.h13.units.conv import Job, job
 from openane.targets.h13.units.family import Family, Query, rule
-from openane.targets.h13.units.functions import NeFunction, ne_function, with_table
+from openane.targets.h13.units.functions import with_table
 from openane.targets.h13.units.rows import (
     as_matrix,
     bands,

@@ -14,7 +14,7 @@ from functools import partial
 
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, LayerNorm
-from openane.targets.h13.limits import L2_BYTES, MAX_GROUPS
+from openane.targets.h13.limits import L2_BYTES, MAX_GROUPS, MAX_HEIGHT
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
     PLAIN,
@@ -74,7 +74,8 @@ _KEPT_TILE_ROWS = 32
 _LEAST_VECTOR_BYTES = 0x20
 #: The transposing copy behind the subtraction follows it up to this width (8 columns do, 16 do not).
 _STREAMED_COLUMNS = 8
-_PIXEL = TensorShape()
+#: View axes in which everything is reduced without being kept: channels are depth.
+_STACKED = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.HEIGHT, Axis.DEPTH: Axis.CHANNEL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _form(params: LayerNorm, shape: TensorShape) -> frozenset[Dimension]:
 def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     single = shape.batch == 1 and shape.depth == 1
     groups = shape.height <= MAX_GROUPS
-    if single and 1 < shape.height and groups and run.center and _image_bytes(shape) <= L2_BYTES:
+    if single and shape.height > 1 and groups and run.center and _image_bytes(shape) <= L2_BYTES:
         yield from _image_rows(run, shape)
         return
     matrix = as_matrix(shape)
@@ -276,8 +277,8 @@ def _items(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Every item of the batch by itself."""
     single = shape.batch == 1 and shape.depth == 1
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
-    if not _deep_fits(shape):
-        rows = shape.channels * shape.height
+    rows = shape.channels * shape.height
+    if not _deep_fits(shape) and rows <= MAX_HEIGHT:
         images = TensorShape(1, seen.batch, rows, shape.width)
         yield from _planes(run, shape, images, View(shape.width, rows, seen.batch), 0, turned=False)
         return
@@ -302,19 +303,22 @@ def _deep_fits(shape: TensorShape) -> bool:
 def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Statistics over everything; the last task reads x again in its own view."""
     count = shape.channels * shape.height * shape.width
-    deep = View(shape.width, shape.channels, 1, shape.height)
-    pair, vector = (
-        Strides(BANK_BYTES, _LEAST_VECTOR_BYTES, BANK_BYTES, 2 * _LEAST_VECTOR_BYTES),
-        2 * _LEAST_VECTOR_BYTES,
-    )
-    statistics = run.tensor("statistics", TensorShape(height=2), 0, pair)
+    keeps = _deep_fits(shape)
+    deep, axes = View(shape.width, shape.channels, 1, shape.height), DEEP
+    if not keeps:
+        deep, axes = View(shape.width, shape.height, 1, shape.channels), _STACKED
+        run = replace(run, evidence=Evidence.EXTRAPOLATED)
+    vector = 2 * _LEAST_VECTOR_BYTES
+    statistics = run.tensor("statistics", TensorShape(height=2), 0, vector_pair(1))
     mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
     repeats = frozenset(axis for axis in (Axis.WIDTH, Axis.HEIGHT, Axis.DEPTH) if deep.extent(axis) > 1)
     repeated = replace(mean, repeats=repeats)
-    kept = run.kept(TensorShape(1, 1, shape.channels, shape.width, shape.height))
-    x = replace(run.x, axes=DEEP, read_again=True, keep=kept.tensor, staging_base=vector)
-    again, result = replace(run.x, reread=True), run.y
-    tuning = Tuning(tile_height=_KEPT_TILE_ROWS if deep.height > _KEPT_TILE_ROWS else None)
+    x = replace(run.x, axes=axes, read_again=True)
+    values, again, result, tuning = replace(x, reread=True), replace(run.x, reread=True), run.y, Tuning()
+    if keeps:
+        values = run.kept(TensorShape(1, 1, shape.channels, shape.width, shape.height))
+        x = replace(x, keep=values.tensor, staging_base=vector)
+        tuning = Tuning(tile_height=_KEPT_TILE_ROWS if deep.height > _KEPT_TILE_ROWS else None)
     pitch = planar_row(shape.channels, shape.width) * shape.height
     if vector + 2 * pitch <= L2_BYTES:
         again, result = replace(again, staging_base=vector), replace(run.y, staging_base=vector + pitch)
@@ -325,7 +329,7 @@ def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
         yield run.task(MULTIPLY, view, (replace(mean, repeats=everywhere), again), result)
         return
     yield run.task(run.mean(count), deep, (x,), mean, tuning=tuning)
-    yield run.task(run.variance(count), deep, (repeated, kept), deviation)
+    yield run.task(run.variance(count), deep, (repeated, values), deviation)
     yield run.task(NORMALIZE, view, (again, replace(mean, repeats=CHANNELS)), result)
 
 
@@ -352,11 +356,19 @@ def _along_axis(run: NormBand, shape: TensorShape, dimension: Dimension) -> Iter
 
 
 def _fits(channels: int, rows: int, columns: int) -> bool:
-    """Whether three images of so many channels and their statistic fit into L2, with rows as groups."""
-    used = align(2 * columns, BANK_BYTES) * channels + 8 * BANK_BYTES
-    swapped = align(2 * channels, BANK_BYTES) * columns + 8 * BANK_BYTES
-    total = rows * (2 * used + swapped + align(2 * columns, BANK_BYTES)) + BANK_BYTES
-    return total <= L2_BYTES and rows <= MAX_GROUPS
+    """Whether a part of so many rows and columns fits into L2, with rows as groups."""
+    step = align(2 * columns, BANK_BYTES)
+    centred, swapped = _centred_row(channels, columns), summed_row(channels, columns)
+    kept = max(planar_row(channels, columns), step * channels)
+    behind = swapped + kept if columns <= _STREAMED_COLUMNS else max(swapped, kept)
+    return rows <= MAX_GROUPS and rows * (step + max(centred, swapped) + behind) <= L2_BYTES
+
+
+def _centred_row(channels: int, width: int) -> int:
+    """Row pitch of the centred values, which the transposing copy reads next."""
+    if width <= _STREAMED_COLUMNS:
+        return streamed_row(channels, width)
+    return padded_row(align(2 * width, BANK_BYTES) * channels, width, 1, ne_distance(width))
 
 
 def _one_pixel(run: NormBand, channels: int) -> Iterator[TaskPlan]:
@@ -388,8 +400,7 @@ def _image_channels(run: NormBand, view: View, *, turned: bool) -> Iterator[Task
     statistic = image(1, step, width)
     written = Strides(step, step * height, step, step)
     streams = width <= _STREAMED_COLUMNS
-    used = step * channels
-    row = streamed_row(channels, width) if streams else padded_row(used, width, 1, ne_distance(width))
+    row = _centred_row(channels, width)
     centred_layout, swapped = image(channels, row, width), image(width, summed_row(channels, width), channels)
     base = step * height
     behind = base + max(row, swapped.row) * height

@@ -16,7 +16,7 @@ import numpy as np
 
 from openane.net.net import TensorShape, Unit, UnitParams
 from openane.net.units import Dimension, Reduction, ReductionKind
-from openane.targets.h13.limits import L2_BYTES, MAX_GROUPS
+from openane.targets.h13.limits import L2_BYTES, MAX_GROUPS, MAX_HEIGHT
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, Tuning, View
 from openane.targets.h13.staging import BANK_BYTES, ne_distance, odd_row, padded_row
@@ -143,6 +143,12 @@ def _reduce(run: _Run, shape: TensorShape, dimensions: frozenset[Dimension]) -> 
         yield from form(run, shape)
         return
     first = max((known for known in _FORMS if known < dimensions), key=len)
+    yield from _two_steps(run, shape, first, dimensions - first)
+
+
+def _two_steps(
+    run: _Run, shape: TensorShape, first: frozenset[Dimension], rest: frozenset[Dimension]
+) -> Iterator[TaskPlan]:
     between = shape
     for dimension in first:
         between = dimension.resize(between, 1)
@@ -150,7 +156,7 @@ def _reduce(run: _Run, shape: TensorShape, dimensions: frozenset[Dimension]) -> 
     middle = run.lowering.tensor(name, between, Place.AUTO)
     run = run.extrapolated()
     yield from _reduce(replace(run, name=f"{name}/first", y=middle), shape, first)
-    yield from _reduce(replace(run, name=f"{name}/rest", x=middle), between, _real(dimensions - first, between))
+    yield from _reduce(replace(run, name=f"{name}/rest", x=middle), between, _real(rest, between))
 
 
 # One planar task ---------------------------------------------------------------------------------------
@@ -189,6 +195,9 @@ def _everything(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
     if 2 * align(2 * shape.width, BANK_BYTES) * shape.channels * shape.height > L2_BYTES:
         rows = shape.channels * shape.height
+        if rows > MAX_HEIGHT:
+            yield from _two_steps(run, shape, frozenset({_H, _W}), frozenset({_C}))
+            return
         images = TensorShape(1, seen.batch, rows, shape.width)
         x, y = replace(run.x, shape=images), replace(run.y, shape=TensorShape(channels=seen.batch))
         yield from _plain(replace(run.extrapolated(), x=x, y=y), images)

@@ -113,10 +113,12 @@ def _flatten(source: Operand, shape: TensorShape, flat: Operand, flat_shape: Ten
     """Rows of any tensor to one element a row: column w of row r becomes element r * W + w."""
     rows = TensorShape(height=shape.size // shape.width, width=shape.width)
     whole = replace(source, shape=rows if rows != shape else source.shape)
-    words = {"dram": _element_strides(shape.width, DMA_ALIGNMENT_BYTES)}
-    if flat_shape.height == 1:
-        words["l2"] = _element_strides(shape.width, L2_ALIGNMENT_BYTES)
-    target = replace(flat, shape=TensorShape(channels=flat_shape.size), **words)
+    target = replace(
+        flat,
+        shape=TensorShape(channels=flat_shape.size),
+        dram=_element_strides(shape.width, DMA_ALIGNMENT_BYTES),
+        l2=_element_strides(shape.width, L2_ALIGNMENT_BYTES) if flat_shape.height == 1 else None,
+    )
     for first, count in _rows_at_once(shape):
         view = View(shape.width, count)
         yield swap_task(part(whole, Axis.HEIGHT, first), view, part(target, Axis.CHANNEL, first * shape.width))
@@ -208,7 +210,7 @@ def lower_tile(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     params = unit.params
     assert isinstance(params, Tile)
     value = lowering.value(unit.bottoms[0])
-    pieces = {
+    pieces: dict[Dimension, list[Piece]] = {
         dimension: [(0, dimension.extent(value.shape))] * count
         for dimension, count in params.repeats.items()
         if count > 1

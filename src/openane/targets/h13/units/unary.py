@@ -17,8 +17,8 @@ from openane.targets.h13.plan import (
     NeWork,
     Nonlinearity,
     Operand,
-    PeOperation,
     PeMode,
+    PeOperation,
     PeWork,
     Place,
     TaskPlan,
@@ -28,8 +28,8 @@ from openane.targets.h13.recipes import kinds
 from openane.targets.h13.steps import PlanarOperation, PlanarStep, Recipe, Step
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.functions import (
-    NeFunction,
     RECORDED,
+    NeFunction,
     find_recipe,
     ne_function,
     planar_work,
