@@ -24,6 +24,7 @@ from pathlib import Path
 
 from records import Record, records, shared_folder
 
+import openane
 from openane.core.errors import OpenaneError
 from openane.program import Program, Surface, Task
 from openane.targets.h13.registers import HEADER_WORDS, REGISTERS
@@ -128,15 +129,9 @@ def _form(task: Task) -> list[tuple[int, int]]:
 
 
 def compile_record(record: Record) -> Program:
-    """Compiles a record from its text and weights."""
-    from openane.compiler.lowering import LoweringOptions, lower
-    from openane.frontends.mil import load
-    from openane.targets.h13 import TARGET
-    from openane.targets.target import CompileOptions
-
+    """Compiles a record from its text and weights, as a user would."""
     with tempfile.TemporaryDirectory() as folder:
-        graph = load(record.write(Path(folder)))
-    return TARGET.lower(lower(graph, LoweringOptions(rows=True)), CompileOptions(dialect="macos-26"))
+        return openane.compile(record.write(Path(folder)), dialect="macos-26").program
 
 
 def compare_record(record: Record, program: Program) -> Comparison:
@@ -201,11 +196,7 @@ def _described(surface: Surface) -> tuple[tuple[int, ...], tuple[int, ...], int,
 
 def compile_pair(folder: Path) -> Program:
     """Compiles the net.plist of a pair."""
-    from openane.net.plist import read_net
-    from openane.targets.h13 import TARGET
-    from openane.targets.target import CompileOptions
-
-    return TARGET.lower(read_net(folder / "net.plist"), CompileOptions(dialect="macos-11"))
+    return openane.compile(folder / "net.plist", dialect="macos-11").program
 
 
 def compare_pair(folder: Path) -> Comparison:

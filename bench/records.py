@@ -115,8 +115,9 @@ def records(folder: Path | None = None) -> list[Record]:
 def weight_file(weights: Mapping[str, Any]) -> bytes:
     """The bytes of a weight file, from a record's description.
 
-    One value for each constant: Core ML's metadata, 24 bytes a constant, data on multiples of 64. Otherwise one payload of
-    equal halfwords behind metadata that was packed as u32 sentinel, u64 size, u64 offset; Core ML's layout reads offset 0 in it.
+    One value for each constant: Core ML's metadata, 24 bytes a constant, data on multiples of 64. Otherwise one payload
+    of equal halfwords behind metadata that was packed as u32 sentinel, u64 size, u64 offset; Core ML's layout reads
+    offset 0 in it.
     """
     value = weights["value"]
     if "one value per constant" in value:

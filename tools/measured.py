@@ -30,7 +30,7 @@ Published observations do not agree on how the MAC engine adds, so the profile h
 
 | observation | `wide` (default) | `tile4` |
 |---|---|---|
-| M1: (+B, -B, +1) sixteen times, B = 1024, 3000, 4096, 8000, 30000 gives 16, 16, 4, 4, 4 | 16 throughout | all five |
+| M1: (+B, -B, +1) x 16, B = 1024, 3000, 4096, 8000, 30000: 16, 16, 4, 4, 4 | 16 throughout | all five |
 | M1: 4096 + 1024 ones gives 5116 | 5120 | 5116 |
 | M1: sixteen ones beside 8192 survive; 16384 ones give 16384; +1 beside 16000 survives | yes | yes |
 | M1, M2, M4: error of a 3x3 conv over 576 to 4,608 products, 0.00037 to 0.00042 | 0.00035 (the fp16 floor) | 0.00053 |

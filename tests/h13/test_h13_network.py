@@ -101,7 +101,7 @@ def test_dialects_number_buffers(dialect: str, order: list[str]) -> None:
 
 
 def test_an_unknown_dialect_is_refused() -> None:
-    with pytest.raises(InputError, match="no such dialect.*macos-11, macos-26"):
+    with pytest.raises(InputError, match=r"no such dialect.*macos-11, macos-26"):
         compile_net(residual(1), "macos-99")
 
 

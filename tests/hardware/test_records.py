@@ -1,12 +1,15 @@
 """The declarations against every program at hand: Apple's files and the records of Apple's compiler."""
 
+import itertools
 import json
+import re
 
 import pytest
 from compiled_programs import golden_files, opened
 
-from openane.program import Burst, Task
-from openane.targets import encode_text, load_program
+from openane.formats.hwx import read_hwx, write_hwx
+from openane.program import Burst, Program, Role, Surface, Task
+from openane.targets import attach, encode_text, load_program
 from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.stream import STREAM
 
@@ -23,6 +26,55 @@ def tasks_of_records(shared):
             extra = task["extra"]
             extra = () if extra is None else (int(extra, 16),) if isinstance(extra, str) else tuple(extra)
             yield path.stem, task, Task(header, tuple(bursts), extra)
+
+
+def programs_of_records(shared, record, tasks):
+    """The program of a record with made-up constants; one for each way the tensors may belong to the names."""
+    mil = record["mil"]
+    start = mil.index("func")
+    names = re.findall(r"> (\w+)", mil[start : mil.index("{", start)])
+    results = [name.strip() for name in re.findall(r"-> \(([^)]*)\)", mil)[0].split(",")]
+    order = sorted(names + results)
+    offsets = [0]
+    for task in tasks[:-1]:
+        offsets.append(STREAM.next_offset(offsets[-1] + task.size_bytes))
+    addresses = [int(address, 16) for address in record["program"]["resource_addresses"]]
+    scratch = min(filter(None, addresses)) - 0x30000000
+    for inputs in itertools.permutations(names):
+        surfaces = []
+        for name, tensor in zip((*inputs, *results), record["tensors"], strict=True):
+            n, c, h, w = tensor["shape"]
+            batch, plane, row, element = tensor["strides"]
+            role = Role.INPUT if tensor["binding"] == 1 else Role.OUTPUT
+            strides = (batch, batch, plane, row, element)
+            size = tensor["total_bytes"] * n
+            surfaces.append(Surface(name, role, (n, 1, c, h, w), strides, size, 4 + order.index(name)))
+        constants = bytes(record["constant_section"]["size"])
+        yield attach(Program("h13", tuple(tasks), tuple(offsets), tuple(surfaces), constants, scratch_bytes=scratch))
+
+
+def test_addresses_of_new_files_are_those_of_apples_newest_compiler(shared):
+    """Text, constants and every surface lie where the records of the macOS 26 compiler have them."""
+    tasks = {}
+    for name, _, task in tasks_of_records(shared):
+        tasks.setdefault(name, []).append(task)
+    for name, chain in tasks.items():
+        record = json.loads((shared / "oracles" / "h13" / f"{name}.json").read_text())
+        told = record["program"]
+        surfaces = [int(address, 16) for address in told["resource_addresses"]][: len(record["tensors"])]
+        expected = (
+            int(told["text_address"], 16),
+            int(told["constant_address"], 16),
+            surfaces,
+            told["task_count"],
+            4 * (told["task_words_minus_one"] + 1),
+        )
+        found = []
+        for program in programs_of_records(shared, record, chain):
+            state = read_hwx(write_hwx(program)).program_state
+            addresses = [state.buffers[4 + i] for i in range(len(surfaces))]
+            found.append((state.text_address, state.buffers[1], addresses, state.task_count, state.first_task_bytes))
+        assert expected in found, name
 
 
 def tasks_of_files(shared):

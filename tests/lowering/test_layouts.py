@@ -309,6 +309,27 @@ def test_all_refusals_are_listed_and_name_their_node() -> None:
     assert why_not(graph.nodes[1], graph) == first
 
 
+def test_ids_that_come_as_floats_stay_off_the_engine() -> None:
+    """Half precision would turn large ids into their neighbours."""
+    table = array(5000, 4)
+    nodes = (
+        Node("abs", g.Abs(), ("ids",), ("a",)),
+        Node("floor", g.Floor(), ("a",), ("b",)),
+        Node("cast", g.Cast(DType.INT64), ("b",), ("c",)),
+        Node("gather", g.Gather(0), ("table", "c"), ("d",)),
+        Node("relu", g.Relu(), ("d",), ("y",)),
+        Node("round", g.Round(), ("y",), ("r",)),
+        Node("count", g.Cast(DType.INT64), ("r",), ("n",)),
+        Node("used", g.Sqrt(), ("ids",), ("z",)),
+    )
+    types = {"ids": TensorType((3,), DType.FLOAT32)}
+    graph = Graph("ids", types, ("y", "n", "z"), nodes, {"table": table.astype(np.float32)})
+    refused = {node.name: why_not(node, graph) for node in nodes}
+    assert [name for name, reason in refused.items() if reason is None] == ["relu", "round", "used"]
+    assert refused["floor"] is not None
+    assert "2048" in refused["floor"].what
+
+
 def test_units_know_the_user_s_layer() -> None:
     graph = chain({"x": (1, 4)}, (g.Softplus(), "x", "a"), (g.Mul(), "a", "a", "y"))
     net = lower(graph)

@@ -51,7 +51,7 @@ def _load(model: onnx.ModelProto, inputs: dict[str, Any]) -> tuple[Graph, dict[s
         try:
             return load_model(model, open_inputs, constants), constants
         except OpenaneError as error:
-            name = error.diagnostic.value.strip("'")
+            name = error.diagnostic.value.partition(",")[0].strip("'")
             small = [
                 n for n, a in inputs.items() if isinstance(a, np.ndarray) and a.ndim <= 1 and a.dtype.kind in "iub"
             ]

@@ -210,12 +210,12 @@ CASES: dict[str, tuple[Build, type[OpenaneError], str]] = {
     "data-dependent shape": (
         lambda: model([node("NonZero", ["x"], ["y"])], [X], [value("y", None, TensorProto.INT64)]),
         UnsupportedError,
-        "shape of the result depends on the model's inputs",
+        "shape of the result must be known before the model runs",
     ),
     "reshape by input": (
         lambda: model([node("Reshape", ["x", "s"], ["y"])], [X, value("s", [2], TensorProto.INT64)], ["y"]),
         UnsupportedError,
-        "depends on the model's inputs (found 's'",
+        "depends on the model's inputs (found 's', computed from 's')",
     ),
     "texts": (
         lambda: model([node("Identity", ["t"], ["y"])], [value("t", [1], TensorProto.STRING)], ["y"]),

@@ -29,7 +29,7 @@ def layer_norm(s: Sketch, axes: tuple[int, ...], *, power: bool, divide: bool, t
 def test_layer_norm(power: bool, divide: bool, twice: bool) -> None:
     s = Sketch(x=(2, 5, 8))
     y = layer_norm(s, (2,), power=power, divide=divide, twice=twice)
-    y = s.add(ops.Add(), s.add(ops.Mul(), y, s.constant(8)), s.constant((8,)))
+    y = s.add(ops.Add(), s.add(ops.Mul(), y, s.constant((8,))), s.constant((8,)))
     after = simplified(s.graph(y))
     assert kinds(after) == ["LayerNorm"]
     norm = after.nodes[0]

@@ -11,6 +11,7 @@ from openane.formats.hwx import HwxFile
 from openane.formats.hwx.read import compiler_of
 from openane.formats.image import Image
 from openane.program import Program, Surface
+from openane.program.verify import verify_program
 from openane.targets import attach, load_program
 from openane.targets.registry import Generation, generation, generation_of
 
@@ -90,7 +91,7 @@ class Description:
         tensors, buffers, tasks, sections: see their classes.
         text_bytes, constant_bytes, scratch_bytes: sizes.
         relocation_count, symbol_count: entries in the file.
-        problems: what is odd: unreadable tasks, an unknown generation.
+        problems: what is odd: unreadable tasks, an unknown generation, and what `verify_program` finds.
     """
 
     file: str
@@ -137,6 +138,8 @@ def describe(file: HwxFile | AnecFile) -> Description:
         problems.append(str(error))
     except OpenaneError as error:
         problems.append(f"the tasks cannot be read: {error}")
+    if program is not None:
+        problems += map(str, verify_program(program))
     return _description(image, file, program, made_for, tuple(problems))
 
 
@@ -161,7 +164,7 @@ def describe_program(program: Program) -> Description:
         relocations=program.relocations,
         notes=program.notes,
     )
-    return _description(image, None, program, made_for, ())
+    return _description(image, None, program, made_for, tuple(map(str, verify_program(program))))
 
 
 def _description(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
 from openane.core.reader import Buffer
@@ -12,6 +14,7 @@ from openane.formats.anec import AnecFile, anec_pieces
 from openane.formats.hwx import HwxFile, hwx_pieces
 from openane.formats.sniff import FileKind, sniff
 from openane.program import Program
+from openane.program.verify import verify_program
 from openane.targets import attach, load_program
 from openane.targets.assembly import load_assembly, open_container
 
@@ -71,3 +74,9 @@ def write_pieces(path: Path, pieces: list[Buffer]) -> int:
     """
     write_atomically(path, pieces)
     return sum(map(len, pieces))
+
+
+def warn_about(program: Program) -> None:
+    """Prints to standard error what is wrong with a program that someone wrote by hand."""
+    for each in verify_program(program):
+        click.echo(f"warning: {each}", err=True)

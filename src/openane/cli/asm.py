@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from openane.cli._compiled import container_of, write_pieces
+from openane.cli._compiled import container_of, warn_about, write_pieces
 from openane.cli._show import FILE, quantity
 from openane.targets.assembly import assemble_file
 
@@ -21,6 +21,8 @@ def command(file: Path, output: Path) -> None:
     """
     kind = container_of(output)
     assembled = assemble_file(file)
+    if assembled.program is not None:
+        warn_about(assembled.program)
     size = write_pieces(output, assembled.file(kind))
     how = "as the text tells it" if assembled.container == kind else "newly made"
     click.echo(f"{output}: {quantity(size, 'B')}, container {how}")

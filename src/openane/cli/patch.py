@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from openane.cli._compiled import Compiled, container_of, open_compiled, program_pieces, write_pieces
+from openane.cli._compiled import Compiled, container_of, open_compiled, program_pieces, warn_about, write_pieces
 from openane.cli._show import FILE
 from openane.core.reader import Buffer
 from openane.formats.anec import AnecFile
 from openane.formats.hwx import HwxFile
-from openane.program import Program
+from openane.program import Program, Task
 from openane.program.patch import Patch, apply_patches, patched_text
 
 
@@ -25,6 +25,7 @@ def command(file: Path, changes: tuple[str, ...], output: Path) -> None:
     patches = [Patch.parse(change) for change in changes]
     compiled = open_compiled(file)
     patched = apply_patches(compiled.program, patches)
+    warn_about(patched)
     write_pieces(output, _pieces(compiled, patched, kind))
     words = sum(
         one != two for a, b in zip(compiled.program.tasks, patched.tasks, strict=True) for one, two in _words(a, b)
@@ -32,10 +33,7 @@ def command(file: Path, changes: tuple[str, ...], output: Path) -> None:
     click.echo(f"{output}: {words} words changed")
 
 
-def _words(one: object, two: object) -> list[tuple[int, int]]:
-    from openane.program import Task
-
-    assert isinstance(one, Task) and isinstance(two, Task)
+def _words(one: Task, two: Task) -> list[tuple[int, int]]:
     pairs = [*zip(one.header, two.header, strict=True), *zip(one.extra, two.extra, strict=True)]
     for a, b in zip(one.bursts, two.bursts, strict=True):
         pairs += zip(a.words, b.words, strict=True)

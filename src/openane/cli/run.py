@@ -9,7 +9,6 @@ from typing import Any
 import click
 import numpy as np
 
-from openane.api import compile
 from openane.cli._show import (
     FILE,
     HOST_OPTION,
@@ -24,6 +23,8 @@ from openane.cli._show import (
     read_inputs,
     working,
 )
+from openane.compiler.cache import Cache, build_cached, default_folder
+from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution, RunResult
 from openane.core.errors import InputError
 from openane.core.files import safe_file_name, write_array, write_atomically
@@ -45,6 +46,7 @@ TOP_COUNT = 5
 @HOST_OPTION
 @click.option("--wide", multiple=True, metavar="NODE", help="Keep this node on the host, in its own precision.")
 @TARGET_OPTION
+@click.option("--cache/--no-cache", default=True, help="Keep compiled models for the next run (default), or do not.")
 @click.option("--fast", is_flag=True, help="Simulator: sums in any order, within a stated bound.")
 @click.option("--permissive", is_flag=True, help="Simulator: warn about unknown register values instead of stopping.")
 @click.option("--numerics", multiple=True, metavar="NAME=VALUE", help="Simulator: option of the numerics profile.")
@@ -63,7 +65,8 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
         raise InputError("--until needs --dump DIR, where the live tensors go")
     with working(f"compiling {file.name}"):
         shapes, wide = parse_shapes(choices["shapes"]), frozenset(choices["wide"])
-        artifact = compile(file, choices["target"], shapes=shapes, host=choices["host"] == "allow", wide=wide)
+        options = Options(choices["target"], None, shapes, choices["host"] == "allow", wide)
+        artifact = build_cached(file, options, Cache(default_folder())) if choices["cache"] else build(file, options)
     arrays, made = complete_inputs(read_inputs(choices["inputs"], artifact.plan.inputs), artifact.plan.inputs)
     files = output_files(artifact.plan.outputs, output_dir)
     with working(f"running {file.name} on the {on}"), Execution(artifact, on, session_options(choices)) as execution:

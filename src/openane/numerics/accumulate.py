@@ -230,24 +230,31 @@ def convolve_tile4(
 
 @compiled
 def gather_columns(
-    source: Floats, taps: Offsets, pixels: Offsets, pixel_first: int, pixel_end: int, result: Floats
-) -> None:
-    """The pixels of every step side by side: result (steps, pixel_end - pixel_first), for a library's product."""
-    count = pixel_end - pixel_first
-    for k in range(taps.size):
-        base = taps[k]
-        for p in range(count):
-            result[k, p] = source[base + pixels[pixel_first + p]]
+    source: Floats, taps: Offsets, pixels: Offsets, spacing: int, pixel_first: int, result: Floats, step_first: int,
+    step_end: int,
+) -> None:  # fmt: skip
+    """The pixels of some steps side by side: result (steps, count), for a library's product."""
+    count = result.shape[1]
+    runs = np.empty(count + 1, np.int64)
+    found = _find_runs(pixels, pixel_first, count, spacing, runs)
+    runs[found] = count
+    for k in range(step_first, step_end):
+        for r in range(found):
+            at, end = runs[r], runs[r + 1]
+            start = taps[k] + pixels[pixel_first + at]
+            line, row = source[start : start + (end - at) * spacing], result[k, at:end]
+            for j in range(end - at):
+                row[j] = line[j * spacing]
 
 
 @compiled
 def finish_block(
-    sums: Floats, channels: int, pixel_first: int, bias: Floats, factors: Floats, function: int, table: Floats,
-    meta: Offsets, memory: Halfwords, base: int, channel_stride: int, places: Offsets,
+    sums: Floats, pixel_first: int, bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets,
+    memory: Halfwords, base: int, channel_stride: int, places: Offsets, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """Stores sums (channels, pixels) that were computed elsewhere."""
     count = sums.shape[1]
     _finish_rows(
-        sums.reshape(-1), count, 0, channels, pixel_first, count, bias, factors, function, table, meta,
-        memory, base, channel_stride, places,
+        sums[channel_first:channel_end].reshape(-1), count, channel_first, channel_end, pixel_first, count, bias,
+        factors, function, table, meta, memory, base, channel_stride, places,
     )  # fmt: skip

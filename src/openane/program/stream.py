@@ -5,13 +5,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from openane.core.errors import InputError
+from openane.core.errors import Diagnostic, InputError
 from openane.core.reader import Buffer
 from openane.program.registers import RegisterMap
 from openane.program.summary import TaskSummary
 from openane.program.task import Task
+
+if TYPE_CHECKING:
+    from openane.program.program import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,10 @@ class StreamCodec(Protocol):
 
     def summarize(self, task: Task) -> TaskSummary:
         """What a task does, for people."""
+        ...
+
+    def verify(self, program: Program) -> tuple[Diagnostic, ...]:
+        """What is wrong with the tasks of a program, as far as the generation is known."""
         ...
 
     def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:

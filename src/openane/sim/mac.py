@@ -247,7 +247,7 @@ class MacStep:
             source = loaded.packed[group], image, inputs, *where, shape.spacing, width
             workers.split(partial(convolve_channels, *source, *ending), channels)
         elif self._fast:
-            self._product(loaded.floats[group], image, ending)
+            self._product(loaded.floats[group], image, ending, workers)
         elif self._profile.accumulate is Accumulate.TILE4:
             workers.split(partial(convolve_tile4, loaded.packed[group], image, *where, *ending), channels)
         else:
@@ -257,12 +257,17 @@ class MacStep:
             shares = [(0, tiles)] if len(edges) > 2 * workers.count else workers.shares(tiles, 2)
             workers.run([partial(kernel, *share, *block) for share in shares for block in pairwise(edges)])
 
-    def _product(self, weights: Floats, image: Floats, ending: tuple[Any, ...]) -> None:
+    def _product(self, weights: Floats, image: Floats, ending: tuple[Any, ...], workers: Workers) -> None:
         """The fast mode: sums in the order of the library, everything else as in the exact mode."""
         shape = self._geometry
         assert shape is not None
-        for first in range(0, len(shape.pixels), _FAST_PIXELS):
-            end = min(first + _FAST_PIXELS, len(shape.pixels))
-            columns = np.empty((len(shape.taps), end - first), np.float32)
-            gather_columns(image, shape.taps, shape.pixels, first, end, columns)
-            finish_block(weights @ columns, len(weights), first, *ending)
+        steps, count = len(shape.taps), len(shape.pixels)
+        if not shape.padded and steps * count == shape.size:  # 1x1: the source is the matrix
+            sums = weights @ image[: shape.size].reshape(steps, count)
+            workers.split(partial(finish_block, sums, 0, *ending), len(weights), 4)
+            return
+        for first in range(0, count, _FAST_PIXELS):
+            columns = np.empty((steps, min(_FAST_PIXELS, count - first)), np.float32)
+            where = shape.taps, shape.pixels, shape.spacing
+            workers.split(partial(gather_columns, image, *where, first, columns), steps, 8)
+            workers.split(partial(finish_block, weights @ columns, first, *ending), len(weights), 4)

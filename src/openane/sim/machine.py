@@ -178,6 +178,16 @@ class Simulator:
                 live[f"task{work.index}-kept"] = work.kept
         return [LiveTensor(name, operand, _stored(state, operand)) for name, operand in live.items()]
 
+    def results(self, inputs: Mapping[str, np.ndarray]) -> Iterator[LiveTensor]:
+        """Runs the program task by task; every result is given just after its task has stored it.
+
+        Raises:
+            As `run`.
+        """
+        state = self._state()
+        for work in self._advance(state, inputs, self._workers):
+            yield LiveTensor(f"task{work.index}-result", work.result, _stored(state, work.result))
+
     def close(self) -> None:
         """Ends the threads and frees the buffers."""
         self._workers.close()
@@ -199,6 +209,11 @@ class Simulator:
             return MemoryState(self.layout, self._constants)
 
     def _execute(self, state: MemoryState, inputs: Mapping[str, np.ndarray], workers: Workers) -> None:
+        for _ in self._advance(state, inputs, workers):
+            pass
+
+    def _advance(self, state: MemoryState, inputs: Mapping[str, np.ndarray], workers: Workers) -> Iterator[Work]:
+        """Binds the inputs and runs task after task, each of which is given when it is done."""
         wanted = {surface.name: surface for surface in self.program.inputs}
         unknown, missing = sorted(inputs.keys() - wanted.keys()), sorted(wanted.keys() - inputs.keys())
         if unknown or missing:
@@ -214,6 +229,7 @@ class Simulator:
             if work.kept is not None:
                 state.copy(work.sources[0], work.kept)
             step.run(state, workers)
+            yield work
 
 
 def _layout(program: Program, works: Sequence[Work], buffers: BufferMap) -> MemoryLayout:

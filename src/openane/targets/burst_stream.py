@@ -11,12 +11,13 @@ Source: every H13 program seen parses exactly to its end this way (h13-semantics
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from openane.core.errors import FormatError, InputError
+from openane.core.errors import Diagnostic, FormatError, InputError
 from openane.core.reader import Buffer, Reader
 from openane.program.fields import Field
+from openane.program.program import Program
 from openane.program.registers import RegisterMap
 from openane.program.stream import TaskStream, place
 from openane.program.summary import TaskSummary
@@ -37,6 +38,7 @@ class BurstStream:
         summarizer: tells what a task does.
         alignment_bytes: tasks begin at multiples of it.
         buffer_fields: (register, index, enable) names of header fields that hold buffer indices of tensors and kernels.
+        verifier: tells what is wrong with the tasks of a program.
     """
 
     registers: RegisterMap
@@ -44,6 +46,7 @@ class BurstStream:
     summarizer: Callable[[Task], TaskSummary]
     alignment_bytes: int
     buffer_fields: tuple[tuple[str, str, str], ...] = ()
+    verifier: Callable[[Program], Iterable[Diagnostic]] | None = None
     _places: Mapping[str, tuple[int, Field]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -215,6 +218,10 @@ class BurstStream:
     def summarize(self, task: Task) -> TaskSummary:
         """What a task does, for people."""
         return self.summarizer(task)
+
+    def verify(self, program: Program) -> tuple[Diagnostic, ...]:
+        """What is wrong with the tasks of a program."""
+        return tuple(self.verifier(program)) if self.verifier else ()
 
     def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:
         """The task with its enabled buffer indices (tensors and kernels) replaced as `buffers` tells."""

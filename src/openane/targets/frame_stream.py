@@ -16,8 +16,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from openane.core.errors import FormatError, InputError, UnsupportedError
+from openane.core.errors import Diagnostic, FormatError, InputError, UnsupportedError
 from openane.core.reader import Buffer, Reader
+from openane.program.program import Program
 from openane.program.registers import RegisterMap
 from openane.program.stream import TaskStream, place
 from openane.program.summary import TaskSummary
@@ -133,6 +134,10 @@ class FrameStream:
         """The blocks that the task writes; what they mean together is not known well enough to say more."""
         blocks = dict.fromkeys(self.registers.register_at(burst.address).block or "?" for burst in task.bursts)
         return TaskSummary("", f"writes {', '.join(blocks)}" if blocks else "writes nothing")
+
+    def verify(self, program: Program) -> tuple[Diagnostic, ...]:
+        """Nothing is known that could be wrong beyond the form."""
+        return ()
 
     def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:
         """Not known for these generations.

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from openane.compiler.lowering import convolution, einsum, elementwise, logic, matrix, normalization, pooling, shape
 from openane.compiler.lowering.context import Lowering, LoweringOptions
+from openane.compiler.lowering.positions import makes_positions
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation
@@ -75,8 +76,15 @@ def lower(graph: Graph, options: LoweringOptions | None = None) -> Net:
 def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) -> Diagnostic | None:
     """Why a node has no form on the engine, None if it has one.
 
-    The node is lowered by itself, by the very handlers of :func:`lower`.
+    The node is lowered by itself, by the very handlers of :func:`lower`. Numbers of the caller that only become
+    integers stay off the engine as well.
     """
+    if makes_positions(graph)(node):
+        return Diagnostic(
+            "its result becomes integers, which half precision holds up to 2048 only",
+            where=_place(graph, node),
+            rule="positions",
+        )
     ctx = Lowering(alone(node, graph), options or LoweringOptions(), _lower_node)
     ctx.start(node)
     try:

@@ -36,7 +36,7 @@ def check_matrix(rows: int, columns: int) -> None:
         )
 
 
-def selection(places: Sequence[int], extent: int) -> np.ndarray:
+def selection(places: Sequence[int] | np.ndarray, extent: int) -> np.ndarray:
     """The matrix of ones and zeros whose product with an axis of `extent` elements takes those at `places`.
 
     Raises:

@@ -125,8 +125,21 @@ def _lower_slice(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], x, layout)
 
 
+def _take(ctx: Lowering, x: Handle, dimension: Dimension, places: Sequence[int]) -> Handle:
+    """The elements at `places` along a dimension: a view or a repeated element, else a matrix of ones and zeros."""
+    steps = {b - a for a, b in pairwise(places)}
+    first, last = min(places), max(places)
+    if steps == {0}:
+        one = _view(ctx, x, dimension, range(first, first + 1))
+        return ctx.broadcast(one, dimension.resize(ctx.extents(one), len(places)))
+    if len(steps) <= 1 and min(steps, default=1) > 0:
+        return _view(ctx, x, dimension, range(first, last + 1, steps.pop() if steps else 1))
+    near = _view(ctx, x, dimension, range(first, last + 1))
+    return along(ctx, near, dimension, selection([place - first for place in places], last - first + 1))
+
+
 def _lower_gather(ctx: Lowering, node: Node) -> None:
-    """Constant positions: a view where they are evenly spaced, else a matrix of ones and zeros."""
+    """Constant positions; positions that are computed are the host's."""
     operation = node.operation
     assert isinstance(operation, g.Gather)
     indices = ctx.weights(node.inputs[1], "the positions that are gathered")
@@ -136,18 +149,14 @@ def _lower_gather(ctx: Lowering, node: Node) -> None:
     places = [int(i) % extent for i in indices.ravel()]
     x = ctx.read(node.inputs[0], layout)
     dimension = layout[operation.axis]
-    steps = {b - a for a, b in pairwise(places)}
-    if len(steps) <= 1 and (not steps or min(steps) > 0):
-        step = steps.pop() if steps else 1
-        unit = _view(ctx, x, dimension, range(places[0], places[-1] + 1, step))
-    elif dimension is None:
+    if dimension is not None:
+        x = _take(ctx, x, dimension, places)
+    elif len(places) > 1:
         raise UnsupportedError("an axis of one element is repeated", value=f"shape {list(shape)}")
-    else:
-        unit = along(ctx, x, dimension, selection(places, extent))
     if indices.ndim == 0:
-        ctx.define(node.outputs[0], unit, layout[: operation.axis] + layout[operation.axis + 1 :])
+        ctx.define(node.outputs[0], x, layout[: operation.axis] + layout[operation.axis + 1 :])
     else:
-        ctx.define(node.outputs[0], unit, layout if indices.ndim == 1 else None)
+        ctx.define(node.outputs[0], x, layout if indices.ndim == 1 else None)
 
 
 def _lower_expand(ctx: Lowering, node: Node) -> None:
@@ -177,7 +186,7 @@ _PAD_MODES = MappingProxyType({g.PadMode.REFLECT: "reflect", g.PadMode.EDGE: "ed
 
 
 def _lower_pad(ctx: Lowering, node: Node) -> None:
-    """Constants by a Pad unit; copies of what is there by a matrix of ones and zeros along each axis."""
+    """Constants by a Pad unit; copies of what is there are taken from it and joined to it, axis by axis."""
     operation = node.operation
     assert isinstance(operation, g.Pad)
     layout = ctx.layout(node.inputs[0])
@@ -198,7 +207,11 @@ def _lower_pad(ctx: Lowering, node: Node) -> None:
         for dimension, amounts in grown.items():
             extent = dimension.extent(ctx.extents(x))
             places = np.pad(np.arange(extent), amounts, mode=_PAD_MODES[operation.mode])  # type: ignore[call-overload]
-            x = along(ctx, x, dimension, selection(places, extent))
+            before, after = places[: amounts[0]].tolist(), places[amounts[0] + extent :].tolist()
+            parts = [_take(ctx, x, dimension, before)] if before else []
+            parts += [x]
+            parts += [_take(ctx, x, dimension, after)] if after else []
+            x = ctx.emit(Concat(dimension), *parts)
     ctx.define(node.outputs[0], x, layout)
 
 

@@ -25,13 +25,22 @@ from openane.graph.ops import (
     Reciprocal,
     ReduceMax,
     ReduceMean,
+    ReduceSum,
+    Reduction,
     Relu,
+    Reshape,
     Rsqrt,
     Softplus,
     Sqrt,
     Square,
     Sub,
 )
+
+#: Functions of one tensor between a reduction and the axes put back.
+_PLAIN = (Clip, Neg, Reciprocal, Relu, Rsqrt, Sqrt, Square)
+
+#: Nodes in a row between a reduction and the axes put back.
+_KEEP_DEPTH = 8
 
 
 def canonicalize(graph: Graph) -> Graph:
@@ -202,9 +211,56 @@ def _without_expand(editor: Editor, node: Node) -> Replacement | None:
     return None
 
 
+def _mean(editor: Editor, node: Node) -> Replacement | None:
+    """A sum divided by the number of its summands is a mean."""
+    total, number = editor.only(node.inputs[0], ReduceSum), editor.number(node.inputs[1])
+    if total is None or number is None or not isinstance(total.operation, ReduceSum):
+        return None
+    shape = editor.shape(total.inputs[0])
+    count = math.prod(shape[axis] for axis in total.operation.axes)
+    scalar = editor.type_of(node.outputs[0]) == editor.type_of(node.inputs[0])
+    if not scalar or not math.isclose(number * count, 1, rel_tol=1e-6):
+        return None
+    return editor.put(node, ReduceMean(total.operation.axes, total.operation.keepdims), total.inputs)
+
+
+def _kept_axes(editor: Editor, node: Node) -> Replacement | None:
+    """Reductions that drop their axes, element by element work on them, and the axes put back: never dropped."""
+    shape, source = editor.shape(node.outputs[0]), node.inputs[0]
+    if not _can_keep(editor, source, shape, _KEEP_DEPTH):
+        return None
+    return editor.alias(node, _keep(editor, source, shape))
+
+
+def _can_keep(editor: Editor, value: str, shape: tuple[int, ...], depth: int) -> bool:
+    """Whether a value can be had in `shape` by reductions that keep their axes."""
+    if editor.number(value) is not None and editor.rank(value) == 0:
+        return True
+    node = editor.producer(value)
+    if node is None or depth == 0:
+        return False
+    operation = node.operation
+    if isinstance(operation, Reduction):
+        extents = editor.shape(node.inputs[0])
+        kept = tuple(1 if axis in operation.axes else extent for axis, extent in enumerate(extents))
+        return not operation.keepdims and bool(operation.axes) and kept == shape
+    plain = isinstance(operation, (Add, Mul, Sub, *_PLAIN))
+    return plain and all(_can_keep(editor, name, shape, depth - 1) for name in node.inputs)
+
+
+def _keep(editor: Editor, value: str, shape: tuple[int, ...]) -> str:
+    """The value in `shape`; `_can_keep` said that it can be had."""
+    node = editor.producer(value)
+    if node is None:
+        return value
+    if isinstance(node.operation, Reduction):
+        return editor.add(type(node.operation)(node.operation.axes, True), node.inputs, node)
+    return editor.add(node.operation, [_keep(editor, name, shape) for name in node.inputs], node)
+
+
 _RULES: Rules = {
     Add: (_constant_second, _without_expand, _add_to_itself),
-    Mul: (_constant_second, _without_expand, _multiply_by_itself),
+    Mul: (_constant_second, _without_expand, _multiply_by_itself, _mean),
     Sub: (_subtract_constant, _without_expand),
     Div: (_divide_by_constant, _divide_constant, _divide_by_root, _without_expand),
     Reciprocal: (_reciprocal_of_root,),
@@ -215,6 +271,7 @@ _RULES: Rules = {
     Relu: (_relu_of_clip,),
     Neg: (_negation,),
     Log: (_softplus,),
+    Reshape: (_kept_axes,),
     AveragePool: (_whole_window,),
     MaxPool: (_whole_window,),
 }

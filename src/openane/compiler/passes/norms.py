@@ -20,9 +20,11 @@ from openane.graph.ops import (
     Mul,
     Reciprocal,
     ReduceL2,
+    ReduceMax,
     ReduceMean,
     ReduceSum,
     Reduction,
+    Relu,
     Reshape,
     RmsNorm,
     Rsqrt,
@@ -81,6 +83,9 @@ def _root_of(editor: Editor, node: Node) -> list[tuple[str, str, float]]:
 def _standardized(editor: Editor, node: Node) -> Replacement | None:
     """x / sqrt(mean of x^2 + epsilon), where x may be centred before."""
     for x, inside, epsilon in _root_of(editor, node):
+        variance = _variance_of(editor, inside)
+        if variance is not None and _centred(editor, x, variance[1]) == variance[0]:
+            return editor.put(node, LayerNorm(variance[1], epsilon), variance[:1])
         mean = _reduction(editor, inside, ReduceMean, ReduceSum)
         square = None if mean is None else _squared(editor, mean[0].inputs[0])
         if mean is None or square is None:
@@ -107,6 +112,33 @@ def _centred(editor: Editor, value: str, axes: tuple[int, ...]) -> str | None:
     return difference.inputs[0]
 
 
+def _factored_scale(editor: Editor, node: Node) -> Replacement | None:
+    """x * (rsqrt * scale) = (x * rsqrt) * scale, so that the normalization stands alone."""
+    for x, other in (node.inputs, node.inputs[::-1]):
+        inner = editor.only(other, Mul)
+        if inner is None or editor.made_by(inner.inputs[0], Rsqrt) is None:
+            continue
+        if editor.constant(inner.inputs[1]) is None or editor.producer(x) is None:
+            continue
+        return editor.put(node, Mul(), (editor.add(Mul(), (x, inner.inputs[0]), node), inner.inputs[1]))
+    return None
+
+
+def _variance_of(editor: Editor, value: str) -> tuple[str, tuple[int, ...]] | None:
+    """x and the axes, where a value is mean of x^2 - (mean of x)^2, which may be held above 0."""
+    bounded = editor.made_by(value, Relu)
+    difference = editor.made_by(value if bounded is None else bounded.inputs[0], Sub)
+    if difference is None:
+        return None
+    squares = _reduction(editor, difference.inputs[0], ReduceMean)
+    mean_squared = _squared(editor, difference.inputs[1])
+    mean = None if mean_squared is None else _reduction(editor, mean_squared, ReduceMean)
+    if squares is None or mean is None or squares[1] != mean[1]:
+        return None
+    x = mean[0].inputs[0]
+    return (x, mean[1]) if _squared(editor, squares[0].inputs[0]) == x else None
+
+
 def _divided_by_norm(editor: Editor, node: Node) -> Replacement | None:
     """x / L2 norm of x, which may be bounded from below."""
     x, below = node.inputs
@@ -129,11 +161,16 @@ def _divided_by_norm(editor: Editor, node: Node) -> Replacement | None:
 
 
 def _softmax(editor: Editor, node: Node) -> Replacement | None:
-    """e^x / sum of e^x."""
+    """e^x / sum of e^x, where the largest x may be taken off before."""
     power = editor.made_by(node.inputs[0], Exp)
     total = _reduction(editor, node.inputs[1], ReduceSum)
     if power is None or total is None or total[0].inputs[0] != node.inputs[0] or len(total[1]) != 1:
         return None
+    shifted_by = editor.made_by(power.inputs[0], Sub)
+    top = None if shifted_by is None else _reduction(editor, shifted_by.inputs[1], ReduceMax)
+    stable = shifted_by is not None and top is not None and top[1] == total[1]
+    if shifted_by is not None and stable and top is not None and top[0].inputs[0] == shifted_by.inputs[0]:
+        return editor.put(node, Softmax(total[1][0]), shifted_by.inputs[:1])
     return editor.put(node, Softmax(total[1][0]), power.inputs)
 
 
@@ -176,7 +213,7 @@ def _group_norm(editor: Editor, node: Node) -> Replacement | None:
 
 
 _RULES: Rules = {
-    Mul: (_standardized, _affine_into_norm),
+    Mul: (_standardized, _factored_scale, _affine_into_norm),
     Div: (_standardized, _divided_by_norm, _softmax),
     Add: (_affine_into_norm,),
     Reshape: (_group_norm,),

@@ -146,12 +146,11 @@ class Editor:
 
     def run(self, rules: Rules) -> Graph:
         """Applies the rules to every node, once in order; to what replaces a node as well."""
-        for original in self._graph.nodes:
-            node = original
-            if self._alias:
+        with np.errstate(all="ignore"):  # rules look at what becomes infinite themselves
+            for original in self._graph.nodes:
                 inputs = tuple(self._alias.get(name, name) for name in original.inputs)
-                node = replace(original, inputs=inputs) if inputs != original.inputs else original
-            self._settle(node, rules)
+                changed = inputs != original.inputs
+                self._settle(replace(original, inputs=inputs) if changed else original, rules)
         return self._finish()
 
     def _settle(self, node: Node, rules: Rules) -> None:

@@ -191,6 +191,8 @@ def _surfaces(file: HwxFile, state: ProgramState) -> Iterable[Surface]:
         else:
             raise FormatError("a surface has no memory", where=file.reader.where, value=surface.tensor)
         index = buffers.get(address)
+        if index is None and "/" in surface.tensor:
+            continue  # debug builds describe intermediate tensors, too; their names are paths
         if index is None:
             raise FormatError(
                 "a surface has no entry in the table of buffers",

@@ -190,8 +190,8 @@ class _Writer:
     def _program_state(self) -> ProgramState:
         tasks = self.program.tasks
         newer = self.dialect.name_command is Command.NAME
-        # 0x858 fits programs of one, two and eight tasks, with and without an intermediate buffer; not proved.
-        words = {0x824: 0xFFFF, 0x850: 0x11, 0x858: len(tasks) + 2 + len(self.scratch) + newer}
+        # 0x858 fits the files at hand and a described program of eight tasks; a fit, not proved.
+        words = {0x824: 0xFFFF, 0x850: 0x11, 0x858: len(tasks) + 2 + newer}
         if newer:
             words |= {0x860: 1, 0x868: 9, 0x86C: 8}
         return ProgramState(

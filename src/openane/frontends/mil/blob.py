@@ -1,7 +1,8 @@
 """Core ML's weight files: constants that MIL text names by path and offset.
 
-Layout, as coremltools writes it: u32 number of blobs, u32 2 (version), zeros to byte 64; then per blob, on a multiple of 64,
-u32 0xDEADBEEF, u32 type, u64 size in bytes, u64 offset of the data in the file, u64 padding in bits; the data on a multiple of 64.
+Layout, as coremltools writes it: u32 number of blobs, u32 2 (version), zeros to byte 64; then per blob, on a multiple
+of 64, u32 0xDEADBEEF, u32 type, u64 size in bytes, u64 offset of the data in the file, u64 padding in bits; the data on
+a multiple of 64.
 """
 
 from __future__ import annotations
@@ -77,10 +78,11 @@ class BlobStore:
     def read(self, path: str, offset: int, kind: BlobType, count: int) -> np.ndarray:
         """A constant.
 
-        The rule is that of Apple's compiler, with Core ML's own layout of the metadata: the sentinel must be there, and the data
-        offset is believed. A type code that Core ML knows is believed too, and must agree in type and size; with any other
-        code nothing but the offset is used. (Files whose metadata was packed as u32 sentinel, u64 size, u64 offset give the
-        offset 0 this way, and their constants start with the file's own header: Apple's compiler does just that.)
+        The rule is that of Apple's compiler, with Core ML's own layout of the metadata: the sentinel must be there, and
+        the data offset is believed. A type code that Core ML knows is believed too, and must agree in type and size;
+        with any other code nothing but the offset is used. (Files whose metadata was packed as u32 sentinel, u64 size,
+        u64 offset give the offset 0 this way, and their constants start with the file's own header: Apple's compiler
+        does just that.)
 
         Args:
             path: as in the text, "@model_path/weights/weight.bin".

@@ -143,9 +143,9 @@ class Call:
     def _graph_value(self, found: Value, name: str) -> str:
         if isinstance(found, str):
             return found
-        if isinstance(found, ConstantValue) and isinstance(found.value, np.ndarray):
-            return self.builder.constant(found.name, found.value)
-        self.refuse(f"argument {name!r} must be a tensor")
+        if not isinstance(found, ConstantValue) or not isinstance(found.value, np.ndarray):
+            self.refuse(f"argument {name!r} must be a tensor")
+        return self.builder.constant(found.name, found.value)
 
     def optional(self, name: str) -> str:
         """The Graph value of a tensor argument, empty where it is left out."""
@@ -171,9 +171,9 @@ class Call:
             return self.builder.constants[found]
         if isinstance(found, str):
             self.unsupported(f"argument {name!r} is not constant", value=found, hint="Only static models compile.")
-        if isinstance(found, ConstantValue) and isinstance(found.value, np.ndarray):
-            return found.value
-        self.refuse(f"argument {name!r} must be a number or tensor")
+        if not isinstance(found, ConstantValue) or not isinstance(found.value, np.ndarray):
+            self.refuse(f"argument {name!r} must be a number or tensor")
+        return found.value
 
     def is_constant(self, name: str) -> bool:
         """Whether an argument is given and constant."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from openane.core.errors import OpenaneError, UnsupportedError
+from openane.core.errors import InputError, OpenaneError, UnsupportedError
 from openane.core.types import DType
 from openane.frontends.mil.blob import BLOB_TYPES, BlobStore
 from openane.frontends.mil.program import Argument, Constant, MilOperation, MilProgram, Reference, Variable
@@ -39,13 +39,16 @@ DTYPES: dict[str, DType] = {
 _LARGEST_ELEMENTS = 1 << 33
 
 
-def elaborate(syntax: ProgramSyntax, source: Source, store: BlobStore) -> MilProgram:
+def elaborate(
+    syntax: ProgramSyntax, source: Source, store: BlobStore, shapes: Mapping[str, tuple[int, ...]]
+) -> MilProgram:
     """Resolves types, inline constants and weight files of the main function.
 
     Args:
         syntax: the tree of the text.
         source: the text, for places in messages.
         store: where weight files are.
+        shapes: sizes for inputs whose extents are open, by name.
 
     Raises:
         FormatError: a value does not fit its type, a constant is missing or damaged.
@@ -55,15 +58,7 @@ def elaborate(syntax: ProgramSyntax, source: Source, store: BlobStore) -> MilPro
     elaborator = _Elaborator(source, store)
     inputs = {}
     for parameter in function.parameters:
-        kind = elaborator.tensor_type(parameter.type)
-        if kind is None:
-            raise UnsupportedError(
-                f"input {parameter.name!r} has no fixed shape",
-                where=f"{source.name}:{parameter.place}",
-                value=parameter.type,
-                limit="static shapes and number types",
-                hint="Export the model for one shape.",
-            )
+        kind = elaborator.input_type(parameter, shapes.get(parameter.name))
         if parameter.name in inputs:
             raise source.error(f"input {parameter.name!r} is declared twice", parameter.place)
         inputs[parameter.name] = kind
@@ -108,6 +103,40 @@ class _Elaborator:
                     )
                 return TensorType(shape, DTYPES[name])
         raise self._source.error("expected tensor<TYPE, [EXTENTS]>", kind.place, value=kind)
+
+    def input_type(self, parameter: Result, shape: tuple[int, ...] | None) -> TensorType:
+        """The type of an input, with the caller's extents where its own are open."""
+        kind = parameter.type
+        found = self.tensor_type(kind)
+        where = f"{self._source.name}:{parameter.place}"
+        if found is not None:
+            if shape is not None and shape != found.shape:
+                raise InputError(
+                    f"input {parameter.name!r} has a fixed shape",
+                    where=where,
+                    value=list(shape),
+                    limit=list(found.shape),
+                )
+            return found
+        open_extents = next((a for a in kind.arguments if isinstance(a, tuple)), None)
+        if shape is None or kind.name != "tensor" or open_extents is None:
+            raise UnsupportedError(
+                f"input {parameter.name!r} has no fixed shape",
+                where=where,
+                value=kind,
+                limit="static shapes and number types",
+                hint="Give its shape, or export the model for one.",
+            )
+        fits = len(shape) == len(open_extents) and all(
+            own in (None, given) for own, given in zip(open_extents, shape, strict=True)
+        )
+        if not fits:
+            raise InputError(
+                f"the shape does not fit input {parameter.name!r}", where=where, value=list(shape), limit=kind
+            )
+        resolved = self.tensor_type(TypeSyntax(kind.name, (kind.arguments[0], shape), kind.place))
+        assert resolved is not None, "an element type that is a number was checked above"
+        return resolved
 
     def operation(self, statement: Statement) -> MilOperation:
         arguments = {str(i): self._argument(value) for i, value in enumerate(statement.positional)}

@@ -52,6 +52,10 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Gra
 
     Args:
         path: of the file or folder.
+        shapes: sizes for inputs whose extents the text leaves open, by name.
+
+    Args:
+        path: of the file or folder.
         shapes: refused when there are any, since MIL text states every size.
 
     Raises:
@@ -79,22 +83,29 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Gra
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError("not UTF-8 text", where=f"{path}: offset {error.start:#x}") from error
-    return loads(text, folder=file.parent, name=file.name)
+    return loads(text, folder=file.parent, name=file.name, shapes=shapes)
 
 
-def loads(text: str, *, folder: Path | None = None, name: str = "model.mil") -> Graph:
+def loads(
+    text: str,
+    *,
+    folder: Path | None = None,
+    name: str = "model.mil",
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Graph:
     """Reads MIL text.
 
     Args:
         text: the program.
         folder: what `@model_path` stands for; None when no constant is in a file.
         name: of the text, for messages.
+        shapes: as in :func:`load`.
 
     Raises:
         As :func:`load`.
     """
     source = Source(name, text)
-    return to_graph(elaborate(parse(source), source, BlobStore(folder)))
+    return to_graph(elaborate(parse(source), source, BlobStore(folder), shapes or {}))
 
 
 def to_graph(program: MilProgram) -> Graph:

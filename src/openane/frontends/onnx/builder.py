@@ -80,6 +80,14 @@ class Builder:
         self._nodes.append(Node(self._node_names.unique(name), operation, tuple(inputs), outputs, origin))
         return outputs
 
+    def sources(self, value: str) -> list[str]:
+        """The model's inputs that a value depends on, in order."""
+        needed = {value}
+        for node in reversed(self._nodes):
+            if not needed.isdisjoint(node.outputs):
+                needed.update(node.inputs)
+        return [name for name in self._inputs if name in needed]
+
     def begin(self) -> None:
         """Starts on another node of the file: values made before keep their names."""
         self._fresh.clear()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
+
 import onnx
 from onnx import AttributeProto
-
 from openane.core.errors import ModelError, UnsupportedError
 from openane.core.origin import Origin
 from openane.core.types import DType
@@ -95,10 +95,11 @@ class Call:
         self.operand(index)
         array = self.known(index)
         if array is None:
+            sources = ", ".join(map(repr, self.builder.sources(self.inputs[index])))
             self.refuse(
-                f"{what} depends on the model's inputs",
-                value=repr(self.node.input[index]),
-                limit="a constant, so that every shape is known before the model runs",
+                f"{what} must be known before the model runs, but depends on the model's inputs",
+                value=f"{self.node.input[index]!r}, computed from {sources}",
+                hint=f"Give {sources} as a constant.",
             )
         return array
 

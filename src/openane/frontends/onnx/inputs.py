@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import onnx
 
+import onnx
 from openane.core.errors import InputError, ModelError, UnsupportedError
 from openane.frontends.onnx.tensors import ELEMENT_LIMIT, dtype_of
 from openane.graph import TensorType
@@ -102,7 +102,9 @@ def _input_type(value: onnx.ValueInfoProto, shapes: Shapes, symbols: Mapping[str
         found = None if declared is None else [symbols.get(d) if isinstance(d, str) else d for d in declared]
         if found is None or any(extent is None for extent in found):
             text = "no shape at all" if declared is None else _text(declared)
-            example = ",".join(str(d) if isinstance(d, int) else "1" for d in declared or [1, 3, 224, 224])
+            # Open extents behind the channels are most often those of a picture.
+            guesses = (str(d) if isinstance(d, int) else "224" if i > 1 else "1" for i, d in enumerate(declared or ()))
+            example = ",".join(guesses) or "1,3,224,224"
             raise InputError(
                 "the shape has open dimensions",
                 where=where,

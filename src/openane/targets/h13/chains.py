@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openane.net.net import Net, Unit
+from openane.net.net import Net, Unit, UnitParams
 from openane.net.units import (
     Dimension,
     ElementWise,
@@ -82,11 +82,16 @@ def _join_front(editor: Editor, unit: Unit, product: Fused) -> None:
         editor.merge(unit, TwoProducts(first, product), before, before.bottoms)
 
 
+def _plain_sum(params: UnitParams) -> bool:
+    """Whether a unit adds two tensors and does nothing else."""
+    if isinstance(params, FusedElementWise):
+        extras = params.relu or params.bias != 0.0 or any(params.source_relu)
+        return not extras and _plain_sum(params.main)
+    return isinstance(params, ElementWise) and params.kind is ElementWiseKind.ADD and params.scale == 1.0
+
+
 def _join_sum(editor: Editor, unit: Unit) -> None:
-    params = unit.params
-    main = params.main if isinstance(params, FusedElementWise) else params
-    plain = isinstance(params, ElementWise) or not (params.relu or params.bias or any(params.source_relu))  # type: ignore[union-attr]
-    if not isinstance(main, ElementWise) or main.kind is not ElementWiseKind.ADD or main.scale != 1.0 or not plain:
+    if not _plain_sum(unit.params):
         return
     matrix = as_matrix(editor.net.shapes[unit.name])
     for position in (0, 1):

@@ -1,7 +1,7 @@
 """Units that the H13 engine computes in one pass though a network writes them as several.
 
-They exist only inside the back end: `fusion` makes them, the families lower them. Like every unit they can be evaluated,
-so a fused network is checked against the one it came from.
+They exist only inside the back end: `fusion` makes them, the families lower them. Like every unit they can be
+evaluated, so a fused network is checked against the one it came from.
 """
 
 from __future__ import annotations

@@ -154,9 +154,8 @@ def _with_link(task: Task, next_offset: int, following: Task) -> Task:
 
 
 def _surfaces(plan: Plan, placement: Placement) -> tuple[Surface, ...]:
-    outputs = {name: tensor for name, tensor in plan.outputs.items()}
     named = [(name, name, Role.INPUT) for name in plan.inputs]
-    named += [(name, tensor, Role.OUTPUT) for name, tensor in outputs.items()]
+    named += [(name, tensor, Role.OUTPUT) for name, tensor in plan.outputs.items()]
     surfaces = []
     for name, tensor_name, role in named:
         tensor = plan.tensors[tensor_name]

@@ -1,8 +1,8 @@
 """How tasks follow each other: groups that may overlap, waiting and streaming between neighbours.
 
-The rules are those of h13-encoding 2 (groups, 411 of 411 tasks), 6.4 (type words, 409 and 411 of 411) and 8 (the signal
-between planar tasks). Within a group the engine overlaps tasks, and these words say what waits for what; a border between
-groups is a full barrier.
+The rules are those of h13-encoding 2 (groups, 411 of 411 tasks), 6.4 (type words, 409 and 411 of 411) and 8 (the
+signal between planar tasks). Within a group the engine overlaps tasks, and these words say what waits for what; a
+border between groups is a full barrier.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def order(placement: Placement, *, apart: bool = False) -> tuple[Ordering, ...]:
 
 
 def _openings(tasks: Sequence[PlacedTask], *, apart: bool) -> list[bool]:
-    """Where groups begin: behind a task that writes scratch or a DRAM tensor that is read later, and where a task says so."""
+    """Where groups begin: behind a task that writes scratch or a DRAM tensor read later, and where a task says so."""
     read_later: set[str] = set()
     border = [False] * (len(tasks) + 1)
     for index in range(len(tasks) - 1, -1, -1):

@@ -7,6 +7,7 @@ record shows what Apple's compiler does there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -68,7 +69,7 @@ def split_channels(channels: int, bytes_per_channel: int, output_pixels: int) ->
         most -= most % 2
     tasks = -(-per_lane // most)
     bounds = [index * most * LANES for index in range(tasks)] + [channels]
-    return tuple((first, end - first) for first, end in zip(bounds, bounds[1:], strict=False))[::-1]
+    return tuple((first, end - first) for first, end in itertools.pairwise(bounds))[::-1]
 
 
 def pack_dense(kernel: np.ndarray, bias: np.ndarray | None, capacity: int) -> tuple[bytes, ...]:
@@ -198,7 +199,7 @@ def _round(
 
 
 def _sparse(values: np.ndarray) -> bytes:
-    """3-byte length, then per 8 halfwords: a mask byte (bit l: halfword l is not zero) and the halfwords that are not."""
+    """3-byte length, then per 8 halfwords: a mask byte (bit l: halfword l is not zero), the others left out."""
     halfwords = np.pad(values, (0, -values.size % MASK_VALUES)).reshape(-1, MASK_VALUES)
     present = halfwords != 0
     masks = np.packbits(present, axis=1, bitorder="little")

@@ -153,7 +153,8 @@ class Operand:
         column: first column of the part; in DRAM a multiple of 32.
         step: distance of neighbours along (group, depth, channel, row).
         group_channels: channels from one group to the next, of a grouped convolution; 0: GROUP is the batch.
-        swapped: channel and column are swapped in memory (Common 0x30 bits 0x100, 0x200; Cfg bit 28 or 0x400 of a result).
+        swapped: channel and column are swapped in memory (Common 0x30 bits 0x100, 0x200; Cfg bit 28 or 0x400 of a
+            result).
         repeats: axes on which this source has size 1 and is repeated (Common 0x30 low bits).
         relu: the source is rectified while it is loaded (0x4800).
         keep: name of the resident tensor that the staged copy of this DRAM source becomes, else empty.
@@ -343,7 +344,8 @@ class Tuning:
         small_source: Common 0x34 bit 2.
         result_buffered: bit 26 of 0x17800 and bit 3 of 0x4830.
         result_type: type bits of 0x4830 for swapped PE results (1).
-        streams: False keeps the task from following its producer tile by tile where it could, True lets it; None: the rule.
+        streams: False keeps the task from following its producer tile by tile where it could, True lets it; None:
+            the rule.
         kernel_result: the result of a planar task is the kernel of a later one (hints of 0x17800; one record).
     """
 

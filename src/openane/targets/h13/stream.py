@@ -3,6 +3,7 @@
 from openane.targets.burst_stream import BurstStream
 from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.summary import summarize
+from openane.targets.h13.verify import verify
 
 #: Tasks stand at multiples of 0x100 in every program (h13-encoding 1).
 TASK_ALIGNMENT_BYTES = 0x100
@@ -18,4 +19,5 @@ STREAM = BurstStream(
         ("Bases", "WBase", "WBE"),
         *(("KernelBases", f"KBase{i}", f"KBE{i}") for i in range(4)),
     ),
+    verifier=verify,
 )

@@ -1,4 +1,4 @@
-"""Compressed constants: palettised, quantized, sparse. They are spread out here; nothing compressed enters the Graph."""
+"""Compressed constants: palettised, quantized, sparse. All are spread out here: the Graph has plain arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from openane.frontends.mil.operations.entry import Entry
 
 
 def _lut_to_dense(call: Call) -> None:
-    """A table value for each index: iOS 16 form (flat table, packed indices, shape) or iOS 18 form (one table a block)."""
+    """A table value for each index: packed indices, one table and a shape (iOS 16), or one table a block (iOS 18)."""
     indices, table = call.constant("indices"), call.constant("lut")
     if call.has("shape"):
         call.finish_constant(_packed_palette(call, indices, table, call.integers("shape")))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from openane.core.types import DType
 from openane.frontends.mil.call import Call
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
@@ -121,7 +122,8 @@ def _additive_mask(call: Call) -> str:
         return call.value("attn_mask")
     dtype, name = call.type("query").dtype.numpy, call.operation.name
     keep = call.builder.constant(f"{name}_keep", np.zeros((), dtype))
-    drop = call.builder.constant(f"{name}_drop", np.asarray(np.finfo(dtype).min, dtype))
+    lowest = -np.inf if call.type("query").dtype is not DType.FLOAT16 else -65504.0
+    drop = call.builder.constant(f"{name}_drop", np.asarray(lowest, dtype))
     return call.emit(ops.Where(), call.value("attn_mask"), keep, drop)
 
 

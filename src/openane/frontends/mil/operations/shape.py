@@ -98,7 +98,9 @@ def _slice_by_index(call: Call) -> None:
         call.refuse("begin, end and stride need one number per axis", limit=rank)
     from_first, to_last = call.truths("begin_mask", rank), call.truths("end_mask", rank)
     squeezed = call.truths("squeeze_mask", rank)
-    starts, ends, steps = [], [], []
+    starts: list[int] = []
+    ends: list[int] = []
+    steps: list[int] = []
     for axis, extent in enumerate(shape):
         if squeezed[axis]:
             position = begin[axis] + extent if begin[axis] < 0 else begin[axis]
@@ -184,10 +186,11 @@ def _fill(call: Call) -> None:
 
 
 def _range(call: Call) -> None:
-    start, end, step = (call.constant(name).reshape(()) for name in ("start", "end", "step"))
+    dtype = call.constant("start").dtype
+    start, end, step = (call.number(name) for name in ("start", "end", "step"))
     if step == 0 or (end - start) / step > 1 << 24:
         call.refuse("the range has no end, or is too long")
-    call.finish_constant(np.arange(start, end, step).astype(start.dtype))
+    call.finish_constant(np.arange(start, end, step).astype(dtype))
 
 
 ENTRIES = {

@@ -1,6 +1,7 @@
 """Attention of one head after another: two products of tensors with a softmax between them (h13-encoding 9.9).
 
-The scores, their exponentials and the statistics stay in L2; the probabilities are written as the kernel of the second product.
+The scores, their exponentials and the statistics stay in L2; the probabilities are written as the kernel of the second
+product.
 """
 
 from __future__ import annotations

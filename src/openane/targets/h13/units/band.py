@@ -29,6 +29,7 @@ from openane.targets.h13.plan import (
 from openane.targets.h13.units.copy import copy_task
 from openane.targets.h13.units.rows import bands, tile
 
+BY_RULE = Tuning()
 COPY = NeWork(NeMode.BYPASS)
 CHANNEL_MAX = NeWork(NeMode.CHANNEL_MAX)
 PLANAR_COPY = PeWork(PeMode.UNARY)
@@ -123,7 +124,7 @@ class Band:
         kernel: Kernel | None = None,
         *,
         result_view: View | None = None,
-        tuning: Tuning = Tuning(),
+        tuning: Tuning = BY_RULE,
     ) -> TaskPlan:
         """A task of the band; elementwise neural tasks take every channel for itself."""
         unicast = isinstance(work, NeWork) and work.mode is NeMode.BYPASS
@@ -150,8 +151,8 @@ def axis_bands(
 ) -> Iterator[tuple[AnyBand, View, bool]]:
     """A dimension in front of the columns as the channels of views of images, in parts that fit into L2.
 
-    With rows behind the dimension every item in front of it is an image; without, the items are the rows of one image, whose
-    tensor has rows and channels turned.
+    With rows behind the dimension every item in front of it is an image; without, the items are the rows of one image,
+    whose tensor has rows and channels turned.
 
     Args:
         run: on the whole tensor.

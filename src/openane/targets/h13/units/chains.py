@@ -1,4 +1,4 @@
-"""Chains around products by constants (h13-encoding 9.2 and 9.8, end): what goes from one step to the next stays in L2."""
+"""Chains of steps (h13-encoding 9.2, 9.8 end, 9.10): what goes from one step to the next stays in L2."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Convolutions that the engine does not have as one task, made of those it has.
 
-A form is a function that rewrites a convolution into simpler ones; `convolve` picks one and each may call it again. What
-the engine has is on record: stride 1 and stride 2, no dilation, kernels of up to 13 columns and 29 rows, zeros in front.
+A form is a function that rewrites a convolution into simpler ones; `convolve` picks one and each may call it again.
+What the engine has is on record: stride 1 and stride 2, no dilation, kernels of up to 13 columns and 29 rows, zeros in
+front.
 
 - dilation: zeros between the taps while the kernel stays small, else one convolution for each phase of rows;
 - other strides: phases of rows and columns become channels (space to depth), the stride becomes 1;
@@ -187,7 +188,7 @@ def _space_to_depth(job: Job, site: Site) -> Iterator[TaskPlan]:
     sx, sy = job.stride
     kernel, pad_top = _blocked(job.kernel, 2, sy, job.pad_top)
     kernel, pad_left = _blocked(kernel, 4, sx, job.pad_left)
-    outputs, inputs, rows, row_phases, columns, column_phases = kernel.shape
+    outputs, _, rows, _, columns, _ = kernel.shape
     kernel = kernel.transpose(0, 1, 3, 5, 2, 4).reshape(outputs, -1, rows, columns)
     height = _needed(site.shape.height, sy, site.result_shape.height + rows - 1 - pad_top)
     width = _needed(site.shape.width, sx, site.result_shape.width + columns - 1 - pad_left)

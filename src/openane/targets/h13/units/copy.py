@@ -103,7 +103,7 @@ def lower_concat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 def join_columns(
     name: str, bottoms: tuple[str, ...], shape: TensorShape, result: Operand, lowering: Lowering
 ) -> Iterator[TaskPlan]:
-    """Columns side by side: DMA addresses are multiples of 64 bytes, so they are joined as channels of turned tensors."""
+    """Columns side by side, joined as channels of turned tensors: DMA addresses are multiples of 64 bytes."""
     joined = lowering.tensor(f"{name}/turned", turned(shape), Place.AUTO)
     first = 0
     for bottom in bottoms:

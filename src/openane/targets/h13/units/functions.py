@@ -113,7 +113,7 @@ def planar_work(step: PlanarStep) -> PeWork:
 
 
 def with_table(kernel: Kernel | None, table: LookupTable, lanes: int) -> Kernel:
-    """A kernel whose lanes also load a table: alone they share one copy, with weights it stands in front of each lane."""
+    """A kernel whose lanes also load a table: alone they share one, with weights it stands in front of each lane."""
     image = table.encode()
     if kernel is None:
         return Kernel((image,), table_lanes=lanes, pole=table.has_pole)

@@ -1,7 +1,7 @@
 """Matrix products of two tensors (h13-encoding 9.3).
 
-The left operand is the kernel: a planar copy interleaves its rows for the coefficient lanes, sixteen rows or fewer are read
-where they are. The right operand streams through, transposed before if it comes in rows.
+The left operand is the kernel: a planar copy interleaves its rows for the coefficient lanes, sixteen rows or fewer are
+read where they are. The right operand streams through, transposed before if it comes in rows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Layer normalization without affine parameters, and its form without a mean (h13-encoding 9.8).
 
-Statistics are planar reductions: the mean, then 1 / sqrt(variance + epsilon) in one task where mean and x can be read together, else
-from the centred value. Recorded are columns (one row of pixels or an image), channels (one pixel or an image), and
-channels, rows and columns together; other sets of dimensions are seen as one of these. What does not fit into L2 is cut
-into bands, and a single item that does not fit is read from DRAM for each of its three steps.
+Statistics are planar reductions: the mean, then 1 / sqrt(variance + epsilon) in one task where mean and x can be read
+together, else from the centred value. Recorded are columns (one row of pixels or an image), channels (one pixel or an
+image), and channels, rows and columns together; other sets of dimensions are seen as one of these. What does not fit
+into L2 is cut into bands, and a single item that does not fit is read from DRAM for each of its three steps.
 """
 
 from __future__ import annotations
@@ -469,7 +469,7 @@ _FORMS = {
 
 @rule(
     "h13.norm-dimensions",
-    "Width; Channel; Height; Height and Width; Channel and Width; Channel, Height and Width (extents of 1 do not count)",
+    "Width; Channel; Height; Height and Width; Channel and Width; Channel, Height and Width; extents of 1 do not count",
     "Transpose the tensor so that the normalized dimensions are the last ones.",
     "statistics are planar reductions, which take in all columns",
 )

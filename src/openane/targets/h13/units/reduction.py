@@ -1,9 +1,9 @@
 """Sums, means, maxima and minima over dimensions (h13-encoding 9.6).
 
 A planar reduction takes in all columns, rows and depths of its view and keeps channels and groups. Columns alone, with
-several rows, therefore make the rows groups; channels are reduced by the neural engine (maximum) or after they changed places
-with the columns (sum); rows alone change places with channels, are reduced as columns, and change back. Other sets of
-dimensions take two steps.
+several rows, therefore make the rows groups; channels are reduced by the neural engine (maximum) or after they changed
+places with the columns (sum); rows alone change places with channels, are reduced as columns, and change back. Other
+sets of dimensions take two steps.
 """
 
 from __future__ import annotations

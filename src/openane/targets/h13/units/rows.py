@@ -1,7 +1,7 @@
 """Matrices in the engine's views, shared by the families that work on rows: products, softmax, normalization, sums.
 
-A matrix [M, K] is the surface C=1, H=M, W=K; tasks address the same bytes as C=M, H=1, W=K (h13-encoding 1). Any tensor is
-a matrix of its rows, because batch, depth, channels and rows lie one inside the other without gaps.
+A matrix [M, K] is the surface C=1, H=M, W=K; tasks address the same bytes as C=M, H=1, W=K (h13-encoding 1). Any tensor
+is a matrix of its rows, because batch, depth, channels and rows lie one inside the other without gaps.
 """
 
 from __future__ import annotations
@@ -200,8 +200,8 @@ def row_statistics(shape: TensorShape) -> Strides:
 def summed_row(channels: int, width: int) -> int:
     """Row pitch of an image with channels and columns swapped, whose `channels` columns are then added up (5 records).
 
-    A fit: patches of 128 pixels, rows that are fetched together at least a bank apart for every 32 columns, counted modulo
-    16 banks.
+    A fit: patches of 128 pixels, rows that are fetched together at least a bank apart for every 32 columns, counted
+    modulo 16 banks.
     """
     used = align(2 * channels, BANK_BYTES) * width
     columns = _patch_width(channels)

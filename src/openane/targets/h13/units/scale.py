@@ -36,7 +36,7 @@ def scale_and_bias(params: UnitParams) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """One planar task for scalars; two rows in L2 that a planar task applies, or a depthwise convolution, for vectors."""
+    """Scalars in one planar task, vectors as two rows in L2 for a planar task, or as a depthwise convolution."""
     scale, bias = scale_and_bias(unit.params)
     neuron = unit.params.function if isinstance(unit.params, Fused) else None
     function = ne_function(neuron) if neuron else NeFunction()

@@ -1,8 +1,9 @@
 """Softmax and its logarithm along any dimension (h13-encoding 9.7).
 
-Five steps: maximum, (x - maximum) * log2(e), 2^x by table, 1 / sum, product. Which engine takes a step and how the values lie in L2
-depends on the dimension. Recorded are channels (one pixel or an image), rows of an image, and columns with one row or many;
-other shapes are seen as one of these. What does not fit into L2 is cut into bands that are computed one after another.
+Five steps: maximum, (x - maximum) * log2(e), 2^x by table, 1 / sum, product. Which engine takes a step and how the
+values lie in L2 depends on the dimension. Recorded are channels (one pixel or an image), rows of an image, and columns
+with one row or many; other shapes are seen as one of these. What does not fit into L2 is cut into bands that are
+computed one after another.
 
 The logarithm keeps (x - maximum) * log2(e) and ends with (that - log2(sum)) * ln 2, which loses no small probabilities.
 """

@@ -1,0 +1,153 @@
+"""Running things on a runtime for comparison: a whole program with the results of its tasks, or one layer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from openane.analysis.layers import Group
+from openane.analysis.levels import Steps
+from openane.analysis.measure import half_of_array
+from openane.compiler.driver import Options, build
+from openane.compiler.execution import Execution, fit_inputs, to_surface
+from openane.compiler.plan import Artifact, EngineStep, HostStep
+from openane.core.errors import OpenaneError
+from openane.graph import Graph
+from openane.program import Program
+from openane.runtimes.runtime import Session
+from openane.sim.machine import Simulator
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TaskResult:
+    """What one task stored.
+
+    Attributes:
+        step: number of the step of the plan.
+        task: number of the task over all programs of the plan.
+        layers: the user's layers of the task; empty in a program from a file.
+        values: (D, C, H, W), groups and channels joined.
+    """
+
+    step: int
+    task: int
+    layers: tuple[str, ...]
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class WholeRun:
+    """A run of a compiled model.
+
+    Attributes:
+        values: of the plan: inputs, outputs, and what crosses between steps.
+        results: what the tasks stored; empty on a device, which does not tell.
+    """
+
+    values: dict[str, np.ndarray]
+    results: tuple[TaskResult, ...]
+
+
+def run_whole(artifact: Artifact, inputs: Mapping[str, np.ndarray], on: str) -> WholeRun:
+    """Runs a compiled model and keeps what every task stored, where the runtime can tell.
+
+    Raises:
+        InputError: the inputs do not fit.
+        FaultError, UnavailableError: as the runtime.
+    """
+    plan = artifact.plan
+    values = fit_inputs(plan.inputs, inputs, plan.name)
+    results: list[TaskResult] = []
+    first_task = 0
+    with Execution(artifact, on) as execution:
+        sessions = iter(execution.sessions)
+        for number, step in enumerate(plan.steps):
+            if isinstance(step, HostStep):
+                values.update(step.graph.evaluate({name: values[name] for name in step.graph.inputs}))
+                continue
+            session = next(sessions)
+            shapes = {surface.name: surface for surface in session.inputs}
+            fed = {name: to_surface(shapes[name], values[value]) for name, value in step.inputs.items()}
+            outputs = _run_session(session, step.program, fed, number, first_task, results)
+            first_task += len(step.program.tasks)
+            for name, value in step.outputs.items():
+                kind = plan.types[value]
+                values[value] = outputs[name].reshape(kind.shape).astype(kind.dtype.numpy)
+    return WholeRun(values, tuple(results))
+
+
+def _run_session(
+    session: Session,
+    program: Program,
+    inputs: Mapping[str, np.ndarray],
+    step: int,
+    first_task: int,
+    results: list[TaskResult],
+) -> dict[str, np.ndarray]:
+    machine = getattr(session, "machine", None)
+    if isinstance(machine, Simulator):
+        for index, live in enumerate(machine.results(inputs)):
+            groups, depth, channels, height, width = live.values.shape
+            joined = np.moveaxis(live.values, 0, 1).reshape(depth, groups * channels, height, width)
+            results.append(TaskResult(step, first_task + index, program.tasks[index].origin.layers, joined))
+    return session.run(inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Alone:
+    """One layer, compiled and loaded by itself.
+
+    Attributes:
+        execution: None when the layer cannot be compiled alone.
+        why: then the reason.
+        has_table: whether it goes through a lookup table; False where the runtime does not tell.
+        macs: multiply-adds; 0 where the runtime does not tell.
+        output_limit: magnitude at which sums of products become infinite, None where there is no limit.
+    """
+
+    execution: Execution | None
+    why: str = ""
+    has_table: bool = False
+    macs: int = 0
+    output_limit: float | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, values: Mapping[str, np.ndarray], group: Group) -> dict[str, np.ndarray] | None:
+        """The layer's results for these operands; None when it cannot run."""
+        if self.execution is None:
+            return None
+        wanted = self.execution.artifact.plan.inputs
+        fed = {}
+        for name, kind in wanted.items():
+            array = np.asarray(values[name]).reshape(kind.shape)
+            fed[name] = half_of_array(array) if kind.dtype.is_float else array.astype(kind.dtype.numpy)
+        with np.errstate(all="ignore"):
+            outputs = self.execution.run(fed).outputs
+        return {name: outputs[self.renamed.get(name, name)] for name in group.makes}
+
+
+def load_alone(level: Steps, group: Group, artifact: Artifact, on: str) -> Alone:
+    """Compiles and loads one layer; a layer that cannot stand alone is told in `why`."""
+    try:
+        piece = level.piece(group.steps, group.makes)
+        compiled = build(piece, Options(artifact.target, _dialect(artifact), host=False))
+        execution = Execution(compiled, on)
+    except OpenaneError as error:
+        return Alone(None, why=str(error))
+    renamed = {} if isinstance(piece, Graph) else {source: shown for shown, source in piece.outputs.items()}
+    machines = [getattr(session, "machine", None) for session in execution.sessions]
+    simulators = [machine for machine in machines if isinstance(machine, Simulator)]
+    return Alone(
+        execution,
+        has_table=any(machine.statistics.table_bytes for machine in simulators),
+        macs=sum(machine.statistics.macs for machine in simulators),
+        output_limit=next((machine.execution.profile.output_limit or None for machine in simulators), None),
+        renamed=renamed,
+    )
+
+
+def _dialect(artifact: Artifact) -> str | None:
+    engine = [step for step in artifact.plan.steps if isinstance(step, EngineStep)]
+    return engine[0].program.dialect if engine else None

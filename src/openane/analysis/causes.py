@@ -1,0 +1,208 @@
+"""Why a layer is off: one small rule a cause, each of which looks at the layer's values and says what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+
+import numpy as np
+
+from openane.analysis.alone import Alone
+from openane.analysis.layers import Group
+from openane.analysis.levels import NetSteps, Steps
+from openane.analysis.measure import LARGEST_HALF, SMALLEST_HALF, SMALLEST_NORMAL_HALF, Error, half, range_of
+
+CANCELLATION = 64.0
+"""Terms this many times larger than their sum cost six of the eleven bits of fp16."""
+_EXACT_INTEGERS = 2048
+_NOTICEABLE_SHARE = 0.1
+_LINEAR = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "Add", "Sub", "ReduceSum", "ReduceMean"})
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evidence:
+    """All that is known about one layer.
+
+    Attributes:
+        level, group: the layer and where it stands.
+        operands, results: of the reference.
+        engine: results of the layer alone, fed with the reference's operands; None when it did not run.
+        ideal_error, engine_error: isolated, where known.
+        alone: facts about its program.
+    """
+
+    level: Steps
+    group: Group
+    operands: Mapping[str, np.ndarray]
+    results: Mapping[str, np.ndarray]
+    engine: Mapping[str, np.ndarray] | None
+    ideal_error: Error
+    engine_error: Error | None
+    alone: Alone | None
+
+    @property
+    def floats(self) -> list[np.ndarray]:
+        """The operands with a fraction."""
+        return [array for array in self.operands.values() if array.dtype.kind == "f"]
+
+    @property
+    def beyond_rounding(self) -> bool:
+        """Whether the engine is clearly further off than fp16 alone explains."""
+        if self.engine_error is None:
+            return False
+        return self.engine_error.max_ulp > 2 * self.ideal_error.max_ulp + 1
+
+    @property
+    def odd(self) -> bool:
+        """Whether values are not finite that should be."""
+        return bool(self.ideal_error.not_finite or (self.engine_error is not None and self.engine_error.not_finite))
+
+
+Rule = Callable[[Evidence], Iterator[str]]
+
+
+def causes(evidence: Evidence) -> tuple[str, ...]:
+    """What makes a layer inexact, most certain first; one clause each."""
+    return tuple(text for rule in _RULES for text in rule(evidence))
+
+
+def _overflow(e: Evidence) -> Iterator[str]:
+    peak = range_of(list(e.results.values())).peak
+    if peak > LARGEST_HALF:
+        yield f"overflow: results reach {peak:.4g}, fp16 ends at {LARGEST_HALF:.0f}"
+
+
+def _operand_overflow(e: Evidence) -> Iterator[str]:
+    peak = range_of(e.floats).peak
+    if peak > LARGEST_HALF:
+        yield f"overflow: operands reach {peak:.4g}, fp16 ends at {LARGEST_HALF:.0f}"
+
+
+def _inner_overflow(e: Evidence) -> Iterator[str]:
+    """A value between two steps of the layer."""
+    if len(e.group.steps) < 2:
+        return
+    values = dict(e.operands)
+    e.level.run_steps(e.group.steps, values)
+    inner = {name: v for name, v in values.items() if name not in e.operands and name not in e.results}
+    for name, array in inner.items():
+        peak = range_of([array]).peak if array.dtype.kind == "f" else 0.0
+        if peak > LARGEST_HALF:
+            yield f"overflow inside: {name!r} reaches {peak:.4g}, fp16 ends at {LARGEST_HALF:.0f}"
+
+
+def _mac_limit(e: Evidence) -> Iterator[str]:
+    limit = e.alone.output_limit if e.alone is not None and e.alone.macs else None
+    if limit is None or e.engine is None:
+        return
+    for name, wanted in e.results.items():
+        found = e.engine[name].reshape(wanted.shape)
+        lost = np.isfinite(wanted) & ~np.isfinite(found) & (np.abs(wanted) <= LARGEST_HALF)
+        if lost.any():
+            yield (
+                f"saturation: {int(lost.sum())} sums of the MAC engine reach {limit:.0f}, from where on they leave it "
+                f"as infinity (results here reach {float(np.abs(wanted[lost]).max()):.4g})"
+            )
+
+
+def _weights(e: Evidence) -> Iterator[str]:
+    for step in e.group.steps:
+        for name, array in e.level.weights(step).items():
+            found = range_of([array])
+            if found.peak > LARGEST_HALF:
+                yield f"weight {name!r} reaches {found.peak:.4g}, fp16 ends at {LARGEST_HALF:.0f}"
+            lost = int(np.count_nonzero((array != 0) & (half(array) == 0)))
+            if lost:
+                what = "vanishes" if array.size == 1 else f": {lost} of {array.size} values vanish"
+                yield f"constant {name!r} {what} in fp16 (smallest {found.smallest:.3g}, fp16 ends at {SMALLEST_HALF:.2g})"
+
+
+def _epsilon(e: Evidence) -> Iterator[str]:
+    for step in e.group.steps:
+        if not is_dataclass(step.settings):
+            continue
+        for each in fields(step.settings):
+            value = getattr(step.settings, each.name)
+            if "epsilon" in each.name and isinstance(value, float) and 0 < value < SMALLEST_NORMAL_HALF:
+                gone = "vanishes" if value < SMALLEST_HALF / 2 else "is below the normal numbers"
+                yield f"epsilon {value:.3g} of {step.name!r} {gone} in fp16"
+
+
+def _tiny(e: Evidence) -> Iterator[str]:
+    values = np.concatenate([np.abs(array).reshape(-1) for array in e.results.values()] or [np.zeros(1)])
+    share = float(np.mean((values > 0) & (values < SMALLEST_NORMAL_HALF))) if values.size else 0.0
+    if share > _NOTICEABLE_SHARE:
+        yield f"underflow: {share:.0%} of the results are below fp16's normal numbers ({SMALLEST_NORMAL_HALF:.2g})"
+
+
+def _integers(e: Evidence) -> Iterator[str]:
+    for name, array in {**e.operands, **e.results}.items():
+        if array.dtype.kind in "iu" and array.size and int(np.abs(array.astype(np.int64)).max()) > _EXACT_INTEGERS:
+            yield f"{name!r} holds integers above {_EXACT_INTEGERS}, which fp16 does not hold exactly"
+
+
+def _table(e: Evidence) -> Iterator[str]:
+    if e.alone is not None and e.alone.has_table and e.beyond_rounding and e.engine_error is not None:
+        yield (
+            f"table: the lookup table interpolates, {e.engine_error.max_ulp:.1f} ulp at most, where exact arithmetic "
+            f"in fp16 is {e.ideal_error.max_ulp:.1f} off"
+        )
+
+
+def _cancellation(e: Evidence) -> Iterator[str]:
+    condition = _condition(e)
+    if condition > CANCELLATION:
+        yield f"cancellation: the terms are {condition:.0f} times larger than their sum"
+
+
+def _sum(e: Evidence) -> Iterator[str]:
+    sums = e.alone is not None and e.alone.macs > 0
+    if sums and e.beyond_rounding and not e.odd and e.alone is not None and not e.alone.has_table:
+        yield "fp16 sum: more than rounding the result explains; partial sums or parts of the layer are kept in fp16"
+
+
+def _rounding(e: Evidence) -> Iterator[str]:
+    if not e.odd and not e.beyond_rounding:
+        yield f"rounding of operands, weights and results to fp16 ({e.ideal_error.max_ulp:.1f} ulp)"
+
+
+_RULES: Sequence[Rule] = (
+    _overflow,
+    _operand_overflow,
+    _inner_overflow,
+    _mac_limit,
+    _weights,
+    _epsilon,
+    _integers,
+    _tiny,
+    _table,
+    _cancellation,
+    _sum,
+    _rounding,
+)
+
+
+def _condition(e: Evidence) -> float:
+    """How much larger the terms of a layer's first, linear step are than their sum: the median over the results."""
+    step = e.group.steps[0]
+    if step.operation not in _LINEAR or isinstance(e.level, NetSteps):
+        return 0.0
+    operands = [_single(e, name) for name in step.reads]
+    sizes = [None if each is None or each.dtype.kind != "f" else np.abs(each) for each in operands]
+    if any(size is None and each is not None for size, each in zip(sizes, operands, strict=True)):
+        return 0.0
+    with np.errstate(all="ignore"):
+        total = np.abs(e.level.compute(step, operands, halves=False)[0])
+        if step.operation == "Sub":
+            terms = np.asarray(sizes[0]) + np.asarray(sizes[1])
+        else:
+            terms = e.level.compute(step, sizes, halves=False)[0]
+    kept = total > 0
+    return float(np.median(terms[kept] / total[kept])) if kept.any() else 0.0
+
+
+def _single(e: Evidence, name: str) -> np.ndarray | None:
+    if not name:
+        return None
+    array = np.asarray(e.operands[name] if name in e.operands else e.level.constants[name])
+    return array.astype(np.float32) if array.dtype.kind == "f" else array

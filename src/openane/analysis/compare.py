@@ -1,0 +1,388 @@
+"""Where a compiled model's numbers leave the reference: layer by layer, alone and in the run of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from openane.analysis.alone import Alone, TaskResult, load_alone, run_whole
+from openane.analysis.causes import Evidence, causes
+from openane.analysis.layers import Group, group_steps
+from openane.analysis.levels import GraphSteps, NetSteps, Steps, Values
+from openane.analysis.measure import Error, Range, half, measure, range_of
+from openane.compiler.plan import Artifact, EngineStep, HostStep
+from openane.core.errors import InputError
+from openane.core.frames import to_frame
+from openane.core.html import table
+from openane.net import Net
+from openane.targets import attach
+
+TOLERANCE = 0.02
+"""A layer is wrong when its largest error is above this share of its largest value."""
+LEAST_COSINE = 0.999
+_NOTICEABLE = 0.05
+"""Causes are looked for from this share of the tolerance on."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerComparison:
+    """One layer: the user's layers that one group of tasks computes.
+
+    Attributes:
+        name, operation: of the layer.
+        where: engines, "host", or "" for a layer that leaves no task (folded away, or only a view).
+        tasks: numbers over all programs of the plan.
+        range: of the reference's results.
+        ideal_isolated, engine_isolated: error of the layer fed with the reference's operands: every step rounded to
+            fp16 by numpy, and the layer compiled and run alone (None where it cannot stand alone).
+        ideal, net, engine: accumulated error: everything before it computed the same way; `net` is the ideal on the
+            units, None where no unit has the value's name.
+        source: where `engine` was read: "program" (what its tasks stored), "layer alone" (the layer compiled alone and
+            fed with the accumulated operands), "host", "output", or "ideal" (nothing else was possible).
+        wrong: the accumulated error is beyond the tolerance.
+        causes: what makes it inexact, most certain first.
+    """
+
+    name: str
+    operation: str
+    where: str
+    tasks: tuple[int, ...]
+    range: Range
+    ideal_isolated: Error
+    engine_isolated: Error | None
+    ideal: Error
+    net: Error | None
+    engine: Error
+    source: str
+    wrong: bool
+    causes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputComparison:
+    """One output of the model: errors of the ideal and of the engine against the reference."""
+
+    name: str
+    range: Range
+    ideal: Error
+    engine: Error
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Reference (float32), ideal fp16 and an engine on the same inputs.
+
+    Attributes:
+        model, target, runtime: what ran where.
+        layers: in execution order.
+        outputs: of the model.
+        first_wrong: index of the first wrong layer, None when all are right.
+        tolerance: see TOLERANCE.
+        notes: what the reader must know to trust the table.
+    """
+
+    model: str
+    target: str
+    runtime: str
+    layers: tuple[LayerComparison, ...]
+    outputs: tuple[OutputComparison, ...]
+    first_wrong: int | None
+    tolerance: float
+    notes: tuple[str, ...] = field(default=())
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame`, one row a layer.
+
+        Raises:
+            UnavailableError: pandas is not installed.
+        """
+        rows = [_flat(layer) for layer in self.layers]
+        columns = list(rows[0]) if rows else ["layer"]
+        return to_frame(columns, [list(row.values()) for row in rows])
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                layer.name,
+                layer.where,
+                f"{layer.range.least:.4g} .. {layer.range.largest:.4g}",
+                f"{layer.engine_isolated.max_ulp:.1f}" if layer.engine_isolated else "",
+                f"{layer.engine.max_ulp:.1f}",
+                f"{layer.engine.max_abs:.3g}",
+                f"{layer.engine.cosine:.6f}",
+                "wrong" if layer.wrong else "",
+                "; ".join(layer.causes),
+            )
+            for layer in self.layers
+        ]
+        columns = ("layer", "where", "range", "alone, ulp", "ulp", "max", "cosine", "verdict", "why")
+        return table(f"{self.model} on {self.runtime} against float32", columns, rows, columns[3:7])
+
+
+def compare_layers(
+    artifact: Artifact,
+    inputs: Mapping[str, np.ndarray],
+    on: str = "simulator",
+    tolerance: float = TOLERANCE,
+) -> Comparison:
+    """Runs reference, ideal and engine, and measures every layer.
+
+    Args:
+        artifact: compiled from a model or a net; a program read from a file has no reference.
+        inputs: one array per input, in the model's shape.
+        on: runtime by name.
+        tolerance: largest error as a share of a layer's largest value.
+
+    Raises:
+        InputError: there is no reference, or the inputs do not fit.
+        UnavailableError: the runtime cannot be used here.
+    """
+    return _Comparer(artifact, inputs, on, tolerance).compare()
+
+
+def level_of(artifact: Artifact) -> Steps:
+    """The reference of a compiled model: its graph, or its net when it came from one.
+
+    Raises:
+        InputError: it is a program from a file.
+    """
+    if artifact.graph is not None:
+        return GraphSteps(artifact.graph)
+    net = artifact.net
+    if net is None:
+        raise InputError(
+            "a compiled program has no layers to compare with",
+            where=artifact.plan.name,
+            hint="Give the model it was made from, or another program, by --with.",
+        )
+    return NetSteps(net)
+
+
+class _Comparer:
+    """The runs, and what is measured on them."""
+
+    def __init__(self, artifact: Artifact, inputs: Mapping[str, np.ndarray], on: str, tolerance: float) -> None:
+        self.artifact, self.on, self.tolerance = artifact, on, tolerance
+        self.level = level_of(artifact)
+        host = [step.graph for step in artifact.plan.steps if isinstance(step, HostStep)]
+        self.hosted = frozenset(node.name for graph in host for node in graph.nodes)
+        self.tasks = [
+            task.origin.layers
+            for step in artifact.plan.steps
+            if isinstance(step, EngineStep)
+            for task in step.program.tasks
+        ]
+        self.engines = _engines(artifact)
+        self.nets = {
+            number: step.net
+            for number, step in enumerate(artifact.plan.steps)
+            if isinstance(step, EngineStep) and step.net is not None
+        }
+        self.groups = group_steps(self.level, self.tasks, self.hosted)
+        self.whole = run_whole(artifact, inputs, on)
+        given = {name: np.asarray(inputs[name]) for name in self.level.inputs}
+        self.reference = self.level.run(given)
+        self.ideal = self.level.run(given, self.hosted, halves=True)
+        self.units = self._run_units()
+        self.engine: Values = {name: half(self.ideal[name]) for name in self.level.inputs}
+        self.first_wrong: str | None = None
+
+    def compare(self) -> Comparison:
+        layers = tuple(self._layer(group) for group in self.groups)
+        wrong = [number for number, layer in enumerate(layers) if layer.wrong]
+        outputs = tuple(self._outputs())
+        return Comparison(
+            self.artifact.plan.name,
+            self.artifact.target,
+            self.on,
+            layers,
+            outputs,
+            wrong[0] if wrong else None,
+            self.tolerance,
+            tuple(self._notes(layers, outputs)),
+        )
+
+    def _run_units(self) -> Values:
+        """The ideal on the units of every program, by the value's name."""
+        values: Values = {}
+        if isinstance(self.level, NetSteps):
+            return values
+        for number, net in self.nets.items():
+            step = self.artifact.plan.steps[number]
+            assert isinstance(step, EngineStep)
+            steps = NetSteps(net)
+            found = steps.run({name: self._crossing(values, value) for name, value in step.inputs.items()}, halves=True)
+            values.update((name, array) for name, array in found.items() if name in self.reference)
+            values.update((value, found[net.outputs[name]]) for name, value in step.outputs.items())
+        return values
+
+    def _crossing(self, values: Values, name: str) -> np.ndarray:
+        return values[name] if name in values else self.ideal[name]
+
+    def _layer(self, group: Group) -> LayerComparison:
+        wanted = {name: self.reference[name] for name in group.makes}
+        operands = {name: self.reference[name] for name in group.reads}
+        isolated = {name: half(array) for name, array in operands.items()}
+        hosted = any(step.name in self.hosted for step in group.steps)
+        self.level.run_steps(group.steps, isolated, self.hosted, halves=True)
+        ideal_isolated = self._measure(isolated, wanted)
+        alone = None if hosted else load_alone(self.level, group, self.artifact, self.on)
+        try:
+            fed_alone = alone.run(operands, group) if alone is not None else None
+            source = self._accumulate(group, alone)
+        finally:
+            if alone is not None and alone.execution is not None:
+                alone.execution.close()
+        engine_isolated = self._measure(fed_alone, wanted) if fed_alone is not None else None
+        error = self._measure(self.engine, wanted)
+        wrong = self._is_wrong(error)
+        has_unit = bool(group.makes) and all(name in self.units for name in group.makes)
+        numbers = tuple(i for i, layers in enumerate(self.tasks) if not hosted and set(layers) & set(group.layers))
+        where = "host" if hosted else " + ".join(sorted({self.engines[i] for i in numbers}))
+        evidence = Evidence(self.level, group, operands, wanted, fed_alone, ideal_isolated, engine_isolated, alone)
+        return LayerComparison(
+            group.name,
+            group.operation,
+            where,
+            numbers,
+            range_of(list(wanted.values())),
+            ideal_isolated,
+            engine_isolated,
+            self._measure(self.ideal, wanted),
+            self._measure(self.units, wanted) if has_unit else None,
+            error,
+            source,
+            wrong,
+            self._causes(group, evidence, wrong),
+        )
+
+    def _causes(self, group: Group, evidence: Evidence, wrong: bool) -> tuple[str, ...]:
+        isolated = evidence.engine_error or evidence.ideal_error
+        at_fault = self._is_wrong(isolated)
+        noticeable = isolated.relative > _NOTICEABLE * self.tolerance or bool(isolated.not_finite)
+        found = list(causes(evidence)) if noticeable and not evidence.group.steps[0].name in self.hosted else []
+        if wrong and not at_fault:
+            blame = f"inherited from {self.first_wrong!r}" if self.first_wrong else "grown from smaller errors before it"
+            found.insert(0, f"{blame}; alone the layer is right")
+        if wrong and self.first_wrong is None:
+            self.first_wrong = group.name
+        return tuple(found)
+
+    # What the engine computes ---------------------------------------------------------------------------------------
+
+    def _accumulate(self, group: Group, alone: Alone | None) -> str:
+        """Puts the engine's values of a layer in place; returns where they are from."""
+        if all(name in self.whole.values for name in group.makes):
+            for name in group.makes:
+                self.engine[name] = self.whole.values[name].reshape(self.reference[name].shape)
+            return "host" if alone is None else "output"
+        read = {name: self._stored(group, name) for name in group.makes}
+        if alone is not None and all(array is not None for array in read.values()):
+            self.engine.update((name, array) for name, array in read.items() if array is not None)
+            return "program"
+        found = alone.run(self.engine, group) if alone is not None else None
+        if found is not None:
+            self.engine.update((name, array.reshape(self.reference[name].shape)) for name, array in found.items())
+            return "layer alone"
+        self.level.run_steps(group.steps, self.engine, self.hosted, halves=alone is not None)
+        return "host" if alone is None else "ideal"
+
+    def _stored(self, group: Group, name: str) -> np.ndarray | None:
+        """What the layer's last task stored, when it is the whole value and nothing else has a part in it."""
+        own = set(group.layers)
+        for result in reversed(self.whole.results):
+            net = self.nets.get(result.step)
+            if net is None or not own & set(result.layers):
+                continue
+            if not own >= set(result.layers) or not _fits(result, net, name):
+                return None
+            return result.values.astype(np.float32).reshape(self.reference[name].shape)
+        return None
+
+    # Measuring ------------------------------------------------------------------------------------------------------
+
+    def _measure(self, found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> Error:
+        return measure([found[name] for name in wanted], list(wanted.values()))
+
+    def _is_wrong(self, error: Error) -> bool:
+        return bool(error.not_finite) or error.relative > self.tolerance or error.cosine < LEAST_COSINE
+
+    def _outputs(self) -> Iterator[OutputComparison]:
+        shown = self.level.outputs
+        for name, value in zip(self.artifact.plan.outputs, shown, strict=False):
+            wanted, engine = self.reference[value], self.whole.values[name]
+            yield OutputComparison(
+                name, range_of([wanted]), measure([self.ideal[value]], [wanted]), measure([engine], [wanted])
+            )
+
+    def _notes(self, layers: Sequence[LayerComparison], outputs: Sequence[OutputComparison]) -> Iterator[str]:
+        substitutes = sum(layer.source == "layer alone" for layer in layers)
+        if substitutes:
+            yield (
+                f"{substitutes} layers have no value of their own in the program's memory; theirs are from the layer "
+                "compiled alone and fed with the values before it"
+            )
+        guessed = sum(layer.source == "ideal" for layer in layers)
+        if guessed:
+            yield f"{guessed} layers can neither be read from the program nor run alone; ideal fp16 stands in for them"
+        if any(self._is_wrong(each.engine) for each in outputs) and not any(layer.wrong for layer in layers):
+            yield "an output is wrong although no layer is: the program does something else than its layers"
+
+
+def _fits(result: TaskResult, net: Net, name: str) -> bool:
+    shape = net.shapes.get(name)
+    return shape is not None and shape.batch == 1 and shape.ndchw[1:] == result.values.shape
+
+
+def _engines(artifact: Artifact) -> list[str]:
+    found = []
+    for program in artifact.programs:
+        codec = attach(program).codec
+        assert codec is not None
+        found.extend(codec.summarize(task).engine for task in program.tasks)
+    return found
+
+
+def _flat(layer: LayerComparison) -> dict[str, object]:
+    """One row of plain values."""
+    row: dict[str, object] = {
+        "layer": layer.name,
+        "operation": layer.operation,
+        "where": layer.where,
+        "tasks": list(layer.tasks),
+        "least": layer.range.least,
+        "largest": layer.range.largest,
+        "smallest_magnitude": layer.range.smallest,
+        "source": layer.source,
+        "wrong": layer.wrong,
+        "causes": list(layer.causes),
+    }
+    kinds = ("ideal_isolated", "engine_isolated", "ideal", "net", "engine")
+    for kind in kinds:
+        error: Error | None = getattr(layer, kind)
+        for measured in ("max_abs", "max_ulp", "mean_ulp", "cosine", "relative", "not_finite"):
+            row[f"{kind}_{measured}"] = getattr(error, measured) if error is not None else None
+    return row
+
+
+def as_values(found: Comparison) -> dict[str, Any]:
+    """The comparison as plain values, for JSON and pages."""
+    return {
+        "model": found.model,
+        "target": found.target,
+        "runtime": found.runtime,
+        "tolerance": found.tolerance,
+        "first_wrong": None if found.first_wrong is None else found.layers[found.first_wrong].name,
+        "layers": [_flat(layer) for layer in found.layers],
+        "outputs": [
+            {"name": each.name, "ideal": _error(each.ideal), "engine": _error(each.engine)} for each in found.outputs
+        ],
+        "notes": list(found.notes),
+    }
+
+
+def _error(error: Error) -> dict[str, Any]:
+    return {name: getattr(error, name) for name in Error.__dataclass_fields__}

@@ -1,0 +1,231 @@
+"""Compiled models kept by the content they were made from.
+
+A key is the SHA-256 of everything a result depends on: the model's bytes, the options, and openane's own code. An
+entry is one file: a line of JSON that describes the plan, with the SHA-256 of what follows, then the images of the
+programs. Nothing is unpickled; an entry that does not verify is removed and compiled again. Entries are written beside
+and renamed, so that processes may share a folder; the least recently used ones go when it grows over its limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import openane
+from openane.compiler.driver import Options, build
+from openane.compiler.plan import Artifact, EngineStep, Plan
+from openane.core.errors import InputError, OpenaneError
+from openane.core.files import write_atomically
+from openane.core.origin import Origin
+from openane.core.types import DType
+from openane.formats.hwx import read_hwx, write_hwx
+from openane.formats.sniff import FileKind, sniff
+from openane.graph import TensorType
+from openane.targets import load_program
+
+LIMIT_BYTES = 2 << 30
+CHUNK_BYTES = 1 << 20
+SUFFIX = ".openane-cache"
+SELF_CONTAINED = frozenset({FileKind.ONNX, FileKind.MLMODEL, FileKind.PT2, FileKind.KERAS, FileKind.HDF5})
+FOLDERS = frozenset({FileKind.MLPACKAGE, FileKind.MLMODELC, FileKind.SAVED_MODEL})
+EXTERNAL_DATA = b"\x0a\x08location"
+"""How an ONNX file names a file of weights outside itself (the protobuf bytes of the key)."""
+
+
+def default_folder() -> Path:
+    """Where compiled models are kept for this user, by the habit of the system."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "openane"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "openane"
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 of openane's own sources: another version never finds this one's entries."""
+    digest = hashlib.sha256()
+    root = Path(openane.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def key_of(source: Path, options: Options) -> str | None:
+    """The key of a model file or package with options; None where a result depends on files that are not seen here.
+
+    Raises:
+        InputError: the file cannot be read.
+        FormatError: it is nothing that openane knows.
+    """
+    kind = sniff(source)
+    if kind not in SELF_CONTAINED | FOLDERS:
+        return None
+    chosen = json.dumps(
+        [options.target, options.dialect, sorted(options.shapes.items()), options.host, sorted(options.wide)]
+    )
+    digest = hashlib.sha256(f"{code_digest()}\0{chosen}\0{source.name}\0".encode())
+    try:
+        for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
+            if path.is_file():
+                digest.update(f"{path.relative_to(source)}\0{path.stat().st_size}\0".encode())
+                if _hash_file(path, digest) and kind is FileKind.ONNX:
+                    return None
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror or error}", where=str(source)) from error
+    return digest.hexdigest()
+
+
+def _hash_file(path: Path, digest: Any) -> bool:
+    """Adds a file to a digest; tells whether it names weights outside itself."""
+    external, tail = False, b""
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            digest.update(piece)
+            external = external or EXTERNAL_DATA in tail + piece
+            tail = piece[-len(EXTERNAL_DATA) :]
+    return external
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A folder of compiled models.
+
+    Attributes:
+        folder: made when the first entry is written.
+        limit_bytes: the folder is kept below this.
+    """
+
+    folder: Path
+    limit_bytes: int = LIMIT_BYTES
+
+    def get(self, key: str) -> Artifact | None:
+        """The artifact of a key; None when there is none, or when the entry does not verify."""
+        path = self.folder / f"{key}{SUFFIX}"
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        try:
+            artifact = _decode(data, key)
+        except (OpenaneError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+            _remove(path)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # recently used
+        return artifact
+
+    def put(self, key: str, artifact: Artifact) -> bool:
+        """Keeps an artifact; tells whether it was kept. A plan with host steps is not; a folder that cannot be
+        written to is no fault."""
+        if not all(isinstance(step, EngineStep) for step in artifact.plan.steps):
+            return False
+        data = _encode(artifact, key)
+        if len(data) > self.limit_bytes // 2:
+            return False
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(self.folder / f"{key}{SUFFIX}", data)
+        except (InputError, OSError):
+            return False
+        self._shrink()
+        return True
+
+    def _shrink(self) -> None:
+        """Removes the least recently used entries until the folder is within its limit."""
+        entries = sorted(self._entries(), reverse=True)
+        total = 0
+        for _, size, path in entries:
+            total += size
+            if total > self.limit_bytes:
+                _remove(path)
+
+    def _entries(self) -> Iterator[tuple[float, int, Path]]:
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            with contextlib.suppress(OSError):
+                facts = path.stat()
+                yield facts.st_mtime, facts.st_size, path
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:
+    """Compiles a file, or takes what an unchanged one was compiled to before.
+
+    An artifact out of the cache carries programs only, neither graph nor net.
+
+    Raises:
+        As `driver.build`.
+    """
+    key = key_of(source, options)
+    if key is None:
+        return build(source, options)
+    kept = cache.get(key)
+    if kept is None:
+        kept = build(source, options)
+        cache.put(key, kept)
+    return kept
+
+
+def _encode(artifact: Artifact, key: str) -> bytes:
+    plan = artifact.plan
+    steps, images = [], []
+    for step in plan.steps:
+        assert isinstance(step, EngineStep)
+        image = write_hwx(step.program)
+        images.append(image)
+        steps.append(
+            {
+                "bytes": len(image),
+                "inputs": dict(step.inputs),
+                "outputs": dict(step.outputs),
+                "dialect": step.program.dialect,
+                "notes": dict(step.program.notes),
+                "layers": [[list(task.origin.layers), task.origin.step] for task in step.program.tasks],
+            }
+        )
+    payload = b"".join(images)
+    head = {
+        "key": key,
+        "sha256": hashlib.sha256(payload).hexdigest(),
+        "target": artifact.target,
+        "name": plan.name,
+        "inputs": list(plan.inputs),
+        "outputs": list(plan.outputs),
+        "types": {name: [list(kind.shape), kind.dtype.value] for name, kind in plan.types.items()},
+        "steps": steps,
+        "warnings": list(artifact.warnings),
+    }
+    return json.dumps(head).encode() + b"\n" + payload
+
+
+def _decode(data: bytes, key: str) -> Artifact:
+    line, _, payload = data.partition(b"\n")
+    head = json.loads(line)
+    if head["key"] != key or head["sha256"] != hashlib.sha256(payload).hexdigest():
+        raise ValueError("the entry does not verify")
+    types = {name: TensorType(tuple(shape), DType(dtype)) for name, (shape, dtype) in head["types"].items()}
+    steps, offset = [], 0
+    for facts in head["steps"]:
+        image = payload[offset : offset + facts["bytes"]]
+        offset += facts["bytes"]
+        program = load_program(read_hwx(image, name=head["name"]))
+        tasks = tuple(
+            replace(task, origin=Origin(tuple(layers), step))
+            for task, (layers, step) in zip(program.tasks, facts["layers"], strict=True)
+        )
+        program = replace(program, tasks=tasks, dialect=facts["dialect"], notes=facts["notes"])
+        steps.append(EngineStep(program, facts["inputs"], facts["outputs"]))
+    inputs = {name: types[name] for name in head["inputs"]}
+    outputs = {name: types[name] for name in head["outputs"]}
+    plan = Plan(head["name"], inputs, outputs, tuple(steps), types)
+    return Artifact(plan, head["target"], warnings=tuple(head["warnings"]))

@@ -1,0 +1,47 @@
+"""Which values are positions: numbers from the caller that only become integers, token ids first of all.
+
+Half precision holds integers exactly up to 2048. A model may bring its ids as floats and clean them up before it looks
+rows up by them; on the engine larger ids would silently turn into their neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from openane.graph import Graph, Node
+from openane.graph import ops as g
+
+#: Operations that people put between an input and a cast to integers; behind anything else numbers are results.
+_LIGHT = (g.Unary, g.Binary, g.Where, g.Not, g.Cast, g.Reshape, g.Transpose, g.Slice, g.Concat, g.Split, g.Expand)
+#: Unary ones with arithmetic that nobody applies to ids.
+_HEAVY = (g.Softmax, g.LogSoftmax)
+
+
+def makes_positions(graph: Graph) -> Callable[[Node], bool]:
+    """Tells of a node whether it only prepares integers from the caller's numbers.
+
+    Args:
+        graph: that the node is from.
+    """
+    if not any(_to_integers(graph, node) for node in graph.nodes):
+        return lambda node: False
+    given = {*graph.inputs, *graph.constants}
+    for node in graph.nodes:
+        light = isinstance(node.operation, _LIGHT) and not isinstance(node.operation, _HEAVY)
+        if light and all(name in given for name in node.inputs if name):
+            given.update(node.outputs)
+    positions: set[str] = set()
+    elsewhere = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        ends = _to_integers(graph, node)
+        passes = all(name in positions and name not in elsewhere for name in node.outputs)
+        (positions if ends or passes else elsewhere).update(name for name in node.inputs if name)
+    found = (positions - elsewhere) & given
+    return lambda node: bool(node.outputs) and all(name in found for name in node.outputs)
+
+
+def _to_integers(graph: Graph, node: Node) -> bool:
+    operation = node.operation
+    if not isinstance(operation, g.Cast) or operation.dtype.is_float:
+        return False
+    return operation.dtype.value != "bool" and graph.types[node.inputs[0]].dtype.is_float

@@ -1,0 +1,72 @@
+"""A Graph as an ONNX model, for onnxruntime and for whoever else reads ONNX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from openane.core.errors import UnavailableError, UnsupportedError
+from openane.core.types import DType
+from openane.graph import Graph, TensorType
+from openane.runtimes.host.handlers import HANDLERS, SAME
+from openane.runtimes.host.writer import Writer
+
+OPSET = 20
+"""First version with Gelu; every onnxruntime since 1.17 reads it."""
+IR_VERSION = 9
+LARGEST_BYTES = (2 << 30) - (1 << 20)
+"""A protocol buffer holds 2 GiB at most."""
+
+
+def export_model(graph: Graph) -> Any:
+    """The graph as an `onnx.ModelProto` that computes the same.
+
+    Raises:
+        UnsupportedError: an operation has no form in ONNX, or the weights do not fit into one file; says which.
+        UnavailableError: the package onnx is not installed.
+    """
+    try:
+        from onnx import helper, numpy_helper
+    except ImportError as error:
+        raise UnavailableError(
+            "writing ONNX needs the package onnx", hint="Install it: pip install 'openane[onnx]'."
+        ) from error
+    if sum(array.nbytes for array in graph.constants.values()) > LARGEST_BYTES:
+        raise UnsupportedError("the weights do not fit into one ONNX file", limit="2 GiB", where=graph.name)
+    writer = Writer(graph)
+    for node in graph.nodes:
+        name = type(node.operation).__name__
+        try:
+            if name in SAME:
+                results = writer.emit(SAME[name], *node.inputs, count=len(node.outputs))
+            elif type(node.operation) in HANDLERS:
+                results = HANDLERS[type(node.operation)](writer, node)
+            else:
+                raise UnsupportedError(f"ONNX has no operation {name}")
+        except UnsupportedError as error:
+            raise error.at(f"{graph.name}: node {node.name!r} ({name})") from error
+        for output, result in zip(node.outputs, results, strict=False):
+            if output:
+                writer.nodes.append(helper.make_node("Identity", [result], [output]))
+    constants = {**graph.constants, **writer.constants}
+    proto = helper.make_graph(
+        writer.nodes,
+        graph.name or "model",
+        [_value(helper, name, kind) for name, kind in graph.inputs.items()],
+        [_value(helper, name, graph.types[name]) for name in graph.outputs],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    return helper.make_model(proto, opset_imports=opsets, ir_version=IR_VERSION, producer_name="openane")
+
+
+def _value(helper: Any, name: str, kind: TensorType) -> Any:
+    return helper.make_tensor_value_info(name, element_type(kind.dtype), kind.shape)
+
+
+def element_type(dtype: DType) -> int:
+    """ONNX's number of an element type."""
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(dtype.numpy))

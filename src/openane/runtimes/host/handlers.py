@@ -1,0 +1,513 @@
+"""How each operation of the Graph is spelled in ONNX, opset 20."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from openane.core.errors import UnsupportedError
+from openane.core.types import DType
+from openane.graph import Node, Operation
+from openane.graph import ops as o
+from openane.runtimes.host.writer import Writer
+
+Handler = Callable[[Writer, Node], list[str]]
+
+#: Operations without attributes: name here -> name in ONNX.
+SAME: Mapping[str, str] = MappingProxyType(
+    {
+        name: name
+        for name in (
+            *("Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "BitwiseAnd", "BitwiseNot"),
+            *("BitwiseOr", "BitwiseXor", "Ceil", "Cos", "Cosh", "Equal", "Erf", "Exp", "Floor", "Greater"),
+            *("GreaterOrEqual", "HardSwish", "Identity", "IsNaN", "Less", "LessOrEqual", "Max", "Min", "Mish"),
+            *("Mul", "Neg", "Not", "Or", "PRelu", "Pow", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Sinh"),
+            *("Softplus", "Softsign", "Sqrt", "Sub", "Tan", "Tanh", "Where", "Xor"),
+        )
+    }
+)
+
+
+def _attributes(kind: str, *names: str, **renamed: str) -> Handler:
+    """A node with these attributes of the operation, under their own or another name."""
+    pairs = {**{name: name for name in names}, **renamed}
+
+    def handler(w: Writer, node: Node) -> list[str]:
+        values = {theirs: getattr(node.operation, ours) for ours, theirs in pairs.items()}
+        plain = {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
+        return w.emit(kind, *node.inputs, count=len(node.outputs), **plain)
+
+    return handler
+
+
+def _reduction(kind: str) -> Handler:
+    def handler(w: Writer, node: Node) -> list[str]:
+        operation: Any = node.operation
+        if not operation.axes:
+            return w.emit(kind, node.inputs[0], w.integers(), keepdims=1, noop_with_empty_axes=1)
+        return w.emit(kind, node.inputs[0], w.integers(*operation.axes), keepdims=int(operation.keepdims))
+
+    return handler
+
+
+def _integers(kind: str, attribute: str) -> Handler:
+    """A node whose attribute is a second input there: a row of integers."""
+
+    def handler(w: Writer, node: Node) -> list[str]:
+        return w.emit(kind, node.inputs[0], w.integers(*getattr(node.operation, attribute)))
+
+    return handler
+
+
+def _running(kind: str) -> Handler:
+    def handler(w: Writer, node: Node) -> list[str]:
+        operation: Any = node.operation
+        axis = w.constant(np.int64(operation.axis))
+        return w.emit(
+            kind, node.inputs[0], axis, exclusive=int(operation.exclusive), reverse=int(operation.reverse)
+        )
+
+    return handler
+
+
+def _division(w: Writer, node: Node) -> list[str]:
+    x, y = node.inputs
+    if not w.type(x).dtype.is_float:
+        divisor = w.graph.constants.get(y)
+        if divisor is None or not np.all(divisor):
+            raise UnsupportedError("a division of integers whose divisor may be 0 is left to the reference")
+    operation = node.operation
+    if isinstance(operation, o.Mod):
+        if w.type(x).dtype.is_float and not operation.truncated:
+            quotient = w.one("Floor", w.one("Div", x, y))
+            return w.emit("Sub", x, w.one("Mul", quotient, y))
+        return w.emit("Mod", x, y, fmod=int(operation.truncated))
+    if isinstance(operation, o.FloorDiv):
+        if not w.type(x).dtype.is_float:
+            raise UnsupportedError("ONNX has no floor division of integers")
+        return w.emit("Floor", w.one("Div", x, y))
+    return w.emit("Div", x, y)
+
+
+def _affine(w: Writer, node: Node) -> list[str]:
+    (x,), operation = node.inputs, node.operation
+    assert isinstance(operation, o.Affine)
+    scaled = w.one("Mul", x, w.constant(operation.alpha, x))
+    return w.emit("Add", scaled, w.constant(operation.beta, x))
+
+
+def _shifted(w: Writer, node: Node) -> str:
+    """The operand plus the operation's epsilon."""
+    (x,), epsilon = node.inputs, getattr(node.operation, "epsilon", 0.0)
+    return w.one("Add", x, w.constant(epsilon, x)) if epsilon else x
+
+
+def _log(w: Writer, node: Node) -> list[str]:
+    return w.emit("Log", _shifted(w, node))
+
+
+def _reciprocal(w: Writer, node: Node) -> list[str]:
+    return w.emit("Reciprocal", _shifted(w, node))
+
+
+def _rsqrt(w: Writer, node: Node) -> list[str]:
+    return w.emit("Reciprocal", w.one("Sqrt", _shifted(w, node)))
+
+
+def _exp2(w: Writer, node: Node) -> list[str]:
+    return w.emit("Pow", w.constant(2.0, node.inputs[0]), node.inputs[0])
+
+
+def _square(w: Writer, node: Node) -> list[str]:
+    return w.emit("Mul", node.inputs[0], node.inputs[0])
+
+
+def _trunc(w: Writer, node: Node) -> list[str]:
+    (x,) = node.inputs
+    return w.emit("Mul", w.one("Sign", x), w.one("Floor", w.one("Abs", x)))
+
+
+def _silu(w: Writer, node: Node) -> list[str]:
+    (x,), operation = node.inputs, node.operation
+    assert isinstance(operation, o.Silu)
+    scaled = x if operation.alpha == 1 else w.one("Mul", x, w.constant(operation.alpha, x))
+    return w.emit("Mul", x, w.one("Sigmoid", scaled))
+
+
+def _scaled_tanh(w: Writer, node: Node) -> list[str]:
+    (x,), operation = node.inputs, node.operation
+    assert isinstance(operation, o.ScaledTanh)
+    inner = w.one("Tanh", w.one("Mul", x, w.constant(operation.beta, x)))
+    return w.emit("Mul", inner, w.constant(operation.alpha, x))
+
+
+def _not_equal(w: Writer, node: Node) -> list[str]:
+    return w.emit("Not", w.one("Equal", *node.inputs))
+
+
+def _gelu(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.Gelu)
+    return w.emit("Gelu", node.inputs[0], approximate="tanh" if operation.approximate else "none")
+
+
+def _clip(w: Writer, node: Node) -> list[str]:
+    (x,), operation = node.inputs, node.operation
+    assert isinstance(operation, o.Clip)
+    bounds = [
+        w.constant(bound, x) if math.isfinite(bound) else "" for bound in (operation.minimum, operation.maximum)
+    ]
+    return w.emit("Clip", x, *bounds)
+
+
+def _is_inf(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.IsInf)
+    return w.emit(
+        "IsInf", *node.inputs, detect_negative=int(operation.negative), detect_positive=int(operation.positive)
+    )
+
+
+def _cast(w: Writer, node: Node) -> list[str]:
+    from onnx import helper
+
+    operation = node.operation
+    assert isinstance(operation, o.Cast)
+    return w.emit("Cast", node.inputs[0], to=int(helper.np_dtype_to_tensor_dtype(operation.dtype.numpy)))
+
+
+def _convolution(w: Writer, node: Node) -> list[str]:
+    operation: Any = node.operation
+    attributes: dict[str, Any] = {
+        "strides": operation.strides,
+        "pads": operation.pads,
+        "dilations": operation.dilations,
+        "group": operation.groups,
+        "kernel_shape": w.type(node.inputs[1]).shape[2:],
+    }
+    if isinstance(operation, o.Conv):
+        return w.emit("Conv", *node.inputs, **attributes)
+    if operation.output_padding:
+        attributes["output_padding"] = operation.output_padding
+    return w.emit("ConvTranspose", *node.inputs, **attributes)
+
+
+def _pooling(kind: str) -> Handler:
+    def handler(w: Writer, node: Node) -> list[str]:
+        operation: Any = node.operation
+        attributes: dict[str, Any] = {
+            "kernel_shape": operation.kernel,
+            "strides": operation.strides,
+            "pads": operation.pads,
+            "dilations": operation.spacing,
+            "ceil_mode": int(operation.ceil_mode),
+        }
+        if operation.ceil_mode and kind != "MaxPool":
+            raise UnsupportedError("windows beyond the padding are averaged differently by readers of ONNX")
+        if kind == "AveragePool":
+            attributes["count_include_pad"] = int(operation.count_include_pad)
+        if kind == "LpPool":
+            attributes["p"] = operation.p
+        return w.emit(kind, node.inputs[0], **attributes)
+
+    return handler
+
+
+def _matmul(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.MatMul)
+    names = []
+    for name, swapped in zip(node.inputs, (operation.transpose_a, operation.transpose_b), strict=True):
+        rank = len(w.type(name).shape)
+        order = [*range(rank - 2), rank - 1, rank - 2]
+        names.append(w.one("Transpose", name, perm=order) if swapped and rank > 1 else name)
+    return w.emit("MatMul", *names)
+
+
+def _scaled(w: Writer, node: Node, value: str) -> list[str]:
+    """A value times the scale, plus the bias, where the node has them: inputs 1 and 2 by numpy's rule."""
+    for kind, name in zip(("Mul", "Add"), node.inputs[1:], strict=False):
+        if name:
+            value = w.one(kind, value, name)
+    return [value]
+
+
+def _standardized(w: Writer, x: str, axes: tuple[int, ...], epsilon: str) -> str:
+    numbers = w.integers(*axes)
+    centred = w.one("Sub", x, w.one("ReduceMean", x, numbers))
+    variance = w.one("ReduceMean", w.one("Mul", centred, centred), numbers)
+    return w.one("Div", centred, w.one("Sqrt", w.one("Add", variance, epsilon)))
+
+
+def _layer_norm(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.LayerNorm)
+    x = node.inputs[0]
+    return _scaled(w, node, _standardized(w, x, operation.axes, w.constant(operation.epsilon, x)))
+
+
+def _rms_norm(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.RmsNorm)
+    x = node.inputs[0]
+    mean = w.one("ReduceMean", w.one("Mul", x, x), w.integers(*operation.axes))
+    root = w.one("Sqrt", w.one("Add", mean, w.constant(operation.epsilon, x)))
+    return _scaled(w, node, w.one("Div", x, root))
+
+
+def _channel_norm(w: Writer, node: Node) -> list[str]:
+    """GroupNorm and InstanceNorm: every group of channels standardized, then scale and bias per channel."""
+    operation: Any = node.operation
+    x = node.inputs[0]
+    shape = w.type(x).shape
+    groups = operation.groups if isinstance(operation, o.GroupNorm) else shape[1]
+    rows = w.one("Reshape", x, w.integers(shape[0], groups, math.prod(shape[1:]) // groups))
+    normal = _standardized(w, rows, (2,), w.constant(operation.epsilon, x))
+    value = w.one("Reshape", normal, w.integers(*shape))
+    per_channel = w.integers(1, shape[1], *[1] * (len(shape) - 2))
+    for kind, name in zip(("Mul", "Add"), node.inputs[1:], strict=False):
+        if name:
+            value = w.one(kind, value, w.one("Reshape", name, per_channel))
+    return [value]
+
+
+def _lp_norm(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.LpNorm)
+    (x,) = node.inputs
+    axes = w.integers(*operation.axes)
+    total = w.one("ReduceL1" if operation.p == 1 else "ReduceSumSquare", x, axes)
+    if operation.epsilon:
+        total = w.one("Add", total, w.constant(operation.epsilon, x))
+    norm = total if operation.p == 1 else w.one("Sqrt", total)
+    zero = w.constant(0.0, x)
+    divisor = w.one("Where", w.one("Equal", norm, zero), w.constant(1.0, x), norm)
+    return w.emit("Div", x, divisor)
+
+
+def _expand(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.Expand)
+    return w.emit("Expand", node.inputs[0], w.integers(*operation.shape))
+
+
+def _slice(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.Slice)
+    before_all = np.iinfo(np.int64).min
+    ends = [before_all if end < 0 else end for end in operation.ends]
+    axes = w.integers(*range(len(ends)))
+    return w.emit(
+        "Slice", node.inputs[0], w.integers(*operation.starts), w.integers(*ends), axes, w.integers(*operation.steps)
+    )
+
+
+def _split(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.Split)
+    sizes = w.integers(*operation.sizes)
+    return w.emit("Split", node.inputs[0], sizes, count=len(node.outputs), axis=operation.axis)
+
+
+def _pad(w: Writer, node: Node) -> list[str]:
+    (x,), operation = node.inputs, node.operation
+    assert isinstance(operation, o.Pad)
+    value = w.constant(operation.value, x)
+    return w.emit("Pad", x, w.integers(*operation.pads), value, mode=operation.mode.value)
+
+
+def _space_to_depth(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.SpaceToDepth)
+    if operation.order is not o.BlockOrder.DEPTH_COLUMN_ROW:
+        raise UnsupportedError("ONNX has one order of SpaceToDepth", value=operation.order.value)
+    return w.emit("SpaceToDepth", node.inputs[0], blocksize=operation.block)
+
+
+def _depth_to_space(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.DepthToSpace)
+    return w.emit("DepthToSpace", node.inputs[0], blocksize=operation.block, mode=operation.order.value)
+
+
+def _channel_shuffle(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.ChannelShuffle)
+    shape = w.type(node.inputs[0]).shape
+    rank = len(shape) + 1
+    parts = w.integers(shape[0], operation.groups, shape[1] // operation.groups, *shape[2:])
+    dealt = w.one("Transpose", w.one("Reshape", node.inputs[0], parts), perm=[0, 2, 1, *range(3, rank)])
+    return w.emit("Reshape", dealt, w.integers(*shape))
+
+
+def _trilu(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.Trilu)
+    offset = w.constant(np.int64(operation.offset))
+    return w.emit("Trilu", node.inputs[0], offset, upper=int(operation.upper))
+
+
+def _one_hot(w: Writer, node: Node) -> list[str]:
+    """Spelled out, because ONNX counts negative indices from the end."""
+    operation = node.operation
+    assert isinstance(operation, o.OneHot)
+    indices, values = node.inputs
+    shape = w.type(indices).shape
+    spread = (*shape[: operation.axis], 1, *shape[operation.axis :])
+    places = np.arange(operation.depth).reshape(-1, *[1] * (len(spread) - operation.axis - 1))
+    found = w.one("Equal", w.one("Reshape", indices, w.integers(*spread)), w.constant(places, indices))
+    off, on = (w.one("Gather", values, w.constant(np.int64(index)), axis=0) for index in (0, 1))
+    return w.emit("Where", found, on, off)
+
+
+def _top_k(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.TopK)
+    count = w.integers(operation.k)
+    return w.emit(
+        "TopK", node.inputs[0], count, count=2, axis=operation.axis, largest=int(operation.largest), sorted=1
+    )
+
+
+def _scatter(kind: str) -> Handler:
+    def handler(w: Writer, node: Node) -> list[str]:
+        operation: Any = node.operation
+        axis = {"axis": operation.axis} if kind == "ScatterElements" else {}
+        return w.emit(kind, *node.inputs, reduction=operation.mode.value, **axis)
+
+    return handler
+
+
+def _resize(w: Writer, node: Node) -> list[str]:
+    operation = node.operation
+    assert isinstance(operation, o.Resize)
+    if operation.region or operation.antialias:
+        raise UnsupportedError("this kind of Resize is left to the reference")
+    x = node.inputs[0]
+    shape = w.type(x).shape
+    scales = operation.scales or tuple(to / of for to, of in zip(operation.sizes, shape, strict=True))
+    exact = tuple(math.floor(of * scale) for of, scale in zip(shape, scales, strict=True)) == operation.sizes
+    sizes = ("", w.constant(np.array(scales, np.float32))) if exact else ("", "", w.integers(*operation.sizes))
+    return w.emit(
+        "Resize",
+        x,
+        *sizes,
+        mode=operation.mode.value,
+        coordinate_transformation_mode=operation.coordinates.value,
+        nearest_mode=operation.rounding.value,
+        cubic_coeff_a=operation.cubic_coefficient,
+        exclude_outside=int(operation.exclude_outside),
+    )
+
+
+def _shift(direction: str) -> Handler:
+    return lambda w, node: w.emit("BitShift", *node.inputs, direction=direction)
+
+
+def _recurrent(kind: str) -> Handler:
+    def handler(w: Writer, node: Node) -> list[str]:
+        operation: Any = node.operation
+        if operation.activations or math.isfinite(operation.clip):
+            raise UnsupportedError("other activations than the usual ones are left to the reference")
+        attributes: dict[str, Any] = {"hidden_size": operation.hidden, "direction": operation.direction.value}
+        if isinstance(operation, o.GRU):
+            attributes["linear_before_reset"] = int(operation.linear_before_reset)
+        if isinstance(operation, o.LSTM):
+            attributes["input_forget"] = int(operation.input_forget)
+        names = list(node.inputs)
+        if len(names) > 4 and names[4] and w.type(names[4]).dtype is not DType.INT32:
+            names[4] = w.one("Cast", names[4], to=6)
+        return w.emit(kind, *names, count=len(node.outputs), **attributes)
+
+    return handler
+
+
+#: By class of the operation.
+HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
+    {
+        o.Affine: _affine,
+        o.ArgMax: _attributes("ArgMax", "axis", "keepdims", last="select_last_index"),
+        o.ArgMin: _attributes("ArgMin", "axis", "keepdims", last="select_last_index"),
+        o.AveragePool: _pooling("AveragePool"),
+        o.BatchNorm: _attributes("BatchNormalization", "epsilon"),
+        o.Cast: _cast,
+        o.Celu: _attributes("Celu", "alpha"),
+        o.ChannelShuffle: _channel_shuffle,
+        o.Clip: _clip,
+        o.Concat: _attributes("Concat", "axis"),
+        o.Conv: _convolution,
+        o.ConvTranspose: _convolution,
+        o.CumSum: _running("CumSum"),
+        o.DepthToSpace: _depth_to_space,
+        o.Div: _division,
+        o.Einsum: _attributes("Einsum", "equation"),
+        o.Elu: _attributes("Elu", "alpha"),
+        o.Exp2: _exp2,
+        o.Expand: _expand,
+        o.FloorDiv: _division,
+        o.GRU: _recurrent("GRU"),
+        o.Gather: _attributes("Gather", "axis"),
+        o.GatherElements: _attributes("GatherElements", "axis"),
+        o.GatherND: _attributes("GatherND", batch_axes="batch_dims"),
+        o.Gelu: _gelu,
+        o.GroupNorm: _channel_norm,
+        o.HardSigmoid: _attributes("HardSigmoid", "alpha", "beta"),
+        o.Hardmax: _attributes("Hardmax", "axis"),
+        o.InstanceNorm: _channel_norm,
+        o.IsInf: _is_inf,
+        o.LSTM: _recurrent("LSTM"),
+        o.LayerNorm: _layer_norm,
+        o.LeakyRelu: _attributes("LeakyRelu", "alpha"),
+        o.LocalResponseNorm: _attributes("LRN", "size", "alpha", "beta", "bias"),
+        o.Log: _log,
+        o.LogSoftmax: _attributes("LogSoftmax", "axis"),
+        o.LpNorm: _lp_norm,
+        o.LpPool: _pooling("LpPool"),
+        o.MatMul: _matmul,
+        o.MaxPool: _pooling("MaxPool"),
+        o.Mod: _division,
+        o.NotEqual: _not_equal,
+        o.OneHot: _one_hot,
+        o.Pad: _pad,
+        o.RNN: _recurrent("RNN"),
+        o.Reciprocal: _reciprocal,
+        o.ReduceL1: _reduction("ReduceL1"),
+        o.ReduceL2: _reduction("ReduceL2"),
+        o.ReduceLogSum: _reduction("ReduceLogSum"),
+        o.ReduceLogSumExp: _reduction("ReduceLogSumExp"),
+        o.ReduceMax: _reduction("ReduceMax"),
+        o.ReduceMean: _reduction("ReduceMean"),
+        o.ReduceMin: _reduction("ReduceMin"),
+        o.ReduceProd: _reduction("ReduceProd"),
+        o.ReduceSum: _reduction("ReduceSum"),
+        o.ReduceSumSquare: _reduction("ReduceSumSquare"),
+        o.Reshape: _integers("Reshape", "shape"),
+        o.Resize: _resize,
+        o.ReverseSequence: _attributes("ReverseSequence", batch_axis="batch_axis", time_axis="time_axis"),
+        o.RmsNorm: _rms_norm,
+        o.Rsqrt: _rsqrt,
+        o.ScaledTanh: _scaled_tanh,
+        o.ScatterElements: _scatter("ScatterElements"),
+        o.ScatterND: _scatter("ScatterND"),
+        o.Selu: _attributes("Selu", "alpha", "gamma"),
+        o.ShiftLeft: _shift("LEFT"),
+        o.ShiftRight: _shift("RIGHT"),
+        o.Shrink: _attributes("Shrink", "bias", threshold="lambd"),
+        o.Silu: _silu,
+        o.Slice: _slice,
+        o.Softmax: _attributes("Softmax", "axis"),
+        o.SpaceToDepth: _space_to_depth,
+        o.Split: _split,
+        o.Square: _square,
+        o.ThresholdedRelu: _attributes("ThresholdedRelu", "alpha"),
+        o.Tile: _integers("Tile", "repeats"),
+        o.TopK: _top_k,
+        o.Transpose: _attributes("Transpose", permutation="perm"),
+        o.Trilu: _trilu,
+        o.Trunc: _trunc,
+    }
+)

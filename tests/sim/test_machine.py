@@ -1,0 +1,206 @@
+"""A loaded program: threads, many inputs, stopping half way, statistics, trace, the fast mode."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import programs as make
+import pytest
+import records
+from programs import Builder, Fields
+
+from openane.core.errors import FaultError
+from openane.program import Program, Role, Task
+from openane.sim.trace import lines
+from openane.targets.h13.machine import decode_program, machine
+from openane.targets.h13.machine.understood import EXECUTED
+from openane.targets.h13.registers import REGISTERS
+from openane.targets.target import RunOptions
+
+
+def network(seed: int = 0) -> tuple[Program, dict[str, np.ndarray]]:
+    """conv 3x3 with ReLU to L2, conv 1x1 to scratch, sum with the input to the output."""
+    rng = np.random.default_rng(seed)
+    builder = Builder(scratch_bytes=0x8000)
+    shape = (1, 1, 20, 17, 19)
+    x, y = builder.surface("x", Role.INPUT, shape), builder.surface("y", Role.OUTPUT, shape)
+    pitch = 17 * 0x340
+    in_l2 = 0x20000, (pitch, pitch, 0x30, 0x400)
+    for kernel, source, result, function in (
+        (3, make.dram_source(x), make.l2("Result", *in_l2), 1),
+        (1, make.l2("Source", *in_l2), make.dram_result(y), 0),
+    ):
+        weights = (rng.standard_normal((20, 20, kernel, kernel)) / 4).astype(np.float16)
+        lanes = builder.lanes(make.dense_streams(weights, None, 16, 2))
+        where: Fields = {"Header.Bases.WBase": 3} if function == 0 else {"L2.ResultCfg.ResultType": 0}
+        task: Fields = {
+            "Common.Cfg.ActiveNE": 4,
+            "Common.ConvCfg.OCGSize": 1,
+            "NE.MACCfg.NonlinearMode": function,
+            "L2.SourceCfg.SourceType": 2 if function else 0,
+        }
+        pad = make.window((kernel, kernel), pad=(kernel // 2, kernel // 2))
+        builder.add(make.NEURAL, make.view(shape, shape), source, result, lanes, pad, task, where)
+    second = make.dram_source(x, second=True)
+    kind: Fields = {"Common.Cfg.TaskType": 3, "PE.Cfg.SecSrc": 2, "Header.Bases.RBase0": 3}
+    ends = make.dram_source(x), second, make.dram_result(y)
+    builder.add(make.PLANAR, make.view(shape, shape), *ends, kind)
+    return builder.program(), {"x": rng.standard_normal(shape).astype(np.float16)}
+
+
+def test_any_number_of_threads_gives_the_same_bits() -> None:
+    program, inputs = network()
+    results = [machine(program, RunOptions(threads=threads)).run(inputs)["y"] for threads in (1, 2, 3, 5)]
+    assert all((result.view(np.uint16) == results[0].view(np.uint16)).all() for result in results)
+
+
+def test_run_many_gives_what_run_gives() -> None:
+    program, _ = network()
+    rng = np.random.default_rng(1)
+    batches = [{"x": rng.standard_normal((1, 1, 20, 17, 19)).astype(np.float16)} for _ in range(7)]
+    loaded = machine(program, RunOptions(threads=2))
+    many = [result["y"] for result in loaded.run_many(batches)]
+    assert all((loaded.run(batch)["y"] == result).all() for batch, result in zip(batches, many, strict=True))
+    loaded.close()
+
+
+def test_stop_after_a_task_and_see_what_is_live() -> None:
+    program, inputs = network()
+    stopped = machine(program, RunOptions(until=1))
+    (live,) = stopped.live_tensors(inputs)
+    assert live.name == "task0-result"
+    assert live.values.shape == (1, 1, 20, 17, 19)
+    assert (live.values >= 0).all()
+    assert not stopped.run(inputs)["y"].any()
+    whole = {tensor.name: tensor.values for tensor in machine(program).live_tensors(inputs)}
+    assert (whole["task0-result"] == live.values).all()
+    total = whole["task1-result"].astype(np.float32) + inputs["x"].astype(np.float32)
+    assert (whole["task2-result"] == total.astype(np.float16)).all()
+
+
+def test_statistics() -> None:
+    program, _ = network()
+    statistics = machine(program).statistics
+    elements = 20 * 17 * 19
+    assert statistics.macs == elements * 20 * (9 + 1)
+    assert [task.engine for task in statistics.tasks] == ["NE", "NE", "PE"]
+    assert statistics.buffer_bytes() == {3: (2 * elements, 2 * elements), 4: (4 * elements, 0), 5: (0, 2 * elements)}
+    assert statistics.tasks[0].l2_written_bytes == statistics.tasks[1].l2_read_bytes == 2 * elements
+    assert statistics.kernel_bytes == len(program.constants)
+    assert statistics.l2_high_water == 0x20000 + 16 * 0x400 + 19 * 0x30 + 19 * 2
+
+
+def test_trace_is_json_and_tells_programs_apart() -> None:
+    program, _ = network()
+    trace = list(machine(program).trace_lines())
+    assert {json.loads(line)["effect"] for line in trace} == {"kernel", "read", "stage", "compute", "write"}
+    assert trace == list(machine(program).trace_lines())
+    changed = program.tasks[2].with_registers({0x8800: 0x80020})
+    other = machine(Program(**fields_of(program) | {"tasks": (*program.tasks[:2], changed)}))
+    different = [a for a, b in zip(trace, other.trace_lines(), strict=True) if a != b]
+    assert len(different) == 1
+
+
+def fields_of(program: Program) -> dict[str, object]:
+    return {name: getattr(program, name) for name in program.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("case", ["k1", "k3", "stride"])
+def test_fast_stays_within_its_bound(case: str) -> None:
+    """Sums in another order: 2 K 2^-24 times the sum of magnitudes, and one step of the final rounding."""
+    rng = np.random.default_rng(3)
+    kernel, stride, inputs = {"k1": (1, 1, 300), "k3": (3, 1, 70), "stride": (3, 2, 40)}[case]
+    builder = Builder()
+    out = (23 - kernel) // stride + 1
+    x = builder.surface("x", Role.INPUT, (1, 1, inputs, 23, 23))
+    y = builder.surface("y", Role.OUTPUT, (1, 1, 33, out, out))
+    weights = rng.standard_normal((33, inputs, kernel, kernel)).astype(np.float16)
+    lanes = builder.lanes(make.dense_streams(weights, None, 16, 4))
+    task: Fields = {"Common.Cfg.ActiveNE": 4, "Common.ConvCfg.OCGSize": 2}
+    ends = make.dram_source(x), make.dram_result(y), make.window((kernel, kernel), (stride, stride))
+    builder.add(make.NEURAL, make.view(x.shape, y.shape), *ends, lanes, task)
+    values = {"x": rng.standard_normal(x.shape).astype(np.float16)}
+    exact, fast = (machine(builder.program(), RunOptions(fast=f)).run(values)["y"] for f in (False, True))
+    magnitudes = records.convolution(
+        np.abs(values["x"][0].astype(np.float64)),
+        {"weight": np.abs(weights), "strides": [stride], "groups": 1, "pad_type": "valid"},
+    )
+    bound = 2 * math.prod(weights.shape[1:]) * 2.0**-24 * magnitudes[None] + np.spacing(np.abs(exact)).astype(
+        np.float64
+    )
+    assert (np.abs(exact.astype(np.float64) - fast) <= bound).all()
+    assert (exact != fast).any() or case == "k1"
+
+
+# Mutation ----------------------------------------------------------------------------------------------------------
+
+
+def bases() -> list[Program]:
+    """Programs that together use every field that the simulator executes."""
+    programs = [network()[0]]
+    shape = (2, 1, 8, 4, 4)
+    for second_dram in (True, False):
+        builder = Builder()
+        a, b = builder.surface("a", Role.INPUT, shape), builder.surface("b", Role.INPUT, shape)
+        y = builder.surface("y", Role.OUTPUT, shape)
+        place = (0x1000, 0x400, 0x40, 0x10)
+        resident: Fields = {"L2.ResultCfg.ResultType": 0, "L2.SourceBase.Addr": 0x8000}
+        for base in (0, 0x2000):
+            builder.add(
+                make.PASS, make.view(shape, shape), make.dram_source(a), make.l2("Result", base, place), resident
+            )
+        sources: list[Fields] = [
+            make.l2("Source", 0, place),
+            make.l2("Source2", 0x2000, place),
+            {"Common.ChCfg.Src2InFmt": 2},
+        ]
+        if second_dram:
+            sources = [make.dram_source(a), make.dram_source(b, second=True)]
+        kind: Fields = {"Common.Cfg.TaskType": 3, "PE.Cfg.SecSrc": 2}
+        builder.add(make.PLANAR, make.view(shape, shape), *sources, make.dram_result(y), kind)
+        programs.append(builder.program())
+    return programs
+
+
+def effects(task: Task) -> list[str] | None:
+    """The trace of a task; None when it is refused."""
+    try:
+        return list(lines(decode_program(Program("h13", (task,), (0,), (), b""))))
+    except FaultError:
+        return None
+
+
+def flip(task: Task, address: int, bit: int) -> Task:
+    """A task with one bit of a register (or, below 0, of a header word) changed."""
+    if address < 0:
+        header = list(task.header)
+        header[-address - 1] ^= 1 << bit
+        return replace(task, header=tuple(header))
+    return task.with_registers({address: task.registers().get(address, 0) ^ 1 << bit})
+
+
+def executed_bits() -> list[tuple[str, int, int]]:
+    """(field, address, bit) of everything that is executed; header words have addresses -1 - index."""
+    found = []
+    registers = [*REGISTERS.header.registers, *(r for block in REGISTERS.blocks for r in block.registers)]
+    for register in registers:
+        header = register.path.startswith("Header.")
+        for field in register.fields:
+            name = f"{register.path}.{field.name}"
+            if register.path in EXECUTED or name in EXECUTED:
+                address = -1 - register.address // 4 if header else register.address
+                found += [(name, address, field.lsb + i) for i in range(field.width)]
+    return found
+
+
+def test_every_bit_of_every_executed_field_matters() -> None:
+    tasks = {effects_key: task for program in bases() for task in program.tasks if (effects_key := str(effects(task)))}
+    silent = [
+        (name, bit)
+        for name, address, bit in executed_bits()
+        if all(str(effects(flip(task, address, bit))) == before for before, task in tasks.items())
+    ]
+    assert silent == []
