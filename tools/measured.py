@@ -39,8 +39,8 @@ Published observations do not agree on how the MAC engine adds, so the profile h
 
 `tile4` adds four consecutive products of the stream one after the other in a 12-bit significand, the smaller addend cut
 off (not rounded) below it, and then adds the four's sum in fp32. Rounding the partial sum to fp16 instead does not give
-16 at B = 3000; 11 bits do not either, and 13 bits give 16 at 8000. The conv errors were computed here with normal random
-data and inputs rounded to fp16, as the relative L2 error against unrounded inputs; the benchmark's own data are unknown.
+16 at B = 3000; 11 bits do not either, and 13 bits give 16 at 8000. The conv errors were computed here with normal
+random data and inputs rounded to fp16, as relative L2 error against unrounded inputs; the benchmark's data are unknown.
 The growth of the GEMM error fits neither option.
 """
 

@@ -121,7 +121,7 @@ def dram_source(surface: Surface, second: bool = False) -> Fields:
         f"{prefix}DepthStride.Stride": depth,
         f"{prefix}PlaneStride.Stride": plane,
         f"{prefix}RowStride.Stride": row,
-        f"{prefix}Fmt.FmtMode": mode,
+        f"{prefix}Fmt.FmtMode": 0 if second else mode,
         f"{prefix}Fmt.Truncate": truncate,
         f"{prefix}Fmt.MemFmt": memory,
     }

@@ -142,6 +142,12 @@ def bases() -> list[Program]:
     """Programs that together use every field that the simulator executes."""
     programs = [network()[0]]
     shape = (2, 1, 8, 4, 4)
+    builder = Builder()
+    x, y = builder.surface("x", Role.INPUT, shape), builder.surface("y", Role.OUTPUT, shape)
+    lanes = builder.lanes(make.dense_streams(np.zeros((8, 8, 1, 1), np.float16), None, 8, 1))
+    ends = make.dram_source(x), make.dram_result(y)
+    builder.add(make.NEURAL, make.view(shape, shape), *ends, lanes, {"Common.Cfg.ActiveNE": 3})
+    programs.append(builder.program())
     for second_dram in (True, False):
         builder = Builder()
         a, b = builder.surface("a", Role.INPUT, shape), builder.surface("b", Role.INPUT, shape)

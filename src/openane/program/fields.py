@@ -243,6 +243,8 @@ class Register:
         fields: all 32 bits, lowest first (gaps are filled by the constructor).
         meaning: one clause for people.
         block: name of the block.
+        default, reserved, named, by_name: derived: the word of all defaults, the bits of reserved fields, the
+            enumerated fields, and the fields by name.
     """
 
     name: str
@@ -251,6 +253,8 @@ class Register:
     meaning: str = ""
     block: str = ""
     default: int = field(init=False, repr=False, compare=False)
+    reserved: int = field(init=False, repr=False, compare=False)
+    named: tuple[Field, ...] = field(init=False, repr=False, compare=False)
     by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -259,6 +263,8 @@ class Register:
         object.__setattr__(self, "by_name", {each.name: each for each in fields})
         assert len(self.by_name) == len(fields), f"{self.name}: two fields of one name"
         object.__setattr__(self, "default", sum(each.default_bits for each in fields))
+        object.__setattr__(self, "reserved", sum(each.mask << each.lsb for each in fields if each.reserved))
+        object.__setattr__(self, "named", tuple(each for each in fields if each.values))
 
     @property
     def path(self) -> str:

@@ -166,13 +166,17 @@ class RegisterMap:
             if register is None:
                 findings.append(Diagnostic("undeclared register", f"{address:#x}", value=f"{word:#x}"))
                 continue
-            for each in register.fields:
+            if word & register.reserved:
+                findings += (
+                    Diagnostic("reserved bits are set", f"{register.path}.{each.name}", value=f"{each.get(word):#x}")
+                    for each in register.fields
+                    if each.reserved and each.get(word)
+                )
+            for each in register.named:
                 value = each.get(word)
-                where = f"{register.path}.{each.name}"
-                if each.reserved and value:
-                    findings.append(Diagnostic("reserved bits are set", where, value=f"{value:#x}"))
-                elif each.values and value not in each.values:
+                if value not in each.values:
                     names = ", ".join(f"{number}={name}" for number, name in each.values.items())
+                    where = f"{register.path}.{each.name}"
                     findings.append(Diagnostic("no name for this value", where, limit=names, value=str(value)))
         return tuple(findings)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 
 from openane.core.errors import Diagnostic
 from openane.program.program import Program, Surface
@@ -59,11 +61,13 @@ def _places(program: Program) -> Iterator[Diagnostic]:
     spans = sorted(
         (offset, offset + task.size_bytes) for task, offset in zip(program.tasks, program.task_offsets, strict=True)
     )
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (start, _) in pairwise(spans):
         if start < end:
             yield Diagnostic("tasks overlap", f"offset {start:#x}", limit=f"{end:#x} or later")
+    starts = [start for start, _ in spans]
     for each in program.relocations:
-        if not any(start <= each.offset < end for start, end in spans):
+        index = bisect_right(starts, each.offset) - 1
+        if index < 0 or each.offset >= spans[index][1]:
             yield Diagnostic("a relocation is in no task", f"offset {each.offset:#x}")
 
 

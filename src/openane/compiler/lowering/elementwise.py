@@ -27,6 +27,9 @@ from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
 K = NeuronKind
 Handler = Callable[[Lowering, Node], None]
 
+#: Half precision rounds what lies below to 0: such an epsilon (MIL's usual 1e-45) adds nothing.
+_VANISHES = 2.0**-25
+
 #: Operations that are one neuron kind without constants.
 PLAIN_NEURONS: Mapping[type[Operation], NeuronKind] = MappingProxyType(
     {
@@ -87,7 +90,7 @@ CHAINS: Mapping[type[Operation], Callable[[Any], tuple[Neuron | GOC, ...]]] = Ma
         g.ScaledTanh: lambda o: (GOC(o.beta), Neuron(K.TANH), GOC(o.alpha)),
         g.Gelu: lambda o: (Neuron(K.GELU_TANH if o.approximate else K.GELU),),
         g.Clip: lambda o: (_clip(o.minimum, o.maximum),),
-        g.Log: lambda o: (Neuron(K.LOG),) if o.epsilon == 0 else (GOC(1.0, o.epsilon), Neuron(K.LOG)),
+        g.Log: lambda o: (Neuron(K.LOG),) if o.epsilon < _VANISHES else (GOC(1.0, o.epsilon), Neuron(K.LOG)),
         g.Rsqrt: lambda o: (Neuron(K.RSQRT, o.epsilon),),
         g.Reciprocal: lambda o: (Neuron(K.RECIPROCAL, o.epsilon),),
         g.Neg: lambda o: (GOC(-1.0),),

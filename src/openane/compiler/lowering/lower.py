@@ -85,9 +85,9 @@ def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) ->
             where=_place(graph, node),
             rule="positions",
         )
-    ctx = Lowering(alone(node, graph), options or LoweringOptions(), _lower_node)
-    ctx.start(node)
     try:
+        ctx = Lowering(alone(node, graph), options or LoweringOptions(), _lower_node)
+        ctx.start(node)
         _lower_node(ctx, node)
     except UnsupportedError as error:
         return error.at(_place(graph, node)).diagnostic

@@ -258,9 +258,21 @@ def _keep(editor: Editor, value: str, shape: tuple[int, ...]) -> str:
     return editor.add(node.operation, [_keep(editor, name, shape) for name in node.inputs], node)
 
 
+def _factored_scale(editor: Editor, node: Node) -> Replacement | None:
+    """x * (rsqrt * scale) = (x * rsqrt) * scale, so that the normalization stands alone."""
+    for x, other in (node.inputs, node.inputs[::-1]):
+        inner = editor.only(other, Mul)
+        if inner is None or editor.made_by(inner.inputs[0], Rsqrt) is None:
+            continue
+        if editor.constant(inner.inputs[1]) is None or editor.producer(x) is None:
+            continue
+        return editor.put(node, Mul(), (editor.add(Mul(), (x, inner.inputs[0]), node), inner.inputs[1]))
+    return None
+
+
 _RULES: Rules = {
     Add: (_constant_second, _without_expand, _add_to_itself),
-    Mul: (_constant_second, _without_expand, _multiply_by_itself, _mean),
+    Mul: (_constant_second, _without_expand, _multiply_by_itself, _mean, _factored_scale),
     Sub: (_subtract_constant, _without_expand),
     Div: (_divide_by_constant, _divide_constant, _divide_by_root, _without_expand),
     Reciprocal: (_reciprocal_of_root,),

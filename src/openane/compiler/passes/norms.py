@@ -112,18 +112,6 @@ def _centred(editor: Editor, value: str, axes: tuple[int, ...]) -> str | None:
     return difference.inputs[0]
 
 
-def _factored_scale(editor: Editor, node: Node) -> Replacement | None:
-    """x * (rsqrt * scale) = (x * rsqrt) * scale, so that the normalization stands alone."""
-    for x, other in (node.inputs, node.inputs[::-1]):
-        inner = editor.only(other, Mul)
-        if inner is None or editor.made_by(inner.inputs[0], Rsqrt) is None:
-            continue
-        if editor.constant(inner.inputs[1]) is None or editor.producer(x) is None:
-            continue
-        return editor.put(node, Mul(), (editor.add(Mul(), (x, inner.inputs[0]), node), inner.inputs[1]))
-    return None
-
-
 def _variance_of(editor: Editor, value: str) -> tuple[str, tuple[int, ...]] | None:
     """x and the axes, where a value is mean of x^2 - (mean of x)^2, which may be held above 0."""
     bounded = editor.made_by(value, Relu)
@@ -213,7 +201,7 @@ def _group_norm(editor: Editor, node: Node) -> Replacement | None:
 
 
 _RULES: Rules = {
-    Mul: (_standardized, _factored_scale, _affine_into_norm),
+    Mul: (_standardized, _affine_into_norm),
     Div: (_standardized, _divided_by_norm, _softmax),
     Add: (_affine_into_norm,),
     Reshape: (_group_norm,),

@@ -56,6 +56,10 @@ def elaborate(
     """
     function = _main(syntax, source)
     elaborator = _Elaborator(source, store)
+    unknown = sorted(set(shapes) - {parameter.name for parameter in function.parameters})
+    if unknown:
+        names = ", ".join(parameter.name for parameter in function.parameters)
+        raise InputError("the program has no such input", where=source.name, value=", ".join(unknown), limit=names)
     inputs = {}
     for parameter in function.parameters:
         kind = elaborator.input_type(parameter, shapes.get(parameter.name))

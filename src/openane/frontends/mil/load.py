@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from openane.core.errors import FormatError, InputError, ModelError
+from openane.core.errors import FormatError, ModelError
 from openane.frontends.mil.blob import BlobStore
 from openane.frontends.mil.call import Call, ConstantValue, GraphBuilder
 from openane.frontends.mil.elaborate import elaborate
@@ -54,18 +54,12 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Gra
         path: of the file or folder.
         shapes: sizes for inputs whose extents the text leaves open, by name.
 
-    Args:
-        path: of the file or folder.
-        shapes: refused when there are any, since MIL text states every size.
-
     Raises:
-        InputError: sizes were given.
+        InputError: a size for an input that the program does not have, or whose size is fixed.
         FormatError: the text or a weight file is damaged; says where.
         ModelError: an operation does not fit its inputs.
         UnsupportedError: an operation or a form of it that has no place in the Graph.
     """
-    if shapes:
-        raise InputError("the sizes of MIL text are fixed", where=str(path), value=", ".join(shapes), limit="none")
     file = path / "model.mil" if path.is_dir() else path
     try:
         size_bytes = file.stat().st_size

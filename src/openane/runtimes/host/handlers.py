@@ -352,14 +352,16 @@ def _trilu(w: Writer, node: Node) -> list[str]:
 
 
 def _one_hot(w: Writer, node: Node) -> list[str]:
-    """Spelled out, because ONNX counts negative indices from the end."""
+    """Spelled out, because onnxruntime has OneHot for few element types."""
     operation = node.operation
     assert isinstance(operation, o.OneHot)
     indices, values = node.inputs
     shape = w.type(indices).shape
     spread = (*shape[: operation.axis], 1, *shape[operation.axis :])
     places = np.arange(operation.depth).reshape(-1, *[1] * (len(spread) - operation.axis - 1))
-    found = w.one("Equal", w.one("Reshape", indices, w.integers(*spread)), w.constant(places, indices))
+    negative = w.one("Less", indices, w.constant(0, indices))
+    wrapped = w.one("Where", negative, w.one("Add", indices, w.constant(operation.depth, indices)), indices)
+    found = w.one("Equal", w.one("Reshape", wrapped, w.integers(*spread)), w.constant(places, indices))
     off, on = (w.one("Gather", values, w.constant(np.int64(index)), axis=0) for index in (0, 1))
     return w.emit("Where", found, on, off)
 
@@ -385,7 +387,10 @@ def _scatter(kind: str) -> Handler:
 def _resize(w: Writer, node: Node) -> list[str]:
     operation = node.operation
     assert isinstance(operation, o.Resize)
-    if operation.region or operation.antialias:
+    nearest = operation.mode is o.ResizeMode.NEAREST
+    if operation.region or operation.antialias or (
+        operation.coordinates is o.Coordinates.TF_HALF_PIXEL_FOR_NN and not nearest
+    ):
         raise UnsupportedError("this kind of Resize is left to the reference")
     x = node.inputs[0]
     shape = w.type(x).shape

@@ -141,13 +141,18 @@ def _dense(extents: Axes, item: int) -> Axes:
     return (g, d, c, h, w)
 
 
-def _format(words: _Words, path: str, modes: tuple[int, ...]) -> tuple[DType, int]:
+def _format(words: _Words, path: str, second: bool = False) -> tuple[DType, int]:
     """Element type and interleave of a tensor in DRAM."""
     memory = words(path, "MemFmt")
     fp16 = memory == FP16
-    if memory not in _DTYPES or (fp16 and (words(path, "FmtMode") not in modes or words(path, "Truncate") != 3)):
+    if memory not in _DTYPES or (
+        fp16 and (words(path, "FmtMode") == second or words(path, "FmtMode") > 1 or words(path, "Truncate") != 3)
+    ):
         raise words.refuse("element format is not understood", path, "fp16 (0x2031), uint8, int8")
-    return _DTYPES[memory], max(words(path, "Interleave"), 1)
+    stated = words(path, "Interleave")
+    if bool(stated) == second:  # 0 on source 2, the number itself elsewhere
+        raise words.refuse("interleave is not understood", path, "0 on source 2, else 1 and above")
+    return _DTYPES[memory], max(stated, 1)
 
 
 def _source(words: _Words, number: int, extents: Axes, swapped: bool) -> Operand:
@@ -168,7 +173,7 @@ def _source(words: _Words, number: int, extents: Axes, swapped: bool) -> Operand
     if not words("Header.Bases", enable):
         raise words.refuse(f"{role} comes from DRAM and {enable} is off", "Header.Bases")
     prefix = "TileDMASrc.Src2" if second else "TileDMASrc."
-    dtype, interleave = _format(words, f"{prefix}Fmt", (0, 1) if second else (1,))
+    dtype, interleave = _format(words, f"{prefix}Fmt", second)
     item = dtype.numpy.itemsize
     strides = (
         words(f"{prefix}GroupStride", "Stride"),
@@ -223,7 +228,7 @@ def _result(words: _Words, extents: Axes, swapped: bool) -> Operand:
         raise words.refuse("the result goes to DRAM and its DMA is off", "TileDMADst.DMAConfig")
     if not words("Header.Bases", "WBE"):
         raise words.refuse("the result goes to DRAM and WBE is off", "Header.Bases")
-    dtype, interleave = _format(words, "TileDMADst.Fmt", (1,))
+    dtype, interleave = _format(words, "TileDMADst.Fmt")
     strides = (
         words("TileDMADst.GroupStride", "GroupStride"),
         words("TileDMADst.DepthStride", "DepthStride"),
@@ -403,6 +408,8 @@ def _inputs_per_output(words: _Words, operation: MacOperation, view: Axes, resul
     path = "Common.GroupConvCfg"
     unicast, count = words(path, "UnicastEn"), words(path, "UnicastCin")
     multiply = bool(words(path, "ElemMultMode"))
+    if count != 1 and (not unicast or operation is MacOperation.PASS):
+        raise words.refuse("UnicastCin has no meaning here", path, "1")
     if multiply != (operation is MacOperation.PRODUCT):
         raise words.refuse("multiply mode goes with the two-source multiply only", path)
     if operation is MacOperation.PASS:
@@ -446,7 +453,8 @@ def _kernel(
         raise words.refuse("SparseFmt and SparseEnable differ", master)
     element = words(config, "KernelFmt")
     palette = words(config, "PalettizedBits") if words(config, "PalettizedEn") else 0
-    if element not in _DTYPES or (words(config, "PalettizedEn") and palette not in (1, 2, 4, 6, 8)):
+    bits = words(config, "PalettizedBits")
+    if element not in _DTYPES or bits not in ((1, 2, 4, 6, 8) if palette else (8,)):
         raise words.refuse("kernel format is not understood", config)
     window = words("Common.ConvCfg", "Kh"), words("Common.ConvCfg", "Kw")
     stride = words("Common.ConvCfg", "Sy"), words("Common.ConvCfg", "Sx")
