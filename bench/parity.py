@@ -317,8 +317,19 @@ def main() -> None:
     for name, count in fields.most_common(40 if arguments.differences else 12):
         print(f"    {count:6} x {name}")
     if arguments.ratchet:
-        RATCHET.parent.mkdir(parents=True, exist_ok=True)
-        RATCHET.write_text(json.dumps(ratchet(results), indent=1) + "\n")
+        _write_ratchet(results)
+
+
+def _write_ratchet(results: Sequence[Comparison]) -> None:
+    """Writes the ratchet file, unless some case is worse than it says."""
+    crashed = [result.case for result in results if any(fault.startswith("crash") for fault in result.faults)]
+    if crashed:
+        sys.exit(f"not written: {len(crashed)} cases crash, {crashed[0]} first")
+    if RATCHET.exists():
+        worse = regressions(results, json.loads(RATCHET.read_text()))
+        if worse:
+            sys.exit("the ratchet only improves:\n" + "\n".join(worse))
+    RATCHET.write_text(json.dumps(ratchet(results), indent=1) + "\n")
 
 
 if __name__ == "__main__":

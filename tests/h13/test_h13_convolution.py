@@ -86,7 +86,7 @@ def test_slices_keep_their_input_in_l2() -> None:
     assert [task.registers()[0x13800] & 1 for task in program.tasks] == [1, 0, 0, 0, 0, 0]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_any_legal_convolution(data: st.DataObject) -> None:
     """Random geometry, with every output pixel touching the image or not."""

@@ -141,6 +141,15 @@ def test_damaged_tasks_are_written_as_bytes(sum_file):
         assembled.file("anec")
 
 
+def test_bytes_between_tasks_survive(shared):
+    data = bytearray((shared / "goldens" / "h13" / "tinygrad-concat.hwx").read_bytes())
+    data[0x4280] = 0x5A
+    data[0x42FF] = 0xA5
+    text = disassemble(read_hwx(bytes(data)))
+    assert ".gaps size=0x574" in text and ".task 1" in text
+    assert b"".join(assemble(text).file("hwx")) == bytes(data)
+
+
 def test_odd_bytes_anywhere_survive(sum_file):
     """Unknown load commands, bytes between the parts, bytes at the end, odd words inside states."""
     data = bytearray(bytes(sum_file))

@@ -101,7 +101,7 @@ def test_every_load_command_of_apple_is_understood_to_the_byte(shared):
 def test_conversion_takes_buffers_from_the_files_own_table(shared):
     """A program of a compiler that numbers inputs first: libane binds outputs first, so headers are renumbered."""
     apple = load_program(read_hwx(shared / "goldens" / "h13" / "allbilly-mul-macos14.hwx"))
-    assert [(each.name, each.buffer) for each in apple.surfaces] == [("image", 4), ("image2", 5), ("probs@output", 6)]
+    assert [(each.name, each.buffer) for each in apple.surfaces] == [("image", 4), ("image2", 5), ("probs", 6)]
     bases = REGISTERS.header["Bases"]
     back = load_program(read_anec(write_anec(apple)))
     word = back.tasks[0].header[8]
@@ -116,6 +116,16 @@ def test_run_time_kernels_are_renumbered_too(shared):
     task = program.tasks[0].set("Header.KBase0", 5).set("Header.KBE0", 1)
     renumbered = libane_order(replace(program, tasks=(task,)))
     assert renumbered.tasks[0].get("Header.KBase0") == 6
+
+
+@pytest.mark.parametrize("dialect", FILE_DIALECTS)
+def test_names_of_outputs_have_no_suffix_at_our_levels(shared, dialect):
+    """A name that looks like the suffix comes back, too; and an input and an output may share the rest of the name."""
+    program = load_program(read_anec(shared / "goldens" / "h13" / "eiln-sigmoid.anec"))
+    output, source = program.surfaces
+    surfaces = (replace(output, name="x@output"), replace(source, name="x"))
+    renamed = replace(program, surfaces=surfaces, dialect=dialect)
+    assert load_program(read_hwx(write_hwx(renamed))) == renamed
 
 
 def test_both_header_sizes_of_anec(shared):

@@ -1,6 +1,9 @@
 """Generations that are only read: their streams, declarations and text, on made-up programs."""
 
+import json
+import runpy
 import struct
+from pathlib import Path
 
 import pytest
 from compiled_programs import REPEATABLE
@@ -138,6 +141,14 @@ def test_they_are_neither_compiled_for_nor_written_anew(name):
     program = load_program(read_hwx(file_of(name, [task], [0 if name == "h11" else 16])))
     with pytest.raises(UnsupportedError, match=f"new .hwx files for {name}"):
         write_hwx(program)
+
+
+@pytest.mark.parametrize("name", READ_ONLY)
+def test_declarations_are_what_the_tool_makes_of_the_sheet(shared, name):
+    tool = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "make_registers.py"))
+    made = {}
+    exec(tool["module"](json.loads((shared / "hw" / "registers" / f"{name}.json").read_text())), made)
+    assert made["REGISTERS"] == generation(name).codec.registers
 
 
 @pytest.mark.parametrize("name", list(GENERATIONS))

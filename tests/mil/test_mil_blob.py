@@ -71,14 +71,14 @@ def test_metadata_that_is_not_core_ml_s_gives_the_offset_it_seems_to_have(tmp_pa
 
 
 BAD = {
-    "no constant there": (dict(code=1, size=8, offset=128, sentinel=7), "no constant begins here"),
+    "no constant there": ({"code": 1, "size": 8, "offset": 128, "sentinel": 7}, "no constant begins here"),
     "other type": (
-        dict(code=2, size=8, offset=128),
+        {"code": 2, "size": 8, "offset": 128},
         r"another element type than the text asks for \(found fp32; allowed: fp16",
     ),
-    "other size": (dict(code=1, size=16, offset=128), "another size than the text asks for"),
-    "beyond the end": (dict(code=1, size=8, offset=130), "does not fit in the weight file"),
-    "far beyond the end": (dict(code=1, size=8, offset=1 << 62), "does not fit in the weight file"),
+    "other size": ({"code": 1, "size": 16, "offset": 128}, "another size than the text asks for"),
+    "beyond the end": ({"code": 1, "size": 8, "offset": 130}, "does not fit in the weight file"),
+    "far beyond the end": ({"code": 1, "size": 8, "offset": 1 << 62}, "does not fit in the weight file"),
 }
 
 
@@ -121,10 +121,11 @@ def test_missing_files_and_offsets_outside_are_refused(tmp_path: Path) -> None:
 
 def test_errors_of_a_constant_name_its_place_in_the_text(tmp_path: Path) -> None:
     body = """
-    tensor<fp16, [4]> c = const()[val = tensor<fp16, [4]>(BLOBFILE(path = string("@model_path/w.bin"), offset = uint64(64)))];
+    tensor<fp16, [4]> c = const()[
+      val = tensor<fp16, [4]>(BLOBFILE(path = string("@model_path/w.bin"), offset = uint64(64)))];
     tensor<fp16, [4]> y = add(x = x, y = c)[];
     """
-    with pytest.raises(FormatError, match=r"model.mil:6:\d+: @model_path/w.bin: the weight file is missing"):
+    with pytest.raises(FormatError, match=r"model.mil:7:\d+: @model_path/w.bin: the weight file is missing"):
         graph(body, "tensor<fp16, [4]> x", folder=tmp_path)
     weight_file(tmp_path / "w.bin", 1, 8, 128, np.arange(4, dtype=np.float16).tobytes())
     found = graph(body, "tensor<fp16, [4]> x", folder=tmp_path)
@@ -132,4 +133,4 @@ def test_errors_of_a_constant_name_its_place_in_the_text(tmp_path: Path) -> None
 
 
 def test_packed_integers_begin_with_the_lowest_bits() -> None:
-    assert unpack(bytes([0b11_100_010, 0b0_011_010]), BLOB_TYPES["uint3"], 4).tolist() == [2, 4, 3, 1]
+    assert unpack(bytes([0b11_100_010, 0b0_011_010]), BLOB_TYPES["uint3"], 4).tolist() == [2, 4, 3, 5]

@@ -200,7 +200,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 @given(graphs())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_random_graphs_keep_their_results(graph: Graph) -> None:
     after = simplified(graph, tolerance=1e-6)
     assert len(after.nodes) <= 2 * len(graph.nodes) + 4

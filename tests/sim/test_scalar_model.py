@@ -223,7 +223,7 @@ def convolution_program(
         "NE.PostScale.PostScale": make.half(rng.choice([1, -0.25])),
         "L2.L2Cfg.InputReLU": p["seed"] // 2 % 2,
         "Common.GroupConvCfg.UnicastEn": int(depthwise),
-        "Common.GroupConvCfg.UnicastCin": p["inputs"],
+        "Common.GroupConvCfg.UnicastCin": p["inputs"] if depthwise else 1,
     }
     builder.add(
         make.NEURAL, make.view(x.shape, y.shape), make.dram_source(x), make.dram_result(y),

@@ -124,7 +124,7 @@ class Cache:
     def put(self, key: str, artifact: Artifact) -> bool:
         """Keeps an artifact; tells whether it was kept. A plan with host steps is not; a folder that cannot be
         written to is no fault."""
-        if not all(isinstance(step, EngineStep) for step in artifact.plan.steps):
+        if artifact.plan.constants or not all(isinstance(step, EngineStep) for step in artifact.plan.steps):
             return False
         data = _encode(artifact, key)
         if len(data) > self.limit_bytes // 2:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from openane.compiler.lowering import LoweringOptions, alone, lower, why_not
-from openane.compiler.partition import partition
+from openane.compiler.cutting import Cutter
+from openane.compiler.lowering import LoweringOptions, lower
 from openane.compiler.pipeline import run_pipeline
 from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan, Step
-from openane.core.errors import Diagnostic, InputError, UnsupportedError
+from openane.compiler.verdicts import kept_on_host, refusal, verdicts
+from openane.core.errors import InputError
 from openane.core.files import write_atomically
 from openane.formats.anec import anec_pieces, read_anec
 from openane.formats.hwx import hwx_pieces, read_hwx
 from openane.formats.sniff import FileKind, sniff
 from openane.frontends import load_graph
-from openane.graph import Graph, Node, TensorType
+from openane.graph import Graph, TensorType
 from openane.net import Net
 from openane.net.plist import read_net, write_net
 from openane.program import Program, Surface
 from openane.targets import get, load_program
 from openane.targets.assembly import load_assembly
-from openane.targets.target import CompileOptions, Target
+from openane.targets.target import CompileOptions
 
 Shapes = Mapping[str, tuple[int, ...]]
 Level = Graph | Net | Program
@@ -41,7 +42,7 @@ class Options:
         dialect: whose layout habits to follow; None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open.
         host: whether the host may run what the engine cannot; if not, such a model is refused.
-        wide: names of nodes to keep on the host, in the model's own precision.
+        wide: names of layers (or nodes) to keep on the host, in the model's own precision.
     """
 
     target: str = "h13"
@@ -93,7 +94,7 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
     if isinstance(level, Net):
         return _of_net(level, options)
     rows = isinstance(source, (str, Path)) and sniff(Path(source)) in ROW_KINDS
-    return _of_graph(run_pipeline(level), LoweringOptions(rows=rows), options)
+    return _of_graph(run_pipeline(level), level, LoweringOptions(rows=rows), options)
 
 
 class OutputKind(Enum):
@@ -136,49 +137,25 @@ def save(artifact: Artifact, path: Path) -> None:
         write_net(artifact.net, path)
 
 
-def _of_graph(graph: Graph, lowering: LoweringOptions, options: Options) -> Artifact:
-    target = get(options.target)
-
-    def why_not(node: Node, whole: Graph) -> Diagnostic | None:
-        return why_not_on_engine(node, whole, lowering, target)
-
-    parts = partition(graph, why_not, keep_on_host=options.wide)
-    reasons = [reason for part in parts for reason in part.reasons.values()]
+def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: Options) -> Artifact:
+    reasons = kept_on_host(options.wide, graph, source)
+    reasons |= {name: why for name, why in verdicts(graph, lowering, get(options.target)).items() if name not in reasons}
     if reasons and not options.host:
-        raise refusal(reasons)
-    steps: list[Step] = []
-    for part in parts:
-        if part.on_engine:
-            steps.append(_engine_step(lower(part.graph, lowering), options))
-        else:
-            steps.append(HostStep(part.graph, part.reasons))
-    crossing = {name for part in parts for name in (*part.graph.inputs, *part.graph.outputs)}
+        raise refusal([reasons[node.name] for node in graph.nodes if node.name in reasons])
+    cutter = Cutter(graph, lambda part: _engine_step(lower(part, lowering), options), whole_only=not options.host)
+    steps = cutter.steps(reasons)
+    crossing = {name for step in steps for name in _names_at_border(step)}
     types = {name: graph.types[name] for name in (*graph.inputs, *graph.outputs, *crossing)}
     inputs, outputs = dict(graph.inputs), {name: graph.types[name] for name in graph.outputs}
-    return Artifact(Plan(graph.name, inputs, outputs, tuple(steps), types), options.target, graph)
+    constants = {name: graph.constants[name] for name in graph.outputs if name in graph.constants}
+    plan = Plan(graph.name, inputs, outputs, steps, types, constants)
+    return Artifact(plan, options.target, graph, tuple(cutter.warnings))
 
 
-def why_not_on_engine(node: Node, graph: Graph, lowering: LoweringOptions, target: Target) -> Diagnostic | None:
-    """Why the engine cannot run a node: it has no units for it, or the units break a rule of the chip."""
-    reason = why_not(node, graph, lowering)
-    if reason is not None:
-        return reason
-    broken = target.refusals(lower(alone(node, graph), lowering))
-    return broken[0] if broken else None
-
-
-def refusal(reasons: Sequence[Diagnostic]) -> UnsupportedError:
-    """One error for all nodes that keep a model off the engine."""
-    first, *others = reasons
-    return UnsupportedError(
-        first.what,
-        where=first.where,
-        rule=first.rule,
-        limit=first.limit,
-        value=first.value,
-        hint=first.hint or "Allow host steps to run it on the processor.",
-        others=tuple(others),
-    )
+def _names_at_border(step: Step) -> tuple[str, ...]:
+    if isinstance(step, HostStep):
+        return (*step.graph.inputs, *step.graph.outputs)
+    return (*step.inputs.values(), *step.outputs.values())
 
 
 def _of_net(net: Net, options: Options) -> Artifact:

@@ -16,6 +16,7 @@ from openane.core.types import DType
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.graph import TensorType
 from openane.program import Program, Surface
+from openane.runtimes.host import HostSession, open_host
 from openane.runtimes.registry import choose
 from openane.runtimes.runtime import Session, SessionOptions
 from openane.targets import load_program
@@ -72,11 +73,14 @@ class Execution:
         self.artifact = artifact
         self.choice = choose(on)
         self._sessions: dict[int, Session] = {}
+        self._hosts: dict[int, HostSession] = {}
         try:
             for index, step in enumerate(artifact.plan.steps):
                 if isinstance(step, EngineStep):
                     program = reread(step.program) if step.net is not None else step.program
                     self._sessions[index] = self.choice.runtime.open(program, options)
+                else:
+                    self._hosts[index] = open_host(step.graph)
         except BaseException:
             self.close()
             raise
@@ -96,14 +100,14 @@ class Execution:
             InputError: a missing or unknown name, a wrong shape or element type.
         """
         plan = self.artifact.plan
-        values = fit_inputs(plan.inputs, inputs, plan.name)
+        values = {**plan.constants, **fit_inputs(plan.inputs, inputs, plan.name)}
         reports = []
         for index, step in enumerate(plan.steps):
             start = time.perf_counter()
             if isinstance(step, HostStep):
-                fed = {name: values[name] for name in step.graph.inputs}
-                values.update(step.graph.evaluate(fed))
-                where, tasks = "host", 0
+                host = self._hosts[index]
+                values.update(host.run({name: values[name] for name in step.graph.inputs}))
+                where, tasks = f"host ({host.library})", 0
             else:
                 session = self._sessions[index]
                 values.update(self._run_engine(step, session, values))

@@ -1,20 +1,34 @@
-"""Which nodes the engine runs and which the host does, in as few steps as the order of the graph allows.
+"""Which nodes the engine runs and which the host does, in few steps and with little to move between them.
 
-Every node gets a phase: host phases are even, engine phases odd, and a node's phase is the smallest one of its side
-that is not before those of the nodes it reads. All nodes of one phase become one step, so the number of crossings on
-any path is the smallest possible for the given sides.
+Every node gets a phase: host phases are even, engine phases odd. A node's phase is at first the smallest one of its
+side that is not before those of the nodes it reads; all nodes of one phase become one step, so the number of steps on
+any path is the smallest possible for the given sides. Then
+
+- islands of engine nodes that are fed by the host stay on the host, where moving their values costs more time than
+  computing them (`_cheaper_here`);
+- nodes move to a later phase where that leaves fewer bytes to move between engine and host (`_move_late`).
+
+Values that cross into the engine are floating point, bytes, or truth values as 1 and 0; wider integers never do, because
+no node that reads them has a form on the engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from openane.compiler.work import macs, touched_bytes, value_bytes
 from openane.core.errors import Diagnostic
+from openane.cost.chips import Chip
 from openane.graph import Graph, Node
 
-WhyNot = Callable[[Node, Graph], Diagnostic | None]
-"""Says why the engine cannot run a node; None when it can."""
+HOST_BYTES_PER_US = 10_000
+"""Bytes that one core reads and writes in a simple loop over arrays in DRAM: a round guess, within two of what cores of
+these machines are published to do."""
+HOST_MACS_PER_US = 20_000
+"""Multiply-adds of one core: a round guess on the low side, so that products go to the engine."""
+HOST_NODE_US = 2.0
+"""Starting one operation on the host: a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,44 +46,157 @@ class Part:
     reasons: Mapping[str, Diagnostic]
 
 
-def partition(graph: Graph, why_not: WhyNot, *, keep_on_host: frozenset[str] = frozenset()) -> tuple[Part, ...]:
+def partition(graph: Graph, reasons: Mapping[str, Diagnostic], chip: Chip | None = None) -> tuple[Part, ...]:
     """Splits a graph into parts, in execution order.
 
     Args:
         graph: the whole model after the graph passes.
-        why_not: the verdict on each node.
-        keep_on_host: names of nodes that the user wants on the host.
+        reasons: node name -> why it must be on the host; all other nodes may go to the engine.
+        chip: what moving and starting costs; None leaves on the engine whatever may be there.
 
     Returns:
         The parts. A model wholly on the engine is one part; one without nodes has none.
     """
-    reasons: dict[str, Diagnostic] = {}
-    for node in graph.nodes:
-        if node.name in keep_on_host:
-            reasons[node.name] = Diagnostic("kept on the host as asked", where=f"{graph.name}: node {node.name!r}")
-        elif (reason := why_not(node, graph)) is not None:
-            reasons[node.name] = reason
-    phases = _phases(graph, {node.name for node in graph.nodes if node.name not in reasons})
+    sides = _Sides(graph, reasons)
+    while chip is not None and (more := _cheaper_here(sides, chip)):
+        sides = _Sides(graph, {**sides.reasons, **more})
+    _move_late(sides)
     members: dict[int, list[Node]] = {}
     for node in graph.nodes:
-        members.setdefault(phases[node.name], []).append(node)
-    return tuple(_part(graph, members[phase], phase % 2 == 1, reasons) for phase in sorted(members))
+        members.setdefault(sides.phases[node.name], []).append(node)
+    return tuple(part_of(graph, members[phase], phase % 2 == 1, sides.reasons) for phase in sorted(members))
 
 
-def _phases(graph: Graph, engine: set[str]) -> dict[str, int]:
-    """The phase of each node. Engine nodes that only move data between host nodes stay on the host."""
-    producer = {name: node for node in graph.nodes for name in node.outputs}
-    phases: dict[str, int] = {}
-    for node in graph.nodes:
-        before = [phases[producer[name].name] for name in node.inputs if name in producer]
-        phase = max(before, default=0)
-        if phase % 2 != (node.name in engine):
-            phase += 1
-        phases[node.name] = phase
-    return phases
+class _Sides:
+    """A choice of sides and the phases that follow from it."""
+
+    def __init__(self, graph: Graph, reasons: Mapping[str, Diagnostic]) -> None:
+        self.graph = graph
+        self.reasons = dict(reasons)
+        self.producer = {name: node for node in graph.nodes for name in node.outputs if name}
+        self.readers: dict[str, list[Node]] = {}
+        for node in graph.nodes:
+            for name in dict.fromkeys(filter(None, node.inputs)):
+                self.readers.setdefault(name, []).append(node)
+        self.phases: dict[str, int] = {}
+        for node in graph.nodes:
+            before = [self.phases[each.name] for each in self.sources(node)]
+            phase = max(before, default=0)
+            self.phases[node.name] = phase + (phase % 2 != self.on_engine(node))
+
+    def on_engine(self, node: Node) -> bool:
+        return node.name not in self.reasons
+
+    def sources(self, node: Node) -> list[Node]:
+        """The nodes that a node reads."""
+        return [self.producer[name] for name in node.inputs if name in self.producer]
+
+    def phase(self, node: Node) -> int:
+        return self.phases[node.name]
+
+    def islands(self) -> list[list[Node]]:
+        """The engine nodes of each phase, in pieces that exchange no values."""
+        root: dict[str, str] = {}
+
+        def find(name: str) -> str:
+            while root[name] != name:
+                root[name] = root[root[name]]
+                name = root[name]
+            return name
+
+        members: dict[str, list[Node]] = {}
+        engine = [node for node in self.graph.nodes if self.on_engine(node)]
+        for node in engine:
+            root[node.name] = node.name
+            for source in self.sources(node):
+                if self.phases[source.name] == self.phases[node.name]:
+                    root[find(source.name)] = find(node.name)
+        for node in engine:
+            members.setdefault(find(node.name), []).append(node)
+        return list(members.values())
 
 
-def _part(graph: Graph, nodes: list[Node], on_engine: bool, reasons: Mapping[str, Diagnostic]) -> Part:
+def _cheaper_here(sides: _Sides, chip: Chip) -> dict[str, Diagnostic]:
+    """The nodes of islands that the host feeds and computes in less time than it takes to move their values.
+
+    An island with products stays on the engine unless the host is on both sides of it.
+    """
+    islands = sides.islands()
+    found: dict[str, Diagnostic] = {}
+    for island in islands:
+        names = {node.name for node in island}
+        inputs = dict.fromkeys(name for node in island for name in node.inputs if name in sides.producer)
+        entering = [name for name in inputs if sides.producer[name].name not in names]
+        leaving = [name for node in island for name in node.outputs if _leaves(name, names, sides)]
+        from_host = any(not sides.on_engine(sides.producer[name]) for name in entering)
+        to_caller = any(name in sides.graph.outputs for name in leaving)
+        products = sum(macs(node, sides.graph) for node in island)
+        if not from_host or (products and to_caller):
+            continue
+        here_us = sum(touched_bytes(node, sides.graph) for node in island) / HOST_BYTES_PER_US
+        here_us += products / HOST_MACS_PER_US + HOST_NODE_US * len(island)
+        alone = sum(sides.phase(other[0]) == sides.phase(island[0]) for other in islands) == 1
+        moved = sum(value_bytes(name, sides.graph) for name in (*entering, *leaving))
+        there_us = moved / chip.surface_bytes_per_us + alone * chip.dispatch_us
+        if here_us < there_us:
+            found.update((node.name, _stays(node, sides.graph, here_us, there_us)) for node in island)
+    return found
+
+
+def _leaves(name: str, island: set[str], sides: _Sides) -> bool:
+    outside = any(reader.name not in island for reader in sides.readers.get(name, ()))
+    return outside or name in sides.graph.outputs
+
+
+def _stays(node: Node, graph: Graph, here_us: float, there_us: float) -> Diagnostic:
+    return Diagnostic(
+        "the host is on both sides of it, and moving its values would take longer than computing them",
+        where=f"{graph.name}: node {node.name!r} ({type(node.operation).__name__})",
+        rule="worth-moving",
+        limit=f"about {here_us:.0f} us here",
+        value=f"about {there_us:.0f} us to move",
+        hint="It goes to the engine once the layer before it does.",
+    )
+
+
+def _move_late(sides: _Sides) -> None:
+    """Moves nodes to later phases, last ones first, where no more bytes cross than before."""
+    last = max(sides.phases.values(), default=0)
+    for node in reversed(sides.graph.nodes):
+        now = sides.phase(node)
+        uses = [sides.phase(reader) for name in node.outputs for reader in sides.readers.get(name, ())]
+        latest = min(uses, default=last)
+        latest -= latest % 2 != now % 2
+        if latest <= now:
+            continue
+        if sides.on_engine(node):
+            before = _crossing_bytes(node, sides)
+            sides.phases[node.name] = latest
+            if _crossing_bytes(node, sides) > before:
+                sides.phases[node.name] = now
+        else:
+            sides.phases[node.name] = latest
+
+
+def _crossing_bytes(node: Node, sides: _Sides) -> int:
+    """Bytes that the operands and results of an engine node cost at the borders of the engine, at its phase now."""
+    names = dict.fromkeys(name for name in (*node.inputs, *node.outputs) if name and name not in sides.graph.constants)
+    return sum(value_bytes(name, sides.graph) * _border_crossings(name, sides) for name in names)
+
+
+def _border_crossings(name: str, sides: _Sides) -> int:
+    """How often a value is written to or read from the host: once out, and once into each engine phase."""
+    source = sides.producer.get(name)
+    made = sides.phase(source) if source is not None else -1
+    readers = {sides.phase(reader) for reader in sides.readers.get(name, ())}
+    into = len({phase for phase in readers if phase % 2 == 1 and phase != made})
+    out = made % 2 == 1 and made > 0 and (name in sides.graph.outputs or any(phase != made for phase in readers))
+    return into + out
+
+
+def part_of(graph: Graph, nodes: Iterable[Node], on_engine: bool, reasons: Mapping[str, Diagnostic]) -> Part:
+    """The part that holds some nodes of a graph, given in their order."""
+    nodes = tuple(nodes)
     names = {node.name for node in nodes}
     made = {name for node in nodes for name in node.outputs}
     read = dict.fromkeys(name for node in nodes for name in node.inputs if name)
@@ -79,7 +206,7 @@ def _part(graph: Graph, nodes: list[Node], on_engine: bool, reasons: Mapping[str
         graph.name,
         {name: graph.types[name] for name in read if name not in made and name not in graph.constants},
         tuple(name for node in nodes for name in node.outputs if name in needed_outside),
-        tuple(nodes),
+        nodes,
         {name: graph.constants[name] for name in read if name in graph.constants},
     )
     return Part(part, on_engine, {name: reasons[name] for name in names if name in reasons})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from openane.core.errors import Diagnostic, InputError
 from openane.graph import Graph, TensorType
 from openane.net import Net
@@ -54,6 +56,7 @@ class Plan:
         outputs: the same for the results.
         steps: what runs, each on values that exist by then.
         types: logical type of every value that crosses a step's border, inputs and outputs included.
+        constants: outputs that do not depend on any input.
     """
 
     name: str
@@ -61,6 +64,61 @@ class Plan:
     outputs: Mapping[str, TensorType]
     steps: tuple[Step, ...]
     types: Mapping[str, TensorType]
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def crossings(self) -> tuple[Crossing, ...]:
+        """Every move of a value between engine and host inside the plan, in order.
+
+        The caller's own tensors are not counted: a model wholly on the engine has no crossings.
+        """
+        made: dict[str, int] = {}
+        found = []
+        for index, step in enumerate(self.steps):
+            if isinstance(step, HostStep):
+                inputs, outputs = tuple(step.graph.inputs), step.graph.outputs
+            else:
+                inputs, outputs = tuple(step.inputs.values()), tuple(step.outputs.values())
+            for name in inputs:
+                if name in made and (on_engine(step) or on_engine(self.steps[made[name]])):
+                    found.append(Crossing(name, made[name], index, self._bytes(name, made[name], index)))
+            made.update(dict.fromkeys(outputs, index))
+        return tuple(found)
+
+    def _bytes(self, name: str, source: int, reader: int) -> int:
+        """What a move takes: the surface on the engine's side; both where it goes from program to program."""
+        sizes = (surface_bytes(self.steps[index], name) for index in (source, reader))
+        return sum(size for size in sizes if size is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A value that moves between engine and host.
+
+    Attributes:
+        value: its name.
+        source: number of the step that makes it.
+        reader: number of the step that reads it.
+        moved_bytes: of the engine's surfaces that it goes through, padding included.
+    """
+
+    value: str
+    source: int
+    reader: int
+    moved_bytes: int
+
+
+def on_engine(step: Step) -> bool:
+    """Whether the engine runs a step."""
+    return isinstance(step, EngineStep)
+
+
+def surface_bytes(step: Step, value: str) -> int | None:
+    """Size of the surface that a step has for a value; None on the host."""
+    if isinstance(step, HostStep):
+        return None
+    names = {name for name, bound in (*step.inputs.items(), *step.outputs.items()) if bound == value}
+    return next((surface.size_bytes for surface in step.program.surfaces if surface.name in names), 0)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,18 @@ without the instruction multiplies and adds, and still agrees.
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
 import numba
 from numba.core import types
+from numba.core.caching import FunctionCache
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
@@ -28,15 +32,37 @@ ROWS = 6
 """Output channels that the micro-kernel computes together: 6 x 16 accumulators fill the registers of AVX2."""
 
 
+def _digest_of_sources() -> str:
+    """Of all kernels of this folder: they are compiled into one another."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_SOURCES = _digest_of_sources()
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]
+    """Compiled kernels on disk, valid for exactly these sources.
+
+    The library's own cache looks at the file of a function only, and would keep machine code that has an older
+    version of a kernel from another file inlined.
+    """
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (*super()._index_key(sig, codegen), _SOURCES)
+
+
 def compiled(function: Callable[..., Any]) -> Any:
     """Compiles on first use, without the lock of the interpreter, and keeps the result on disk when it can.
 
     `fastmath` stays off: every rounding is in the order that the source spells.
     """
-    try:
-        return numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")(function)
-    except RuntimeError:  # no folder to keep it in: a read-only installation without a home
-        return numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    kernel = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    with suppress(RuntimeError):  # no folder to keep it in: a read-only installation without a home
+        kernel._cache = _KernelCache(function)
+    return kernel
 
 
 def _features() -> dict[str, bool]:

@@ -28,7 +28,7 @@ class Surface:
     """A tensor in DRAM that the caller binds to a buffer index.
 
     Attributes:
-        name: as in the network ("image", "probs@output").
+        name: as in the network ("image", "probs"); containers of old compilers call an output "probs@output".
         role: input or output.
         shape: (N, D, C, H, W), N outermost in meaning; D is 1 for images.
         strides_bytes: the distance in bytes for each axis of `shape`.

@@ -30,7 +30,7 @@ class Reference:
     offset: int = 0
 
     def text(self, names: Mapping[int, str]) -> str:
-        """For people: "probs@output (buffer 4)+0x400"."""
+        """For people: "probs (buffer 4)+0x400"."""
         if self.memory is Memory.CHAIN:
             return "chain"
         if self.memory is Memory.L2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -95,15 +96,23 @@ class Lowering:
             self._add_input(name)
 
     def _add_input(self, name: str) -> None:
-        shape = self.shape(name)
         layout: Layout | None = self.preferences.layouts.get(name)
         if layout is None and name in self.preferences.engines:
             engine = self.preferences.engines[name]
         else:
-            layout = layout or canonical(shape, rows=self.options.rows)
-            engine = engine_shape(shape, layout)
+            engine, layout = self._rest(name, layout)
         self._records.append(_Record(None, (), engine, name, Origin(), name))
         self.values[name] = Value(len(self._records) - 1, layout)
+
+    def _rest(self, name: str, layout: Layout | None = None) -> tuple[TensorShape, Layout | None]:
+        """Where a value lies that crosses the border: in a layout; with too many axes only in the order of elements."""
+        shape = self.shape(name)
+        try:
+            layout = layout or canonical(shape, rows=self.options.rows)
+        except UnsupportedError:
+            lead, rest = shape[:-4], shape[-4:]
+            return TensorShape.of((math.prod(lead), *rest)), None
+        return engine_shape(shape, layout), layout
 
     # -- looking up
 
@@ -257,8 +266,8 @@ class Lowering:
         outputs = {}
         for name in self.graph.outputs:
             if name not in self.values or self.options.rows:
-                layout = canonical(self.shape(name), rows=self.options.rows)
-                self.values[name] = Value(self.read(name, layout), layout)
+                engine, layout = self._rest(name)
+                self.values[name] = Value(self.read_as(name, engine), layout)
             outputs[name] = self.values[name].handle
         self._name_outputs(outputs)
         needed = self._needed(outputs.values())

@@ -101,17 +101,18 @@ CHAINS: Mapping[type[Operation], Callable[[Any], tuple[Neuron | GOC, ...]]] = Ma
 
 
 def _lower_plain(ctx: Lowering, node: Node) -> None:
-    layout = ctx.layout(node.inputs[0])
-    unit = ctx.emit(Neuron(PLAIN_NEURONS[type(node.operation)]), ctx.read(node.inputs[0], layout))
-    ctx.define(node.outputs[0], unit, layout)
+    # A function of one element works wherever the value stands.
+    value = ctx.values[node.inputs[0]]
+    unit = ctx.emit(Neuron(PLAIN_NEURONS[type(node.operation)]), value.handle)
+    ctx.define(node.outputs[0], unit, value.layout)
 
 
 def _lower_chain(ctx: Lowering, node: Node) -> None:
-    layout = ctx.layout(node.inputs[0])
-    unit = ctx.read(node.inputs[0], layout)
+    value = ctx.values[node.inputs[0]]
+    unit = value.handle
     for params in CHAINS[type(node.operation)](node.operation):
         unit = ctx.emit(params, unit)
-    ctx.define(node.outputs[0], unit, layout)
+    ctx.define(node.outputs[0], unit, value.layout)
 
 
 def _lower_alias(ctx: Lowering, node: Node) -> None:
@@ -122,14 +123,14 @@ def _lower_alias(ctx: Lowering, node: Node) -> None:
 def _lower_silu(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Silu)
-    layout = ctx.layout(node.inputs[0])
-    x = ctx.read(node.inputs[0], layout)
+    value = ctx.values[node.inputs[0]]
+    x = value.handle
     if operation.alpha == 1:
         unit = ctx.emit(Neuron(K.SILU), x)
     else:
         gate = ctx.emit(Neuron(K.SIGMOID), ctx.emit(GOC(operation.alpha), x))
         unit = ctx.emit(ElementWise(ElementWiseKind.MULT), x, gate)
-    ctx.define(node.outputs[0], unit, layout)
+    ctx.define(node.outputs[0], unit, value.layout)
 
 
 def common_layout(ctx: Lowering, node: Node) -> Layout:
@@ -207,6 +208,8 @@ BINARIES: Mapping[type[Operation], ElementWiseKind] = MappingProxyType(
 def _lower_binary(ctx: Lowering, node: Node) -> None:
     a, b = node.inputs
     kind = BINARIES[type(node.operation)]
+    if _lower_in_place(ctx, node, kind):
+        return
     layout = common_layout(ctx, node)
     engine = engine_shape(ctx.shape(node.outputs[0]), layout)
     first, second = ctx.constant(a), ctx.constant(b)
@@ -219,6 +222,32 @@ def _lower_binary(ctx: Lowering, node: Node) -> None:
         left, right = operand(ctx, a, layout, engine), operand(ctx, b, layout, engine)
         unit = ctx.emit(ElementWise(kind), left, right)
     ctx.define(node.outputs[0], unit, layout)
+
+
+def _lower_in_place(ctx: Lowering, node: Node, kind: ElementWiseKind) -> bool:
+    """Two values that stand alike, or one and a number: nothing has to be moved for them."""
+    a, b = node.inputs
+    left, right = ctx.values.get(a), ctx.values.get(b)
+    if left is not None and right is not None:
+        alike = ctx.shape(a) == ctx.shape(b) and ctx.extents(left.handle) == ctx.extents(right.handle)
+        if not alike or None not in (left.layout, right.layout):
+            return False
+        unit = ctx.emit(ElementWise(kind), left.handle, right.handle)
+        ctx.define(node.outputs[0], unit, left.layout or right.layout)
+        return True
+    name, value, number = (a, left, ctx.constants[b]) if left is not None else (b, right, ctx.constants[a])
+    if value is None or value.layout is not None or number.size != 1 or number.dtype.kind != "f":
+        return False
+    if ctx.shape(name) != ctx.shape(node.outputs[0]):
+        return False
+    array = number.reshape((1,) * 5)
+    if left is not None:
+        found = _right_constant(ctx, kind, value.handle, array)
+    else:
+        found = _left_constant(ctx, kind, array, value.handle)
+    if found is not None:
+        ctx.define(node.outputs[0], found, None)
+    return found is not None
 
 
 def _right_constant(ctx: Lowering, kind: ElementWiseKind, x: Handle, array: np.ndarray) -> Handle | None:

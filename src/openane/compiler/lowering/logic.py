@@ -79,8 +79,8 @@ def _lower_comparison(ctx: Lowering, node: Node) -> None:
 
 def _lower_to_truth(ctx: Lowering, node: Node) -> None:
     """Anything but 0 is true."""
-    layout = ctx.layout(node.inputs[0])
-    ctx.define(node.outputs[0], compare(ctx, g.NotEqual, ctx.read(node.inputs[0], layout)), layout)
+    value = ctx.values[node.inputs[0]]
+    ctx.define(node.outputs[0], compare(ctx, g.NotEqual, value.handle), value.layout)
 
 
 def _lower_where(ctx: Lowering, node: Node) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import numpy as np
+
 from openane.compiler.lowering import convolution, einsum, elementwise, logic, matrix, normalization, pooling, shape
 from openane.compiler.lowering.context import Lowering, LoweringOptions
 from openane.compiler.lowering.positions import makes_positions
@@ -130,6 +132,10 @@ def _lower_node(ctx: Lowering, node: Node) -> None:
         arrays = [ctx.constants[name] if name else None for name in node.inputs]
         ctx.constants.update(zip(node.outputs, node.operation.evaluate(arrays), strict=True))
         return
+    # What has no elements is known, and nothing is computed for it.
+    empty = [name for name in node.outputs if name and not ctx.types[name].size]
+    if len(empty) < len(node.outputs):
+        ctx.constants.update((n, np.zeros(ctx.shape(n), ctx.types[n].dtype.numpy)) for n in empty)
     handler = HANDLERS.get(type(node.operation))
     if handler is None:
         name = type(node.operation).__name__
@@ -154,4 +160,4 @@ def _check_types(ctx: Lowering, node: Node) -> None:
                 hint="Integer steps run on the host.",
             )
         if found.size == 0:
-            raise UnsupportedError("the engine has no empty tensors", value=f"{name!r} is {found}")
+            raise UnsupportedError("the engine has no empty tensors", value=f"{name!r} is {found}", rule="empty")

@@ -80,14 +80,18 @@ def _engine_permutation(source: Layout, target: Layout, permutation: Sequence[in
 def _lower_concat(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Concat)
+    names = [name for name in node.inputs if ctx.types[name].size]
     known = [ctx.values[n].layout for n in node.inputs if n in ctx.values and ctx.values[n].layout]
     layout = known[0] if known and known[0] is not None else ctx.free_layout(node.outputs[0])
+    if len(names) == 1:
+        ctx.define(node.outputs[0], ctx.read(names[0], layout), layout)
+        return
     dimension = layout[operation.axis]
     if dimension is None:
         layout = canonical(ctx.shape(node.outputs[0]), rows=ctx.options.rows)
         dimension = layout[operation.axis]
     assert dimension is not None, "the joined axis has more than one element"
-    unit = ctx.emit(Concat(dimension), *(ctx.read(name, layout) for name in node.inputs))
+    unit = ctx.emit(Concat(dimension), *(ctx.read(name, layout) for name in names))
     ctx.define(node.outputs[0], unit, layout)
 
 
@@ -110,7 +114,7 @@ def _lower_split(ctx: Lowering, node: Node) -> None:
     x = ctx.read(node.inputs[0], layout)
     start = 0
     for name, size in zip(node.outputs, operation.sizes, strict=True):
-        if name:
+        if name and size:
             ctx.define(name, _view(ctx, x, layout[operation.axis], range(start, start + size)), layout)
         start += size
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from openane.compiler.passes.rewriting import Editor, Replacement, alive
 from openane.core.errors import ModelError
 from openane.graph import Graph, Node
@@ -30,7 +32,7 @@ def remove_dead_nodes(graph: Graph) -> Graph:
     nodes = alive(graph.nodes, graph.outputs)
     read = {name for node in nodes for name in node.inputs} | set(graph.outputs)
     constants = {name: array for name, array in graph.constants.items() if name in read}
-    return Graph(graph.name, graph.inputs, graph.outputs, nodes, constants)
+    return replace(graph, nodes=nodes, constants=constants)
 
 
 def merge_duplicates(graph: Graph) -> Graph:

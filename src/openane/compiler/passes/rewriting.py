@@ -224,7 +224,12 @@ class Editor:
         nodes = alive(nodes, self._graph.outputs)
         read = {name for node in nodes for name in node.inputs} | set(self._graph.outputs)
         constants = {name: array for name, array in self._constants.items() if name in read}
-        return replace(self._graph, nodes=nodes, constants=constants)
+        result = replace(self._graph, nodes=nodes, constants=constants)
+        # Every rule was told the types by the operations themselves; inferring them anew for the next pass would take
+        # most of the pipeline's time.
+        made = (name for node in nodes for name in node.outputs)
+        vars(result)["types"] = {name: self._types[name] for name in (*self._graph.inputs, *constants, *made)}
+        return result
 
     def _named_outputs(self, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
         """The nodes, with outputs of the model that became aliases defined under their own names again."""

@@ -13,7 +13,7 @@ from openane.formats.assembly.data import DataBlock, Opener, any_set, data_lines
 from openane.formats.assembly.syntax import Line, Token, indent, quote
 from openane.formats.hwx import codec, layout
 from openane.formats.hwx.file import HwxFile
-from openane.formats.hwx.layout import Command
+from openane.formats.hwx.layout import Command, Flavor
 from openane.formats.hwx.parts import (
     Header,
     LoadCommand,
@@ -41,6 +41,18 @@ _COMMANDS: dict[str, _Codec] = {
     ".surface_state": (SurfaceState, codec.decode_surface_state, codec.encode_surface_state),
     ".symbol_table": (SymbolTable, codec.decode_symbol_table, codec.encode_symbol_table),
 }
+_DIRECTIVES: dict[int, str] = {
+    Command.SEGMENT: ".segment",
+    Command.NAME: ".name",
+    Command.NAME_OLD: ".name",
+    Command.SYMBOLS: ".symbol_table",
+    Command.METADATA: ".metadata",
+}
+_STATES: dict[int, str] = {
+    Flavor.PROGRAM: ".program_state",
+    Flavor.PROGRAM_NEW: ".program_state",
+    Flavor.SURFACE: ".surface_state",
+}
 _SYMBOL_FIELDS = ("kind", "section", "description", "value")
 _RAW = ".command"
 _METADATA = ".metadata"
@@ -48,16 +60,8 @@ _METADATA = ".metadata"
 
 def _directive(file: HwxFile, command: LoadCommand) -> str:
     if command.kind == Command.THREAD:
-        flavor = file.inside(command).u32(8, "flavor")
-        known = {1: ".program_state", 4: ".program_state", 3: ".surface_state"}
-        return known.get(flavor, _RAW)
-    return {
-        Command.SEGMENT: ".segment",
-        Command.NAME: ".name",
-        Command.NAME_OLD: ".name",
-        Command.SYMBOLS: ".symbol_table",
-        Command.METADATA: _METADATA,
-    }.get(Command(command.kind) if command.kind in set(Command) else Command.NOTE, _RAW)
+        return _STATES.get(file.inside(command).u32(8, "flavor"), _RAW)
+    return _DIRECTIVES.get(command.kind, _RAW)
 
 
 # Values as tokens --------------------------------------------------------------------------------------------------

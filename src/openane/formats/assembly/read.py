@@ -93,28 +93,11 @@ class _Reader:
         self._relocations: list[Relocation] = []
         self._constants: DataBlock | None = None
         self._raw: DataBlock | None = None
+        self._gaps: DataBlock | None = None
         self._container: HwxReader | AnecReader | None = None
         self._container_line: Line | None = None
         self._block: TaskReader | DataBlock | HwxReader | AnecReader | None = None
-
-    def add(self, line: Line) -> None:
-        """Takes one line."""
-        if isinstance(self._block, (HwxReader, AnecReader)) and line.word != ".end":
-            self._block.add(line)
-        elif line.word.startswith("."):
-            self._block = None
-            handler = self._directives().get(line.word)
-            if handler is None:
-                known = self._directives()
-                raise line.error(f"unknown directive {line.word!r}", hint=suggest(line.word, known))
-            handler(line)
-        elif self._block is not None:
-            self._block.add(line)
-        else:
-            raise line.error(f"{line.word!r} stands in no block", hint="Directives begin with a dot, like .task 0.")
-
-    def _directives(self) -> Mapping[str, Callable[[Line], None]]:
-        return {
+        self._handlers: Mapping[str, Callable[[Line], None]] = {
             ".openane": self._version,
             ".target": self._set_target,
             ".network": self._set_name,
@@ -125,12 +108,28 @@ class _Reader:
             ".surface": self._add_surface,
             ".task": self._begin_task,
             ".raw_tasks": self._begin_raw,
+            ".gaps": self._begin_gaps,
             ".relocate": self._relocate,
             ".constants": self._begin_constants,
             ".hwx": lambda line: self._begin_container(line, HwxReader(line, self._opener)),
             ".anec": lambda line: self._begin_container(line, AnecReader(line, self._opener)),
             ".end": lambda line: None,
         }
+
+    def add(self, line: Line) -> None:
+        """Takes one line."""
+        if isinstance(self._block, (HwxReader, AnecReader)) and line.word != ".end":
+            self._block.add(line)
+        elif line.word.startswith("."):
+            self._block = None
+            handler = self._handlers.get(line.word)
+            if handler is None:
+                raise line.error(f"unknown directive {line.word!r}", hint=suggest(line.word, self._handlers))
+            handler(line)
+        elif self._block is not None:
+            self._block.add(line)
+        else:
+            raise line.error(f"{line.word!r} stands in no block", hint="Directives begin with a dot, like .task 0.")
 
     # -- head -------------------------------------------------------------------------------------------------------
 
@@ -218,6 +217,9 @@ class _Reader:
     def _begin_raw(self, line: Line) -> None:
         self._raw = self._sized(line)
 
+    def _begin_gaps(self, line: Line) -> None:
+        self._gaps = self._sized(line)
+
     def _begin_constants(self, line: Line) -> None:
         self._constants = self._sized(line)
 
@@ -256,7 +258,11 @@ class _Reader:
 
     def _text(self, codec: StreamCodec, program: Program | None) -> bytearray:
         assert program is not None
-        return codec.write(program.tasks, program.task_offsets, self._numbers.get(".text_size"))
+        text = codec.write(program.tasks, program.task_offsets, self._numbers.get(".text_size"))
+        for position, byte in enumerate(self._gaps.bytes() if self._gaps else b""):
+            if byte and position < len(text):
+                text[position] = byte
+        return text
 
     def _program(self, codec: StreamCodec) -> Program:
         tasks = []

@@ -10,7 +10,7 @@ from openane.core.errors import OpenaneError
 from openane.core.reader import Buffer
 from openane.formats.anec import AnecFile
 from openane.formats.assembly.anec_text import anec_lines
-from openane.formats.assembly.data import data_lines
+from openane.formats.assembly.data import any_set, data_lines
 from openane.formats.assembly.hwx_text import hwx_lines
 from openane.formats.assembly.syntax import commented, indent, quote
 from openane.formats.assembly.tasks import task_lines
@@ -68,6 +68,8 @@ def disassemble_lines(
         yield from indent(data_lines(image.text))
     else:
         yield from _stream_lines(image, stream, codec)
+        if parts is Parts.ALL:
+            yield from _gap_lines(image.text, stream)
     yield from _tail_lines(image.relocations, image.constants, constants)
     if parts is Parts.ALL:
         yield ""
@@ -97,16 +99,24 @@ def program_lines(program: Program, codec: StreamCodec, constants: ConstantLines
 
 
 def _stream(image: Image, codec: StreamCodec) -> tuple[TaskStream | None, str]:
-    """The tasks, or None and the reason when they cannot be read or do not say all."""
+    """The tasks, or None and the reason when they cannot be read."""
     try:
         stream = codec.read(
             image.text, first_bytes=image.first_task_bytes, count=image.task_count, where="text section"
         )
     except OpenaneError as error:
         return None, str(error)
-    if codec.write(stream.tasks, stream.offsets, len(image.text)) != image.text:
-        return None, "there are bytes between the tasks"
     return stream, ""
+
+
+def _gap_lines(text: memoryview, stream: TaskStream) -> Iterator[str]:
+    """Bytes between and behind the tasks that are not 0, which no program has been seen to have."""
+    gaps = bytearray(text)
+    for task, offset in zip(stream.tasks, stream.offsets, strict=True):
+        gaps[offset : offset + task.size_bytes] = bytes(task.size_bytes)
+    if any_set(gaps):
+        yield f".gaps size={len(gaps):#x}"
+        yield from indent(data_lines(gaps))
 
 
 def _head_lines(image: Image, target: str) -> Iterator[str]:

@@ -21,7 +21,8 @@ class FileDialect:
         name_command: which command names memory objects.
         program_strings: offset of the strings in the program descriptor.
         surface_strings: offset of the strings in a surface state.
-        plain_symbols: symbols of outputs lose the tensor's "@output".
+        suffixed: tensors of outputs are called "NAME@output", as in a net.plist.
+        plain_symbols: symbols of outputs are NAME all the same.
         short_outputs: output states tell the end of the last element, not of the padded tensor.
         note: a note command stands before the symbol table.
         last_type: highest number of the element types that the symbol table declares.
@@ -33,6 +34,7 @@ class FileDialect:
     name_command: Command
     program_strings: int
     surface_strings: int
+    suffixed: bool
     plain_symbols: bool
     short_outputs: bool
     note: bool
@@ -44,11 +46,15 @@ _OLD_PROGRAM, _NEW_PROGRAM = 0x860, 0x878
 _OLD_SURFACE, _NEW_SURFACE = 0x88, 0xD38
 
 _MACOS_11 = FileDialect("macos-11", False, Command.NAME_OLD, _OLD_PROGRAM, _OLD_SURFACE, False, True, False, 10, True)
-_MACOS_12 = FileDialect("macos-12", False, Command.NAME_OLD, _OLD_PROGRAM, _NEW_SURFACE, True, True, True, 15, True)
-_MACOS_14 = FileDialect("macos-14", False, Command.NAME, _NEW_PROGRAM, _NEW_SURFACE, True, False, False, 15, True)
-_MACOS_26 = FileDialect("macos-26", True, Command.NAME, _NEW_PROGRAM, _NEW_SURFACE, True, False, False, 23, False)
+_MACOS_12 = FileDialect(
+    "macos-12", False, Command.NAME_OLD, _OLD_PROGRAM, _NEW_SURFACE, True, True, True, True, 15, True
+)
+_MACOS_14 = FileDialect("macos-14", False, Command.NAME, _NEW_PROGRAM, _NEW_SURFACE, True, True, False, False, 15, True)
+_MACOS_26 = FileDialect(
+    "macos-26", True, Command.NAME, _NEW_PROGRAM, _NEW_SURFACE, False, True, False, False, 23, False
+)
 #: The converters of the Linux driver were written for files of the oldest compiler.
-_LINUX = FileDialect("linux", False, Command.NAME_OLD, _OLD_PROGRAM, _OLD_SURFACE, False, True, False, 10, True)
+_LINUX = FileDialect("linux", False, Command.NAME_OLD, _OLD_PROGRAM, _OLD_SURFACE, True, False, True, False, 10, True)
 
 FILE_DIALECTS: Mapping[str, FileDialect] = MappingProxyType(
     {each.name: each for each in (_MACOS_11, _MACOS_12, _MACOS_14, _MACOS_26, _LINUX)}

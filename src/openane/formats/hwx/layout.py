@@ -13,6 +13,8 @@ from openane.core.types import DType
 
 MAGIC = 0xBEEFFACE
 CPU_TYPE = 0x80
+#: What Espresso appends to the names of outputs; openane calls them without it at every level.
+OUTPUT_SUFFIX = "@output"
 #: Generations whose descriptors are known well enough to write new files: H13.
 WRITABLE_SUBTYPES = (4,)
 FILE_TYPE = 2

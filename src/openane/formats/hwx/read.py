@@ -236,7 +236,7 @@ def surface_of(state: SurfaceState, buffer: int, section_bytes: int | None, wher
             limit=f"{_LARGEST_SURFACE} bytes",
         )
     return Surface(
-        name=state.tensor,
+        name=state.tensor.removesuffix(layout.OUTPUT_SUFFIX) if state.is_output else state.tensor,
         role=Role.OUTPUT if state.is_output else Role.INPUT,
         shape=shape,
         strides_bytes=strides,

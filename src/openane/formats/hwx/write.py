@@ -116,11 +116,14 @@ class _Writer:
             self.text_address = address
             self.surfaces.sort(key=lambda each: each.surface is not None and each.surface.role is Role.OUTPUT)
 
+    def tensor(self, surface: Surface) -> str:
+        """The name of a surface's tensor; one suffix is taken off again when the file is read."""
+        suffixed = self.dialect.suffixed or surface.name.endswith(layout.OUTPUT_SUFFIX)
+        return surface.name + layout.OUTPUT_SUFFIX * (suffixed and surface.role is Role.OUTPUT)
+
     def symbol(self, surface: Surface) -> str:
-        """The name of a surface's memory object; newer compilers drop the "@output" of a tensor's name."""
-        plain = surface.name.removesuffix("@output")
-        taken = plain != surface.name and any(each.name == plain for each in self.program.surfaces)
-        return plain if self.dialect.plain_symbols and plain and not taken else surface.name
+        """The name of a surface's memory object."""
+        return surface.name if self.dialect.plain_symbols else self.tensor(surface)
 
     def pieces(self) -> list[Buffer]:
         """Header and load commands, tables, padding, text, constants, padding."""
@@ -218,7 +221,7 @@ class _Writer:
         return SurfaceState(
             is_output=output,
             network=self.program.name,
-            tensor=surface.name,
+            tensor=self.tensor(surface),
             symbol=self.symbol(surface),
             element_type=layout.ELEMENT_CODES[surface.dtype],
             extents=(n, c, h, w, d),

@@ -27,6 +27,7 @@ from openane.graph import Graph, Node, TensorType
 from openane.graph.ops import Identity
 
 _ELEMENT_LIMIT = 1 << 33
+_COMPRESSED = "constexpr_"
 
 #: Element types of the protocol by name: the name in MIL text and weight files, and what an array of it is.
 _TYPES: Mapping[str, tuple[str, DType]] = MappingProxyType(
@@ -139,6 +140,11 @@ class _Reader:
             if "val" not in operation.attributes:
                 raise FormatError("a constant without 'val'", where=where)
             arguments["val"] = self._value(operation.attributes["val"], where)
+        if operation.type.startswith(_COMPRESSED):
+            # Compressed constants of the older form keep their parts where other operations keep remarks.
+            for key in sorted(operation.attributes):
+                if key != "name" and key not in arguments:
+                    arguments[key] = self._value(operation.attributes[key], where)
         layer = names[0]
         if "name" in operation.attributes:
             found = self._value(operation.attributes["name"], where)

@@ -34,7 +34,8 @@ class Builder:
         self._nodes: list[Node] = []
         self._names = Names(taken)
         self._node_names = Names()
-        self._fresh: dict[str, int] = {}  # value made for the node at hand -> number of its node, -1 for a constant
+        self._clock = 0
+        self._made: dict[str, tuple[int, int]] = {}  # value -> when it was made, and how many nodes there were
 
     def unique(self, name: str) -> str:
         """`name`, with a number behind it if it is taken; taken from now on."""
@@ -54,7 +55,7 @@ class Builder:
         name = self.unique(name)
         self.constants[name] = array
         self.types[name] = type_of(array)
-        self._fresh[name] = -1
+        self._note(name)
         return name
 
     def emit(self, operation: Operation, inputs: Sequence[str], name: str, origin: Origin) -> tuple[str, ...]:
@@ -76,7 +77,8 @@ class Builder:
             raise ModelError("the model has too many nodes", limit=NODE_LIMIT)
         outputs = tuple(self.unique(name) for _ in results)
         self.types.update(zip(outputs, results, strict=True))
-        self._fresh.update(dict.fromkeys(outputs, len(self._nodes)))
+        for output in outputs:
+            self._note(output)
         self._nodes.append(Node(self._node_names.unique(name), operation, tuple(inputs), outputs, origin))
         return outputs
 
@@ -88,21 +90,25 @@ class Builder:
                 needed.update(node.inputs)
         return [name for name in self._inputs if name in needed]
 
-    def begin(self) -> None:
-        """Starts on another node of the file: values made before keep their names."""
-        self._fresh.clear()
+    def _note(self, value: str) -> None:
+        self._made[value] = self._clock, len(self._nodes)
+        self._clock += 1
 
-    def rename(self, value: str, name: str) -> bool:
-        """Gives a value that was made since `begin` its name from the file, once; whether it could."""
-        number = self._fresh.pop(value, None)
-        if number is None:
+    def now(self) -> int:
+        """A mark in time, for `rename`."""
+        return self._clock
+
+    def rename(self, value: str, name: str, since: int) -> bool:
+        """Gives a value that was made since a mark its name from the file; whether it could."""
+        when, first = self._made.get(value, (-1, 0))
+        if when < since:
             return False
+        self._made[name] = self._made.pop(value)
         self.types[name] = self.types.pop(value)
-        if number < 0:
+        if value in self.constants:
             self.constants[name] = self.constants.pop(value)
         self._names.release(value)
         self._names.take(name)
-        first = number if number >= 0 else len(self._nodes)
         for i in range(first, len(self._nodes)):
             node = self._nodes[i]
             if value in node.inputs or value in node.outputs:

@@ -131,10 +131,9 @@ class Importer:
         self.nodes(sorted_nodes(graph.node, set(scope.names), outputs), scope)
         for output in outputs:
             if scope.names[output] != output:
-                self._builder.begin()
-                source = scope.names[output]
+                source, start = scope.names[output], self._builder.now()
                 (copy,) = self._builder.emit(Identity(), (source,), output, Origin((output,)))
-                self._builder.rename(copy, output)
+                self._builder.rename(copy, output, start)
         return self._builder.graph(title, outputs)
 
     def _weights(self, graph: onnx.GraphProto, scope: Scope) -> None:
@@ -170,8 +169,9 @@ class Importer:
         kind = f"{node.domain}.{node.op_type}" if domain else node.op_type
         try:
             inputs = tuple(self._lookup(name, scope) if name else "" for name in node.input)
+            start = self._builder.now()
             results = self._results(node, domain, version, inputs, scope, label)
-            self._bind(node, results, scope)
+            self._bind(node, results, scope, start)
         except OpenaneError as error:
             raise error.at(f"node {label!r} ({kind}, opset {version})") from error
 
@@ -185,7 +185,6 @@ class Importer:
         label: str,
     ) -> Sequence[str]:
         """The value names of the node's outputs."""
-        self._builder.begin()
         layers = (*scope.layers, label)
         call = Call(node, version, inputs, self._builder, self._tensors, self, scope, layers)
         local = self._functions.local(domain, node.op_type)
@@ -236,15 +235,19 @@ class Importer:
             raise ModelError(f"reads {name!r}, which no input, weight or node defines")
         return scope.names[name]
 
-    def _bind(self, node: onnx.NodeProto, results: Sequence[str], scope: Scope) -> None:
-        """Names the results as the file does where they are new values."""
+    def _bind(self, node: onnx.NodeProto, results: Sequence[str], scope: Scope, start: int) -> None:
+        """Names the results as the file does where they were made since `start`."""
+        renamed: dict[str, str] = {}
         for i, output in enumerate(node.output):
             if not output:
                 continue
             if i >= len(results) or not results[i]:
                 raise UnsupportedError(f"output {i} is not supported", value=repr(output))
             name = output if not scope.prefix else self._builder.unique(scope.prefix + output)
-            scope.names[output] = name if self._builder.rename(results[i], name) else results[i]
+            value = results[i]
+            if value not in renamed and self._builder.rename(value, name, start):
+                renamed[value] = name
+            scope.names[output] = renamed.get(value, value)
 
 
 def _made(graph: onnx.GraphProto) -> set[str]:

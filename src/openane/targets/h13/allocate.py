@@ -36,10 +36,12 @@ from openane.targets.h13.plan import (
     Tensor,
     quad,
 )
-from openane.targets.h13.residency import Flow, axis_map, choose, flow, layout, result_row
+from openane.targets.h13.residency import Flow, axis_map, choose, flow, layout, tensor_bytes, result_row
 from openane.targets.h13.surfaces import align, dram_bytes, dram_strides, element_bytes, operand_base, walked
 
 NO_BUFFER = -1
+#: Placements that are tried before every value that need not be in L2 goes to scratch.
+MOST_ATTEMPTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +137,40 @@ def place(plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> 
         dialect: decides the order of buffers.
         constant_offsets: constant tensor -> byte offset in the constant section.
 
+    Room is counted before it is given out, so what was chosen to stay in L2 rarely finds no hole. When it happens the
+    values that are resident at that moment go to scratch, and the placement begins anew.
+
     Raises:
         UnsupportedError: a task does not fit into L2 even in the smallest tiles.
     """
-    return _Placer(plan, dialect, constant_offsets).run()
+    flowing = flow(plan)
+    spilled: frozenset[str] = frozenset()
+    for _ in range(MOST_ATTEMPTS):
+        placer = _Placer(plan, flowing, dialect, constant_offsets, spilled)
+        try:
+            return placer.run()
+        except UnsupportedError:
+            live = placer.live_by_choice()
+            if not live:
+                raise
+            spilled |= live
+    everything = frozenset(name for name, tensor in plan.tensors.items() if tensor.place is Place.AUTO)
+    return _Placer(plan, flowing, dialect, constant_offsets, everything).run()
 
 
 class _Placer:
-    def __init__(self, plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        flowing: Flow,
+        dialect: Dialect,
+        constant_offsets: Mapping[str, int],
+        spilled: frozenset[str],
+    ) -> None:
         self.plan = plan
-        self.flow: Flow = flow(plan)
-        self.places = choose(plan, self.flow)
+        self.flow = flowing
+        self.places = choose(plan, flowing, spilled)
+        self.index = 0
         self.buffers = surface_buffers(plan, dialect)
         self.constant_offsets = constant_offsets
         self.l2 = Arena(L2_BYTES, L2_ALIGNMENT_BYTES)
@@ -155,13 +180,13 @@ class _Placer:
         self.ending: dict[int, list[str]] = {}
         for name, life in self.flow.lives.items():
             self.ending.setdefault(life.last, []).append(name)
-        self.readers = self._first_readers()
         self.origins: dict[int, tuple[int, int]] = {}
         self.unkept: dict[str, Operand] = {}
 
     def run(self) -> Placement:
         tasks = []
         for index, task in enumerate(self.flow.tasks):
+            self.index = index
             try:
                 tasks.append(self._task(index, task))
             except UnsupportedError as error:
@@ -169,15 +194,19 @@ class _Placer:
             self._release(index)
         return Placement(tuple(tasks), self.buffers, self.places, self.scratch.peak_bytes)
 
+    def live_by_choice(self) -> frozenset[str]:
+        """The values that are in L2 now and need not be."""
+        return frozenset(
+            name
+            for name, place in self.places.items()
+            if place is Place.RESIDENT
+            and self.plan.tensors[name].place is Place.AUTO
+            and name in self.flow.lives
+            and self.flow.lives[name].first <= self.index <= self.flow.lives[name].last
+        )
+
     def _unit(self, index: int) -> str:
         return self.plan.blocks[self.flow.blocks[index]].unit
-
-    def _first_readers(self) -> dict[str, TaskPlan]:
-        readers: dict[str, TaskPlan] = {}
-        for task in self.flow.tasks:
-            for source in task.sources:
-                readers.setdefault(self.flow.roots[source.tensor][0], task)
-        return readers
 
     # -- one task -------------------------------------------------------------------------------------------
 
@@ -236,7 +265,7 @@ class _Placer:
         """L2 address of the block's relative addresses: room for all of them is taken when the block begins."""
         block = self.flow.blocks[index]
         if block not in self.origins:
-            size = self._explicit_bytes(self.plan.blocks[block].tasks)
+            size = self.flow.block_bytes.get(block, 0)
             start = self.l2.allocate(size) if size else 0
             if start is None:
                 raise UnsupportedError(
@@ -249,36 +278,14 @@ class _Placer:
             self.origins[block] = (start, size)
         return self.origins[block][0]
 
-    def _explicit_bytes(self, tasks: tuple[TaskPlan, ...]) -> int:
-        end = 0
-        for task in tasks:
-            for number, source in enumerate(task.sources):
-                if source.staging_base is not None:
-                    rows = staging.staged_source(task, number).row * task.view.height
-                    end = max(end, source.staging_base + rows)
-            if task.result.staging_base is not None:
-                end = max(end, task.result.staging_base + result_row(task) * task.result_view.height)
-            for operand in (*task.sources, task.result):
-                tensor = self.plan.tensors[operand.tensor]
-                if tensor.l2_base is not None:
-                    end = max(end, tensor.l2_base + self._tensor_bytes(tensor))
-        return end
-
-    def _tensor_bytes(self, tensor: Tensor) -> int:
-        strides = layout(tensor, self.readers.get(tensor.name), None)
-        shape = tensor.shape
-        rows = strides.row * (shape.height - 1) + strides.channel * (shape.channels - 1)
-        rows += strides.depth * (shape.depth - 1) + strides.group * (shape.batch - 1) + 2 * shape.width
-        return max(align(rows, L2_ALIGNMENT_BYTES), strides.row * shape.height)
-
     def _settle(self, name: str, origin: int) -> None:
         """Gives a root tensor its L2 address or scratch offset when it is written first."""
         tensor = self.plan.tensors[name]
         place = self.places[name]
         resident = place in (Place.RESIDENT, Place.HANDOVER)
         if resident and name not in self.l2_at:
-            strides = layout(tensor, self.readers.get(name), None)
-            size = self._tensor_bytes(replace(tensor, l2_strides=strides))
+            strides = layout(tensor, self.flow.readers.get(name))
+            size = tensor_bytes(replace(tensor, l2_strides=strides), None)
             if tensor.l2_base is not None:
                 self.l2_at[name] = (origin + tensor.l2_base, strides, 0)
             else:

@@ -16,7 +16,7 @@ from openane.targets.h13.estimate import time_estimate_us
 from openane.targets.h13.limits import CONSTANT_BUFFER, MAX_TASKS, PAGE_BYTES, SCRATCH_BUFFER, Dialect
 from openane.targets.h13.order import Ordering, order
 from openane.targets.h13.patches import active_log2, stream_patches
-from openane.targets.h13.plan import Evidence, NeMode, NeWork, Plan, TaskPlan
+from openane.targets.h13.plan import Evidence, NeMode, NeWork, Place, Plan, TaskPlan
 from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.stream import STREAM
 from openane.targets.h13.surfaces import align, dram_bytes, dram_strides, element_bytes
@@ -191,9 +191,14 @@ def _notes(plan: Plan, placement: Placement) -> dict[str, str]:
     """How well the encoding is backed, for `info`."""
     counts = dict.fromkeys(Evidence, 0)
     for task in placement.tasks:
-        counts[max(task.plan.evidence, Evidence(not task.tile.whole))] += 1
+        dtypes = _dtypes(plan, task)
+        floats = dtypes == (DType.FLOAT16, DType.FLOAT16)
+        form = Evidence.EXTRAPOLATED if not task.tile.whole else Evidence.RECORDED
+        counts[max(task.plan.evidence, form if floats else Evidence.SIMULATOR_ONLY)] += 1
     weakest = max((evidence for evidence, count in counts.items() if count), default=Evidence.RECORDED)
     if len(plan.blocks) > 1:
         weakest = max(weakest, Evidence.EXTRAPOLATED)
     spread = ", ".join(f"{count} {evidence.text}" for evidence, count in counts.items() if count)
-    return {"evidence": weakest.text, "evidence of tasks": spread}
+    kept = [place for name, place in placement.places.items() if plan.tensors[name].place is Place.AUTO]
+    intermediates = f"{kept.count(Place.RESIDENT)} in L2, {kept.count(Place.SCRATCH)} in DRAM"
+    return {"evidence": weakest.text, "evidence of tasks": spread, "intermediates": intermediates}

@@ -10,6 +10,8 @@ import numpy as np
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit, UnitParams
+from openane.net.units import Conv
+from openane.targets.h13.fused import Fused
 from openane.targets.h13.limits import Dialect
 from openane.targets.h13.plan import Block, Operand, Place, Plan, Tensor
 from openane.targets.h13.units import copy
@@ -124,16 +126,29 @@ class Lowering:
         Raises:
             UnsupportedError: a unit breaks a rule, or has no family.
         """
+        conversions: list[Block] = []
         for name, shape in self.net.inputs.items():
             dtype = self.net.input_dtypes.get(name, DType.FLOAT16)
             self.tensors[name] = Tensor(name, shape, Place.INPUT, dtype)
             self._values[name] = Value(shape, Operand(name))
+            conversions += self._converted(name, dtype)
             refuse(TENSOR_RULES, Query(UnitParams(), (), shape), f"{self.net.name}: input {name!r}")
-        blocks = [block for unit in self.net.units if (block := self._block(unit)).tasks]
+        blocks = conversions + [block for unit in self.net.units if (block := self._block(unit)).tasks]
         blocks += self._output_copies()
         surfaces = {surface: name for name, surface in self._surfaces.items()}
         outputs = {name: surfaces_of(name, surfaces) for name in self.net.outputs}
         return Plan(self.net.name, tuple(blocks), self.tensors, tuple(self.net.inputs), outputs)
+
+    def _converted(self, name: str, dtype: DType) -> Iterator[Block]:
+        """An 8-bit input becomes fp16 by a copy, unless only convolutions read it: those take it as it is."""
+        readers = [unit.params for unit in self.net.units if name in unit.bottoms]
+        mains = [params.main if isinstance(params, Fused) else params for params in readers]
+        if dtype is DType.FLOAT16 or (mains and all(isinstance(main, Conv) and not main.transposed for main in mains)):
+            return
+        value = self._values[name]
+        target = self.tensor(f"{name}/fp16", value.shape, Place.AUTO)
+        yield Block((copy.copy_task(value.operand, value.shape, target),), name)
+        self._values[name] = Value(value.shape, target)
 
     def _block(self, unit: Unit) -> Block:
         family = self._family_of(unit.params)

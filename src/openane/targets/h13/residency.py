@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from openane.core.types import DType
@@ -35,12 +35,16 @@ class Flow:
         blocks: index of the block of each task.
         roots: tensor -> (the tensor whose memory it shares, offset (group, depth, channel, row) there).
         lives: root tensor -> its life.
+        readers: root tensor -> the first task that reads it.
+        block_bytes: block -> L2 bytes of the addresses that its family chose itself.
     """
 
     tasks: tuple[TaskPlan, ...]
     blocks: tuple[int, ...]
     roots: Mapping[str, tuple[str, tuple[int, int, int, int]]]
     lives: Mapping[str, Life]
+    readers: Mapping[str, TaskPlan]
+    block_bytes: Mapping[int, int]
 
 
 def flow(plan: Plan) -> Flow:
@@ -58,7 +62,38 @@ def flow(plan: Plan) -> Flow:
             if source.keep:  # a source that is resident anyway is kept by living as long as its staged copy would
                 origin, kept = lives[roots[source.tensor][0]], lives[roots[source.keep][0]]
                 origin.last = max(origin.last, kept.last)
-    return Flow(tasks, blocks, roots, lives)
+    readers: dict[str, TaskPlan] = {}
+    for task in tasks:
+        for source in task.sources:
+            readers.setdefault(roots[source.tensor][0], task)
+    sizes = {number: explicit_bytes(plan, block.tasks, readers) for number, block in enumerate(plan.blocks)}
+    block_bytes = {number: size for number, size in sizes.items() if size}
+    return Flow(tasks, blocks, roots, lives, readers, block_bytes)
+
+
+def explicit_bytes(plan: Plan, tasks: Sequence[TaskPlan], readers: Mapping[str, TaskPlan]) -> int:
+    """The end of the L2 area that a block's own addresses cover."""
+    end = 0
+    for task in tasks:
+        for number, source in enumerate(task.sources):
+            if source.staging_base is not None:
+                rows = staging.staged_source(task, number).row * task.view.height
+                end = max(end, source.staging_base + rows)
+        if task.result.staging_base is not None:
+            end = max(end, task.result.staging_base + result_row(task) * task.result_view.height)
+        for operand in (*task.sources, task.result):
+            tensor = plan.tensors[operand.tensor]
+            if tensor.l2_base is not None:
+                end = max(end, tensor.l2_base + tensor_bytes(tensor, readers.get(tensor.name)))
+    return end
+
+
+def tensor_bytes(tensor: Tensor, reader: TaskPlan | None) -> int:
+    """L2 bytes from the first element of a resident tensor to the end of its last row."""
+    strides, shape = layout(tensor, reader), tensor.shape
+    rows = strides.row * (shape.height - 1) + strides.channel * (shape.channels - 1)
+    rows += strides.depth * (shape.depth - 1) + strides.group * (shape.batch - 1) + 2 * shape.width
+    return max(align(rows, staging.BANK_BYTES), strides.row * shape.height)
 
 
 def touched(task: TaskPlan) -> Iterator[str]:
@@ -81,16 +116,22 @@ def _root(tensors: Mapping[str, Tensor], name: str) -> tuple[str, tuple[int, int
     return name, offset
 
 
-def choose(plan: Plan, flow: Flow) -> dict[str, Place]:
+def choose(plan: Plan, flow: Flow, spilled: frozenset[str] = frozenset()) -> dict[str, Place]:
     """The place of every root tensor; AUTO tensors stay in L2 when there is room over their whole life.
 
-    Greedy in order of appearance. Room is counted in bytes a task; every task keeps what it needs to stage its DRAM
-    tensors, or at least half of L2 where they do not fit whole.
+    Greedy in order of appearance. Room is counted in bytes a task; every task keeps what it needs to stage the tensors
+    it moves from and to DRAM, at most half of L2 (it then works in tiles).
+
+    Args:
+        plan: with tensors to place.
+        flow: of the plan.
+        spilled: AUTO tensors that must not stay in L2.
     """
     places = {name: tensor.place for name, tensor in plan.tensors.items() if not tensor.part_of}
-    barred = _barred(plan, flow)
-    need = [min(staged_bytes(task), TILED_STAGING_BYTES) for task in flow.tasks]
-    used = [0] * len(flow.tasks)
+    barred = _barred(plan, flow) | spilled
+    staged = [_staged_tensors(task, flow) for task in flow.tasks]
+    need = [sum(sizes.values()) for sizes in staged]
+    used = [flow.block_bytes.get(block, 0) for block in flow.blocks]
     for name, place in places.items():
         if place is Place.RESIDENT and name in flow.lives and plan.tensors[name].l2_base is None:
             _occupy(used, flow.lives[name], resident_bytes(plan.tensors[name].shape))
@@ -103,11 +144,25 @@ def choose(plan: Plan, flow: Flow) -> dict[str, Place]:
             continue
         size = resident_bytes(plan.tensors[name].shape)
         span = range(life.first, life.last + 1)
-        fits = all(used[index] + need[index] + size <= L2_BYTES for index in span)
+        others = [min(need[index] - staged[index].get(name, 0), TILED_STAGING_BYTES) for index in span]
+        fits = all(used[index] + other + size <= L2_BYTES for index, other in zip(span, others, strict=True))
         places[name] = Place.RESIDENT if fits else Place.SCRATCH
         if fits:
             _occupy(used, life, size)
+            for index in span:
+                need[index] -= staged[index].pop(name, 0)
     return places
+
+
+def _staged_tensors(task: TaskPlan, flow: Flow) -> dict[str, int]:
+    """Root tensor -> L2 bytes that the task needs to stage it when it is in DRAM."""
+    sizes: dict[str, int] = {}
+    for number, source in enumerate(task.sources):
+        root = flow.roots[source.tensor][0]
+        sizes[root] = sizes.get(root, 0) + task.view.height * staging.staged_source(task, number).row
+    root = flow.roots[task.result.tensor][0]
+    sizes[root] = sizes.get(root, 0) + task.result_view.height * result_row(task)
+    return sizes
 
 
 def _occupy(used: list[int], life: Life, size_bytes: int) -> None:
@@ -169,7 +224,7 @@ def axis_map(tensor: TensorShape, shape: TensorShape) -> dict[Axis, Axis] | None
     return mapped | {Axis.WIDTH: Axis.WIDTH}
 
 
-def layout(tensor: Tensor, reader: TaskPlan | None, writer: TaskPlan | None) -> Strides:
+def layout(tensor: Tensor, reader: TaskPlan | None) -> Strides:
     """L2 strides of a resident tensor in its own axes (h13-encoding 6.1 and 6.3)."""
     if tensor.l2_strides is not None:
         return tensor.l2_strides

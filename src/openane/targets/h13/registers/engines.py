@@ -34,7 +34,7 @@ PE = block(
     draft(
         "Cfg",
         "operation",
-        field("PoolMode", 0, 2, "reduction", PROVED, "programs", values=PE_POOL_MODES),
+        field("PoolMode", 0, 2, "reduction; average and min are assumed", PROVED, "programs", values=PE_POOL_MODES),
         field("OpMode", 2, 3, "operation of two sources", PROVED, "programs, hardware", values=PE_OPERATIONS),
         field("ReluEn", 5, 1, "ReLU on the result", SEEN, "printer"),
         field("Condition", 6, 3, "abs proved, comparisons by analogy", SEEN, values=PE_CONDITIONS),
@@ -76,7 +76,7 @@ NE = block(
     draft(
         "MACCfg",
         "operation",
-        field("OpMode", 0, 3, "with KernelMode", PROVED, values=NE_OPERATIONS),
+        field("OpMode", 0, 3, "with KernelMode; transposed_conv is assumed", PROVED, values=NE_OPERATIONS),
         field("KernelMode", 3, 1, "1: no weights are read", PROVED),
         field("BiasMode", 4, 1, "a bias per channel stands in the kernel stream", PROVED),
         field("MatrixBiasEn", 6, 1, "never set"),

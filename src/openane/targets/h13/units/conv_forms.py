@@ -110,8 +110,9 @@ def _trimmed(job: Job, site: Site) -> Job:
             continue
         if len(used) == len(first):
             continue
-        kernel = np.take(kernel, range(used[0], used[-1] + 1), axis=2 + axis)
-        pads[axis] -= used[0] * dilation
+        front = min(used[0], pads[axis] // dilation)  # only padding can be taken away in front
+        kernel = np.take(kernel, range(front, used[-1] + 1), axis=2 + axis)
+        pads[axis] -= front * dilation
     if kernel is job.kernel:
         return job
     return replace(job, kernel=kernel, pad_top=pads[0], pad_left=pads[1])

@@ -179,8 +179,8 @@ def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     if seen.channels > 1 and 2 * pitch * seen.channels > L2_BYTES:
         seen = as_matrix(shape)
     result, single = replace(seen, width=1), seen == shape
-    run = run if single else run.extrapolated()
     most = MAX_GROUPS if seen.channels > 1 else max(L2_BYTES // 2 // pitch, 1)
+    run = run if single and seen.height <= most else run.extrapolated()
     for first, count in bands(seen.height, most):
         axes, view = GROUPS, View(seen.width, 1, seen.channels, 1, count)
         if seen.channels == 1:

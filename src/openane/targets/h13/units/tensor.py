@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from openane.targets.h13.limits import MAX_BATCH, MAX_CHANNELS, MAX_DMA_STRIDE_BYTES, MAX_HEIGHT, MAX_WIDTH
 from openane.targets.h13.surfaces import dram_bytes
 from openane.targets.h13.units.family import Query, rule
 
+LARGEST_HALF = float(np.finfo(np.float16).max)
 _HINT = "Tile the layer outside of the engine, or fold the long axis into another one."
 
 
@@ -40,4 +43,22 @@ def size(query: Query) -> object | None:
     return f"{total} bytes" if total > MAX_DMA_STRIDE_BYTES else None
 
 
-TENSOR_RULES = (width, height, channels, batch, size)
+@rule(
+    "h13.weight-range",
+    f"finite values up to {LARGEST_HALF} in size",
+    "Scale the layer down, or keep it on the host with --wide.",
+    "kernels are stored as fp16",
+)
+def weight_range(query: Query) -> object | None:
+    """A weight does not fit half precision."""
+    for params in (query.params, getattr(query.params, "main", None)):
+        for name in ("kernel", "weight", "scale"):
+            values = getattr(params, name, None)
+            if isinstance(values, np.ndarray) and values.size and values.dtype.kind == "f":
+                largest = float(np.abs(values).max())
+                if not largest <= LARGEST_HALF:
+                    return f"{name} of {largest:g}"
+    return None
+
+
+TENSOR_RULES = (width, height, channels, batch, size, weight_range)

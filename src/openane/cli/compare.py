@@ -1,0 +1,192 @@
+"""`openane compare`: where numbers leave the reference, layer by layer, and why."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from openane.analysis.compare import TOLERANCE, Comparison, LayerComparison, as_values, compare_layers
+from openane.analysis.measure import Error
+from openane.analysis.sides import EXECUTORS, RUNTIMES, PairComparison, compare_sides, pair_values, side_of
+from openane.api import compile
+from openane.cli._show import (
+    FILE,
+    JSON_OPTION,
+    SHAPE_OPTION,
+    TARGET_OPTION,
+    complete_inputs,
+    parse_shapes,
+    print_json,
+    print_table,
+    read_inputs,
+    working,
+)
+
+_COLUMNS = ("layer", "where", "range", "alone", "ideal", "with all before", "ideal", "max", "cosine", "why")
+_NUMERIC = ("alone", "ideal", "with all before", "max", "cosine")
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input; repeat for several.")
+@click.option(
+    "--with",
+    "other",
+    metavar="OTHER",
+    help=f"Another file, or FILE executed in another way: {', '.join(EXECUTORS)}. By default every layer of FILE is "
+    "compared with its reference.",
+)
+@click.option("--on", type=click.Choice(RUNTIMES), default="simulator", show_default=True, help="What runs the layers.")
+@click.option(
+    "--tolerance", type=click.FloatRange(0), default=TOLERANCE, show_default=True,
+    help="Largest error of a right layer, as a share of its largest value.",
+)
+@SHAPE_OPTION
+@TARGET_OPTION
+@JSON_OPTION
+def command(
+    file: Path,
+    inputs: tuple[str, ...],
+    other: str | None,
+    on: str,
+    tolerance: float,
+    shapes: tuple[str, ...],
+    target: str,
+    as_json: bool,
+) -> None:
+    """Compare the numbers of FILE (a model, net.plist, .hwx or .anec) on the same inputs.
+
+    Without --with: float32, ideal fp16 and the engine, layer by layer. Leaves with status 1 when something is wrong.
+    An input that is not given is made from a fixed seed, and the report says so.
+    """
+    if other is not None:
+        _compare_pair(file, inputs, other, tolerance, parse_shapes(shapes), target, as_json)
+        return
+    with working(f"compiling {file.name}"):
+        artifact = compile(file, target, shapes=parse_shapes(shapes))
+    arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan.inputs)
+    with working(f"running every layer of {file.name} on the {on}"):
+        found = compare_layers(artifact, arrays, on, tolerance)
+    if as_json:
+        print_json(as_values(found) | {"made_up_inputs": made})
+    else:
+        _show_made(made)
+        _show(found)
+    sys.exit(0 if found.first_wrong is None and not any(map(_odd, found.outputs)) else 1)
+
+
+def _odd(output: object) -> bool:
+    return bool(getattr(output, "engine").not_finite)
+
+
+def _compare_pair(
+    file: Path,
+    inputs: tuple[str, ...],
+    other: str,
+    tolerance: float,
+    shapes: dict[str, tuple[int, ...]],
+    target: str,
+    as_json: bool,
+) -> None:
+    with working(f"compiling {file.name}"):
+        first = side_of(file, shapes=shapes, target=target)
+        if other in EXECUTORS:
+            second = side_of(file, other, shapes=shapes, target=target)
+        else:
+            second = side_of(Path(other), shapes=shapes, target=target)
+    arrays, made = complete_inputs(read_inputs(inputs, first.inputs), first.inputs)
+    with working("running both"):
+        found = compare_sides(first, second, arrays, tolerance)
+    if as_json:
+        print_json(pair_values(found) | {"made_up_inputs": made})
+    else:
+        _show_made(made)
+        _show_pair(found)
+    sys.exit(0 if found.first_wrong is None else 1)
+
+
+def _show_made(made: list[str]) -> None:
+    if made:
+        click.echo(f"made up from a fixed seed: {', '.join(made)} (give arrays with --input NAME=FILE.npy)")
+
+
+def _ulps(error: Error | None) -> str:
+    """The largest error in units of the last place, or what is worse."""
+    if error is None:
+        return "-"
+    return f"{error.not_finite} not finite" if error.not_finite else f"{error.max_ulp:.1f}"
+
+
+def _row(layer: LayerComparison) -> tuple[object, ...]:
+    return (
+        f"{layer.name}{' (wrong)' if layer.wrong else ''}",
+        layer.where or "-",
+        f"{layer.range.least:.4g} .. {layer.range.largest:.4g}",
+        _ulps(layer.engine_isolated),
+        _ulps(layer.ideal_isolated),
+        _ulps(layer.engine),
+        _ulps(layer.ideal),
+        f"{layer.engine.max_abs:.3g}",
+        f"{layer.engine.cosine:.6f}",
+        "; ".join(layer.causes),
+    )
+
+
+def _show(found: Comparison) -> None:
+    """Prints the layers, the outputs, and the first layer that is wrong."""
+    print_table(
+        f"{found.model}: {found.runtime} against float32; errors in units of the last place of fp16",
+        _COLUMNS,
+        [_row(layer) for layer in found.layers],
+        _NUMERIC,
+    )
+    print_table(
+        "outputs",
+        ("output", "range", "engine, ulp", "ideal, ulp", "engine, max", "ideal, max", "cosine"),
+        [
+            (
+                each.name,
+                f"{each.range.least:.4g} .. {each.range.largest:.4g}",
+                _ulps(each.engine),
+                _ulps(each.ideal),
+                f"{each.engine.max_abs:.3g}",
+                f"{each.ideal.max_abs:.3g}",
+                f"{each.engine.cosine:.6f}",
+            )
+            for each in found.outputs
+        ],
+        ("engine, ulp", "ideal, ulp", "engine, max", "ideal, max", "cosine"),
+    )
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    if found.first_wrong is None:
+        click.echo(f"every layer is within {found.tolerance:.2%} of its largest value")
+    else:
+        layer = found.layers[found.first_wrong]
+        why = f": {'; '.join(layer.causes)}" if layer.causes else ""
+        click.echo(f"the first layer that goes wrong is {layer.name!r} ({layer.operation}){why}")
+
+
+def _show_pair(found: PairComparison) -> None:
+    print_table(
+        f"{found.second} against {found.first}",
+        ("value", "shape", "range", "ulp", "max", "cosine"),
+        [
+            (
+                f"{value.name}{' (wrong)' if value.wrong else ''}",
+                "x".join(map(str, value.shape)) or "scalar",
+                f"{value.range.least:.4g} .. {value.range.largest:.4g}",
+                _ulps(value.error),
+                f"{value.error.max_abs:.3g}",
+                f"{value.error.cosine:.6f}",
+            )
+            for value in found.values
+        ],
+        ("ulp", "max", "cosine"),
+    )
+    if found.first_wrong is None:
+        click.echo(f"every value is within {found.tolerance:.2%} of its largest magnitude")
+    else:
+        click.echo(f"the first value that differs is {found.values[found.first_wrong].name!r}")

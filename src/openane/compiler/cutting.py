@@ -1,0 +1,93 @@
+"""From the verdicts on nodes to steps: parts are compiled, and cut where the back end cannot take them whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from openane.compiler.partition import Part, part_of, partition
+from openane.compiler.plan import EngineStep, HostStep, Step
+from openane.core.errors import Diagnostic, UnsupportedError
+from openane.cost.chips import chip
+from openane.graph import Graph, Node
+
+Compile = Callable[[Graph], EngineStep]
+"""Compiles a piece of the graph into one program.
+
+Raises:
+    UnsupportedError: the piece as a whole breaks a rule.
+"""
+
+PLANNED_FOR = "m1"
+"""The chip whose costs of moving and starting decide what is worth it."""
+
+
+class _Refused(Exception):
+    """Nodes that the back end refuses, which the verdicts did not."""
+
+    def __init__(self, reasons: Mapping[str, Diagnostic]) -> None:
+        self.reasons = reasons
+        super().__init__(", ".join(reasons))
+
+
+class Cutter:
+    """Compiles the parts of a graph.
+
+    Args:
+        graph: the whole model after the graph passes.
+        compile_part: compiles a piece into one program.
+        whole_only: raise what the back end raises, instead of cutting.
+
+    Attributes:
+        warnings: what the user should know about the cuts, one line each.
+    """
+
+    def __init__(self, graph: Graph, compile_part: Compile, *, whole_only: bool) -> None:
+        self.graph = graph
+        self.compile_part = compile_part
+        self.whole_only = whole_only
+        self.warnings: list[str] = []
+
+    def steps(self, reasons: Mapping[str, Diagnostic]) -> tuple[Step, ...]:
+        """The steps of the plan.
+
+        Args:
+            reasons: node name -> why it must be on the host.
+
+        Raises:
+            UnsupportedError: the back end refuses, and nothing may be cut.
+        """
+        while True:
+            self.warnings.clear()
+            found: list[Step] = []
+            try:
+                for part in partition(self.graph, reasons, chip(PLANNED_FOR)):
+                    found.extend(self._engine(part) if part.on_engine else [HostStep(part.graph, part.reasons)])
+            except _Refused as refused:
+                reasons = {**reasons, **refused.reasons}
+                continue
+            return tuple(found)
+
+    def _engine(self, part: Part) -> list[EngineStep]:
+        try:
+            return [self.compile_part(part.graph)]
+        except UnsupportedError as error:
+            if self.whole_only:
+                raise
+            nodes = part.graph.nodes
+            refused = {node.name: why for node in nodes if (why := self._alone(node, error, len(nodes))) is not None}
+            if refused:
+                raise _Refused(refused) from error
+            self.warnings.append(f"cut into two programs: {error}")
+            middle = len(nodes) // 2
+            halves = (part_of(self.graph, half, True, {}) for half in (nodes[:middle], nodes[middle:]))
+            return [step for half in halves for step in self._engine(half)]
+
+    def _alone(self, node: Node, error: UnsupportedError, count: int) -> Diagnostic | None:
+        """Why a node cannot be a program by itself; None when it can."""
+        if count == 1:
+            return error.diagnostic
+        try:
+            self.compile_part(part_of(self.graph, (node,), True, {}).graph)
+        except UnsupportedError as own:
+            return own.diagnostic
+        return None

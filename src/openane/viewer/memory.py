@@ -1,0 +1,80 @@
+"""Which bytes hold which tensor when: DRAM buffers and L2 over the tasks of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from openane.sim.work import Operand, Space, Work
+
+Key = tuple[Space, int]
+
+
+@dataclass(slots=True)
+class Tenant:
+    """A tensor in memory.
+
+    Attributes:
+        first, last: tasks between which it must stay; first is -1 for what is there before the first task.
+        base, end: bytes.
+        what: role of the operand that put it there.
+    """
+
+    first: int
+    last: int
+    base: int
+    end: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMap:
+    """All tensors of a program by memory, and which task feeds which.
+
+    Attributes:
+        tenants: by space and buffer.
+        feeds: (writer, reader) pairs of tasks.
+    """
+
+    tenants: Mapping[Key, Sequence[Tenant]]
+    feeds: Sequence[tuple[int, int]] = field(default=())
+
+
+def memory_map(works: Sequence[Work], inputs: Mapping[int, int]) -> MemoryMap:
+    """Follows every read and write.
+
+    Args:
+        works: decoded tasks.
+        inputs: size in bytes of each input's buffer.
+    """
+    tenants: dict[Key, list[Tenant]] = {}
+    live: dict[Key, list[Tenant]] = {}
+    for buffer, size in inputs.items():
+        tenant = Tenant(-1, -1, 0, size, "input")
+        tenants[Space.DRAM, buffer] = [tenant]
+        live[Space.DRAM, buffer] = [tenant]
+    feeds: dict[tuple[int, int], None] = {}
+    for work in works:
+        for source in work.sources:
+            for tenant in live.get((source.space, source.buffer), ()):
+                if tenant.base < source.end and source.base < tenant.end:
+                    tenant.last = work.index
+                    if tenant.first >= 0 and tenant.what != "transfer":
+                        feeds[tenant.first, work.index] = None
+        for staging in work.staging:
+            _write(tenants, live, (Space.L2, 0), Tenant(work.index, work.index, staging.base, staging.end, "transfer"))
+        for operand in _stored(work):
+            new = Tenant(work.index, work.index, operand.base, operand.end, operand.role)
+            _write(tenants, live, (operand.space, operand.buffer), new)
+    return MemoryMap(tenants, tuple(feeds))
+
+
+def _stored(work: Work) -> list[Operand]:
+    return [work.result] if work.kept is None else [work.kept, work.result]
+
+
+def _write(tenants: dict[Key, list[Tenant]], live: dict[Key, list[Tenant]], key: Key, new: Tenant) -> None:
+    """A tensor that another one overlaps is still there outside; it is gone where it is covered wholly."""
+    tenants.setdefault(key, []).append(new)
+    left = [old for old in live.get(key, ()) if not (new.base <= old.base and old.end <= new.end)]
+    live[key] = [*left, new]
