@@ -1,6 +1,6 @@
 """Feeds damaged files to every reader of compiled programs and of assembly text.
 
-    python tools/fuzz_readers.py CORPUS... [--runs N] [--seed N] [--atheris]
+    python tools/fuzz_readers.py CORPUS... [--runs N] [--seed N] [--seconds N] [--atheris]
 
 Whatever the bytes, a reader must answer with a value or with an OpenaneError, soon and without large allocations. With
 --atheris the runs are guided by coverage (needs the package atheris); without, the corpus is mutated at random.
@@ -178,11 +178,14 @@ def load_corpus(paths: Sequence[Path]) -> list[bytes]:
     return corpus
 
 
-def run_random(corpus: list[bytes], runs: int, seed: int) -> int:
+def run_random(corpus: list[bytes], runs: int, seed: int, seconds: float) -> int:
     """Mutates at random; returns the number of findings."""
     source = random.Random(seed)
-    findings = slowest = peak = 0
+    findings = slowest = peak = run = 0
+    end = time.monotonic() + seconds
     for run in range(runs):
+        if time.monotonic() > end:
+            break
         data = mutate(source.choice(corpus), source)
         sample = run % 50 == 0
         if sample:
@@ -226,12 +229,13 @@ def main() -> None:
     parser.add_argument("corpus", type=Path, nargs="+")
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=3600, help="stop a random run after this time")
     parser.add_argument("--atheris", action="store_true")
     arguments = parser.parse_args()
     corpus = load_corpus(arguments.corpus)
     if arguments.atheris:
         run_guided(corpus, arguments.runs, arguments.seed)
-    elif run_random(corpus, arguments.runs, arguments.seed):
+    elif run_random(corpus, arguments.runs, arguments.seed, arguments.seconds):
         sys.exit(1)
 
 

@@ -477,3 +477,42 @@ def test_bad_layers_are_named(
     with pytest.raises(error, match=message) as caught:
         run_layer(kind, fill, *arrays)
     assert "layer 'layer'" in str(caught.value)
+
+
+def test_lstm_of_the_older_kind() -> None:
+    steps, batch, features, hidden = 3, 2, 4, 2
+    x = array(steps, batch, features, 1, 1)
+    h, c = array(1, batch, hidden, 1, 1, seed=1), array(1, batch, hidden, 1, 1, seed=2)
+    gates = ("inputGate", "forgetGate", "outputGate", "blockInput")
+    w = {gate: array(hidden, features, seed=i) for i, gate in enumerate(gates)}
+    r = {gate: array(hidden, hidden, seed=9 + i) for i, gate in enumerate(gates)}
+    b = {gate: array(hidden, seed=20 + i) for i, gate in enumerate(gates)}
+
+    def fill(p: Any) -> None:
+        p.inputVectorSize, p.outputVectorSize = features, hidden
+        for kind in ("sigmoid", "tanh", "tanh"):
+            getattr(p.activations.add(), kind).SetInParent()
+        p.params.sequenceOutput = p.params.hasBiasVectors = p.params.forgetBias = True
+        for gate in gates:
+            getattr(p.weightParams, f"{gate}WeightMatrix").floatValue.extend(w[gate].ravel().tolist())
+            getattr(p.weightParams, f"{gate}RecursionMatrix").floatValue.extend(r[gate].ravel().tolist())
+            getattr(p.weightParams, f"{gate}BiasVector").floatValue.extend(b[gate].tolist())
+
+    found = run_layer("uniDirectionalLSTM", fill, x, h, c, outputs=3)
+    state, cell = h[0, :, :, 0, 0], c[0, :, :, 0, 0]
+    for step in range(steps):
+        i, f, o, z = (x[step, :, :, 0, 0] @ w[n].T + state @ r[n].T + b[n] for n in gates)
+        i, f, o = (1 / (1 + np.exp(-v)) for v in (i, f + 1, o))
+        cell = f * cell + i * np.tanh(z)
+        state = o * np.tanh(cell)
+        np.testing.assert_allclose(found[0][step, :, :, 0, 0], state, rtol=1e-5)
+    np.testing.assert_allclose(found[1][0, :, :, 0, 0], state, rtol=1e-5)
+    np.testing.assert_allclose(found[2][0, :, :, 0, 0], cell, rtol=1e-5)
+
+
+def test_embeddings_are_columns_of_their_weights() -> None:
+    table = array(3, 5)
+    ids = np.float32([[4], [0], [2]])
+    fill = setter(vocabSize=5, embeddingSize=3, weights=table, hasBias=True, bias=V)
+    (rows,) = run_layer("embeddingND", fill, ids)
+    np.testing.assert_allclose(rows, table.T[[4, 0, 2]] + V)

@@ -88,11 +88,15 @@ def test_residual_functions(extents: tuple[int, int, int], kind: ElementWiseKind
 
 
 @pytest.mark.parametrize(
-    "size", [(1, 64, 64, 64, 64), (3, 128, 128, 64, 64), (2, 64, 100, 33, 70), (2, 20, 20, 16, 16)], ids=str
+    "size",
+    [(1, 64, 64, 64, 64), (3, 128, 128, 64, 64), (2, 64, 100, 33, 70), (1, 384, 300, 64, 64), (2, 20, 20, 16, 16)],
+    ids=str,
 )
 def test_attention(size: tuple[int, int, int, int, int]) -> None:
     program = check(attention(*size), tolerance=1e-2)
-    assert size[1] == 20 or len(program.tasks) == 9 * size[0]
+    # Nine tasks a head, and two more for every further 128 rows, as Apple's compiler is reported to take.
+    extra = 2 * (size[1] // 128 - 1) if size[1] > 128 else 0
+    assert size[1] == 20 or len(program.tasks) == (9 + extra) * size[0]
 
 
 def test_attention_of_a_tensor_with_itself() -> None:

@@ -114,7 +114,7 @@ def test_scale_and_function_behind_a_product_of_tensors(kind: NeuronKind | None)
 
 
 def test_the_number_of_tasks_is_apple_s_for_other_numbers_of_rows() -> None:
-    counts = {16: 1, 32: 2, 48: 3, 64: 2, 96: 4, 128: 2, 192: 4}
+    counts = {16: 1, 32: 2, 48: 3, 64: 2, 96: 4, 128: 2, 192: 4, 256: 3, 384: 4, 512: 5}
     found = {rows: len(compile_net(product(rows, 64, 64, False, False)).tasks) for rows in counts}
     assert found == counts
 

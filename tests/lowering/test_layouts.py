@@ -330,6 +330,37 @@ def test_ids_that_come_as_floats_stay_off_the_engine() -> None:
     assert "2048" in refused["floor"].what
 
 
+def test_values_of_more_than_five_axes_only_pass_through() -> None:
+    shape = (2, 2, 3, 2, 2, 2, 2)
+    graph = chain(
+        {"x": shape, "z": shape},
+        (g.Tanh(), "x", "a"),
+        (g.Mul(), "a", np.array(2.0), "b"),
+        (g.Add(), "b", "z", "c"),
+        (g.Transpose((0, 1, 2, 5, 3, 4, 6)), "c", "d"),
+        (g.Reshape((12, 16)), "d", "y"),
+        outputs=("c", "y"),
+    )
+    checked(graph)
+    softmax = chain({"x": shape}, (g.Softmax(1), "x", "y"))
+    reason = why_not(softmax.nodes[0], softmax)
+    assert reason is not None
+    assert "five dimensions" in reason.what
+
+
+def test_empty_tensors_are_dropped_or_refused() -> None:
+    graph = chain(
+        {"x": (2, 4)},
+        (g.Split(1, (4, 0)), "x", ("a", "b")),
+        (g.Concat(1), "a", "b", "y"),
+        outputs=("y",),
+    )
+    checked(graph)
+    assert [why_not(node, graph) for node in graph.nodes] == [None, None]
+    with pytest.raises(UnsupportedError, match="empty"):
+        lower(Graph(graph.name, graph.inputs, ("y", "b"), graph.nodes, {}))
+
+
 def test_units_know_the_user_s_layer() -> None:
     graph = chain({"x": (1, 4)}, (g.Softplus(), "x", "a"), (g.Mul(), "a", "a", "y"))
     net = lower(graph)

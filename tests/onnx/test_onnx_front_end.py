@@ -356,3 +356,22 @@ def test_networks_of_the_onnx_package() -> None:
         (expected,) = session.run(None, {input_name: x})
         (found,) = graph.evaluate({input_name: x}).values()
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(1, (4,)), (1, (4, 8)), (-1, (9,)), (None, (8, 9)), (0, (1,))])
+def test_broadcasting_before_opset_7(axis: int | None, shape: tuple[int, ...]) -> None:
+    """It was an attribute then. (ONNX's converter gets it wrong.)"""
+    attributes = {} if axis is None else {"axis": axis}
+    nodes = [node("Add", ["x", "w"], ["y"], broadcast=1, **attributes)]
+    graph = load_model(model(nodes, [X], ["y"], weights(w=shape), opset=6))
+    x = np.ones((1, 4, 8, 9), np.float32)
+    place = 4 - len(shape) if axis is None else axis % 4
+    whole = weights(w=shape)["w"].reshape(*shape, *(1,) * (4 - place - len(shape)))
+    np.testing.assert_allclose(graph.evaluate({"x": x})["y"], x + whole, rtol=1e-6)
+
+
+def test_slopes_before_opset_7_are_per_channel() -> None:
+    graph = load_model(model([node("PRelu", ["x", "w"], ["y"])], [X], ["y"], weights(w=(4,)), opset=6))
+    x = -np.ones((1, 4, 8, 9), np.float32)
+    expected = x * weights(w=(4,))["w"].reshape(4, 1, 1)
+    np.testing.assert_allclose(graph.evaluate({"x": x})["y"], expected, rtol=1e-6)

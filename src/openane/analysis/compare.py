@@ -263,7 +263,7 @@ class _Comparer:
         isolated = evidence.engine_error or evidence.ideal_error
         at_fault = self._is_wrong(isolated)
         noticeable = isolated.relative > _NOTICEABLE * self.tolerance or bool(isolated.not_finite)
-        found = list(causes(evidence)) if noticeable and not evidence.group.steps[0].name in self.hosted else []
+        found = list(causes(evidence)) if noticeable and evidence.group.steps[0].name not in self.hosted else []
         if wrong and not at_fault:
             blame = f"inherited from {self.first_wrong!r}" if self.first_wrong else "grown from smaller errors before it"
             found.insert(0, f"{blame}; alone the layer is right")

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from openane.compiler.plan import Artifact, EngineStep, HostStep
-from openane.core.errors import Diagnostic
+from openane.analysis.estimate import estimate
+from openane.analysis.hazards import Hazard
+from openane.compiler.partition import host_us
+from openane.compiler.plan import Artifact, Crossing, EngineStep, HostStep
+from openane.compiler.verdicts import layers_of
+from openane.compiler.work import macs
+from openane.core.errors import Diagnostic, UnsupportedError
 from openane.graph import Graph, Node
-from openane.graph.ops import Conv, ConvTranspose, MatMul
 from openane.targets import attach
 
 
@@ -19,8 +23,10 @@ class Where(Enum):
     NE = "NE"
     PE = "PE"
     BOTH = "NE + PE"
+    COPY = "copy"
     FOLDED = "folded"
     HOST = "host"
+    PARTLY = "engine + host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Layer:
         operation: what it is.
         where: who runs it; folded into others or into constants when nothing of it is left.
         tasks: numbers of the task descriptors it has a part in, over all programs of the plan.
-        macs: multiply-adds of convolutions and matrix products.
+        macs: multiply-adds of convolutions, matrix products and recurrent layers.
         reason: for a host layer: rule, limit, value and hint.
     """
 
@@ -53,32 +59,53 @@ class Explanation:
         target: chip generation.
         layers: in the order of the model.
         programs: number of engine programs.
-        crossings: how often values move between engine and host.
+        crossings: values that move between engine and host, in order.
+        engine_us: estimated time of the programs, dispatch included; None where this generation has no estimate.
+        host_us: estimated time of the host steps, from round guesses.
+        hazards: of half precision, where they were looked for.
+        warnings: of the compilation.
     """
 
     model: str
     target: str
     layers: tuple[Layer, ...]
     programs: int
-    crossings: int
-    macs_by_place: Mapping[str, int] = field(default_factory=dict)
+    crossings: tuple[Crossing, ...]
+    engine_us: float | None
+    host_us: float
+    hazards: tuple[Hazard, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
 
     @property
     def engine_share(self) -> float:
         """Share of the multiply-adds on the engine, 0 to 1; of the layers that are left where there are none."""
         total = sum(layer.macs for layer in self.layers)
         if total:
-            return sum(layer.macs for layer in self.layers if layer.where is not Where.HOST) / total
+            return sum(layer.macs for layer in self.layers if layer.where not in _ON_HOST) / total
         left = [layer for layer in self.layers if layer.where is not Where.FOLDED]
-        return sum(layer.where is not Where.HOST for layer in left) / len(left) if left else 1.0
+        return sum(layer.where not in _ON_HOST for layer in left) / len(left) if left else 1.0
+
+    @property
+    def crossing_bytes(self) -> int:
+        """Bytes of all crossings, padding of the surfaces included."""
+        return sum(crossing.moved_bytes for crossing in self.crossings)
+
+    @property
+    def host_layers(self) -> int:
+        """How many layers the host runs, or has a part in."""
+        return sum(layer.where in _ON_HOST for layer in self.layers)
 
 
-def explain(artifact: Artifact, source: Graph) -> Explanation:
+_ON_HOST = (Where.HOST, Where.PARTLY)
+
+
+def explain(artifact: Artifact, source: Graph, hazards: tuple[Hazard, ...] = ()) -> Explanation:
     """Tells where each layer of a compiled model runs.
 
     Args:
         artifact: the compiled model.
         source: the model as it was read, before any pass.
+        hazards: to be told with it, from `openane.analysis.hazards`.
     """
     engines: dict[str, set[str]] = {}
     tasks: dict[str, list[int]] = {}
@@ -87,25 +114,38 @@ def explain(artifact: Artifact, source: Graph) -> Explanation:
     for step in artifact.plan.steps:
         if isinstance(step, HostStep):
             for node in step.graph.nodes:
-                for layer in names_of(node):
-                    hosts.setdefault(layer, step.reasons.get(node.name))
+                for layer in layers_of(node):
+                    hosts[layer] = hosts.get(layer) or step.reasons.get(node.name)
             continue
         codec = attach(step.program).codec
         assert codec is not None
         for task in step.program.tasks:
-            engine = codec.summarize(task).engine
+            summary = codec.summarize(task)
+            engine = "copy" if summary.operation.startswith("copy") else summary.engine
             for layer in task.origin.layers:
                 engines.setdefault(layer, set()).add(engine)
                 tasks.setdefault(layer, []).append(number)
             number += 1
     layers = tuple(_layer(node, source, engines, tasks, hosts) for node in source.nodes)
-    programs = sum(isinstance(step, EngineStep) for step in artifact.plan.steps)
-    return Explanation(artifact.plan.name, artifact.target, layers, programs, max(0, len(artifact.plan.steps) - 1))
+    steps = artifact.plan.steps
+    return Explanation(
+        model=artifact.plan.name,
+        target=artifact.target,
+        layers=layers,
+        programs=sum(isinstance(step, EngineStep) for step in steps),
+        crossings=artifact.plan.crossings,
+        engine_us=_engine_us(artifact),
+        host_us=sum(host_us(step.graph.nodes, step.graph) for step in steps if isinstance(step, HostStep)),
+        hazards=hazards,
+        warnings=artifact.warnings,
+    )
 
 
-def names_of(node: Node) -> tuple[str, ...]:
-    """The user's layers of a node; its own name when it carries none."""
-    return node.origin.layers or (node.name,)
+def _engine_us(artifact: Artifact) -> float | None:
+    try:
+        return estimate(artifact).time_us
+    except UnsupportedError:
+        return None
 
 
 def _layer(
@@ -115,30 +155,18 @@ def _layer(
     tasks: Mapping[str, list[int]],
     hosts: Mapping[str, Diagnostic | None],
 ) -> Layer:
-    used = set().union(*(engines.get(name, set()) for name in names_of(node)))
-    numbers = tuple(dict.fromkeys(number for name in names_of(node) for number in tasks.get(name, ())))
-    reason = None
-    if used:
-        where = Where.BOTH if len(used) > 1 else Where(next(iter(used)))
-    elif any(name in hosts for name in names_of(node)):
-        where = Where.HOST
-        reason = next((hosts[name] for name in names_of(node) if name in hosts), None)
-    else:
-        where = Where.FOLDED
-    return Layer(names_of(node)[-1], type(node.operation).__name__, where, numbers, macs(node, source), reason)
+    names = layers_of(node)
+    used = set().union(*(engines.get(name, set()) for name in names))
+    numbers = tuple(dict.fromkeys(number for name in names for number in tasks.get(name, ())))
+    on_host = [name for name in names if name in hosts]
+    reason = next((hosts[name] for name in on_host if hosts[name]), None)
+    return Layer(names[-1], type(node.operation).__name__, _where(used, on_host), numbers, macs(node, source), reason)
 
 
-def macs(node: Node, graph: Graph) -> int:
-    """Multiply-adds of a node: convolutions, transposed convolutions and matrix products; 0 for all others."""
-    types = graph.types
-    operation = node.operation
-    if isinstance(operation, (Conv, ConvTranspose)):
-        weight = types[node.inputs[1]]
-        image = types[node.outputs[0]] if isinstance(operation, Conv) else types[node.inputs[0]]
-        pixels = image.size // image.shape[1]
-        return pixels * weight.size
-    if isinstance(operation, MatMul):
-        left = types[node.inputs[0]].shape
-        depth = left[-2] if operation.transpose_a and len(left) > 1 else left[-1]
-        return types[node.outputs[0]].size * depth
-    return 0
+def _where(used: set[str], on_host: list[str]) -> Where:
+    if on_host:
+        return Where.PARTLY if used else Where.HOST
+    if not used:
+        return Where.FOLDED
+    working = used - {"copy"}
+    return Where(next(iter(working or used))) if len(working) < 2 else Where.BOTH

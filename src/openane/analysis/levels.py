@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
 
-from openane.analysis.explain import names_of
 from openane.analysis.measure import half
+from openane.compiler.verdicts import layers_of
 from openane.graph import Graph, TensorType
 from openane.net import Net
 
@@ -71,7 +71,9 @@ class Steps(ABC):
         found = {name: self.constants[name] for name in step.reads if name in self.constants}
         return {name: array for name, array in found.items() if array.dtype.kind == "f"}
 
-    def run(self, inputs: Mapping[str, np.ndarray], wide: frozenset[str] = frozenset(), *, halves: bool = False) -> Values:
+    def run(
+        self, inputs: Mapping[str, np.ndarray], wide: frozenset[str] = frozenset(), *, halves: bool = False
+    ) -> Values:
         """Every value of the level, by numpy.
 
         Args:
@@ -115,7 +117,9 @@ class GraphSteps(Steps):
         self.inputs, self.outputs = tuple(graph.inputs), graph.outputs
         self.constants = graph.constants
         self.steps = tuple(
-            Step(i, node.name, type(node.operation).__name__, names_of(node), node.inputs, node.outputs, node.operation)
+            Step(
+                i, node.name, type(node.operation).__name__, layers_of(node), node.inputs, node.outputs, node.operation
+            )
             for i, node in enumerate(graph.nodes)
         )
 
@@ -152,7 +156,9 @@ class NetSteps(Steps):
         arrays = [array for array in operands if array is not None]
         return (_with_halves(params).evaluate(arrays) if halves else params.evaluate(arrays),)
 
-    def run(self, inputs: Mapping[str, np.ndarray], wide: frozenset[str] = frozenset(), *, halves: bool = False) -> Values:
+    def run(
+        self, inputs: Mapping[str, np.ndarray], wide: frozenset[str] = frozenset(), *, halves: bool = False
+    ) -> Values:
         shaped = {name: np.asarray(inputs[name]).reshape(shape.ndchw) for name, shape in self.net.inputs.items()}
         return super().run(shaped, wide, halves=halves)
 

@@ -237,8 +237,9 @@ def _onnxruntime_side(path: Path, name: str, level: Graph | Net | Program) -> Si
     if sniff(path) is not FileKind.ONNX or not isinstance(level, Graph):
         raise InputError("onnxruntime runs ONNX models", where=str(path))
     try:
-        import onnx
         import onnxruntime
+
+        import onnx
     except ImportError as error:
         raise UnavailableError("onnxruntime is not installed", hint="pip install 'openane[demo]'") from error
 

@@ -36,6 +36,9 @@ HOST_OPTION = click.option(
     show_default=True,
     help="Whether the host may run what the engine cannot.",
 )
+WIDE_OPTION = click.option(
+    "--wide", multiple=True, metavar="LAYER", help="Keep this layer (or node) on the host, in its own precision."
+)
 PAGE_COLUMNS = 160
 """Width of tables that go to a file or a pipe."""
 ARRAY_LIMIT_BYTES = 4 << 30

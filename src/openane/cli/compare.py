@@ -78,7 +78,7 @@ def command(
 
 
 def _odd(output: object) -> bool:
-    return bool(getattr(output, "engine").not_finite)
+    return bool(output.engine.not_finite)
 
 
 def _compare_pair(

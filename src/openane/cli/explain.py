@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from openane.analysis.explain import Explanation, Where, explain
+from openane.analysis.explain import Explanation, explain
+from openane.analysis.hazards import Hazard, find_hazards
 from openane.api import load
 from openane.cli._show import (
     FILE,
     JSON_OPTION,
     SHAPE_OPTION,
     TARGET_OPTION,
+    WIDE_OPTION,
+    complete_inputs,
     parse_shapes,
     print_json,
     print_table,
     quantity,
+    read_inputs,
     working,
 )
 from openane.compiler.driver import Options, build
-from openane.core.errors import InputError
+from openane.compiler.execution import fit_inputs
+from openane.compiler.plan import Artifact, HostStep
+from openane.core.errors import Diagnostic, InputError
 from openane.graph import Graph
+
+SHOWN_CROSSINGS = 8
+"""Largest ones that the totals name."""
 
 
 @click.command()
@@ -30,16 +40,30 @@ from openane.graph import Graph
 @TARGET_OPTION
 @SHAPE_OPTION
 @click.option(
-    "--require", type=click.FloatRange(0, 100), help="Fail unless this percentage of the work is on the engine."
+    "--require",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Fail unless this share of the multiply-adds (of the layers, where there are none) is on the engine.",
 )
+@WIDE_OPTION
+@click.option(
+    "--calibrate",
+    multiple=True,
+    metavar="NAME=ARRAY.npy",
+    help="A typical input for the search for hazards of half precision; made up where none is given.",
+)
+@click.option("--no-hazards", is_flag=True, help="Do not run the model to look for hazards of half precision.")
 @JSON_OPTION
-def command(file: Path, target: str, shapes: tuple[str, ...], require: float | None, as_json: bool) -> None:
+def command(file: Path, as_json: bool, **choices: Any) -> None:
     """Tell for every layer of the model FILE where it runs, which rule decided, and what would change that."""
+    require = choices["require"]
     with working(f"compiling {file.name}"):
-        source = load(file, shapes=parse_shapes(shapes))
+        source = load(file, shapes=parse_shapes(choices["shapes"]))
         if not isinstance(source, Graph):
             raise InputError("only models have layers to explain", where=str(file), hint="Try `openane info`.")
-        found = explain(build(source, Options(target=target)), source)
+        artifact = build(source, Options(target=choices["target"], wide=frozenset(choices["wide"])))
+        hazards = () if choices["no_hazards"] else hazards_of(artifact, choices["calibrate"])
+        found = explain(artifact, source, hazards)
     if as_json:
         print_json(as_plain(found))
     else:
@@ -47,7 +71,20 @@ def command(file: Path, target: str, shapes: tuple[str, ...], require: float | N
     share = 100 * found.engine_share
     if require is not None and share < require:
         click.echo(f"error: {share:.1f} % of the work is on the engine, {require:g} % is required", err=True)
+        for layer in found.layers:
+            if layer.reason is not None and (layer.macs or not any(each.macs for each in found.layers)):
+                click.echo(f"error: layer {layer.name!r}: {layer.reason.what}. {layer.reason.hint}", err=True)
         sys.exit(1)
+
+
+def hazards_of(artifact: Artifact, calibrate: tuple[str, ...]) -> tuple[Hazard, ...]:
+    """The hazards of half precision on the given arrays, with made-up ones for the inputs that are not given."""
+    graph, wanted = artifact.graph, artifact.plan.inputs
+    assert graph is not None
+    arrays, _ = complete_inputs(read_inputs(calibrate, wanted), wanted)
+    batch = fit_inputs(wanted, arrays, artifact.plan.name)
+    on_host = {n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes}
+    return find_hazards(graph, [batch], frozenset(on_host))
 
 
 def as_plain(found: Explanation) -> dict[str, object]:
@@ -56,8 +93,18 @@ def as_plain(found: Explanation) -> dict[str, object]:
         "model": found.model,
         "target": found.target,
         "engine_share": found.engine_share,
+        "macs": sum(layer.macs for layer in found.layers),
         "programs": found.programs,
-        "crossings": found.crossings,
+        "host_layers": found.host_layers,
+        "crossings": len(found.crossings),
+        "crossing_bytes": found.crossing_bytes,
+        "crossing_values": [
+            {"value": each.value, "from_step": each.source, "to_step": each.reader, "bytes": each.moved_bytes}
+            for each in found.crossings
+        ],
+        "estimated_engine_us": found.engine_us,
+        "estimated_host_us": found.host_us,
+        "warnings": list(found.warnings),
         "layers": [
             {
                 "name": layer.name,
@@ -65,39 +112,79 @@ def as_plain(found: Explanation) -> dict[str, object]:
                 "where": layer.where.value,
                 "tasks": list(layer.tasks),
                 "macs": layer.macs,
-                "reason": None
-                if layer.reason is None
-                else {
-                    "what": layer.reason.what,
-                    "rule": layer.reason.rule,
-                    "limit": layer.reason.limit,
-                    "value": layer.reason.value,
-                    "hint": layer.reason.hint,
-                },
+                "reason": None if layer.reason is None else _reason(layer.reason),
             }
             for layer in found.layers
+        ],
+        "hazards": [
+            {
+                "layer": hazard.layers[-1],
+                "layers": list(hazard.layers),
+                "operation": hazard.operation,
+                "kind": hazard.kind.value,
+                "found_by": hazard.source.value,
+                "what": hazard.what,
+                "value": hazard.value,
+                "limit": hazard.limit,
+                "hint": hazard.hint,
+            }
+            for hazard in found.hazards
         ],
     }
 
 
+def _reason(reason: Diagnostic) -> dict[str, str]:
+    return {
+        "what": reason.what,
+        "rule": reason.rule,
+        "limit": reason.limit,
+        "value": reason.value,
+        "hint": reason.hint,
+    }
+
+
 def show(found: Explanation) -> None:
-    """Prints the table and the totals."""
+    """Prints the tables and the totals."""
     rows: list[tuple[object, ...]] = []
     for layer in found.layers:
         reason = layer.reason
-        why = "" if reason is None else reason.what
+        why = "" if reason is None else f"{reason.rule}: {reason.what}" if reason.rule else reason.what
         limit = "" if reason is None else "; ".join(part for part in (reason.value, reason.limit) if part)
-        tasks = _spans(layer.tasks)
         hint = "" if reason is None else reason.hint
-        rows.append((layer.name, layer.operation, layer.where.value, tasks, why, limit, hint))
-    columns = ("layer", "operation", "where", "tasks", "why", "value; limit", "what would help")
+        rows.append((layer.name, layer.operation, layer.where.value, _spans(layer.tasks), why, limit, hint))
+    columns = ("layer", "operation", "where", "tasks", "rule", "value; limit", "what would move it")
     print_table(f"{found.model} on {found.target}", columns, rows)
-    on_host = sum(layer.where is Where.HOST for layer in found.layers)
+    if found.hazards:
+        print_table(
+            "hazards of half precision (give typical inputs with --calibrate)",
+            ("layer", "operation", "hazard", "found by", "value", "limit", "what to do"),
+            [
+                (h.layers[-1], h.operation, f"{h.kind.value}: {h.what}", h.source.value, h.value, h.limit, h.hint)
+                for h in found.hazards
+            ],
+        )
+    show_totals(found)
+
+
+def show_totals(found: Explanation) -> None:
+    """Prints the totals: shares, programs, crossings, estimated time."""
     total = sum(layer.macs for layer in found.layers)
+    work = f"{quantity(total)} multiply-adds" if total else "the layers"
     click.echo(
-        f"{found.engine_share:.1%} of {quantity(total)} multiply-adds on the engine; {found.programs} programs, "
-        f"{found.crossings} crossings, {on_host} layers on the host"
+        f"{found.engine_share:.1%} of {work} on the engine; {found.programs} programs, "
+        f"{found.host_layers} layers on the host"
     )
+    largest = sorted(found.crossings, key=lambda each: -each.moved_bytes)[:SHOWN_CROSSINGS]
+    names = ", ".join(f"{each.value} {quantity(each.moved_bytes, 'B')}" for each in largest)
+    more = f" and {len(found.crossings) - len(largest)} more" if len(found.crossings) > len(largest) else ""
+    listed = f": {names}{more}" if names else ""
+    click.echo(
+        f"{len(found.crossings)} crossings between engine and host, {quantity(found.crossing_bytes, 'B')}{listed}"
+    )
+    engine = "not known" if found.engine_us is None else f"{found.engine_us:.0f} us on the engine (m1)"
+    click.echo(f"estimated time: {engine}, {found.host_us:.0f} us on the host (a guess)")
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _spans(numbers: tuple[int, ...]) -> str:

@@ -15,6 +15,7 @@ from openane.cli._show import (
     JSON_OPTION,
     SHAPE_OPTION,
     TARGET_OPTION,
+    WIDE_OPTION,
     complete_inputs,
     parse_shapes,
     print_json,
@@ -44,7 +45,7 @@ TOP_COUNT = 5
 @click.option("--timeout", type=click.FloatRange(0.001), default=60.0, show_default=True, help="Seconds for one run.")
 @SHAPE_OPTION
 @HOST_OPTION
-@click.option("--wide", multiple=True, metavar="NODE", help="Keep this node on the host, in its own precision.")
+@WIDE_OPTION
 @TARGET_OPTION
 @click.option("--cache/--no-cache", default=True, help="Keep compiled models for the next run (default), or do not.")
 @click.option("--fast", is_flag=True, help="Simulator: sums in any order, within a stated bound.")
@@ -179,6 +180,9 @@ def summary(execution: Execution, result: RunResult, made: list[str]) -> dict[st
         "tasks": sum(len(program.tasks) for program in artifact.programs),
         "surface_bytes": sum(surface.size_bytes for program in artifact.programs for surface in program.surfaces),
         "constant_bytes": sum(len(program.constants) for program in artifact.programs),
+        "crossings": len(artifact.plan.crossings),
+        "crossing_bytes": sum(each.moved_bytes for each in artifact.plan.crossings),
+        "warnings": list(artifact.warnings),
         "runtime": execution.choice.reason,
     }
     if execution.choice.runtime.name == "simulator":
@@ -237,3 +241,9 @@ def show(report: dict[str, object], files: dict[str, Path]) -> None:
             f"written {amounts['dram_written_bytes']}; L2 in use {amounts['l2_high_water_bytes']}"
         )
     click.echo(line)
+    if report["crossings"]:
+        click.echo(f"{report['crossings']} crossings between engine and host, {amounts['crossing_bytes']}")
+    warnings = report["warnings"]
+    assert isinstance(warnings, list)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)

@@ -139,7 +139,9 @@ def save(artifact: Artifact, path: Path) -> None:
 
 def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: Options) -> Artifact:
     reasons = kept_on_host(options.wide, graph, source)
-    reasons |= {name: why for name, why in verdicts(graph, lowering, get(options.target)).items() if name not in reasons}
+    reasons |= {
+        name: why for name, why in verdicts(graph, lowering, get(options.target)).items() if name not in reasons
+    }
     if reasons and not options.host:
         raise refusal([reasons[node.name] for node in graph.nodes if node.name in reasons])
     cutter = Cutter(graph, lambda part: _engine_step(lower(part, lowering), options), whole_only=not options.host)

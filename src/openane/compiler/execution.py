@@ -215,11 +215,12 @@ def to_surface(surface: Surface, array: np.ndarray) -> np.ndarray:
 def made_up_input(name: str, kind: TensorType) -> np.ndarray:
     """A repeatable array for an input that the user did not give: standard normal values, or small integers.
 
-    The values depend on the name, the shape and a fixed seed only.
+    Integers whose name says that they are a mask are 0 or 1. The values depend on the name, the shape and a fixed seed only.
     """
     generator = np.random.default_rng([SEED, *name.encode()])
     if kind.dtype.is_float:
         return generator.standard_normal(kind.shape).astype(kind.dtype.numpy)
     if kind.dtype is DType.BOOL:
         return generator.integers(0, 2, kind.shape).astype(bool)
-    return generator.integers(0, 100, kind.shape).astype(kind.dtype.numpy)
+    beyond = 2 if "mask" in name.lower() else 100
+    return generator.integers(0, beyond, kind.shape).astype(kind.dtype.numpy)

@@ -14,7 +14,7 @@ no node that reads them has a form on the engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from openane.compiler.work import macs, touched_bytes, value_bytes
@@ -65,6 +65,13 @@ def partition(graph: Graph, reasons: Mapping[str, Diagnostic], chip: Chip | None
     for node in graph.nodes:
         members.setdefault(sides.phases[node.name], []).append(node)
     return tuple(part_of(graph, members[phase], phase % 2 == 1, sides.reasons) for phase in sorted(members))
+
+
+def host_us(nodes: Sequence[Node], graph: Graph) -> float:
+    """What nodes take on the host, from the round guesses above."""
+    touched = sum(touched_bytes(node, graph) for node in nodes)
+    products = sum(macs(node, graph) for node in nodes)
+    return touched / HOST_BYTES_PER_US + products / HOST_MACS_PER_US + HOST_NODE_US * len(nodes)
 
 
 class _Sides:
@@ -133,8 +140,7 @@ def _cheaper_here(sides: _Sides, chip: Chip) -> dict[str, Diagnostic]:
         products = sum(macs(node, sides.graph) for node in island)
         if not from_host or (products and to_caller):
             continue
-        here_us = sum(touched_bytes(node, sides.graph) for node in island) / HOST_BYTES_PER_US
-        here_us += products / HOST_MACS_PER_US + HOST_NODE_US * len(island)
+        here_us = host_us(island, sides.graph)
         alone = sum(sides.phase(other[0]) == sides.phase(island[0]) for other in islands) == 1
         moved = sum(value_bytes(name, sides.graph) for name in (*entering, *leaving))
         there_us = moved / chip.surface_bytes_per_us + alone * chip.dispatch_us

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from openane.compiler.lowering import LoweringOptions, alone, lower
+from openane.compiler.remedies import with_remedy
 from openane.core.errors import Diagnostic, InputError, UnsupportedError
 from openane.graph import Graph, Node
 from openane.program.fields import suggest
@@ -28,9 +30,9 @@ def why_not_on_engine(node: Node, graph: Graph, lowering: LoweringOptions, targe
     try:
         net = lower(alone(node, graph), lowering)
     except UnsupportedError as error:
-        return error.diagnostic
+        return with_remedy(error.diagnostic, node, graph)
     broken = target.refusals(net)
-    return broken[0] if broken else None
+    return with_remedy(replace(broken[0], where=place(graph, node)), node, graph) if broken else None
 
 
 def verdicts(graph: Graph, lowering: LoweringOptions, target: Target) -> dict[str, Diagnostic]:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import math
 
 from openane.graph import Graph, Node
-from openane.graph.ops import GRU, LSTM, RNN, Conv, ConvTranspose, Einsum, MatMul
+from openane.graph.ops import (
+    GRU,
+    LSTM,
+    RNN,
+    Conv,
+    ConvTranspose,
+    Einsum,
+    Gather,
+    GatherElements,
+    GatherND,
+    MatMul,
+    Slice,
+)
 
 
 def macs(node: Node, graph: Graph) -> int:
@@ -43,6 +55,8 @@ def value_bytes(name: str, graph: Graph) -> int:
 
 
 def touched_bytes(node: Node, graph: Graph) -> int:
-    """Bytes that a node reads and writes on the processor."""
-    types = (graph.types[name] for name in (*node.inputs, *node.outputs) if name)
+    """Bytes that a node reads and writes on the processor; of a table that is looked up, what is taken from it."""
+    types = [graph.types[name] for name in (*node.inputs, *node.outputs) if name]
+    if isinstance(node.operation, (Gather, GatherElements, GatherND, Slice)):
+        types[0] = graph.types[node.outputs[0]]
     return sum(kind.size * kind.dtype.numpy.itemsize for kind in types)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.finish import finish_row
+from openane.numerics.finish import find_runs
 from openane.numerics.jit import ROWS, VECTOR, bits_of_float, compiled, float_of_bits, move_vector, multiply_tile
 from openane.numerics.lookup import read_half, read_row
 
@@ -44,17 +44,6 @@ def pack_weights(weights: Halfwords) -> Halfwords:
 
 
 @compiled
-def _find_runs(pixels: Offsets, first: int, count: int, spacing: int, runs: Offsets) -> int:
-    """Starts of the runs of equally spaced pixels among `count` from `first` on; returns how many."""
-    found = 0
-    for j in range(count):
-        if j == 0 or pixels[first + j] - pixels[first + j - 1] != spacing:
-            runs[found] = j
-            found += 1
-    return found
-
-
-@compiled
 def _gather(
     source: Floats, taps: Offsets, step_first: int, block: int, pixels: Offsets, first: int, count: int,
     spacing: int, panel: Floats, place: int, runs: Offsets,
@@ -65,7 +54,7 @@ def _gather(
     and what remains belongs to pixels that nobody stores.
     """
     if spacing <= 2:
-        found = _find_runs(pixels, first, count, spacing, runs)
+        found = find_runs(pixels, first, count, spacing, runs)
         for k in range(block):
             base = taps[step_first + k]
             target = place + k * VECTOR
@@ -80,55 +69,26 @@ def _gather(
 
 
 @compiled
-def _finish_rows(
-    sums: Floats, pitch: int, channel_first: int, channel_end: int, pixel_first: int, count: int, bias: Floats,
-    factors: Floats, function: int, table: Floats, meta: Offsets, memory: Halfwords, base: int,
-    channel_stride: int, places: Offsets,
-) -> None:  # fmt: skip
-    row = np.empty(count, np.uint16)
-    lines = np.empty(count + 1, np.int64)
-    found = _find_runs(places, pixel_first, count, 1, lines)
-    lines[found] = count
-    for channel in range(channel_first, channel_end):
-        start = (channel - channel_first) * pitch
-        finish_row(sums[start : start + count], count, bias[channel], factors, function, table, meta, row)
-        target = base + channel * channel_stride
-        if found == count:
-            for j in range(count):
-                memory[target + places[pixel_first + j]] = row[j]
-        else:
-            for r in range(found):
-                at, end = lines[r], lines[r + 1]
-                to = target + places[pixel_first + at]
-                memory[to : to + end - at] = row[at:end]
-
-
-@compiled
 def convolve(
-    packed: Halfwords, channels: int, source: Floats, taps: Offsets, pixels: Offsets, spacing: int, bias: Floats,
-    factors: Floats, function: int, table: Floats, meta: Offsets, memory: Halfwords, base: int,
-    channel_stride: int, places: Offsets, tile_first: int, tile_end: int, pixel_first: int, pixel_end: int,
+    packed: Halfwords, source: Floats, taps: Offsets, pixels: Offsets, spacing: int, tile_first: int, tile_end: int,
+    pixel_first: int, pixel_end: int, sums: Floats,
 ) -> None:  # fmt: skip
-    """A block of output channels and pixels of a convolution, from fp32 pixels to stored halfwords.
+    """Sums of a block of output channels and pixels of a convolution.
 
     Args:
         packed: `pack_weights` of all channels.
-        tile_first, tile_end: tiles of ROWS channels to compute.
-        channels: number of output channels in all.
         source: the padded input; pixel p of step k is source[taps[k] + pixels[p]]. SLACK floats follow its end.
         spacing: distance of neighbours inside a row of pixels.
+        tile_first, tile_end: tiles of ROWS channels to compute.
         pixel_first, pixel_end: pixels to compute, at most PIXEL_BLOCK.
-        bias: fp32, one per channel; factors, function, table, meta: see `numerics.finish`.
-        memory: result (c, p) goes to memory[base + c * channel_stride + places[p]], in halfwords.
+        sums: zeros; a line of `line_pitch` for each channel.
     """
     steps = taps.size
-    count = pixel_end - pixel_first
-    panels = (count + VECTOR - 1) // VECTOR
+    panels = (pixel_end - pixel_first + VECTOR - 1) // VECTOR
     pitch = panels * VECTOR
     panel = np.empty(panels * STEP_BLOCK * VECTOR + VECTOR, np.float32)
     runs = np.empty(VECTOR, np.int64)
     weights = np.empty(STEP_BLOCK * ROWS, np.float32)
-    sums = np.zeros((tile_end - tile_first) * ROWS * pitch, np.float32)
     for step_first in range(0, steps, STEP_BLOCK):
         block = min(STEP_BLOCK, steps - step_first)
         for p in range(panels):
@@ -142,49 +102,44 @@ def convolve(
             for p in range(panels):
                 place = (tile - tile_first) * ROWS * pitch + p * VECTOR
                 multiply_tile(weights, 0, panel, p * STEP_BLOCK * VECTOR, block, sums, place, pitch)
-    _finish_rows(
-        sums, pitch, tile_first * ROWS, min(tile_end * ROWS, channels), pixel_first, count, bias,
-        factors, function, table, meta, memory, base, channel_stride, places,
-    )  # fmt: skip
+
+
+def line_pitch(count: int) -> int:
+    """Floats of a line of sums of `count` pixels."""
+    return -(-count // VECTOR) * VECTOR
 
 
 @compiled
 def convolve_channels(
     weights: Halfwords, source: Floats, source_stride: int, taps: Offsets, pixels: Offsets, spacing: int,
-    width: int, bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets, memory: Halfwords,
-    base: int, channel_stride: int, places: Offsets, channel_first: int, channel_end: int,
+    width: int, length: int, channel_first: int, channel_end: int, sums: Floats,
 ) -> None:  # fmt: skip
-    """Output channels with a few steps each and inputs of their own (depthwise).
+    """Sums of output channels with a few steps each and inputs of their own (depthwise).
 
     With a spacing of 1 all rows are one long line of sums, with unused ones between the rows: long loops are worth it.
 
     Args:
         weights: fp16 bits, (channels, steps) flat; channel c reads source[c * source_stride + taps[k] + pixels[p]].
         width: pixels in a row; offsets inside a row are equally spaced.
-        Others as in `convolve`.
+        length: of a line of sums: from the first to the last pixel with a spacing of 1, else the number of pixels.
+        sums: zeros, one line for each channel.
     """
     steps, count = taps.size, pixels.size
-    length = pixels[count - 1] - pixels[0] + 1 if spacing == 1 else count
-    sums, words = np.empty(length, np.float32), np.empty(length, np.uint16)
     for channel in range(channel_first, channel_end):
-        sums[:] = np.float32(0)
-        start = channel * source_stride + pixels[0]
+        own = sums[(channel - channel_first) * length : (channel - channel_first + 1) * length]
         for k in range(steps):
             weight = read_half(weights[channel * steps + k])
+            start = channel * source_stride + taps[k]
             if spacing == 1:
-                line = source[start + taps[k] : start + taps[k] + length]
+                line = source[start + pixels[0] : start + pixels[0] + length]
                 for x in range(length):
-                    sums[x] += weight * line[x]
+                    own[x] += weight * line[x]
             else:
                 for row in range(0, count, width):
-                    origin = channel * source_stride + taps[k] + pixels[row]
-                    part, line = sums[row : row + width], source[origin : origin + width * spacing]
+                    origin = start + pixels[row]
+                    part, line = own[row : row + width], source[origin : origin + width * spacing]
                     for x in range(width):
                         part[x] += weight * line[x * spacing]
-        finish_row(sums, length, bias[channel], factors, function, table, meta, words)
-        target = base + channel * channel_stride
-        for p in range(count):
-            memory[target + places[p]] = words[pixels[p] - pixels[0] if spacing == 1 else p]
 
 
 @compiled
@@ -203,16 +158,14 @@ def _add_cut(a: float, b: float) -> Any:
 
 @compiled
 def convolve_tile4(
-    packed: Halfwords, source: Floats, taps: Offsets, pixels: Offsets, bias: Floats, factors: Floats,
-    function: int, table: Floats, meta: Offsets, memory: Halfwords, base: int, channel_stride: int, places: Offsets,
-    channel_first: int, channel_end: int,
+    packed: Halfwords, source: Floats, taps: Offsets, pixels: Offsets, channel_first: int, channel_end: int,
+    sums: Floats,
 ) -> None:  # fmt: skip
-    """`convolve` with the accumulation of `Accumulate.TILE4`, one sum after the other."""
-    steps = taps.size
-    sums = np.empty(pixels.size, np.float32)
+    """`convolve` with the accumulation of `Accumulate.TILE4`, one sum after the other; lines have no padding."""
+    steps, count = taps.size, pixels.size
     for channel in range(channel_first, channel_end):
         tile, row = channel // ROWS, channel % ROWS
-        for p in range(pixels.size):
+        for p in range(count):
             total = np.float32(0)
             partial = np.float32(0)
             for k in range(steps):
@@ -221,11 +174,7 @@ def convolve_tile4(
                 if k % 4 == 3 or k == steps - 1:
                     total += partial
                     partial = np.float32(0)
-            sums[p] = total
-        _finish_rows(
-            sums, pixels.size, channel, channel + 1, 0, pixels.size, bias, factors, function, table, meta,
-            memory, base, channel_stride, places,
-        )  # fmt: skip
+            sums[(channel - channel_first) * count + p] = total
 
 
 @compiled
@@ -236,7 +185,7 @@ def gather_columns(
     """The pixels of some steps side by side: result (steps, count), for a library's product."""
     count = result.shape[1]
     runs = np.empty(count + 1, np.int64)
-    found = _find_runs(pixels, pixel_first, count, spacing, runs)
+    found = find_runs(pixels, pixel_first, count, spacing, runs)
     runs[found] = count
     for k in range(step_first, step_end):
         for r in range(found):
@@ -245,16 +194,3 @@ def gather_columns(
             line, row = source[start : start + (end - at) * spacing], result[k, at:end]
             for j in range(end - at):
                 row[j] = line[j * spacing]
-
-
-@compiled
-def finish_block(
-    sums: Floats, pixel_first: int, bias: Floats, factors: Floats, function: int, table: Floats, meta: Offsets,
-    memory: Halfwords, base: int, channel_stride: int, places: Offsets, channel_first: int, channel_end: int,
-) -> None:  # fmt: skip
-    """Stores sums (channels, pixels) that were computed elsewhere."""
-    count = sums.shape[1]
-    _finish_rows(
-        sums[channel_first:channel_end].reshape(-1), count, channel_first, channel_end, pixel_first, count, bias,
-        factors, function, table, meta, memory, base, channel_stride, places,
-    )  # fmt: skip

@@ -30,7 +30,7 @@ Halfwords = npt.NDArray[np.uint16]
 INFINITY = 65536.0
 """The number that exponent 31 of fp16 means inside the data path [measured: inf * -0.8 = -52416]."""
 
-_LO, _HI, _BELOW, _ABOVE, _KNOTS, _LEFT, _RIGHT, _LINES_END = 0, 1, 2, 3, 4, 37, 39, 41
+_LO, _HI, _BELOW, _ABOVE, _KNOTS, _LEFT, _RIGHT = 0, 1, 2, 3, 4, 37, 39
 _LAST_DIRECT = 2
 _NO_KNOTS = 0x40
 
@@ -119,8 +119,9 @@ def evaluate_row(row: Floats, numbers: Floats, meta: npt.NDArray[np.int64]) -> N
 def _lines_row(row: Floats, numbers: Floats, sign: int) -> None:
     """`evaluate` of a table without knots, in a form that becomes vector instructions."""
     magnitude, negate, undefined = sign & 0x40 != 0, sign & 0x20 != 0, sign & 0x80 != 0
-    left, left_start, right, right_start = numbers[_LEFT:_LINES_END]
-    lo, hi, below, above = numbers[:_KNOTS]
+    left, left_start = numbers[_LEFT], numbers[_LEFT + 1]
+    right, right_start = numbers[_RIGHT], numbers[_RIGHT + 1]
+    lo, hi, below, above = numbers[_LO], numbers[_HI], numbers[_BELOW], numbers[_ABOVE]
     for j in range(row.size):
         value = row[j]
         v = abs(value) if magnitude else value
@@ -137,8 +138,9 @@ def _direct_row(row: Floats, numbers: Floats, meta: npt.NDArray[np.int64]) -> No
     """`evaluate` of the direct modes. Three loops, so that the first and the last become vector instructions."""
     sign = meta[2]
     magnitude, negate, undefined = sign & 0x40 != 0, sign & 0x20 != 0, sign & 0x80 != 0
-    left, left_start, right, right_start = numbers[_LEFT:_LINES_END]
-    lo, hi, below, above = numbers[:_KNOTS]
+    left, left_start = numbers[_LEFT], numbers[_LEFT + 1]
+    right, right_start = numbers[_RIGHT], numbers[_RIGHT + 1]
+    lo, hi, below, above = numbers[_LO], numbers[_HI], numbers[_BELOW], numbers[_ABOVE]
     unit, shift, last = _scale(np.float32(1), meta[0]), np.float32(meta[1] * 16), np.float32(32)
     count = row.size
     index, part = np.empty(count, np.int32), np.empty(count, np.float32)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.finish import finish_row
+from openane.numerics.finish import find_runs, scatter
 from openane.numerics.jit import bits_of_float, compiled
 from openane.numerics.lookup import INFINITY, read_half, read_row, store_half, store_row
 
@@ -29,14 +29,13 @@ PRE_SCALE, SCALE, BIAS, FINAL_SCALE, EPSILON, NUMBER_COUNT = 0, 1, 2, 3, 4, 5
     SECOND,
     ROWS,
     ABSOLUTE,
-    REDUCTION,
     FUNCTION,
     RELU,
     RELU_FIRST,
     RELU_SECOND,
     TIES_AWAY,
     FLAG_COUNT,
-) = range(13)
+) = range(12)
 """Places in `flags`."""
 
 NO_SECOND, WITH_SECOND = 0, 1
@@ -63,7 +62,9 @@ def fetch(source: Halfwords, base: int, step: int, count: int, result: Floats) -
     if step == 1:
         read_row(source[base : base + count], count, result)
     elif step == 0:
-        result[:count] = read_half(source[base])
+        value = read_half(source[base])
+        for x in range(count):
+            result[x] = value
     else:
         for x in range(count):
             result[x] = read_half(source[base + x * step])
@@ -134,70 +135,65 @@ def settle_row(t: Floats, count: int, numbers: Floats, flags: Integers) -> None:
 
 
 @compiled
-def elementwise(
+def join_rows(
     first: Halfwords, first_base: int, first_strides: Integers, second: Halfwords, second_base: int,
-    second_strides: Integers, extents: Integers, numbers: Floats, flags: Integers, result: Halfwords,
-    result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
+    second_strides: Integers, extents: Integers, numbers: Floats, flags: Integers, triple_first: int,
+    triple_end: int, joined: Floats,
 ) -> None:  # fmt: skip
-    """One or two sources, element by element.
+    """One or two sources, element by element, before scale and reduction.
 
     Args:
-        channel_first, channel_end: counts (group, depth, channel) triples: the share of one thread.
         second_strides: with row pairs, the stride of height leads from the first to the second row.
+        triple_first, triple_end: counts the outer three axes: the share of one thread.
+        joined: (triples of the share, height, width), dense.
     """
-    _, D, C, H, W = extents
-    s1, s2, so = first_strides, second_strides, result_strides
-    a, b, words = np.empty(W, np.float32), np.zeros(W, np.float32), np.empty(W, np.uint16)
+    D, C, H, W = extents[1], extents[2], extents[3], extents[4]
+    s1, s2 = first_strides, second_strides
+    b = np.zeros(W, np.float32)
     pair = flags[ROWS] != 0
-    for triple in range(channel_first, channel_end):
+    for triple in range(triple_first, triple_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C
         a0 = first_base + g * s1[0] + d * s1[1] + c * s1[2]
         b0 = second_base + g * s2[0] + d * s2[1] + c * s2[2]
-        o0 = result_base + g * so[0] + d * so[1] + c * so[2]
         factor = read_half(second[b0 + s2[3]]) if pair else np.float32(1)
         for y in range(H):
+            start = ((triple - triple_first) * H + y) * W
+            a = joined[start : start + W]
             fetch(first, a0 + y * s1[3], s1[4], W, a)
-            if pair:
-                fetch(second, b0, 0, W, b)
-            elif flags[SECOND]:
-                fetch(second, b0 + y * s2[3], s2[4], W, b)
+            if flags[SECOND]:
+                fetch(second, b0 if pair else b0 + y * s2[3], 0 if pair else s2[4], W, b)
             join_row(a, b, W, factor, numbers, flags)
-            settle_row(a, W, numbers, flags)
-            place = o0 + y * so[3]
-            if so[4] == 1:
-                store_row(a, W, result[place : place + W])
-            else:
-                store_row(a, W, words)
-                for x in range(W):
-                    result[place + x * so[4]] = words[x]
 
 
 @compiled
-def reduce_all(
-    first: Halfwords, first_base: int, first_strides: Integers, second: Halfwords, second_base: int,
-    second_strides: Integers, extents: Integers, numbers: Floats, flags: Integers, result: Halfwords,
-    result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
+def settle_rows(
+    values: Floats, count: int, numbers: Floats, flags: Integers, memory: Halfwords, bases: Integers,
+    places: Integers, line_first: int, line_end: int,
 ) -> None:  # fmt: skip
-    """Reduces depth, height and width of every (group, channel) in that order, one after the other."""
-    _, D, C, H, W = extents
-    s1, s2 = first_strides, second_strides
-    kind = flags[REDUCTION]
-    a, b, single = np.empty(W, np.float32), np.zeros(W, np.float32), np.empty(1, np.float32)
-    for pair in range(channel_first, channel_end):
-        g, c = pair // C, pair % C
+    """Scales, rounds and stores lines of `count` values: value p of line i goes to memory[bases[i] + places[p]]."""
+    words, runs = np.empty(count, np.uint16), np.empty(count, np.int64)
+    found = find_runs(places, 0, count, 1, runs)
+    for line in range(line_first, line_end):
+        start = (line - line_first) * count
+        row = values[start : start + count]
+        settle_row(row, count, numbers, flags)
+        if flags[TIES_AWAY]:
+            for j in range(count):
+                words[j] = store_half_away(row[j])
+        else:
+            store_row(row, count, words)
+        scatter(words, count, memory, bases[line], places, 0, runs, found)
+
+
+@compiled
+def reduce_lines(values: Floats, length: int, kind: int, totals: Floats) -> None:
+    """Reduces lines of `length` values, one after the other."""
+    for line in range(totals.size):
+        row = values[line * length : (line + 1) * length]
         total = empty_value(kind)
-        for d in range(D):
-            for y in range(H):
-                fetch(first, first_base + g * s1[0] + d * s1[1] + c * s1[2] + y * s1[3], s1[4], W, a)
-                if flags[SECOND]:
-                    fetch(second, second_base + g * s2[0] + d * s2[1] + c * s2[2] + y * s2[3], s2[4], W, b)
-                join_row(a, b, W, np.float32(1), numbers, flags)
-                for x in range(W):
-                    total = _gather(total, a[x], kind)
-        single[0] = np.float32(total / np.float32(D * H * W)) if kind == _AVERAGE else total
-        settle_row(single, 1, numbers, flags)
-        bits = store_half_away(single[0]) if flags[TIES_AWAY] else store_half(single[0])
-        result[result_base + g * result_strides[0] + c * result_strides[2]] = bits
+        for x in range(length):
+            total = _gather(total, row[x], kind)
+        totals[line] = np.float32(total / np.float32(length)) if kind == _AVERAGE else total
 
 
 @compiled
@@ -218,35 +214,21 @@ def _gather(total: float, t: float, kind: int) -> Any:
 
 
 @compiled
-def pool(
-    source: Halfwords, source_base: int, source_strides: Integers, extents: Integers, window: Integers,
-    out_height: int, out_width: int, numbers: Floats, flags: Integers, result: Halfwords, result_base: int,
-    result_strides: Integers, channel_first: int, channel_end: int,
-) -> None:  # fmt: skip
-    """Reduces windows of height and width, row by row inside a window.
+def pool_planes(
+    planes: Floats, H: int, W: int, window: Integers, out_height: int, kind: int, totals: Floats, out_width: int
+) -> None:
+    """Reduces windows of planes of height and width, row by row inside a window.
 
     Args:
         window: rows, columns, step over rows, step over columns, pad on top, pad on the left.
     """
-    _, D, C, H, W = extents
-    s, so = source_strides, result_strides
-    plane = np.empty(H * W, np.float32)
-    totals = np.empty(out_width, np.float32)
-    words = np.empty(out_width, np.uint16)
-    for triple in range(channel_first, channel_end):
-        g, d, c = triple // (D * C), triple // C % D, triple % C
-        origin = source_base + g * s[0] + d * s[1] + c * s[2]
-        for y in range(H):
-            fetch(source, origin + y * s[3], s[4], W, plane[y * W : y * W + W])
-        join_row(plane, plane, H * W, np.float32(1), numbers, flags)
+    for plane in range(planes.size // (H * W)):
+        source = planes[plane * H * W : (plane + 1) * H * W]
         for oy in range(out_height):
             top = oy * window[2] - window[4]
-            _pool_row(plane, W, max(top, 0), min(top + window[0], H), window, flags[REDUCTION], totals)
-            settle_row(totals, out_width, numbers, flags)
-            store_row(totals, out_width, words)
-            place = result_base + g * so[0] + d * so[1] + c * so[2] + oy * so[3]
-            for ox in range(out_width):
-                result[place + ox * so[4]] = words[ox]
+            start = (plane * out_height + oy) * out_width
+            row = totals[start : start + out_width]
+            _pool_row(source, W, max(top, 0), min(top + window[0], H), window, kind, row)
 
 
 @compiled
@@ -270,64 +252,35 @@ def _pool_row(
 @compiled
 def combine_channels(
     source: Halfwords, source_base: int, source_strides: Integers, extents: Integers, inputs: int, operation: int,
-    relu_in: bool, factors: Floats, function: int, table: Floats, meta: Integers, result: Halfwords,
-    result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
+    relu_in: bool, triple_first: int, triple_end: int, totals: Floats,
 ) -> None:  # fmt: skip
     """The MAC engine without weights: output channel c joins input channels c * inputs .. + inputs - 1, in order.
 
     Args:
         extents: of the result; `operation`: 0 sum, 2 product, 3 maximum.
+        totals: (triples of the share, height, width), dense.
     """
-    _, D, C, H, W = extents
-    s, so = source_strides, result_strides
-    totals = np.empty(W, np.float32)
-    row = np.empty(W, np.uint16)
-    for triple in range(channel_first, channel_end):
+    D, C, H, W = extents[1], extents[2], extents[3], extents[4]
+    s = source_strides
+    values = np.empty(W, np.float32)
+    for triple in range(triple_first, triple_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C
         origin = source_base + g * s[0] + d * s[1] + c * inputs * s[2]
-        target = result_base + g * so[0] + d * so[1] + c * so[2]
         for y in range(H):
+            start = ((triple - triple_first) * H + y) * W
+            row = totals[start : start + W]
             for u in range(inputs):
-                line = origin + u * s[2] + y * s[3]
+                fetch(source, origin + u * s[2] + y * s[3], s[4], W, values)
                 for x in range(W):
-                    value = read_half(source[line + x * s[4]])
-                    if relu_in:
-                        value = max(value, np.float32(0))
+                    value = values[x] if values[x] > 0 or not relu_in else np.float32(0)
                     if u == 0:
-                        totals[x] = value
+                        row[x] = value
                     elif operation == 0:
-                        totals[x] += value
+                        row[x] += value
                     elif operation == 2:
-                        totals[x] *= value
+                        row[x] *= value
                     else:
-                        totals[x] = max(totals[x], value)
-            finish_row(totals, W, np.float32(-0.0), factors, function, table, meta, row)
-            for x in range(W):
-                result[target + y * so[3] + x * so[4]] = row[x]
-
-
-@compiled
-def unary_map(factors: Floats, function: int, table: Floats, meta: Integers, relu_in: bool) -> Halfwords:
-    """The result of a one-input task of the MAC engine for each of the 65,536 halfwords."""
-    values = np.empty(65536, np.float32)
-    for bits in range(65536):
-        value = read_half(bits)
-        values[bits] = max(value, np.float32(0)) if relu_in else value
-    result = np.empty(65536, np.uint16)
-    finish_row(values, 65536, np.float32(-0.0), factors, function, table, meta, result)
-    return result
-
-
-@compiled
-def planar_map(numbers: Floats, flags: Integers) -> Halfwords:
-    """The result of a one-source task of the planar engine for each of the 65,536 halfwords."""
-    values, result = np.empty(65536, np.float32), np.empty(65536, np.uint16)
-    for bits in range(65536):
-        values[bits] = read_half(bits)
-    join_row(values, values, 65536, np.float32(1), numbers, flags)
-    settle_row(values, 65536, numbers, flags)
-    store_row(values, 65536, result)
-    return result
+                        row[x] = value if value > row[x] else row[x]
 
 
 @compiled
@@ -336,7 +289,7 @@ def apply_map(
     result: Halfwords, result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """A function of one halfword, element by element."""
-    _, D, C, H, W = extents
+    D, C, H, W = extents[1], extents[2], extents[3], extents[4]
     s, so = source_strides, result_strides
     for triple in range(channel_first, channel_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C
@@ -359,7 +312,7 @@ def load(
     result: Floats, result_base: int, result_strides: Integers, channel_first: int, channel_end: int,
 ) -> None:  # fmt: skip
     """Halfwords to float32 as the data path sees them, into another strided layout."""
-    _, D, C, H, W = extents
+    D, C, H, W = extents[1], extents[2], extents[3], extents[4]
     s, so = source_strides, result_strides
     for triple in range(channel_first, channel_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C

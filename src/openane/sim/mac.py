@@ -17,22 +17,27 @@ from openane.numerics.accumulate import (
     convolve,
     convolve_channels,
     convolve_tile4,
-    finish_block,
     gather_columns,
+    line_pitch,
     pack_weights,
 )
-from openane.numerics.finish import FACTOR_COUNT
+from openane.numerics.finish import FACTOR_COUNT, finish_rows
 from openane.numerics.jit import ROWS
 from openane.numerics.lookup import CompiledTable, from_halfwords
-from openane.numerics.planar import apply_map, combine_channels, load, unary_map
+from openane.numerics.planar import apply_map, combine_channels, load
 from openane.numerics.profile import Accumulate, Denormals, Profile
 from openane.sim.memory import MemoryState
-from openane.sim.place import Place, result_place, source_place
+from openane.sim.place import Lines, Place, every_halfword, lines_of, result_place, source_place
 from openane.sim.work import Function, Kernel, MacOperation, MacWork, Work
 from openane.sim.workers import Workers
 
 Floats = npt.NDArray[np.float32]
+Halfwords = npt.NDArray[np.uint16]
+Ending = tuple[Any, ...]
+"""Arguments of `finish_rows` from the factors to the places."""
 
+_SIDE_BY_SIDE = np.empty(0, np.int64)
+_NO_BIAS = np.full(1, -0.0, np.float32)
 _CHANNEL_CODES = {MacOperation.SUM: 0, MacOperation.PRODUCT: 2, MacOperation.MAXIMUM: 3}
 _FAST_PIXELS = 4096
 """Columns of one library product: bounds the memory of the gathered input."""
@@ -169,6 +174,7 @@ class MacStep:
         self._convolution = self.work.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED)
         self._geometry = geometry(task, self.work) if self._convolution else None
         self._maps = maps
+        self._extents = np.array(task.result_view, np.int64)
         constant = kernel is not None or self.work.kernel is None
         self._loaded = self._load(kernel) if constant else None
 
@@ -207,17 +213,33 @@ class MacStep:
         key = b"".join(part.tobytes() for part in finish.arrays) + bytes([self.work.relu_in, finish.function])
         mapping = self._maps.get(key)
         if mapping is None:
-            mapping = self._maps.setdefault(key, unary_map(*finish.arguments, self.work.relu_in))
-        extents = np.array(self.task.result_view, np.int64)
-        kernel = partial(apply_map, mapping, *source.arguments, extents, *result.arguments)
-        workers.split(kernel, int(np.prod(extents[:3])))
+            mapping = self._maps.setdefault(key, self._tabulate(finish))
+        kernel = partial(apply_map, mapping, *source.arguments, self._extents, *result.arguments)
+        workers.split(kernel, int(np.prod(self._extents[:3])), self.task.elements)
+
+    def _tabulate(self, finish: Finish) -> npt.NDArray[np.uint16]:
+        """The result for each of the 65,536 halfwords."""
+        source, lines = every_halfword()
+        values = from_halfwords(source.memory)
+        if self.work.relu_in:
+            values = np.maximum(values, np.float32(0))
+        finish_rows(values, 1 << 16, _SIDE_BY_SIDE, *finish.arguments, _NO_BIAS, *lines.arguments, 0, 1, 0, 1 << 16)
+        return lines.memory
 
     def _combine(self, finish: Finish, source: Place, result: Place, workers: Workers) -> None:
-        extents = np.array(self.task.result_view, np.int64)
         inputs = self.work.inputs_per_output or self.task.view[2]
-        how = extents, inputs, _CHANNEL_CODES[self.work.operation], self.work.relu_in
-        kernel = partial(combine_channels, *source.arguments, *how, *finish.arguments, *result.arguments)
-        workers.split(kernel, int(np.prod(extents[:3])))
+        how = inputs, _CHANNEL_CODES[self.work.operation], self.work.relu_in
+        lines = lines_of(result, self.task.result_view)
+        count = len(lines.places)
+        bias = np.full(len(lines.bases), -0.0, np.float32)
+
+        def share(begin: int, end: int) -> None:
+            totals = np.empty((end - begin) * count, np.float32)
+            combine_channels(*source.arguments, self._extents, *how, begin, end, totals)
+            where = bias, *lines.arguments, begin, end, 0, count
+            finish_rows(totals, count, _SIDE_BY_SIDE, *finish.arguments, *where)
+
+        workers.split(share, len(lines.bases), self.task.elements)
 
     def _convolve(self, loaded: LoadedKernel, source: Place, result: Place, workers: Workers) -> None:
         shape = self._geometry
@@ -225,49 +247,95 @@ class MacStep:
         groups, _, channels, height, width = self.task.view
         image = np.zeros(shape.size + SLACK, np.float32) if shape.padded else np.empty(shape.size + SLACK, np.float32)
         extents = np.array((1, 1, channels, height, width), np.int64)
+        lines = lines_of(result, self.task.result_view)
         for group in range(groups):
             first = source.base + group * int(source.strides[0])
             where = image, shape.origin, shape.strides
             kernel = partial(load, source.memory, first, source.strides, extents, self.work.relu_in, *where)
-            workers.split(kernel, channels, 4)
-            base = result.base + group * int(result.strides[0])
-            self._sum(loaded, group if self.work.kernel_groups > 1 else 0, image, result, base, workers)
+            workers.split(kernel, channels, channels * height * width)
+            count = self.task.result_view[2]
+            own = Lines(lines.memory, lines.bases[group * count : (group + 1) * count], lines.places)
+            self._sum(loaded, group if self.work.kernel_groups > 1 else 0, image, own, workers)
 
-    def _sum(self, loaded: LoadedKernel, group: int, image: Floats, result: Place, base: int, workers: Workers) -> None:
+    def _sum(self, loaded: LoadedKernel, group: int, image: Floats, lines: Lines, workers: Workers) -> None:
         """One group: shares are blocks of pixels, and of channels when there are few pixels."""
         shape = self._geometry
         assert shape is not None
-        _, _, channels, height, width = self.task.result_view
-        rows, columns = np.arange(height)[:, None] * result.strides[3], np.arange(width) * result.strides[4]
-        places = np.asarray(rows + columns, np.int64).reshape(-1)
-        where = shape.taps, shape.pixels
-        ending = loaded.bias[group], *loaded.finish.arguments, result.memory, base, int(result.strides[2]), places
+        channels, pixels = len(lines.bases), len(shape.pixels)
+        ending = *loaded.finish.arguments, loaded.bias[group], *lines.arguments
+        macs = self.task.macs
         if self.work.inputs_per_output:
-            inputs = self.work.inputs_per_output * int(shape.strides[2])
-            source = loaded.packed[group], image, inputs, *where, shape.spacing, width
-            workers.split(partial(convolve_channels, *source, *ending), channels)
+            weights = loaded.packed[group]
+            workers.split(lambda *share: self._channels(weights, image, ending, *share), channels, macs)
         elif self._fast:
             self._product(loaded.floats[group], image, ending, workers)
         elif self._profile.accumulate is Accumulate.TILE4:
-            workers.split(partial(convolve_tile4, loaded.packed[group], image, *where, *ending), channels)
+            packed = loaded.packed[group]
+            workers.split(lambda *share: self._tile4(packed, image, ending, *share), channels, macs)
         else:
             tiles = -(-channels // ROWS)
-            kernel = partial(convolve, loaded.packed[group], channels, image, *where, shape.spacing, *ending)
-            edges = [*range(0, len(shape.pixels), PIXEL_BLOCK), len(shape.pixels)]
+            edges = [*range(0, pixels, PIXEL_BLOCK), pixels]
             shares = [(0, tiles)] if len(edges) > 2 * workers.count else workers.shares(tiles, 2)
-            workers.run([partial(kernel, *share, *block) for share in shares for block in pairwise(edges)])
+            block = partial(self._block, loaded.packed[group], image, ending)
+            jobs = [partial(block, *share, *pair) for share in shares for pair in pairwise(edges)]
+            workers.run(jobs, macs)
 
-    def _product(self, weights: Floats, image: Floats, ending: tuple[Any, ...], workers: Workers) -> None:
+    def _block(
+        self, packed: Halfwords, image: Floats, ending: Ending, tile_first: int, tile_end: int, pixel_first: int,
+        pixel_end: int,
+    ) -> None:  # fmt: skip
+        """Some channels and pixels of a dense convolution."""
+        shape = self._geometry
+        assert shape is not None
+        count = pixel_end - pixel_first
+        pitch = line_pitch(count)
+        sums = np.zeros((tile_end - tile_first) * ROWS * pitch, np.float32)
+        where = shape.taps, shape.pixels, shape.spacing
+        convolve(packed, image, *where, tile_first, tile_end, pixel_first, pixel_end, sums)
+        channel_end = min(tile_end * ROWS, self.task.result_view[2])
+        finish_rows(sums, pitch, _SIDE_BY_SIDE, *ending, tile_first * ROWS, channel_end, pixel_first, count)
+
+    def _channels(self, weights: Halfwords, image: Floats, ending: Ending, begin: int, end: int) -> None:
+        """Some channels of a depthwise convolution."""
+        shape = self._geometry
+        assert shape is not None
+        count, width = len(shape.pixels), self.task.result_view[4]
+        near = shape.spacing == 1
+        positions = shape.pixels - shape.pixels[0] if near else _SIDE_BY_SIDE
+        length = int(positions[-1]) + 1 if near else count
+        sums = np.zeros((end - begin) * length, np.float32)
+        inputs = self.work.inputs_per_output * int(shape.strides[2])
+        where = inputs, shape.taps, shape.pixels, shape.spacing, width, length
+        convolve_channels(weights, image, *where, begin, end, sums)
+        finish_rows(sums, length, positions, *ending, begin, end, 0, count)
+
+    def _tile4(self, packed: Halfwords, image: Floats, ending: Ending, begin: int, end: int) -> None:
+        """Some channels with the other accumulator."""
+        shape = self._geometry
+        assert shape is not None
+        count = len(shape.pixels)
+        sums = np.empty((end - begin) * count, np.float32)
+        convolve_tile4(packed, image, shape.taps, shape.pixels, begin, end, sums)
+        finish_rows(sums, count, _SIDE_BY_SIDE, *ending, begin, end, 0, count)
+
+    def _product(self, weights: Floats, image: Floats, ending: Ending, workers: Workers) -> None:
         """The fast mode: sums in the order of the library, everything else as in the exact mode."""
         shape = self._geometry
         assert shape is not None
-        steps, count = len(shape.taps), len(shape.pixels)
-        if not shape.padded and steps * count == shape.size:  # 1x1: the source is the matrix
-            sums = weights @ image[: shape.size].reshape(steps, count)
-            workers.split(partial(finish_block, sums, 0, *ending), len(weights), 4)
+        steps, pixels = len(shape.taps), len(shape.pixels)
+        if not shape.padded and steps * pixels == shape.size:  # 1x1: the source is the matrix
+            self._store(weights @ image[: shape.size].reshape(steps, pixels), 0, ending, workers)
             return
-        for first in range(0, count, _FAST_PIXELS):
-            columns = np.empty((steps, min(_FAST_PIXELS, count - first)), np.float32)
-            where = shape.taps, shape.pixels, shape.spacing
-            workers.split(partial(gather_columns, image, *where, first, columns), steps, 8)
-            workers.split(partial(finish_block, weights @ columns, first, *ending), len(weights), 4)
+        for first in range(0, pixels, _FAST_PIXELS):
+            columns = np.empty((steps, min(_FAST_PIXELS, pixels - first)), np.float32)
+            kernel = partial(gather_columns, image, shape.taps, shape.pixels, shape.spacing, first, columns)
+            workers.split(kernel, steps, columns.size)
+            self._store(weights @ columns, first, ending, workers)
+
+    def _store(self, sums: Floats, first: int, ending: Ending, workers: Workers) -> None:
+        count = sums.shape[1]
+
+        def share(begin: int, end: int) -> None:
+            finish_rows(sums[begin:end].reshape(-1), count, _SIDE_BY_SIDE, *ending, begin, end, first, count)
+
+        workers.split(share, len(sums), sums.size)

@@ -35,6 +35,40 @@ class Place:
         return self.memory, self.base, self.strides
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Lines:
+    """Where the kernels store: element p of line i goes to memory[bases[i] + places[p]].
+
+    Attributes:
+        memory: halfwords.
+        bases: int64, one for each line.
+        places: int64, one for each element of a line.
+    """
+
+    memory: npt.NDArray[np.uint16]
+    bases: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+
+    @property
+    def arguments(self) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """In the order in which the kernels take them."""
+        return self.memory, self.bases, self.places
+
+
+def lines_of(place: Place, extents: Axes) -> Lines:
+    """The lines of a result: one for each (group, depth, channel), its rows one after the other."""
+    g, d, c, y, x = (np.arange(n) * s for n, s in zip(extents, place.strides, strict=True))
+    bases = place.base + g[:, None, None] + d[:, None] + c
+    return Lines(place.memory, bases.reshape(-1), (y[:, None] + x).reshape(-1))
+
+
+def every_halfword() -> tuple[Place, Lines]:
+    """All 65,536 halfwords as a source of one row, and a result of one row for them."""
+    row = np.array((0, 0, 0, 0, 1), np.int64)
+    lines = Lines(np.zeros(1 << 16, np.uint16), np.zeros(1, np.int64), np.arange(1 << 16))
+    return Place(np.arange(1 << 16).astype(np.uint16), 0, row), lines
+
+
 def nothing() -> Place:
     """A place that is never read: the second source of a task with one."""
     return Place(np.zeros(1, np.uint16), 0, np.zeros(5, np.int64))

@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 
+_WORTH_SHARING = 1 << 16
+"""Operations that take about as long as waking another thread."""
+
 Job = Callable[[], object]
 
 
@@ -22,13 +25,17 @@ class Workers:
         self.count = threads or (os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(self.count - 1) if self.count > 1 else None
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[Job], operations: int) -> None:
         """Runs all jobs and returns when all are done; the calling thread takes part.
+
+        Args:
+            jobs: independent of each other.
+            operations: of all together; few are done by the calling thread alone.
 
         Raises:
             The first exception of a job.
         """
-        if self._pool is None or len(jobs) < 2:
+        if self._pool is None or len(jobs) < 2 or operations < _WORTH_SHARING:
             for job in jobs:
                 job()
             return
@@ -43,13 +50,16 @@ class Workers:
         for helper in helpers:
             helper.result()
 
-    def split(self, kernel: Callable[[int, int], object], count: int, smallest: int = 1) -> None:
-        """Runs `kernel(first, end)` for shares of `count` things.
+    def split(self, kernel: Callable[[int, int], object], count: int, operations: int) -> None:
+        """Runs `kernel(first, end)` for shares of `count` things, in one share when there is little to do.
 
         Raises:
             The first exception of a share.
         """
-        self.run([partial(kernel, first, end) for first, end in self.shares(count, smallest)])
+        if operations < _WORTH_SHARING:
+            kernel(0, count)
+        else:
+            self.run([partial(kernel, first, end) for first, end in self.shares(count)], operations)
 
     def shares(self, count: int, smallest: int = 1) -> list[tuple[int, int]]:
         """`count` things in nearly equal runs, two for each thread, none under `smallest` when avoidable."""

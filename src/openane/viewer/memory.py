@@ -50,23 +50,38 @@ def memory_map(works: Sequence[Work], inputs: Mapping[int, int]) -> MemoryMap:
     tenants: dict[Key, list[Tenant]] = {}
     live: dict[Key, list[Tenant]] = {}
     for buffer, size in inputs.items():
-        tenant = Tenant(-1, -1, 0, size, "input")
-        tenants[Space.DRAM, buffer] = [tenant]
-        live[Space.DRAM, buffer] = [tenant]
+        _write(tenants, live, (Space.DRAM, buffer), Tenant(-1, -1, 0, size, "input"))
     feeds: dict[tuple[int, int], None] = {}
     for work in works:
         for source in work.sources:
-            for tenant in live.get((source.space, source.buffer), ()):
-                if tenant.base < source.end and source.base < tenant.end:
-                    tenant.last = work.index
-                    if tenant.first >= 0 and tenant.what != "transfer":
-                        feeds[tenant.first, work.index] = None
+            for tenant in _holding(live.get((source.space, source.buffer), []), source.base, source.end):
+                tenant.last = work.index
+                if tenant.first >= 0:
+                    feeds[tenant.first, work.index] = None
         for staging in work.staging:
-            _write(tenants, live, (Space.L2, 0), Tenant(work.index, work.index, staging.base, staging.end, "transfer"))
+            passing = Tenant(work.index, work.index, staging.base, staging.end, "transfer")
+            tenants.setdefault((Space.L2, 0), []).append(passing)
         for operand in _stored(work):
             new = Tenant(work.index, work.index, operand.base, operand.end, operand.role)
             _write(tenants, live, (operand.space, operand.buffer), new)
     return MemoryMap(tenants, tuple(feeds))
+
+
+def _holding(live: Sequence[Tenant], base: int, end: int) -> list[Tenant]:
+    """The tensors that together cover some bytes, the latest written first."""
+    found = []
+    missing = [(base, end)]
+    for tenant in reversed(live):
+        left = []
+        for low, high in missing:
+            parts = ((low, min(high, tenant.base)), (max(low, tenant.end), high))
+            left += [(a, b) for a, b in parts if a < b]
+        if left != missing:
+            found.append(tenant)
+        missing = left
+        if not missing:
+            break
+    return found
 
 
 def _stored(work: Work) -> list[Operand]:
@@ -74,7 +89,7 @@ def _stored(work: Work) -> list[Operand]:
 
 
 def _write(tenants: dict[Key, list[Tenant]], live: dict[Key, list[Tenant]], key: Key, new: Tenant) -> None:
-    """A tensor that another one overlaps is still there outside; it is gone where it is covered wholly."""
+    """What is covered wholly is gone; of what is covered in part, the rest may still be read."""
     tenants.setdefault(key, []).append(new)
     left = [old for old in live.get(key, ()) if not (new.base <= old.base and old.end <= new.end)]
     live[key] = [*left, new]

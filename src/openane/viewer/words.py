@@ -55,26 +55,27 @@ class Words:
 
 
 def register_values(register: Register) -> dict[str, Any]:
-    """A declaration as plain values."""
+    """A declaration as plain values; a field is (name, lsb, width, meaning, kind, values, unit, default, evidence,
+    source, reserved)."""
     return {
         "path": register.path,
         "block": register.block or "not declared",
         "address": register.address,
         "meaning": register.meaning,
         "fields": [
-            {
-                "name": each.name,
-                "lsb": each.lsb,
-                "width": each.width,
-                "meaning": each.meaning,
-                "kind": each.kind.value,
-                "values": {str(number): name for number, name in each.values.items()},
-                "unit": each.unit,
-                "default": each.default,
-                "evidence": each.evidence.value,
-                "source": each.source,
-                "reserved": each.reserved,
-            }
+            [
+                each.name,
+                each.lsb,
+                each.width,
+                each.meaning,
+                each.kind.value,
+                {str(number): name for number, name in each.values.items()},
+                each.unit,
+                each.default,
+                each.evidence.value,
+                each.source,
+                int(each.reserved),
+            ]
             for each in register.fields
         ],
     }

@@ -265,6 +265,8 @@ class Lowering:
         """The network: named units that some output needs, in order. With rows, outputs are canonical as well."""
         outputs = {}
         for name in self.graph.outputs:
+            if not self.types[name].size:
+                raise UnsupportedError("the engine has no empty tensors", value=f"{name!r} is {self.types[name]}")
             if name not in self.values or self.options.rows:
                 engine, layout = self._rest(name)
                 self.values[name] = Value(self.read_as(name, engine), layout)

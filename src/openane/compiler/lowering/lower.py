@@ -72,7 +72,10 @@ def lower(graph: Graph, options: LoweringOptions | None = None) -> Net:
         except UnsupportedError as error:
             raise _all_refusals(graph, node, error, ctx.options) from error
     ctx.stop()
-    return ctx.net()
+    try:
+        return ctx.net()
+    except UnsupportedError as error:
+        raise error.at(graph.name or "model") from error
 
 
 def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) -> Diagnostic | None:
@@ -97,14 +100,23 @@ def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) ->
 
 
 def alone(node: Node, graph: Graph) -> Graph:
-    """The graph of one node: what it computes from its operands, with the constants among them."""
+    """The graph of one node: what it computes from its operands, with the constants among them.
+
+    Operands without elements are constants as well, and results without elements no outputs beside others.
+    """
     types = graph.types
+    names = [name for name in dict.fromkeys(node.inputs) if name]
+    constants = {name: graph.constants[name] for name in names if name in graph.constants}
+    for name in names:
+        if not types[name].size and len(names) > 1:
+            constants[name] = np.zeros(types[name].shape, types[name].dtype.numpy)
+    outputs = tuple(name for name in node.outputs if name)
     return Graph(
         graph.name,
-        {name: types[name] for name in dict.fromkeys(node.inputs) if name and name not in graph.constants},
-        tuple(name for name in node.outputs if name),
+        {name: types[name] for name in names if name not in constants},
+        tuple(name for name in outputs if types[name].size) or outputs,
         (node,),
-        {name: graph.constants[name] for name in node.inputs if name in graph.constants},
+        constants,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from openane.core.errors import InputError
@@ -42,19 +42,33 @@ class FileDialect:
     described_symbols: bool
 
 
-_OLD_PROGRAM, _NEW_PROGRAM = 0x860, 0x878
-_OLD_SURFACE, _NEW_SURFACE = 0x88, 0xD38
-
-_MACOS_11 = FileDialect("macos-11", False, Command.NAME_OLD, _OLD_PROGRAM, _OLD_SURFACE, False, True, False, 10, True)
-_MACOS_12 = FileDialect(
-    "macos-12", False, Command.NAME_OLD, _OLD_PROGRAM, _NEW_SURFACE, True, True, True, True, 15, True
+_MACOS_11 = FileDialect(
+    name="macos-11",
+    surfaces_first=False,
+    name_command=Command.NAME_OLD,
+    program_strings=0x860,
+    surface_strings=0x88,
+    suffixed=True,
+    plain_symbols=False,
+    short_outputs=True,
+    note=False,
+    last_type=10,
+    described_symbols=True,
 )
-_MACOS_14 = FileDialect("macos-14", False, Command.NAME, _NEW_PROGRAM, _NEW_SURFACE, True, True, False, False, 15, True)
-_MACOS_26 = FileDialect(
-    "macos-26", True, Command.NAME, _NEW_PROGRAM, _NEW_SURFACE, False, True, False, False, 23, False
+_MACOS_12 = replace(_MACOS_11, name="macos-12", surface_strings=0xD38, plain_symbols=True, note=True, last_type=15)
+_MACOS_14 = replace(
+    _MACOS_12,
+    name="macos-14",
+    name_command=Command.NAME,
+    program_strings=0x878,
+    short_outputs=False,
+    note=False,
+)
+_MACOS_26 = replace(
+    _MACOS_14, name="macos-26", surfaces_first=True, suffixed=False, last_type=23, described_symbols=False
 )
 #: The converters of the Linux driver were written for files of the oldest compiler.
-_LINUX = FileDialect("linux", False, Command.NAME_OLD, _OLD_PROGRAM, _OLD_SURFACE, True, False, True, False, 10, True)
+_LINUX = replace(_MACOS_11, name="linux")
 
 FILE_DIALECTS: Mapping[str, FileDialect] = MappingProxyType(
     {each.name: each for each in (_MACOS_11, _MACOS_12, _MACOS_14, _MACOS_26, _LINUX)}

@@ -9,7 +9,7 @@ from onnx import AttributeProto, checker
 from openane.core.errors import ModelError, UnsupportedError
 
 #: The oldest operator set that is read.
-OPSET_MINIMUM = 7
+OPSET_MINIMUM = 6
 
 #: Characters of a name; longer ones are refused.
 NAME_LIMIT = 1024
@@ -45,7 +45,7 @@ def _verify_opsets(model: onnx.ModelProto) -> None:
             "the operator set is not supported",
             value=version,
             limit=f"{OPSET_MINIMUM}..{newest}",
-            hint="Convert the model with onnx.version_converter, or update the onnx package.",
+            hint="Export the model in a newer operator set, or update the onnx package.",
         )
 
 

@@ -67,9 +67,7 @@ def _running(kind: str) -> Handler:
     def handler(w: Writer, node: Node) -> list[str]:
         operation: Any = node.operation
         axis = w.constant(np.int64(operation.axis))
-        return w.emit(
-            kind, node.inputs[0], axis, exclusive=int(operation.exclusive), reverse=int(operation.reverse)
-        )
+        return w.emit(kind, node.inputs[0], axis, exclusive=int(operation.exclusive), reverse=int(operation.reverse))
 
     return handler
 
@@ -158,9 +156,7 @@ def _gelu(w: Writer, node: Node) -> list[str]:
 def _clip(w: Writer, node: Node) -> list[str]:
     (x,), operation = node.inputs, node.operation
     assert isinstance(operation, o.Clip)
-    bounds = [
-        w.constant(bound, x) if math.isfinite(bound) else "" for bound in (operation.minimum, operation.maximum)
-    ]
+    bounds = [w.constant(bound, x) if math.isfinite(bound) else "" for bound in (operation.minimum, operation.maximum)]
     return w.emit("Clip", x, *bounds)
 
 
@@ -370,9 +366,7 @@ def _top_k(w: Writer, node: Node) -> list[str]:
     operation = node.operation
     assert isinstance(operation, o.TopK)
     count = w.integers(operation.k)
-    return w.emit(
-        "TopK", node.inputs[0], count, count=2, axis=operation.axis, largest=int(operation.largest), sorted=1
-    )
+    return w.emit("TopK", node.inputs[0], count, count=2, axis=operation.axis, largest=int(operation.largest), sorted=1)
 
 
 def _scatter(kind: str) -> Handler:
@@ -388,8 +382,10 @@ def _resize(w: Writer, node: Node) -> list[str]:
     operation = node.operation
     assert isinstance(operation, o.Resize)
     nearest = operation.mode is o.ResizeMode.NEAREST
-    if operation.region or operation.antialias or (
-        operation.coordinates is o.Coordinates.TF_HALF_PIXEL_FOR_NN and not nearest
+    if (
+        operation.region
+        or operation.antialias
+        or (operation.coordinates is o.Coordinates.TF_HALF_PIXEL_FOR_NN and not nearest)
     ):
         raise UnsupportedError("this kind of Resize is left to the reference")
     x = node.inputs[0]

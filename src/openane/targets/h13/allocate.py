@@ -36,8 +36,8 @@ from openane.targets.h13.plan import (
     Tensor,
     quad,
 )
-from openane.targets.h13.residency import Flow, axis_map, choose, flow, layout, tensor_bytes, result_row
-from openane.targets.h13.surfaces import align, dram_bytes, dram_strides, element_bytes, operand_base, walked
+from openane.targets.h13.residency import Flow, axis_map, choose, flow, layout, tensor_bytes
+from openane.targets.h13.surfaces import dram_bytes, dram_strides, element_bytes, operand_base, walked
 
 NO_BUFFER = -1
 #: Placements that are tried before every value that need not be in L2 goes to scratch.

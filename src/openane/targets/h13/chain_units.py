@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.net.net import TensorShape, UnitParams
-from openane.net.units import Dimension, ElementWise, ElementWiseKind, LayerNorm, Neuron, Softmax
+from openane.net.units import GOC, Dimension, ElementWise, ElementWiseKind, LayerNorm, Neuron, Softmax
 from openane.targets.h13.fused import Fused
 
 _SOFTMAX = Softmax(Dimension.WIDTH)
@@ -39,6 +39,28 @@ class NormalizedProduct(UnitParams):
     def evaluate(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
         """One after the other."""
         return self.product.evaluate([self.norm.evaluate(bottoms)])
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionProduct(UnitParams):
+    """A function of one element, or a scale and a bias, then a product by a constant.
+
+    Attributes:
+        function: of one task; a scale and bias of one number each.
+        product: by a constant, with what is fused behind it.
+    """
+
+    function: Neuron | GOC
+    product: Fused
+    plist_type: ClassVar[str] = "FunctionProduct"
+
+    def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
+        """The shape of the product."""
+        return self.product.infer([self.function.infer(bottoms)])
+
+    def evaluate(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
+        """One after the other."""
+        return self.product.evaluate([self.function.evaluate(bottoms)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from openane.net.net import Net, Unit, UnitParams
 from openane.net.units import (
+    GOC,
     Dimension,
     ElementWise,
     ElementWiseKind,
@@ -15,12 +18,25 @@ from openane.net.units import (
     Reshape,
     Softmax,
 )
-from openane.targets.h13.chain_units import Attention, NormalizedProduct, ResidualFunction, ResidualProduct, TwoProducts
+from openane.targets.h13.chain_units import (
+    Attention,
+    FunctionProduct,
+    NormalizedProduct,
+    ResidualFunction,
+    ResidualProduct,
+    TwoProducts,
+)
 from openane.targets.h13.fused import Fused, FusedElementWise
 from openane.targets.h13.fusion import Editor, Pass, remove_dead
 from openane.targets.h13.limits import L2_BYTES
-from openane.targets.h13.units.attention import KERNEL_ROWS, attention_bytes
-from openane.targets.h13.units.chains import normalized_bytes, residual_bytes, residual_function_bytes, two_products_fit
+from openane.targets.h13.units.attention import attention_bytes, is_head
+from openane.targets.h13.units.chains import (
+    function_product_bytes,
+    normalized_bytes,
+    residual_bytes,
+    residual_function_bytes,
+    two_products_fit,
+)
 from openane.targets.h13.units.functions import ne_function
 from openane.targets.h13.units.reduction import FlatReduction
 from openane.targets.h13.units.rows import as_matrix
@@ -78,8 +94,19 @@ def _join_front(editor: Editor, unit: Unit, product: Fused) -> None:
     if isinstance(norm, LayerNorm) and norm.dimensions == _ROWS and norm.center:
         if normalized_bytes(rows, inner, outputs) <= L2_BYTES:
             editor.merge(unit, NormalizedProduct(norm, product), before, before.bottoms)
+    elif _is_one_task(norm) and function_product_bytes(rows, inner, outputs) <= L2_BYTES:
+        assert isinstance(norm, (Neuron, GOC))
+        editor.merge(unit, FunctionProduct(norm, product), before, before.bottoms)
     elif first is not None and two_products_fit(rows, inner, as_matrix(shapes[before.name]).width, outputs):
         editor.merge(unit, TwoProducts(first, product), before, before.bottoms)
+
+
+def _is_one_task(params: UnitParams) -> bool:
+    """Whether a unit is a function that one task computes, with no numbers of its own for each channel."""
+    if isinstance(params, GOC):
+        return not np.ndim(params.scale) and not np.ndim(params.bias)
+    function = ne_function(params) if isinstance(params, Neuron) else None
+    return function is not None and not function.accumulate_bias
 
 
 def _plain_sum(params: UnitParams) -> bool:
@@ -162,7 +189,7 @@ def _fits(editor: Editor, scores: Unit, second: Unit) -> bool:
     value = editor.net.shapes[second.bottoms[1]]
     distinct = len({*scores.bottoms, second.bottoms[1]}) == 3
     size = attention_bytes(query.height, key.height, query.width, value.width)
-    return distinct and query.height in KERNEL_ROWS and size <= L2_BYTES
+    return distinct and is_head(query.height) and size <= L2_BYTES
 
 
 PASSES: tuple[Pass, ...] = (

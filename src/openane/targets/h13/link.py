@@ -154,7 +154,7 @@ def _with_link(task: Task, next_offset: int, following: Task) -> Task:
 
 
 def _surfaces(plan: Plan, placement: Placement) -> tuple[Surface, ...]:
-    named = [(name, name, Role.INPUT) for name in plan.inputs]
+    named = [(name, name, Role.INPUT) for name in sorted(plan.inputs)]
     named += [(name, tensor, Role.OUTPUT) for name, tensor in plan.outputs.items()]
     surfaces = []
     for name, tensor_name, role in named:

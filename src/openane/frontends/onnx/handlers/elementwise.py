@@ -116,6 +116,32 @@ def _plain(make: Make, count: int) -> Handler:
     return handler
 
 
+def _two(make: Make) -> Handler:
+    """The handler of an operation of two tensors."""
+
+    def handler(call: Call) -> Sequence[str]:
+        require(len(call.inputs) == 2, "the number of inputs is wrong", value=len(call.inputs), limit=2)
+        return [call.emit(make(call), call.name(0), _second(call))]
+
+    return handler
+
+
+def _second(call: Call) -> str:
+    """The second operand; before opset 7, attributes say along which axes it is repeated."""
+    if call.version >= 7:
+        return call.name(1)
+    x, y = call.operand(0).shape, call.operand(1).shape
+    if call.node.op_type == "PRelu":
+        axis = 1 if len(y) == 1 and y != (1,) else len(x) - len(y)
+    elif call.flag("broadcast"):
+        axis = call.axis(len(x) - len(y), len(x)) if x else 0
+    else:
+        require(x == y or call.node.op_type == "Pow", "shapes must be equal", value=f"{list(x)} and {list(y)}")
+        return call.name(1)
+    shape = (*y, *(1,) * (len(x) - axis - len(y)))
+    return call.name(1) if shape == y else call.emit(ops.Reshape(shape), call.name(1))
+
+
 def _chain(kind: Callable[[], Operation]) -> Handler:
     """The handler of an operation of any number of tensors: the first two, then the result with the third, ..."""
 
@@ -201,7 +227,7 @@ def _cast_like(call: Call) -> Sequence[str]:
 
 HANDLERS: Mapping[str, Handler] = {
     **{name: _plain(make, 1) for name, make in _UNARY.items()},
-    **{name: _plain(make, 2) for name, make in _BINARY.items()},
+    **{name: _two(make) for name, make in _BINARY.items()},
     "Cast": _cast,
     "CastLike": _cast_like,
     "Clip": _clip,

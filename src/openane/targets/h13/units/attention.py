@@ -11,22 +11,28 @@ from dataclasses import dataclass, replace
 
 from openane.net.net import TensorShape, Unit
 from openane.targets.h13.chain_units import Attention
-from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES
+from openane.targets.h13.limits import LANES
 from openane.targets.h13.lowering import Lowering
-from openane.targets.h13.plan import Evidence, Kernel, NeMode, NeWork, Operand, Place, TaskPlan, Tuning, View
+from openane.targets.h13.plan import Evidence, NeMode, NeWork, Operand, TaskPlan, Tuning, View
 from openane.targets.h13.staging import BANK_BYTES
 from openane.targets.h13.surfaces import align
 from openane.targets.h13.units.band import COLUMNS, MULTIPLY, PLANAR_COPY, Band, Ends
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.linear import operand_strides, transpose_task
-from openane.targets.h13.units.rows import as_matrix, flat, matrix_view, odd_pitch, rows_of, segments
+from openane.targets.h13.units.matmul import kernel_memory
+from openane.targets.h13.units.rows import as_matrix, bands, flat, matrix_view, odd_pitch, rows_of, segments
 from openane.targets.h13.units.softmax import BY_TABLE, MAXIMUM, RECIPROCAL_SUM, SUBTRACT, exp2_kernel
 
-_LANES = 16
-#: Rows of a head that one kernel takes (interleaves of 2, 4 and 8).
-KERNEL_ROWS = (32, 64, 128)
+_LANES = LANES
+#: Interleaved rows of a lane at most.
+_MOST_GROUP = 8
 #: Recorded head: rows and columns.
 _RECORDED = (64, 64)
+
+
+def is_head(rows: int) -> bool:
+    """Whether a head of so many rows is made of whole kernels: 32, 64, or any number of 128."""
+    return rows in (32, 64) or (rows > 0 and rows % (_LANES * _MOST_GROUP) == 0)
 
 
 def attention_bytes(rows: int, keys: int, inner: int, columns: int) -> int:
@@ -98,23 +104,13 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     return ends.around(tasks())
 
 
-def _kernel_tensor(head: _Head, name: str, inner: int) -> tuple[Operand, Kernel]:
-    """Memory for a kernel of all rows of a head, and the kernel that is read from it."""
-    group = head.rows // _LANES
-    pitch = align(2 * inner * group, DMA_ALIGNMENT_BYTES)
-    tensor = head.run.lowering.tensor(
-        f"{head.run.name}/{name}", TensorShape(channels=_LANES, width=pitch // 2), Place.SCRATCH
-    )
-    return tensor, Kernel(source=tensor.tensor, lane_bytes=pitch, lane_count=_LANES, group_channels=group)
-
-
 def _head(head: _Head) -> Iterator[TaskPlan]:
     run, rows, keys, inner = head.run, head.rows, head.keys, head.inner
-    group = rows // _LANES
+    group = min(rows // _LANES, _MOST_GROUP)
     vector, values = flat(align(2 * rows, BANK_BYTES), 1), flat(align(2 * keys, BANK_BYTES), rows)
     behind = vector.row + values.row
     layout = operand_strides(keys, inner)
-    formatted, query_kernel = _kernel_tensor(head, "query", inner)
+    formatted, kernels = kernel_memory(run, "query", rows, inner)
     staged = segments(rows, inner)
     query = replace(rows_of(run.x, head.shapes[0], head.index * rows), staging=staged, staging_base=0)
     first = run.task(PLANAR_COPY, matrix_view(rows, inner), (query,), replace(formatted, staging_base=staged.row))
@@ -126,8 +122,11 @@ def _head(head: _Head) -> Iterator[TaskPlan]:
     scores = run.tensor("scores", shape, vector.row, values)
     view = matrix_view(rows, keys)
     product = replace(view, channels=inner)
-    tuning = Tuning(streams=True)
-    yield run.task(head.work, product, (operand,), scores, query_kernel, result_view=view, tuning=tuning)
+    tuning = Tuning(streams=True) if len(kernels) == 1 else Tuning()
+    for kernel, (first_row, count) in zip(kernels, bands(rows, rows // len(kernels)), strict=True):
+        target = replace(scores, offset=(0, 0, first_row, 0))
+        part = replace(view, channels=count)
+        yield run.task(head.work, product, (operand,), target, kernel, result_view=part, tuning=tuning)
     yield from _probabilities(head, scores, view)
 
 
@@ -144,24 +143,25 @@ def _probabilities(head: _Head, scores: Operand, view: View) -> Iterator[TaskPla
     yield run.task(SUBTRACT, view, (scores, replace(top, repeats=COLUMNS)), centred)
     yield run.task(BY_TABLE, view, (centred,), powers, exp2_kernel(rows))
     yield run.task(RECIPROCAL_SUM, view, (powers,), total)
-    formatted, kernel = _kernel_tensor(head, "probabilities", keys)
+    formatted, kernels = kernel_memory(run, "probabilities", rows, keys)
     target = replace(formatted, staging_base=vector.row + values.row)
     product = run.task(
         MULTIPLY, view, (replace(total, repeats=COLUMNS), powers), target, tuning=Tuning(kernel_result=True)
     )
-    yield replace(product, interleave=rows // _LANES)
+    yield replace(product, interleave=min(rows // _LANES, _MOST_GROUP))
     staged = segments(keys, head.columns)
     value = rows_of(head.value, head.shapes[2], head.index * keys)
-    y = rows_of(run.y, head.shapes[3], head.index * rows)
     last = View(width=head.columns, channels=keys)
-    yield run.task(
-        NeWork(NeMode.CONVOLUTION),
-        last,
-        (replace(value, staging=staged, staging_base=0),),
-        replace(y, staging_base=staged.row),
-        kernel,
-        result_view=replace(last, channels=rows),
-    )
+    for kernel, (first, count) in zip(kernels, bands(rows, rows // len(kernels)), strict=True):
+        y = rows_of(run.y, head.shapes[3], head.index * rows + first)
+        yield run.task(
+            NeWork(NeMode.CONVOLUTION),
+            last,
+            (replace(value, staging=staged, staging_base=0),),
+            replace(y, staging_base=staged.row),
+            kernel,
+            result_view=replace(last, channels=count),
+        )
 
 
 FAMILIES = (Family("attention", (Attention,), lower),)

@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from openane.net.net import TensorShape, Unit
-from openane.net.units import ElementWiseKind
-from openane.targets.h13.chain_units import NormalizedProduct, ResidualFunction, ResidualProduct, TwoProducts
-from openane.targets.h13.limits import L2_BYTES
+from openane.net.units import GOC, ElementWiseKind, Neuron
+from openane.targets.h13.chain_units import (
+    FunctionProduct,
+    NormalizedProduct,
+    ResidualFunction,
+    ResidualProduct,
+    TwoProducts,
+)
+from openane.targets.h13.limits import L2_BYTES, LANES
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
     Evidence,
+    Kernel,
     NeMode,
     NeWork,
     PeMode,
@@ -25,14 +32,26 @@ from openane.targets.h13.plan import (
 from openane.targets.h13.staging import BANK_BYTES, odd_row
 from openane.targets.h13.surfaces import align
 from openane.targets.h13.units.band import COPY, Band, Ends
+from openane.targets.h13.units.conv import Job
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.functions import ne_function, with_table
-from openane.targets.h13.units.linear import is_tiled, operand_strides, product_of, product_tasks, transpose_task
+from openane.targets.h13.units.linear import (
+    is_tiled,
+    operand_strides,
+    product_of,
+    product_tasks,
+    tile_product,
+    tile_task,
+    tiled_bytes,
+    tiles,
+    transpose_task,
+    untile_tasks,
+)
 from openane.targets.h13.units.normalization import NormBand, row_steps, vector_pair
 from openane.targets.h13.units.rows import as_matrix, flat, image, matrix_view, odd_pitch, planar_row, rows_of, segments
 
 _ADD = PeWork(PeMode.BINARY)
-_LANES = 16
+_LANES = LANES
 
 
 def _row(columns: int) -> int:
@@ -79,6 +98,54 @@ def _normalized(
     yield from product_tasks(run, product_of(params.product), View(width=rows, channels=inner), operand, y)
 
 
+# Function and product ----------------------------------------------------------------------------------
+
+
+def function_product_bytes(rows: int, inner: int, outputs: int) -> int:
+    """L2 bytes of a product of a function."""
+    result = align(2 * rows, BANK_BYTES) * outputs
+    return odd_pitch(rows) * inner + max(2 * rows * _row(inner), result)
+
+
+def lower_function_product(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """The function of rows, their transposition, and the product: as behind a normalization, with one task in front."""
+    params = unit.params
+    assert isinstance(params, FunctionProduct)
+    source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
+    task, ends = product_of(params.product), Ends(unit, lowering)
+    run = Band(unit.name, ends.source(), ends.result(), Evidence.EXTRAPOLATED, lowering)
+    rows, inner = source.height, source.width
+
+    def tasks() -> Iterator[TaskPlan]:
+        values, layout = flat(_row(inner), rows), operand_strides(rows, inner)
+        behind = layout.row
+        computed = run.tensor("function", TensorShape(channels=rows, width=inner), behind, values)
+        operand = run.tensor("operand", TensorShape(channels=inner, width=rows), 0, layout)
+        view = matrix_view(rows, inner)
+        x = replace(rows_of(run.x, source), staging_base=behind + values.row, staging=segments(rows, inner))
+        work, kernel = _function_work(params.function, rows)
+        if kernel is None and isinstance(work, PeWork):
+            x = replace(x, staging=values)
+        yield run.task(work, view, (x,), computed, kernel)
+        yield run.task(COPY, view, (computed,), replace(operand, swapped=True))
+        y = replace(rows_of(run.y, result), swapped=True, staging_base=behind)
+        yield from product_tasks(run, task, View(width=rows, channels=inner), operand, y)
+
+    return ends.around(tasks())
+
+
+def _function_work(params: Neuron | GOC, channels: int) -> tuple[NeWork | PeWork, Kernel | None]:
+    """One task of a function, or of a scale and a bias of one number."""
+    if isinstance(params, GOC):
+        return PeWork(PeMode.UNARY, scale=float(params.scale), bias=float(params.bias)), None
+    function = ne_function(params)
+    assert function is not None, "only functions of one NE task make a chain"
+    work = NeWork(NeMode.BYPASS, function.nonlinearity, post_scale=function.post_scale)
+    if function.table is None:
+        return work, None
+    return work, with_table(None, function.table, min(channels, _LANES))
+
+
 # Two products ------------------------------------------------------------------------------------------
 
 
@@ -89,33 +156,54 @@ def two_products_bytes(rows: int, inner: int, hidden: int, outputs: int) -> int:
 
 
 def lower_two_products(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """The transposed operand, the first product left as it is, the second transposed back."""
+    """The transposed operand, the first product left as it is, the second transposed back; or all three in tiles."""
     params = unit.params
     assert isinstance(params, TwoProducts)
     first, second = product_of(params.first), product_of(params.second)
     source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
-    rows, inner, hidden = source.height, source.width, first.kernel.shape[0]
     ends = Ends(unit, lowering)
     run = Band(unit.name, ends.source(), ends.result(), max(first.evidence, second.evidence), lowering)
+    run = replace(run, x=rows_of(run.x, source), y=rows_of(run.y, result))
+    hidden = first.kernel.shape[0]
+    tiled = _is_tiled_pair(source.height, source.width, hidden, result.width)
+    return ends.around((_tiled_pair if tiled else _plain_pair)(run, first, second, source.height))
 
-    def tasks() -> Iterator[TaskPlan]:
-        middle_layout, layout = flat(_row(rows), hidden), operand_strides(rows, inner)
-        middle = run.tensor("middle", TensorShape(channels=hidden, width=rows), 0, middle_layout)
-        base = middle_layout.row
-        operand = run.tensor("operand", TensorShape(channels=inner, width=rows), base, layout, Place.HANDOVER)
-        part = replace(run, x=rows_of(run.x, source))
-        yield transpose_task(part, rows, inner, operand, base=base + layout.row)
-        yield from product_tasks(run, first, View(width=rows, channels=inner), operand, middle)
-        y = replace(rows_of(run.y, result), swapped=True, staging_base=base)
-        yield from product_tasks(run, second, View(width=rows, channels=hidden), middle, y)
 
-    return ends.around(tasks())
+def _plain_pair(run: Band, first: Job, second: Job, rows: int) -> Iterator[TaskPlan]:
+    hidden, inner = first.kernel.shape[:2]
+    middle_layout, layout = flat(_row(rows), hidden), operand_strides(rows, inner)
+    middle = run.tensor("middle", TensorShape(channels=hidden, width=rows), 0, middle_layout)
+    base = middle_layout.row
+    operand = run.tensor("operand", TensorShape(channels=inner, width=rows), base, layout, Place.HANDOVER)
+    yield transpose_task(run, rows, inner, operand, base=base + layout.row)
+    yield from product_tasks(run, first, View(width=rows, channels=inner), operand, middle)
+    y = replace(run.y, swapped=True, staging_base=base)
+    yield from product_tasks(run, second, View(width=rows, channels=hidden), middle, y)
+
+
+def _tiled_pair(run: Band, first: Job, second: Job, rows: int) -> Iterator[TaskPlan]:
+    """One tile, two products, one untile; the form is reported, its addresses are not on record."""
+    run = replace(run, evidence=Evidence.EXTRAPOLATED)
+    hidden, inner = first.kernel.shape[:2]
+    shape, layout = tiles(rows, hidden)
+    middle = run.tensor("middle", shape, 0, layout)
+    base = layout.row * shape.height
+    source_shape, source_layout = tiles(rows, inner)
+    operand, copy = tile_task(run, rows, inner, base, base + source_layout.row * source_shape.height)
+    yield copy
+    yield from tile_product(run, first, View(shape.width, shape.height, inner), operand, middle)
+    yield from untile_tasks(run, second, rows, middle, base)
 
 
 def two_products_fit(rows: int, inner: int, hidden: int, outputs: int) -> bool:
-    """Whether two products are joined: they fit, and Apple's compiler would not compute them in tiles."""
-    tiled = is_tiled(rows, hidden * (inner + outputs), inner + outputs)
-    return not tiled and two_products_bytes(rows, inner, hidden, outputs) <= L2_BYTES
+    """Whether two products are joined: in tiles or not, they fit into L2."""
+    if _is_tiled_pair(rows, inner, hidden, outputs):
+        return tiled_bytes(rows, hidden, outputs) + tiled_bytes(rows, inner, 0) + segments(rows, inner).row <= L2_BYTES
+    return two_products_bytes(rows, inner, hidden, outputs) <= L2_BYTES
+
+
+def _is_tiled_pair(rows: int, inner: int, hidden: int, outputs: int) -> bool:
+    return is_tiled(rows, hidden * (inner + outputs), inner + outputs)
 
 
 # Product and sum ---------------------------------------------------------------------------------------
@@ -200,6 +288,7 @@ def _kept_strides(shape: TensorShape, row: int) -> Strides:
 
 FAMILIES = (
     Family("normalized product", (NormalizedProduct,), lower_normalized),
+    Family("product of a function", (FunctionProduct,), lower_function_product),
     Family("two products", (TwoProducts,), lower_two_products),
     Family("residual product", (ResidualProduct,), lower_residual),
     Family("residual function", (ResidualFunction,), lower_residual_function),

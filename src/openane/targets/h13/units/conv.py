@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from openane.core.types import DType
 from openane.net.net import TensorShape, UnitParams
 from openane.net.units import Conv
 from openane.targets.h13 import packing
@@ -61,7 +62,30 @@ def groups(query: Query) -> object | None:
     return conv.groups if conv.groups > MAX_GROUPS and not depthwise else None
 
 
-RULES = (padding, groups)
+@rule(
+    "h13.kernel-reach",
+    f"{MAX_KERNEL_HEIGHT}x{MAX_KERNEL_WIDTH}",
+    "Use less padding, or pad in a layer of its own.",
+    "compiler-facts 7: fp16 kernels",
+)
+def reach(query: Query) -> object | None:
+    """A result of a convolution lies so far outside of the image that no kernel the engine has reaches it."""
+    conv, _ = parts(query.params)
+    if conv.transposed:
+        return None
+    (image,) = query.bottoms
+    needed = []
+    for extent, results, taps, step, pad in (
+        (image.height, query.result.height, conv.reach[1], conv.step[1], conv.pads.top),
+        (image.width, query.result.width, conv.reach[0], conv.step[0], conv.pads.left),
+    ):
+        outside = max((results - 1) * step - pad - extent + 1, 0) + max(pad - taps + 1, 0)
+        needed.append(taps + outside if outside else 1)
+    large = needed[0] > MAX_KERNEL_HEIGHT or needed[1] > MAX_KERNEL_WIDTH
+    return f"a kernel of {needed[0]}x{needed[1]} with zeros" if large else None
+
+
+RULES = (padding, groups, reach)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +259,7 @@ def image_tasks(
         yield plans[0]
         return
     largest = max(staged_bytes(plan) for plan in plans)
-    if largest <= L2_BYTES:
+    if largest <= L2_BYTES and lowering.tensors[source.tensor].dtype is DType.FLOAT16:
         kept = lowering.tensor(f"{result.tensor}/input{result.offset}{result.step}", shape, Place.RESIDENT)
         yield replace(plans[0], sources=(replace(source, keep=kept.tensor),))
         yield from (replace(plan, sources=(kept,)) for plan in plans[1:])

@@ -15,7 +15,7 @@ from openane.net.net import TensorShape, Unit, UnitParams
 from openane.net.units import Conv, Linear
 from openane.targets.h13 import packing
 from openane.targets.h13.fused import ColumnProduct, Fused
-from openane.targets.h13.limits import L2_BYTES, STREAMED_KERNEL_PIXELS
+from openane.targets.h13.limits import L2_BYTES, LANES, STREAMED_KERNEL_PIXELS
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
     Evidence,
@@ -45,7 +45,7 @@ from openane.targets.h13.units.rows import (
     segments,
 )
 
-_LANES = packing.LANES
+_LANES = LANES
 #: Rows up to which the transposing copy works in the small patch.
 _FEW_ROWS = 8
 #: A product is tiled as an image when it has so many weights for each value it moves (seen at 16, not at 8 or less).
@@ -53,6 +53,7 @@ _TILED_RATIO = 16
 _TILE_COLUMNS = 8
 #: Columns that a segment of the tiled form stages.
 _TILE_SEGMENT = 32
+_TILE_TUNING = Tuning(patch=(3, 3, 3))
 #: Interleaved rows of a kernel in DRAM that the DMA can write (formats 9: 1, 2, 3, 4 and 8; a third is never used).
 _KERNEL_ROWS = (8, 4, 2)
 
@@ -79,7 +80,7 @@ def _linear(run: Band, task: Job, source: TensorShape, result: TensorShape) -> I
     rows, inner, outputs = source.height, source.width, result.width
     if outputs % _LANES:
         run = replace(run, evidence=Evidence.EXTRAPOLATED)
-    tiled = is_tiled(rows, inner * outputs, inner + outputs) and _tiled_bytes(rows, inner, outputs) <= L2_BYTES
+    tiled = is_tiled(rows, inner * outputs, inner + outputs) and tiled_bytes(rows, inner, outputs) <= L2_BYTES
     size = rows if tiled else _largest_band(rows, inner, outputs)
     for first, count in bands(rows, size):
         part = run if count == rows else replace(run, name=f"{run.name}/{first}", evidence=Evidence.EXTRAPOLATED)
@@ -200,52 +201,67 @@ def product_task(run: Band, task: Job, view: View, operand: Operand, result: Ope
 # Tiled as an image -------------------------------------------------------------------------------------
 
 
-def _tiled_bytes(rows: int, inner: int, outputs: int) -> int:
-    height = rows // _TILE_COLUMNS
-    operand = padded_row(BANK_BYTES * inner, _TILE_COLUMNS, 1, ne_distance(_TILE_COLUMNS)) * height
-    return operand + 4 * rows * outputs
+def tiles(rows: int, channels: int) -> tuple[TensorShape, Strides]:
+    """A matrix of `rows` as an image of eight columns with `channels` channels, and its L2 strides."""
+    shape = TensorShape(1, channels, rows // _TILE_COLUMNS, _TILE_COLUMNS)
+    used = BANK_BYTES * channels
+    row = padded_row(used, _TILE_COLUMNS, 1, ne_distance(_TILE_COLUMNS))
+    return shape, Strides(BANK_BYTES, row, used, used)
 
 
-def _tiled(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
-    """Rows as an image of eight columns: tile, product, untile."""
-    height = rows // _TILE_COLUMNS
+def tiled_bytes(rows: int, inner: int, outputs: int) -> int:
+    """L2 bytes of a tiled product."""
+    shape, strides = tiles(rows, inner)
+    return strides.row * shape.height + 2 * _line(outputs) * rows
+
+
+def _line(columns: int) -> int:
+    return align(2 * columns, BANK_BYTES)
+
+
+def tile_task(run: Band, rows: int, inner: int, base: int, staged_base: int) -> tuple[Operand, TaskPlan]:
+    """The copy of x into tiles at `base`: channels are rows modulo 8, and change places with the columns."""
     matrix = run.x.shape
     assert matrix is not None
+    shape, strides = tiles(rows, inner)
+    operand = run.tensor("tiles", shape, base, strides, Place.HANDOVER)
+    channel = 2 * min(_TILE_SEGMENT, align(inner, BANK_BYTES // 2))
+    used = channel * _TILE_COLUMNS
+    staged = Strides(channel, padded_row(used, 16, 1, ne_distance(16)), used, used)
     pitch = row_bytes(inner)
-    shape = TensorShape(1, inner, height, _TILE_COLUMNS)
-    row = padded_row(BANK_BYTES * inner, _TILE_COLUMNS, 1, ne_distance(_TILE_COLUMNS))
-    strides = Strides(BANK_BYTES, row, BANK_BYTES * inner, BANK_BYTES * inner)
-    operand = run.tensor("tiles", shape, 0, strides, Place.HANDOVER)
-    base = row * height
-    segment = 2 * min(_TILE_SEGMENT, inner)
-    staged = Strides(
-        segment,
-        padded_row(segment * _TILE_COLUMNS, 16, 1, ne_distance(16)),
-        segment * _TILE_COLUMNS,
-        segment * _TILE_COLUMNS,
-    )
     total = pitch * matrix.height
-    x = replace(run.x, dram=Strides(pitch, pitch * _TILE_COLUMNS, total, total), staging=staged, staging_base=base)
-    tuning = Tuning(patch=(3, 3, 3))
-    yield run.task(COPY, View(inner, height, _TILE_COLUMNS), (x,), replace(operand, swapped=True), tuning=tuning)
-    line = 2 * outputs
-    product = run.tensor(
-        "product",
-        TensorShape(channels=rows, width=outputs),
-        base,
-        Strides(line, line * rows, line * rows, line * rows),
-    )
+    dram = Strides(pitch, pitch * _TILE_COLUMNS, total, total)
+    x = replace(run.x, dram=dram, staging=staged, staging_base=staged_base)
+    view = View(inner, shape.height, _TILE_COLUMNS)
+    return operand, run.task(COPY, view, (x,), replace(operand, swapped=True), tuning=_TILE_TUNING)
+
+
+def tile_product(run: Band, task: Job, view: View, operand: Operand, result: Operand) -> Iterator[TaskPlan]:
+    """A product of tiles."""
+    for plan in product_tasks(run, task, view, operand, result):
+        assert plan.kernel is not None
+        small = 2 * plan.view.channels * plan.kernel.group_channels <= packing.SMALL_IMAGE_BYTES
+        yield plan if small else replace(plan, tuning=_TILE_TUNING)
+
+
+def untile_tasks(run: Band, task: Job, rows: int, operand: Operand, base: int) -> Iterator[TaskPlan]:
+    """A product of tiles, written as rows at `base`, and the copy of those to the result."""
+    outputs, inner = task.kernel.shape[:2]
+    line = _line(outputs)
+    product = run.tensor("product", TensorShape(channels=rows, width=outputs), base, flat(line, rows))
     written = replace(product, swapped=True, l2=Strides(line, line * _TILE_COLUMNS, line * rows, 0))
-    view = View(_TILE_COLUMNS, height, inner)
-    for plan in product_tasks(run, task, view, operand, written):
-        yield replace(plan, tuning=tuning) if not _is_small(plan) else plan
+    yield from tile_product(run, task, View(_TILE_COLUMNS, rows // _TILE_COLUMNS, inner), operand, written)
     y = replace(run.y, staging_base=base + line * rows)
     yield run.task(COPY, matrix_view(rows, outputs), (product,), y)
 
 
-def _is_small(plan: TaskPlan) -> bool:
-    assert plan.kernel is not None
-    return 2 * plan.view.channels * plan.kernel.group_channels <= packing.SMALL_IMAGE_BYTES
+def _tiled(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
+    """Rows as an image of eight columns: tile, product, untile."""
+    shape, strides = tiles(rows, inner)
+    behind = strides.row * shape.height
+    operand, copy = tile_task(run, rows, inner, 0, behind)
+    yield copy
+    yield from untile_tasks(run, task, rows, operand, behind)
 
 
 @rule(

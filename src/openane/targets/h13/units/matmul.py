@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 from openane.net.net import TensorShape, Unit
 from openane.net.units import MatMul
-from openane.targets.h13 import packing
 from openane.targets.h13.fused import Fused
-from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, KERNEL_BYTES_PER_NE, L2_BYTES, MAX_WIDTH
+from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, KERNEL_BYTES_PER_NE, L2_BYTES, LANES, MAX_WIDTH
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
     Evidence,
@@ -36,11 +35,13 @@ from openane.targets.h13.units.functions import NeFunction, ne_function, with_ta
 from openane.targets.h13.units.linear import operand_strides, transpose_task
 from openane.targets.h13.units.rows import as_matrix, bands, flat, matrix_view, rows_of, segments
 
-_LANES = packing.LANES
+_LANES = LANES
 #: Columns of a DMA unit of 64 bytes.
 _UNIT_COLUMNS = DMA_ALIGNMENT_BYTES // 2
 #: Interleaved rows of a kernel in DRAM that the DMA can write (formats 9: 1, 2, 3, 4 and 8; a third is never used).
 _KERNEL_ROWS = (8, 4, 2)
+#: L2 that one task may take to write kernels.
+_FORMATTED_BYTES = L2_BYTES // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +149,23 @@ def _largest_group(inner: int) -> int:
     return max(KERNEL_BYTES_PER_NE // (2 * inner), 1)
 
 
-def _chunks(rows: int, inner: int) -> Iterator[tuple[int, int]]:
-    """(first row, rows a lane) of each kernel; lanes of one row are read where the left operand is."""
+def _chunks(rows: int, inner: int) -> Iterator[tuple[int, int, int]]:
+    """(first row, rows, rows a lane) of what one task prepares; lanes of one row are read where the left operand is.
+
+    Kernels of 128 rows are written together, as many as can be staged (3 to 5 tasks for 256 to 512 rows are reported).
+    """
     first = 0
     for group in _KERNEL_ROWS:
-        while group <= _largest_group(inner) and rows - first >= _LANES * group:
-            yield first, group
-            first += _LANES * group
-    for start in range(first, rows, _LANES):
-        yield start, 1
+        size = _LANES * group
+        if group > _largest_group(inner) or rows - first < size:
+            continue
+        whole = (rows - first) // size
+        most = max(_FORMATTED_BYTES // (2 * segments(size, inner).row), 1) if group == _KERNEL_ROWS[0] else 1
+        for start, count in bands(whole, most):
+            yield first + start * size, count * size, group
+        first += whole * size
+    for start, count in bands(rows - first, _LANES):
+        yield first + start, count, 1
 
 
 def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
@@ -168,29 +177,29 @@ def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
     """
     chunks = list(_chunks(product.rows, product.inner))
     parts = list(bands(product.columns, _band_columns(product)))
-    if len(chunks) > 1 or len(parts) > 1 or product.rows % _LANES:
+    if len(chunks) > 1 or len(parts) > 1 or product.rows % _LANES or product.rows > _LANES * _KERNEL_ROWS[0]:
         product = product.beyond_records()
-    kernels: list[Kernel] = []
+    prepared: list[tuple[Kernel, ...]] = []
     for start, columns in parts:
         right: _Right | None = None
-        for number, (first, group) in enumerate(chunks):
-            count = min(_LANES * group, product.rows - first)
-            if number == len(kernels):
-                kernel, tasks = _kernel(product, index, (first, count, group), right.behind if right else 0)
-                kernels.append(kernel)
+        for number, (first, count, group) in enumerate(chunks):
+            if number == len(prepared):
+                kernels, tasks = _kernels(product, index, (first, count, group), right.behind if right else 0)
+                prepared.append(kernels)
                 yield from tasks
             if product.transposed[1] and right is None:
                 alone = len(chunks) == len(parts) == 1 and group == 1 and not product.transposed[0]
                 right, transposing = _transposed_right(product, start, columns, alone=alone)
                 yield transposing
-            yield _product(product, kernels[number], (first, count), (start, columns), right)
+            for kernel, (row, taken) in zip(prepared[number], bands(count, _LANES * group), strict=True):
+                yield _product(product, kernel, (first + row, taken), (start, columns), right)
 
 
 def _band_columns(product: _Matrices) -> int:
     """Columns of the right operand that fit into L2 together with what they need, in whole DMA units."""
     inner = product.inner
     largest = min(_LANES * _KERNEL_ROWS[0], product.rows)
-    formatting = 2 * segments(largest, inner).row
+    formatting = max(2 * segments(count, inner).row for _, count, _ in _chunks(product.rows, inner))
 
     def fits(count: int) -> bool:
         result = 2 * largest * count
@@ -218,10 +227,10 @@ class _Right:
     behind: int
 
 
-def _kernel(
+def _kernels(
     product: _Matrices, index: int, chunk: tuple[int, int, int], base: int
-) -> tuple[Kernel, tuple[TaskPlan, ...]]:
-    """A kernel of some rows of the left operand, and the task that writes it, if it takes one.
+) -> tuple[tuple[Kernel, ...], tuple[TaskPlan, ...]]:
+    """The kernels of some rows of the left operand, and the task that writes them, if it takes one.
 
     Args:
         product: the product.
@@ -235,11 +244,8 @@ def _kernel(
         pitch = row_bytes(inner)
         offset = (index * rows + first) * pitch
         source = product.left.tensor
-        return Kernel(source=source, source_offset_bytes=offset, lane_bytes=pitch, lane_count=count), ()
-    pitch = align(2 * inner * group, DMA_ALIGNMENT_BYTES)
-    shape = TensorShape(channels=_LANES, width=pitch // 2)
-    formatted = product.run.lowering.tensor(f"{product.run.name}/kernel{first}", shape, Place.SCRATCH)
-    kernel = Kernel(source=formatted.tensor, lane_bytes=pitch, lane_count=_LANES, group_channels=group)
+        return (Kernel(source=source, source_offset_bytes=offset, lane_bytes=pitch, lane_count=count),), ()
+    formatted, kernels = kernel_memory(product.run, f"kernel{first}", count, inner)
     turned = product.transposed[0]
     staged = segments(inner, rows) if turned else segments(count, inner)
     x = rows_of(product.left, product.shapes[0], index * (inner if turned else rows) + (0 if turned else first))
@@ -247,7 +253,31 @@ def _kernel(
     result = replace(formatted, swapped=turned, staging_base=base + staged.row)
     work, view = (COPY, matrix_view(inner, rows)) if turned else (PLANAR_COPY, matrix_view(count, inner))
     tuning = Tuning(patch=(3, 1, 3)) if turned else Tuning()
-    return kernel, (replace(product.run.task(work, view, (x,), result, tuning=tuning), interleave=group),)
+    return kernels, (replace(product.run.task(work, view, (x,), result, tuning=tuning), interleave=group),)
+
+
+def kernel_memory(run: Band, name: str, rows: int, inner: int) -> tuple[Operand, tuple[Kernel, ...]]:
+    """Memory in DRAM for kernels of `rows` rows, and each of them: all rows, or 128 a kernel.
+
+    The lanes of a kernel lie one behind the other; rows of a lane are interleaved.
+    """
+    group = min(rows // _LANES, _KERNEL_ROWS[0])
+    pitch = align(2 * inner * group, DMA_ALIGNMENT_BYTES)
+    count = rows // (_LANES * group)
+    tensor = run.lowering.tensor(
+        f"{run.name}/{name}", TensorShape(channels=_LANES * count, width=pitch // 2), Place.SCRATCH
+    )
+    kernels = tuple(
+        Kernel(
+            source=tensor.tensor,
+            source_offset_bytes=number * _LANES * pitch,
+            lane_bytes=pitch,
+            lane_count=_LANES,
+            group_channels=group,
+        )
+        for number in range(count)
+    )
+    return tensor, kernels
 
 
 def _transposed_right(product: _Matrices, start: int, columns: int, *, alone: bool) -> tuple[_Right, TaskPlan]:

@@ -134,10 +134,11 @@ def _form(params: LayerNorm, shape: TensorShape) -> frozenset[Dimension]:
 
 def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     single = shape.batch == 1 and shape.depth == 1
-    groups = shape.height <= MAX_GROUPS
-    if single and shape.height > 1 and groups and run.center and _image_bytes(shape) <= L2_BYTES:
+    image_form = single and shape.channels > 1 and 1 < shape.height <= MAX_GROUPS and run.center
+    if image_form and _image_bytes(shape) <= L2_BYTES:
         yield from _image_rows(run, shape)
         return
+    # Rows of the only channel are a matrix: Apple's compiler takes three tasks for [1, S, D] (compiler-facts 3 and 4).
     matrix = as_matrix(shape)
     size = max((L2_BYTES - 4 * _LEAST_VECTOR_BYTES) // (2 * align(2 * shape.width, BANK_BYTES) + 4), 1)
     recorded = single and shape.height == 1 and matrix.height <= size

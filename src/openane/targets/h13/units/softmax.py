@@ -17,7 +17,7 @@ from functools import partial
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, Softmax
 from openane.targets.h13 import tables
-from openane.targets.h13.limits import L2_BYTES, MAX_GROUPS
+from openane.targets.h13.limits import L2_BYTES, LANES, MAX_GROUPS
 from openane.targets.h13.lowering import Lowering
 from openane.targets.h13.plan import (
     Evidence,
@@ -54,7 +54,7 @@ from openane.targets.h13.units.rows import (
     streamed_row,
 )
 
-_LANES = 16
+_LANES = LANES
 #: Small-source mode is not seen on a sum over fewer channels than this (one record of 8 channels against 64 and more).
 _SMALL_SOURCE_CHANNELS = 16
 

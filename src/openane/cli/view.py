@@ -1,0 +1,114 @@
+"""`openane view`: one page about a program, or about what differs between two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openane.analysis.compare import Comparison, compare_layers
+from openane.analysis.describe import Description, describe
+from openane.analysis.diff import diff_programs
+from openane.api import load
+from openane.cli._show import (
+    FILE,
+    SHAPE_OPTION,
+    TARGET_OPTION,
+    complete_inputs,
+    parse_shapes,
+    quantity,
+    read_inputs,
+    working,
+)
+from openane.compiler.driver import Options, build
+from openane.compiler.plan import Artifact
+from openane.core.errors import InputError
+from openane.core.files import write_atomically
+from openane.cost.chips import CHIPS
+from openane.graph import Graph
+from openane.net import Net
+from openane.targets.assembly import open_container
+from openane.viewer import Choices, diff_document, document, page
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.argument("other", type=FILE, required=False)
+@click.option("-o", "--output", type=FILE, required=True, metavar="PAGE.html", help="The page to write.")
+@click.option("--chip", default="m1", show_default=True, metavar="NAME", help=f"For the times: {', '.join(CHIPS)}.")
+@click.option("--compare", "with_errors", is_flag=True, help="Run every layer and show its errors (see openane compare).")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input for --compare.")
+@SHAPE_OPTION
+@TARGET_OPTION
+def command(
+    file: Path,
+    other: Path | None,
+    output: Path,
+    chip: str,
+    with_errors: bool,
+    inputs: tuple[str, ...],
+    shapes: tuple[str, ...],
+    target: str,
+) -> None:
+    """Write a page about FILE (a model, net.plist, .hwx or .anec), or about what differs between FILE and OTHER.
+
+    The page is one file that needs no network.
+    """
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise InputError("the page is HTML", where=str(output), value=output.suffix or "no ending", limit=".html")
+    if inputs and not with_errors:
+        raise InputError("--input needs --compare, which runs the layers")
+    options = Options(target, shapes=parse_shapes(shapes))
+    with working(f"compiling {file.name}"):
+        artifact, source, description = open_any(file, options)
+    comparison = None
+    if with_errors:
+        with working(f"running every layer of {file.name}"):
+            comparison = errors_of(artifact, inputs)
+    choices = Choices(chip, source, comparison, description)
+    if other is None:
+        found = document(artifact, choices)
+    else:
+        with working(f"compiling {other.name}"):
+            found = difference_document(artifact, choices, file, other, options)
+    text = page(found).encode()
+    write_atomically(output, text)
+    click.echo(f"{output}: {quantity(len(text), 'B')}, {len(found['layers'])} layers, {len(found['tasks'])} tasks")
+
+
+def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None, Description | None]:
+    """A file compiled, with the model it came from, or the description of the container it was read from.
+
+    Raises:
+        OpenaneError: see `openane.core.errors`.
+    """
+    container = open_container(file)
+    if container is not None:
+        return build(file, options), None, describe(container)
+    level = load(file, shapes=options.shapes)
+    return build(file, options), level if isinstance(level, (Graph, Net)) else None, None
+
+
+def errors_of(artifact: Artifact, inputs: tuple[str, ...]) -> Comparison:
+    """The comparison of every layer on the given inputs; missing ones are made from the fixed seed."""
+    arrays, _ = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan.inputs)
+    return compare_layers(artifact, arrays)
+
+
+def difference_document(
+    artifact: Artifact, choices: Choices, file: Path, other: Path, options: Options
+) -> Mapping[str, Any]:
+    """The page of two programs.
+
+    Raises:
+        InputError: one of them is not a single program.
+    """
+    second, _, _ = open_any(other, options)
+    containers = (open_container(file), open_container(other))
+    difference = diff_programs(artifact.program, second.program, containers)
+    found = diff_document(artifact, second, difference, choices)
+    found["title"] = f"{file.name} and {other.name}"
+    found["difference"]["names"] = [file.name, other.name]
+    return found
