@@ -39,7 +39,7 @@ def small() -> Any:
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=300)
 def test_damaged_bytes_never_crash(data: st.DataObject) -> None:
     raw = bytearray(small().SerializeToString())
     for _ in range(data.draw(st.integers(1, 3))):
@@ -203,6 +203,22 @@ def constants(block: Any) -> list[Any]:
 
 def stored(block: Any) -> Any:
     return next(c for c in constants(block) if c.WhichOneof("value") == "blobFileValue").blobFileValue
+
+
+def test_classifiers_give_their_probabilities(package: Path) -> None:
+    def change(block: Any) -> None:
+        step = block.operations.add(type="classify")
+        step.inputs["probabilities"].arguments.add(name=block.outputs[0])
+        for name in ("label", "label_probs"):
+            step.outputs.add(name=name)
+        block.outputs[:] = ["label", "label_probs"]
+
+    wanted = load(package)
+    edit_program(package, change)
+    found = load(package)
+    assert found.outputs == ("label_probs",)
+    image = {"image": np.ones((1, 1, 28, 28), np.float32)}
+    np.testing.assert_array_equal(found.evaluate(image)["label_probs"], wanted.evaluate(image)["probabilities"])
 
 
 @pytest.mark.parametrize(

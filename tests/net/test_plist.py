@@ -338,7 +338,7 @@ SCALARS = st.one_of(
 
 
 @given(data=st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, derandomize=True, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_wrong_types_anywhere_never_crash(data: st.DataObject) -> None:
     content = good()
     place: Any = content
@@ -356,7 +356,7 @@ def test_wrong_types_anywhere_never_crash(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=200)
 def test_flipped_bytes_never_crash(data: st.DataObject) -> None:
     fmt = data.draw(st.sampled_from([plistlib.FMT_XML, plistlib.FMT_BINARY]))
     raw = bytearray(plistlib.dumps(good(), fmt=fmt))

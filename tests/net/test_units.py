@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -135,6 +135,7 @@ SCALAR_FUNCTIONS = {
 
 @pytest.mark.parametrize("kind", SCALAR_FUNCTIONS, ids=lambda kind: kind.value)
 @given(value=st.floats(-20, 20))
+@settings(deadline=None, derandomize=True)
 def test_neuron_is_the_function_it_is_named_for(kind: NeuronKind, value: float) -> None:
     result = Neuron(kind).evaluate([np.full((1,) * 5, value)]).item()
     assert result == pytest.approx(SCALAR_FUNCTIONS[kind](value), rel=1e-12, abs=1e-12)
@@ -184,6 +185,7 @@ def test_the_shape_rule_tells_what_evaluation_gives(params: UnitParams, shapes: 
     hnp.arrays(np.float64, (1, 1, 3, 2, 4), elements=st.floats(-50, 50)),
     st.sampled_from(list(Dimension)),
 )
+@settings(deadline=None, derandomize=True)
 def test_softmax_sums_to_one(x: np.ndarray, dimension: Dimension) -> None:
     y = Softmax(dimension).evaluate([x])
     np.testing.assert_allclose(y.sum(axis=dimension.axis), 1)

@@ -7,10 +7,10 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import pytest
-
 import onnx
+import pytest
 from onnx import numpy_helper
+
 from openane.compiler.pipeline import run_pipeline
 from openane.core.errors import OpenaneError
 from openane.frontends.onnx import load_model

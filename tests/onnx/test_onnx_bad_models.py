@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from onnx_models import model, node, value
 
-import onnx
-from onnx import TensorProto, helper
 from openane.core.errors import FormatError, InputError, ModelError, OpenaneError, UnsupportedError
 from openane.frontends.onnx import load, load_model
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from onnx_models import model, node, value
 
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.frontends.onnx import load, load_model

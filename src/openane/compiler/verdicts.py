@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from openane.compiler.lowering import LoweringOptions, alone, lower
+from openane.compiler.lowering import LoweringOptions, alone, becomes_integers, lower
 from openane.compiler.remedies import with_remedy
 from openane.core.errors import Diagnostic, InputError, UnsupportedError
 from openane.graph import Graph, Node
@@ -27,6 +27,9 @@ def place(graph: Graph, node: Node) -> str:
 
 def why_not_on_engine(node: Node, graph: Graph, lowering: LoweringOptions, target: Target) -> Diagnostic | None:
     """Why the engine cannot run a node: it has no units for it, or the units break a rule of the chip."""
+    integers = becomes_integers(node, graph)
+    if integers is not None:
+        return integers
     try:
         net = lower(alone(node, graph), lowering)
     except UnsupportedError as error:

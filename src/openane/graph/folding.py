@@ -8,7 +8,7 @@ import numpy as np
 
 from openane.core.types import DType
 from openane.graph.operation import Operation, TensorType
-from openane.graph.ops import GRU, LSTM, RNN, Conv, ConvTranspose, Einsum, Expand, MatMul, Resize
+from openane.graph.ops import GRU, LSTM, RNN, Conv, ConvTranspose, Einsum, Expand, GridSample, MatMul, Resize
 from openane.graph.ops.pooling import Pooling
 from openane.graph.ops.support import product_of
 
@@ -41,6 +41,8 @@ def work(operation: Operation, inputs: Sequence[TensorType | None], outputs: Seq
             return sizes + outputs[0].size * product_of(operation.kernel)
         case RNN() | GRU() | LSTM():
             return sizes + shapes[0][0] * shapes[0][1] * (product_of(shapes[1]) + product_of(shapes[2]))
+        case GridSample():
+            return sizes + outputs[0].size * 4 ** (len(shapes[0]) - 2)
         case Resize():
             # The reference holds one matrix (result extent, extent) per axis, and multiplies by it.
             pairs = zip(shapes[0], operation.sizes, strict=True)

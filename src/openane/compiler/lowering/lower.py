@@ -36,7 +36,7 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("ArgMax", "ArgMin", "TopK", "Hardmax"), "the engine does not find positions"),
         **dict.fromkeys(
-            ("GatherElements", "GatherND", "ScatterElements", "ScatterND", "OneHot", "ReverseSequence"),
+            ("GatherElements", "GatherND", "ScatterElements", "ScatterND", "OneHot", "ReverseSequence", "GridSample"),
             "the engine does not address elements by computed positions",
         ),
         **dict.fromkeys(
@@ -84,12 +84,9 @@ def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) ->
     The node is lowered by itself, by the very handlers of :func:`lower`. Numbers of the caller that only become
     integers stay off the engine as well.
     """
-    if makes_positions(graph)(node):
-        return Diagnostic(
-            "its result becomes integers, which half precision holds up to 2048 only",
-            where=_place(graph, node),
-            rule="positions",
-        )
+    reason = becomes_integers(node, graph)
+    if reason is not None:
+        return reason
     try:
         ctx = Lowering(alone(node, graph), options or LoweringOptions(), _lower_node)
         ctx.start(node)
@@ -97,6 +94,14 @@ def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) ->
     except UnsupportedError as error:
         return error.at(_place(graph, node)).diagnostic
     return None
+
+
+def becomes_integers(node: Node, graph: Graph) -> Diagnostic | None:
+    """Why a node that only prepares integers (token ids) from the caller's numbers should not go to the engine."""
+    if not makes_positions(graph)(node):
+        return None
+    what = "its result becomes integers, which half precision holds up to 2048 only"
+    return Diagnostic(what, where=_place(graph, node), rule="positions")
 
 
 def alone(node: Node, graph: Graph) -> Graph:

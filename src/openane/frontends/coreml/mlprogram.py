@@ -28,6 +28,7 @@ from openane.graph.ops import Identity
 
 _ELEMENT_LIMIT = 1 << 33
 _COMPRESSED = "constexpr_"
+_CLASSIFY = "classify"
 
 #: Element types of the protocol by name: the name in MIL text and weight files, and what an array of it is.
 _TYPES: Mapping[str, tuple[str, DType]] = MappingProxyType(
@@ -70,9 +71,28 @@ def read_program(model: Any, store: BlobStore, shapes: Mapping[str, tuple[int, .
         if feature.name in inputs:
             raise ModelError(f"input {feature.name!r} is declared twice", where=where)
         inputs[feature.name] = reader.input_type(feature, shapes)
-    operations = tuple(reader.operation(operation, i) for i, operation in enumerate(block.operations))
-    program = MilProgram(name, inputs, operations, tuple(block.outputs))
-    return _named_outputs(to_graph(program), program.outputs)
+    labels = _classified(block, where)
+    operations = tuple(
+        reader.operation(operation, i) for i, operation in enumerate(block.operations) if operation.type != _CLASSIFY
+    )
+    values = {name: labels.get(name, name) for name in block.outputs}
+    outputs = {name: value for name, value in values.items() if value}
+    if not outputs:
+        raise ModelError("the program has no outputs", where=where)
+    return _named_outputs(to_graph(MilProgram(name, inputs, operations, tuple(outputs.values()))), tuple(outputs))
+
+
+def _classified(block: Any, where: str) -> dict[str, str]:
+    """What stands for the results of a classifier's last step: the probabilities; nothing for the label, a text."""
+    found: dict[str, str] = {}
+    for operation in block.operations:
+        if operation.type == _CLASSIFY:
+            bindings = list(operation.inputs["probabilities"].arguments) if "probabilities" in operation.inputs else []
+            if len(bindings) != 1 or not bindings[0].name or len(operation.outputs) != 2:
+                raise ModelError("a classifier needs probabilities and two results", where=where)
+            label, probabilities = (result.name for result in operation.outputs)
+            found |= {label: "", probabilities: bindings[0].name}
+    return found
 
 
 def _main(program: Any, where: str) -> tuple[str, Any]:

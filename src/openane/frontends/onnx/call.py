@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
-
 import onnx
 from onnx import AttributeProto
+
 from openane.core.errors import ModelError, UnsupportedError
 from openane.core.origin import Origin
 from openane.core.types import DType

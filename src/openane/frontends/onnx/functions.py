@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 from onnx import AttributeProto, TypeProto, defs, helper
+
 from openane.core.errors import ModelError
 from openane.frontends.onnx.verify import DEPTH_LIMIT, subgraphs
 from openane.graph import TensorType

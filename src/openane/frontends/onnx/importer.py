@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 import onnx
+
 from openane.core.errors import Diagnostic, ModelError, OpenaneError, UnsupportedError
 from openane.core.origin import Origin
 from openane.frontends.onnx.builder import NODE_LIMIT, Builder

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-
 import onnx
+
 from openane.core.errors import InputError, ModelError, UnsupportedError
 from openane.frontends.onnx.tensors import ELEMENT_LIMIT, dtype_of
 from openane.graph import TensorType

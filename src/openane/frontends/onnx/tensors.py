@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
-
 import onnx
 from onnx import TensorProto, numpy_helper
+
 from openane.core.errors import FormatError, InputError, ModelError, UnsupportedError
 from openane.core.types import DType
 

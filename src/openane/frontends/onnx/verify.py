@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import onnx
 from onnx import AttributeProto, checker
+
 from openane.core.errors import ModelError, UnsupportedError
 
 #: The oldest operator set that is read.

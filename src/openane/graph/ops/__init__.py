@@ -130,6 +130,7 @@ from openane.graph.ops.resize import (
     ResizeMode,
     Rounding,
 )
+from openane.graph.ops.sampling import Border, GridSample
 from openane.graph.ops.shape import (
     BlockOrder,
     ChannelShuffle,
@@ -239,6 +240,7 @@ OPERATIONS: Mapping[str, type[Operation]] = MappingProxyType(
             GroupNorm,
             HardSigmoid,
             HardSwish,
+            GridSample,
             Hardmax,
             Identity,
             InstanceNorm,
@@ -349,6 +351,7 @@ __all__ = [
     "BitwiseOr",
     "BitwiseXor",
     "BlockOrder",
+    "Border",
     "Cast",
     "Ceil",
     "Celu",
@@ -382,6 +385,7 @@ __all__ = [
     "Gelu",
     "Greater",
     "GreaterOrEqual",
+    "GridSample",
     "GroupNorm",
     "HardSigmoid",
     "HardSwish",

@@ -240,7 +240,7 @@ class Pad(UnitParams):
             widths[dimension.axis] = amounts
         if self.mode is PadMode.CONSTANT:
             return np.pad(x, widths, constant_values=self.value)
-        return np.pad(x, widths, mode=_NUMPY_PAD_MODES[self.mode])  # type: ignore[call-overload, no-any-return]
+        return np.pad(x, widths, mode=_NUMPY_PAD_MODES[self.mode])  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ class Lowering:
         self.tensors: dict[str, Tensor] = {}
         self._family_of = family_of
         self._values: dict[str, Value] = {}
+        self._views: dict[str, Value] = {}
+        self._before: list[TaskPlan] = []
         self._units = {unit.name: unit for unit in net.units}
         self._surfaces = self._choose_surfaces()
         self._parts = self._choose_parts()
@@ -52,12 +54,24 @@ class Lowering:
     # -- asking ---------------------------------------------------------------------------------------------
 
     def value(self, name: str) -> Value:
-        """The value of an input or of a unit that has been lowered."""
+        """The value of an input or of a unit that has been lowered, in its own axes.
+
+        A value that is so far only a view with other axes is copied out first; the copy precedes the unit's tasks.
+        """
+        if name not in self._values:
+            view = self._views[name]
+            target = self.tensor(name, view.shape, Place.AUTO)
+            self._before.append(copy.copy_task(view.operand, view.shape, target))
+            self._values[name] = Value(view.shape, target)
         return self._values[name]
+
+    def view(self, name: str) -> Value:
+        """The same, but a view with other axes stays one: for units that can walk any way."""
+        return self._views.get(name) or self._values[name]
 
     def operand(self, name: str) -> Operand:
         """The plain operand of a value, to be adapted with `dataclasses.replace`."""
-        return self._values[name].operand
+        return self.value(name).operand
 
     def shape(self, name: str) -> TensorShape:
         """The shape of an input or unit."""
@@ -98,6 +112,10 @@ class Lowering:
     def alias(self, unit: Unit, operand: Operand) -> None:
         """The unit's value is this view of an existing tensor; no task is needed."""
         self._values[unit.name] = Value(self.net.shapes[unit.name], operand)
+
+    def alias_axes(self, unit: Unit, operand: Operand) -> None:
+        """The same, for a view whose axes walk along other axes of the tensor."""
+        self._views[unit.name] = Value(self.net.shapes[unit.name], operand)
 
     def tensor(
         self,
@@ -158,7 +176,9 @@ class Lowering:
             raise UnsupportedError(missing.what, where=where, rule=missing.rule, hint=missing.hint)
         refuse((*TENSOR_RULES, *family.rules), self._query(unit), where)
         try:
-            tasks = tuple(task.with_origin(unit.origin) for task in family.lower(unit, self))
+            self._before = []
+            lowered = tuple(family.lower(unit, self))
+            tasks = tuple(task.with_origin(unit.origin) for task in (*self._before, *lowered))
         except UnsupportedError as error:
             raise error.at(where) from error
         return Block(tasks, unit.name)
@@ -170,7 +190,7 @@ class Lowering:
             if surface in written:
                 continue
             name = f"{surface}/surface" if surface in self.tensors else surface
-            value = self._values[source]
+            value = self.view(source)
             self.tensors[name] = Tensor(name, value.shape, Place.OUTPUT)
             self._surfaces[name] = surface
             task = copy.copy_task(value.operand, value.shape, Operand(name))

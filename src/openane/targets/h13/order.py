@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from openane.targets.h13.allocate import NO_BUFFER, PlacedTask, Placement, Spot
 from openane.targets.h13.limits import SCRATCH_BUFFER
-from openane.targets.h13.plan import Axis, NeMode, NeWork, TaskPlan
+from openane.targets.h13.plan import Axis, NeMode, NeWork, Operand, TaskPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,7 @@ class _Walker:
             and self.writer.get(first.tensor) == index - 1
             and not (previous.is_ne and previous.result.swapped)
             and _view(plan) == _result_view(previous)
+            and _walk(plan.sources[0]) == _walk(previous.result)
             and Axis.CHANNEL not in plan.sources[0].repeats
         )
         others = {spot.tensor for spot in task.sources[1:]}
@@ -239,6 +240,11 @@ def _signals(tasks: Sequence[PlacedTask], opens: Sequence[bool], walker: _Walker
                 signals[between] = True
         last_pe = index
     return signals
+
+
+def _walk(operand: Operand) -> tuple[object, ...]:
+    """How an operand goes through its tensor; a task can only follow one that goes the same way."""
+    return dict(operand.axes), operand.offset, operand.step, operand.column_step
 
 
 def _view(plan: TaskPlan) -> tuple[int, ...]:

@@ -152,6 +152,8 @@ class Operand:
         offset: first (group, depth, channel, row) of the part, in the axes of the tensor (or of `shape`).
         column: first column of the part; in DRAM a multiple of 32.
         step: distance of neighbours along (group, depth, channel, row).
+        column_step: columns from neighbour to neighbour along a view axis, other than WIDTH, that walks along columns
+            (the parts of a row as channels or rows).
         group_channels: channels from one group to the next, of a grouped convolution; 0: GROUP is the batch.
         swapped: channel and column are swapped in memory (Common 0x30 bits 0x100, 0x200; Cfg bit 28 or 0x400 of a
             result).
@@ -172,6 +174,7 @@ class Operand:
     offset: tuple[int, int, int, int] = (0, 0, 0, 0)
     column: int = 0
     step: tuple[int, int, int, int] = (1, 1, 1, 1)
+    column_step: int = 1
     group_channels: int = 0
     swapped: bool = False
     repeats: frozenset[Axis] = frozenset()

@@ -50,6 +50,7 @@ def walked(operand: Operand, strides: Strides, missing: int) -> Strides:
         missing: the word of a view axis that walks along nothing.
     """
     steps = dict(zip((Axis.GROUP, Axis.DEPTH, Axis.CHANNEL, Axis.HEIGHT), operand.step, strict=True))
+    steps[Axis.WIDTH] = operand.column_step
 
     def stride(axis: Axis) -> int:
         source = operand.axes.get(axis)

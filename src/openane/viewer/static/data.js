@@ -14,6 +14,15 @@ const Data = (() => {
   const readers = all.layers.map(() => []);
   all.layers.forEach((layer, index) => layer.reads.forEach((other) => readers[other].push(index)));
 
+  /* A name for every layer that no other layer has. */
+  const taken = new Set();
+  const labels = all.layers.map((layer) => {
+    let label = taken.has(layer.name) ? `${layer.name} (${layer.operation})` : layer.name;
+    for (let n = 2; taken.has(label); n += 1) label = `${layer.name} (${n})`;
+    taken.add(label);
+    return label;
+  });
+
   /* All words of a task, as (declaration, word, where). */
   function wordsOf(task) {
     const declared = all.declarations[all.programs[task.program].target];
@@ -55,5 +64,5 @@ const Data = (() => {
     });
   }
 
-  return { all, layersOf, readers, wordsOf, fieldsOf };
+  return { all, labels, layersOf, readers, wordsOf, fieldsOf };
 })();

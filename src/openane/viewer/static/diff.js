@@ -44,7 +44,7 @@ const Difference = (() => {
     const bytes = found.constants.reduce((sum, range) => sum + range.count, 0);
     list = List.create({ label: "Tasks that differ", count: found.tasks.length, height: 26, render, chosen: () => (found.tasks.length ? chosen : null), choose });
     detail = make("div", { style: { flex: 1, overflow: "auto", marginTop: "12px" }, tabindex: 0, role: "region", "aria-label": "The chosen difference" });
-    view.append(
+    Dom.add(view, 
       make("h2", {}, found.same ? "No difference" : `A is ${a}, B is ${b}`),
       make("p", {}, `${Text.count(found.equal_tasks, "task")} equal, ${found.tasks.length} different; constants ${Text.bytes(found.constant_sizes[0])} and ${Text.bytes(found.constant_sizes[1])}, ${bytes} bytes differ.`),
       found.constants.length ? strip() : "",

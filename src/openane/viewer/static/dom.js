@@ -13,7 +13,7 @@ const Dom = (() => {
       else element.setAttribute(name, value === true ? "" : String(value));
     }
     for (const child of children.flat(3)) {
-      if (child === undefined || child === null || child === false) continue;
+      if (child === undefined || child === null || child === false || child === "") continue;
       element.append(child instanceof Node ? child : document.createTextNode(String(child)));
     }
     return element;
@@ -21,6 +21,15 @@ const Dom = (() => {
 
   const make = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
   const makeSvg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+  const add = (element, ...children) => fill(element, {}, children);
+
+  /* One bar of parts; parts are (name, amount, colour, text). */
+  function bar(label, parts) {
+    const total = parts.reduce((sum, part) => sum + part[1], 0) || 1;
+    return make("div", { class: "bar", role: "img", "aria-label": label }, parts.map(([name, amount, colour]) =>
+      make("span", { title: name, style: { width: `${(100 * amount) / total}%`, background: `var(--${colour})` } })));
+  }
 
   /* A table of names and values, or of rows with a head. */
   function facts(rows, caption) {
@@ -39,7 +48,7 @@ const Dom = (() => {
     make("ul", { class: "legend" }, entries.map(([name, colour]) =>
       make("li", {}, make("span", { class: "swatch", style: { background: `var(--${colour})` } }), name)));
 
-  return { make, makeSvg, facts, grid, legend };
+  return { make, makeSvg, add, bar, facts, grid, legend };
 })();
 
 const Text = (() => {

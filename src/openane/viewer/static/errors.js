@@ -36,7 +36,7 @@
     list = List.create({ label: "Errors by layer", count: rows.length, height: 34, render, chosen,
       choose: (index) => { if (rows[index].layers.length) State.chooseLayer(rows[index].layers[0], "errors"); } });
     const first = all.errors.first_wrong;
-    view.append(
+    Dom.add(view, 
       make("p", {}, first === null ? `Every layer is within ${Text.number(100 * all.errors.tolerance, 3)} % of its largest value.` : make("span", { class: "wrong" }, `The first layer that goes wrong is ${first}.`)),
       all.errors.notes.map((note) => make("p", { class: "soft" }, note)),
       make("div", { class: "tools" }, legend([["layer alone", "ne"], ["with everything before it", "pe"]])),

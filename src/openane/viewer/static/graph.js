@@ -51,7 +51,7 @@
     const chips = layer.tasks.slice(0, MOST_CHIPS).map((task) =>
       make("span", { class: `chip ${Colours.engines[all.tasks[task].engine] || "rest"}`, dataset: { task }, title: all.tasks[task].summary }, task));
     return [picture(row),
-      make("span", { class: "grow" }, layer.name),
+      make("span", { class: "grow" }, Data.labels[row]),
       make("span", { class: "cell soft", style: { width: "130px" } }, layer.operation),
       make("span", { class: "cell soft mono", style: { width: "130px" } }, layer.shape),
       make("span", { class: "cell", style: { width: "64px" } }, layer.where || "view"),
@@ -75,7 +75,7 @@
         else State.chooseLayer(row, "graph");
       },
     });
-    view.append(
+    Dom.add(view, 
       make("div", { class: "tools" }, make("span", {}, `${Text.count(all.layers.length, "layer")}, ${Text.count(all.tasks.length, "task")}`),
         legend([["neural engine", "ne"], ["planar engine", "pe"], ["host", "host"], ["folded or a view", "rest"]])),
       make("div", { class: "head", "aria-hidden": "true" }, make("span", { style: { width: `${layout.width}px` } }), make("span", { class: "grow" }, "layer"),

@@ -7,7 +7,7 @@ const Inspector = (() => {
   const place = document.getElementById("inspector");
 
   const button = (text, action) => make("li", {}, make("button", { type: "button", onclick: action, title: text }, text));
-  const layerLinks = (indices) => make("ul", { class: "links" }, indices.slice(0, 24).map((i) => button(all.layers[i].name, () => State.chooseLayer(i, "inspector"))));
+  const layerLinks = (indices) => make("ul", { class: "links" }, indices.slice(0, 24).map((i) => button(Data.labels[i], () => State.chooseLayer(i, "inspector"))));
   const taskLinks = (indices) => make("ul", { class: "links" }, indices.slice(0, 48).map((i) => button(`task ${i}`, () => State.chooseTask(i, "inspector"))));
 
   function time(task) {
@@ -15,8 +15,7 @@ const Inspector = (() => {
     const total = task.parts.reduce((a, b) => a + b, 0);
     const rows = all.parts.map((name, i) => [name, task.parts[i]]).filter(([, t]) => t > 0);
     return [make("h3", {}, "Estimated time"),
-      make("div", { class: "bar", role: "img", "aria-label": rows.map(([name, t]) => `${name} ${Text.micros(t)}`).join(", ") },
-        rows.map(([name, t]) => make("span", { style: { flexGrow: t, flexBasis: 0, background: `var(--${Colours.parts[name]})` } }))),
+      Dom.bar(rows.map(([name, t]) => `${name} ${Text.micros(t)}`).join(", "), rows.map(([name, t]) => [name, t, Colours.parts[name]])),
       make("p", { class: "soft" }, `${Text.micros(total)}, bound by ${task.bound}: ${rows.map(([name, t]) => `${name} ${Text.micros(t)}`).join(", ")}; ${task.macs.toLocaleString("en")} multiply-adds, ${Text.bytes(task.dram)} of DRAM traffic`)];
   }
 
@@ -51,7 +50,7 @@ const Inspector = (() => {
   function showLayer(index) {
     const layer = all.layers[index];
     place.replaceChildren(...[
-      make("h2", {}, layer.name), facts([["operation", layer.operation], ["shape", layer.shape || "–"], ["runs on", layer.where || "nothing: only a view"], ...(layer.macs ? [["multiply-adds", layer.macs.toLocaleString("en")]] : [])]),
+      make("h2", {}, Data.labels[index]), facts([["operation", layer.operation], ["shape", layer.shape || "–"], ["runs on", layer.where || "nothing: only a view"], ...(layer.macs ? [["multiply-adds", layer.macs.toLocaleString("en")]] : [])]),
       layer.reason ? make("p", {}, layer.reason) : null,
       layer.tasks.length ? make("h3", {}, "Tasks") : null, layer.tasks.length ? taskLinks(layer.tasks) : null,
       layer.reads.length ? make("h3", {}, "Reads") : null, layer.reads.length ? layerLinks(layer.reads) : null,

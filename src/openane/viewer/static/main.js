@@ -11,6 +11,10 @@
   document.getElementById("title").textContent = all.title;
   document.title = `${all.title} · openane`;
 
+  let tasks = null;
+  const taskView = { name: "tasks", title: "Tasks", build: (place) => { tasks = Tasks.create(); Dom.add(place, tasks.head, tasks.element); }, update: () => tasks.reveal() };
+  if (all.tasks.length) Views.splice(Views.findIndex((each) => each.name === "graph") + 1, 0, taskView);
+
   Views.forEach((each, i) => tabs.append(make("button", {
     type: "button", role: "tab", id: `tab-${each.name}`, "aria-controls": "view", title: `${i + 1}`, onclick: () => State.open(each.name) }, each.title)));
   view.setAttribute("role", "tabpanel");

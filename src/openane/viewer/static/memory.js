@@ -76,7 +76,7 @@
       click: (x, y) => { const found = at(x, y); if (found && found[0] >= 0) State.chooseTask(found[0], "memory"); },
     });
     below = make("div", { style: { maxHeight: "26%", overflow: "auto", marginTop: "10px" }, tabindex: 0, role: "region", "aria-label": "In memory during the chosen task" });
-    view.append(make("div", { class: "tools" }, make("label", { for: "memory-choice" }, "Memory"), choice,
+    Dom.add(view, make("div", { class: "tools" }, make("label", { for: "memory-choice" }, "Memory"), choice,
       legend([["from the neural engine", "ne"], ["from the planar engine", "pe"], ["input", "dma"], ["passing through", "rest"]])), canvas.element, below);
   }
 

@@ -2,15 +2,14 @@
 /* What this is, where its time goes, and what to change first. */
 
 (() => {
-  const { make, makeSvg, facts, grid, legend } = Dom;
+  const { make, makeSvg, add, bar, facts, grid, legend } = Dom;
   const { all } = Data;
 
   function timeBar(times) {
     const total = Object.values(times).reduce((a, b) => a + b, 0);
     const words = Object.entries(times).filter(([, t]) => t > 0).map(([name, t]) => `${name} ${Text.micros(t)} (${Math.round((100 * t) / total)} %)`);
-    const pieces = Object.entries(times).map(([name, time]) =>
-      make("span", { title: name, style: { flexGrow: time, flexBasis: 0, background: `var(--${Colours.parts[name] || "rest"})` } }));
-    return [make("div", { class: "bar", role: "img", "aria-label": `Time by part: ${words.join(", ")}` }, pieces), make("p", { class: "soft" }, words.join(" · "))];
+    const parts = Object.entries(times).map(([name, time]) => [name, time, Colours.parts[name] || "rest"]);
+    return [bar(`Time by part: ${words.join(", ")}`, parts), make("p", { class: "soft" }, words.join(" · "))];
   }
 
   function roofline(roof) {
@@ -45,12 +44,12 @@
 
   function build(view) {
     const found = all.estimate;
-    view.append(make("div", { class: "columns" },
+    add(view, make("div", { class: "columns" },
       make("section", {}, facts(all.facts, "Program"),
-        all.problems.length && make("div", {}, make("h3", {}, "Problems"), all.problems.map((text) => make("p", { class: "wrong" }, text)))),
+        all.problems.length > 0 && make("div", {}, make("h3", {}, "Problems"), all.problems.map((text) => make("p", { class: "wrong" }, text)))),
       found && make("section", {},
         make("h2", {}, `One call: ${Text.micros(found.time)}, ${Text.number(found.energy / 1000, 3)} mJ on ${found.machine}`),
-        make("p", { class: "soft" }, `An estimate. ${found.evidence}`),
+        make("p", { class: "soft" }, `An estimate: ${found.evidence}.`),
         timeBar(found.times), legend([["neural engine", "ne"], ["planar engine", "pe"], ["transfers", "dma"], ["overhead and dispatch", "rest"]]),
         make("h3", {}, "Roofline"), roofline(found.roofline)),
       found && all.tasks.length > 0 && make("section", {}, slowest()),

@@ -18,7 +18,8 @@ const Pictures = (() => {
     const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
     const x = (v) => pad + ((v - x0) / (x1 - x0 || 1)) * (width - 2 * pad);
     const y = (v) => height - pad - ((Math.min(high, Math.max(low, v)) - low) / (high - low || 1)) * (height - 2 * pad);
-    const path = points.map(([a, b], i) => `${i ? "L" : "M"} ${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join(" ");
+    const leaps = (i) => i === 0 || (points[i][1] >= high && points[i - 1][1] <= low) || (points[i][1] <= low && points[i - 1][1] >= high);
+    const path = points.map(([a, b], i) => `${leaps(i) ? "M" : "L"} ${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join(" ");
     const knots = table.direct && table.domain.length ? table.knots.map((value, i) => [table.domain[0] + i * table.step, value]).filter(([a, b]) => a >= x0 && a <= x1 && numeric(b) !== null) : [];
     const zeroX = x0 < 0 && x1 > 0 && makeSvg("line", { class: "axis", x1: x(0), x2: x(0), y1: pad / 2, y2: height - pad });
     const zeroY = low < 0 && high > 0 && makeSvg("line", { class: "axis", x1: pad, x2: width - pad, y1: y(0), y2: y(0) });
@@ -73,7 +74,7 @@ const Pictures = (() => {
   const taskButton = (task) => make("li", {}, make("button", { type: "button", onclick: () => State.chooseTask(task, "pictures") }, `task ${task}`));
 
   function buildTables(view) {
-    view.append(make("p", { class: "soft" }, "As the engine computes them, points between knots included. Dots are knots."),
+    Dom.add(view, make("p", { class: "soft" }, "As the engine computes them, points between knots included. Dots are knots."),
       make("div", { class: "cards" }, all.tables.map((table, i) => make("section", { class: "card", "aria-label": `Table ${i}` },
         make("h2", {}, `Table ${i}`), curve(table), make("p", { class: "soft" }, tableFacts(table)),
         make("ul", { class: "links" }, table.tasks.slice(0, 12).map(taskButton), table.tasks.length > 12 && make("li", { class: "soft" }, `and ${table.tasks.length - 12} more`))))));
@@ -82,7 +83,7 @@ const Pictures = (() => {
   const MOST_CARDS = 60;
   function buildWeights(view) {
     const shown = all.weights.slice(0, MOST_CARDS);
-    view.append(make("p", { class: "soft" }, `Orange is positive, blue is negative; colour grows with the root of the magnitude. ${all.weights.length > MOST_CARDS ? `The first ${MOST_CARDS} of ${all.weights.length}; the others stand beside their tasks.` : ""}`),
+    Dom.add(view, make("p", { class: "soft" }, `Orange is positive, blue is negative; colour grows with the root of the magnitude. ${all.weights.length > MOST_CARDS ? `The first ${MOST_CARDS} of ${all.weights.length}; the others stand beside their tasks.` : ""}`),
       make("div", { class: "cards" }, shown.map((picture) => make("section", { class: "card", "aria-label": `Weights of task ${picture.task}` },
         make("h2", {}, all.tasks[picture.task].origin.join(" + ") || `task ${picture.task}`), weights(picture), histogram(picture),
         make("p", { class: "soft" }, weightFacts(picture)), make("ul", { class: "links" }, taskButton(picture.task))))));

@@ -4,6 +4,7 @@
 const Registers = (() => {
   const { make } = Dom;
   const { all } = Data;
+  const WIDTHS = ["48px", "30%", "22%", "auto"];
   let everything = false;
 
   const bits = (field) => (field.width === 1 ? String(field.lsb) : `${field.lsb + field.width - 1}:${field.lsb}`);
@@ -14,9 +15,9 @@ const Registers = (() => {
       (theirs && theirs[i].value !== field.value) || (field.reserved ? field.value !== 0 : everything || field.changed));
     const byName = theirs && new Map(theirs.map((field) => [field.name, field]));
     return fields.map((field) => make("tr", { class: byName && byName.get(field.name).value !== field.value ? "changed" : field.reserved ? "unnamed" : undefined },
-      make("td", { style: { width: "52px" }, class: "soft mono" }, bits(field)),
-      make("td", { style: { width: "34%" } }, field.name),
-      make("td", { class: "mono", style: { width: "24%" } }, byName && byName.get(field.name).value !== field.value ? `${field.text} → ${byName.get(field.name).text}` : field.text),
+      make("td", { class: "soft mono" }, bits(field)),
+      make("td", {}, field.name),
+      make("td", { class: "mono" }, byName && byName.get(field.name).value !== field.value ? `${field.text} → ${byName.get(field.name).text}` : field.text),
       make("td", { class: "soft", title: [field.evidence, field.source].filter(Boolean).join("; ") }, [field.meaning, field.evidence === "guess" || field.evidence === "unknown" ? `(${field.evidence})` : ""].filter(Boolean).join(" "))));
   }
 
@@ -29,7 +30,7 @@ const Registers = (() => {
         declaration.meaning && ` · ${declaration.meaning}`)), ...shown];
     });
     return make("details", { open: rows.length > 0 && rows.length < 60 }, make("summary", {}, make("strong", {}, name), meaning && ` · ${meaning}`, make("span", { class: "soft" }, ` (${entries.length} words)`)),
-      rows.length ? make("table", { class: "fields" }, make("tbody", {}, rows)) : make("p", { class: "soft" }, "All fields have their defaults."));
+      rows.length ? make("table", { class: "fields" }, make("colgroup", {}, WIDTHS.map((width) => make("col", { style: { width } }))), make("tbody", {}, rows)) : make("p", { class: "soft" }, "All fields have their defaults."));
   }
 
   function draw(task) {

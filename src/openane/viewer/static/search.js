@@ -10,7 +10,7 @@ const Search = (() => {
   let index = null, shown = [], active = -1;
 
   function entries() {
-    const found = all.layers.map((layer, i) => ({ text: `${layer.name} · ${layer.operation} · layer`, go: () => State.change({ layer: i, task: null, view: "graph" }) }));
+    const found = all.layers.map((layer, i) => ({ text: `${Data.labels[i]} · ${layer.operation} · layer`, go: () => State.change({ layer: i, task: null, view: "graph" }) }));
     all.tasks.forEach((task, i) => found.push({ text: `task ${i} · ${task.summary}${task.origin.length ? ` · ${task.origin.join(" + ")}` : ""}`, go: () => State.change({ task: i, layer: null, view: "tasks" }) }));
     const seen = new Set();
     all.programs.forEach((program, number) => Object.values(all.declarations[program.target].registers).forEach((declaration) => {

@@ -3,17 +3,17 @@
 
 const State = (() => {
   const listeners = [];
-  const now = { view: "overview", task: null, layer: null };
+  const now = { view: "", task: null, layer: null };
 
   function read() {
     const found = new URLSearchParams(location.hash.slice(1));
     const task = Number.parseInt(found.get("task"), 10);
     const named = found.get("layer");
     now.task = Data.all.tasks[task] ? task : null;
-    const layer = named === null ? -1 : Data.all.layers.findIndex((each) => each.name === named);
+    const layer = named === null ? -1 : Data.labels.indexOf(named);
     now.layer = layer >= 0 ? layer : null;
     const view = found.get("view");
-    if (view) now.view = view;
+    if (view !== null) now.view = view;
     else if (now.task !== null) now.view = "tasks";
     else if (now.layer !== null) now.view = "graph";
   }
@@ -22,7 +22,7 @@ const State = (() => {
     const parts = new URLSearchParams();
     parts.set("view", now.view);
     if (now.task !== null) parts.set("task", now.task);
-    else if (now.layer !== null) parts.set("layer", Data.all.layers[now.layer].name);
+    else if (now.layer !== null) parts.set("layer", Data.labels[now.layer]);
     history.replaceState(null, "", `#${parts}`);
   }
 

@@ -1,13 +1,11 @@
 "use strict";
 /* Every task in a line; the registers of the chosen one stand beside. */
 
-(() => {
+const Tasks = (() => {
   const { make } = Dom;
   const { all } = Data;
-  if (!all.tasks.length) return;
   const timed = Boolean(all.estimate);
   const COLUMNS = [["task", 46], ["engine", 44], ["time", 74]];
-  let list = null;
 
   function render(index) {
     const task = all.tasks[index];
@@ -18,15 +16,17 @@
       make("span", { class: "grow soft" }, task.origin.join(" + ") || task.summary)];
   }
 
-  function build(view) {
-    list = List.create({
+  /* A list of all tasks under its head, to be put into a view. */
+  function create() {
+    const list = List.create({
       label: "Tasks in execution order", count: all.tasks.length, height: 26, render,
       chosen: () => State.now.task, choose: (index) => State.chooseTask(index, "tasks"),
     });
-    view.append(make("div", { class: "head", "aria-hidden": "true" },
+    const head = make("div", { class: "head", "aria-hidden": "true" },
       COLUMNS.map(([name, width]) => make("span", { style: { width: `${width}px` }, class: name === "engine" ? "" : "right" }, name)),
-      make("span", { style: { width: "190px" } }, "operation"), make("span", { class: "grow" }, "layers")), list.element);
+      make("span", { style: { width: "190px" } }, "operation"), make("span", { class: "grow" }, "layers"));
+    return { head, element: list.element, reveal: list.reveal };
   }
 
-  Views.push({ name: "tasks", title: "Tasks", build, update: () => list.reveal() });
+  return { create };
 })();

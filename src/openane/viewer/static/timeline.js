@@ -23,7 +23,7 @@
   }
   const busyFrom = all.programs.length === 1 ? dispatch : 0;
   const span = { from: busyFrom, to: total };
-  let canvas = null;
+  let canvas = null, list = null;
 
   function zoom(factor, centre = (span.from + span.to) / 2) {
     const size = Math.min(total, Math.max(total / 1e6, (span.to - span.from) * factor));
@@ -88,7 +88,6 @@
         at += time;
       }
     }
-    context.clearRect(0, TOP, 0, 0);
   }
 
   function taskAt(x, y) {
@@ -110,7 +109,9 @@
       paint, tip: (x, y) => { const i = taskAt(x, y); return i === null ? "" : describe(i); },
       click: (x, y) => { const i = taskAt(x, y); if (i !== null) State.chooseTask(i, "timeline"); },
     });
+    list = Tasks.create();
     const frame = canvas.element;
+    Object.assign(frame.style, { flex: "none", height: "46%", marginBottom: "12px" });
     frame.tabIndex = 0;
     frame.setAttribute("role", "group");
     frame.setAttribute("aria-label", "Timeline; arrow keys choose a task, plus and minus zoom");
@@ -126,13 +127,13 @@
       if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) move(span.from + (event.deltaX || event.deltaY) / scale(width));
       else zoom(2 ** (event.deltaY / 240), span.from + (event.clientX - frame.getBoundingClientRect().left - LEFT) / scale(width));
     }, { passive: false });
-    view.append(
+    Dom.add(view, 
       make("div", { class: "tools" },
         make("button", { type: "button", onclick: () => zoom(0.5) }, "Zoom in"), make("button", { type: "button", onclick: () => zoom(2) }, "Zoom out"),
         make("button", { type: "button", onclick: () => { span.from = 0; span.to = total; canvas.redraw(); } }, "All"),
         make("button", { type: "button", onclick: () => { span.from = busyFrom; span.to = total; canvas.redraw(); } }, "Without dispatch"),
         legend([["neural engine", "ne"], ["planar engine", "pe"], ["transfers", "dma"], ["starting tasks", "rest"]])),
-      frame,
+      frame, list.head, list.element,
       make("p", { class: "soft", style: { margin: "8px 0 0" } }, `Estimate for ${all.estimate.machine}. Dispatch takes ${Text.micros(all.estimate.dispatch)} before the first task.`));
   }
 
@@ -142,6 +143,7 @@
       if (start < span.from || start > span.to) move(start - size / 2);
     }
     canvas.redraw();
+    list.reveal();
   }
 
   Views.push({ name: "timeline", title: "Timeline", build, update });

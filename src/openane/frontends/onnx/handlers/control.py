@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
 import onnx
 from onnx import AttributeProto
+
 from openane.core.errors import ModelError
 from openane.frontends.onnx.call import Call, Handler
 from openane.graph.ops import Concat, Reshape, Slice

@@ -134,7 +134,10 @@ def _second(call: Call) -> str:
     if call.node.op_type == "PRelu":
         axis = 1 if len(y) == 1 and y != (1,) else len(x) - len(y)
     elif call.flag("broadcast"):
-        axis = call.axis(len(x) - len(y), len(x)) if x else 0
+        axis = call.attr_int("axis", len(x) - len(y))
+        axis = axis + len(x) if axis < 0 else axis
+        fits = 0 <= axis <= len(x) - len(y)
+        require(fits, "axis is out of range", value=axis, limit=f"0..{len(x) - len(y)}")
     else:
         require(x == y or call.node.op_type == "Pow", "shapes must be equal", value=f"{list(x)} and {list(y)}")
         return call.name(1)

@@ -1,4 +1,4 @@
-"""Resize and its forerunner Upsample."""
+"""Resize, its forerunner Upsample, and sampling by a grid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from openane.frontends.onnx.call import Call, Handler
-from openane.graph.ops import Coordinates, Resize, ResizeMode, Rounding
+from openane.graph.ops import Border, Coordinates, GridSample, Resize, ResizeMode, Rounding
 from openane.graph.ops.support import normalize_axis, require
 
 _MODES = {"nearest": ResizeMode.NEAREST, "linear": ResizeMode.LINEAR, "cubic": ResizeMode.CUBIC}
@@ -92,4 +92,11 @@ def _extents(call: Call, axes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[
     return tuple(sizes), tuple(scales)
 
 
-HANDLERS: Mapping[str, Handler] = {"Resize": _resize, "Upsample": _upsample}
+def _grid_sample(call: Call) -> Sequence[str]:
+    mode = call.choice("mode", "linear", "linear", "bilinear", "nearest", "cubic", "bicubic")
+    border = Border(call.choice("padding_mode", "zeros", *(b.value for b in Border)))
+    operation = GridSample(_MODES[mode.removeprefix("bi")], border, call.flag("align_corners"))
+    return [call.emit(operation, call.name(0), call.name(1))]
+
+
+HANDLERS: Mapping[str, Handler] = {"GridSample": _grid_sample, "Resize": _resize, "Upsample": _upsample}

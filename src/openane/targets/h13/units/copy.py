@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Concat, Dimension
-from openane.targets.h13.plan import Axis, Evidence, NeWork, Operand, Place, TaskPlan, View, quad
+from openane.targets.h13.plan import PLAIN, Axis, Evidence, NeWork, Operand, Place, TaskPlan, View, quad
 from openane.targets.h13.units.family import Family
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def copy_task(source: Operand, shape: TensorShape, result: Operand) -> TaskPlan:
     """
     view = View.of(shape)
     plain = shape.batch == shape.depth == 1 and source.step == result.step == (1, 1, 1, 1)
+    plain = plain and source.axes == result.axes == PLAIN
     return TaskPlan(NeWork(), view, view, (source,), result, unicast=True, evidence=Evidence(not plain))
 
 
@@ -56,6 +57,11 @@ def swap_task(source: Operand, view: View, result: Operand) -> TaskPlan:
     """
     swapped = replace(result, swapped=True)
     return TaskPlan(NeWork(), view, view, (source,), swapped, unicast=True, evidence=Evidence.EXTRAPOLATED)
+
+
+def through(operand: Operand, axes: Mapping[Axis, Axis]) -> Operand:
+    """The operand with its axes renamed: view axis -> axis of the operand."""
+    return replace(operand, axes={view: operand.axes[own] for view, own in axes.items() if own in operand.axes})
 
 
 def turned(shape: TensorShape) -> TensorShape:
@@ -96,7 +102,7 @@ def lower_concat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         return
     for bottom, offset in concat_places(unit, lowering.net.shapes):
         if not lowering.is_placed(unit.name, bottom):
-            value = lowering.value(bottom)
+            value = lowering.view(bottom)
             yield copy_task(value.operand, value.shape, replace(result, offset=offset))
 
 

@@ -39,6 +39,7 @@ from openane.targets.h13.units.rows import (
     as_matrix,
     bands,
     flat,
+    largest,
     matrix_view,
     odd_pitch,
     rows_of,
@@ -116,22 +117,18 @@ def is_tiled(rows: int, weights: int, moved_per_row: int) -> bool:
 
 
 def _largest_band(rows: int, inner: int, outputs: int) -> int:
-    """Rows whose operand, staging and result fit into L2 together."""
+    """Rows whose operand, staging and the part of the result that one task writes fit into L2 together."""
 
     def fits(count: int) -> bool:
         operand = odd_pitch(count) * inner
-        staged = max(segments(count, inner).row, align(2 * count, BANK_BYTES) * outputs)
+        part = max(taken for _, taken in packing.split_channels(outputs, 2 * inner, count))
+        staged = max(segments(count, inner).row, align(2 * count, BANK_BYTES) * part)
         return operand + staged + BANK_BYTES <= L2_BYTES
 
-    size = rows
-    while size > 1 and not fits(size):
-        half = -(-size // 2)
-        size = (
-            align(half, STREAMED_KERNEL_PIXELS)
-            if half > STREAMED_KERNEL_PIXELS and size > 2 * STREAMED_KERNEL_PIXELS
-            else half
-        )
-    return size
+    if fits(rows):
+        return rows
+    size = largest(rows, fits)
+    return size - size % STREAMED_KERNEL_PIXELS if size > STREAMED_KERNEL_PIXELS else size
 
 
 def operand_strides(rows: int, inner: int) -> Strides:

@@ -17,7 +17,7 @@ from openane.net.net import TensorShape, Unit
 from openane.net.units import Broadcast, Constant, Dimension, InputView, Pad, PadMode, Reshape, Tile, Transpose
 from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, L2_ALIGNMENT_BYTES, MAX_HEIGHT
 from openane.targets.h13.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, View
-from openane.targets.h13.units.copy import AXES, copy_task, part, swap_task, turn, turn_back, turned
+from openane.targets.h13.units.copy import AXES, copy_task, part, swap_task, through, turn, turn_back, turned
 from openane.targets.h13.units.elementwise import repeated_axes
 from openane.targets.h13.units.family import Family, Query, rule
 
@@ -52,10 +52,26 @@ def view_writes(query: Query) -> bool:
 
 
 def lower_reshape(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """A view when rows stay rows; else through a flat tensor of one element a row."""
+    """A view when rows stay rows or are cut into parts, one copy when parts are joined, else by single elements."""
+    before, shape = lowering.shape(unit.bottoms[0]), lowering.shape(unit.name)
+    if cuts_rows(before, shape):
+        value = lowering.value(unit.bottoms[0])
+        operand, tasks = _whole(f"{unit.name}/whole", value, lowering)
+        yield from tasks
+        rows = _as_rows(before)
+        axes = {Axis.CHANNEL: Axis.HEIGHT, Axis.HEIGHT: Axis.WIDTH, Axis.WIDTH: Axis.WIDTH}
+        cut = replace(operand, shape=rows, axes=axes, column_step=shape.width)
+        lowering.alias_axes(unit, cut)
+        return
+    if cuts_rows(shape, before):
+        value = lowering.view(unit.bottoms[0])
+        result = lowering.result(unit)
+        axes = {Axis.CHANNEL: Axis.HEIGHT, Axis.HEIGHT: Axis.WIDTH, Axis.WIDTH: Axis.WIDTH}
+        joined = replace(result, shape=_as_rows(shape), axes=axes, column_step=before.width)
+        yield replace(copy_task(value.operand, before, joined), evidence=Evidence.EXTRAPOLATED)
+        return
     value = lowering.value(unit.bottoms[0])
-    shape = lowering.shape(unit.name)
-    if value.shape.width == shape.width:
+    if before.width == shape.width:
         operand, tasks = _whole(f"{unit.name}/whole", value, lowering)
         yield from tasks
         lowering.alias(unit, replace(operand, shape=shape))
@@ -64,9 +80,23 @@ def lower_reshape(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     yield from reshape_tasks(unit.name, value, shape, result, lowering)
 
 
+def cuts_rows(before: TensorShape, after: TensorShape) -> bool:
+    """Whether a reshape makes of each row an image of one channel, its rows parts at multiples of 64 bytes."""
+    aligned = after.width * 2 % DMA_ALIGNMENT_BYTES == 0
+    rows = before.size // before.width
+    single = after.batch == after.depth == 1 and rows <= MAX_HEIGHT
+    return aligned and single and after.width < before.width == after.height * after.width and after.channels == rows
+
+
+def _as_rows(shape: TensorShape) -> TensorShape:
+    """The tensor as one image of all its rows."""
+    return TensorShape(height=shape.size // shape.width, width=shape.width)
+
+
 def reshape_writes(query: Query) -> bool:
     """Whether tasks write the result."""
-    return query.bottoms[0].width != query.result.width
+    (before,) = query.bottoms
+    return before.width != query.result.width and not cuts_rows(before, query.result)
 
 
 def reshape_tasks(
@@ -144,12 +174,22 @@ _ORDER = (Axis.GROUP, Axis.DEPTH, Axis.CHANNEL, Axis.HEIGHT, Axis.WIDTH)
 
 
 def lower_transpose(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """One copy: outer axes are permuted by strides, columns by exchanging them with another axis."""
+    """A view while columns stay columns; else one copy that exchanges them with another axis."""
     params = unit.params
     assert isinstance(params, Transpose)
-    value = lowering.value(unit.bottoms[0])
+    value = lowering.view(unit.bottoms[0])
+    shape = lowering.shape(unit.name)
+    if params.permutation[4] == 4:
+        axes = {_ORDER[position]: _ORDER[axis] for position, axis in enumerate(params.permutation)}
+        lowering.alias_axes(unit, through(value.operand, axes))
+        return
     result = lowering.result(unit)
-    yield transpose_task(params.permutation, value.operand, value.shape, result, lowering.shape(unit.name))
+    yield transpose_task(params.permutation, value.operand, value.shape, result, shape)
+
+
+def transpose_writes(query: Query) -> bool:
+    """Columns that stay columns make a view."""
+    return isinstance(query.params, Transpose) and query.params.permutation[4] != 4
 
 
 def transpose_task(
@@ -165,7 +205,7 @@ def transpose_task(
     order = _cheapest(permutation, shape)
     axes = {_ORDER[position]: _ORDER[axis] for position, axis in enumerate(order)}
     if axes[Axis.WIDTH] is Axis.WIDTH:
-        return replace(copy_task(replace(source, axes=axes), result_shape, result), evidence=Evidence.EXTRAPOLATED)
+        return replace(copy_task(through(source, axes), result_shape, result), evidence=Evidence.EXTRAPOLATED)
     landed = {axis: position for position, axis in axes.items()}
     new_width = axes[Axis.WIDTH]
     view_axes = {Axis.WIDTH: Axis.WIDTH, Axis.CHANNEL: new_width}
@@ -178,7 +218,7 @@ def transpose_task(
     view = View(*(extents[view_axes[axis]] for axis in (Axis.WIDTH, Axis.HEIGHT, Axis.CHANNEL, Axis.DEPTH, Axis.GROUP)))
     stored = {axis: landed[view_axes[axis]] for axis in (Axis.HEIGHT, Axis.DEPTH, Axis.GROUP)}
     stored |= {Axis.CHANNEL: landed[Axis.WIDTH], Axis.WIDTH: Axis.WIDTH}
-    return swap_task(replace(source, axes=view_axes), view, replace(result, axes=stored))
+    return swap_task(through(source, view_axes), view, replace(result, axes=stored))
 
 
 def _cheapest(permutation: tuple[int, ...], shape: TensorShape) -> tuple[int, ...]:
@@ -343,7 +383,7 @@ def never(query: Query) -> bool:
 FAMILIES = (
     Family("slice", (InputView,), lower_view, writes=view_writes),
     Family("reshape", (Reshape,), lower_reshape, writes=reshape_writes),
-    Family("transpose", (Transpose,), lower_transpose),
+    Family("transpose", (Transpose,), lower_transpose, writes=transpose_writes),
     Family("broadcast", (Broadcast,), lower_broadcast),
     Family("tile", (Tile,), lower_tile),
     Family("padding", (Pad,), lower_pad, (pad_value,)),
