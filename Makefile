@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types imports docs pytest bench clean
+.PHONY: demo test lint types imports docs pytest bench campaign clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,11 @@ docs: $(VENV)/.test
 
 pytest: $(VENV)/.test
 	$(BIN)/pytest -n 2
+
+# Random networks through every level; goes on where the last one stopped. make campaign TIME=3600
+TIME ?= 600
+campaign: $(VENV)/.test
+	$(BIN)/python tools/campaign.py --seconds $(TIME) --journal campaign.jsonl
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/run.py

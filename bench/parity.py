@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from records import Record, records, shared_folder
+from apple_records import Record, records, shared_folder
 
 import openane
 from openane.core.errors import OpenaneError

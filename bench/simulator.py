@@ -5,18 +5,18 @@
     python bench/simulator.py --threads 1 --json MODELS
 
 The folder is what `ref_dev.py --work MODELS` leaves behind (shared/models/README.md). Each time is the smallest of
-several runs. Compiling and loading are counted apart; memory is the growth of the process's peak while loading and
-running the exact mode, measured in a process of its own.
+several runs. Compiling and loading are counted apart; memory is the peak of what is allocated while loading and running
+the exact mode, measured in a process of its own (beside the compiled model itself, which holds the constants once).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class Row:
         compile_ms, load_ms: once; load is of the exact mode, kernels of the simulator already compiled.
         exact_ms, fast_ms, onnxruntime_ms: per inference.
         many_ms: exact, per inference of 8 inputs through one loaded program.
-        constants_mb, peak_mb: constant sections, and growth of the process's peak memory.
+        constants_mb, peak_mb: constant sections, and peak of the allocations of loading and running.
         difference: largest difference of fast from exact, relative to the largest output.
     """
 
@@ -102,18 +102,20 @@ def onnxruntime_ms(path: Path, inputs: dict[str, np.ndarray], threads: int) -> f
 
 
 def peak_mb(path: Path, threads: int) -> float:
-    """Growth of the peak memory of a process that loads the compiled model and runs it once."""
+    """Peak allocations of a process that loads the compiled model and runs it."""
     command = [sys.executable, __file__, "--peak", "--threads", str(threads), str(path)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def print_peak(path: Path, threads: int) -> None:
-    """The child of `peak_mb`."""
+    """The child of `peak_mb`: what Python and numpy allocate from loading to the end of the second run."""
     artifact = compile(path)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    inputs = arrays_of(path)
+    tracemalloc.start()
     with Execution(artifact, "simulator", options(threads, False)) as execution:
-        execution.run(arrays_of(path))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
+        for _ in range(2):
+            execution.run(inputs)
+    print(tracemalloc.get_traced_memory()[1] / 1e6)
 
 
 def difference(exact: dict[str, np.ndarray], fast: dict[str, np.ndarray]) -> float:

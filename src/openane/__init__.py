@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from openane import plot
     from openane.api import assemble, compile, disassemble, load, run
 
-__all__ = ["__version__", "assemble", "compile", "disassemble", "load", "run"]
+__all__ = ["__version__", "assemble", "compile", "disassemble", "load", "plot", "run"]
 
 
 def __getattr__(name: str) -> Any:
     """The public functions are imported on first use, so that `import openane` stays instant and silent."""
+    if name == "plot":
+        import importlib
+
+        return importlib.import_module("openane.plot")
     if name in __all__:
         from openane import api
 

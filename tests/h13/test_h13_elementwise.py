@@ -19,6 +19,7 @@ from openane.net.units import (
     Pads,
     Pooling,
     PoolingKind,
+    Select,
 )
 
 ARITHMETIC = [
@@ -53,6 +54,26 @@ def test_equal_shapes(kind: ElementWiseKind, make: object) -> None:
 @pytest.mark.parametrize("kind", [ElementWiseKind.SUB, ElementWiseKind.MULT, ElementWiseKind.DIV])
 def test_broadcasts(kind: ElementWiseKind, small: tuple[int, ...], first: bool) -> None:
     check(broadcast(kind, shape(*small), first=first), tolerance=5e-3)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ElementWiseKind if kind.is_comparison])
+def test_comparisons_are_exact(kind: ElementWiseKind) -> None:
+    net = single(ElementWise(kind), shape(20, 5, 6), shape(20, 5, 6))
+    inputs = {name: np.round(array * 2) / 2 for name, array in random_inputs(net).items()}
+    inputs["x0"][..., 0] = np.nextafter(inputs["x1"][..., 0], np.float16(np.inf))
+    check(net, inputs, tolerance=0)
+    units = (
+        Unit("wide", Broadcast({Dimension.HEIGHT: 5, Dimension.WIDTH: 6}), ("s",)),
+        Unit("y", ElementWise(kind, 2.0), ("wide", "x")),
+    )
+    check(Net("net", {"x": shape(20, 5, 6), "s": shape(20, 1, 1)}, {"out": "y"}, units), tolerance=0)
+
+
+def test_selection_is_exact() -> None:
+    net = single(Select(), *[shape(20, 5, 6)] * 3)
+    inputs = random_inputs(net)
+    inputs["x0"] = np.round(inputs["x0"])
+    check(net, inputs, tolerance=0)
 
 
 def test_two_broadcast_operands() -> None:

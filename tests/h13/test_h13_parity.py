@@ -94,7 +94,7 @@ def test_differing_fields_are_named() -> None:
 def test_weight_files_of_records_are_read_as_the_records_say(tmp_path: Path) -> None:
     from openane.frontends.mil.blob import BLOB_TYPES, BlobStore
 
-    records = bench("records")
+    records = bench("apple_records")
     fp16 = BLOB_TYPES["fp16"]
     weights = {
         "value": "fp16 bits 0x3400 + index, one value per constant",

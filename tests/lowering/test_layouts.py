@@ -174,6 +174,18 @@ def test_pooling_windows_take_the_engine_s_forms(pool: g.Pooling, wanted: list[s
 
 
 @pytest.mark.parametrize(
+    "pool",
+    [
+        g.MaxPool((2, 3, 2), (2, 1, 2), (1, 1, 0, 0, 1, 1)),
+        g.AveragePool((2, 3, 2), (1, 2, 2), (1, 1, 0, 0, 1, 1)),
+        g.AveragePool((3, 2, 2), (2, 2, 2), (1, 0, 1, 0, 1, 1), (1, 2, 1), True, True),
+    ],
+)
+def test_pooling_over_three_axes(pool: g.Pooling) -> None:
+    checked(chain({"x": (2, 3, 5, 6, 7)}, (pool, "x", "y")))
+
+
+@pytest.mark.parametrize(
     "equation",
     [
         "bhid,bhjd->bhij",

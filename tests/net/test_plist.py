@@ -188,6 +188,14 @@ def test_names_with_another_meaning_are_refused(tmp_path: Path) -> None:
         write_net(net, tmp_path / "net.plist")
 
 
+@pytest.mark.parametrize("name", ["a\0b", "bell\7", "half \ud800"])
+def test_names_that_xml_cannot_hold(name: str, tmp_path: Path) -> None:
+    net = Net("net", {name: X}, {"y": "u"}, (Unit("u", GOC(), (name,)),))
+    with pytest.raises(UnsupportedError, match="cannot be written"):
+        write_net(net, tmp_path / "net.plist")
+    assert not list(tmp_path.iterdir())
+
+
 # -- bad files --------------------------------------------------------------------------------------------------
 
 
@@ -387,7 +395,7 @@ def test_weight_files_are_found_by_their_last_name(tmp_path: Path, name: str) ->
 
 def test_files_that_are_not_used_may_be_missing(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(bytes(8))
-    assert read_net(write_good(tmp_path, "w.bin", "/tmp/never.weights"))
+    assert read_net(write_good(tmp_path, "w.bin", "/scratch/never.weights"))
 
 
 def test_a_used_file_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -396,7 +404,7 @@ def test_a_used_file_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_an_absent_file_called_zero_reads_zeros(tmp_path: Path) -> None:
-    net = read_net(write_good(tmp_path, "/tmp/zero"))
+    net = read_net(write_good(tmp_path, "/scratch/zero"))
     assert not net.units[0].params.kernel.any()  # type: ignore[attr-defined]
 
 

@@ -114,7 +114,7 @@ def _weights(e: Evidence) -> Iterator[str]:
             lost = int(np.count_nonzero((array != 0) & (half(array) == 0)))
             if lost:
                 what = "vanishes" if array.size == 1 else f": {lost} of {array.size} values vanish"
-                yield f"constant {name!r} {what} in fp16 (smallest {found.smallest:.3g}, fp16 ends at {SMALLEST_HALF:.2g})"
+                yield f"constant {name!r} {what} in fp16 (down to {found.smallest:.3g}, fp16 to {SMALLEST_HALF:.2g})"
 
 
 def _epsilon(e: Evidence) -> Iterator[str]:

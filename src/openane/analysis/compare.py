@@ -265,7 +265,9 @@ class _Comparer:
         noticeable = isolated.relative > _NOTICEABLE * self.tolerance or bool(isolated.not_finite)
         found = list(causes(evidence)) if noticeable and evidence.group.steps[0].name not in self.hosted else []
         if wrong and not at_fault:
-            blame = f"inherited from {self.first_wrong!r}" if self.first_wrong else "grown from smaller errors before it"
+            blame = (
+                f"inherited from {self.first_wrong!r}" if self.first_wrong else "grown from smaller errors before it"
+            )
             found.insert(0, f"{blame}; alone the layer is right")
         if wrong and self.first_wrong is None:
             self.first_wrong = group.name
@@ -338,7 +340,7 @@ def _fits(result: TaskResult, net: Net, name: str) -> bool:
 
 
 def _engines(artifact: Artifact) -> list[str]:
-    found = []
+    found: list[str] = []
     for program in artifact.programs:
         codec = attach(program).codec
         assert codec is not None

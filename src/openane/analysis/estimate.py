@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from openane.analysis.advice import Advice, advise
+from openane.analysis.notebook import estimate_frame, estimate_html
 from openane.compiler.plan import Artifact, EngineStep
 from openane.cost.chips import Chip, chip
 from openane.cost.model import Cost, Part
@@ -137,6 +138,17 @@ class Estimate:
     def milliwatts(self) -> float:
         """Mean power of the engine's rail during a call."""
         return self.energy_uj / self.time_us * 1e3 if self.time_us else 0.0
+
+    def _repr_html_(self) -> str:
+        return estimate_html(self)
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame`, one row a layer.
+
+        Raises:
+            UnavailableError: pandas is not installed.
+        """
+        return estimate_frame(self)
 
 
 def estimate(artifact: Artifact, chip_name: str = "m1") -> Estimate:

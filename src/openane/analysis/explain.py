@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from openane.analysis.estimate import estimate
 from openane.analysis.hazards import Hazard
+from openane.analysis.notebook import explanation_frame, explanation_html
 from openane.compiler.partition import host_us
 from openane.compiler.plan import Artifact, Crossing, EngineStep, HostStep
 from openane.compiler.verdicts import layers_of
@@ -94,6 +96,17 @@ class Explanation:
     def host_layers(self) -> int:
         """How many layers the host runs, or has a part in."""
         return sum(layer.where in _ON_HOST for layer in self.layers)
+
+    def _repr_html_(self) -> str:
+        return explanation_html(self)
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame`, one row a layer.
+
+        Raises:
+            UnavailableError: pandas is not installed.
+        """
+        return explanation_frame(self)
 
 
 _ON_HOST = (Where.HOST, Where.PARTLY)

@@ -38,7 +38,9 @@ class Group:
         return " + ".join(dict.fromkeys(step.operation for step in self.steps))
 
 
-def group_steps(level: Steps, tasks: Sequence[tuple[str, ...]], apart: frozenset[str] = frozenset()) -> tuple[Group, ...]:
+def group_steps(
+    level: Steps, tasks: Sequence[tuple[str, ...]], apart: frozenset[str] = frozenset()
+) -> tuple[Group, ...]:
     """Joins steps between which a value passes inside one task.
 
     Args:
@@ -73,7 +75,9 @@ def group_steps(level: Steps, tasks: Sequence[tuple[str, ...]], apart: frozenset
     members: dict[int, list[int]] = {}
     for step in level.steps:
         members.setdefault(find(step.index), []).append(step.index)
-    pieces = [each for group in members.values() for each in ([group] if len(group) <= MOST_STEPS else [[i] for i in group])]
+    pieces = [
+        each for group in members.values() for each in ([group] if len(group) <= MOST_STEPS else [[i] for i in group])
+    ]
     readers: dict[str, set[int]] = {}
     for step in level.steps:
         for name in step.reads:

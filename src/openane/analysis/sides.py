@@ -108,7 +108,9 @@ class PairComparison:
         )
 
 
-def side_of(path: Path, executor: str = "", *, shapes: Mapping[str, tuple[int, ...]] | None = None, target: str = "h13") -> Side:
+def side_of(
+    path: Path, executor: str = "", *, shapes: Mapping[str, tuple[int, ...]] | None = None, target: str = "h13"
+) -> Side:
     """A file as a side.
 
     Args:
@@ -203,7 +205,7 @@ def _translate(first: Side, second: Side, inputs: Inputs) -> Inputs:
     return found
 
 
-# The kinds of sides ----------------------------------------------------------------------------------------------------
+# The kinds of sides ------------------------------------------------------------
 
 
 def _numpy_side(name: str, level: Graph | Net, halves: bool) -> Side:
@@ -211,8 +213,10 @@ def _numpy_side(name: str, level: Graph | Net, halves: bool) -> Side:
 
     def run(inputs: Inputs) -> tuple[Values, Values]:
         values = steps.run(inputs, halves=halves)
-        shown = zip(level.outputs, level.outputs.values(), strict=True) if isinstance(level, Net) else (
-            (each, each) for each in level.outputs
+        shown = (
+            zip(level.outputs, level.outputs.values(), strict=True)
+            if isinstance(level, Net)
+            else ((each, each) for each in level.outputs)
         )
         return {out: values[source] for out, source in shown}, values
 
@@ -237,9 +241,8 @@ def _onnxruntime_side(path: Path, name: str, level: Graph | Net | Program) -> Si
     if sniff(path) is not FileKind.ONNX or not isinstance(level, Graph):
         raise InputError("onnxruntime runs ONNX models", where=str(path))
     try:
-        import onnxruntime
-
         import onnx
+        import onnxruntime
     except ImportError as error:
         raise UnavailableError("onnxruntime is not installed", hint="pip install 'openane[demo]'") from error
 
@@ -258,7 +261,9 @@ def _onnxruntime_side(path: Path, name: str, level: Graph | Net | Program) -> Si
             fed = {each: np.asarray(inputs[each]).astype(kind.dtype.numpy) for each, kind in level.inputs.items()}
             values = dict(zip(names, session.run(names, fed), strict=True))
         except Exception as error:
-            raise InputError("onnxruntime refuses the model", where=str(path), value=" ".join(str(error).split())[:200]) from error
+            raise InputError(
+                "onnxruntime refuses the model", where=str(path), value=" ".join(str(error).split())[:200]
+            ) from error
         return {each: values[each] for each in level.outputs}, values
 
     return Side(name, level.inputs, run)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from openane.analysis.compare import TOLERANCE, Comparison, LayerComparison, as_values, compare_layers
+from openane.analysis.compare import TOLERANCE, Comparison, LayerComparison, OutputComparison, as_values, compare_layers
 from openane.analysis.measure import Error
 from openane.analysis.sides import EXECUTORS, RUNTIMES, PairComparison, compare_sides, pair_values, side_of
 from openane.api import compile
@@ -40,7 +40,10 @@ _NUMERIC = ("alone", "ideal", "with all before", "max", "cosine")
 )
 @click.option("--on", type=click.Choice(RUNTIMES), default="simulator", show_default=True, help="What runs the layers.")
 @click.option(
-    "--tolerance", type=click.FloatRange(0), default=TOLERANCE, show_default=True,
+    "--tolerance",
+    type=click.FloatRange(0),
+    default=TOLERANCE,
+    show_default=True,
     help="Largest error of a right layer, as a share of its largest value.",
 )
 @SHAPE_OPTION
@@ -77,7 +80,7 @@ def command(
     sys.exit(0 if found.first_wrong is None and not any(map(_odd, found.outputs)) else 1)
 
 
-def _odd(output: object) -> bool:
+def _odd(output: OutputComparison) -> bool:
     return bool(output.engine.not_finite)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,9 @@ from openane.viewer import Choices, diff_document, document, page
 @click.argument("other", type=FILE, required=False)
 @click.option("-o", "--output", type=FILE, required=True, metavar="PAGE.html", help="The page to write.")
 @click.option("--chip", default="m1", show_default=True, metavar="NAME", help=f"For the times: {', '.join(CHIPS)}.")
-@click.option("--compare", "with_errors", is_flag=True, help="Run every layer and show its errors (see openane compare).")
+@click.option(
+    "--compare", "with_errors", is_flag=True, help="Run every layer and show its errors (see openane compare)."
+)
 @click.option("--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input for --compare.")
 @SHAPE_OPTION
 @TARGET_OPTION
@@ -99,7 +100,7 @@ def errors_of(artifact: Artifact, inputs: tuple[str, ...]) -> Comparison:
 
 def difference_document(
     artifact: Artifact, choices: Choices, file: Path, other: Path, options: Options
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """The page of two programs.
 
     Raises:

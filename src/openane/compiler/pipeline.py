@@ -12,6 +12,7 @@ from openane.compiler.passes.folding import fold_constants, merge_duplicates, re
 from openane.compiler.passes.identities import remove_identities
 from openane.compiler.passes.merging import merge_neighbours
 from openane.compiler.passes.norms import recognize_norms
+from openane.compiler.passes.products import lower_einsums
 from openane.compiler.passes.quantization import spell_out_quantization
 from openane.compiler.passes.shuffles import recognize_shuffles
 from openane.compiler.passes.transposes import sink_transposes
@@ -45,6 +46,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(spell_out_quantization, "before canonicalization, while the pairs stand together"),
     Pass(remove_identities, "patterns should not have to look through nodes that do nothing"),
     Pass(merge_duplicates, "patterns read one value several times; exporters compute it several times"),
+    Pass(lower_einsums, "before its scales and transposes are looked for"),
     Pass(canonicalize, "the recognizers know one spelling only"),
     Pass(recognize_shuffles, "before transposes move into the pattern"),
     Pass(recognize_norms, "before scales are folded into products and the epsilon is lost among them"),

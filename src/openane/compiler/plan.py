@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from openane.compiler.notebook import artifact_frame, artifact_html
 from openane.core.errors import Diagnostic, InputError
 from openane.graph import Graph, TensorType
 from openane.net import Net
@@ -172,3 +174,14 @@ class Artifact:
     def programs(self) -> tuple[Program, ...]:
         """Every program of the plan, in order."""
         return tuple(step.program for step in self.plan.steps if isinstance(step, EngineStep))
+
+    def _repr_html_(self) -> str:
+        return artifact_html(self)
+
+    def to_pandas(self) -> Any:
+        """The tasks of all programs as a `pandas.DataFrame`, one row each.
+
+        Raises:
+            UnavailableError: pandas is not installed.
+        """
+        return artifact_frame(self)

@@ -9,28 +9,33 @@ ROW_LIMIT = 200
 """Rows of a table in a notebook; what is left out is said."""
 _BAR_WIDTH = 640
 _BAR_HEIGHT = 22
-_LIGHTEST_LABEL = 7
+_LETTER_WIDTH = 7
 """Width in pixels of one letter of a label, about."""
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], numeric: Iterable[str] = ()) -> str:
     """A table; `numeric` columns are aligned to the right."""
     right = {index for index, column in enumerate(columns) if column in set(numeric)}
-    head = "".join(f'<th scope="col" style="{_align(index in right)}">{escape(c)}</th>' for index, c in enumerate(columns))
+    head = "".join(
+        f'<th scope="col" style="{_align(index in right)}">{escape(c)}</th>' for index, c in enumerate(columns)
+    )
     lines = []
     rows = list(rows)
     for row in rows[:ROW_LIMIT]:
         cells = (f'<td style="{_align(index in right)}">{escape(str(c))}</td>' for index, c in enumerate(row))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     more = f"<p>and {len(rows) - ROW_LIMIT} more</p>" if len(rows) > ROW_LIMIT else ""
-    caption = f'<caption style="text-align:left;font-weight:bold">{escape(title)}</caption>'
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{more}"
+    return f"<table>{_caption(title)}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{more}"
 
 
 def facts(title: str, pairs: Iterable[tuple[str, object]]) -> str:
     """A list of names and values under a title."""
-    lines = "".join(f"<tr><th scope='row' style='text-align:left'>{escape(n)}</th><td style='text-align:left'>{escape(str(v))}</td></tr>" for n, v in pairs)
-    return f'<table><caption style="text-align:left;font-weight:bold">{escape(title)}</caption><tbody>{lines}</tbody></table>'
+    left = _align(False)
+    lines = "".join(
+        f'<tr><th scope="row" style="{left}">{escape(name)}</th><td style="{left}">{escape(str(value))}</td></tr>'
+        for name, value in pairs
+    )
+    return f"<table>{_caption(title)}<tbody>{lines}</tbody></table>"
 
 
 def shares(title: str, parts: Sequence[tuple[str, float, str]]) -> str:
@@ -52,15 +57,20 @@ def shares(title: str, parts: Sequence[tuple[str, float, str]]) -> str:
                 f'<rect x="{at:.1f}" y="0" width="{width:.1f}" height="{_BAR_HEIGHT}" fill="{escape(colour)}">'
                 f"<title>{escape(text)}</title></rect>"
             )
-            if width > _LIGHTEST_LABEL * len(text):
+            if width > _LETTER_WIDTH * len(text):
                 pieces.append(
-                    f'<text x="{at + 4:.1f}" y="15" font-size="11" fill="#fff" font-family="sans-serif">{escape(text)}</text>'
+                    f'<text x="{at + 4:.1f}" y="15" font-size="11" fill="#fff" font-family="sans-serif">'
+                    f"{escape(text)}</text>"
                 )
         at += width
     return (
         f'<svg role="img" aria-label="{escape(title)}" width="{_BAR_WIDTH}" height="{_BAR_HEIGHT}" '
         f'viewBox="0 0 {_BAR_WIDTH} {_BAR_HEIGHT}">{"".join(pieces)}</svg>'
     )
+
+
+def _caption(title: str) -> str:
+    return f'<caption style="text-align:left;font-weight:bold">{escape(title)}</caption>'
 
 
 def _align(right: bool) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 from openane.core.errors import InputError
 from openane.core.types import DType
 from openane.program.fields import Value
+from openane.program.notebook import program_frame, program_html
 from openane.program.stream import StreamCodec
 from openane.program.task import Task
 
@@ -140,6 +142,17 @@ class Program:
         """
         self._check_index(index)
         return self.with_task(index, self.tasks[index].set(path, value))
+
+    def _repr_html_(self) -> str:
+        return program_html(self)
+
+    def to_pandas(self) -> Any:
+        """The tasks as a `pandas.DataFrame`, one row each.
+
+        Raises:
+            UnavailableError: pandas is not installed.
+        """
+        return program_frame(self)
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < len(self.tasks):

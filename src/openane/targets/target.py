@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,16 +15,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """What a back end has after one of its steps.
+
+    Attributes:
+        name: of the step ("fuse-epilogues").
+        reason: why it stands where it stands, one line.
+        text: makes the readable form.
+    """
+
+    name: str
+    reason: str
+    text: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
 class CompileOptions:
     """Choices of the back end.
 
     Attributes:
         dialect: which compiler's layout habits to follow; None takes the target's default.
         check: refuse encodings that are known to hang the hardware (always on in the command line).
+        observe: called with every stage of the compilation, for dumps.
     """
 
     dialect: str | None = None
     check: bool = True
+    observe: Callable[[Stage], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

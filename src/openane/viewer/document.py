@@ -159,9 +159,7 @@ class _Builder:
         self.weights += [each | {"task": base + each["task"]} for each in pictures.weights]
         self.programs.append(self._program_values(program, base, works, memory))
 
-    def _program_values(
-        self, program: Program, base: int, works: Sequence[Work], memory: MemoryMap
-    ) -> dict[str, Any]:
+    def _program_values(self, program: Program, base: int, works: Sequence[Work], memory: MemoryMap) -> dict[str, Any]:
         found = self.choices.description or describe_program(program)
         traffic = _traffic(works)
         return {
@@ -335,7 +333,9 @@ def _memory_values(memory: MemoryMap, found: Description, base: int) -> Iterator
     order = {Space.L2: 0, Space.DRAM: 1, Space.CHAIN: 2}
     for (space, buffer), tenants in sorted(memory.tenants.items(), key=lambda item: (order[item[0][0]], item[0][1])):
         end = max(tenant.end for tenant in tenants)
-        name = space.value.upper() if space is not Space.DRAM else f"buffer {buffer}: {content.get(buffer, 'not known')}"
+        name = (
+            space.value.upper() if space is not Space.DRAM else f"buffer {buffer}: {content.get(buffer, 'not known')}"
+        )
         yield {
             "name": name if space is not Space.CHAIN else "chain (task to task)",
             "size": end if space is not Space.DRAM else sizes.get(buffer, end),

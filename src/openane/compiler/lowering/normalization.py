@@ -47,14 +47,28 @@ def _lower_softmax(ctx: Lowering, node: Node) -> None:
 def _lower_batch_norm(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.BatchNorm)
-    what = "the statistics of a batch normalization"
-    scale, bias, mean, variance = (ctx.weights(n, what).astype(np.float64) for n in node.inputs[1:5])
+    known = [ctx.constant(name) for name in node.inputs[1:5]]
+    if any(array is None for array in known):
+        _computed_batch_norm(ctx, node, operation)
+        return
+    scale, bias, mean, variance = (array.astype(np.float64) for array in known if array is not None)
     factor = scale / np.sqrt(variance + operation.epsilon)
     layout = channels_layout(ctx.shape(node.inputs[0]))
     shape = (1, 1, -1, 1, 1)
     x = ctx.read(node.inputs[0], layout)
     unit = affine(ctx, x, scale=factor.reshape(shape), bias=(bias - mean * factor).reshape(shape))
     ctx.define(node.outputs[0], unit, layout)
+
+
+def _computed_batch_norm(ctx: Lowering, node: Node, operation: g.BatchNorm) -> None:
+    """Statistics from elsewhere: (x - mean) * (scale / sqrt(variance + epsilon)) + bias."""
+    x = node.inputs[0]
+    channels = (ctx.shape(x)[1], *[1] * (len(ctx.shape(x)) - 2))
+    scale, bias, mean, variance = (ctx.apply(g.Reshape(channels), name) for name in node.inputs[1:5])
+    factor = ctx.apply(g.Mul(), scale, ctx.apply(g.Rsqrt(operation.epsilon), variance))
+    y = ctx.apply(g.Add(), ctx.apply(g.Mul(), ctx.apply(g.Sub(), x, mean), factor), bias)
+    value = ctx.values[y]
+    ctx.define(node.outputs[0], value.handle, value.layout)
 
 
 def _scale_and_shift(ctx: Lowering, node: Node, unit: Handle, layout: Layout, *, channels: bool) -> Handle:

@@ -109,6 +109,9 @@ def _lower_pool(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Pooling)
     rank = len(operation.kernel)
+    if rank == 3 and isinstance(operation, (g.MaxPool, g.AveragePool)):
+        _pool_3d(ctx, node, operation)
+        return
     if rank > 2:
         raise UnsupportedError("pooling windows have at most two axes", value=rank, rule="pooling-window")
     layout = SPATIAL[rank + 2]
@@ -120,6 +123,32 @@ def _lower_pool(ctx: Lowering, node: Node) -> None:
     else:
         unit = _pool(ctx, node, PoolingKind.MAX, x, False)
     ctx.define(node.outputs[0], unit, layout)
+
+
+def _pool_3d(ctx: Lowering, node: Node, operation: g.MaxPool | g.AveragePool) -> None:
+    """Images first, with depth among the channels; then along depth, with a row for each depth. Means of means agree,
+    because the number of elements in a window is a product of one number per axis."""
+    (n, c, d, h, w), out = ctx.shape(node.inputs[0]), ctx.shape(node.outputs[0])
+    spacing = operation.spacing
+    pads = tuple(zip(operation.begins, operation.ends, strict=True))
+    plane_operation = replace(
+        operation,
+        kernel=operation.kernel[1:],
+        strides=operation.strides[1:],
+        pads=(pads[1][0], pads[2][0], pads[1][1], pads[2][1]),
+        dilations=spacing[1:],
+    )
+    depth_operation = replace(
+        operation,
+        kernel=(operation.kernel[0], 1),
+        strides=(operation.strides[0], 1),
+        pads=(pads[0][0], 0, pads[0][1], 0),
+        dilations=(spacing[0], 1),
+    )
+    images = ctx.apply(g.Reshape((n, c * d, h, w)), node.inputs[0])
+    flat = ctx.apply(g.Reshape((n, c, d, out[3] * out[4])), ctx.apply(plane_operation, images))
+    value = ctx.values[ctx.apply(depth_operation, flat)]
+    ctx.define(node.outputs[0], value.handle, None)
 
 
 def _lp_pool(ctx: Lowering, node: Node, operation: g.LpPool, x: Handle) -> Handle:

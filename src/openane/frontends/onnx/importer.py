@@ -206,9 +206,9 @@ class Importer:
         label: str,
     ) -> Sequence[str]:
         """The body of a function in place of the call."""
-        opsets = {_domain(entry.domain): entry.version for entry in function.opset_import}
+        own = {_domain(entry.domain): entry.version for entry in function.opset_import}
         given = dict(zip(function.input, (*inputs, *[""] * len(function.input)), strict=False))
-        inner = scope.inside(label, {name: value for name, value in given.items() if value}, opsets)
+        inner = scope.inside(label, {name: value for name, value in given.items() if value}, {**scope.opsets, **own})
         inner.names.update({name: "" for name, value in given.items() if not value})
         wanted = [name for name, outer in zip(function.output, node.output, strict=False) if outer]
         body = sorted_nodes(self._functions.body(function, node), set(given), wanted)

@@ -23,7 +23,7 @@ ELEMENT_TYPES: Mapping[str, np.dtype[np.generic]] = MappingProxyType(
     }
 )
 
-#: Published descriptions name a scratch file of zeros ("/tmp/zero", after /dev/zero) that was never published.
+#: Published descriptions name a scratch file of zeros (called zero, after the device) that was never published.
 ZERO_FILE = "zero"
 ZERO_LIMIT = 1 << 28
 

@@ -51,7 +51,14 @@ def write_net(net: Net, path: str | os.PathLike[str], *, binary: bool = False) -
     if weights_path == path:
         raise InputError("the plist and its weights would be one file", where=str(path), hint="Use .plist.")
     root, weights = describe_net(net, weights_path.name)
-    text = plistlib.dumps(root, fmt=plistlib.FMT_BINARY if binary else plistlib.FMT_XML)
+    try:
+        text = plistlib.dumps(root, fmt=plistlib.FMT_BINARY if binary else plistlib.FMT_XML)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UnsupportedError(
+            f"a name or number cannot be written in a property list: {error}",
+            where=net.name,
+            hint="Rename the layer in the model.",
+        ) from error
     if not weights:
         write_atomically(path, text)
         return (path,)

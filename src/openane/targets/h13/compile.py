@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from openane.core.errors import Diagnostic, InputError
 from openane.net.net import Net, UnitParams
 from openane.program import Program
-from openane.targets.h13 import allocate, chains, constants, fusion, hazards, link, lowering, reuse
+from openane.targets.h13 import allocate, chains, constants, describe, fusion, hazards, link, lowering, reuse
 from openane.targets.h13.families import family_of
 from openane.targets.h13.limits import DEFAULT_DIALECT, DIALECTS, Dialect
 from openane.targets.h13.units.family import Query, unknown_unit, violations
 from openane.targets.h13.units.tensor import TENSOR_RULES
-from openane.targets.target import CompileOptions
+from openane.targets.target import CompileOptions, Stage
 
 
 def dialect_of(options: CompileOptions) -> Dialect:
@@ -33,10 +35,17 @@ def compile_net(net: Net, options: CompileOptions) -> Program:
         InputError: an unknown dialect.
     """
     dialect = dialect_of(options)
-    plan = lowering.lower(chains.join(fusion.fuse(net)), dialect, family_of)
+    show = options.observe or (lambda stage: None)
+    for step in (*fusion.PASSES, *chains.PASSES):
+        net = step.run(net)
+        show(Stage(step.name, step.reason, partial(describe.net_text, net)))
+    plan = lowering.lower(net, dialect, family_of)
+    show(Stage("lower", "each unit by its family, into tasks without addresses", partial(describe.plan_text, plan)))
     plan = reuse.reuse(plan)
+    show(Stage("reuse", "before places are chosen: fewer moves", partial(describe.plan_text, plan)))
     section = constants.build(plan)
     placement = allocate.place(plan, dialect, section.tensors)
+    show(Stage("place", "after constants have offsets", partial(describe.plan_text, plan, placement)))
     program = link.link(plan, placement, section, dialect)
     if options.check:
         hazards.refuse_hazards(program)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Dimension, ElementWise, ElementWiseKind
+from openane.net.units import Dimension, ElementWise, ElementWiseKind, Select
 from openane.targets.h13 import tables
 from openane.targets.h13.fused import FusedElementWise
 from openane.targets.h13.limits import LANES
@@ -29,6 +29,7 @@ from openane.targets.h13.plan import (
     View,
 )
 from openane.targets.h13.staging import resident
+from openane.targets.h13.units.comparison import COMPARISONS, difference, lower_select, step_tasks
 from openane.targets.h13.units.copy import copy_task
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.functions import NeFunction, with_table
@@ -73,14 +74,14 @@ def as_fused(params: object, shape: TensorShape) -> FusedElementWise:
 
 @rule(
     "h13.elementwise-operation",
-    ", ".join(sorted(kind.value for kind in (*PLANAR, ElementWiseKind.POW))),
-    "Compute the comparison on the host, or write it with Sign and arithmetic.",
-    "PE.Cfg has five operations; the encoding of comparisons is not on record",
+    ", ".join(sorted(kind.value for kind in (*PLANAR, *COMPARISONS, ElementWiseKind.POW))),
+    "Compute it on the host, or write it with the operations that are there.",
+    "PE.Cfg has five operations; comparisons are composed",
 )
 def known_operation(query: Query) -> object | None:
     """The engine has no operation for this elementwise unit."""
     kind = as_fused(query.params, query.result).main.kind
-    return None if kind in PLANAR or kind is ElementWiseKind.POW else kind.value
+    return None if kind in PLANAR or kind in COMPARISONS or kind is ElementWiseKind.POW else kind.value
 
 
 def repeated_axes(shape: TensorShape, full: TensorShape) -> frozenset[Axis]:
@@ -100,17 +101,35 @@ def lower_elementwise(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     if kind is ElementWiseKind.POW:
         yield from _power(unit.name, fused, first, second, result, lowering)
         return
+    comparison = COMPARISONS.get(kind)
+    if comparison is None:
+        yield from _planar(unit.name, fused, (first, second), result, lowering)
+        return
+    target = lowering.tensor(f"{unit.name}/difference", shape, Place.AUTO)
+    operands = (second, first) if comparison.turned else (first, second)
+    tasks = list(_planar(unit.name, difference(fused, comparison), operands, target, lowering))
+    last = tasks.pop()
+    assert isinstance(last.work, PeWork)
+    yield from tasks
+    yield replace(last, work=replace(last.work, absolute=comparison.absolute), evidence=Evidence.EXTRAPOLATED)
+    yield from step_tasks(unit.name, fused, comparison, target, result, lowering)
+
+
+def _planar(
+    name: str, fused: FusedElementWise, values: tuple[Value, Value], result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """The planar task of two values and what prepares them."""
+    shape, kind = fused.shape, fused.main.kind
+    first, second = values
     operands = []
-    relus = list(fused.source_relu)
     commutes = kind not in (ElementWiseKind.SUB, ElementWiseKind.DIV)
     order = [0, 1]
     if commutes and repeated_axes(first.shape, shape) and not repeated_axes(second.shape, shape):
         order = [1, 0]  # the full operand streams, the repeated one stays in L2
     for position in order:
-        value = (first, second)[position]
-        operand, tasks = _prepared(unit.name, position, value, shape, lowering, kind)
+        operand, tasks = _prepared(name, position, values[position], shape, lowering, kind)
         yield from tasks
-        operands.append(replace(operand, relu=relus[position]))
+        operands.append(replace(operand, relu=fused.source_relu[position]))
     work = PeWork(
         PeMode.BINARY,
         PLANAR[kind],
@@ -205,4 +224,7 @@ def _power_by_product(
     yield table_task(function, shape, product, result)
 
 
-FAMILIES = (Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise, (known_operation,)),)
+FAMILIES = (
+    Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise, (known_operation,)),
+    Family("selection", (Select,), lower_select),
+)

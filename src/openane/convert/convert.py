@@ -1,0 +1,200 @@
+"""Converting a model: written, read back, and compared on seeded inputs before it counts as done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from openane.compiler.driver import Options, build, load
+from openane.compiler.execution import made_up_input
+from openane.compiler.pipeline import run_pipeline
+from openane.core.errors import InputError, ModelError, OpenaneError
+from openane.core.files import write_atomically
+from openane.graph import Graph
+from openane.net import Net
+from openane.net.plist import write_net
+
+
+class Form(Enum):
+    """What can be written; the value is the file name's ending."""
+
+    PLIST = ".plist"
+    NETWORK = ".mlmodel"
+    PACKAGE = ".mlpackage"
+    MIL = ".mil"
+    ONNX = ".onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A model that was written and compared.
+
+    Attributes:
+        path: of what was written.
+        form: what it is.
+        error: length of the difference from the model that was read over the length of its answer, worst output.
+        tolerance: what was allowed.
+    """
+
+    path: Path
+    form: Form
+    error: float
+    tolerance: float
+
+
+SINGLE_TOLERANCE = 1e-3
+"""For formats in single precision: orders of summation differ, nothing else."""
+HALF_TOLERANCE = 0.1
+"""For half precision: deep networks with made-up inputs lose up to two digits; a wrong operation loses all."""
+
+
+def form_of(path: Path) -> Form:
+    """What the ending of an output's name asks for.
+
+    Raises:
+        InputError: an unknown ending.
+    """
+    try:
+        return Form(path.suffix.lower())
+    except ValueError:
+        endings = ", ".join(form.value for form in Form)
+        raise InputError(
+            "the ending does not say what to write", where=str(path), value=path.suffix or "none", limit=endings
+        ) from None
+
+
+def convert(
+    source: str | Path | Graph,
+    path: Path,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    half: bool = True,
+) -> Converted:
+    """Writes a model in another format, reads it back with openane's own front end, and compares the answers.
+
+    Args:
+        source: a model file or a graph.
+        path: what to write; its ending says which format. MIL text puts its weights into weights/weight.bin beside it.
+        shapes: sizes for inputs whose dimensions the model leaves open.
+        half: half precision for .mlpackage and MIL text; otherwise single precision.
+
+    Raises:
+        UnsupportedError: operations have no counterpart; names each of them.
+        ModelError: what was written computes something else; it is removed again.
+        InputError: the source is no model, or the file cannot be written.
+        UnavailableError: a package that writes this format is missing.
+    """
+    form = form_of(path)
+    level = source if isinstance(source, Graph) else load(source, shapes=shapes)
+    if not isinstance(level, Graph):
+        raise InputError("only models can be converted", where=str(source), hint="Try `openane compile`.")
+    if not path.parent.is_dir():
+        raise InputError("the folder to write to does not exist", where=str(path.parent))
+    graph = run_pipeline(level)
+    written = _WRITERS[form](graph, path, half)
+    tolerance = HALF_TOLERANCE if half and form in (Form.PACKAGE, Form.MIL) else SINGLE_TOLERANCE
+    try:
+        error = _difference(level, load(path))
+    except OpenaneError:
+        _remove(written)
+        raise
+    if not error <= tolerance:
+        _remove(written)
+        raise ModelError(
+            "what was written does not compute the same, and was removed",
+            where=str(path),
+            value=f"relative error {error:.3g}",
+            limit=f"at most {tolerance:g}",
+        )
+    return Converted(path, form, error, tolerance)
+
+
+def _difference(graph: Graph, back: object) -> float:
+    """The worst relative error of the outputs, taken in order, on made-up inputs."""
+    inputs = {name: made_up_input(name, kind) for name, kind in graph.inputs.items()}
+    expected = graph.evaluate(inputs)
+    if isinstance(back, Graph):
+        wanted = zip(back.inputs.items(), graph.inputs, strict=True)
+        fed = {name: inputs[ours].astype(kind.dtype.numpy) for (name, kind), ours in wanted}
+        found = list(back.evaluate(fed).values())
+    else:
+        assert isinstance(back, Net)
+        halves = {name: inputs[ours].astype(np.float32) for name, ours in zip(back.inputs, graph.inputs, strict=True)}
+        found = list(back.evaluate(halves).values())
+    pairs = zip(expected.values(), found, strict=True)
+    return max((_relative(a.astype(np.float64), b.astype(np.float64)) for a, b in pairs), default=0.0)
+
+
+def _relative(expected: np.ndarray, found: np.ndarray) -> float:
+    if expected.size != found.size:
+        return float("inf")
+    length = float(np.linalg.norm(expected))
+    return float(np.linalg.norm(expected.reshape(-1) - found.reshape(-1))) / (length or 1.0)
+
+
+def _write_plist(graph: Graph, path: Path, half: bool) -> list[Path]:
+    net = build(graph, Options(host=False)).net
+    assert net is not None
+    write_net(net, path)
+    return [path]
+
+
+def _write_network(graph: Graph, path: Path, half: bool) -> list[Path]:
+    from openane.convert.coreml import write_network
+
+    write_network(graph, path)
+    return [path]
+
+
+def _write_package(graph: Graph, path: Path, half: bool) -> list[Path]:
+    from openane.convert.coreml import write_package
+
+    write_package(graph, path, half=half)
+    return [path]
+
+
+def _write_mil(graph: Graph, path: Path, half: bool) -> list[Path]:
+    from openane.convert.coreml import package_parts
+    from openane.convert.text import WEIGHT_FILE, program_text
+
+    with package_parts(graph, half=half) as (specification, weights):
+        written = [path]
+        if weights is not None:
+            target = path.parent / WEIGHT_FILE
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(weights, target)
+            written.append(target)
+        write_atomically(path, [program_text(specification).encode()])
+    return written
+
+
+def _write_onnx(graph: Graph, path: Path, half: bool) -> list[Path]:
+    from openane.runtimes.host.export import export_model
+
+    write_atomically(path, [export_model(graph).SerializeToString()])
+    return [path]
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+_WRITERS: Mapping[Form, Callable[[Graph, Path, bool], list[Path]]] = MappingProxyType(
+    {
+        Form.PLIST: _write_plist,
+        Form.NETWORK: _write_network,
+        Form.PACKAGE: _write_package,
+        Form.MIL: _write_mil,
+        Form.ONNX: _write_onnx,
+    }
+)
