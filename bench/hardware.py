@@ -32,7 +32,10 @@ def make(path: Path, tasks: int, constant_bytes: int) -> None:
     from openane.targets.h13.registers import REGISTERS
     from openane.targets.h13.stream import STREAM
 
-    body = tuple(Burst(block.base, tuple(r.default for r in block.registers)) for block in REGISTERS.blocks)
+    values = {"Common.TileCfg": 1, "Common.Cout": 1, "L2.SourceChannelStride": 16}
+    body = tuple(
+        Burst(block.base, tuple(values.get(r.path, r.default) for r in block.registers)) for block in REGISTERS.blocks
+    )
     plain = [Task((0,) * 10, body) for _ in range(tasks)]
     offsets = [0x300 * i for i in range(tasks)]
     linked = []

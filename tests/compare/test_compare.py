@@ -31,7 +31,7 @@ def kernel(scale: float = 0.2) -> dict[str, np.ndarray]:
     return {"weight": (scale * RANDOM.standard_normal((8, 8, 1, 1))).astype(np.float32)}
 
 
-CONV = Conv(strides=(1, 1), dilations=(1, 1), pads=(0, 0, 0, 0), group=1)
+CONV = Conv()
 
 
 @pytest.fixture(scope="module")

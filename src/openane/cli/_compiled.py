@@ -18,6 +18,7 @@ from openane.program.verify import verify_program
 from openane.targets import attach, load_program
 from openane.targets.assembly import load_assembly, open_container
 
+_SHOWN_WARNINGS = 5
 CONTAINERS = {".hwx": "hwx", ".anec": "anec"}
 
 
@@ -78,5 +79,8 @@ def write_pieces(path: Path, pieces: list[Buffer]) -> int:
 
 def warn_about(program: Program) -> None:
     """Prints to standard error what is wrong with a program that someone wrote by hand."""
-    for each in verify_program(program):
+    findings = verify_program(program)
+    for each in findings[:_SHOWN_WARNINGS]:
         click.echo(f"warning: {each}", err=True)
+    if len(findings) > _SHOWN_WARNINGS:
+        click.echo("warning: and more; `openane info` lists them", err=True)

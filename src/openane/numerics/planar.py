@@ -149,20 +149,23 @@ def join_rows(
     """
     D, C, H, W = extents[1], extents[2], extents[3], extents[4]
     s1, s2 = first_strides, second_strides
-    b = np.zeros(W, np.float32)
+    plane = H * W
+    b = np.zeros(plane, np.float32)
     pair = flags[ROWS] != 0
     for triple in range(triple_first, triple_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C
         a0 = first_base + g * s1[0] + d * s1[1] + c * s1[2]
         b0 = second_base + g * s2[0] + d * s2[1] + c * s2[2]
         factor = read_half(second[b0 + s2[3]]) if pair else np.float32(1)
+        a = joined[(triple - triple_first) * plane : (triple - triple_first + 1) * plane]
         for y in range(H):
-            start = ((triple - triple_first) * H + y) * W
-            a = joined[start : start + W]
-            fetch(first, a0 + y * s1[3], s1[4], W, a)
-            if flags[SECOND]:
-                fetch(second, b0 if pair else b0 + y * s2[3], 0 if pair else s2[4], W, b)
-            join_row(a, b, W, factor, numbers, flags)
+            fetch(first, a0 + y * s1[3], s1[4], W, a[y * W : y * W + W])
+        if pair:
+            fetch(second, b0, 0, plane, b)
+        elif flags[SECOND]:
+            for y in range(H):
+                fetch(second, b0 + y * s2[3], s2[4], W, b[y * W : y * W + W])
+        join_row(a, b, plane, factor, numbers, flags)
 
 
 @compiled

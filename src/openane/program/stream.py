@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,7 +84,7 @@ class StreamCodec(Protocol):
         """What a task does, for people."""
         ...
 
-    def verify(self, program: Program) -> tuple[Diagnostic, ...]:
+    def verify(self, program: Program) -> Iterable[Diagnostic]:
         """What is wrong with the tasks of a program, as far as the generation is known."""
         ...
 

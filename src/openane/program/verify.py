@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from openane.core.errors import Diagnostic
 from openane.program.program import Program, Surface
 
-#: A program shows at most this many findings of one kind.
+#: No more findings than this are told.
 MOST_FINDINGS = 20
 
 
@@ -19,17 +19,20 @@ def verify_program(program: Program) -> tuple[Diagnostic, ...]:
     Args:
         program: with a codec attached (`targets.attach`), else only surfaces and places are checked.
     """
-    findings = [*_surfaces(program), *_places(program)]
+    return tuple(islice(_findings(program), MOST_FINDINGS))
+
+
+def _findings(program: Program) -> Iterator[Diagnostic]:
+    yield from _surfaces(program)
+    yield from _places(program)
     if program.codec is not None:
-        findings += _chain(program)
-        findings += program.codec.verify(program)
+        yield from _chain(program)
+        yield from program.codec.verify(program)
     for index, task in enumerate(program.tasks):
         if task.map is not None:
-            findings += (
-                Diagnostic(each.what, f"task {index}: {each.where}", each.rule, each.limit, each.value, each.hint)
-                for each in task.map.validate(task.registers())
-            )
-    return tuple(findings[:MOST_FINDINGS])
+            for each in task.map.validate(task.registers()):
+                where = f"task {index}: {each.where}"
+                yield Diagnostic(each.what, where, each.rule, each.limit, each.value, each.hint)
 
 
 def _surfaces(program: Program) -> Iterator[Diagnostic]:

@@ -113,7 +113,8 @@ def _steps(strides: Axes, extent: Axes) -> npt.NDArray[np.int64]:
 
 def _overwritten(source: Operand, result: Operand) -> bool:
     """Whether the result covers bytes of the source in another order than the kernels read them."""
-    same_memory = source.space is result.space and source.buffer == result.buffer
-    if not same_memory or source.base >= result.end or result.base >= source.end:
+    if source.space is not result.space or source.buffer != result.buffer:
         return False
-    return (source.base, source.strides, source.extent) != (result.base, result.strides, result.extent)
+    if (source.base, source.strides, source.extent) == (result.base, result.strides, result.extent):
+        return False
+    return source.base < result.end and result.base < source.end

@@ -219,9 +219,9 @@ class BurstStream:
         """What a task does, for people."""
         return self.summarizer(task)
 
-    def verify(self, program: Program) -> tuple[Diagnostic, ...]:
+    def verify(self, program: Program) -> Iterable[Diagnostic]:
         """What is wrong with the tasks of a program."""
-        return tuple(self.verifier(program)) if self.verifier else ()
+        return self.verifier(program) if self.verifier else ()
 
     def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:
         """The task with its enabled buffer indices (tensors and kernels) replaced as `buffers` tells."""

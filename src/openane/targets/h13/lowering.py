@@ -13,7 +13,7 @@ from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.net.units import Conv
 from openane.targets.h13.fused import Fused
 from openane.targets.h13.limits import Dialect
-from openane.targets.h13.plan import Block, Operand, Place, Plan, Tensor
+from openane.targets.h13.plan import Block, Operand, Place, Plan, TaskPlan, Tensor
 from openane.targets.h13.units import copy
 from openane.targets.h13.units.family import Family, Query, refuse, unknown_unit
 from openane.targets.h13.units.tensor import TENSOR_RULES
