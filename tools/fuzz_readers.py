@@ -1,22 +1,27 @@
-"""Feeds damaged files to every reader of compiled programs and of assembly text.
+"""Throws damaged input at every reader.
 
-    python tools/fuzz_readers.py CORPUS... [--runs N] [--seed N] [--seconds N] [--atheris]
+    python tools/fuzz_readers.py [READER ...] [--runs N] [--seed N] [--seconds N] [--corpus FILE ...] [--atheris]
 
-Whatever the bytes, a reader must answer with a value or with an OpenaneError, soon and without large allocations. With
---atheris the runs are guided by coverage (needs the package atheris); without, the corpus is mutated at random.
-CORPUS are .hwx and .anec files; their disassemblies are added.
+Whatever the bytes, a reader must answer with a value or with an OpenaneError, within one second of processor time and
+one GiB of memory; limits of the process enforce both. Without names all readers take turns. The inputs are made by rule
+(tools/fuzz_inputs.py), files given by --corpus are added for the reader of compiled programs, and all are mutated at
+random; with --atheris the runs of one reader are guided by coverage (needs the package atheris). A finding is written
+to the current folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import struct
+import resource
+import signal
 import sys
+import tempfile
 import time
-import tracemalloc
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -30,37 +35,61 @@ def _coverage() -> AbstractContextManager[object]:
 
 
 with _coverage():
+    from fuzz_inputs import EXPRESSIONS, arrays, files, mutate
+
+    from openane.analysis.dataset import Dataset
     from openane.analysis.describe import describe
     from openane.analysis.diff import diff_programs
+    from openane.cli._show import parse_shapes, read_array, read_inputs
+    from openane.compiler.cache import SUFFIX, Cache
+    from openane.compiler.driver import build, load
     from openane.core.errors import OpenaneError
     from openane.formats.anec import read_anec, write_anec
     from openane.formats.hwx import read_hwx, write_hwx
     from openane.formats.sniff import FileKind, kind_of_bytes, sniff
     from openane.formats.source import open_source
+    from openane.graph import TensorType
+    from openane.net.plist import describe_net, parse_net
     from openane.program.patch import Patch, apply_patches
     from openane.targets import load_program
     from openane.targets.assembly import assemble, disassemble, open_container
 
 LARGEST_INPUT = 1 << 20
-SLOW_SECONDS = 5.0
+LIMIT_SECONDS = 1.0
+"""Of processor time, so that a busy machine makes no findings."""
+WAIT_SECONDS = 60.0
+"""Of the clock: something waits for ever."""
+LIMIT_BYTES = 1 << 30
+"""Of address space beyond what the process has when the runs begin."""
 
 
-def exercise(data: bytes) -> None:
-    """Everything that openane does with bytes that may be a compiled program or a text."""
-    for use in (_use_sniff, _use_hwx, _use_anec, _use_container, _use_text):
-        try:
-            use(data)
-        except OpenaneError as error:
-            assert str(error)
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A way for bytes into openane.
+
+    Attributes:
+        seeds: sound inputs.
+        use: reads bytes; the folder is for what must lie in a file.
+    """
+
+    seeds: Callable[[], Sequence[bytes]]
+    use: Callable[[bytes, Path], None]
 
 
-def _use_sniff(data: bytes) -> None:
+class TooLongError(BaseException):
+    """A run used up its time; no `except Exception` on the way may catch it."""
+
+
+# Readers -----------------------------------------------------------------------------------------------------------
+
+
+def _use_sniff(data: bytes, _: Path) -> None:
     if data:
         kind_of_bytes(open_source(data))
     sniff(data)
 
 
-def _use_hwx(data: bytes) -> None:
+def _use_hwx(data: bytes, _: Path) -> None:
     file = read_hwx(data)
     for part in ("segments", "names", "surface_states", "metadata", "symbols"):
         with suppress(OpenaneError):
@@ -70,12 +99,12 @@ def _use_hwx(data: bytes) -> None:
     assert again.tasks == program.tasks and again.surfaces == program.surfaces
 
 
-def _use_anec(data: bytes) -> None:
+def _use_anec(data: bytes, _: Path) -> None:
     program = load_program(read_anec(data))
     assert load_program(read_anec(write_anec(program))).tasks == program.tasks
 
 
-def _use_container(data: bytes) -> None:
+def _use_container(data: bytes, _: Path) -> None:
     file = open_container(data)
     if file is None:
         return
@@ -87,157 +116,270 @@ def _use_container(data: bytes) -> None:
     assert diff_programs(program, program, (file, file)).same
 
 
-def _use_text(data: bytes) -> None:
-    if len(data) > 1 << 16:
-        return
+def _use_assembly(data: bytes, _: Path) -> None:
+    if len(data) <= 1 << 16:
+        assemble(data.decode("utf-8", "replace"))
+
+
+def _use_plist(data: bytes, _: Path) -> None:
+    net = parse_net(data, weights={"made.weights": files()["made.weights"], "made.bin": b"\0" * 4096})
+    describe_net(net, "weights.bin")
+
+
+def _use_weights(data: bytes, folder: Path) -> None:
+    """A sound net.plist and a sound text whose weight files are damaged."""
+    for name, content in files().items():
+        is_weights = name.startswith("made") and name.endswith((".weights", ".bin"))
+        if name.startswith("made") and name.endswith((".plist", ".mil", ".weights", ".bin")):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data if is_weights else content)
+    for name in files():
+        if name.startswith("made") and name.endswith((".plist", ".mil")):
+            with suppress(OpenaneError):
+                load(folder / name)
+
+
+def _use_model(ending: str) -> Callable[[bytes, Path], None]:
+    def use(data: bytes, folder: Path) -> None:
+        path = folder / f"model{ending}"
+        path.write_bytes(data)
+        build(path)
+
+    return use
+
+
+def _use_package(data: bytes, folder: Path) -> None:
+    """A package one of whose files is damaged: the first byte of the input says which."""
+    names = [name for name in files() if name.startswith("made.mlpackage/")]
+    chosen = names[data[0] % len(names)] if data else ""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data[1:] if name == chosen else files()[name])
+    build(folder / "made.mlpackage")
+
+
+def _package_seeds() -> list[bytes]:
+    names = [name for name in files() if name.startswith("made.mlpackage/")]
+    return [bytes([number]) + files()[name] for number, name in enumerate(names)]
+
+
+def _use_array(data: bytes, folder: Path) -> None:
+    for ending, use in ((".npy", read_array), (".npz", _use_dataset)):
+        path = folder / f"array{ending}"
+        path.write_bytes(data)
+        with suppress(OpenaneError):
+            use(path)
+
+
+def _use_dataset(path: Path) -> None:
+    dataset = Dataset(path, {"x": TensorType((1, 3, 6, 6))})
+    for number in range(min(len(dataset), 3)):
+        dataset[number]
+
+
+def _use_expression(data: bytes, _: Path) -> None:
     text = data.decode("utf-8", "replace")
-    for line in text.splitlines()[:3]:
-        try:
-            patch = Patch.parse(line)
-        except OpenaneError:
-            continue
-        apply_patches(load_program(read_anec(data)), [patch])
-    assemble(text)
+    with suppress(OpenaneError):
+        parse_shapes((text,))
+    with suppress(OpenaneError):
+        read_inputs((text,), {"x": TensorType((2, 3))})
+    patch = Patch.parse(text)
+    apply_patches(load_program(read_hwx(files()["small.hwx"])), [patch])
 
 
-# Mutations ---------------------------------------------------------------------------------------------------------
-
-INTERESTING = (
-    0,
-    1,
-    2,
-    3,
-    0x7F,
-    0x80,
-    0xFF,
-    0x7FFF,
-    0xFFFF,
-    0x4000,
-    0x7FFFFFFF,
-    0x80000000,
-    0xFFFFFFFF,
-    1 << 63,
-    (1 << 64) - 1,
-)
+def _use_cache(data: bytes, folder: Path) -> None:
+    """An entry that someone else wrote; it must verify or be taken for missing."""
+    (folder / f"key{SUFFIX}").write_bytes(data)
+    Cache(folder).get("key")
 
 
-def mutate(data: bytes, source: random.Random) -> bytes:
-    """One to eight random changes, most of them near the start, where headers are."""
-    result = bytearray(data)
-    for _ in range(source.choice((1, 1, 1, 2, 3, 8))):
-        source.choice(_MUTATIONS)(result, source)
-        if not result:
-            break
-    return bytes(result)
+def _cache_seeds() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "small.hwx").write_bytes(files()["small.hwx"])
+        Cache(folder).put("key", build(folder / "small.hwx"))
+        return [path.read_bytes() for path in folder.glob(f"*{SUFFIX}")]
 
 
-def _place(data: bytearray, source: random.Random) -> int:
-    limit = len(data) if source.random() < 0.3 else min(len(data), 0x6000)
-    return source.randrange(max(limit, 1))
+def _seeds(*endings: str) -> Callable[[], list[bytes]]:
+    return lambda: [content for name, content in files().items() if name.endswith(endings) and "/" not in name]
 
 
-def _flip(data: bytearray, source: random.Random) -> None:
-    if data:
-        data[_place(data, source)] ^= 1 << source.randrange(8)
+READERS: Mapping[str, Reader] = {
+    "sniff": Reader(_seeds(""), _use_sniff),
+    "hwx": Reader(_seeds(".hwx"), _use_hwx),
+    "anec": Reader(_seeds(".anec"), _use_anec),
+    "container": Reader(_seeds(".hwx", ".anec"), _use_container),
+    "assembly": Reader(_seeds(".asm"), _use_assembly),
+    "plist": Reader(_seeds(".plist"), _use_plist),
+    "weights": Reader(_seeds(".weights", ".bin"), _use_weights),
+    "mil": Reader(_seeds(".mil"), _use_model(".mil")),
+    "onnx": Reader(_seeds(".onnx"), _use_model(".onnx")),
+    "mlmodel": Reader(_seeds(".mlmodel"), _use_model(".mlmodel")),
+    "package": Reader(_package_seeds, _use_package),
+    "array": Reader(arrays, _use_array),
+    "expression": Reader(lambda: [text.encode() for text in EXPRESSIONS], _use_expression),
+    "cache": Reader(_cache_seeds, _use_cache),
+}
 
 
-def _word(data: bytearray, source: random.Random) -> None:
-    at = _place(data, source) & ~3
-    code = source.choice(("<I", "<I", "<Q", "<H"))
-    value = source.choice(INTERESTING) & (1 << 8 * struct.calcsize(code)) - 1
-    packed = struct.pack(code, value)
-    data[at : at + len(packed)] = packed[: len(data) - at]
+def exercise(name: str, data: bytes, folder: Path) -> None:
+    """Lets a reader read; every OpenaneError is a good answer, all else is a finding."""
+    try:
+        READERS[name].use(data, folder)
+    except OpenaneError as error:
+        assert str(error)
 
 
-def _truncate(data: bytearray, source: random.Random) -> None:
-    del data[_place(data, source) :]
+# Runs --------------------------------------------------------------------------------------------------------------
 
 
-def _copy(data: bytearray, source: random.Random) -> None:
-    start, to, size = _place(data, source), _place(data, source), source.choice((4, 8, 40, 0x98))
-    data[to : to + size] = data[start : start + size]
+@contextmanager
+def limits() -> Iterator[None]:
+    """Bounds the memory of the process for the block, and arms the handlers of the time limits."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
+    handlers = [(number, signal.signal(number, _stop)) for number in (signal.SIGPROF, signal.SIGALRM)]
+    if pages:
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + LIMIT_BYTES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        for number, handler in handlers:
+            signal.signal(number, handler)
 
 
-def _remove(data: bytearray, source: random.Random) -> None:
-    start = _place(data, source)
-    del data[start : start + source.choice((1, 2, 4, 8, 64))]
+def _stop(number: int, _: object) -> None:
+    raise TooLongError(f"more than {LIMIT_SECONDS if number == signal.SIGPROF else WAIT_SECONDS} s")
 
 
-_MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (_flip, _word, _word, _truncate, _copy, _remove)
+@contextmanager
+def timed() -> Iterator[None]:
+    """Stops the block when its time is over."""
+    signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WAIT_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def load_corpus(paths: Sequence[Path]) -> list[bytes]:
-    """The files, and the texts of those that can be disassembled."""
-    corpus = []
-    for path in paths:
-        data = path.read_bytes()
-        corpus.append(data)
-        container = open_container(data)
-        if container is not None:
-            corpus.append(disassemble(container).encode())
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An input that a reader does not answer as it should."""
+
+    reader: str
+    run: int
+    error: str
+    data: bytes
+
+
+def run_random(names: Sequence[str], runs: int, seed: int, seconds: float, more: Sequence[bytes] = ()) -> Outcome:
+    """Mutates the inputs of the named readers at random, one reader after the other in turns.
+
+    Args:
+        names: of readers.
+        runs: in all.
+        seed: of the changes; the same seed makes the same inputs.
+        seconds: after which no further run begins.
+        more: inputs for the readers of compiled programs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        corpora = {name: _corpus(name, more, Path(folder)) for name in names}
+        counts: Counter[str] = Counter()
+        findings, slowest, end = [], 0.0, time.monotonic() + seconds
+        with limits():
+            for run in range(runs):
+                if time.monotonic() > end:
+                    break
+                name = names[run % len(names)]
+                source = random.Random(f"{seed}/{name}/{run}")
+                data = mutate(source.choice(corpora[name]), source)
+                began = time.process_time()
+                error = attempt(name, data, Path(folder))
+                slowest = max(slowest, time.process_time() - began)
+                counts[name] += 1
+                if error:
+                    findings.append(Finding(name, run, error, data))
+    return Outcome(counts, findings, slowest)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What runs gave: how many of each reader, what was found, and the processor time of the longest."""
+
+    counts: Counter[str]
+    findings: list[Finding]
+    slowest_seconds: float
+
+
+def attempt(name: str, data: bytes, folder: Path) -> str:
+    """One run under the limits; what went wrong, or nothing."""
+    try:
+        with timed():
+            exercise(name, data, folder)
+    except (Exception, TooLongError) as error:
+        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return ""
+
+
+def _corpus(name: str, more: Sequence[bytes], folder: Path) -> list[bytes]:
+    """The seeds of a reader, each read once, so that imports are paid before the limits hold."""
+    corpus = list(READERS[name].seeds())
+    if name in ("sniff", "hwx", "anec", "container"):
+        corpus += more
+    for data in corpus:
+        exercise(name, data, folder)
     return corpus
 
 
-def run_random(corpus: list[bytes], runs: int, seed: int, seconds: float) -> int:
-    """Mutates at random; returns the number of findings."""
-    source = random.Random(seed)
-    findings = slowest = peak = run = 0
-    end = time.monotonic() + seconds
-    for run in range(runs):
-        if time.monotonic() > end:
-            break
-        data = mutate(source.choice(corpus), source)
-        sample = run % 50 == 0
-        if sample:
-            tracemalloc.start()
-        began = time.perf_counter()
-        try:
-            exercise(data)
-        except Exception as error:
-            findings += 1
-            name = Path(f"finding-{seed}-{run}.bin")
-            name.write_bytes(data)
-            print(f"run {run}: {type(error).__name__}: {str(error)[:200]} -> {name}", flush=True)
-        slowest = max(slowest, time.perf_counter() - began)
-        if sample:
-            peak = max(peak, tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
-    print(
-        f"{runs} runs, {findings} findings, slowest {slowest:.2f} s, most memory {peak / 1e6:.1f} MB (every 50th run)"
-    )
-    return findings
-
-
-def run_guided(corpus: list[bytes], runs: int, seed: int) -> None:
-    """Runs atheris, which ends the process at the first finding."""
+def run_guided(name: str, runs: int, seed: int) -> None:
+    """Runs atheris on one reader; it ends the process at the first finding."""
     import atheris
 
-    folder = Path("fuzz-corpus")
-    folder.mkdir(exist_ok=True)
-    for i, data in enumerate(corpus):
-        (folder / f"seed-{i}").write_bytes(data)
-    atheris.Setup(
-        [sys.argv[0], str(folder), f"-runs={runs}", f"-seed={seed}", f"-max_len={LARGEST_INPUT}", "-rss_limit_mb=2048"],
-        exercise,
-    )
+    corpus = Path("fuzz-corpus") / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    for i, data in enumerate(READERS[name].seeds()):
+        (corpus / f"seed-{i}").write_bytes(data)
+    folder = Path(tempfile.mkdtemp())
+    options = [f"-runs={runs}", f"-seed={seed}", f"-max_len={LARGEST_INPUT}", "-rss_limit_mb=2048", "-timeout=60"]
+    atheris.Setup([sys.argv[0], str(corpus), *options], lambda data: exercise(name, data, folder))
     atheris.Fuzz()
 
 
-def main() -> None:
-    """Reads the arguments and runs."""
+def main() -> int:
+    """Reads the arguments and runs; the status is 1 when something was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path, nargs="+")
+    parser.add_argument("readers", nargs="*", metavar="READER", help=", ".join(READERS))
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=3600, help="stop a random run after this time")
+    parser.add_argument("--seconds", type=float, default=3600, help="begin no run after this time")
+    parser.add_argument("--corpus", type=Path, nargs="*", default=[], help=".hwx and .anec files to mutate as well")
     parser.add_argument("--atheris", action="store_true")
     arguments = parser.parse_args()
-    corpus = load_corpus(arguments.corpus)
+    unknown = set(arguments.readers) - set(READERS)
+    if unknown:
+        parser.error(f"no such reader: {', '.join(sorted(unknown))}")
+    names = arguments.readers or list(READERS)
     if arguments.atheris:
-        run_guided(corpus, arguments.runs, arguments.seed)
-    elif run_random(corpus, arguments.runs, arguments.seed, arguments.seconds):
-        sys.exit(1)
+        run_guided(names[0], arguments.runs, arguments.seed)
+        return 0
+    more = [path.read_bytes() for path in arguments.corpus]
+    outcome = run_random(names, arguments.runs, arguments.seed, arguments.seconds, more)
+    for number, finding in enumerate(outcome.findings):
+        path = Path(f"finding-{finding.reader}-{arguments.seed}-{finding.run}.bin")
+        if number < 50:
+            path.write_bytes(finding.data)
+            print(f"{finding.reader}, run {finding.run}: {finding.error} -> {path}")
+    counts = ", ".join(f"{name} {count}" for name, count in outcome.counts.items())
+    print(f"{sum(outcome.counts.values())} runs ({counts})")
+    print(f"{len(outcome.findings)} findings, longest run {outcome.slowest_seconds:.2f} s of processor time")
+    return int(bool(outcome.findings))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from openane.analysis.estimate import Estimate
+from openane.analysis.measure import ulp
 from openane.analysis.notebook import COLOURS
 from openane.core.errors import InputError, UnavailableError
 from openane.cost.model import Part
@@ -148,8 +149,7 @@ def table_errors(
         kept = np.isfinite(wanted.astype(np.float16))
     x, wanted = x[kept], wanted[kept]
     result = evaluate(found, x.astype(np.float16)).astype(np.float64)
-    _, exponents = np.frexp(np.abs(wanted))
-    return x, np.abs(result - wanted) / np.ldexp(1.0, np.maximum(exponents - 1, -14) - 10)
+    return x, np.abs(result - wanted) / ulp(wanted)
 
 
 def _axes(size: tuple[float, float]) -> Any:

@@ -76,6 +76,29 @@ def test_transpose_is_one_task(permutation: tuple[int, int, int, int, int]) -> N
     assert len(program.tasks) == 1
 
 
+def test_a_slice_is_reshaped_as_a_whole() -> None:
+    """The first rows of a larger tensor are not the larger tensor."""
+    units = (
+        Unit("v", InputView(Dimension.HEIGHT, 0, 4), ("x",)),
+        Unit("y", Reshape(shape(2, 1, 1, 1, 24)), ("v",)),
+        Unit("z", Reshape(shape(2, 1, 12, 1, 2)), ("v",)),
+    )
+    check(Net("net", {"x": shape(2, 1, 3, 9, 2)}, {"out": "y", "rows": "z"}, units), tolerance=EXACT)
+
+
+def test_parts_of_rows_are_views() -> None:
+    """Heads of an attention: rows cut into parts, permuted, and joined again cost one copy."""
+    units = (
+        Unit("c", Reshape(shape(10, 3, 32)), ("x",)),
+        Unit("t", Transpose((0, 1, 3, 2, 4)), ("c",)),
+        Unit("b", Transpose((0, 1, 3, 2, 4)), ("t",)),
+        Unit("y", Reshape(shape(1, 10, 96)), ("b",)),
+    )
+    net = Net("net", {"x": shape(1, 10, 96)}, {"out": "y"}, units)
+    assert len(check(net, tolerance=EXACT).tasks) == 1
+    check(Net("net", {"x": shape(1, 10, 96)}, {"out": "t", "more": "c"}, units[:2]), tolerance=EXACT)
+
+
 def test_views_cost_nothing() -> None:
     """A slice of channels and a reshape that keeps rows are addresses only."""
     units = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,8 +129,8 @@ def test_padding_of_convolutions(kind: str, pads: tuple[tuple[int, int], tuple[i
     height = (5 + 1 - 2) // 2 + 1 if kind.startswith("same") else height
     body = f"""
     tensor<fp32, [1, 4, 2, 3]> w = const()[val = tensor<fp32, [1, 4, 2, 3]>([{", ".join(["1"] * 24)}])];
-    tensor<fp32, [1, 1, {height}, {width}]> y = conv(x = x, weight = w, strides = {ints(2, 1)}, pad_type = string("{kind}"),
-      pad = {ints(1, 2, 0, 3)}, groups = int32(1))[];
+    tensor<fp32, [1, 1, {height}, {width}]> y = conv(x = x, weight = w, strides = {ints(2, 1)},
+      pad_type = string("{kind}"), pad = {ints(1, 2, 0, 3)}, groups = int32(1))[];
     """
     padded = np.pad(X.sum(1)[0], pads)
     wanted = [[padded[2 * i : 2 * i + 2, j : j + 3].sum() for j in range(width)] for i in range(height)]
@@ -139,8 +140,8 @@ def test_padding_of_convolutions(kind: str, pads: tuple[tuple[int, int], tuple[i
 def test_transposed_convolution_gives_the_shape_that_is_asked_for() -> None:
     body = f"""
     tensor<fp32, [4, 1, 3, 3]> w = const()[val = tensor<fp32, [4, 1, 3, 3]>([{", ".join(["1"] * 36)}])];
-    tensor<fp32, [1, 1, 10, 12]> y = conv_transpose(x = x, weight = w, strides = {ints(2, 2)}, pad_type = string("same"),
-      output_shape = {ints(1, 1, 10, 12)})[];
+    tensor<fp32, [1, 1, 10, 12]> y = conv_transpose(x = x, weight = w, strides = {ints(2, 2)},
+      pad_type = string("same"), output_shape = {ints(1, 1, 10, 12)})[];
     """
     assert evaluate(body, f"{XT} x", x=X).shape == (1, 1, 10, 12)
 
@@ -166,7 +167,8 @@ PALETTE = "tensor<uint8, [2]>([228, 27])"
 
 COMPRESSED = {
     "palette, iOS 16": (
-        f"constexpr_lut_to_dense(indices = {PALETTE}, lut = tensor<fp32, [4]>([0, 10, 20, 30]), shape = tensor<uint32, [2]>([2, 4]))",
+        f"constexpr_lut_to_dense(indices = {PALETTE}, lut = tensor<fp32, [4]>([0, 10, 20, 30]),"
+        " shape = tensor<uint32, [2]>([2, 4]))",
         [[0, 10, 20, 30], [30, 20, 10, 0]],
     ),
     "palette, iOS 18": (
@@ -185,7 +187,8 @@ COMPRESSED = {
         [[1, 2, 30, 40], [-1, -2, -30, -40]],
     ),
     "sparse": (
-        "constexpr_sparse_to_dense(nonzero_data = tensor<fp32, [3]>([7, 8, 9]), mask = tensor<uint1, [2, 4]>([1, 0, 0, 1, 0, 0, 1, 0]))",
+        "constexpr_sparse_to_dense(nonzero_data = tensor<fp32, [3]>([7, 8, 9]),"
+        " mask = tensor<uint1, [2, 4]>([1, 0, 0, 1, 0, 0, 1, 0]))",
         [[7, 0, 0, 8], [0, 0, 9, 0]],
     ),
 }
@@ -212,7 +215,8 @@ def test_what_only_depends_on_constants_is_computed_at_once() -> None:
 
 
 def test_bad_compressed_constants_are_refused() -> None:
-    body = "tensor<fp32, [1, 1]> c = constexpr_lut_to_dense(indices = tensor<uint4, [1, 1]>([9]), lut = tensor<fp32, [1, 1, 4, 1]>([0, 1, 2, 3]))[];"
+    indices, table = "tensor<uint4, [1, 1]>([9])", "tensor<fp32, [1, 1, 4, 1]>([0, 1, 2, 3])"
+    body = f"tensor<fp32, [1, 1]> c = constexpr_lut_to_dense(indices = {indices}, lut = {table})[];"
     with pytest.raises(ModelError, match=r"an index is outside the table \(found 9; allowed: 4\)"):
         loads(program(body))
 
@@ -233,8 +237,6 @@ def test_a_compiled_folder_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "net.mlmodelc"
     (folder / "weights").mkdir(parents=True)
     data = np.arange(24, dtype=np.float32)
-    import struct
-
     header = struct.pack("<II", 1, 2).ljust(64, b"\0") + struct.pack("<IIQQ", 0xDEADBEEF, 2, 96, 128).ljust(64, b"\0")
     (folder / "weights" / "weight.bin").write_bytes(header + data.tobytes())
     blob = 'BLOBFILE(path = string("@model_path/weights/weight.bin"), offset = uint64(64))'

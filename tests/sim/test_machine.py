@@ -12,7 +12,7 @@ import pytest
 import records
 from programs import Builder, Fields
 
-from openane.core.errors import FaultError
+from openane.core.errors import FaultError, InputError
 from openane.program import Program, Role, Task
 from openane.sim.trace import lines
 from openane.targets.h13.machine import decode_program, machine
@@ -79,6 +79,11 @@ def test_stop_after_a_task_and_see_what_is_live() -> None:
     assert (whole["task0-result"] == live.values).all()
     total = whole["task1-result"].astype(np.float32) + inputs["x"].astype(np.float32)
     assert (whole["task2-result"] == total.astype(np.float16)).all()
+
+
+def test_stopping_after_a_task_that_is_not_there() -> None:
+    with pytest.raises(InputError, match="no such task to stop after"):
+        machine(network()[0], RunOptions(until=4))
 
 
 def test_statistics() -> None:

@@ -24,7 +24,7 @@ TOLERANCE = 0.02
 """A layer is wrong when its largest error is above this share of its largest value."""
 LEAST_COSINE = 0.999
 _NOTICEABLE = 0.05
-"""Causes are looked for from this share of the tolerance on."""
+"""Causes are looked for from this share of the tolerance on, and wherever fp16 alone does not explain the error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,8 @@ class _Comparer:
     def _causes(self, group: Group, evidence: Evidence, wrong: bool) -> tuple[str, ...]:
         isolated = evidence.engine_error or evidence.ideal_error
         at_fault = self._is_wrong(isolated)
-        noticeable = isolated.relative > _NOTICEABLE * self.tolerance or bool(isolated.not_finite)
+        large = isolated.relative > _NOTICEABLE * self.tolerance or bool(isolated.not_finite)
+        noticeable = large or evidence.beyond_rounding
         found = list(causes(evidence)) if noticeable and evidence.group.steps[0].name not in self.hosted else []
         if wrong and not at_fault:
             blame = (

@@ -86,9 +86,12 @@ class Simulator:
 
     Raises:
         FaultError: some task does what the machine does not allow; no task has run then.
+        InputError: `until` is not a number of tasks of the program.
     """
 
     def __init__(self, program: Program, works: Sequence[Work], buffers: BufferMap, execution: Execution) -> None:
+        if execution.until is not None and not 0 <= execution.until <= len(works):
+            raise InputError("there is no such task to stop after", value=execution.until, limit=f"0 to {len(works)}")
         self.program = program
         self.works = tuple(works)
         self.execution = execution

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -95,11 +96,36 @@ def _lower_layer_norm(ctx: Lowering, node: Node) -> None:
     assert isinstance(operation, (g.LayerNorm, g.RmsNorm))
     layout = ctx.layout(node.inputs[0])
     x = ctx.read(node.inputs[0], layout)
+    engine = ctx.extents(x)
     dimensions = reduced(node, layout)
     if not dimensions:
         raise UnsupportedError("a normalization needs an axis of more than one element", value=operation.axes)
+    dimensions = frozenset(d for d in dimensions if engine.ndchw[d.axis] > 1) or dimensions
+    if dimensions & {Dimension.BATCH, Dimension.DEPTH}:
+        _layer_norm_of_rows(ctx, node, operation)
+        return
+    if dimensions == {Dimension.CHANNEL, Dimension.HEIGHT} and engine.width > 1:
+        # Statistics take in whole rows or one column; channels and their rows follow each other, so they are one axis.
+        flat = TensorShape(engine.batch, engine.channels * engine.height, 1, engine.width, engine.depth)
+        dimensions, x = frozenset({Dimension.CHANNEL}), ctx.reshape(x, flat)
     unit = ctx.emit(LayerNorm(dimensions, operation.epsilon, isinstance(operation, g.LayerNorm)), x)
+    unit = ctx.reshape(unit, engine)
     ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=False), layout)
+
+
+def _layer_norm_of_rows(ctx: Lowering, node: Node, operation: g.LayerNorm | g.RmsNorm) -> None:
+    """Items and planes are not reduced together: the normalized axes become the rows of a matrix and go back."""
+    shape = ctx.shape(node.inputs[0])
+    order = (*(axis for axis in range(len(shape)) if axis not in operation.axes), *operation.axes)
+    turned = ctx.apply(g.Transpose(order), node.inputs[0])
+    columns = math.prod(shape[axis] for axis in operation.axes)
+    matrix = ctx.apply(g.Reshape((math.prod(shape) // columns, columns)), turned)
+    normed = ctx.apply(type(operation)((1,), operation.epsilon), matrix)
+    back = ctx.apply(g.Reshape(tuple(shape[axis] for axis in order)), normed)
+    result = ctx.apply(g.Transpose(tuple(order.index(axis) for axis in range(len(shape)))), back)
+    layout = ctx.layout(result)
+    unit = _scale_and_shift(ctx, node, ctx.read(result), layout, channels=False)
+    ctx.define(node.outputs[0], unit, layout)
 
 
 def _lower_instance_norm(ctx: Lowering, node: Node) -> None:

@@ -318,13 +318,20 @@ def decode_symbols(reader: Reader, table: SymbolTable) -> tuple[Symbol, ...]:
         FormatError: the table or a name is not inside the file.
     """
     reader.bytes_at(table.offset, table.count * layout.SYMBOL_BYTES, "symbol table")
-    names = reader.bytes_at(table.strings, table.strings_bytes, "symbol names")
-    texts = Reader(names, f"{reader.where}: symbol names")
+    if table.count > layout.MOST_SYMBOLS:
+        raise FormatError("too many symbols", where=reader.where, value=table.count, limit=layout.MOST_SYMBOLS)
+    names = bytes(reader.bytes_at(table.strings, table.strings_bytes, "symbol names"))
     symbols = []
     for i in range(table.count):
         at = table.offset + i * layout.SYMBOL_BYTES
-        name, kind, section, description, value = reader.unpack("IBBHQ", at, "symbol")
-        text = texts.text(name, min(table.strings_bytes - name, layout.LONGEST_NAME), "symbol name")
+        start, kind, section, description, value = reader.unpack("IBBHQ", at, "symbol")
+        end = names.find(b"\0", start, start + layout.LONGEST_NAME)
+        if end < 0:
+            raise FormatError("a symbol name has no end", where=f"{reader.where}: offset {at:#x}", value=f"{start:#x}")
+        try:
+            text = names[start:end].decode()
+        except UnicodeDecodeError as error:
+            raise FormatError("a symbol name is not UTF-8", where=f"{reader.where}: offset {at:#x}") from error
         symbols.append(Symbol(text, kind, section, description, value))
     return tuple(symbols)
 

@@ -25,8 +25,9 @@ SECTION_BYTES = 0x50
 SYMBOL_BYTES = 16
 RELOCATION_BYTES = 8
 PAGE_BYTES = 0x4000
-#: Names longer than this are taken for damage.
-LONGEST_NAME = 1 << 20
+#: Names longer than this, in bytes, and tables with more symbols are taken for damage.
+LONGEST_NAME = 1 << 13
+MOST_SYMBOLS = 1 << 20
 #: First address that segments get; the page below 0x4000 is the zero page.
 BASE_ADDRESS = 0x30000000
 #: Relocation word of a coefficient address: section 2, relative to the counter, 4 bytes.

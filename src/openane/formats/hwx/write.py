@@ -300,10 +300,13 @@ def _check(program: Program) -> None:
 
 def _check_name(name: str, where: str) -> None:
     """Raises InputError for a name that cannot be written."""
-    encodable = name.encode("utf-8", "ignore").decode() == name
-    if not name or "\0" in name or not encodable or len(name) > layout.LONGEST_NAME:
+    raw = name.encode("utf-8", "ignore")
+    if not name or "\0" in name or raw.decode() != name or len(raw) > layout.LONGEST_NAME // 2:
         raise InputError(
-            "a name needs characters of Unicode other than zero", where=where, value=repr(name)[:60], limit="UTF-8"
+            "a name needs characters of Unicode other than zero",
+            where=where,
+            value=repr(name)[:60],
+            limit="UTF-8, 4096 bytes",
         )
 
 

@@ -120,8 +120,8 @@ def reshape_tasks(
 def _whole(name: str, value: Value, lowering: Lowering) -> tuple[Operand, list[TaskPlan]]:
     """The value as a tensor of its own, copied when it is a part of one."""
     operand = value.operand
-    plain = operand.offset == (0, 0, 0, 0) and operand.step == (1, 1, 1, 1)
-    if plain and not lowering.tensors[operand.tensor].part_of:
+    tensor = lowering.tensors[operand.tensor]
+    if operand.step == (1, 1, 1, 1) and value.shape.size == tensor.shape.size and not tensor.part_of:
         return operand, []
     target = lowering.tensor(name, value.shape, Place.AUTO)
     return target, [copy_task(operand, value.shape, target)]

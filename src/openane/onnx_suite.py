@@ -1,0 +1,143 @@
+"""Running ONNX's own test cases: what passes where, what is refused, and what would be wrong."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import numpy_helper
+
+import onnx
+from openane.compiler.plan import Artifact, EngineStep
+from openane.core.errors import OpenaneError
+from openane.onnx_backend import prepare
+
+KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
+"""Cases whose data come with the package onnx."""
+HALF_ERROR = 2.0**-6
+"""Allowed error of results of the engine, relative to the largest magnitude of the tensor: eight steps of half
+precision, for tables and sums."""
+SINGLE_ERROR = 1e-3
+"""The same for results of host steps alone, beside the case's own tolerance."""
+
+
+class Verdict(Enum):
+    """What happened to a case."""
+
+    ENGINE = "engine"
+    HOST = "host steps"
+    FOLDED = "folded"
+    REFUSED = "refused"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One case.
+
+    Attributes:
+        name: of the case.
+        operation: the ONNX operation it is about.
+        verdict: what happened.
+        reason: why it was refused, or what is wrong.
+    """
+
+    name: str
+    operation: str
+    verdict: Verdict
+    reason: str = ""
+
+
+def cases(kinds: Sequence[str] = KINDS) -> Iterator[Any]:
+    """The test cases of the package onnx, with their models loaded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.loader import load_model_tests
+
+        found = [case for kind in kinds for case in load_model_tests(kind=kind)]
+    for case in found:
+        yield case if case.model is not None else replace(case, model=onnx.load(str(Path(case.model_dir) / "model.onnx")))
+
+
+def judge(case: Any) -> Outcome:
+    """Runs the first data set of a case."""
+    operation = _operation(case)
+    compiled = prepare(case.model)
+    try:
+        inputs, expected = _data(case)
+        found = compiled.run([_plain(value) for value in inputs])
+    except OpenaneError as error:
+        return Outcome(case.name, operation, Verdict.REFUSED, error.diagnostic.what)
+    artifact = compiled.artifact
+    assert artifact is not None
+    for index, (value, wanted) in enumerate(zip(found, expected, strict=True)):
+        problem = _problem(case, artifact, value, _plain(wanted))
+        if problem:
+            return Outcome(case.name, operation, Verdict.WRONG, f"output {index}: {problem}")
+    return Outcome(case.name, operation, _place(artifact))
+
+
+def _place(artifact: Artifact) -> Verdict:
+    steps = artifact.plan.steps
+    if not steps:
+        return Verdict.FOLDED
+    return Verdict.ENGINE if all(isinstance(step, EngineStep) for step in steps) else Verdict.HOST
+
+
+def _operation(case: Any) -> str:
+    kinds = [node.op_type for node in case.model.graph.node if node.op_type != "Constant"]
+    if len(set(kinds)) == 1:
+        return str(kinds[0])
+    return "functions, expanded" if "expanded" in case.name else "several operations"
+
+
+def _data(case: Any) -> tuple[list[Any], list[Any]]:
+    if case.data_sets:
+        inputs, outputs = case.data_sets[0]
+        return list(inputs), list(outputs)
+    folder = Path(case.model_dir) / "test_data_set_0"
+    sides = []
+    for side, values in (("input", case.model.graph.input), ("output", case.model.graph.output)):
+        arrays = []
+        for path in sorted(folder.glob(f"{side}_*.pb"), key=lambda each: int(each.stem.split("_")[1])):
+            kind = values[len(arrays)].type.WhichOneof("value") if len(arrays) < len(values) else "tensor_type"
+            tensor = onnx.TensorProto()
+            if kind == "tensor_type":
+                tensor.ParseFromString(path.read_bytes())
+            arrays.append(numpy_helper.to_array(tensor) if kind == "tensor_type" else [])
+        sides.append(arrays)
+    return sides[0], sides[1]
+
+
+def _plain(value: Any) -> Any:
+    """An array in an element type of numpy's own; brain floats become single precision."""
+    if isinstance(value, onnx.TensorProto):
+        value = numpy_helper.to_array(value)
+    if isinstance(value, np.ndarray) and value.dtype.name == "bfloat16":
+        return value.astype(np.float32)
+    return value
+
+
+def _problem(case: Any, artifact: Artifact, found: np.ndarray, wanted: Any) -> str:
+    """What is wrong with a result; empty when nothing is."""
+    wanted = np.asarray(wanted)
+    if found.shape != wanted.shape or found.dtype != wanted.dtype:
+        return f"{found.dtype}{list(found.shape)} instead of {wanted.dtype}{list(wanted.shape)}"
+    if wanted.dtype.kind != "f" or not wanted.size:
+        return "" if np.array_equal(found, wanted) else "other values"
+    on_engine = any(isinstance(step, EngineStep) for step in artifact.plan.steps)
+    a, b = found.astype(np.float64), wanted.astype(np.float64)
+    if on_engine:  # half precision has no numbers beyond 65504, and the engine no NaN of its own
+        b = np.where(np.abs(b) > 65504, np.sign(b) * np.inf, b)
+    finite = np.isfinite(b)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return "other infinities"
+    largest = float(np.abs(b[finite]).max(initial=0))
+    allowed = max(case.atol, case.rtol * largest, (HALF_ERROR if on_engine else SINGLE_ERROR) * largest)
+    worst = float(np.abs(a[finite] - b[finite]).max(initial=0))
+    return "" if worst <= allowed else f"off by {worst:.3g}, {allowed:.3g} allowed"

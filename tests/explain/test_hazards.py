@@ -1,0 +1,93 @@
+"""Hazards of half precision: each kind is found where it is, and nothing where there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from openane.analysis.bounds import intervals
+from openane.analysis.hazards import Kind, Source, find_hazards
+from openane.core.types import DType
+from openane.graph import Graph, Node, Operation, TensorType
+from openane.graph.ops import (
+    Add,
+    Div,
+    LayerNorm,
+    Log,
+    MatMul,
+    Mul,
+    Reciprocal,
+    ReduceL2,
+    Relu,
+    Rsqrt,
+    Sigmoid,
+    Softmax,
+)
+
+KIND = TensorType((2, 4), DType.FLOAT32)
+
+
+def graph(operation: Operation, *operands: str, **constants: np.ndarray | float) -> Graph:
+    arrays = {name: np.asarray(value, np.float32) for name, value in constants.items()}
+    inputs = {name: KIND for name in operands if name not in arrays}
+    return Graph("g", inputs, ("out",), (Node("layer", operation, operands, ("out",)),), arrays)
+
+
+def found(model: Graph, value: float | np.ndarray) -> list[tuple[Kind, Source]]:
+    array = np.broadcast_to(np.asarray(value, np.float32), KIND.shape)
+    return [(h.kind, h.source) for h in find_hazards(model, [dict.fromkeys(model.inputs, array)])]
+
+
+RAMP = np.array([0.5, 1.0, 2.0, 3.0])
+SEEN = Source.CALIBRATION
+
+
+@pytest.mark.parametrize(
+    ("model", "value", "kind"),
+    [
+        (graph(Mul(), "x", "x"), 300.0, Kind.OVERFLOW),
+        (graph(MatMul(), "x", "w", w=np.ones((4, 4))), 9000.0, Kind.OVERFLOW),
+        (graph(ReduceL2((1,)), "x"), 200.0, Kind.OVERFLOW),
+        (graph(LayerNorm((1,)), "x"), RAMP * 1000, Kind.OVERFLOW),
+        (graph(LayerNorm((1,), 1e-2), "x"), 2000 + RAMP, Kind.RANGE),
+        (graph(Log(), "x"), 1e-9, Kind.ZERO),
+        (graph(Reciprocal(), "x"), 0.0, Kind.ZERO),
+        (graph(Div(), "x", "x"), 0.0, Kind.ZERO),
+        (graph(Rsqrt(1e-12), "x"), 0.0, Kind.EPSILON),
+        (graph(Add(), "x", "e", e=1e-12), 0.0, Kind.EPSILON),
+        (graph(Softmax(1), "x"), RAMP * 300, Kind.RANGE),
+    ],
+)
+def test_every_kind_is_found(model: Graph, value: float | np.ndarray, kind: Kind) -> None:
+    assert (kind, SEEN) in found(model, value)
+
+
+@pytest.mark.parametrize(
+    "operation", [LayerNorm((1,), 1e-12), Softmax(1), Log(), Reciprocal(), Rsqrt(1e-12), ReduceL2((1,)), Relu()]
+)
+def test_ordinary_values_are_no_hazard(operation: Operation) -> None:
+    assert found(graph(operation, "x"), RAMP) == []
+
+
+def test_constants_are_held_against_half_precision() -> None:
+    assert found(graph(Mul(), "x", "c", c=1e5), 0.1) == [(Kind.OVERFLOW, Source.CONSTANTS)]
+    assert (Kind.UNDERFLOW, Source.CONSTANTS) in found(graph(Mul(), "x", "c", c=1e-9), 1.0)
+
+
+def test_bounds_need_no_inputs() -> None:
+    nodes = (Node("s", Sigmoid(), ("x",), ("s",)), Node("l", Log(), ("s",), ("l",)))
+    model = Graph("g", {"x": KIND}, ("l",), nodes, {})
+    assert intervals(model)["s"].high == 1
+    (hazard,) = find_hazards(model, [])
+    assert (hazard.node, hazard.kind, hazard.source) == ("l", Kind.ZERO, Source.BOUNDS)
+    weights = np.full((4, 4), 2e4, np.float32)
+    nodes = (nodes[0], Node("m", MatMul(), ("s", "w"), ("m",)))
+    model = Graph("g", {"x": KIND}, ("m",), nodes, {"w": weights})
+    assert [(h.node, h.source) for h in find_hazards(model, [])] == [("m", Source.BOUNDS)]
+
+
+def test_nodes_on_the_host_have_no_hazards() -> None:
+    model = graph(Mul(), "x", "x")
+    inputs = {"x": np.full(KIND.shape, 300, np.float32)}
+    assert find_hazards(model, [inputs], frozenset({"layer"})) == ()
+    assert "--wide 'layer'" in find_hazards(model, [inputs])[0].hint
