@@ -31,9 +31,13 @@ def small_graph() -> Graph:
         {"x": TensorType((1, 3, 6, 6), DType.FLOAT32)},
         ("y",),
         (
-            Node("conv", ops.Conv(strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), groups=1), ("x", "w", "b"), ("c",)),
+            Node(
+                "conv", ops.Conv(strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), groups=1), ("x", "w", "b"), ("c",)
+            ),
             Node("relu", ops.Relu(), ("c",), ("r",)),
-            Node("pool", ops.MaxPool(kernel=(2, 2), strides=(2, 2), pads=(0, 0, 0, 0), dilations=(1, 1)), ("r",), ("p",)),
+            Node(
+                "pool", ops.MaxPool(kernel=(2, 2), strides=(2, 2), pads=(0, 0, 0, 0), dilations=(1, 1)), ("r",), ("p",)
+            ),
             Node("flat", ops.Reshape((1, 36)), ("p",), ("f",)),
             Node("product", ops.MatMul(), ("f", "m"), ("y",)),
         ),
@@ -103,7 +107,23 @@ INTERESTING = (
 )
 WORDS = (
     *(b"0", b"-1", b"1e999", b"nan", b"99999999999999999999", b"4294967296", b"", b"../../etc/passwd", b"\0", b"\xff"),
-    *(b"<", b">", b"[", b"]", b"{", b"}", b"(", b")", b'"', b"=", b",", b"\xe2\x80\xa8", b"A" * 300, b"[" * 3000, b"(" * 3000),
+    *(
+        b"<",
+        b">",
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b"(",
+        b")",
+        b'"',
+        b"=",
+        b",",
+        b"\xe2\x80\xa8",
+        b"A" * 300,
+        b"[" * 3000,
+        b"(" * 3000,
+    ),
 )
 _TOKEN = re.compile(rb"[A-Za-z_]\w*|\d+|[^\s\w]")
 _HEADER_BYTES = 0x6000

@@ -121,29 +121,37 @@ def _use_assembly(data: bytes, _: Path) -> None:
         assemble(data.decode("utf-8", "replace"))
 
 
+WEIGHT_FILES = ("made.weights", "weights/weight.bin")
+"""Of the net.plist and of the text that `files` makes."""
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
 def _use_plist(data: bytes, _: Path) -> None:
-    net = parse_net(data, weights={"made.weights": files()["made.weights"], "made.bin": b"\0" * 4096})
+    net = parse_net(data, weights={"made.weights": files()["made.weights"]})
     describe_net(net, "weights.bin")
 
 
 def _use_weights(data: bytes, folder: Path) -> None:
     """A sound net.plist and a sound text whose weight files are damaged."""
-    for name, content in files().items():
-        is_weights = name.startswith("made") and name.endswith((".weights", ".bin"))
-        if name.startswith("made") and name.endswith((".plist", ".mil", ".weights", ".bin")):
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data if is_weights else content)
-    for name in files():
-        if name.startswith("made") and name.endswith((".plist", ".mil")):
-            with suppress(OpenaneError):
-                load(folder / name)
+    for name in ("made.plist", "made.mil"):
+        _write(folder / name, files()[name])
+    for name in WEIGHT_FILES:
+        _write(folder / name, data)
+    for name in ("made.plist", "made.mil"):
+        with suppress(OpenaneError):
+            load(folder / name)
 
 
 def _use_model(ending: str) -> Callable[[bytes, Path], None]:
     def use(data: bytes, folder: Path) -> None:
         path = folder / f"model{ending}"
         path.write_bytes(data)
+        if ending == ".mil":
+            _write(folder / WEIGHT_FILES[1], files()[WEIGHT_FILES[1]])
         build(path)
 
     return use
@@ -154,9 +162,7 @@ def _use_package(data: bytes, folder: Path) -> None:
     names = [name for name in files() if name.startswith("made.mlpackage/")]
     chosen = names[data[0] % len(names)] if data else ""
     for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data[1:] if name == chosen else files()[name])
+        _write(folder / name, data[1:] if name == chosen else files()[name])
     build(folder / "made.mlpackage")
 
 
@@ -214,7 +220,7 @@ READERS: Mapping[str, Reader] = {
     "container": Reader(_seeds(".hwx", ".anec"), _use_container),
     "assembly": Reader(_seeds(".asm"), _use_assembly),
     "plist": Reader(_seeds(".plist"), _use_plist),
-    "weights": Reader(_seeds(".weights", ".bin"), _use_weights),
+    "weights": Reader(lambda: [files()[name] for name in WEIGHT_FILES], _use_weights),
     "mil": Reader(_seeds(".mil"), _use_model(".mil")),
     "onnx": Reader(_seeds(".onnx"), _use_model(".onnx")),
     "mlmodel": Reader(_seeds(".mlmodel"), _use_model(".mlmodel")),

@@ -57,7 +57,7 @@ def compile(
         from openane.frontends.torch import load_module
 
         source = load_module(source, example_inputs)
-    return build(source, Options(target, dialect, shapes or {}, host, wide))
+    return build(source, Options(target, dialect, shapes or {}, host=host, wide=wide))
 
 
 def run(

@@ -142,7 +142,9 @@ def _integers(e: Evidence) -> Iterator[str]:
 
 
 def _table(e: Evidence) -> Iterator[str]:
-    if e.alone is not None and e.alone.has_table and e.beyond_rounding and e.engine_error is not None:
+    if e.alone is None or not e.alone.has_table or e.engine_error is None or e.odd:
+        return
+    if e.engine_error.max_ulp > e.ideal_error.max_ulp + 0.5:
         yield (
             f"table: the lookup table interpolates, {e.engine_error.max_ulp:.1f} ulp at most, where exact arithmetic "
             f"in fp16 is {e.ideal_error.max_ulp:.1f} off"

@@ -29,6 +29,13 @@ SHAPE_OPTION = click.option(
     metavar="NAME=1,3,224,224",
     help="Size of an input whose dimensions the model leaves open; repeat for several.",
 )
+CONSTANT_OPTION = click.option(
+    "--constant",
+    "constants",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Make an ONNX input that decides shapes or branches a constant: a number, numbers by commas, or FILE.npy.",
+)
 HOST_OPTION = click.option(
     "--host",
     type=click.Choice(["allow", "forbid"]),
@@ -106,6 +113,29 @@ def parse_shapes(pairs: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
             raise InputError("not a shape", value=pair, limit="NAME=1,3,224,224, sizes of at least 1")
         shapes[name] = shape
     return shapes
+
+
+def parse_constants(pairs: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The arrays of `--constant NAME=VALUE` options: one number is a scalar, several are a vector.
+
+    Raises:
+        InputError: not of that form.
+    """
+    constants: dict[str, np.ndarray] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name or not text:
+            raise InputError("not a constant", value=pair, limit="NAME=NUMBER, NAME=1,2,3 or NAME=FILE.npy")
+        if text.endswith(".npy"):
+            constants[name] = read_array(Path(text))
+            continue
+        words = text.split(",")
+        try:
+            numbers = [int(word) if word.strip().lstrip("+-").isdigit() else float(word) for word in words]
+            constants[name] = np.array(numbers if len(numbers) > 1 else numbers[0])
+        except (ValueError, OverflowError):
+            raise InputError("not a number", value=pair, limit="NAME=NUMBER, NAME=1,2,3 or NAME=FILE.npy") from None
+    return constants
 
 
 def read_inputs(pairs: tuple[str, ...], wanted: Mapping[str, TensorType]) -> dict[str, np.ndarray]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, working
-from openane.convert import convert, form_of
+from openane.convert import Form, convert, form_of
+from openane.convert.coreml import coremltools, without_frameworks
 
 
 @click.command()
@@ -31,8 +32,11 @@ from openane.convert import convert, form_of
 @JSON_OPTION
 def command(file: Path, output: Path, precision: str, shapes: tuple[str, ...], as_json: bool) -> None:
     """Write the model FILE in the format that the ending of OUT names, and compare what was written."""
-    form_of(output)
+    form = form_of(output)
     with working(f"converting {file.name}"):
+        if form in (Form.NETWORK, Form.PACKAGE, Form.MIL):
+            with without_frameworks():
+                coremltools()
         done = convert(file, output, shapes=parse_shapes(shapes), half=precision == "half")
     if as_json:
         print_json(

@@ -17,6 +17,7 @@ from openane.cli._show import (
     TARGET_OPTION,
     WIDE_OPTION,
     complete_inputs,
+    parse_constants,
     parse_shapes,
     print_json,
     print_table,
@@ -44,6 +45,7 @@ TOP_COUNT = 5
 @click.option("--device", default="", help="Node of the device to use; the first that fits by default.")
 @click.option("--timeout", type=click.FloatRange(0.001), default=60.0, show_default=True, help="Seconds for one run.")
 @SHAPE_OPTION
+@CONSTANT_OPTION
 @HOST_OPTION
 @WIDE_OPTION
 @TARGET_OPTION
@@ -66,7 +68,10 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
         raise InputError("--until needs --dump DIR, where the live tensors go")
     with working(f"compiling {file.name}"):
         shapes, wide = parse_shapes(choices["shapes"]), frozenset(choices["wide"])
-        options = Options(choices["target"], None, shapes, choices["host"] == "allow", wide)
+        constants = parse_constants(choices["constants"])
+        options = Options(
+            choices["target"], shapes=shapes, constants=constants, host=choices["host"] == "allow", wide=wide
+        )
         artifact = build_cached(file, options, Cache(default_folder())) if choices["cache"] else build(file, options)
     arrays, made = complete_inputs(read_inputs(choices["inputs"], artifact.plan.inputs), artifact.plan.inputs)
     files = output_files(artifact.plan.outputs, output_dir)

@@ -64,7 +64,7 @@ def key_of(source: Path, options: Options) -> str | None:
         FormatError: it is nothing that openane knows.
     """
     kind = sniff(source)
-    if kind not in SELF_CONTAINED | FOLDERS:
+    if options.constants or kind not in SELF_CONTAINED | FOLDERS:
         return None
     chosen = json.dumps(
         [options.target, options.dialect, sorted(options.shapes.items()), options.host, sorted(options.wide)]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+import numpy as np
+
 from openane.compiler.cutting import Cutter
 from openane.compiler.lowering import LoweringOptions, lower
 from openane.compiler.pipeline import run_pipeline
@@ -41,6 +43,7 @@ class Options:
         target: chip generation by name.
         dialect: whose layout habits to follow; None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open.
+        constants: values for inputs that decide shapes or branches; they stop being inputs (ONNX only).
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         wide: names of layers (or nodes) to keep on the host, in the model's own precision.
     """
@@ -48,16 +51,18 @@ class Options:
     target: str = "h13"
     dialect: str | None = None
     shapes: Shapes = field(default_factory=dict)
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     host: bool = True
     wide: frozenset[str] = frozenset()
 
 
-def load(path: str | Path, *, shapes: Shapes | None = None) -> Level:
+def load(path: str | Path, *, shapes: Shapes | None = None, constants: Mapping[str, np.ndarray] | None = None) -> Level:
     """Reads a file of any level; its content says which.
 
     Args:
         path: .onnx, .mlmodel, .mlpackage, net.plist, .hwx, .anec, ...
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
+        constants: values for inputs that decide shapes or branches, by name; they stop being inputs (ONNX only).
 
     Returns:
         A Graph for a model, a Net for a net.plist, a Program for a compiled file.
@@ -78,7 +83,7 @@ def load(path: str | Path, *, shapes: Shapes | None = None) -> Level:
         return load_assembly(path)
     if kind is FileKind.PLIST:
         return read_net(path)
-    return load_graph(path, kind, shapes or {})
+    return load_graph(path, kind, shapes or {}, constants or {})
 
 
 def build(source: str | Path | Level, options: Options | None = None) -> Artifact:
@@ -88,7 +93,11 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
         As `load`, and UnsupportedError with every node that the engine cannot run.
     """
     options = options or Options()
-    level = load(source, shapes=options.shapes) if isinstance(source, (str, Path)) else source
+    level: Level
+    if isinstance(source, (str, Path)):
+        level = load(source, shapes=options.shapes, constants=options.constants)
+    else:
+        level = source
     if isinstance(level, Program):
         return _of_program(level)
     if isinstance(level, Net):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -34,6 +35,22 @@ def coremltools() -> Any:
             "writing Core ML models needs coremltools", hint="Install it: pip install 'openane[coreml]'."
         ) from error
     return coremltools
+
+
+@contextlib.contextmanager
+def without_frameworks() -> Iterator[None]:
+    """While the block runs, TensorFlow and PyTorch look as if they were not installed.
+
+    coremltools loads both when it is imported first, which takes many seconds, and its builder needs neither. For
+    processes of our own only: coremltools will not convert from them afterwards.
+    """
+    hidden = [name for name in ("tensorflow", "torch") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def program_of(graph: Graph, deployment: Any) -> Any:

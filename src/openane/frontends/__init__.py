@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from openane.core.errors import InputError
 from openane.formats.sniff import FileKind
 from openane.graph import Graph
@@ -24,13 +26,16 @@ FRONTENDS: Mapping[FileKind, str] = {
 }
 
 
-def load_graph(path: Path, kind: FileKind, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+def load_graph(
+    path: Path, kind: FileKind, shapes: Mapping[str, tuple[int, ...]], constants: Mapping[str, np.ndarray]
+) -> Graph:
     """Reads a model.
 
     Args:
         path: of the file or package.
         kind: what it is, as `formats.sniff` found.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
+        constants: values for inputs that decide shapes or branches, by name (ONNX only).
 
     Raises:
         InputError: no front end reads this kind.
@@ -41,5 +46,8 @@ def load_graph(path: Path, kind: FileKind, shapes: Mapping[str, tuple[int, ...]]
         readable = ", ".join(sorted({known.value for known in FRONTENDS}))
         raise InputError("this kind of file is no model to compile", where=str(path), value=kind.value, limit=readable)
     module = importlib.import_module(f"openane.frontends.{FRONTENDS[kind]}")
-    graph: Graph = module.load(path, shapes=shapes)
+    if constants and kind is not FileKind.ONNX:
+        raise InputError("only inputs of ONNX models can be made constants", where=str(path), value=kind.value)
+    more = {"constants": constants} if constants else {}
+    graph: Graph = module.load(path, shapes=shapes, **more)
     return graph

@@ -219,7 +219,7 @@ class _Placer:
         if not tile.whole:
             task = self._let_go(task)
         bases, result_base = self._stage(task, tile, origin)
-        sources = tuple(self._source(task, number, base) for number, base in enumerate(bases))
+        sources = tuple(self._source(task, number, base, tile) for number, base in enumerate(bases))
         result = self._result(task, result_base)
         buffer, base = self._kernel(task)
         return PlacedTask(task, sources, result, tile, self.flow.blocks[index], buffer, base)
@@ -378,15 +378,14 @@ class _Placer:
 
     # -- operands -------------------------------------------------------------------------------------------
 
-    def _source(self, task: TaskPlan, number: int, staged_base: int) -> Spot:
+    def _source(self, task: TaskPlan, number: int, staged_base: int, tile: tiling.Tile) -> Spot:
         operand = task.sources[number]
         spot = self._spot(operand)
         if not spot.dma:
             if operand.keep:
                 self.l2_at[operand.keep] = (spot.l2_base, spot.l2, 0)
             return spot
-        strides = staging.staged_source(task, number)
-        return replace(spot, l2_base=staged_base, l2=strides)
+        return replace(spot, l2_base=staged_base, l2=tiling.tile_strides(task, number, tile))
 
     def _result(self, task: TaskPlan, staged_base: int) -> Spot:
         spot = self._spot(task.result)

@@ -1,26 +1,33 @@
-"""Plan -> Plan: fewer moves. Copies of what is resident anyway go, and inputs that several tasks read stay in L2."""
+"""Plan -> Plan, before places are chosen: fewer moves, and no task that is too large for L2.
+
+Copies of what is resident anyway go, inputs that several tasks read stay in L2, and tasks with very many channels are cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from openane.core.types import DType
+from openane.targets.h13 import tiling
 from openane.targets.h13.limits import L2_BYTES
 from openane.targets.h13.plan import (
     PLAIN,
+    Axis,
     Block,
     Evidence,
     NeMode,
     NeWork,
     Nonlinearity,
     Operand,
+    PeMode,
     Place,
     Plan,
     TaskPlan,
     View,
 )
-from openane.targets.h13.residency import choose, flow, resident_bytes
+from openane.targets.h13.residency import TILED_STAGING_BYTES, choose, flow, resident_bytes
+from openane.targets.h13.units.copy import part
 
 #: An input stays in L2 when it is at most this large and its readers follow within so many tasks.
 KEPT_BYTES = L2_BYTES // 4
@@ -28,8 +35,8 @@ KEPT_TASKS = 16
 
 
 def reuse(plan: Plan) -> Plan:
-    """Both passes."""
-    return keep_inputs(elide_copies(plan))
+    """All passes: copies go first, inputs are kept for what is left, and what is too large is split last."""
+    return split_channels(keep_inputs(elide_copies(plan)))
 
 
 def is_whole(operand: Operand) -> bool:
@@ -124,3 +131,52 @@ def _worth_keeping(plan: Plan, tasks: list[TaskPlan], name: str, places: list[tu
     near = max(indices) - min(indices) <= KEPT_TASKS
     plain = first.view == View.of(shape) and shape.batch == shape.depth == 1
     return alone and whole and near and plain and resident_bytes(shape) <= KEPT_BYTES
+
+
+def split_channels(plan: Plan) -> Plan:
+    """Tasks on single elements whose smallest tile does not fit into L2 work on some of the channels at a time."""
+    if not any(_too_many_channels(task) for block in plan.blocks for task in block.tasks):
+        return plan
+    blocks = tuple(
+        Block(tuple(piece for task in block.tasks for piece in _pieces(task)), block.unit) for block in plan.blocks
+    )
+    return replace(plan, blocks=blocks)
+
+
+def _too_many_channels(task: TaskPlan) -> bool:
+    staged = (True,) * (len(task.sources) + 1)
+    smallest = sum(tiling.staging_bytes(task, staged, tiling.Tile(1, False, tiling.COLUMN_TILE)))
+    return smallest > TILED_STAGING_BYTES and _is_by_element(task)
+
+
+def _is_by_element(task: TaskPlan) -> bool:
+    """Whether every channel is for itself and nothing but extents and operands says so."""
+    work = task.work
+    if isinstance(work, NeWork):
+        alone = work.mode is NeMode.BYPASS and task.unicast and (task.kernel is None or task.kernel.table_lanes > 0)
+    else:
+        alone = work.mode in (PeMode.UNARY, PeMode.BINARY, PeMode.POOLING)
+    operands = (*task.sources, task.result)
+    plain = all(operand.axes == PLAIN and not operand.swapped and not operand.keep for operand in operands)
+    return alone and plain and task.group_config is None and task.axes_flags is None
+
+
+def _pieces(task: TaskPlan) -> Iterator[TaskPlan]:
+    if not _too_many_channels(task):
+        yield task
+        return
+    half = task.view.channels // 2
+    for first, count in ((0, half), (half, task.view.channels - half)):
+        sources = tuple(
+            source if Axis.CHANNEL in source.repeats else part(source, Axis.CHANNEL, first) for source in task.sources
+        )
+        yield from _pieces(
+            replace(
+                task,
+                view=replace(task.view, channels=count),
+                result_view=replace(task.result_view, channels=count),
+                sources=sources,
+                result=part(task.result, Axis.CHANNEL, first),
+                evidence=max(task.evidence, Evidence.EXTRAPOLATED),
+            )
+        )

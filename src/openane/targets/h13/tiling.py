@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from openane.core.errors import UnsupportedError
 from openane.targets.h13 import staging
-from openane.targets.h13.plan import NeWork, PeMode, TaskPlan
+from openane.targets.h13.plan import NeWork, PeMode, Strides, TaskPlan
 from openane.targets.h13.surfaces import align
 
 #: Columns of a tile when even one row of all channels is too much (goldens of 1600 columns work in columns of 64).
@@ -98,10 +98,7 @@ def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile) -> list[in
         if not through:
             sizes.append(0)
             continue
-        row = staging.staged_source(task, number).row
-        if tile.columns and task.view.width > tile.columns:
-            row = align(-(-row * _input_columns(task, tile.columns) // task.view.width), staging.BANK_BYTES)
-        sizes.append(row * source_rows(task, tile))
+        sizes.append(tile_strides(task, number, tile).row * source_rows(task, tile))
     result = 0
     if staged[-1]:
         view = task.result_view
@@ -109,6 +106,18 @@ def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile) -> list[in
         rows = view.height if tile.whole else min(tile.rows, view.height)
         result = align(2 * width, staging.BANK_BYTES) * view.channels * view.depth * rows
     return [*sizes, result]
+
+
+def tile_strides(task: TaskPlan, number: int, tile: Tile) -> Strides:
+    """L2 strides of a staged source: those of the whole tensor, or of the columns of a tile."""
+    whole = staging.staged_source(task, number)
+    columns = _input_columns(task, tile.columns)
+    if not tile.columns or columns >= task.view.width or 2 * columns >= whole.channel:
+        return whole
+    channel = align(2 * columns, staging.BANK_BYTES)
+    used = whole.depth // whole.channel * channel
+    depths = whole.group // whole.depth
+    return Strides(channel=channel, row=used * depths, depth=used, group=used * depths)
 
 
 def source_rows(task: TaskPlan, tile: Tile) -> int:

@@ -17,7 +17,6 @@
 
   Views.forEach((each, i) => tabs.append(make("button", {
     type: "button", role: "tab", id: `tab-${each.name}`, "aria-controls": "view", title: `${i + 1}`, onclick: () => State.open(each.name) }, each.title)));
-  view.setAttribute("role", "tabpanel");
 
   tabs.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

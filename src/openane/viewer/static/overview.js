@@ -55,7 +55,7 @@
       found && all.tasks.length > 0 && make("section", {}, slowest()),
       found && found.advice.length > 0 && make("section", {}, make("h3", {}, "What to change first"),
         make("ol", {}, found.advice.map((each) => make("li", {}, `${each.what}: ${each.why}; saves up to ${Text.micros(each.saves_us)}`)))),
-      make("section", {}, all.programs.map((program) => grid(["#", "buffer", "#size", "#read", "#written", "address"],
+      make("section", {}, all.programs.map((program) => grid(["index", "buffer", "#size", "#read", "#written", "address"],
         program.buffers.map((b) => [b.index, b.content, Text.bytes(b.size_bytes), Text.bytes(b.traffic[0]), Text.bytes(b.traffic[1]),
           b.address === null ? "–" : make("span", { class: "mono" }, Text.hex(b.address))]),
         all.programs.length > 1 ? `Buffers of ${program.name}` : "Buffers")))));
