@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from openane.cli._show import (
+    CONSTANT_OPTION,
     FILE,
     HOST_OPTION,
     JSON_OPTION,
