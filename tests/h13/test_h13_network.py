@@ -148,6 +148,9 @@ def test_a_refusal_names_its_rule(net: Net, rule: str) -> None:
     [
         single(GOC(2.0), shape(1, 1, 16384)),
         single(GOC(2.0), shape(1, 16384, 1)),
+        single(GOC(2.0), shape(65536, 1, 1)),
+        single(GOC(np.linspace(0, 1, 40000), 0.5), shape(40000, 1, 1)),
+        single(Conv(weights(8, 64, 1, 1)), shape(64, 1, 16384)),
         single(Conv(weights(8, 3, 3, 3), pads=Pads(28, 0, 0, 0)), shape(3, 9, 9)),
         single(Pooling(PoolingKind.MAX, (31, 2)), shape(2, 40, 40)),
         single(Pooling(PoolingKind.MAX, (2, 2), (3, 3)), shape(2, 40, 40)),

@@ -177,6 +177,6 @@ def _read_picture(path: Path, kind: TensorType, scale: float) -> np.ndarray:
     channels_last = shape[-1] in (1, 3) and shape[0] not in (1, 3)
     height, width, channels = shape if channels_last else (shape[1], shape[2], shape[0])
     with Image.open(path) as picture:
-        picture = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
-        array = np.asarray(picture, np.float32).reshape(height, width, channels) / scale
+        fitted = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+        array: np.ndarray = np.asarray(fitted, np.float32).reshape(height, width, channels) / scale
     return array if channels_last else array.transpose(2, 0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +95,30 @@ def working(what: str) -> Iterator[None]:
     with Progress(*columns, console=console, transient=True) as progress:
         progress.add_task(what)
         yield
+
+
+class ByteCount(click.ParamType):
+    """A number of bytes with an optional K, M, G or T for powers of 1024: "8G"."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes."""
+        match = re.fullmatch(r"(\d{1,15})([KMGT]?)(?:i?B)?", str(value).strip(), re.ASCII | re.IGNORECASE)
+        if match is None or not int(match[1]):
+            self.fail(f"{value!r} is not a size, like 512M or 8G", param, ctx)
+        return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
+
+
+MEMORY_OPTION = click.option(
+    "--memory-limit",
+    "memory_limit_bytes",
+    type=ByteCount(),
+    default="8G",
+    show_default=True,
+    metavar="SIZE",
+    help="Refuse a program whose buffers need more.",
+)
 
 
 def parse_shapes(pairs: tuple[str, ...]) -> dict[str, tuple[int, ...]]:

@@ -23,7 +23,7 @@ from openane.core.errors import UnavailableError
 def command(keep: Path | None) -> None:
     """Compile the bundled digits network for the M1 and classify 400 test digits on the simulator."""
     data = Path(str(resources.files("openane") / "data"))
-    with np.load(data / "digits.npz") as digits:
+    with np.load(data / "digits.npz", allow_pickle=False) as digits:
         pictures, labels = enlarge(digits["pictures"]), digits["labels"]
     start = time.perf_counter()
     with working("compiling digits.onnx for the M1 (h13)"):

@@ -14,6 +14,7 @@ from openane.cli._show import (
     FILE,
     HOST_OPTION,
     JSON_OPTION,
+    MEMORY_OPTION,
     SHAPE_OPTION,
     TARGET_OPTION,
     WIDE_OPTION,
@@ -45,6 +46,7 @@ TOP_COUNT = 5
 @click.option("--on", default="simulator", show_default=True, help="simulator, linux, macos or auto.")
 @click.option("--device", default="", help="Node of the device to use; the first that fits by default.")
 @click.option("--timeout", type=click.FloatRange(0.001), default=60.0, show_default=True, help="Seconds for one run.")
+@MEMORY_OPTION
 @SHAPE_OPTION
 @CONSTANT_OPTION
 @HOST_OPTION
@@ -106,14 +108,16 @@ def session_options(choices: Mapping[str, Any]) -> SessionOptions:
         if not sign:
             raise InputError("not an option of the numerics profile", value=pair, limit="NAME=VALUE")
         profile[name] = value
+    limit_bytes = choices["memory_limit_bytes"]
     simulation = RunOptions(
         permissive=choices["permissive"],
         fast=choices["fast"],
         threads=choices["threads"],
         until=choices["until"],
         profile=profile,
+        memory_limit_bytes=limit_bytes,
     )
-    return SessionOptions(timeout_seconds=choices["timeout"], device=choices["device"], simulation=simulation)
+    return SessionOptions(choices["timeout"], limit_bytes, choices["device"], simulation)
 
 
 def simulators(execution: Execution) -> list[Simulator]:

@@ -64,6 +64,7 @@ def program_of(graph: Graph, deployment: Any) -> Any:
         UnsupportedError: lists every node that has no counterpart.
         UnavailableError: coremltools is not installed.
     """
+    _check_border(graph)
     with _quiet():
         coremltools()
         from coremltools.converters.mil.mil import Builder, Function, Program, types
@@ -74,7 +75,6 @@ def program_of(graph: Graph, deployment: Any) -> Any:
             names[name]: Builder.placeholder(shape=kind.shape, dtype=elements[element_name(kind.dtype)])
             for name, kind in graph.inputs.items()
         }
-        _check_border(graph)
         program = Program()
         with Function(placeholders, opset_version=deployment) as function:
             builder = MilBuilder(Builder, graph)

@@ -175,22 +175,3 @@ def convolve_tile4(
                     total += partial
                     partial = np.float32(0)
             sums[(channel - channel_first) * count + p] = total
-
-
-@compiled
-def gather_columns(
-    source: Floats, taps: Offsets, pixels: Offsets, spacing: int, pixel_first: int, result: Floats, step_first: int,
-    step_end: int,
-) -> None:  # fmt: skip
-    """The pixels of some steps side by side: result (steps, count), for a library's product."""
-    count = result.shape[1]
-    runs = np.empty(count + 1, np.int64)
-    found = find_runs(pixels, pixel_first, count, spacing, runs)
-    runs[found] = count
-    for k in range(step_first, step_end):
-        for r in range(found):
-            at, end = runs[r], runs[r + 1]
-            start = taps[k] + pixels[pixel_first + at]
-            line, row = source[start : start + (end - at) * spacing], result[k, at:end]
-            for j in range(end - at):
-                row[j] = line[j * spacing]

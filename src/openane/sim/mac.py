@@ -17,7 +17,6 @@ from openane.numerics.accumulate import (
     convolve,
     convolve_channels,
     convolve_tile4,
-    gather_columns,
     line_pitch,
     pack_weights,
 )
@@ -39,8 +38,8 @@ Ending = tuple[Any, ...]
 _SIDE_BY_SIDE = np.empty(0, np.int64)
 _NO_BIAS = np.full(1, -0.0, np.float32)
 _CHANNEL_CODES = {MacOperation.SUM: 0, MacOperation.PRODUCT: 2, MacOperation.MAXIMUM: 3}
-_FAST_PIXELS = 4096
-"""Columns of one library product: bounds the memory of the gathered input."""
+_WORTH_A_PRODUCT = 1 << 22
+"""Multiply-adds from which on the library's product is taken."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -205,9 +204,9 @@ class MacStep:
             bias[:] = from_halfwords(kernel.bias).reshape(groups, channels)
         if self.work.inputs_per_output:
             return LoadedKernel(tuple(group.reshape(-1).copy() for group in kernel.weights), bias, finish)
-        floats = tuple(from_halfwords(group) for group in kernel.weights) if self._fast else ()
-        packed = () if self._fast else tuple(pack_weights(group) for group in kernel.weights)
-        return LoadedKernel(packed, bias, finish, floats)
+        if self._is_product:
+            return LoadedKernel((), bias, finish, tuple(from_halfwords(group) for group in kernel.weights))
+        return LoadedKernel(tuple(pack_weights(group) for group in kernel.weights), bias, finish)
 
     def _pass(self, finish: Finish, source: Place, result: Place, workers: Workers) -> None:
         key = b"".join(part.tobytes() for part in finish.arrays) + bytes([self.work.relu_in, finish.function])
@@ -267,7 +266,7 @@ class MacStep:
         if self.work.inputs_per_output:
             weights = loaded.packed[group]
             workers.split(lambda *share: self._channels(weights, image, ending, *share), channels, macs)
-        elif self._fast:
+        elif self._is_product:
             self._product(loaded.floats[group], image, ending, workers)
         elif self._profile.accumulate is Accumulate.TILE4:
             packed = loaded.packed[group]
@@ -318,24 +317,27 @@ class MacStep:
         convolve_tile4(packed, image, shape.taps, shape.pixels, begin, end, sums)
         finish_rows(sums, count, _SIDE_BY_SIDE, *ending, begin, end, 0, count)
 
+    @property
+    def _is_product(self) -> bool:
+        """Whether the fast mode takes the library: the source is the matrix, and large enough to be worth it."""
+        shape = self._geometry
+        return (
+            self._fast
+            and shape is not None
+            and not self.work.inputs_per_output
+            and not shape.padded
+            and len(shape.taps) * len(shape.pixels) == shape.size
+            and self.task.macs >= _WORTH_A_PRODUCT
+        )
+
     def _product(self, weights: Floats, image: Floats, ending: Ending, workers: Workers) -> None:
         """The fast mode: sums in the order of the library, everything else as in the exact mode."""
         shape = self._geometry
         assert shape is not None
-        steps, pixels = len(shape.taps), len(shape.pixels)
-        if not shape.padded and steps * pixels == shape.size:  # 1x1: the source is the matrix
-            self._store(weights @ image[: shape.size].reshape(steps, pixels), 0, ending, workers)
-            return
-        for first in range(0, pixels, _FAST_PIXELS):
-            columns = np.empty((steps, min(_FAST_PIXELS, pixels - first)), np.float32)
-            kernel = partial(gather_columns, image, shape.taps, shape.pixels, shape.spacing, first, columns)
-            workers.split(kernel, steps, columns.size)
-            self._store(weights @ columns, first, ending, workers)
-
-    def _store(self, sums: Floats, first: int, ending: Ending, workers: Workers) -> None:
+        sums = weights @ image[: shape.size].reshape(len(shape.taps), len(shape.pixels))
         count = sums.shape[1]
 
         def share(begin: int, end: int) -> None:
-            finish_rows(sums[begin:end].reshape(-1), count, _SIDE_BY_SIDE, *ending, begin, end, first, count)
+            finish_rows(sums[begin:end].reshape(-1), count, _SIDE_BY_SIDE, *ending, begin, end, 0, count)
 
         workers.split(share, len(sums), sums.size)

@@ -1,6 +1,7 @@
 """Plan -> Plan, before places are chosen: fewer moves, and no task that is too large for L2.
 
-Copies of what is resident anyway go, inputs that several tasks read stay in L2, and tasks with very many channels are cut.
+Copies of what is resident anyway go, inputs that several tasks read stay in L2, and tasks with very many channels are
+cut.
 """
 
 from __future__ import annotations

@@ -8,19 +8,34 @@
   const maps = all.programs.flatMap((program, number) => program.memory.map((map) => ({ ...map, program: number })));
   if (!maps.length) return;
   let current = 0, canvas = null, choice = null;
+  const span = { from: 0, count: 0 };
+
+  /* The tasks in sight: all of the program, or fewer around a place. */
+  function zoom(factor, centre) {
+    const { count } = all.programs[maps[current].program];
+    const shown = span.count || count;
+    const size = Math.min(count, Math.max(4, shown * factor));
+    const task = State.now.task === null ? span.from + shown / 2 : State.now.task - all.programs[maps[current].program].first;
+    move((centre ?? task) - size / 2, size);
+  }
+  function move(from, size = span.count) {
+    const { count } = all.programs[maps[current].program];
+    span.count = size || count;
+    span.from = Math.max(0, Math.min(from, count - span.count));
+    canvas.redraw();
+  }
   const KINDS = { transfer: "rest", input: "dma" };
 
   const geometry = (width, height) => {
     const map = maps[current], program = all.programs[map.program];
-    const first = program.first, count = Math.max(1, program.count);
-    return {
-      map, x: (task) => LEFT + ((Math.max(task, first) - first) / count) * (width - LEFT - 10),
-      y: (byte) => TOP + (byte / map.size) * (height - TOP - 12), step: (width - LEFT - 10) / count, first,
-    };
+    const first = program.first, count = Math.max(1, span.count || program.count);
+    const step = (width - LEFT - 10) / count;
+    const x = (task) => LEFT + Math.min(count, Math.max(0, Math.max(task, first) - first - span.from)) * step;
+    return { map, x, y: (byte) => TOP + (byte / map.size) * (height - TOP - 12), step, inSight: (from, to) => to - first >= span.from && Math.max(from, first) - first < span.from + count };
   };
 
   function paint(context, width, height, colour) {
-    const { map, x, y, step } = geometry(width, height);
+    const { map, x, y, step, inSight } = geometry(width, height);
     context.strokeStyle = colour("line");
     for (let i = 0; i <= 4; i += 1) {
       const byte = (map.size * i) / 4;
@@ -28,11 +43,12 @@
       context.fillText(Text.bytes(Math.round(byte)), 6, y(byte) + 4);
       context.beginPath(); context.moveTo(LEFT, y(byte)); context.lineTo(width - 10, y(byte)); context.stroke();
     }
-    if (State.now.task !== null && all.tasks[State.now.task].program === map.program) {
+    if (State.now.task !== null && all.tasks[State.now.task].program === map.program && inSight(State.now.task, State.now.task)) {
       context.fillStyle = colour("chosen");
       context.fillRect(x(State.now.task), TOP, Math.max(2, step), height - TOP - 12);
     }
     for (const [first, last, base, end, what] of map.tenants) {
+      if (!inSight(first, last)) continue;
       const left = x(first), top = y(base), wide = Math.max(1.5, x(last + 1) - left - 1), high = Math.max(1.5, y(end) - top - 0.5);
       const engine = first >= 0 ? all.tasks[first].engine : "";
       context.fillStyle = colour(KINDS[what] || Colours.engines[engine] || "rest");
@@ -67,7 +83,7 @@
 
   let below = null;
   function build(view) {
-    choice = make("select", { id: "memory-choice", onchange: () => { current = choice.selectedIndex; refresh(); } },
+    choice = make("select", { id: "memory-choice", onchange: () => { current = choice.selectedIndex; span.from = 0; span.count = 0; refresh(); } },
       maps.map((map) => make("option", {}, all.programs.length > 1 ? `${all.programs[map.program].name}: ${map.name}` : map.name)));
     choice.selectedIndex = current;
     canvas = Canvas.create({
@@ -76,7 +92,14 @@
       click: (x, y) => { const found = at(x, y); if (found && found[0] >= 0) State.chooseTask(found[0], "memory"); },
     });
     below = make("div", { style: { maxHeight: "26%", overflow: "auto", marginTop: "10px" }, tabindex: 0, role: "region", "aria-label": "In memory during the chosen task" });
+    canvas.element.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const step = geometry(canvas.element.clientWidth, 1).step;
+      if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) move(span.from + (event.deltaX || event.deltaY) / step);
+      else zoom(2 ** (event.deltaY / 240), span.from + (event.clientX - canvas.element.getBoundingClientRect().left - LEFT) / step);
+    }, { passive: false });
     Dom.add(view, make("div", { class: "tools" }, make("label", { for: "memory-choice" }, "Memory"), choice,
+      make("button", { type: "button", onclick: () => zoom(0.5) }, "Zoom in"), make("button", { type: "button", onclick: () => zoom(2) }, "Zoom out"),
       legend([["from the neural engine", "ne"], ["from the planar engine", "pe"], ["input", "dma"], ["passing through", "rest"]])), canvas.element, below);
   }
 
@@ -85,11 +108,17 @@
     below.replaceChildren(table());
   }
 
-  function update(now) {
+  function update(now, source) {
     const program = now.task === null ? null : all.tasks[now.task].program;
     if (program !== null && maps[current].program !== program && maps.some((map) => map.program === program)) {
       current = maps.findIndex((map) => map.program === program);
       choice.selectedIndex = current;
+      span.from = 0;
+      span.count = 0;
+    }
+    if (now.task !== null && source !== "memory" && span.count) {
+      const place = now.task - all.programs[maps[current].program].first;
+      if (place < span.from || place >= span.from + span.count) move(place - span.count / 2);
     }
     refresh();
   }

@@ -349,7 +349,7 @@ def _rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
 
 def _along_axis(run: NormBand, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
     extent = dimension.extent(shape)
-    if extent == shape.size and run.center and 34 * extent + 0x200 <= L2_BYTES:
+    if extent == shape.channels == shape.size and run.center and 34 * extent + 0x200 <= L2_BYTES:
         yield from _one_pixel(run, extent)
         return
     for part, view, turned in axis_bands(run, shape, dimension, partial(_fits, extent)):

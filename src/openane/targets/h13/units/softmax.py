@@ -222,7 +222,7 @@ def _one_column(band: _Run, channels: int) -> Iterator[TaskPlan]:
 def _along_others(band: _Run, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
     """A dimension in front of the columns: the channels of the view."""
     extent = dimension.extent(shape)
-    if extent == shape.size and not band.log and _one_pixel_bytes(extent) <= L2_BYTES:
+    if extent == shape.channels == shape.size and not band.log and _one_pixel_bytes(extent) <= L2_BYTES:
         yield from _one_pixel(band, extent)
         return
     for part, view, turned in axis_bands(band, shape, dimension, partial(_fits, extent)):

@@ -1,0 +1,90 @@
+"""Compile time and peak memory for the development models, against coremltools on the same network in the same run.
+
+    python bench/compile.py MODELS_FOLDER [NAME ...]
+
+MODELS_FOLDER holds NAME.onnx, as shared/models/ref_dev.py leaves them. Both sides run in processes of their own; imports
+are outside the measured time on both sides. openane: from the file to the bytes of all programs. coremltools cannot read
+ONNX, so its side begins at a MIL program of the same network that is already in memory, and ends at the specification
+with its weight file on disk: it is spared reading the model.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from openane.cli._show import print_table
+
+
+def openane_side(path: str) -> float:
+    """Seconds from the file to images in memory."""
+    import openane.frontends.onnx.importer
+    import openane.targets.h13.compile
+    from openane.compiler.driver import build
+    from openane.formats.hwx import write_hwx
+    from openane.targets import attach
+
+    start = time.perf_counter()
+    for program in build(path).programs:
+        write_hwx(attach(program))
+    return time.perf_counter() - start
+
+
+def coremltools_side(path: str) -> float:
+    """Seconds from a MIL program to a saved ML program."""
+    from openane.compiler.driver import load
+    from openane.convert.coreml import coremltools, program_of, without_frameworks
+
+    with without_frameworks():
+        tools = coremltools()
+    program = program_of(load(path), tools.target.iOS15)  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        model = tools.convert(
+            program,
+            source="milinternal",
+            convert_to="mlprogram",
+            minimum_deployment_target=tools.target.iOS15,
+            skip_model_load=True,
+        )
+        model.save(f"{folder}/m.mlpackage")
+        return time.perf_counter() - start
+
+
+SIDES: dict[str, Callable[[str], float]] = {"openane": openane_side, "coremltools": coremltools_side}
+
+
+def measure(side: str, path: Path) -> tuple[float, float]:
+    """Seconds, and peak memory in MiB, of one side in a process of its own."""
+    done = subprocess.run([sys.executable, __file__, "--side", side, str(path)], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{side} on {path.name}: {done.stderr.strip().splitlines()[-1]}")
+    seconds, peak = json.loads(done.stdout.strip().splitlines()[-1])
+    return seconds, peak
+
+
+def main() -> None:
+    """Prints one row per model."""
+    if sys.argv[1:2] == ["--side"]:
+        seconds = SIDES[sys.argv[2]](sys.argv[3])
+        print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+        return
+    folder = Path(sys.argv[1])
+    names = sys.argv[2:] or sorted(p.stem for p in folder.glob("*.onnx") if not p.stem.endswith(".raw"))
+    rows: list[tuple[object, ...]] = []
+    for name in names:
+        ours, theirs = (measure(side, folder / f"{name}.onnx") for side in SIDES)
+        ratio = f"{ours[0] / theirs[0]:.2f}", f"{ours[1] / theirs[1]:.2f}"
+        rows.append((name, f"{ours[0]:.2f}", f"{theirs[0]:.2f}", ratio[0], f"{ours[1]:.0f}", f"{theirs[1]:.0f}", ratio[1]))
+    columns = ("model", "openane s", "coremltools s", "ratio", "openane MiB", "coremltools MiB", "ratio of memory")
+    print_table("compile time and peak memory", columns, rows, numeric=columns[1:])
+
+
+if __name__ == "__main__":
+    main()

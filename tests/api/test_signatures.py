@@ -1,0 +1,129 @@
+"""The public interface changes on purpose only: with the recorded signatures, and with a line in the changelog.
+
+    python tests/api/test_signatures.py      records what the code says now
+
+The record's first line is the version it was made for; each change must appear in CHANGELOG.md by the name of what
+changed, between backquotes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RECORD = Path(__file__).with_name("signatures.txt")
+BASELINE = Path(__file__).with_name("released.txt")
+"""The signatures of the last release; written when one is made."""
+
+
+def public_objects() -> dict[str, Any]:
+    """What users hold in their hands, by the name they know it by."""
+    import openane
+    from openane.compiler.execution import Execution, RunResult
+    from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan
+    from openane.core import errors
+    from openane.graph import Graph, Node, TensorType
+    from openane.net import Net
+    from openane.program import Program, Surface, Task
+    from openane.runtimes.runtime import SessionOptions
+    from openane.targets.target import RunOptions
+
+    functions = {f"openane.{name}": getattr(openane, name) for name in openane.__all__ if name != "__version__"}
+    module = functions.pop("openane.plot")
+    functions |= {
+        f"openane.plot.{name}": value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+    classes = (Artifact, Plan, EngineStep, HostStep, Execution, RunResult, Graph, Node, TensorType, Net, Program)
+    classes += (Surface, Task, SessionOptions, RunOptions, errors.Diagnostic)
+    kinds = (value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Exception))
+    return functions | {each.__name__: each for each in (*classes, *kinds)}
+
+
+def signatures() -> list[str]:
+    """Every public function, class, field and method, one line each, sorted."""
+    lines: set[str] = set()
+    for name, value in public_objects().items():
+        lines.update(_of_class(name, value) if inspect.isclass(value) else [f"{name}{inspect.signature(value)}"])
+    return sorted(line.replace("\n", " ") for line in lines)
+
+
+def _of_class(name: str, kind: type) -> Iterator[str]:
+    yield f"class {name}({', '.join(base.__name__ for base in kind.__bases__)})"
+    if dataclasses.is_dataclass(kind):
+        for each in dataclasses.fields(kind):
+            yield f"{name}.{each.name}: {each.type}{_default(each)}"
+    for key, member in vars(kind).items():
+        if key.startswith("_") and (key != "__init__" or dataclasses.is_dataclass(kind)):
+            continue
+        if isinstance(member, property):
+            assert member.fget is not None
+            yield f"{name}.{key} -> {inspect.signature(member.fget).return_annotation}"
+        elif isinstance(member, (classmethod, staticmethod)):
+            yield f"{name}.{key}{inspect.signature(member.__func__)}"
+        elif inspect.isfunction(member):
+            yield f"{name}.{key}{inspect.signature(member)}"
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        return " = ..."
+    if field.default is dataclasses.MISSING:
+        return ""
+    return f" = {field.default.name if isinstance(field.default, enum.Enum) else field.default!r}"
+
+
+def name_of(line: str) -> str:
+    """What a line is about: "Program.tasks", "openane.run"."""
+    match = re.match(r"(?:class )?([\w.]+)", line)
+    assert match is not None
+    return match[1]
+
+
+def test_the_record_is_up_to_date() -> None:
+    recorded = RECORD.read_text().splitlines()
+    found = signatures()
+    gone, new = sorted(set(recorded) - set(found)), sorted(set(found) - set(recorded))
+    assert not gone and not new, (
+        "The public interface changed. If that is meant, run `python tests/api/test_signatures.py` and say it in "
+        f"CHANGELOG.md.\nwas: {gone}\nis:  {new}"
+    )
+
+
+def test_every_change_since_the_release_is_in_the_changelog() -> None:
+    if not BASELINE.exists():  # before the first release everything is new
+        assert "Unreleased" in (ROOT / "CHANGELOG.md").read_text() or "0.1.0" in (ROOT / "CHANGELOG.md").read_text()
+        return
+    unsaid = undocumented(BASELINE.read_text().splitlines(), signatures(), (ROOT / "CHANGELOG.md").read_text())
+    assert not unsaid, f"CHANGELOG.md does not name {unsaid}"
+
+
+def undocumented(released: list[str], found: list[str], changelog: str) -> list[str]:
+    """Names that changed since the release and that the changelog does not have between backquotes."""
+    changed = {name_of(line) for line in set(released) ^ set(found)}
+    return sorted(name for name in changed if f"`{name}" not in changelog)
+
+
+def test_changes_are_noticed() -> None:
+    released = ["Program.tasks: tuple", "openane.run(source)"]
+    found = ["Program.tasks: list", "openane.run(source)", "openane.stop()"]
+    assert undocumented(released, found, "") == ["Program.tasks", "openane.stop"]
+    assert undocumented(released, found, "- `Program.tasks` is a list; `openane.stop()` stops.") == []
+
+
+def test_versions_agree() -> None:
+    import openane
+
+    assert f'version = "{openane.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert openane.__version__ in (ROOT / "CHANGELOG.md").read_text()
+
+
+if __name__ == "__main__":
+    RECORD.write_text("\n".join(signatures()) + "\n")
