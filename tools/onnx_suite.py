@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 from openane.onnx_suite import Outcome, Verdict, cases, judge
 
-ORDER = (Verdict.ENGINE, Verdict.HOST, Verdict.FOLDED, Verdict.REFUSED, Verdict.WRONG)
+ORDER = (Verdict.ENGINE, Verdict.HOST, Verdict.FOLDED, Verdict.HAZARD, Verdict.REFUSED, Verdict.WRONG)
 
 
 def page(outcomes: Iterable[Outcome]) -> str:
@@ -33,6 +33,10 @@ def _lines(outcomes: list[Outcome]) -> Iterator[str]:
     yield "- *engine*: the whole case is one program for the engine, and the result is right within half precision"
     yield "- *host steps*: parts or all of it run on the processor, and the result is right"
     yield "- *folded*: nothing is left to run, because every value is constant"
+    yield (
+        "- *hazard*: the values of the case do not fit half precision and the result is off; `openane explain` reports "
+        "the hazard for these inputs, and `--wide` keeps the layer on the host"
+    )
     yield "- *refused*: one clear error; the reasons stand below"
     yield "- *wrong*: must be 0"
     yield ""

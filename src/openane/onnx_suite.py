@@ -13,7 +13,8 @@ import numpy as np
 from onnx import numpy_helper
 
 import onnx
-from openane.compiler.plan import Artifact, EngineStep
+from openane.analysis.hazards import find_hazards
+from openane.compiler.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import OpenaneError
 from openane.onnx_backend import prepare
 
@@ -26,12 +27,17 @@ SINGLE_ERROR = 1e-3
 """The same for results of host steps alone, beside the case's own tolerance."""
 
 
+ROUNDED_STEPS = 1
+"""Bytes that are rounded from a result of the engine may be a step off."""
+
+
 class Verdict(Enum):
     """What happened to a case."""
 
     ENGINE = "engine"
     HOST = "host steps"
     FOLDED = "folded"
+    HAZARD = "hazard"
     REFUSED = "refused"
     WRONG = "wrong"
 
@@ -78,8 +84,21 @@ def judge(case: Any) -> Outcome:
     for index, (value, wanted) in enumerate(zip(found, expected, strict=True)):
         problem = _problem(case, artifact, value, _plain(wanted))
         if problem:
-            return Outcome(case.name, operation, Verdict.WRONG, f"output {index}: {problem}")
+            hazard = _hazard(artifact, case, inputs)
+            verdict = Verdict.HAZARD if hazard else Verdict.WRONG
+            return Outcome(case.name, operation, verdict, hazard or f"output {index}: {problem}")
     return Outcome(case.name, operation, _place(artifact))
+
+
+def _hazard(artifact: Artifact, case: Any, inputs: Sequence[Any]) -> str:
+    """What `openane explain` warns of for these inputs; empty when it does not."""
+    graph = artifact.graph
+    assert graph is not None
+    names = [value.name for value in case.model.graph.input]
+    arrays = {name: _plain(value) for name, value in zip(names, inputs, strict=False) if name in graph.inputs}
+    on_host = {n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes}
+    found = find_hazards(graph, [arrays], frozenset(on_host))
+    return f"{found[0].kind.value}: {found[0].what}" if found else ""
 
 
 def _place(artifact: Artifact) -> Verdict:
@@ -123,14 +142,22 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _steps_off(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference of integers or truth values."""
+    if wanted.dtype.kind == "b":
+        return 0.0 if np.array_equal(found, wanted) else float("inf")
+    return float(np.abs(found.astype(np.float64) - wanted.astype(np.float64)).max(initial=0))
+
+
 def _problem(case: Any, artifact: Artifact, found: np.ndarray, wanted: Any) -> str:
     """What is wrong with a result; empty when nothing is."""
     wanted = np.asarray(wanted)
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         return f"{found.dtype}{list(found.shape)} instead of {wanted.dtype}{list(wanted.shape)}"
-    if wanted.dtype.kind != "f" or not wanted.size:
-        return "" if np.array_equal(found, wanted) else "other values"
     on_engine = any(isinstance(step, EngineStep) for step in artifact.plan.steps)
+    if wanted.dtype.kind != "f" or not wanted.size:
+        off = _steps_off(found, wanted)
+        return "" if off <= (ROUNDED_STEPS if on_engine and wanted.dtype.itemsize == 1 else 0) else "other values"
     a, b = found.astype(np.float64), wanted.astype(np.float64)
     if on_engine:  # half precision has no numbers beyond 65504, and the engine no NaN of its own
         b = np.where(np.abs(b) > 65504, np.sign(b) * np.inf, b)

@@ -8,13 +8,17 @@ from h13_nets import between, check, compile_net, shape, single
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openane.compiler.lowering import lower
 from openane.core.errors import UnsupportedError
+from openane.core.types import DType
+from openane.graph import Graph, Node, TensorType, ops
 from openane.net.units import Dimension, LayerNorm
 
 W, H, C = Dimension.WIDTH, Dimension.HEIGHT, Dimension.CHANNEL
 SETS = [(W,), (C,), (H,), (H, W), (C, W), (C, H, W)]
 SHAPES = [
     (64, 1, 1),
+    (1, 9, 1),
     (20, 8, 8),
     (24, 16, 16),
     (8, 1, 64),
@@ -63,6 +67,14 @@ def test_epsilon_counts() -> None:
 def test_a_set_that_the_engine_cannot_reduce_is_refused_by_a_rule() -> None:
     with pytest.raises(UnsupportedError, match=r"found Channel, Height.*rule h13\.norm-dimensions"):
         compile_net(single(LayerNorm(frozenset({C, H})), shape(4, 5, 6)))
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (0,), (0, 2), (1,), (2, 3), (0, 1, 2, 3)], ids=str)
+@pytest.mark.parametrize("extents", [(3, 4, 5, 6), (1, 16, 8, 12)], ids=str)
+def test_axes_that_are_not_reduced_together_become_rows(extents: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    kind = {"x": TensorType(extents, DType.FLOAT16)}
+    node = Node("norm", ops.LayerNorm(axes, 1e-3), ("x",), ("y",))
+    check(lower(Graph("norm", kind, ("y",), (node,), {})), tolerance=2e-2)
 
 
 @settings(max_examples=25, deadline=None)

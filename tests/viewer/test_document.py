@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from conftest import DIGITS, NASTY, long_model
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import DIGITS, NASTY, long_model
 from openane.analysis.diff import diff_programs
 from openane.cli import main
 from openane.cli.view import command
@@ -37,7 +37,11 @@ def test_the_same_document_is_the_same_page(digits_document: dict[str, Any], dig
     assert json.dumps(document(artifact)) == json.dumps(document(build(DIGITS)))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_embedded_json_is_itself_and_cannot_leave_its_element(value: Any) -> None:
     text = embed(value)
     assert json.loads(text) == value
@@ -64,7 +68,9 @@ def test_memory_is_inside_its_size(digits_document: dict[str, Any]) -> None:
 
 
 def operand(base: int, count: int) -> Operand:
-    return Operand("any", Space.L2, 0, base, (1, 1, 1, 1, count), (2 * count, 2 * count, 2 * count, 2 * count, 2), DType.FLOAT16)
+    return Operand(
+        "any", Space.L2, 0, base, (1, 1, 1, 1, count), (2 * count, 2 * count, 2 * count, 2 * count, 2), DType.FLOAT16
+    )
 
 
 def copy(index: int, source: Operand, result: Operand) -> Work:
@@ -119,7 +125,11 @@ def test_command_writes_a_page(tmp_path: Path) -> None:
     ],
 )
 def test_bad_arguments_are_one_line(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:

@@ -325,12 +325,12 @@ class _Comparer:
         substitutes = sum(layer.source == "layer alone" for layer in layers)
         if substitutes:
             yield (
-                f"{substitutes} layers have no value of their own in the program's memory; theirs are from the layer "
-                "compiled alone and fed with the values before it"
+                f"layers without a value of their own in the program's memory: {substitutes}; theirs are from the "
+                "layer compiled alone and fed with the values before it"
             )
         guessed = sum(layer.source == "ideal" for layer in layers)
         if guessed:
-            yield f"{guessed} layers can neither be read from the program nor run alone; ideal fp16 stands in for them"
+            yield f"layers that can neither be read from the program nor run alone, so that ideal fp16 is shown: {guessed}"
         if any(self._is_wrong(each.engine) for each in outputs) and not any(layer.wrong for layer in layers):
             yield "an output is wrong although no layer is: the program does something else than its layers"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from openane.core.errors import FormatError, InputError, UnavailableError
+from openane.core.files import read_npy, read_npz
 from openane.graph import TensorType
 
 LABELS = "labels"
@@ -86,8 +88,7 @@ class Dataset:
         try:
             if self.path.suffix.lower() == ".parquet":
                 return _read_parquet(self.path)
-            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+            return read_npz(self.path)
         except UNREADABLE as error:
             raise FormatError(
                 "not a data set that can be read", where=str(self.path), hint="Give a folder, .npz or .parquet."
@@ -95,7 +96,7 @@ class Dataset:
 
     @property
     def _columns_length(self) -> int:
-        lengths = {name: len(column) for name, column in self._columns.items()}
+        lengths = {name: len(np.atleast_1d(column)) for name, column in self._columns.items()}
         if not lengths or len(set(lengths.values())) != 1:
             raise FormatError("columns of different lengths", where=str(self.path), value=lengths)
         return next(iter(lengths.values()))
@@ -104,10 +105,9 @@ class Dataset:
         label = int(path.parent.name) if path.parent != self.path and path.parent.name.isdigit() else None
         try:
             if path.suffix.lower() == ".npz":
-                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                    rows: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+                rows: dict[str, Any] = dict(read_npz(path))
             elif path.suffix.lower() == ".npy":
-                rows = {self._only_input(): np.load(path, allow_pickle=False)}
+                rows = {self._only_input(): read_npy(path)}
             else:
                 rows = {self._only_input(): _read_picture(path, self.inputs[self._only_input()], self.scale)}
         except UNREADABLE as error:
@@ -137,14 +137,23 @@ class Dataset:
                 raise FormatError(
                     f"the array for {name!r} has another size", where=where, value=array.shape, limit=kind.shape
                 )
+            if array.dtype.kind not in "biuf":
+                raise FormatError(f"the array for {name!r} holds no numbers", where=where, value=array.dtype)
             inputs[name] = array.reshape(kind.shape).astype(kind.dtype.numpy)
-        label = int(np.asarray(rows[LABELS]).item()) if LABELS in rows else None
+        label = _label(rows[LABELS], where) if LABELS in rows else None
         expected = {
             name.removeprefix(EXPECTED_PREFIX): np.asarray(value)
             for name, value in rows.items()
             if name.startswith(EXPECTED_PREFIX)
         }
         return Sample(inputs, label, expected)
+
+
+def _label(value: Any, where: str) -> int:
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biu":
+        raise FormatError("the label is not one whole number", where=where, value=f"{array.dtype}, {array.shape}")
+    return int(array.item())
 
 
 def _read_parquet(path: Path) -> Mapping[str, np.ndarray]:
@@ -176,7 +185,13 @@ def _read_picture(path: Path, kind: TensorType, scale: float) -> np.ndarray:
     shape = kind.shape[-3:]
     channels_last = shape[-1] in (1, 3) and shape[0] not in (1, 3)
     height, width, channels = shape if channels_last else (shape[1], shape[2], shape[0])
-    with Image.open(path) as picture:
-        fitted = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
-        array: np.ndarray = np.asarray(fitted, np.float32).reshape(height, width, channels) / scale
+    try:
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(path) as picture,
+        ):
+            fitted = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise FormatError("the picture is absurdly large", where=str(path)) from error
+    array: np.ndarray = np.asarray(fitted, np.float32).reshape(height, width, channels) / scale
     return array if channels_last else array.transpose(2, 0, 1)

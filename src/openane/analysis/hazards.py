@@ -40,6 +40,7 @@ class Kind(Enum):
     EPSILON = "epsilon"
     ZERO = "zero"
     RANGE = "range"
+    NOT_A_NUMBER = "not a number"
 
 
 class Source(Enum):
@@ -190,6 +191,12 @@ def _overflow(use: _Use) -> Iterator[_Finding]:
     largest = max((_largest(array) for array in use.results), default=0.0)
     if largest > HALF_LARGEST:
         yield _Finding(Kind.OVERFLOW, "its result is infinite in half precision", largest, f"{HALF_LARGEST:.0f}")
+    strange = sum(
+        int(np.isnan(a).sum()) for a in (*use.operands, *use.results) if a is not None and a.dtype.kind == "f"
+    )
+    if strange:
+        what = "it reads or makes values that are not numbers, which the engine takes for infinity"
+        yield _Finding(Kind.NOT_A_NUMBER, what, strange, "0")
 
 
 def _products(use: _Use) -> Iterator[_Finding]:
@@ -267,6 +274,17 @@ def _zero(magnitude: np.ndarray, what: str) -> Iterator[_Finding]:
         yield _Finding(Kind.ZERO, what, smallest, f"above {HALF_TINY / 2:.2g}")
 
 
+def _difference(use: _Use) -> Iterator[_Finding]:
+    """Operands that half precision rounds by more than a tenth of what is left of them."""
+    operands = [a for a in use.operands if a is not None and not (a.size == 1)]
+    largest, left = max(map(_largest, operands), default=0.0), _largest(use.results[0])
+    if len(operands) == 2 and 0 < left < largest <= HALF_LARGEST:
+        step = float(np.spacing(np.float16(largest)))
+        if step > 0.1 * left:
+            what = "its operands are so close that half precision leaves little of the difference"
+            yield _Finding(Kind.RANGE, what, largest / left, "below 100")
+
+
 def _logits(use: _Use) -> Iterator[_Finding]:
     best = use.x.max(use.operation.axis, initial=-np.inf)
     largest = _largest(best)
@@ -324,5 +342,6 @@ CHECKS: Mapping[type[Operation], tuple[Check, ...]] = MappingProxyType(
         g.RmsNorm: (_mean_of_squares,),
         g.Div: (_division,),
         g.Add: (_added_epsilon,),
+        g.Sub: (_difference,),
     }
 )

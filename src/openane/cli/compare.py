@@ -116,10 +116,10 @@ def _show_made(made: list[str]) -> None:
 
 
 def _ulps(error: Error | None) -> str:
-    """The largest error in units of the last place, or what is worse."""
+    """The mean and the largest error in units of the last place, or what is worse."""
     if error is None:
         return "-"
-    return f"{error.not_finite} not finite" if error.not_finite else f"{error.max_ulp:.1f}"
+    return f"{error.not_finite} not finite" if error.not_finite else f"{error.mean_ulp:.2f} / {error.max_ulp:.3g}"
 
 
 def _row(layer: LayerComparison) -> tuple[object, ...]:
@@ -140,7 +140,7 @@ def _row(layer: LayerComparison) -> tuple[object, ...]:
 def _show(found: Comparison) -> None:
     """Prints the layers, the outputs, and the first layer that is wrong."""
     print_table(
-        f"{found.model}: {found.runtime} against float32; errors in units of the last place of fp16",
+        f"{found.model}: {found.runtime} against float32; errors in units of the last place of fp16, mean / largest",
         _COLUMNS,
         [_row(layer) for layer in found.layers],
         _NUMERIC,

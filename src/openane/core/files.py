@@ -6,12 +6,15 @@ import io
 import os
 import re
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from openane.core.errors import InputError
+from openane.core.errors import FormatError, InputError
 from openane.core.reader import Buffer
 
 
@@ -65,3 +68,70 @@ def write_array(path: Path, array: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
     write_atomically(path, buffer.getbuffer())
+
+
+ARCHIVE_LIMIT_BYTES = 4 << 30
+"""Of all arrays of a .npz together, unpacked: an archive can say a thousand times its own size."""
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_DAMAGE = (
+    *(OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, SyntaxError, RuntimeError, MemoryError),
+    *(RecursionError, OverflowError, NotImplementedError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
+)
+"""What numpy and zipfile raise for damaged files."""
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file by name; pickled objects are refused.
+
+    Raises:
+        InputError: the file cannot be opened.
+        FormatError: damaged, no archive of arrays, or larger than ARCHIVE_LIMIT_BYTES when unpacked.
+    """
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            unpacked_bytes = sum(member.file_size for member in members)
+            if unpacked_bytes > ARCHIVE_LIMIT_BYTES:
+                raise FormatError(
+                    "the arrays are too large when unpacked",
+                    where=str(path),
+                    value=f"{unpacked_bytes} bytes",
+                    limit=f"{ARCHIVE_LIMIT_BYTES} bytes",
+                )
+            arrays = {}
+            for member in members:
+                with archive.open(member) as content:
+                    arrays[member.filename.removesuffix(".npy")] = _read_npy(content, member.file_size)
+            return arrays
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+            raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
+        raise FormatError("not a .npz archive of arrays of numbers", where=str(path)) from error
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file; pickled objects are refused.
+
+    Raises:
+        InputError: the file cannot be opened.
+        FormatError: damaged, or no array of numbers.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read_npy(file, path.stat().st_size)
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
+    except _DAMAGE as error:
+        raise FormatError("not a .npy array of numbers", where=str(path)) from error
+
+
+def _read_npy(file: IO[bytes], size_bytes: int) -> np.ndarray:
+    """An array whose header is believed only as far as the file reaches, since memory is taken by what it says."""
+    shape, fortran_order, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
+    count = 1
+    for extent in shape:
+        count *= extent
+    if dtype.hasobject or count < 0 or count * dtype.itemsize > size_bytes:
+        raise ValueError("more elements than the file has, or objects")
+    array = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
+    return array.reshape(shape, order="F" if fortran_order else "C")

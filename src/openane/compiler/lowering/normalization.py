@@ -100,7 +100,8 @@ def _lower_layer_norm(ctx: Lowering, node: Node) -> None:
     dimensions = reduced(node, layout)
     if not dimensions:
         raise UnsupportedError("a normalization needs an axis of more than one element", value=operation.axes)
-    dimensions = frozenset(d for d in dimensions if engine.ndchw[d.axis] > 1) or dimensions
+    if dimensions != {Dimension.CHANNEL, Dimension.HEIGHT, Dimension.WIDTH}:  # the engine has a form of its own for it
+        dimensions = frozenset(d for d in dimensions if engine.ndchw[d.axis] > 1) or dimensions
     if dimensions & {Dimension.BATCH, Dimension.DEPTH}:
         _layer_norm_of_rows(ctx, node, operation)
         return

@@ -81,8 +81,7 @@ def _division(w: Writer, node: Node) -> list[str]:
     operation = node.operation
     if isinstance(operation, o.Mod):
         if w.type(x).dtype.is_float and not operation.truncated:
-            quotient = w.one("Floor", w.one("Div", x, y))
-            return w.emit("Sub", x, w.one("Mul", quotient, y))
+            raise UnsupportedError("ONNX has no remainder of numbers with the sign of the divisor")
         return w.emit("Mod", x, y, fmod=int(operation.truncated))
     if isinstance(operation, o.FloorDiv):
         if not w.type(x).dtype.is_float:

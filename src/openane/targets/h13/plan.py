@@ -216,9 +216,8 @@ class NeWork:
         accumulate_bias: AccBias (0xC80C), fp16.
         post_scale: PostScale (0xC810), fp16.
         kernel_width, kernel_height: taps, 1 without a kernel.
-        stride: both axes, 1 or 2 as Apple writes them.
+        stride: (x, y); 1 or 2 on both axes as Apple writes them.
         pad_left, pad_top: zeros in front; those behind follow from the extents.
-        channel_sum: ACCUMULATE with one output channel: adds up the channels (softmax).
     """
 
     mode: NeMode = NeMode.BYPASS
@@ -378,8 +377,8 @@ class TaskPlan:
         unicast: GroupConvCfg bit 14 (each channel for itself: elementwise, copies, depthwise).
         group_config: the whole word of Common 0x24 when the two rules (groups, unicast) do not give it.
         axes_flags: Common 0x30, when `repeats` and `swapped` of the operands do not give it.
-        reads_after: the task re-reads a DRAM input in a new group (convolution slices).
-        shift: MemFmt interleave of the result (M/16 of a run-time kernel), 1 otherwise.
+        new_group: the task begins a group (slices of a convolution that read their input from DRAM again).
+        interleave: channels side by side in the DRAM result (M/16 of a run-time kernel), 1 otherwise.
     """
 
     work: NeWork | PeWork

@@ -52,8 +52,8 @@
       make("span", { class: `chip ${Colours.engines[all.tasks[task].engine] || "rest"}`, dataset: { task }, title: all.tasks[task].summary }, task));
     return [picture(row),
       make("span", { class: "grow" }, Data.labels[row]),
-      make("span", { class: "cell soft", style: { width: "130px" } }, layer.operation),
-      make("span", { class: "cell soft mono", style: { width: "130px" } }, layer.shape),
+      make("span", { class: "cell soft wide", style: { width: "130px" } }, layer.operation),
+      make("span", { class: "cell soft mono wide", style: { width: "130px" } }, layer.shape),
       make("span", { class: "cell", style: { width: "64px" } }, layer.where || "view"),
       make("span", { class: "cell", style: { width: "170px" } }, chips, layer.tasks.length > MOST_CHIPS && ` +${layer.tasks.length - MOST_CHIPS}`)];
   }
@@ -79,7 +79,7 @@
       make("div", { class: "tools" }, make("span", {}, `${Text.count(all.layers.length, "layer")}, ${Text.count(all.tasks.length, "task")}`),
         legend([["neural engine", "ne"], ["planar engine", "pe"], ["host", "host"], ["folded or a view", "rest"]])),
       make("div", { class: "head", "aria-hidden": "true" }, make("span", { style: { width: `${layout.width}px` } }), make("span", { class: "grow" }, "layer"),
-        ...[["operation", 130], ["shape", 130], ["where", 64], ["tasks", 170]].map(([name, width]) => make("span", { style: { width: `${width}px` } }, name))),
+        ...[["operation", 130], ["shape", 130], ["where", 64], ["tasks", 170]].map(([name, width]) => make("span", { class: width === 130 ? "wide" : undefined, style: { width: `${width}px` } }, name))),
       list.element);
   }
 

@@ -108,13 +108,14 @@ def reshape_tasks(
     size = shape.size
     if value.shape.width == 1:
         flat = replace(operand, shape=TensorShape(channels=size))
-    elif shape.width == 1:
+        yield from _unflatten(flat, shape, result, linear=value.shape.height == 1)
+        return
+    if shape.width == 1:
         yield from _flatten(operand, value.shape, result, shape)
         return
-    else:
-        flat = lowering.tensor(f"{name}/flat", TensorShape(channels=size), Place.AUTO)
-        yield from _flatten(operand, value.shape, flat, TensorShape(channels=size))
-    yield from _unflatten(flat, shape, result)
+    flat = lowering.tensor(f"{name}/flat", TensorShape(channels=size), Place.AUTO)
+    yield from _flatten(operand, value.shape, flat, TensorShape(channels=size))
+    yield from _unflatten(flat, shape, result, linear=True)
 
 
 def _whole(name: str, value: Value, lowering: Lowering) -> tuple[Operand, list[TaskPlan]]:
@@ -154,14 +155,21 @@ def _flatten(source: Operand, shape: TensorShape, flat: Operand, flat_shape: Ten
         yield swap_task(part(whole, Axis.HEIGHT, first), view, part(target, Axis.CHANNEL, first * shape.width))
 
 
-def _unflatten(flat: Operand, shape: TensorShape, result: Operand) -> Iterator[TaskPlan]:
-    """One element a row to rows of any tensor."""
+def _unflatten(flat: Operand, shape: TensorShape, result: Operand, *, linear: bool) -> Iterator[TaskPlan]:
+    """One element a row to rows of any tensor.
+
+    Args:
+        flat: the elements.
+        shape: of the result.
+        result: where they go.
+        linear: elements follow each other in L2 too; rows of several channels lie between each other there.
+    """
     rows = TensorShape(height=shape.size // shape.width, width=shape.width)
     target = replace(result, shape=rows if rows != shape else result.shape)
     source = replace(
         flat,
         dram=_element_strides(shape.width, DMA_ALIGNMENT_BYTES),
-        l2=_element_strides(shape.width, L2_ALIGNMENT_BYTES),
+        l2=_element_strides(shape.width, L2_ALIGNMENT_BYTES) if linear else None,
     )
     for first, count in _rows_at_once(shape):
         view = View(1, count, shape.width)
