@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types imports docs pytest bench campaign clean
+.PHONY: demo test lint types imports docs pytest package sbom bench campaign fuzz clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,20 @@ pytest: $(VENV)/.test
 TIME ?= 600
 campaign: $(VENV)/.test
 	$(BIN)/python tools/campaign.py --seconds $(TIME) --journal campaign.jsonl
+
+# Damaged input for every reader. make fuzz TIME=3600
+fuzz: $(VENV)/.test
+	$(BIN)/python tools/fuzz_readers.py --seconds $(TIME) --runs 100000000
+
+# sdist and wheel, built and used in a clean environment; make package PYTHONS="python3.12 python3.13" for several
+PYTHONS ?= $(BIN)/python
+package: $(VENV)/.test
+	$(BIN)/python tools/package.py --python $(PYTHONS)
+
+# The dependencies of an installation, as CycloneDX JSON
+sbom: $(VENV)/.test
+	mkdir -p dist
+	$(BIN)/python tools/sbom.py --output dist/openane.cdx.json
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/run.py

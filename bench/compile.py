@@ -2,10 +2,10 @@
 
     python bench/compile.py MODELS_FOLDER [NAME ...]
 
-MODELS_FOLDER holds NAME.onnx, as shared/models/ref_dev.py leaves them. Both sides run in processes of their own; imports
-are outside the measured time on both sides. openane: from the file to the bytes of all programs. coremltools cannot read
-ONNX, so its side begins at a MIL program of the same network that is already in memory, and ends at the specification
-with its weight file on disk: it is spared reading the model.
+MODELS_FOLDER holds NAME.onnx, as shared/models/ref_dev.py leaves them. Both sides run in processes of their own;
+imports are outside the measured time on both sides. openane: from the file to the bytes of all programs. coremltools
+cannot read ONNX, so its side begins at a MIL program of the same network that is already in memory, and ends at the
+package on disk: it is spared reading the model.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from openane.cli._show import print_table
 
 def openane_side(path: str) -> float:
     """Seconds from the file to images in memory."""
-    import openane.frontends.onnx.importer
-    import openane.targets.h13.compile
     from openane.compiler.driver import build
     from openane.formats.hwx import write_hwx
     from openane.targets import attach
@@ -80,8 +78,11 @@ def main() -> None:
     rows: list[tuple[object, ...]] = []
     for name in names:
         ours, theirs = (measure(side, folder / f"{name}.onnx") for side in SIDES)
-        ratio = f"{ours[0] / theirs[0]:.2f}", f"{ours[1] / theirs[1]:.2f}"
-        rows.append((name, f"{ours[0]:.2f}", f"{theirs[0]:.2f}", ratio[0], f"{ours[1]:.0f}", f"{theirs[1]:.0f}", ratio[1]))
+        cells = (
+            (f"{a:.{digits}f}", f"{b:.{digits}f}", f"{a / b:.2f}")
+            for a, b, digits in zip(ours, theirs, (2, 0), strict=True)
+        )
+        rows.append((name, *(cell for row in cells for cell in row)))
     columns = ("model", "openane s", "coremltools s", "ratio", "openane MiB", "coremltools MiB", "ratio of memory")
     print_table("compile time and peak memory", columns, rows, numeric=columns[1:])
 

@@ -1,6 +1,6 @@
 """Writes docs/onnx.md: what ONNX's own test cases do on the engine, by operation.
 
-    python tools/onnx_suite.py docs/onnx.md
+python tools/onnx_suite.py docs/onnx.md
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
+
 from openane.onnx_suite import Outcome, Verdict, cases, judge
 
 ORDER = (Verdict.ENGINE, Verdict.HOST, Verdict.FOLDED, Verdict.HAZARD, Verdict.REFUSED, Verdict.WRONG)

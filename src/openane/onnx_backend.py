@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx.backend.base import Backend, BackendRep, Device, DeviceType
 
-import onnx
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution
 from openane.compiler.plan import Artifact
@@ -27,7 +27,7 @@ SMALL_RANK = 1
 DEPENDS = "depends on the model's inputs"
 
 
-class CompiledModel(BackendRep):
+class CompiledModel(BackendRep):  # type: ignore[misc]
     """A model that is compiled when the first inputs come, because ONNX leaves shapes open until then.
 
     Args:
@@ -123,7 +123,7 @@ def _deciding(
     return small if not set(small) <= set(constants) else {}
 
 
-class OpenaneBackend(Backend):
+class OpenaneBackend(Backend):  # type: ignore[misc]
     """The interface of `onnx.backend.base.Backend`."""
 
     @classmethod

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import numpy_helper
 
-import onnx
 from openane.analysis.hazards import find_hazards
 from openane.compiler.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import OpenaneError
@@ -67,7 +67,9 @@ def cases(kinds: Sequence[str] = KINDS) -> Iterator[Any]:
 
         found = [case for kind in kinds for case in load_model_tests(kind=kind)]
     for case in found:
-        yield case if case.model is not None else replace(case, model=onnx.load(str(Path(case.model_dir) / "model.onnx")))
+        yield (
+            case if case.model is not None else replace(case, model=onnx.load(str(Path(case.model_dir) / "model.onnx")))
+        )
 
 
 def judge(case: Any) -> Outcome:
@@ -122,7 +124,7 @@ def _data(case: Any) -> tuple[list[Any], list[Any]]:
     folder = Path(case.model_dir) / "test_data_set_0"
     sides = []
     for side, values in (("input", case.model.graph.input), ("output", case.model.graph.output)):
-        arrays = []
+        arrays: list[Any] = []
         for path in sorted(folder.glob(f"{side}_*.pb"), key=lambda each: int(each.stem.split("_")[1])):
             kind = values[len(arrays)].type.WhichOneof("value") if len(arrays) < len(values) else "tensor_type"
             tensor = onnx.TensorProto()

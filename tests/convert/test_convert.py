@@ -102,7 +102,7 @@ def test_the_seed_of_a_refusal_is_named(tmp_path: Path) -> None:
         Node("infinite", g.IsInf(), ("a",), ("c",)),
     )
     model = Graph("g", {"x": IMAGE}, ("b", "c"), nodes, {})
-    with pytest.raises(UnsupportedError, match="node 'shrink'.*counterpart of Shrink") as found:
+    with pytest.raises(UnsupportedError, match=r"node 'shrink'.*counterpart of Shrink") as found:
         convert(model, tmp_path / "m.mlpackage")
     assert len(found.value.diagnostics) == 2
     assert list(tmp_path.iterdir()) == []
@@ -117,7 +117,11 @@ def test_what_computes_something_else_is_removed(tmp_path: Path, monkeypatch: py
 
 
 def test_names_become_plain_and_stay_apart() -> None:
-    assert plain_names(["gpu_0/data", "gpu_0.data", "0"]) == {"gpu_0/data": "gpu_0_data", "gpu_0.data": "gpu_0_data_2", "0": "_0"}
+    assert plain_names(["gpu_0/data", "gpu_0.data", "0"]) == {
+        "gpu_0/data": "gpu_0_data",
+        "gpu_0.data": "gpu_0_data_2",
+        "0": "_0",
+    }
 
 
 def test_bad_requests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

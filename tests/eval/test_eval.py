@@ -140,7 +140,7 @@ def test_missing_labels_and_wrong_sizes(job: Job, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="another size"):
         run(replace(job, dataset=str(tmp_path / "b.npz")))
     (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(FormatError, match="data set"):
+    with pytest.raises(FormatError, match="archive of arrays"):
         run(replace(job, dataset=str(tmp_path / "c.npz")))
 
 

@@ -14,6 +14,7 @@ from openane.net.units import Dimension, Softmax
 SHAPES = [
     (64, 1, 1),
     (7, 1, 1),
+    (1, 9, 1),
     (64, 8, 8),
     (5, 3, 7),
     (8, 1, 64),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -131,7 +133,7 @@ def test_every_partition_computes_the_same(data: st.DataObject) -> None:
     assert sorted(n.name for part in parts for n in part.graph.nodes) == sorted(n.name for n in nodes)
     for name, expected in model.evaluate(inputs).items():
         np.testing.assert_array_equal(values[name], expected)
-    assert all(a.on_engine != b.on_engine for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.on_engine != b.on_engine for a, b in pairwise(parts))
     if costs is None:
         assert {n.name for part in parts if not part.on_engine for n in part.graph.nodes} == hosts
 

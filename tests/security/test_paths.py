@@ -150,7 +150,7 @@ def test_plist_weight_names(folder: Path, secret: Path) -> None:
         if location == "/dev/zero":  # Apple's files have that name for zeros; it is understood, never opened
             assert not np.any(openane.load(folder / "net.plist").units[0].params.kernel)
             continue
-        with pytest.raises(OpenaneError, match="[Ww]eight"):
+        with pytest.raises(OpenaneError, match=r"[Ww]eight"):
             openane.load(folder / "net.plist")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import DIGITS, NASTY, long_model
@@ -37,11 +37,15 @@ def test_the_same_document_is_the_same_page(digits_document: dict[str, Any], dig
     assert json.dumps(document(artifact)) == json.dumps(document(build(DIGITS)))
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
-    )
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(), x, max_size=3),
+    max_leaves=6,
 )
+
+
+@settings(max_examples=50, deadline=None)
+@given(PLAIN)
 def test_embedded_json_is_itself_and_cannot_leave_its_element(value: Any) -> None:
     text = embed(value)
     assert json.loads(text) == value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,8 @@ def test_fields_are_decoded_as_python_decodes_them(opened: Opened) -> None:
     registers = program.codec.registers
     shown = opened.page.evaluate(
         "Data.all.tasks.map(task => Data.wordsOf(task).map(([declaration, word]) =>"
-        " [declaration.path, word, Data.fieldsOf(declaration, word).map(field => [field.name, field.value, field.text])]))"
+        " [declaration.path, word,"
+        " Data.fieldsOf(declaration, word).map(field => [field.name, field.value, field.text])]))"
     )
     for task, words in zip(program.tasks, shown, strict=True):
         written = task.registers()
@@ -184,7 +184,6 @@ def test_contrast_in_the_dark(browser: Any, digits_page: Path) -> None:
 
 
 def test_a_page_of_1000_layers_draws_only_what_is_seen(browser: Any, long_page: Path) -> None:
-    start = time.perf_counter()
     opened = Opened(browser, long_page, "view=graph&layer=layer900")
     assert opened.page.inner_text("#inspector h2") == "layer900"
     assert "layer900" in opened.page.inner_text("#view .row[aria-selected=true]")
@@ -193,7 +192,6 @@ def test_a_page_of_1000_layers_draws_only_what_is_seen(browser: Any, long_page: 
         assert opened.page.locator("#view .row").count() < 80
     opened.page.fill("#query", "layer77")
     assert opened.page.locator("#found li").count() > 5
-    assert time.perf_counter() - start < 60, "stalls"
     opened.close()
 
 

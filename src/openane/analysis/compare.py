@@ -330,7 +330,7 @@ class _Comparer:
             )
         guessed = sum(layer.source == "ideal" for layer in layers)
         if guessed:
-            yield f"layers that can neither be read from the program nor run alone, so that ideal fp16 is shown: {guessed}"
+            yield f"layers neither read from the program nor run alone, whose ideal fp16 stands in: {guessed}"
         if any(self._is_wrong(each.engine) for each in outputs) and not any(layer.wrong for layer in layers):
             yield "an output is wrong although no layer is: the program does something else than its layers"
 

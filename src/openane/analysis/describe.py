@@ -83,6 +83,8 @@ class Description:
         cpu_subtype: number of the generation in .hwx headers.
         chips: marketing names.
         standing: how well openane knows the generation.
+        evidence: how the encoding is backed: "as Apple writes it", "extrapolated", "simulator only"; empty where the
+            file does not say, as those of other compilers.
         executable: whether openane simulates it.
         compiler: as the file says, or "".
         flags: options of the compiler, one each.
@@ -101,6 +103,7 @@ class Description:
     cpu_subtype: int
     chips: str
     standing: str
+    evidence: str
     executable: bool
     compiler: str
     flags: tuple[str, ...]
@@ -183,6 +186,7 @@ def _description(
         cpu_subtype=image.cpu_subtype,
         chips=made_for.chips if made_for else "",
         standing=made_for.standing if made_for else "",
+        evidence=image.notes.get("evidence", ""),
         executable=bool(made_for and made_for.executable),
         compiler=compiler_of(hwx) if hwx else image.notes.get("compiler", ""),
         flags=_flags(hwx) if hwx else (),

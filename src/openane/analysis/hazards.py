@@ -276,7 +276,7 @@ def _zero(magnitude: np.ndarray, what: str) -> Iterator[_Finding]:
 
 def _difference(use: _Use) -> Iterator[_Finding]:
     """Operands that half precision rounds by more than a tenth of what is left of them."""
-    operands = [a for a in use.operands if a is not None and not (a.size == 1)]
+    operands = [a for a in use.operands if a is not None and a.size != 1]
     largest, left = max(map(_largest, operands), default=0.0), _largest(use.results[0])
     if len(operands) == 2 and 0 < left < largest <= HALF_LARGEST:
         step = float(np.spacing(np.float16(largest)))

@@ -12,6 +12,7 @@ from openane.analysis.measure import half
 from openane.compiler.verdicts import layers_of
 from openane.graph import Graph, TensorType
 from openane.net import Net
+from openane.net.net import UnitParams
 
 Values = dict[str, np.ndarray]
 
@@ -210,7 +211,7 @@ def _arrays(params: object) -> list[tuple[str, np.ndarray]]:
     return [(name, value) for name, value in found if isinstance(value, np.ndarray)]
 
 
-def _with_halves(params: object):  # type: ignore[no-untyped-def]
+def _with_halves(params: UnitParams) -> UnitParams:
     """A unit's parameters with every float array rounded to fp16."""
     changes = {name: half(array) for name, array in _arrays(params) if array.dtype.kind == "f"}
     return replace(params, **changes) if changes else params  # type: ignore[type-var]

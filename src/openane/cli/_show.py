@@ -97,8 +97,10 @@ def working(what: str) -> Iterator[None]:
         yield
 
 
-class ByteCount(click.ParamType):
+class ByteCount(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """A number of bytes with an optional K, M, G or T for powers of 1024: "8G"."""
+
+    name = "size"
 
     name = "size"
 

@@ -3,42 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from openane.api import compile
+from openane.analysis.compare import compare_layers
 from openane.cli._show import (
+    CONSTANT_OPTION,
     FILE,
     JSON_OPTION,
     SHAPE_OPTION,
     TARGET_OPTION,
+    complete_inputs,
+    parse_constants,
     parse_shapes,
     print_json,
     quantity,
     working,
 )
-from openane.compiler.driver import output_kind, save
+from openane.compiler.driver import Options, build, output_kind, save
+from openane.compiler.plan import Artifact
+from openane.core.errors import FaultError, InputError
+from openane.core.files import safe_file_name, write_atomically
+from openane.targets.target import Stage
 
 
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, metavar="OUT", help="OUT.hwx, OUT.anec or OUT.plist.")
 @click.option("--dialect", metavar="NAME", help="Whose layout habits to follow: macos-26, macos-11 or linux.")
+@click.option("--dump", type=FILE, metavar="DIR", help="Write every stage of the compilation to DIR, as text.")
+@click.option("--check", is_flag=True, help="Compare with the reference on made-up inputs; name the first wrong layer.")
 @SHAPE_OPTION
+@CONSTANT_OPTION
 @TARGET_OPTION
 @JSON_OPTION
-def command(file: Path, output: Path, dialect: str | None, shapes: tuple[str, ...], target: str, as_json: bool) -> None:
+def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     """Compile FILE (a model, net.plist or program) and write OUT; its ending says what to write."""
     output_kind(output)
+    dump: Path | None = choices["dump"]
+    options = Options(
+        choices["target"],
+        choices["dialect"],
+        parse_shapes(choices["shapes"]),
+        parse_constants(choices["constants"]),
+        host=False,
+        observe=None if dump is None else Dump(dump),
+    )
     with working(f"compiling {file.name}"):
-        artifact = compile(file, target, dialect=dialect, shapes=parse_shapes(shapes), host=False)
-        save(artifact, output)
+        artifact = build(file, options)
+    if choices["check"]:
+        with working(f"checking {file.name}"):
+            check(artifact)
+    save(artifact, output)
     program = artifact.program
     facts = {
         "output": str(output),
         "bytes": output.stat().st_size,
         "target": artifact.target,
         "dialect": program.dialect,
+        "evidence": program.notes.get("evidence", ""),
         "tasks": len(program.tasks),
         "constant_bytes": len(program.constants),
         "scratch_bytes": program.scratch_bytes,
@@ -49,4 +73,42 @@ def command(file: Path, output: Path, dialect: str | None, shapes: tuple[str, ..
         click.echo(
             f"{output}: {quantity(output.stat().st_size, 'B')}, {len(program.tasks)} tasks for {artifact.target} "
             f"({program.dialect}), constants {quantity(len(program.constants), 'B')}"
+        )
+        if facts["evidence"]:
+            click.echo(f"encoding: {facts['evidence']}")
+
+
+class Dump:
+    """Writes every stage it is called with to a numbered file of a folder, which is made at the first one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def __call__(self, stage: Stage) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder: {error.strerror}", where=str(self._folder)) from error
+        path = self._folder / f"{self._count:02}-{safe_file_name(stage.name)}.txt"
+        self._count += 1
+        write_atomically(path, f"; {stage.name}: {stage.reason}\n{stage.text()}".encode())
+
+
+def check(artifact: Artifact) -> None:
+    """Runs the compiled program and the reference on made-up inputs.
+
+    Raises:
+        FaultError: they differ; names the first layer that goes wrong.
+    """
+    inputs, _ = complete_inputs({}, artifact.plan.inputs)
+    found = compare_layers(artifact, inputs)
+    if found.first_wrong is not None:
+        layer = found.layers[found.first_wrong]
+        raise FaultError(
+            "the compiled program differs from the reference",
+            where=f"{found.model}: layer {layer.name!r}",
+            value=f"off by {layer.engine.max_abs:.3g}",
+            limit=f"{found.tolerance:g} of the largest value",
+            hint="; ".join(layer.causes) or "Please report it with the model.",
         )

@@ -94,6 +94,8 @@ def show_program(found: Description, as_json: bool) -> None:
     click.echo(f"generation {found.generation} ({found.chips}); {found.standing}")
     if found.compiler:
         click.echo(f"compiler {found.compiler}, laid out like {found.dialect}")
+    if found.evidence:
+        click.echo(f"encoding: {found.evidence}")
     if found.flags:
         click.echo("flags " + " ".join(found.flags))
     for problem in found.problems:

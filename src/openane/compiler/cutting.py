@@ -21,7 +21,7 @@ PLANNED_FOR = "m1"
 """The chip whose costs of moving and starting decide what is worth it."""
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Nodes that the back end refuses, which the verdicts did not."""
 
     def __init__(self, reasons: Mapping[str, Diagnostic]) -> None:
@@ -62,7 +62,7 @@ class Cutter:
             try:
                 for part in partition(self.graph, reasons, chip(PLANNED_FOR)):
                     found.extend(self._engine(part) if part.on_engine else [HostStep(part.graph, part.reasons)])
-            except _Refused as refused:
+            except _RefusedError as refused:
                 reasons = {**reasons, **refused.reasons}
                 continue
             return tuple(found)
@@ -76,7 +76,7 @@ class Cutter:
             nodes = part.graph.nodes
             refused = {node.name: why for node in nodes if (why := self._alone(node, error, len(nodes))) is not None}
             if refused:
-                raise _Refused(refused) from error
+                raise _RefusedError(refused) from error
             self.warnings.append(f"cut into two programs: {error}")
             middle = len(nodes) // 2
             halves = (part_of(self.graph, half, True, {}) for half in (nodes[:middle], nodes[middle:]))

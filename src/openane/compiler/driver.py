@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from openane.compiler.cutting import Cutter
 from openane.compiler.lowering import LoweringOptions, lower
-from openane.compiler.pipeline import run_pipeline
+from openane.compiler.pipeline import Pass, run_pipeline
 from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.compiler.verdicts import kept_on_host, refusal, verdicts
 from openane.core.errors import InputError
@@ -21,12 +21,13 @@ from openane.formats.hwx import hwx_pieces, read_hwx
 from openane.formats.sniff import FileKind, sniff
 from openane.frontends import load_graph
 from openane.graph import Graph, TensorType
+from openane.graph.text import describe
 from openane.net import Net
 from openane.net.plist import read_net, write_net
 from openane.program import Program, Surface
 from openane.targets import get, load_program
 from openane.targets.assembly import load_assembly
-from openane.targets.target import CompileOptions
+from openane.targets.target import CompileOptions, Stage
 
 Shapes = Mapping[str, tuple[int, ...]]
 Level = Graph | Net | Program
@@ -46,6 +47,7 @@ class Options:
         constants: values for inputs that decide shapes or branches; they stop being inputs (ONNX only).
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         wide: names of layers (or nodes) to keep on the host, in the model's own precision.
+        observe: called with every stage of the compilation, for dumps.
     """
 
     target: str = "h13"
@@ -54,6 +56,7 @@ class Options:
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     host: bool = True
     wide: frozenset[str] = frozenset()
+    observe: Callable[[Stage], None] | None = field(default=None, compare=False)
 
 
 def load(path: str | Path, *, shapes: Shapes | None = None, constants: Mapping[str, np.ndarray] | None = None) -> Level:
@@ -103,7 +106,19 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
     if isinstance(level, Net):
         return _of_net(level, options)
     rows = isinstance(source, (str, Path)) and sniff(Path(source)) in ROW_KINDS
-    return _of_graph(run_pipeline(level), level, LoweringOptions(rows=rows), options)
+    return _of_graph(_simplified(level, options), level, LoweringOptions(rows=rows), options)
+
+
+def _simplified(graph: Graph, options: Options) -> Graph:
+    observe = options.observe
+    if observe is None:
+        return run_pipeline(graph)
+    observe(Stage("graph", "as the front end read it", lambda: describe(graph)))
+
+    def show(step: Pass, after: Graph) -> None:
+        observe(Stage(step.name, step.reason, lambda: describe(after)))
+
+    return run_pipeline(graph, show)
 
 
 class OutputKind(Enum):
@@ -178,7 +193,7 @@ def _of_net(net: Net, options: Options) -> Artifact:
 
 
 def _engine_step(net: Net, options: Options) -> EngineStep:
-    program = get(options.target).lower(net, CompileOptions(dialect=options.dialect))
+    program = get(options.target).lower(net, CompileOptions(dialect=options.dialect, observe=options.observe))
     return EngineStep(program, {name: name for name in net.inputs}, {name: name for name in net.outputs}, net)
 
 

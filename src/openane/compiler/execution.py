@@ -215,7 +215,8 @@ def to_surface(surface: Surface, array: np.ndarray) -> np.ndarray:
 def made_up_input(name: str, kind: TensorType) -> np.ndarray:
     """A repeatable array for an input that the user did not give: standard normal values, or small integers.
 
-    Integers whose name says that they are a mask are 0 or 1. The values depend on the name, the shape and a fixed seed only.
+    Integers whose name says that they are a mask are 0 or 1. The values depend on the name, the shape and a fixed seed
+    only.
     """
     generator = np.random.default_rng([SEED, *name.encode()])
     if kind.dtype.is_float:

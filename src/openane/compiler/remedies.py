@@ -32,7 +32,7 @@ BY_OPERATION: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("RNN", "GRU", "LSTM"), _RECURRENT),
         **dict.fromkeys(
             ("QuantizeLinear", "DequantizeLinear"),
-            "Export with quantised weights only: they are unpacked at compile time, activations stay in half precision.",
+            "Quantise the weights only: they are unpacked at compile time, activations stay in half precision.",
         ),
         **dict.fromkeys(
             ("Acos", "Acosh", "Asin", "Asinh", "Atanh", "Cosh", "Sinh", "Tan"),

@@ -50,7 +50,9 @@ def _statement(operation: Any) -> str:
 
 
 def _argument(argument: Any) -> str:
-    bindings = [each.name if each.WhichOneof("binding") == "name" else _value(each.value) for each in argument.arguments]
+    bindings = [
+        each.name if each.WhichOneof("binding") == "name" else _value(each.value) for each in argument.arguments
+    ]
     return bindings[0] if len(bindings) == 1 else f"({', '.join(bindings)})"
 
 

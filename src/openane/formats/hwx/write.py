@@ -154,14 +154,17 @@ class _Writer:
         scratch = [_segment("__DATA", each, _READ | _WRITE, 4, ("__bss", 6, 0x25)) for each in self.scratch]
         zero = Segment("__PAGEZERO", 0, layout.PAGE_BYTES, 0, 0, 0, 0, 4)
         body = [*scratch, *surfaces, text] if self.dialect.surfaces_first else [text, *scratch, *surfaces]
-        banner = _BANNER.format(target=self.program.target, dialect=self.dialect.name).encode()
+        banner = _BANNER.format(target=self.program.target, dialect=self.dialect.name)
+        evidence = self.program.notes.get("evidence", "")
+        if evidence:
+            banner += f"\t--evidence={evidence.replace(' ', '-')}\n"
         note = [codec.encode_command(Command.NOTE, _NOTE)] if self.dialect.note else []
         return [
             *map(codec.encode_segment, (zero, *body)),
             *(codec.encode_name(self._name(each)) for each in self.surfaces),
             codec.encode_program_state(self._program_state()),
             *(codec.encode_surface_state(self._surface_state(each)) for each in self.program.surfaces),
-            codec.encode_command(Command.METADATA, banner + b"\0"),
+            codec.encode_command(Command.METADATA, banner.encode() + b"\0"),
             *note,
             codec.encode_symbol_table(table),
         ]

@@ -59,8 +59,9 @@ def build(plan: Plan) -> ConstantSection:
     lanes: list[tuple[tuple[int, int], ...]] = []
     tensors: dict[str, int] = {}
     for task in _tasks(plan):
-        for source in task.sources:
-            tensor = plan.tensors[source.tensor]
+        streamed = (task.kernel.source,) if task.kernel is not None and task.kernel.source else ()
+        for name in (*(source.tensor for source in task.sources), *streamed):
+            tensor = plan.tensors[name]
             if tensor.place is Place.CONSTANT and tensor.name not in tensors:
                 data = surface_image(tensor)
                 tensors[tensor.name] = writer.add(data, len(data))

@@ -134,7 +134,7 @@
         make("button", { type: "button", onclick: () => { span.from = busyFrom; span.to = total; canvas.redraw(); } }, "Without dispatch"),
         legend([["neural engine", "ne"], ["planar engine", "pe"], ["transfers", "dma"], ["starting tasks", "rest"]])),
       frame, list.head, list.element,
-      make("p", { class: "soft", style: { margin: "8px 0 0" } }, `Estimate for ${all.estimate.machine}. Dispatch takes ${Text.micros(all.estimate.dispatch)} before the first task.`));
+      make("p", { class: "soft", style: { margin: "8px 0 0" } }, `Estimate for ${all.estimate.machine}. Dispatch takes ${Text.micros(dispatch)} before the first task${all.programs.length > 1 ? " of every program" : ""}.`));
   }
 
   function update(now, source) {
