@@ -52,10 +52,13 @@ PYTHONS ?= $(BIN)/python
 package: $(VENV)/.test
 	$(BIN)/python tools/package.py --python $(PYTHONS)
 
-# The dependencies of an installation, as CycloneDX JSON
+# What an installation brings with it, as CycloneDX JSON; the same bytes for the same versions
 sbom: $(VENV)/.test
+	$(PYTHON) -m venv --clear build/sbom
+	build/sbom/bin/python -m pip install --quiet ".[onnx,demo]"
 	mkdir -p dist
-	$(BIN)/python tools/sbom.py --output dist/openane.cdx.json
+	$(BIN)/cyclonedx-py environment --output-reproducible --short-PURLs --mc-type library --pyproject pyproject.toml \
+		--output-file dist/openane.cdx.json build/sbom/bin/python
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/run.py

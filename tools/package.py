@@ -8,6 +8,7 @@ The wheel is built from the sdist, so that both are proved. With several interpr
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -77,7 +78,9 @@ def try_out(wheel: Path, python: str, folder: Path) -> None:
 def main() -> None:
     """Builds once and tries every interpreter."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", nargs="*", default=[sys.executable], help="interpreters to try, this one by default")
+    parser.add_argument(
+        "--python", nargs="*", default=[sys.executable], help="interpreters to try, this one by default"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         sdist, wheel = build(Path(name))
@@ -86,7 +89,9 @@ def main() -> None:
         for number, python in enumerate(arguments.python):
             folder = Path(name) / str(number)
             folder.mkdir()
-            try_out(wheel, python, folder)
+            found = shutil.which(python)
+            assert found, f"there is no {python}"
+            try_out(wheel, str(Path(found).absolute()), folder)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def _problem(case: Any, artifact: Artifact, found: np.ndarray, wanted: Any) -> s
         return "" if off <= (ROUNDED_STEPS if on_engine and wanted.dtype.itemsize == 1 else 0) else "other values"
     a, b = found.astype(np.float64), wanted.astype(np.float64)
     if on_engine:  # half precision has no numbers beyond 65504, and the engine no NaN of its own
-        b = np.where(np.abs(b) > 65504, np.sign(b) * np.inf, b)
+        b = np.where(np.abs(b) > 65504, np.copysign(np.inf, b), b)
     finite = np.isfinite(b)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return "other infinities"

@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Questions about models and programs: plain dataclasses out, nothing printed."""

@@ -96,10 +96,10 @@ class Dataset:
 
     @property
     def _columns_length(self) -> int:
-        lengths = {name: len(np.atleast_1d(column)) for name, column in self._columns.items()}
-        if not lengths or len(set(lengths.values())) != 1:
+        lengths = {name: len(column) if column.ndim else None for name, column in self._columns.items()}
+        if not lengths or None in lengths.values() or len(set(lengths.values())) != 1:
             raise FormatError("columns of different lengths", where=str(self.path), value=lengths)
-        return next(iter(lengths.values()))
+        return next(iter(lengths.values())) or 0
 
     def _from_file(self, path: Path) -> Sample:
         label = int(path.parent.name) if path.parent != self.path and path.parent.name.isdigit() else None

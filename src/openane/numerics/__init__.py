@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Half-precision arithmetic, exactly defined: rounding, ordered sums, lookup tables."""

@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Parts of the machine, the same for every chip: memory, checks, engines, statistics, trace."""
