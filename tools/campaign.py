@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,8 @@ from openane.compiler.lowering import lower
 from openane.compiler.pipeline import run_pipeline
 from openane.core.errors import OpenaneError, UnsupportedError
 from openane.graph import Graph, Node, Operation, TensorType, ops
-from openane.targets import attach
+from openane.program import Program
+from openane.targets import attach, generation
 
 REFERENCE_TOLERANCE = 1e-9
 """Graph and Net reference in float64, relative to the largest value."""
@@ -220,11 +222,18 @@ def make_case(seed: int) -> Graph:
 
 @dataclass
 class Verdict:
-    """What became of a case: "ok", "refused", or the pair of levels that disagree or the error that escaped."""
+    """What became of a case: "ok", "refused", or the pair of levels that disagree or the error that escaped.
+
+    Attributes:
+        result, detail: what, and where.
+        tasks: kinds of tasks that ran.
+        fields: register field -> values that were written, the first FIELD_VALUES of them.
+    """
 
     result: str
     detail: str = ""
     tasks: Counter[str] = field(default_factory=Counter)
+    fields: dict[str, list[int]] = field(default_factory=dict)
 
 
 def check(graph: Graph, seed: int) -> Verdict:
@@ -251,12 +260,30 @@ def check(graph: Graph, seed: int) -> Verdict:
     with Execution(artifact) as execution:
         outputs = execution.run({"x": x.astype(np.float32)}).outputs
     found = _differs(reference, outputs, SIMULATOR_TOLERANCE)
-    return Verdict("simulator differs" if found else "ok", found, tasks)
+    return Verdict("simulator differs" if found else "ok", found, tasks, _field_values(artifact.programs))
 
 
-def _summaries(programs: Sequence[object]) -> Iterator[str]:
+FIELD_VALUES = 16
+"""Values of one field that a case lists; enumerations have fewer."""
+
+
+def _field_values(programs: Sequence[Program]) -> dict[str, list[int]]:
+    """The values of every declared field that the tasks write."""
+    seen: dict[str, set[int]] = {}
     for program in programs:
-        whole = attach(program)  # type: ignore[arg-type]
+        whole = attach(program)
+        for task in whole.tasks:
+            assert task.map is not None
+            for address, word in task.registers().items():
+                register = task.map.register_at(address)
+                for each in register.fields:
+                    seen.setdefault(f"{register.path}.{each.name}", set()).add(each.get(word))
+    return {name: sorted(values)[:FIELD_VALUES] for name, values in sorted(seen.items())}
+
+
+def _summaries(programs: Sequence[Program]) -> Iterator[str]:
+    for program in programs:
+        whole = attach(program)
         assert whole.codec is not None
         for task in whole.tasks:
             summary = whole.codec.summarize(task)
@@ -334,6 +361,7 @@ def run_case(seed: int) -> dict[str, object]:
         "result": verdict.result,
         "operations": sorted({type(node.operation).__name__ for node in graph.nodes}),
         "tasks": dict(verdict.tasks),
+        "fields": verdict.fields,
     }
     if verdict.result not in ("ok", "refused"):
         line |= {"detail": verdict.detail, "network": describe(shrink(graph, seed, verdict.result))}
@@ -355,15 +383,35 @@ def main() -> int:
         print("\n".join(describe(make_case(arguments.seed))))
         print(json.dumps(run_case(arguments.seed), indent=2))
         return 0
-    done = []
-    if arguments.journal and arguments.journal.exists():
-        done = [json.loads(line) for line in arguments.journal.read_text().splitlines() if line.endswith("}")]
-    first = max((line["seed"] for line in done), default=arguments.start - 1) + 1
-    lines = list(run_for(first, arguments.seconds, arguments.jobs))
-    if arguments.journal:
-        with arguments.journal.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in sorted(lines, key=lambda line: line["seed"]))
+    lines = finished(arguments.journal) if arguments.journal else []
+    first = max((int(str(line["seed"])) for line in lines), default=arguments.start - 1) + 1
+    for line in run_for(first, arguments.seconds, arguments.jobs):
+        lines.append(line)
+        if arguments.journal:
+            append(arguments.journal, line)
     return report(lines)
+
+
+def finished(journal: Path) -> list[dict[str, object]]:
+    """The whole lines of a journal; one that was cut short by a kill is left out."""
+    lines = []
+    for text in journal.read_text().splitlines() if journal.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+def append(journal: Path, line: dict[str, object]) -> None:
+    """Adds a line at once, so that a run that is killed loses no finished case."""
+    with journal.open("a+b") as file:
+        file.seek(0, 2)
+        if file.tell():
+            file.seek(-1, 2)
+            cut_short = file.read(1) != b"\n"
+            file.write(b"\n" * cut_short)
+        file.write(json.dumps(line).encode() + b"\n")
 
 
 def run_for(first: int, seconds: float, jobs: int) -> Iterator[dict[str, object]]:
@@ -379,19 +427,43 @@ def run_for(first: int, seconds: float, jobs: int) -> Iterator[dict[str, object]
 def report(lines: Sequence[dict[str, object]]) -> int:
     """Prints results and coverage; 1 when something failed."""
     results = Counter(str(line["result"]) for line in lines)
-    operations = Counter(name for line in lines for name in line["operations"])  # type: ignore[attr-defined]
-    tasks: Counter[str] = Counter()
-    for line in lines:
-        tasks.update(line["tasks"])  # type: ignore[arg-type]
     print(f"{len(lines)} cases: " + ", ".join(f"{count} {result}" for result, count in results.most_common()))
-    print("operations: " + ", ".join(f"{name} {count}" for name, count in operations.most_common()))
-    print("tasks: " + ", ".join(f"{name} {count}" for name, count in tasks.most_common(40)))
+    print("\n".join(coverage(lines)))
     failures = [line for line in lines if line["result"] not in ("ok", "refused")]
     for line in failures[:20]:
         print(f"case {line['seed']}: {line['result']}: {line['detail']}")
         for text in line["network"]:  # type: ignore[attr-defined]
             print(f"    {text}")
     return int(bool(failures))
+
+
+def coverage(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What the cases reached: operations, kinds of tasks, register fields, and values of fields that name them."""
+    operations = Counter(name for line in lines for name in line["operations"])
+    tasks: Counter[str] = Counter()
+    written: dict[str, set[int]] = {}
+    for line in lines:
+        tasks.update(line["tasks"])
+        for name, values in line.get("fields", {}).items():
+            written.setdefault(name, set()).update(values)
+    yield "operations: " + ", ".join(f"{name} {count}" for name, count in operations.most_common())
+    yield "tasks: " + ", ".join(f"{name} {count}" for name, count in tasks.most_common(40))
+    registers = [register for block in generation("h13").codec.registers.blocks for register in block.registers]
+    fields = {
+        f"{register.path}.{each.name}": each for register in registers for each in register.fields if not each.reserved
+    }
+    varied = [name for name in fields if len(written.get(name, ())) > 1]
+    named = {name: each.values for name, each in fields.items() if each.values}
+    reached = sum(len(set(values) & written.get(name, set())) for name, values in named.items())
+    total = sum(map(len, named.values()))
+    yield f"fields: {len(varied)} of {len(fields)} with several values; {reached} of {total} named values written"
+    missing = (
+        f"{name} ({', '.join(label for value, label in values.items() if value not in written.get(name, ()))})"
+        for name, values in named.items()
+        if not set(values) <= written.get(name, set())
+    )
+    yield "named values never written: " + ", ".join(missing)
+    yield "never other than one value: " + ", ".join(name for name in fields if name not in varied)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """Makes the reference pages of the docs from the code, so that they cannot fall behind it; a hook of mkdocs.
 
-    mkdocs build            (reads mkdocs.yml, which names this file as a hook)
+mkdocs build            (reads mkdocs.yml, which names this file as a hook)
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,8 +17,7 @@ import click
 from openane.analysis.reference import register_reference
 from openane.cli import root
 from openane.core import errors
-from openane.graph import Operation
-from openane.graph import ops
+from openane.graph import Operation, ops
 from openane.targets import generation, get
 
 
@@ -57,10 +59,46 @@ def limits() -> Iterator[str]:
 
 def error_classes() -> Iterator[str]:
     """Every kind of error, with its meaning."""
-    yield "# Errors\n\nEvery fault of the input is one of these; the command line prints its one line and ends with 1.\n"
+    yield "# Errors\n\nEvery fault of the input is one of these; the command line prints its line and ends with 1.\n"
     for name, kind in vars(errors).items():
         if inspect.isclass(kind) and issubclass(kind, errors.OpenaneError):
             yield f"## {name}\n\n{inspect.cleandoc(kind.__doc__ or '').split('Args:')[0].strip()}\n"
+
+
+HISTORY = Path(__file__).parents[1] / "bench" / "history.jsonl"
+_PLOT_WIDTH, _PLOT_HEIGHT = 480, 60
+
+
+def benchmarks() -> Iterator[str]:
+    """Ratios to peers over the commits, one small picture each."""
+    yield (
+        "# Benchmarks\n\nTimes as ratios to a named peer in the same run (`make bench`), oldest first; below 1 is "
+        "faster than the peer. Ratios of different machines are not joined.\n"
+    )
+    lines = [json.loads(line) for line in HISTORY.read_text().splitlines()] if HISTORY.exists() else []
+    for machine in sorted({line["machine"] for line in lines}):
+        runs = [line for line in lines if line["machine"] == machine]
+        yield f"## {machine}\n\n| benchmark | latest ratio | commit | over the commits |\n|---|---|---|---|"
+        for name in sorted({name for run in runs for name in run["ratios"]}):
+            points = [(run["commit"], run["ratios"][name]) for run in runs if name in run["ratios"]]
+            commit, latest = points[-1]
+            yield f"| {name} | {latest:g} | `{commit}` | {drawing(name, [ratio for _, ratio in points])} |"
+        yield ""
+
+
+def drawing(name: str, ratios: Sequence[float]) -> str:
+    """A line through the ratios as inline SVG, from zero at the bottom to the largest at the top."""
+    top = max(*ratios, 1e-9)
+    step = _PLOT_WIDTH / max(len(ratios) - 1, 1)
+    places = [(step * i, _PLOT_HEIGHT - 4 - (_PLOT_HEIGHT - 8) * ratio / top) for i, ratio in enumerate(ratios)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    x, y = places[-1]
+    label = escape(f"{name}: {len(ratios)} runs, from {ratios[0]:g} to {ratios[-1]:g}", quote=True)
+    return (
+        f'<svg role="img" aria-label="{label}" viewBox="-4 0 {_PLOT_WIDTH + 8} {_PLOT_HEIGHT}" width="240" height="30">'
+        f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="2"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="currentColor"/></svg>'
+    )
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
@@ -69,6 +107,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/limits.md": limits,
     "reference/registers-h13.md": lambda: iter([register_reference(generation("h13"))]),
     "reference/errors.md": error_classes,
+    "benchmarks.md": benchmarks,
 }
 
 

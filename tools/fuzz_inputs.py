@@ -1,4 +1,4 @@
-"""Inputs of the readers, made by rule, and changes to them: for tools/fuzz_readers.py and the tests of damaged input."""
+"""Inputs of the readers, made by rule, and changes to them: for tools/fuzz_readers.py and the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools of the repository, for the tests of this folder; they are found last, behind every module of the same name."""
+"""The tools of the repository, for the tests of this folder; found last, behind modules of the same name."""
 
 from __future__ import annotations
 

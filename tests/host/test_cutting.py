@@ -34,7 +34,12 @@ def test_a_part_that_is_too_long_is_halved_until_it_fits() -> None:
     cutter = Cutter(chain(8), compiler(3), whole_only=False)
     steps = cutter.steps({})
     assert all(isinstance(step, EngineStep) for step in steps)
-    assert [tuple(step.inputs) for step in steps if isinstance(step, EngineStep)] == [("v0",), ("v2",), ("v4",), ("v6",)]
+    assert [tuple(step.inputs) for step in steps if isinstance(step, EngineStep)] == [
+        ("v0",),
+        ("v2",),
+        ("v4",),
+        ("v6",),
+    ]
     assert all("too much" in warning for warning in cutter.warnings)
 
 

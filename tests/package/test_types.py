@@ -37,4 +37,4 @@ def test_a_strict_user(tmp_path: Path) -> None:
     found = [line for line in check(wrong, tmp_path).stdout.splitlines() if ": error:" in line]
     first = len(EXAMPLE.read_text().splitlines())
     assert [int(line.split(":")[1]) - first for line in found] == [3, 4, 5], found
-    assert ["assignment", "call-arg", "attr-defined"] == [line.rsplit("[", 1)[1].rstrip("]") for line in found]
+    assert [line.rsplit("[", 1)[1].rstrip("]") for line in found] == ["assignment", "call-arg", "attr-defined"]

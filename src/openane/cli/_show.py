@@ -16,8 +16,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from openane.compiler.execution import made_up_input
-from openane.core.errors import InputError
-from openane.core.reader import Reader
+from openane.core.errors import FormatError, InputError
+from openane.core.files import read_npy
 from openane.graph import TensorType
 
 FILE = click.Path(path_type=Path)
@@ -99,8 +99,6 @@ def working(what: str) -> Iterator[None]:
 
 class ByteCount(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """A number of bytes with an optional K, M, G or T for powers of 1024: "8G"."""
-
-    name = "size"
 
     name = "size"
 
@@ -196,17 +194,13 @@ def read_array(path: Path) -> np.ndarray:
         size = path.stat().st_size
         if size > ARRAY_LIMIT_BYTES:
             raise InputError("the array file is too large", where=str(path), value=f"{size} bytes")
-        with path.open("rb") as file:
-            Reader(file.read(6), str(path)).bytes_at(0, 6, "the .npy header")
-            file.seek(0)
-            array = np.lib.format.read_array(file, allow_pickle=False)
+        return read_npy(path)
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
-    except (ValueError, EOFError, SyntaxError, MemoryError, OverflowError, TypeError) as error:
+    except FormatError as error:
         raise InputError(
-            "not a .npy array of numbers", where=str(path), hint="Write it with numpy.save(path, array)."
+            error.diagnostic.what, where=str(path), hint="Write it with numpy.save(path, array)."
         ) from error
-    return array
 
 
 def complete_inputs(

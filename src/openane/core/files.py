@@ -6,6 +6,7 @@ import io
 import os
 import re
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -75,7 +76,15 @@ ARCHIVE_LIMIT_BYTES = 4 << 30
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _DAMAGE = (
     *(OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, SyntaxError, RuntimeError, MemoryError),
-    *(RecursionError, OverflowError, NotImplementedError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
+    *(
+        RecursionError,
+        OverflowError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        zlib.error,
+        tokenize.TokenError,
+    ),
 )
 """What numpy and zipfile raise for damaged files."""
 
@@ -133,5 +142,5 @@ def _read_npy(file: IO[bytes], size_bytes: int) -> np.ndarray:
         count *= extent
     if dtype.hasobject or count < 0 or count * dtype.itemsize > size_bytes:
         raise ValueError("more elements than the file has, or objects")
-    array = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
+    array = np.frombuffer(bytearray(file.read(count * dtype.itemsize)), dtype, count)
     return array.reshape(shape, order="F" if fortran_order else "C")

@@ -100,11 +100,23 @@ def finish_rows(
     length = pitch if positions.size else count
     words, runs = np.empty(length, np.uint16), np.empty(count, np.int64)
     found = find_runs(places, pixel_first, count, 1, runs)
+    rows, row_runs = 0, np.empty(count, np.int64)
+    if positions.size:
+        for j in range(count):
+            near = j > 0 and positions[j] - positions[j - 1] == 1
+            if not near or places[pixel_first + j] - places[pixel_first + j - 1] != 1:
+                row_runs[rows] = j
+                rows += 1
     for line in range(line_first, line_end):
         start = (line - line_first) * pitch
         finish_row(sums[start : start + length], length, bias[line], factors, function, table, meta, words)
         if positions.size:
-            for j in range(count):
-                memory[bases[line] + places[pixel_first + j]] = words[positions[j]]
+            for r in range(rows):
+                at = row_runs[r]
+                size = (row_runs[r + 1] if r + 1 < rows else count) - at
+                to = bases[line] + places[pixel_first + at]
+                target, part = memory[to : to + size], words[positions[at] : positions[at] + size]
+                for j in range(size):
+                    target[j] = part[j]
         else:
             scatter(words, count, memory, bases[line], places, pixel_first, runs, found)

@@ -31,6 +31,9 @@ VECTOR = 16
 ROWS = 6
 """Output channels that the micro-kernel computes together: 6 x 16 accumulators fill the registers of AVX2."""
 
+BLOCK = 8
+"""Elements that are converted between fp16 and fp32 together."""
+
 
 def _digest_of_sources() -> str:
     """Of all kernels of this folder: they are compiled into one another."""
@@ -181,6 +184,56 @@ def multiply_tile(
         pixel_data = builder.gep(_data(context, builder, kinds[2], p), [p0])
         sum_data = builder.gep(_data(context, builder, kinds[5], s), [s0])
         _emit_tile(builder, weight_data, pixel_data, steps, sum_data, row_pitch)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _block_pointers(context: Any, builder: Any, kinds: Any, arguments: Any, source: Any, target: Any) -> Any:
+    """Pointers to BLOCK elements of the source and of the target of a block conversion."""
+    t, t0, s, s0 = arguments
+    from_data = builder.gep(_data(context, builder, kinds[2], s), [s0])
+    to_data = builder.gep(_data(context, builder, kinds[0], t), [t0])
+    pointers = ir.VectorType(source, BLOCK).as_pointer(), ir.VectorType(target, BLOCK).as_pointer()
+    return builder.bitcast(from_data, pointers[0]), builder.bitcast(to_data, pointers[1])
+
+
+@intrinsic
+def widen_block(typing_context: Any, target: Any, place: Any, source: Any, first: Any) -> Any:
+    """BLOCK halfwords source[first...] to float32 target[place...], as `lookup.read_half` has it."""
+    signature = types.void(target, types.int64, source, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start, end = _block_pointers(context, builder, signature.args, arguments, _I16, _FLOAT)
+        bits = builder.load(start, align=2)
+        values = builder.fpext(builder.bitcast(bits, ir.VectorType(_HALF, BLOCK)), ir.VectorType(_FLOAT, BLOCK))
+        kind, numbers = ir.VectorType(_I16, BLOCK), ir.VectorType(_FLOAT, BLOCK)
+
+        def every(constant: int) -> Any:
+            return ir.Constant(kind, [constant] * BLOCK)
+
+        special = builder.icmp_unsigned("==", builder.and_(bits, every(0x7C00)), every(0x7C00))
+        lowest = builder.icmp_unsigned("==", bits, every(0xFC00))
+        largest = ir.Constant(numbers, [65536.0] * BLOCK), ir.Constant(numbers, [-65536.0] * BLOCK)
+        huge = builder.select(lowest, largest[1], largest[0])
+        builder.store(builder.select(special, huge, values), end, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def narrow_block(typing_context: Any, target: Any, place: Any, source: Any, first: Any) -> Any:
+    """BLOCK float32 source[first...] to halfwords target[place...], as `lookup.store_half` has it."""
+    signature = types.void(target, types.int64, source, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start, end = _block_pointers(context, builder, signature.args, arguments, _FLOAT, _I16)
+        values = builder.load(start, align=4)
+        kind = ir.VectorType(_I16, BLOCK)
+        bits = builder.bitcast(builder.fptrunc(values, ir.VectorType(_HALF, BLOCK)), kind)
+        ordered = builder.fcmp_ordered("ord", values, values)
+        builder.store(builder.select(ordered, bits, ir.Constant(kind, [0x7C00] * BLOCK)), end, align=2)
         return context.get_dummy_value()
 
     return signature, generate

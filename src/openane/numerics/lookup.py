@@ -21,7 +21,17 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.reader import Buffer
-from openane.numerics.jit import bits_of_float, compiled, float_of_bits, narrow, widen
+from openane.numerics.jit import (
+    BLOCK,
+    NATIVE_HALF,
+    bits_of_float,
+    compiled,
+    float_of_bits,
+    narrow,
+    narrow_block,
+    widen,
+    widen_block,
+)
 from openane.numerics.tables import LookupTable
 
 Floats = npt.NDArray[np.float32]
@@ -172,7 +182,13 @@ def _direct_row(row: Floats, numbers: Floats, meta: npt.NDArray[np.int64]) -> No
 @compiled
 def read_row(words: Halfwords, count: int, result: Floats) -> None:
     """`read_half` of the first `count` elements."""
-    for i in range(count):
+    rest = 0
+    if NATIVE_HALF and count >= BLOCK:  # short rows are common: blocks, the last one overlapping the one before
+        for i in range(0, count - BLOCK + 1, BLOCK):
+            widen_block(result, i, words, i)
+        widen_block(result, count - BLOCK, words, count - BLOCK)
+        rest = count
+    for i in range(rest, count):
         bits = words[i]
         value = widen(bits)
         huge = np.float32(-INFINITY) if bits == 0xFC00 else np.float32(INFINITY)
@@ -182,7 +198,13 @@ def read_row(words: Halfwords, count: int, result: Floats) -> None:
 @compiled
 def store_row(values: Floats, count: int, result: Halfwords) -> None:
     """`store_half` of the first `count` elements."""
-    for i in range(count):
+    rest = 0
+    if NATIVE_HALF and count >= BLOCK:
+        for i in range(0, count - BLOCK + 1, BLOCK):
+            narrow_block(result, i, values, i)
+        narrow_block(result, count - BLOCK, values, count - BLOCK)
+        rest = count
+    for i in range(rest, count):
         value = values[i]
         bits = narrow(value)
         result[i] = bits if value == value else np.uint16(0x7C00)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.finish import find_runs, scatter
-from openane.numerics.jit import bits_of_float, compiled
+from openane.numerics.accumulate import convolve_channels
+from openane.numerics.finish import find_runs, finish_rows, scatter
+from openane.numerics.jit import BLOCK, NATIVE_HALF, bits_of_float, compiled, widen_block
 from openane.numerics.lookup import INFINITY, read_half, read_row, store_half, store_row
 
 Floats = npt.NDArray[np.float32]
@@ -37,6 +38,9 @@ PRE_SCALE, SCALE, BIAS, FINAL_SCALE, EPSILON, NUMBER_COUNT = 0, 1, 2, 3, 4, 5
     FLAG_COUNT,
 ) = range(12)
 """Places in `flags`."""
+
+_CACHED = 1 << 14
+"""Floats of the channels that are computed together: they stay in the second cache."""
 
 NO_SECOND, WITH_SECOND = 0, 1
 _MULTIPLY, _MAXIMUM, _MINIMUM, _SQUARED_SUM = 1, 2, 3, 4
@@ -68,6 +72,23 @@ def fetch(source: Halfwords, base: int, step: int, count: int, result: Floats) -
     else:
         for x in range(count):
             result[x] = read_half(source[base + x * step])
+
+
+@compiled
+def fetch_plane(
+    source: Halfwords, base: int, row_stride: int, step: int, H: int, W: int, result: Floats, place: int
+) -> None:  # fmt: skip
+    """`fetch` of H rows of W, side by side from result[place] on.
+
+    Rows shorter than a block are read as a block where both arrays have room; the next row overwrites the rest.
+    """
+    for y in range(H):
+        start, to = base + y * row_stride, place + y * W
+        room = start + BLOCK <= source.size and to + BLOCK <= result.size
+        if NATIVE_HALF and step == 1 and W < BLOCK and room:
+            widen_block(result, to, source, start)
+        else:
+            fetch(source, start, step, W, result[to : to + W])
 
 
 @compiled
@@ -150,7 +171,7 @@ def join_rows(
     D, C, H, W = extents[1], extents[2], extents[3], extents[4]
     s1, s2 = first_strides, second_strides
     plane = H * W
-    b = np.zeros(plane, np.float32)
+    b = np.zeros(plane + BLOCK, np.float32)
     pair = flags[ROWS] != 0
     for triple in range(triple_first, triple_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C
@@ -158,13 +179,11 @@ def join_rows(
         b0 = second_base + g * s2[0] + d * s2[1] + c * s2[2]
         factor = read_half(second[b0 + s2[3]]) if pair else np.float32(1)
         a = joined[(triple - triple_first) * plane : (triple - triple_first + 1) * plane]
-        for y in range(H):
-            fetch(first, a0 + y * s1[3], s1[4], W, a[y * W : y * W + W])
+        fetch_plane(first, a0, s1[3], s1[4], H, W, joined, (triple - triple_first) * plane)
         if pair:
             fetch(second, b0, 0, plane, b)
         elif flags[SECOND]:
-            for y in range(H):
-                fetch(second, b0 + y * s2[3], s2[4], W, b[y * W : y * W + W])
+            fetch_plane(second, b0, s2[3], s2[4], H, W, b, 0)
         join_row(a, b, plane, factor, numbers, flags)
 
 
@@ -238,18 +257,42 @@ def pool_planes(
 def _pool_row(
     plane: Floats, W: int, y_first: int, y_end: int, window: Integers, kind: int, totals: Floats
 ) -> None:  # fmt: skip
-    """One row of pooled values; padding adds nothing to a sum and never wins a maximum or minimum."""
-    for ox in range(totals.size):
-        left = ox * window[3] - window[5]
-        x_first, x_end = max(left, 0), min(left + window[1], W)
-        total = empty_value(kind)
-        for y in range(y_first, y_end):
-            row = plane[y * W + x_first : y * W + x_end]
-            for x in range(row.size):
-                total = _gather(total, row[x], kind)
-        if kind == _AVERAGE:
-            total = np.float32(total / np.float32(max((y_end - y_first) * (x_end - x_first), 1)))
-        totals[ox] = total
+    """One row of pooled values; padding adds nothing to a sum and never wins a maximum or minimum.
+
+    Every value joins its window row by row, from left to right; neighbours take the same step together.
+    """
+    count, columns, step, pad = totals.size, window[1], window[3], window[5]
+    totals[:] = empty_value(kind)
+    for y in range(y_first, y_end):
+        for column in range(columns):
+            first = min(max((pad - column + step - 1) // step, 0), count)
+            end = min(max((W - 1 + pad - column) // step + 1, first), count)
+            row, line = totals[first:end], plane[y * W + first * step + column - pad : (y + 1) * W]
+            _gather_line(row, line, step, kind)
+    if kind == _AVERAGE:
+        rows = y_end - y_first
+        for ox in range(count):
+            left = ox * step - pad
+            inside = min(left + columns, W) - max(left, 0)
+            totals[ox] = np.float32(totals[ox] / np.float32(max(rows * inside, 1)))
+
+
+@compiled
+def _gather_line(totals: Floats, line: Floats, step: int, kind: int) -> None:
+    """`_gather` of every total with its own value of a line; loops that become vector instructions."""
+    count = totals.size
+    if kind == _LARGEST and step == 2:
+        for x in range(count):
+            totals[x] = line[2 * x] if line[2 * x] > totals[x] else totals[x]
+    elif kind == _LARGEST:
+        for x in range(count):
+            totals[x] = line[x * step] if line[x * step] > totals[x] else totals[x]
+    elif kind == _SMALLEST:
+        for x in range(count):
+            totals[x] = line[x * step] if line[x * step] < totals[x] else totals[x]
+    else:
+        for x in range(count):
+            totals[x] = np.float32(totals[x] + line[x * step])
 
 
 @compiled
@@ -317,6 +360,7 @@ def load(
     """Halfwords to float32 as the data path sees them, into another strided layout."""
     D, C, H, W = extents[1], extents[2], extents[3], extents[4]
     s, so = source_strides, result_strides
+    side_by_side = NATIVE_HALF and s[4] == 1 and so[4] == 1 and so[3] == W and W < BLOCK
     for triple in range(channel_first, channel_end):
         g, d, c = triple // (D * C), triple // C % D, triple % C
         origin = source_base + g * s[0] + d * s[1] + c * s[2]
@@ -325,7 +369,10 @@ def load(
             line, place = origin + y * s[3], target + y * so[3]
             if s[4] == 1 and so[4] == 1:
                 row = result[place : place + W]
-                read_row(source[line : line + W], W, row)
+                if side_by_side and (H - y) * W >= BLOCK and line + BLOCK <= source.size:
+                    widen_block(result, place, source, line)  # the next row of the channel overwrites the rest
+                else:
+                    read_row(source[line : line + W], W, row)
                 if relu_in:
                     for x in range(W):
                         row[x] = max(row[x], np.float32(0))
@@ -333,3 +380,38 @@ def load(
                 for x in range(W):
                     value = read_half(source[line + x * s[4]])
                     result[place + x * so[4]] = max(value, np.float32(0)) if relu_in else value
+
+
+@compiled
+def convolve_depthwise(
+    source: Halfwords, source_base: int, source_strides: Integers, extents: Integers, relu_in: bool, plane: int,
+    origin: int, image_strides: Integers, inputs: int, weights: Halfwords, taps: Integers, pixels: Integers,
+    spacing: int, width: int, length: int, positions: Integers, factors: Floats, function: int, table: Floats,
+    meta: Integers, bias: Floats, memory: Halfwords, bases: Integers, places: Integers, channel_first: int,
+    channel_end: int,
+) -> None:  # fmt: skip
+    """Loads, sums and stores output channels with inputs of their own, so few at a time that they stay in the cache.
+
+    Args:
+        plane: floats of a padded input channel, the first pixel at `origin`.
+        inputs: input channels of an output channel.
+        positions: as in `finish_rows`; the other arguments as in `load`, `convolve_channels` and `finish_rows`.
+    """
+    stride, steps = inputs * plane, taps.size
+    block = max(1, _CACHED // (stride + length))
+    image = np.zeros(block * stride, np.float32)
+    sums = np.empty(block * length, np.float32)
+    for first in range(channel_first, channel_end, block):
+        end = min(first + block, channel_end)
+        target = origin - first * stride
+        load(
+            source, source_base, source_strides, extents, relu_in, image, target, image_strides, first * inputs,
+            end * inputs,
+        )  # fmt: skip
+        sums[:] = 0
+        own = weights[first * steps : end * steps]
+        convolve_channels(own, image, stride, taps, pixels, spacing, width, length, 0, end - first, sums)
+        finish_rows(
+            sums, length, positions, factors, function, table, meta, bias, memory, bases, places, first, end, 0,
+            pixels.size,
+        )  # fmt: skip

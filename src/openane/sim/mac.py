@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -15,7 +16,6 @@ from openane.numerics.accumulate import (
     PIXEL_BLOCK,
     SLACK,
     convolve,
-    convolve_channels,
     convolve_tile4,
     line_pitch,
     pack_weights,
@@ -23,10 +23,10 @@ from openane.numerics.accumulate import (
 from openane.numerics.finish import FACTOR_COUNT, finish_rows
 from openane.numerics.jit import ROWS
 from openane.numerics.lookup import CompiledTable, from_halfwords
-from openane.numerics.planar import apply_map, combine_channels, load
+from openane.numerics.planar import apply_map, combine_channels, convolve_depthwise, load
 from openane.numerics.profile import Accumulate, Denormals, Profile
 from openane.sim.memory import MemoryState
-from openane.sim.place import Lines, Place, every_halfword, lines_of, result_place, source_place
+from openane.sim.place import Lines, Operands, Place, every_halfword
 from openane.sim.work import Function, Kernel, MacOperation, MacWork, Work
 from openane.sim.workers import Workers
 
@@ -173,7 +173,12 @@ class MacStep:
         self._convolution = self.work.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED)
         self._geometry = geometry(task, self.work) if self._convolution else None
         self._maps = maps
+        self._mapping: Halfwords | None = None
+        near = self._geometry is not None and self._geometry.spacing == 1
+        self._positions = self._geometry.pixels - self._geometry.pixels[0] if near and self._geometry else _SIDE_BY_SIDE
         self._extents = np.array(task.result_view, np.int64)
+        self._outer, self._macs, self._elements = math.prod(task.result_view[:3]), task.macs, task.elements
+        self._source_extents = np.array((1, 1, *task.view[2:]), np.int64)
         constant = kernel is not None or self.work.kernel is None
         self._loaded = self._load(kernel) if constant else None
 
@@ -183,14 +188,15 @@ class MacStep:
         if loaded is None:
             assert self.work.kernel is not None
             loaded = self._load(state.buffer_bytes(self.work.kernel.buffer))
-        source = source_place(state, self.task.sources[0], self.task.result)
-        with result_place(state, self.task.result) as result:
+        operands = Operands.of(state, self.task)
+        source = operands.source(0)
+        with operands.result() as (result, lines):
             if self._convolution:
-                self._convolve(loaded, source, result, workers)
+                self._convolve(loaded, source, lines, workers)
             elif self.work.operation is MacOperation.PASS:
                 self._pass(loaded.finish, source, result, workers)
             else:
-                self._combine(loaded.finish, source, result, workers)
+                self._combine(loaded.finish, source, lines, workers)
 
     def _load(self, memory: npt.NDArray[np.uint8] | None) -> LoadedKernel:
         source = self.work.kernel
@@ -209,12 +215,13 @@ class MacStep:
         return LoadedKernel(tuple(pack_weights(group) for group in kernel.weights), bias, finish)
 
     def _pass(self, finish: Finish, source: Place, result: Place, workers: Workers) -> None:
-        key = b"".join(part.tobytes() for part in finish.arrays) + bytes([self.work.relu_in, finish.function])
-        mapping = self._maps.get(key)
-        if mapping is None:
-            mapping = self._maps.setdefault(key, self._tabulate(finish))
-        kernel = partial(apply_map, mapping, *source.arguments, self._extents, *result.arguments)
-        workers.split(kernel, int(np.prod(self._extents[:3])), self.task.elements)
+        if self._mapping is None:
+            key = b"".join(part.tobytes() for part in finish.arrays) + bytes([self.work.relu_in, finish.function])
+            self._mapping = self._maps.get(key)
+            if self._mapping is None:
+                self._mapping = self._maps.setdefault(key, self._tabulate(finish))
+        kernel = partial(apply_map, self._mapping, *source.arguments, self._extents, *result.arguments)
+        workers.split(kernel, self._outer, self._elements)
 
     def _tabulate(self, finish: Finish) -> npt.NDArray[np.uint16]:
         """The result for each of the 65,536 halfwords."""
@@ -225,10 +232,9 @@ class MacStep:
         finish_rows(values, 1 << 16, _SIDE_BY_SIDE, *finish.arguments, _NO_BIAS, *lines.arguments, 0, 1, 0, 1 << 16)
         return lines.memory
 
-    def _combine(self, finish: Finish, source: Place, result: Place, workers: Workers) -> None:
+    def _combine(self, finish: Finish, source: Place, lines: Lines, workers: Workers) -> None:
         inputs = self.work.inputs_per_output or self.task.view[2]
         how = inputs, _CHANNEL_CODES[self.work.operation], self.work.relu_in
-        lines = lines_of(result, self.task.result_view)
         count = len(lines.places)
         bias = np.full(len(lines.bases), -0.0, np.float32)
 
@@ -238,23 +244,28 @@ class MacStep:
             where = bias, *lines.arguments, begin, end, 0, count
             finish_rows(totals, count, _SIDE_BY_SIDE, *finish.arguments, *where)
 
-        workers.split(share, len(lines.bases), self.task.elements)
+        workers.split(share, len(lines.bases), self._elements)
 
-    def _convolve(self, loaded: LoadedKernel, source: Place, result: Place, workers: Workers) -> None:
+    def _convolve(self, loaded: LoadedKernel, source: Place, lines: Lines, workers: Workers) -> None:
         shape = self._geometry
         assert shape is not None
         groups, _, channels, height, width = self.task.view
-        image = np.zeros(shape.size + SLACK, np.float32) if shape.padded else np.empty(shape.size + SLACK, np.float32)
-        extents = np.array((1, 1, channels, height, width), np.int64)
-        lines = lines_of(result, self.task.result_view)
+        count = self.task.result_view[2]
+        image = np.empty(0, np.float32)
+        if not self.work.inputs_per_output:
+            image = (np.zeros if shape.padded else np.empty)(shape.size + SLACK, np.float32)
         for group in range(groups):
             first = source.base + group * int(source.strides[0])
-            where = image, shape.origin, shape.strides
-            kernel = partial(load, source.memory, first, source.strides, extents, self.work.relu_in, *where)
-            workers.split(kernel, channels, channels * height * width)
-            count = self.task.result_view[2]
             own = Lines(lines.memory, lines.bases[group * count : (group + 1) * count], lines.places)
-            self._sum(loaded, group if self.work.kernel_groups > 1 else 0, image, own, workers)
+            kernel = group if self.work.kernel_groups > 1 else 0
+            where = source.memory, first, source.strides, self._source_extents, self.work.relu_in
+            if self.work.inputs_per_output:
+                share = partial(self._channels, loaded, kernel, where, own)
+                workers.split(share, count, max(self._macs, self._elements))
+                continue
+            job = partial(load, *where, image, shape.origin, shape.strides)
+            workers.split(job, channels, channels * height * width)
+            self._sum(loaded, kernel, image, own, workers)
 
     def _sum(self, loaded: LoadedKernel, group: int, image: Floats, lines: Lines, workers: Workers) -> None:
         """One group: shares are blocks of pixels, and of channels when there are few pixels."""
@@ -262,11 +273,8 @@ class MacStep:
         assert shape is not None
         channels, pixels = len(lines.bases), len(shape.pixels)
         ending = *loaded.finish.arguments, loaded.bias[group], *lines.arguments
-        macs = self.task.macs
-        if self.work.inputs_per_output:
-            weights = loaded.packed[group]
-            workers.split(lambda *share: self._channels(weights, image, ending, *share), channels, macs)
-        elif self._is_product:
+        macs = self._macs
+        if self._is_product:
             self._product(loaded.floats[group], image, ending, workers)
         elif self._profile.accumulate is Accumulate.TILE4:
             packed = loaded.packed[group]
@@ -294,19 +302,20 @@ class MacStep:
         channel_end = min(tile_end * ROWS, self.task.result_view[2])
         finish_rows(sums, pitch, _SIDE_BY_SIDE, *ending, tile_first * ROWS, channel_end, pixel_first, count)
 
-    def _channels(self, weights: Halfwords, image: Floats, ending: Ending, begin: int, end: int) -> None:
+    def _channels(
+        self, loaded: LoadedKernel, group: int, source: Ending, lines: Lines, begin: int, end: int
+    ) -> None:  # fmt: skip
         """Some channels of a depthwise convolution."""
         shape = self._geometry
         assert shape is not None
         count, width = len(shape.pixels), self.task.result_view[4]
-        near = shape.spacing == 1
-        positions = shape.pixels - shape.pixels[0] if near else _SIDE_BY_SIDE
-        length = int(positions[-1]) + 1 if near else count
-        sums = np.zeros((end - begin) * length, np.float32)
-        inputs = self.work.inputs_per_output * int(shape.strides[2])
-        where = inputs, shape.taps, shape.pixels, shape.spacing, width, length
-        convolve_channels(weights, image, *where, begin, end, sums)
-        finish_rows(sums, length, positions, *ending, begin, end, 0, count)
+        positions = self._positions
+        length = int(positions[-1]) + 1 if positions.size else count
+        how = shape.taps, shape.pixels, shape.spacing, width, length, positions
+        image = int(shape.strides[2]), shape.origin, shape.strides
+        ending = *loaded.finish.arguments, loaded.bias[group], *lines.arguments
+        inputs = self.work.inputs_per_output
+        convolve_depthwise(*source, *image, inputs, loaded.packed[group], *how, *ending, begin, end)
 
     def _tile4(self, packed: Halfwords, image: Floats, ending: Ending, begin: int, end: int) -> None:
         """Some channels with the other accumulator."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,9 +58,14 @@ class MemoryLayout:
 
 
 class MemoryState:
-    """The bytes of one run."""
+    """The bytes of one run.
+
+    Attributes:
+        prepared: what the users of this memory worked out for its addresses, by keys of theirs.
+    """
 
     def __init__(self, layout: MemoryLayout, constants: Mapping[int, npt.NDArray[np.uint16]]) -> None:
+        self.prepared: dict[int, Any] = {}
         self._layout = layout
         self._buffers = {
             index: constants[index] if index in constants else np.zeros((size + 1) // 2, np.uint16)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from openane.core.types import DType
 from openane.numerics.lookup import from_halfwords, to_halfwords
 from openane.sim.memory import MemoryState
-from openane.sim.work import Axes, Operand
+from openane.sim.work import Axes, Operand, Work
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -74,29 +74,66 @@ def nothing() -> Place:
     return Place(np.zeros(1, np.uint16), 0, np.zeros(5, np.int64))
 
 
-def source_place(state: MemoryState, operand: Operand, result: Operand | None = None) -> Place:
-    """Where to read `operand`; copied out first when the kernels cannot read it in place.
+class Operands:
+    """The operands of a task in one memory. Addresses never depend on values, so they are worked out once.
+
+    Sources that the kernels cannot read in place are copied by every call of `source`.
 
     Args:
-        result: of the task; a source that the result overwrites in another order is copied.
+        state: the memory.
+        task: its sources and result.
     """
-    plain = operand.dtype is DType.FLOAT16 and operand.interleave == 1
-    memory = state.halfwords(operand)
-    if plain and memory.flags.writeable and not (result is not None and _overwritten(operand, result)):
-        return Place(memory, operand.base // 2, _steps(operand.strides, operand.extent))
-    values = state.read(operand)
-    return _dense(to_halfwords(values), operand.extent)
+
+    def __init__(self, state: MemoryState, task: Work) -> None:
+        self._state, self._task = state, task
+        self._sources = tuple(_direct_source(state, source, task.result) for source in task.sources)
+        self._result = _direct(state, task.result)
+        self._lines = None if self._result is None else lines_of(self._result, task.result_view)
+
+    @classmethod
+    def of(cls, state: MemoryState, task: Work) -> Operands:
+        """The operands of a task, from the second call on as the memory kept them."""
+        key = id(task)
+        known = state.prepared.get(key)
+        if isinstance(known, cls) and known._task is task:
+            return known
+        known = state.prepared[key] = cls(state, task)
+        return known
+
+    def source(self, number: int) -> Place:
+        """Where to read source `number`, counted from 0; `nothing` when the task has fewer."""
+        if number >= len(self._sources):
+            return _NOTHING
+        place = self._sources[number]
+        if place is not None:
+            return place
+        operand = self._task.sources[number]
+        return _dense(to_halfwords(self._state.read(operand)), operand.extent)
+
+    @contextmanager
+    def result(self) -> Iterator[tuple[Place, Lines]]:
+        """Where to write; integers and interleaved channels are converted when the block ends."""
+        if self._result is not None and self._lines is not None:
+            yield self._result, self._lines
+            return
+        operand = self._task.result
+        place = _dense(np.zeros(operand.extent, np.uint16), operand.extent)
+        yield place, lines_of(place, self._task.result_view)
+        self._state.write(operand, from_halfwords(place.memory.reshape(operand.extent)))
 
 
-@contextmanager
-def result_place(state: MemoryState, operand: Operand) -> Iterator[Place]:
-    """Where to write `operand`; integers and interleaved channels are converted when the block ends."""
-    if operand.dtype is DType.FLOAT16 and operand.interleave == 1:
-        yield Place(state.halfwords(operand), operand.base // 2, _steps(operand.strides, operand.extent))
-        return
-    place = _dense(np.zeros(operand.extent, np.uint16), operand.extent)
-    yield place
-    state.write(operand, from_halfwords(place.memory.reshape(operand.extent)))
+def _direct(state: MemoryState, operand: Operand) -> Place | None:
+    """The operand where it stands, when it is plain fp16."""
+    if operand.dtype is not DType.FLOAT16 or operand.interleave != 1:
+        return None
+    return Place(state.halfwords(operand), operand.base // 2, _steps(operand.strides, operand.extent))
+
+
+def _direct_source(state: MemoryState, operand: Operand, result: Operand) -> Place | None:
+    """A source where it stands, unless it is constant (kernels take writable memory) or the result overwrites it."""
+    if not state.halfwords(operand).flags.writeable or _overwritten(operand, result):
+        return None
+    return _direct(state, operand)
 
 
 def _dense(values: npt.NDArray[np.uint16], extent: Axes) -> Place:
@@ -118,3 +155,6 @@ def _overwritten(source: Operand, result: Operand) -> bool:
     if (source.base, source.strides, source.extent) == (result.base, result.strides, result.extent):
         return False
     return source.base < result.end and result.base < source.end
+
+
+_NOTHING = nothing()

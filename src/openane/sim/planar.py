@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from openane.numerics import planar as kernels
 from openane.numerics.profile import Profile, Ties
 from openane.sim.memory import MemoryState
-from openane.sim.place import Lines, Place, every_halfword, lines_of, nothing, result_place, source_place
+from openane.sim.place import Lines, Operands, Place, every_halfword, nothing
 from openane.sim.work import PlanarWork, Reduction, Work
 from openane.sim.workers import Workers
 
@@ -33,21 +34,21 @@ class PlanarStep:
         self._extents = np.array(task.view, np.int64)
         single = len(task.sources) == 1 and self.work.reduction is Reduction.NONE
         self._map = self._tabulate() if single else None
+        self._window = np.array((*(self.work.window or (1, 1)), *self.work.stride, *self.work.pad), np.int64)
+        self._outer, self._elements = math.prod(task.view[:3]), task.elements
 
     def run(self, state: MemoryState, workers: Workers) -> None:
         """Executes the task."""
-        task = self.task
-        first = source_place(state, task.sources[0], task.result)
-        second = source_place(state, task.sources[1], task.result) if len(task.sources) > 1 else nothing()
-        with result_place(state, task.result) as result:
+        operands = Operands.of(state, self.task)
+        first, second = operands.source(0), operands.source(1)
+        with operands.result() as (result, lines):
             if self._map is not None:
                 kernel = partial(kernels.apply_map, self._map, *first.arguments, self._extents, *result.arguments)
-                workers.split(kernel, int(np.prod(self._extents[:3])), task.elements)
+                workers.split(kernel, self._outer, self._elements)
             elif self.work.window is None and self.work.reduction is not Reduction.NONE:
-                self._reduce(first, second, lines_of(result, task.result_view), workers)
+                self._reduce(first, second, lines, workers)
             else:
-                lines = lines_of(result, task.result_view)
-                workers.split(partial(self._share, first, second, lines), len(lines.bases), task.elements)
+                workers.split(partial(self._share, first, second, lines), len(lines.bases), self._elements)
 
     def _share(self, first: Place, second: Place, lines: Lines, begin: int, end: int) -> None:
         """Some channels of an elementwise task or of pooling."""
@@ -57,10 +58,9 @@ class PlanarStep:
         kernels.join_rows(*sources, *self._settings, begin, end, joined)
         if self.work.window is not None:
             _, _, _, out_height, out_width = self.task.result_view
-            window = np.array((*self.work.window, *self.work.stride, *self.work.pad), np.int64)
             totals = np.empty((end - begin) * out_height * out_width, np.float32)
             kind = self.work.reduction.value
-            kernels.pool_planes(joined, height, width, window, out_height, kind, totals, out_width)
+            kernels.pool_planes(joined, height, width, self._window, out_height, kind, totals, out_width)
             joined = totals
         kernels.settle_rows(joined, len(lines.places), *self._settings, *lines.arguments, begin, end)
 
@@ -75,7 +75,7 @@ class PlanarStep:
             kernels.reduce_lines(joined, depth * height * width, self.work.reduction.value, totals)
             kernels.settle_rows(totals, 1, *self._settings, *lines.arguments, begin, end)
 
-        workers.split(share, len(lines.bases), self.task.elements)
+        workers.split(share, len(lines.bases), self._elements)
 
     def _tabulate(self) -> npt.NDArray[np.uint16]:
         """The result for each of the 65,536 halfwords."""

@@ -121,7 +121,7 @@ class Target(Protocol):
         ...
 
     def refusals(self, net: Net) -> tuple[Diagnostic, ...]:
-        """Every rule that the units of a network break, each with unit, limit, value and hint; cheap, nothing is built."""
+        """Every rule that the units of a network break, with unit, limit, value and hint; nothing is built."""
         ...
 
     def limits(self) -> tuple[Limit, ...]:
