@@ -6,7 +6,7 @@ task lies above them at the next free byte: first source, second source, result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from openane.core.errors import UnsupportedError
@@ -158,6 +158,11 @@ def place(plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> 
     return _Placer(plan, flowing, dialect, constant_offsets, everything).run()
 
 
+def _bank_slack(floating: Sequence[bool]) -> int:
+    """Bytes that two staged sources may lie apart for the sake of L2's banks (h13-encoding 6.2)."""
+    return 8 * staging.BANK_BYTES if sum(floating[:-1]) > 1 else 0
+
+
 class _Placer:
     def __init__(
         self,
@@ -215,7 +220,8 @@ class _Placer:
         task = self._resident_second(self._read_again(task))
         result_root = self.flow.roots[task.result.tensor][0]
         self._settle(result_root, origin)
-        tile = tiling.choose(task, self._floating(task), self.l2.largest_hole())
+        floating = self._floating(task)
+        tile = tiling.choose(task, floating, self.l2.largest_hole() - _bank_slack(floating))
         if not tile.whole:
             task = self._let_go(task)
         bases, result_base = self._stage(task, tile, origin)
@@ -333,8 +339,16 @@ class _Placer:
             for operand in (*task.sources, task.result)
         ]
         wanted = sum(size for size, base in zip(sizes, explicit, strict=True) if base is None)
-        slack = 8 * staging.BANK_BYTES if len(task.sources) > 1 else 0
-        start = self.l2.find(wanted + slack) or 0
+        wanted += _bank_slack(self._floating(task))
+        start = self.l2.find(wanted)
+        if start is None:
+            raise UnsupportedError(
+                "the staging areas of this layer do not fit into L2",
+                rule="h13.tile-fits",
+                value=f"{wanted} bytes",
+                limit=f"{L2_BYTES} bytes less what stays resident",
+                hint="Make the tensor smaller or split the layer.",
+            )
         cursor = start
         bases = []
         for number, source in enumerate(task.sources):

@@ -25,7 +25,7 @@ class Arena:
         best = end = 0
         for first, last in [*self._ranges, (self._capacity, self._capacity)]:
             best = max(best, first - end)
-            end = max(end, last)
+            end = max(end, -(-last // self._alignment) * self._alignment)
         return best
 
     def find(self, size_bytes: int) -> int | None:
