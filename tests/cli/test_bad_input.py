@@ -34,9 +34,7 @@ def fails(capfd: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-def save_model(
-    path: Path, op: str = "Relu", shape: tuple[int | str, ...] = (1, 4, 8, 8), **attributes: object
-) -> Path:
+def save_model(path: Path, op: str = "Relu", shape: tuple[int | str, ...] = (1, 4, 8, 8), **attributes: object) -> Path:
     """A model of one node."""
     graph = helper.make_graph(
         [helper.make_node(op, ["x"], ["y"], name="the_node", **attributes)],

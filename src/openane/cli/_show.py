@@ -195,8 +195,9 @@ def read_array(path: Path) -> np.ndarray:
         if size > ARRAY_LIMIT_BYTES:
             raise InputError("the array file is too large", where=str(path), value=f"{size} bytes")
         return read_npy(path)
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
+    except (OSError, ValueError) as error:  # ValueError: a zero character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read: {reason}", where=str(path)) from error
     except FormatError as error:
         raise InputError(
             error.diagnostic.what, where=str(path), hint="Write it with numpy.save(path, array)."
