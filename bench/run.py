@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NAMES = ("import_time", "open_files", "compile", "parity", "cost", "hardware", "simulator")
+NAMES = ("import_time", "open_files", "compile", "parity", "quality", "cost", "hardware", "simulator")
 HISTORY = FOLDER / "history.jsonl"
 _RATIO = re.compile(r"^(?P<what>[^:\n]+): .*\bratio (?P<ratio>\d+(?:\.\d+)?)", re.MULTILINE)
 

@@ -59,6 +59,7 @@ def reaching(folder: Path, secret: Path) -> list[str]:
         "",
         ".",
         "..",
+        "w" * 3000,
         "/dev/zero",
         "/proc/self/environ",
     ]

@@ -145,7 +145,11 @@ class BlobStore:
                 where=path,
                 hint="Give it relative to @model_path, inside the folder.",
             )
-        if not found.is_file():
+        try:
+            there = found.is_file()
+        except OSError:  # a name that no file can have
+            there = False
+        if not there:
             raise FormatError("the weight file is missing", where=path, value=f"no file {relative!r} beside the model")
         return found
 
