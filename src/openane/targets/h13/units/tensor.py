@@ -50,11 +50,11 @@ def size(query: Query) -> object | None:
     "kernels are stored as fp16",
 )
 def weight_range(query: Query) -> object | None:
-    """A weight does not fit half precision."""
+    """A weight or bias does not fit half precision."""
     for params in (query.params, getattr(query.params, "main", None)):
-        for name in ("kernel", "weight", "scale"):
+        for name in ("kernel", "weight", "scale", "bias"):
             values = getattr(params, name, None)
-            if isinstance(values, np.ndarray) and values.size and values.dtype.kind == "f":
+            if isinstance(values, (np.ndarray, float)) and np.size(values) and np.asarray(values).dtype.kind == "f":
                 largest = float(np.abs(values).max())
                 if not largest <= LARGEST_HALF:
                     return f"{name} of {largest:g}"
