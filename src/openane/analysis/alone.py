@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -132,6 +132,8 @@ def load_alone(level: Steps, group: Group, artifact: Artifact, on: str) -> Alone
     """Compiles and loads one layer; a layer that cannot stand alone is told in `why`."""
     try:
         piece = level.piece(group.steps, group.makes)
+        if isinstance(piece, Graph) and artifact.graph is not None:
+            piece = replace(piece, rows=artifact.graph.rows)
         compiled = build(piece, Options(artifact.target, _dialect(artifact), host=False))
         execution = Execution(compiled, on)
     except OpenaneError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -31,9 +31,6 @@ from openane.targets.target import CompileOptions, Stage
 
 Shapes = Mapping[str, tuple[int, ...]]
 Level = Graph | Net | Program
-
-#: Sources whose matrices lie as rows, as Apple's compiler lays them out for the same file.
-ROW_KINDS = frozenset({FileKind.MIL, FileKind.MLMODELC})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +102,8 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
         return _of_program(level)
     if isinstance(level, Net):
         return _of_net(level, options)
-    rows = isinstance(source, (str, Path)) and sniff(Path(source)) in ROW_KINDS
-    return _of_graph(_simplified(level, options), level, LoweringOptions(rows=rows), options)
+    graph = replace(_simplified(level, options), rows=level.rows)
+    return _of_graph(graph, level, LoweringOptions(rows=level.rows), options)
 
 
 def _simplified(graph: Graph, options: Options) -> Graph:

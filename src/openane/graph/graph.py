@@ -43,6 +43,8 @@ class Graph:
         outputs: value names, in the model's order.
         nodes: every node after the nodes it reads.
         constants: name -> array, weights included; never modified.
+        rows: matrices and vectors lie as rows on the engine, as Apple's compiler lays out MIL text; it decides the
+            layout of surfaces, not what is computed.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Graph:
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     constants: Mapping[str, np.ndarray]
+    rows: bool = False
 
     @cached_property
     def types(self) -> dict[str, TensorType]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def loads(
         As :func:`load`.
     """
     source = Source(name, text)
-    return to_graph(elaborate(parse(source), source, BlobStore(folder), shapes or {}))
+    return replace(to_graph(elaborate(parse(source), source, BlobStore(folder), shapes or {})), rows=True)
 
 
 def to_graph(program: MilProgram) -> Graph:
