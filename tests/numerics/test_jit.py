@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from openane.core.errors import InputError
-from openane.numerics.accumulate import pack_weights
+from openane.numerics.convolve import pack_weights, packed_size
 from openane.numerics.jit import ROWS, VECTOR, compiled, multiply_tile, portable_narrow, portable_widen
 from openane.numerics.profile import Accumulate, Profile
 
@@ -25,7 +25,7 @@ def narrow_all(values: np.ndarray, result: np.ndarray) -> None:
 
 @compiled
 def tile(weights: np.ndarray, pixels: np.ndarray, steps: int, sums: np.ndarray) -> None:
-    multiply_tile(weights, 0, pixels, 0, steps, sums, 0, VECTOR)
+    multiply_tile(weights, 0, pixels, 0, steps, sums, 0, VECTOR, False)
 
 
 def test_portable_widening() -> None:
@@ -66,7 +66,9 @@ def test_micro_kernel_is_a_chain_of_separate_operations(steps: int) -> None:
 
 def test_packing_keeps_every_weight() -> None:
     weights = np.arange(1, 8 * 5 + 1, dtype=np.uint16).reshape(8, 5)
-    packed = pack_weights(weights).reshape(2, 5, ROWS)
+    flat = np.full(packed_size(*weights.shape), 7, np.uint16)
+    pack_weights(weights, flat)
+    packed = flat.reshape(2, 5, ROWS)
     assert (packed.transpose(0, 2, 1).reshape(12, 5)[:8] == weights).all()
     assert not packed.transpose(0, 2, 1).reshape(12, 5)[8:].any()
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import llvmlite.ir as ir
 import numpy as np
 import numpy.typing as npt
+from numba.core import types
+from numba.core.cgutils import get_or_insert_function
+from numba.extending import intrinsic
 
-from openane.numerics.jit import compiled
-from openane.numerics.lookup import INFINITY, evaluate_row, store_row
+from openane.numerics.jit import BLOCK, NATIVE_HALF, compiled
+from openane.numerics.lookup import INFINITY, evaluate_row, store_half, store_row
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -18,105 +24,118 @@ ACC_BIAS, POST_SCALE, FLUSH_BELOW, OUTPUT_LIMIT, FACTOR_COUNT = 0, 1, 2, 3, 4
 LINEAR, RELU, TABLE = 0, 1, 2
 """Functions behind the scale."""
 
+_VECTOR = ir.VectorType(ir.FloatType(), BLOCK)
+_WORDS = ir.VectorType(ir.IntType(16), BLOCK)
+
+
+def _spread(builder: Any, value: Any) -> Any:
+    """A vector with the same value in every lane."""
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    single = builder.insert_element(nothing, value, ir.IntType(32)(0))
+    return builder.shuffle_vector(single, nothing, ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK))
+
+
+def _emit_scale(builder: Any, v: Any, bias: Any, acc_bias: Any, scale: Any, flush: Any, limit: Any) -> Any:
+    """`scaled` of a vector."""
+
+    def every(number: float) -> Any:
+        return ir.Constant(_VECTOR, [number] * BLOCK)
+
+    magnitude = get_or_insert_function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.fabs.v{BLOCK}f32")
+    small = builder.fcmp_ordered("<", builder.call(magnitude, [v]), _spread(builder, flush))
+    v = builder.select(small, every(0.0), v)
+    v = builder.fadd(builder.fadd(v, _spread(builder, bias)), _spread(builder, acc_bias))
+    v = builder.fmul(v, _spread(builder, scale))
+    huge = builder.select(builder.fcmp_ordered(">", v, every(0.0)), every(INFINITY), every(-INFINITY))
+    return builder.select(builder.fcmp_ordered(">=", builder.call(magnitude, [v]), _spread(builder, limit)), huge, v)
+
+
+def _vector_at(context: Any, builder: Any, kind: Any, array: Any, place: Any, vector: Any) -> Any:
+    data = builder.gep(context.make_array(kind)(context, builder, value=array).data, [place])
+    return builder.bitcast(data, vector.as_pointer())
+
+
+@intrinsic
+def _scale_block(
+    typing_context: Any, values: Any, place: Any, bias: Any, acc_bias: Any, scale: Any, flush: Any, limit: Any,
+) -> Any:  # fmt: skip
+    """`scaled` of BLOCK values, in place."""
+    single = types.float32
+    signature = types.void(values, types.int64, single, single, single, single, single)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _vector_at(context, builder, signature.args[0], arguments[0], arguments[1], _VECTOR)
+        builder.store(_emit_scale(builder, builder.load(pointer, align=4), *arguments[2:]), pointer, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _finish_block(
+    typing_context: Any, values: Any, place: Any, bias: Any, acc_bias: Any, scale: Any, flush: Any, limit: Any,
+    relu: Any, result: Any,
+) -> Any:  # fmt: skip
+    """BLOCK values from `place` on, `scaled`, after ReLU if asked for, as bits in result[place...]."""
+    single = types.float32
+    signature = types.void(values, types.int64, single, single, single, single, single, types.boolean, result)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = _vector_at(context, builder, signature.args[0], arguments[0], arguments[1], _VECTOR)
+        v = _emit_scale(builder, builder.load(source, align=4), *arguments[2:7])
+        nothing = ir.Constant(_VECTOR, [0.0] * BLOCK)
+        positive = builder.select(builder.fcmp_ordered(">", v, nothing), v, nothing)
+        v = builder.select(arguments[7], positive, v)
+        bits = builder.bitcast(builder.fptrunc(v, ir.VectorType(ir.HalfType(), BLOCK)), _WORDS)
+        bits = builder.select(builder.fcmp_ordered("ord", v, v), bits, ir.Constant(_WORDS, [0x7C00] * BLOCK))
+        target = _vector_at(context, builder, signature.args[8], arguments[8], arguments[1], _WORDS)
+        builder.store(bits, target, align=2)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@compiled
+def scaled(v: float, bias: float, acc_bias: float, scale: float, flush: float, limit: float) -> Any:
+    """(total + bias + acc_bias) * scale, each step rounded to fp32; tiny totals are 0, large results infinity."""
+    total = np.float32(0) if abs(v) < flush else np.float32(v)
+    result = np.float32(np.float32(np.float32(total + bias) + acc_bias) * scale)
+    huge = np.float32(INFINITY) if result > 0 else np.float32(-INFINITY)
+    return huge if abs(result) >= limit else result
+
 
 @compiled
 def finish_row(
     values: Floats, count: int, bias: float, factors: Floats, function: int, table: Floats, meta:
     Offsets, result: Halfwords,
 ) -> None:  # fmt: skip
-    """Bits of the stored results of a row of sums of one channel.
-
-    v = (total + bias + acc_bias) * post_scale, each step rounded to fp32; then the function; then fp16.
+    """Bits of the stored results of a row of sums of one channel: `scaled`, then the function, then fp16.
 
     Args:
-        values: the sums; overwritten.
+        values: the sums; may be overwritten.
         count: of them.
         bias: of the channel; -0.0 without one, which changes nothing.
     """
     acc_bias, scale = factors[ACC_BIAS], factors[POST_SCALE]
     flush, limit = factors[FLUSH_BELOW], factors[OUTPUT_LIMIT]
-    own = np.float32(bias)
-    row = values[:count]
-    for j in range(count):
-        v = row[j]
-        v = np.float32(0) if abs(v) < flush else v
-        v = np.float32(np.float32(np.float32(v + own) + acc_bias) * scale)
-        huge = np.float32(INFINITY) if v > 0 else np.float32(-INFINITY)
-        row[j] = huge if abs(v) >= limit else v
-    if function == RELU:
-        for j in range(count):
-            v = row[j]
-            row[j] = v if v > 0 else np.float32(0)
-    elif function == TABLE:
-        evaluate_row(row, table, meta)
-    store_row(row, count, result)
-
-
-@compiled
-def find_runs(places: Offsets, first: int, count: int, spacing: int, runs: Offsets) -> int:
-    """Starts of the runs of equally spaced places among `count` from `first` on; returns how many."""
-    found = 0
-    for j in range(count):
-        if j == 0 or places[first + j] - places[first + j - 1] != spacing:
-            runs[found] = j
-            found += 1
-    return found
-
-
-@compiled
-def scatter(
-    words: Halfwords, count: int, memory: Halfwords, base: int, places: Offsets, first: int, runs: Offsets,
-    found: int,
-) -> None:  # fmt: skip
-    """Word j goes to memory[base + places[first + j]]; `runs` and `found` from `find_runs` with spacing 1."""
-    if found == count:
-        for j in range(count):
-            memory[base + places[first + j]] = words[j]
+    own, relu = np.float32(bias), function == RELU
+    if function == TABLE:
+        rest = 0
+        if NATIVE_HALF:
+            for j in range(0, count - BLOCK + 1, BLOCK):
+                _scale_block(values, j, own, acc_bias, scale, flush, limit)
+            rest = count // BLOCK * BLOCK
+        for j in range(rest, count):
+            values[j] = scaled(values[j], own, acc_bias, scale, flush, limit)
+        evaluate_row(values[:count], table, meta)
+        store_row(values, count, result)
         return
-    for r in range(found):
-        at = runs[r]
-        length = (runs[r + 1] if r + 1 < found else count) - at
-        to = base + places[first + at]
-        line, part = memory[to : to + length], words[at : at + length]
-        for j in range(length):
-            line[j] = part[j]
-
-
-@compiled
-def finish_rows(
-    sums: Floats, pitch: int, positions: Offsets, factors: Floats, function: int, table: Floats, meta: Offsets,
-    bias: Floats, memory: Halfwords, bases: Offsets, places: Offsets, line_first: int, line_end: int,
-    pixel_first: int, count: int,
-) -> None:  # fmt: skip
-    """Stores sums, one line for each output channel.
-
-    Args:
-        sums: line i - line_first begins at (i - line_first) * pitch.
-        positions: where in its line the sum of each pixel stands; empty when they stand side by side.
-        bias: one per line.
-        memory: pixel p of line i goes to memory[bases[i] + places[p]].
-        pixel_first, count: pixels that the lines hold.
-    """
-    length = pitch if positions.size else count
-    words, runs = np.empty(length, np.uint16), np.empty(count, np.int64)
-    found = find_runs(places, pixel_first, count, 1, runs)
-    rows, row_runs = 0, np.empty(count, np.int64)
-    if positions.size:
-        for j in range(count):
-            near = j > 0 and positions[j] - positions[j - 1] == 1
-            if not near or places[pixel_first + j] - places[pixel_first + j - 1] != 1:
-                row_runs[rows] = j
-                rows += 1
-    for line in range(line_first, line_end):
-        start = (line - line_first) * pitch
-        finish_row(sums[start : start + length], length, bias[line], factors, function, table, meta, words)
-        if positions.size:
-            for r in range(rows):
-                at = row_runs[r]
-                size = (row_runs[r + 1] if r + 1 < rows else count) - at
-                to = bases[line] + places[pixel_first + at]
-                target, part = memory[to : to + size], words[positions[at] : positions[at] + size]
-                for j in range(size):
-                    target[j] = part[j]
-        else:
-            scatter(words, count, memory, bases[line], places, pixel_first, runs, found)
+    rest = 0
+    if NATIVE_HALF and count >= BLOCK:  # the last block overlaps the one before
+        for j in range(0, count - BLOCK + 1, BLOCK):
+            _finish_block(values, j, own, acc_bias, scale, flush, limit, relu, result)
+        _finish_block(values, count - BLOCK, own, acc_bias, scale, flush, limit, relu, result)
+        rest = count
+    for j in range(rest, count):
+        v = scaled(values[j], own, acc_bias, scale, flush, limit)
+        result[j] = store_half(np.float32(0) if relu and not v > 0 else v)

@@ -22,6 +22,7 @@ import llvmlite.ir as ir
 import numba
 from numba.core import types
 from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
@@ -66,6 +67,31 @@ def compiled(function: Callable[..., Any]) -> Any:
     with suppress(RuntimeError):  # no folder to keep it in: a read-only installation without a home
         kernel._cache = _KernelCache(function)
     return kernel
+
+
+class Callback:
+    """A compiled function that other compiled code calls by its address, in a module of its own.
+
+    What is called by name is compiled into the caller once more; a table of addresses keeps large kernels apart, and
+    those that a program does not use need not be compiled.
+
+    Args:
+        function: compiled like `compiled`, at the first look at `address`.
+        signature: of numbers and pointers.
+    """
+
+    def __init__(self, function: Callable[..., Any], signature: Any) -> None:
+        options = {"nopython": True, "boundscheck": False, "error_model": "numpy"}
+        self._callback: Any = CFunc(function, (signature.args, signature.return_type), {}, options)
+        with suppress(RuntimeError):
+            self._callback._cache = _KernelCache(function)  # type: ignore[attr-defined,unused-ignore]
+
+    @property
+    def address(self) -> int:
+        """Where the machine code begins."""
+        if self._callback.address is None:
+            self._callback.compile()
+        return int(self._callback.address or 0)
 
 
 def _features() -> dict[str, bool]:
@@ -168,22 +194,24 @@ narrow: Any = _native_narrow if NATIVE_HALF else portable_narrow
 @intrinsic
 def multiply_tile(
     typing_context: Any, weights: Any, first_weight: Any, pixels: Any, first_pixel: Any, count: Any,
-    sums: Any, first_sum: Any, pitch: Any,
+    sums: Any, first_sum: Any, pitch: Any, fresh: Any,
 ) -> Any:  # fmt: skip
     """sums[row, column] += weights[k, row] * pixels[k, column] for k in order, ROWS rows and VECTOR columns.
 
     `weights` holds ROWS floats per step, `pixels` VECTOR floats per step, rows of `sums` are `pitch` apart. Each
-    of the sums is one chain of fp32 additions in the order of k, as a scalar loop would do it.
+    of the sums is one chain of fp32 additions in the order of k, as a scalar loop would do it. With `fresh` the sums
+    begin at zero, whatever stands there.
     """
-    signature = types.void(weights, types.int64, pixels, types.int64, types.int64, sums, types.int64, types.int64)
+    places = weights, types.int64, pixels, types.int64, types.int64, sums, types.int64, types.int64
+    signature = types.void(*places, types.boolean)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w, w0, p, p0, steps, s, s0, row_pitch = arguments
+        w, w0, p, p0, steps, s, s0, row_pitch, new = arguments
         kinds = signature.args
         weight_data = builder.gep(_data(context, builder, kinds[0], w), [w0])
         pixel_data = builder.gep(_data(context, builder, kinds[2], p), [p0])
         sum_data = builder.gep(_data(context, builder, kinds[5], s), [s0])
-        _emit_tile(builder, weight_data, pixel_data, steps, sum_data, row_pitch)
+        _emit_tile(builder, weight_data, pixel_data, steps, sum_data, row_pitch, new)
         return context.get_dummy_value()
 
     return signature, generate
@@ -267,7 +295,7 @@ def move_vector(typing_context: Any, target: Any, place: Any, source: Any, first
     return signature, generate
 
 
-def _emit_tile(builder: Any, weights: Any, pixels: Any, steps: Any, sums: Any, pitch: Any) -> None:
+def _emit_tile(builder: Any, weights: Any, pixels: Any, steps: Any, sums: Any, pitch: Any, fresh: Any) -> None:
     """The loop of `multiply_tile` in LLVM's language: accumulators stay in registers."""
     vector = ir.VectorType(_FLOAT, VECTOR)
     kind = ir.FunctionType(vector, [vector] * 3)
@@ -275,7 +303,8 @@ def _emit_tile(builder: Any, weights: Any, pixels: Any, steps: Any, sums: Any, p
     rows = [
         builder.bitcast(builder.gep(sums, [builder.mul(pitch, _I64(row))]), vector.as_pointer()) for row in range(ROWS)
     ]
-    started = [builder.load(pointer, align=4) for pointer in rows]
+    nothing = ir.Constant(vector, [0.0] * VECTOR)
+    started = [builder.select(fresh, nothing, builder.load(pointer, align=4)) for pointer in rows]
     before = builder.block
     loop, done = builder.append_basic_block("step"), builder.append_basic_block("done")
     builder.cbranch(builder.icmp_signed(">", steps, _I64(0)), loop, done)

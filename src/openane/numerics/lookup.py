@@ -32,7 +32,16 @@ from openane.numerics.jit import (
     widen,
     widen_block,
 )
+from openane.numerics.knots import ABOVE as _ABOVE
+from openane.numerics.knots import BELOW as _BELOW
+from openane.numerics.knots import HI as _HI
+from openane.numerics.knots import KNOTS as _KNOTS
+from openane.numerics.knots import LEFT as _LEFT
+from openane.numerics.knots import LO as _LO
+from openane.numerics.knots import RIGHT as _RIGHT
+from openane.numerics.knots import follow_knots
 from openane.numerics.tables import LookupTable
+from openane.numerics.vector import LANES
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -40,7 +49,6 @@ Halfwords = npt.NDArray[np.uint16]
 INFINITY = 65536.0
 """The number that exponent 31 of fp16 means inside the data path [measured: inf * -0.8 = -52416]."""
 
-_LO, _HI, _BELOW, _ABOVE, _KNOTS, _LEFT, _RIGHT = 0, 1, 2, 3, 4, 37, 39
 _LAST_DIRECT = 2
 _NO_KNOTS = 0x40
 
@@ -145,38 +153,15 @@ def _lines_row(row: Floats, numbers: Floats, sign: int) -> None:
 
 @compiled
 def _direct_row(row: Floats, numbers: Floats, meta: npt.NDArray[np.int64]) -> None:
-    """`evaluate` of the direct modes. Three loops, so that the first and the last become vector instructions."""
-    sign = meta[2]
-    magnitude, negate, undefined = sign & 0x40 != 0, sign & 0x20 != 0, sign & 0x80 != 0
-    left, left_start = numbers[_LEFT], numbers[_LEFT + 1]
-    right, right_start = numbers[_RIGHT], numbers[_RIGHT + 1]
-    lo, hi, below, above = numbers[_LO], numbers[_HI], numbers[_BELOW], numbers[_ABOVE]
-    unit, shift, last = _scale(np.float32(1), meta[0]), np.float32(meta[1] * 16), np.float32(32)
-    count = row.size
-    index, part = np.empty(count, np.int32), np.empty(count, np.float32)
-    low, high = np.empty(count, np.float32), np.empty(count, np.float32)
-    for j in range(count):
-        v = abs(row[j]) if magnitude else row[j]
-        place = np.float32(v * unit) + shift
-        held = place if place > 0 else np.float32(0)
-        held = held if held < np.float32(31) else np.float32(31)
-        index[j] = np.int32(held)
-        part[j] = place - np.float32(index[j])
-    for j in range(count):
-        knot = _KNOTS + index[j]
-        low[j], high[j] = numbers[knot], numbers[knot + 1]
-    for j in range(count):
-        value = row[j]
-        v = abs(value) if magnitude else value
-        place = np.float32(v * unit) + shift
-        rise = widen(narrow(np.float32(np.float32(high[j] - low[j]) * part[j])))
-        y = widen(narrow(np.float32(low[j] + rise)))
-        y = np.float32(left * v) + left_start if place < 0 else y
-        y = np.float32(right * v) + right_start if place > last else y
-        y = above if v >= hi else y
-        y = below if v <= lo else y
-        y = -y if negate and value < 0 else y
-        row[j] = np.float32(0) if undefined and value < 0 else y
+    """`evaluate` of the direct modes."""
+    unit, shift = _scale(np.float32(1), meta[0]), np.float32(meta[1] * 16)
+    rest = 0
+    if NATIVE_HALF:
+        rest = row.size // LANES * LANES
+        for j in range(0, rest, LANES):
+            follow_knots(row, j, numbers, unit, shift, meta[2])
+    for j in range(rest, row.size):
+        row[j] = evaluate(row[j], numbers, meta)
 
 
 @compiled

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from openane.core.errors import FaultError, InputError
 from openane.numerics.profile import Profile
 from openane.program import Program, Surface
 from openane.program.layout import extent_bytes, fit_array, read_surface, write_surface
 from openane.sim.check import check
-from openane.sim.mac import MacStep
-from openane.sim.memory import MemoryLayout, MemoryState
-from openane.sim.planar import PlanarStep
+from openane.sim.mac import add_mac
+from openane.sim.memory import Arena, Halfwords, MemoryLayout
+from openane.sim.place import add_kept
+from openane.sim.planar import add_planar
+from openane.sim.schedule import RunState, Schedule, ScheduleBuilder
 from openane.sim.statistics import Statistics, count
 from openane.sim.trace import lines
 from openane.sim.work import MacWork, Operand, Space, Work
 from openane.sim.workers import Workers
+
+_PORTION_COST = 50_000_000
+"""Nanoseconds of work, roughly, between two looks at the clock and at signals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Execution:
         memory_limit_bytes: largest sum of buffers.
         until: run this many tasks only; None runs all.
         operation_limit: largest number of multiply-adds and elements of a program.
+        time_limit_seconds: of the clock for one run; None waits as long as it takes.
     """
 
     profile: Profile
@@ -58,6 +64,7 @@ class Execution:
     memory_limit_bytes: int = 8 << 30
     until: int | None = None
     operation_limit: int = 10**13
+    time_limit_seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -99,28 +106,13 @@ class Simulator:
         _check_limit(self.layout, execution, program)
         whole = {surface.buffer for surface in program.inputs} | {buffers.constants}
         check(self.works, self.layout, whole, execution.operation_limit)
-        self._constant_index = buffers.constants
-        constants = np.frombuffer(program.constants, np.uint8)
-        if constants.size % 2:
-            constants = np.append(constants, np.uint8(0))
-        self._constants: dict[int, npt.NDArray[np.uint16]] = {buffers.constants: constants.view(np.uint16)}
-        maps: dict[bytes, npt.NDArray[np.uint16]] = {}
-        self._steps = [self._prepare(work, constants, maps) for work in self._chosen]
+        self._schedule = _prepare(self.works, Arena(self.layout, buffers.constants), program, execution.profile)
         self._workers = Workers(execution.threads)
-        self._states: queue.SimpleQueue[MemoryState] = queue.SimpleQueue()
+        self._states: queue.SimpleQueue[RunState] = queue.SimpleQueue()
 
     @property
     def _chosen(self) -> tuple[Work, ...]:
         return self.works[: self.execution.until]
-
-    def _prepare(
-        self, work: Work, constants: npt.NDArray[np.uint8], maps: dict[bytes, npt.NDArray[np.uint16]]
-    ) -> MacStep | PlanarStep:
-        if not isinstance(work.engine, MacWork):
-            return PlanarStep(work, self.execution.profile)
-        kernel = work.engine.kernel
-        fixed = constants if kernel is not None and kernel.buffer == self._constant_index else None
-        return MacStep(work, self.execution.profile, self.execution.fast, fixed, maps)
 
     @property
     def statistics(self) -> Statistics:
@@ -142,7 +134,7 @@ class Simulator:
 
         Raises:
             InputError: a missing or unknown input, a wrong shape or type.
-            FaultError: a run-time kernel is damaged.
+            FaultError: a run-time kernel is damaged, or the time limit is reached.
         """
         return self._run(inputs, self._workers)
 
@@ -172,7 +164,8 @@ class Simulator:
             As `run`.
         """
         state = self._state()
-        self._execute(state, inputs, self._workers)
+        self._bind(state, inputs)
+        self._execute(state, slice(self.execution.until), self._workers)
         live: dict[str, Operand] = {}
         for work in self._chosen:
             live = {name: operand for name, operand in live.items() if not _touches(operand, work)}
@@ -188,7 +181,9 @@ class Simulator:
             As `run`.
         """
         state = self._state()
-        for work in self._advance(state, inputs, self._workers):
+        self._bind(state, inputs)
+        for number, work in enumerate(self._chosen):
+            self._execute(state, slice(number, number + 1), self._workers)
             yield LiveTensor(f"task{work.index}-result", work.result, _stored(state, work.result))
 
     def close(self) -> None:
@@ -198,25 +193,23 @@ class Simulator:
 
     def _run(self, inputs: Mapping[str, np.ndarray], workers: Workers) -> dict[str, np.ndarray]:
         state = self._state()
-        self._execute(state, inputs, workers)
+        self._bind(state, inputs)
+        self._execute(state, slice(self.execution.until), workers)
+        memory = state.memory
         outputs = {
-            surface.name: read_surface(surface, state.buffer_bytes(surface.buffer)) for surface in self.program.outputs
+            surface.name: read_surface(surface, memory.buffer_bytes(surface.buffer)) for surface in self.program.outputs
         }
         self._states.put(state)
         return outputs
 
-    def _state(self) -> MemoryState:
+    def _state(self) -> RunState:
         try:
             return self._states.get_nowait()
         except queue.Empty:
-            return MemoryState(self.layout, self._constants)
+            return self._schedule.allocate()
 
-    def _execute(self, state: MemoryState, inputs: Mapping[str, np.ndarray], workers: Workers) -> None:
-        for _ in self._advance(state, inputs, workers):
-            pass
-
-    def _advance(self, state: MemoryState, inputs: Mapping[str, np.ndarray], workers: Workers) -> Iterator[Work]:
-        """Binds the inputs and runs task after task, each of which is given when it is done."""
+    def _bind(self, state: RunState, inputs: Mapping[str, np.ndarray]) -> None:
+        """Writes the inputs, and begins to count the work."""
         wanted = {surface.name: surface for surface in self.program.inputs}
         unknown, missing = sorted(inputs.keys() - wanted.keys()), sorted(wanted.keys() - inputs.keys())
         if unknown or missing:
@@ -227,12 +220,50 @@ class Simulator:
                 limit=", ".join(wanted),
             )
         for name, surface in wanted.items():
-            write_surface(surface, state.buffer_bytes(surface.buffer), fit_array(surface, inputs[name]))
-        for work, step in zip(self._chosen, self._steps, strict=True):
-            if work.kept is not None:
-                state.copy(work.sources[0], work.kept)
-            step.run(state, workers)
-            yield work
+            write_surface(surface, state.memory.buffer_bytes(surface.buffer), fit_array(surface, inputs[name]))
+        state.begin()
+
+    def _execute(self, state: RunState, tasks: slice, workers: Workers) -> None:
+        """Runs some of the tasks. Between portions of the work the interpreter can stop it, and so can the clock."""
+        for part in self._schedule.parts(tasks):
+            if not isinstance(part, range):
+                part(state)
+                continue
+            first = part.start
+            while first < part.stop:
+                first = workers.run(self._schedule, state, range(first, part.stop), state.spent + _PORTION_COST)
+                self._check_time(state)
+
+    def _check_time(self, state: RunState) -> None:
+        limit = self.execution.time_limit_seconds
+        if limit is not None and time.monotonic() - state.started > limit:
+            raise FaultError(
+                "the run takes longer than it may",
+                where=self.program.name,
+                value=f"{time.monotonic() - state.started:.1f} s",
+                limit=f"{limit:g} s",
+                hint="Raise the time limit if this is meant.",
+            )
+
+
+def _prepare(works: Sequence[Work], arena: Arena, program: Program, profile: Profile) -> Schedule:
+    """Rows and parameters of all tasks."""
+    constants = _halfwords(program.constants)
+    schedule = ScheduleBuilder(arena)
+    for work in works:
+        if work.kept is not None:
+            add_kept(schedule, work, constants)
+        if isinstance(work.engine, MacWork):
+            add_mac(schedule, work, profile, constants)
+        else:
+            add_planar(schedule, work, profile, constants)
+        schedule.end_task()
+    return schedule.build()
+
+
+def _halfwords(data: bytes | memoryview) -> Halfwords:
+    values = np.frombuffer(data, np.uint8)
+    return (np.append(values, np.uint8(0)) if values.size % 2 else values).view(np.uint16)
 
 
 def _layout(program: Program, works: Sequence[Work], buffers: BufferMap) -> MemoryLayout:
@@ -277,7 +308,7 @@ def _touches(operand: Operand, work: Work) -> bool:
     )
 
 
-def _stored(state: MemoryState, operand: Operand) -> np.ndarray:
-    values = state.read(operand)
+def _stored(state: RunState, operand: Operand) -> np.ndarray:
+    values = state.memory.read(operand)
     with np.errstate(over="ignore"):
         return values.astype(operand.dtype.numpy)

@@ -1,21 +1,29 @@
-"""The machine's memory: DRAM buffers by index, L2, and the link between chained tasks.
+"""The machine's memory: DRAM buffers by index, L2, and the link between chained tasks, in one array of halfwords.
 
-Bytes live in arrays of halfwords, because every kernel reads and writes halfwords.
+Kernels read and write halfwords, so every address is an index into one array, the arena. Constants are not in it (they
+are as large as the model and never change); sources that lie in the constant section are copied into it once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import FaultError
 from openane.core.types import DType
+from openane.numerics.jit import VECTOR
 from openane.numerics.lookup import from_halfwords, to_halfwords
 from openane.sim.work import Operand, Space
+
+Halfwords = npt.NDArray[np.uint16]
+
+_ALIGNMENT = 64
+"""Halfwords: areas begin at a cache line of their own."""
+_SLACK = 8 * VECTOR
+"""Halfwords behind the last area that vector loads may read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,43 +65,89 @@ class MemoryLayout:
         return sum(self.buffers.values())
 
 
+@dataclass(eq=False, slots=True)
+class Arena:
+    """Where every memory lies in the array; further areas are added while the tasks are prepared.
+
+    Attributes:
+        layout: sizes of the memories.
+        constants: index of the buffer that is not in the arena.
+        bases: first halfword of each memory.
+        size: halfwords in use.
+        contents: values of areas that never change, by their first halfword.
+    """
+
+    layout: MemoryLayout
+    constants: int
+    bases: dict[tuple[Space, int], int] = field(default_factory=dict)
+    size: int = 0
+    contents: dict[int, Halfwords] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for index, size_bytes in self.layout.buffers.items():
+            if index != self.constants:
+                self.bases[Space.DRAM, index] = self.add(-(-size_bytes // 2))
+        self.bases[Space.L2, 0] = self.add(-(-self.layout.l2_bytes // 2))
+        self.bases[Space.CHAIN, 0] = self.add(-(-self.layout.chain_bytes // 2))
+
+    def add(self, halfwords: int) -> int:
+        """Reserves an area and returns its first halfword."""
+        first = self.size
+        self.size = -(-(first + halfwords) // _ALIGNMENT) * _ALIGNMENT
+        return first
+
+    def keep(self, values: Halfwords) -> int:
+        """Reserves an area that holds these values in every run."""
+        first = self.add(values.size)
+        self.contents[first] = values.reshape(-1)
+        return first
+
+    def area(self, operand: Operand) -> tuple[Space, int]:
+        """The memory that an operand lies in, a key of `bases`."""
+        return operand.space, operand.buffer if operand.space is Space.DRAM else 0
+
+    def holds(self, operand: Operand) -> bool:
+        """Whether the operand lies in the arena; constants do not."""
+        return self.area(operand) in self.bases
+
+    def has_buffer(self, index: int) -> bool:
+        """Whether there is such a DRAM buffer, constants not counted."""
+        return (Space.DRAM, index) in self.bases
+
+    def buffer_base(self, index: int) -> int:
+        """First halfword of a DRAM buffer."""
+        return self.bases[Space.DRAM, index]
+
+    def allocate(self) -> MemoryState:
+        """The memory of one run."""
+        return MemoryState(self)
+
+
 class MemoryState:
     """The bytes of one run.
 
     Attributes:
-        prepared: what the users of this memory worked out for its addresses, by keys of theirs.
+        memory: all halfwords.
     """
 
-    def __init__(self, layout: MemoryLayout, constants: Mapping[int, npt.NDArray[np.uint16]]) -> None:
-        self.prepared: dict[int, Any] = {}
-        self._layout = layout
-        self._buffers = {
-            index: constants[index] if index in constants else np.zeros((size + 1) // 2, np.uint16)
-            for index, size in layout.buffers.items()
-        }
-        self._l2 = np.zeros(layout.l2_bytes // 2, np.uint16)
-        self._chain = np.zeros((layout.chain_bytes + 1) // 2, np.uint16)
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self.memory = np.zeros(arena.size + _SLACK, np.uint16)
+        for first, values in arena.contents.items():
+            self.memory[first : first + values.size] = values
 
-    def halfwords(self, operand: Operand) -> npt.NDArray[np.uint16]:
-        """The memory that the operand lies in."""
-        if operand.space is Space.L2:
-            return self._l2
-        if operand.space is Space.CHAIN:
-            return self._chain
-        return self._buffers[operand.buffer]
+    def halfwords(self, operand: Operand) -> Halfwords:
+        """The memory that the operand lies in, from its first halfword on."""
+        return self.memory[self._arena.bases[self._arena.area(operand)] :]
 
     def buffer_bytes(self, index: int) -> npt.NDArray[np.uint8]:
-        """The bytes of a DRAM buffer, writable unless they are constants."""
-        return self._buffers[index].view(np.uint8)
+        """The bytes of a DRAM buffer, writable."""
+        first, size_bytes = self._arena.bases[Space.DRAM, index], self._arena.layout.buffers[index]
+        return self.memory[first : first + -(-size_bytes // 2)].view(np.uint8)
 
     def read(self, operand: Operand) -> npt.NDArray[np.float32]:
         """The operand's elements as the data path sees them, in its extents."""
-        result = np.empty(operand.extent, np.float32)
-        for place, piece in enumerate(operand.pieces):
-            values = strided(self.halfwords(piece), piece)
-            part = from_halfwords(values) if operand.dtype is DType.FLOAT16 else values.astype(np.float32)
-            result[operand.piece_index(place)] = part
-        return result
+        return read_operand(self.halfwords(operand), operand)
 
     def write(self, operand: Operand, values: npt.NDArray[np.float32]) -> None:
         """Rounds float32 values into the operand's elements."""
@@ -104,8 +158,18 @@ class MemoryState:
 
     def copy(self, source: Operand, target: Operand) -> None:
         """Copies elements between two operands of the same extents and type."""
-        target_view = strided(self.halfwords(target), target)
-        target_view[...] = strided(self.halfwords(source), source)
+        for first, second in zip(source.pieces, target.pieces, strict=True):
+            strided(self.halfwords(second), second)[...] = strided(self.halfwords(first), first)
+
+
+def read_operand(memory: Halfwords, operand: Operand) -> npt.NDArray[np.float32]:
+    """The elements of an operand as the data path sees them, in its extents; `memory` is the one it lies in."""
+    result = np.empty(operand.extent, np.float32)
+    for place, piece in enumerate(operand.pieces):
+        values = strided(memory, piece)
+        part = from_halfwords(values) if operand.dtype is DType.FLOAT16 else values.astype(np.float32)
+        result[operand.piece_index(place)] = part
+    return result
 
 
 def to_integers(values: npt.NDArray[np.float32], dtype: DType) -> npt.NDArray[np.integer]:
@@ -114,8 +178,8 @@ def to_integers(values: npt.NDArray[np.float32], dtype: DType) -> npt.NDArray[np
     return np.clip(np.rint(values), bounds.min, bounds.max).astype(dtype.numpy)
 
 
-def strided(memory: npt.NDArray[np.uint16], operand: Operand) -> np.ndarray:
-    """A writable view of a plain operand: halfwords for fp16, else its integers."""
+def strided(memory: Halfwords, operand: Operand) -> np.ndarray:
+    """A view of a plain operand: halfwords for fp16, else its integers."""
     dtype = np.dtype(np.uint16) if operand.dtype is DType.FLOAT16 else operand.dtype.numpy
     if operand.interleave != 1:
         raise FaultError("an interleaved tensor has no plain view", where=operand.role)

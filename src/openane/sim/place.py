@@ -1,18 +1,27 @@
-"""Operands as the kernels take them: a flat array of halfwords, a base and strides counted in halfwords."""
+"""Operands as the kernels take them: a first halfword and strides in the arena.
+
+Kernels read and write plain fp16. Other operands (integers, interleaved channels, constants) and sources that the
+result overwrites in another order than they are read are copied, into an area of the arena or out of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from openane.core.types import DType
+from openane.numerics import rows as column
+from openane.numerics.arrange import arrange
 from openane.numerics.lookup import from_halfwords, to_halfwords
-from openane.sim.memory import MemoryState
+from openane.sim.memory import Halfwords, read_operand, strided
+from openane.sim.schedule import RunState, ScheduleBuilder
 from openane.sim.work import Axes, Operand, Work
+
+COPY_COST = 0.4
+"""Nanoseconds an element."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -20,141 +29,162 @@ class Place:
     """Where a kernel reads or writes.
 
     Attributes:
-        memory: halfwords.
-        base: index of the first element.
-        strides: int64 (5,), halfwords; 0 on axes that are repeated.
+        base: first halfword in the arena.
+        strides: halfwords; 0 on axes that are repeated.
     """
 
-    memory: npt.NDArray[np.uint16]
     base: int
-    strides: npt.NDArray[np.int64]
+    strides: Axes
 
-    @property
-    def arguments(self) -> tuple[npt.NDArray[np.uint16], int, npt.NDArray[np.int64]]:
-        """In the order in which the kernels take them."""
-        return self.memory, self.base, self.strides
+
+NOWHERE = Place(0, (0, 0, 0, 0, 0))
+"""The second source of a task with one; never read."""
+
+
+def add_copy(schedule: ScheduleBuilder, source: Place, target: Place, extents: Axes) -> None:
+    """Adds a row that copies elements."""
+    shape = arrange(extents, source.strides, target.strides)
+    first, second = shape.strides
+    columns = {
+        column.FIRST: source.base,
+        column.FIRST_STRIDES: schedule.integers(first),
+        column.RESULT: target.base,
+        column.RESULT_STRIDES: schedule.integers(second),
+        column.EXTENTS: schedule.integers(shape.extents),
+    }
+    schedule.row(column.COPY, shape.units, COPY_COST * math.prod(extents), columns)
+
+
+def add_source(
+    schedule: ScheduleBuilder, task: Work, number: int, constants: Halfwords, *, in_place: bool = True
+) -> Place:
+    """Where to read source `number`, counted from 0; NOWHERE when the task has fewer.
+
+    Args:
+        constants: halfwords of the constant section.
+        in_place: whether the kernel may read what it overwrites, element by element.
+    """
+    if number >= len(task.sources):
+        return NOWHERE
+    operand, arena = task.sources[number], schedule.arena
+    if not arena.holds(operand):
+        plain = operand.dtype is DType.FLOAT16 and operand.interleave == 1
+        values = strided(constants, operand) if plain else to_halfwords(read_operand(constants, operand))
+        return _dense(arena.keep(np.ascontiguousarray(values)), operand.extent)
+    area = f"source {number}"
+    if operand.dtype is not DType.FLOAT16:
+        place = _dense(schedule.area(area, operand.count), operand.extent)
+        schedule.act(_Widen(operand, place.base))
+        return place
+    if operand.interleave != 1:
+        place = _dense(schedule.area(area, operand.count), operand.extent)
+        for index, piece in enumerate(operand.pieces):
+            add_copy(schedule, _plain(schedule, piece), _part(place, operand, index), piece.extent)
+        return place
+    place = _plain(schedule, operand)
+    if _overwritten(operand, task.result, in_place):
+        copy = _dense(schedule.area(area, operand.count), operand.extent)
+        add_copy(schedule, place, copy, operand.extent)
+        return copy
+    return place
+
+
+def result_place(schedule: ScheduleBuilder, task: Work) -> Place:
+    """Where to write the result; `add_result` must follow the rows that write it."""
+    operand = task.result
+    if operand.dtype is DType.FLOAT16 and operand.interleave == 1:
+        return _plain(schedule, operand)
+    return _dense(schedule.area("result", operand.count), operand.extent)
+
+
+def add_result(schedule: ScheduleBuilder, task: Work, place: Place) -> None:
+    """Adds what brings the result from `result_place` to where it belongs."""
+    operand = task.result
+    if operand.dtype is not DType.FLOAT16:
+        schedule.act(_Narrow(operand, place.base))
+    elif operand.interleave != 1:
+        for index, piece in enumerate(operand.pieces):
+            add_copy(schedule, _part(place, operand, index), _plain(schedule, piece), piece.extent)
+
+
+def add_kept(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> None:
+    """Adds the copy of the first source that stays in L2 for later tasks."""
+    source, kept, arena = task.sources[0], task.kept, schedule.arena
+    assert kept is not None
+    if not arena.holds(source):
+        schedule.act(_Keep(constants, source, kept))
+    elif source.dtype is DType.FLOAT16:
+        for first, second in zip(source.pieces, kept.pieces, strict=True):
+            add_copy(schedule, _plain(schedule, first), _plain(schedule, second), first.extent)
+    else:
+        schedule.act(lambda state: state.memory.copy(source, kept))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Lines:
-    """Where the kernels store: element p of line i goes to memory[bases[i] + places[p]].
+class _Widen:
+    """Integers to dense halfwords."""
 
-    Attributes:
-        memory: halfwords.
-        bases: int64, one for each line.
-        places: int64, one for each element of a line.
-    """
+    operand: Operand
+    base: int
 
-    memory: npt.NDArray[np.uint16]
-    bases: npt.NDArray[np.int64]
-    places: npt.NDArray[np.int64]
-
-    @property
-    def arguments(self) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """In the order in which the kernels take them."""
-        return self.memory, self.bases, self.places
+    def __call__(self, state: RunState) -> None:
+        values = to_halfwords(state.memory.read(self.operand))
+        state.memory.memory[self.base : self.base + values.size] = values.reshape(-1)
 
 
-def lines_of(place: Place, extents: Axes) -> Lines:
-    """The lines of a result: one for each (group, depth, channel), its rows one after the other."""
-    g, d, c, y, x = (np.arange(n) * s for n, s in zip(extents, place.strides, strict=True))
-    bases = place.base + g[:, None, None] + d[:, None] + c
-    return Lines(place.memory, bases.reshape(-1), (y[:, None] + x).reshape(-1))
+@dataclass(frozen=True, eq=False, slots=True)
+class _Narrow:
+    """Dense halfwords to integers."""
+
+    operand: Operand
+    base: int
+
+    def __call__(self, state: RunState) -> None:
+        words = state.memory.memory[self.base : self.base + self.operand.count]
+        state.memory.write(self.operand, from_halfwords(words).reshape(self.operand.extent))
 
 
-def every_halfword() -> tuple[Place, Lines]:
-    """All 65,536 halfwords as a source of one row, and a result of one row for them."""
-    row = np.array((0, 0, 0, 0, 1), np.int64)
-    lines = Lines(np.zeros(1 << 16, np.uint16), np.zeros(1, np.int64), np.arange(1 << 16))
-    return Place(np.arange(1 << 16).astype(np.uint16), 0, row), lines
+@dataclass(frozen=True, eq=False, slots=True)
+class _Keep:
+    """A constant that stays in L2."""
+
+    constants: Halfwords
+    source: Operand
+    kept: Operand
+
+    def __call__(self, state: RunState) -> None:
+        for first, second in zip(self.source.pieces, self.kept.pieces, strict=True):
+            strided(state.memory.halfwords(second), second)[...] = strided(self.constants, first)
 
 
-def nothing() -> Place:
-    """A place that is never read: the second source of a task with one."""
-    return Place(np.zeros(1, np.uint16), 0, np.zeros(5, np.int64))
+def _plain(schedule: ScheduleBuilder, operand: Operand) -> Place:
+    """A plain fp16 operand where it stands."""
+    base = schedule.arena.bases[schedule.arena.area(operand)] + operand.base // 2
+    return _place(base, [stride // 2 for stride in operand.strides], operand.extent)
 
 
-class Operands:
-    """The operands of a task in one memory. Addresses never depend on values, so they are worked out once.
-
-    Sources that the kernels cannot read in place are copied by every call of `source`.
-
-    Args:
-        state: the memory.
-        task: its sources and result.
-    """
-
-    def __init__(self, state: MemoryState, task: Work) -> None:
-        self._state, self._task = state, task
-        self._sources = tuple(_direct_source(state, source, task.result) for source in task.sources)
-        self._result = _direct(state, task.result)
-        self._lines = None if self._result is None else lines_of(self._result, task.result_view)
-
-    @classmethod
-    def of(cls, state: MemoryState, task: Work) -> Operands:
-        """The operands of a task, from the second call on as the memory kept them."""
-        key = id(task)
-        known = state.prepared.get(key)
-        if isinstance(known, cls) and known._task is task:
-            return known
-        known = state.prepared[key] = cls(state, task)
-        return known
-
-    def source(self, number: int) -> Place:
-        """Where to read source `number`, counted from 0; `nothing` when the task has fewer."""
-        if number >= len(self._sources):
-            return _NOTHING
-        place = self._sources[number]
-        if place is not None:
-            return place
-        operand = self._task.sources[number]
-        return _dense(to_halfwords(self._state.read(operand)), operand.extent)
-
-    @contextmanager
-    def result(self) -> Iterator[tuple[Place, Lines]]:
-        """Where to write; integers and interleaved channels are converted when the block ends."""
-        if self._result is not None and self._lines is not None:
-            yield self._result, self._lines
-            return
-        operand = self._task.result
-        place = _dense(np.zeros(operand.extent, np.uint16), operand.extent)
-        yield place, lines_of(place, self._task.result_view)
-        self._state.write(operand, from_halfwords(place.memory.reshape(operand.extent)))
+def _dense(base: int, extent: Axes) -> Place:
+    return _place(base, [math.prod(extent[axis + 1 :]) for axis in range(5)], extent)
 
 
-def _direct(state: MemoryState, operand: Operand) -> Place | None:
-    """The operand where it stands, when it is plain fp16."""
-    if operand.dtype is not DType.FLOAT16 or operand.interleave != 1:
-        return None
-    return Place(state.halfwords(operand), operand.base // 2, _steps(operand.strides, operand.extent))
+def _place(base: int, strides: Sequence[int], extent: Axes) -> Place:
+    g, d, c, h, w = (stride if count > 1 else 0 for stride, count in zip(strides, extent, strict=True))
+    return Place(base, (g, d, c, h, w))
 
 
-def _direct_source(state: MemoryState, operand: Operand, result: Operand) -> Place | None:
-    """A source where it stands, unless it is constant (kernels take writable memory) or the result overwrites it."""
-    if not state.halfwords(operand).flags.writeable or _overwritten(operand, result):
-        return None
-    return _direct(state, operand)
+def _part(place: Place, operand: Operand, index: int) -> Place:
+    """The elements of a dense copy that piece `index` of an interleaved operand holds."""
+    g, d, c, h, w = place.strides
+    if operand.swapped:
+        return Place(place.base + index * w, (g, d, c, h, w * operand.interleave))
+    return Place(place.base + index * c, (g, d, c * operand.interleave, h, w))
 
 
-def _dense(values: npt.NDArray[np.uint16], extent: Axes) -> Place:
-    strides = np.array(values.strides, np.int64) // 2
-    strides[np.array(extent) == 1] = 0
-    return Place(values.reshape(-1), 0, strides)
-
-
-def _steps(strides: Axes, extent: Axes) -> npt.NDArray[np.int64]:
-    steps = np.array(strides, np.int64) // 2
-    steps[np.array(extent) == 1] = 0
-    return steps
-
-
-def _overwritten(source: Operand, result: Operand) -> bool:
-    """Whether the result covers bytes of the source in another order than the kernels read them."""
+def _overwritten(source: Operand, result: Operand, in_place: bool) -> bool:
+    """Whether the result covers bytes of the source before they are read."""
     if source.space is not result.space or source.buffer != result.buffer:
         return False
-    if (source.base, source.strides, source.extent) == (result.base, result.strides, result.extent):
+    same = (source.base, source.strides, source.extent) == (result.base, result.strides, result.extent)
+    if same and in_place:
         return False
     return source.base < result.end and result.base < source.end
-
-
-_NOTHING = nothing()

@@ -3,92 +3,102 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics import planar as kernels
+from openane.numerics import join as kernels
+from openane.numerics import rows as column
+from openane.numerics.arrange import arrange
+from openane.numerics.elementwise import elementwise
+from openane.numerics.pooling import plan_pooling, reduce_units
 from openane.numerics.profile import Profile, Ties
-from openane.sim.memory import MemoryState
-from openane.sim.place import Lines, Operands, Place, every_halfword, nothing
-from openane.sim.work import PlanarWork, Reduction, Work
-from openane.sim.workers import Workers
+from openane.sim.memory import Halfwords
+from openane.sim.place import NOWHERE, Place, add_result, add_source, result_place
+from openane.sim.schedule import ScheduleBuilder
+from openane.sim.work import PlanarFunction, PlanarWork, Reduction, Work
 
-_BY_CHANNEL = [0, 2, 1, 3, 4]
-"""Axes in the order (groups, channels, depth, height, width): a reduction's values stand side by side."""
+_ELEMENT_COST, _WINDOW_COST, _MAP_COST = 0.5, 0.3, 0.7
+"""Nanoseconds an element, or an element of a window."""
 
 
-class PlanarStep:
-    """A task of the planar engine, ready to run.
+def add_planar(schedule: ScheduleBuilder, task: Work, profile: Profile, constants: Halfwords) -> None:
+    """Adds the rows of a task whose engine is a PlanarWork.
 
     Args:
-        task: the decoded task; its engine is a PlanarWork.
-        profile: arithmetic.
+        constants: halfwords of the constant section.
     """
-
-    def __init__(self, task: Work, profile: Profile) -> None:
-        assert isinstance(task.engine, PlanarWork)
-        self.task, self.work = task, task.engine
-        self._settings = _numbers(task.engine), _flags(task, profile)
-        self._extents = np.array(task.view, np.int64)
-        single = len(task.sources) == 1 and self.work.reduction is Reduction.NONE
-        self._map = self._tabulate() if single else None
-        self._window = np.array((*(self.work.window or (1, 1)), *self.work.stride, *self.work.pad), np.int64)
-        self._outer, self._elements = math.prod(task.view[:3]), task.elements
-
-    def run(self, state: MemoryState, workers: Workers) -> None:
-        """Executes the task."""
-        operands = Operands.of(state, self.task)
-        first, second = operands.source(0), operands.source(1)
-        with operands.result() as (result, lines):
-            if self._map is not None:
-                kernel = partial(kernels.apply_map, self._map, *first.arguments, self._extents, *result.arguments)
-                workers.split(kernel, self._outer, self._elements)
-            elif self.work.window is None and self.work.reduction is not Reduction.NONE:
-                self._reduce(first, second, lines, workers)
-            else:
-                workers.split(partial(self._share, first, second, lines), len(lines.bases), self._elements)
-
-    def _share(self, first: Place, second: Place, lines: Lines, begin: int, end: int) -> None:
-        """Some channels of an elementwise task or of pooling."""
-        _, _, _, height, width = self.task.view
-        joined = np.empty((end - begin) * height * width, np.float32)
-        sources = *first.arguments, *second.arguments, self._extents
-        kernels.join_rows(*sources, *self._settings, begin, end, joined)
-        if self.work.window is not None:
-            _, _, _, out_height, out_width = self.task.result_view
-            totals = np.empty((end - begin) * out_height * out_width, np.float32)
-            kind = self.work.reduction.value
-            kernels.pool_planes(joined, height, width, self._window, out_height, kind, totals, out_width)
-            joined = totals
-        kernels.settle_rows(joined, len(lines.places), *self._settings, *lines.arguments, begin, end)
-
-    def _reduce(self, first: Place, second: Place, lines: Lines, workers: Workers) -> None:
-        sources = *_by_channel(first), *_by_channel(second), self._extents[_BY_CHANNEL]
-        _, depth, _, height, width = self.task.view
-
-        def share(begin: int, end: int) -> None:
-            joined = np.empty((end - begin) * depth * height * width, np.float32)
-            totals = np.empty(end - begin, np.float32)
-            kernels.join_rows(*sources, *self._settings, begin * depth, end * depth, joined)
-            kernels.reduce_lines(joined, depth * height * width, self.work.reduction.value, totals)
-            kernels.settle_rows(totals, 1, *self._settings, *lines.arguments, begin, end)
-
-        workers.split(share, len(lines.bases), self._elements)
-
-    def _tabulate(self) -> npt.NDArray[np.uint16]:
-        """The result for each of the 65,536 halfwords."""
-        source, lines = every_halfword()
-        values = np.empty(1 << 16, np.float32)
-        extents = np.array((1, 1, 1, 1, 1 << 16), np.int64)
-        kernels.join_rows(*source.arguments, *nothing().arguments, extents, *self._settings, 0, 1, values)
-        kernels.settle_rows(values, 1 << 16, *self._settings, *lines.arguments, 0, 1)
-        return lines.memory
+    work = task.engine
+    assert isinstance(work, PlanarWork)
+    in_place = work.reduction is Reduction.NONE
+    first = add_source(schedule, task, 0, constants, in_place=in_place)
+    second = add_source(schedule, task, 1, constants, in_place=in_place and not work.rows)
+    result = result_place(schedule, task)
+    numbers, flags = _numbers(work), _flags(task, profile)
+    if work.rows:
+        flags[kernels.ROW_STEP] = second.strides[3]
+        second = Place(second.base, (*second.strides[:3], 0, 0))
+    columns = {
+        column.FIRST: first.base,
+        column.SECOND: second.base,
+        column.RESULT: result.base,
+        column.NUMBERS: schedule.floats(numbers),
+        column.FLAGS: schedule.integers(flags),
+        column.OPERATION: work.reduction.value,
+    }
+    if work.reduction is Reduction.NONE:
+        _add_elementwise(schedule, task, (first, second, result), columns, (numbers, flags))
+    else:
+        columns |= {
+            column.FIRST_STRIDES: schedule.integers(first.strides),
+            column.SECOND_STRIDES: schedule.integers(second.strides),
+            column.RESULT_STRIDES: schedule.integers(result.strides),
+        }
+        if work.window is None:
+            columns[column.EXTENTS] = schedule.integers(task.view)
+            schedule.row(column.REDUCE, reduce_units(task.view), _ELEMENT_COST * task.elements, columns)
+        else:
+            shape, units = plan_pooling(task.view, task.result_view, work.window, work.stride, work.pad)
+            columns |= {column.SHAPE: schedule.integers(shape), column.SHAPE_SIZE: shape.size}
+            elements = math.prod(task.result_view) * math.prod(work.window)
+            schedule.row(column.POOL, units, _WINDOW_COST * elements + _ELEMENT_COST * task.elements, columns)
+    add_result(schedule, task, result)
 
 
-def _by_channel(place: Place) -> tuple[npt.NDArray[np.uint16], int, npt.NDArray[np.int64]]:
-    return place.memory, place.base, place.strides[_BY_CHANNEL]
+def _add_elementwise(
+    schedule: ScheduleBuilder, task: Work, places: tuple[Place, Place, Place], columns: dict[int, int],
+    settings: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]],
+) -> None:  # fmt: skip
+    """A function of one source is looked up, when that is cheaper than its arithmetic."""
+    first, second, result = places
+    shape = arrange(task.view, first.strides, second.strides, result.strides)
+    for name, strides in zip(
+        (column.FIRST_STRIDES, column.SECOND_STRIDES, column.RESULT_STRIDES), shape.strides, strict=True
+    ):
+        columns[name] = schedule.integers(strides)
+    columns[column.EXTENTS] = schedule.integers(shape.extents)
+    work = task.engine
+    assert isinstance(work, PlanarWork)
+    if len(task.sources) == 1 and work.function is not PlanarFunction.NONE:
+        key = b"planar" + b"".join(part.tobytes() for part in settings)
+        columns[column.WEIGHTS] = schedule.mapping(key, lambda: _tabulate(*settings))
+        schedule.row(column.MAP, shape.units, _MAP_COST * task.elements, columns)
+    else:
+        schedule.row(column.ELEMENTWISE, shape.units, _ELEMENT_COST * task.elements, columns)
+
+
+def _tabulate(numbers: npt.NDArray[np.float32], flags: npt.NDArray[np.int64]) -> Halfwords:
+    """The result for each of the 65,536 halfwords."""
+    memory = np.zeros((2 << 16) + 128, np.uint16)
+    memory[: 1 << 16] = np.arange(1 << 16)
+    row = (0, 0, 0, 0, 1)
+    shape = arrange((1, 1, 1, 1, 1 << 16), row, NOWHERE.strides, row)
+    first, second, result = shape.strides
+    scratch = np.empty(column.SCRATCH_FLOATS, np.float32)
+    elementwise(
+        memory, numbers, flags, 0, first, 0, second, shape.extents, 1 << 16, result, scratch, 0, shape.units
+    )  # fmt: skip
+    return memory[1 << 16 : 2 << 16].copy()
 
 
 def _numbers(work: PlanarWork) -> npt.NDArray[np.float32]:

@@ -164,6 +164,11 @@ class KernelSource(Protocol):
         ...
 
     @property
+    def plain(self) -> bool:
+        """Whether the streams hold weights only, as fp16 halfwords at even addresses."""
+        ...
+
+    @property
     def description(self) -> str:
         """Layout of the streams in one line, for the trace."""
         ...

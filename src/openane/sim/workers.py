@@ -1,21 +1,24 @@
-"""Sharing work between threads. Every share computes its own outputs, so results do not depend on the number."""
+"""Threads that run the compiled engine together."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import pairwise
 
-_WORTH_SHARING = 1 << 16
-"""Operations that take about as long as waking another thread."""
+import numpy as np
+import numpy.typing as npt
 
-Job = Callable[[], object]
+from openane.numerics.engine import execute, places
+from openane.numerics.rows import COST, SCRATCH_FLOATS, SCRATCH_WORDS
+from openane.sim.schedule import RunState, Schedule
+
+_WORTH_SHARING = 100_000
+"""Nanoseconds of work that are about ten times what it takes to wake another thread."""
 
 
 class Workers:
-    """A fixed number of threads for compiled kernels, which run without the interpreter's lock.
+    """A fixed number of threads for compiled rows, which run without the interpreter's lock.
 
     Args:
         threads: how many; 0 takes one per core.
@@ -24,48 +27,39 @@ class Workers:
     def __init__(self, threads: int = 0) -> None:
         self.count = threads or (os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(self.count - 1) if self.count > 1 else None
+        self._own = threading.local()
 
-    def run(self, jobs: Sequence[Job], operations: int) -> None:
-        """Runs all jobs and returns when all are done; the calling thread takes part.
+    def run(self, schedule: Schedule, state: RunState, rows: range, allowance: int) -> int:
+        """Does rows until they are done or the allowance is spent; the calling thread takes part.
 
         Args:
-            jobs: independent of each other.
-            operations: of all together; few are done by the calling thread alone.
+            allowance: nanoseconds, roughly, that `state.progress` may count.
 
-        Raises:
-            The first exception of a job.
+        Returns:
+            The first row that is not done.
         """
-        if self._pool is None or len(jobs) < 2 or operations < _WORTH_SHARING:
-            for job in jobs:
-                job()
-            return
-        remaining = iter(jobs)  # `next` of a list iterator is atomic
-
-        def work() -> None:
-            for job in remaining:
-                job()
-
-        helpers = [self._pool.submit(work) for _ in range(min(self.count, len(jobs)) - 1)]
-        work()
+        work = schedule, state, rows, allowance
+        helpers = []
+        if self._pool is not None and schedule.rows[rows.start : rows.stop, COST].sum() > _WORTH_SHARING:
+            helpers = [self._pool.submit(self._execute, *work) for _ in range(self.count - 1)]
+        done = self._execute(*work)
         for helper in helpers:
-            helper.result()
+            if not helper.cancel():  # one that has not begun is not needed any more
+                done = min(done, helper.result())
+        return done
 
-    def split(self, kernel: Callable[[int, int], object], count: int, operations: int) -> None:
-        """Runs `kernel(first, end)` for shares of `count` things, in one share when there is little to do.
+    def _execute(self, schedule: Schedule, state: RunState, rows: range, allowance: int) -> int:
+        arrays = np.concatenate((state.places, self._scratch()))
+        done: int = execute(schedule.kernels, schedule.rows, rows.start, rows.stop, state.progress, allowance, arrays)
+        return done
 
-        Raises:
-            The first exception of a share.
-        """
-        if operations < _WORTH_SHARING:
-            kernel(0, count)
-        else:
-            self.run([partial(kernel, first, end) for first, end in self.shares(count)], operations)
-
-    def shares(self, count: int, smallest: int = 1) -> list[tuple[int, int]]:
-        """`count` things in nearly equal runs, two for each thread, none under `smallest` when avoidable."""
-        wanted = 2 * self.count if self.count > 1 else 1
-        parts = max(1, min(wanted, count // smallest))
-        return [(first, end) for first, end in pairwise(count * i // parts for i in range(parts + 1)) if first < end]
+    def _scratch(self) -> npt.NDArray[np.int64]:
+        """Places of this thread's own arrays."""
+        if not hasattr(self._own, "places"):
+            self._own.arrays = np.zeros(SCRATCH_FLOATS, np.float32), np.zeros(SCRATCH_WORDS, np.uint16)
+            self._own.places = places(self._own.arrays)
+        found: npt.NDArray[np.int64] = self._own.places
+        return found
 
     def close(self) -> None:
         """Ends the threads."""

@@ -136,6 +136,14 @@ class KernelStreams:
         return count // 8 if self.format.sparse else self.format.bytes_of(count)
 
     @property
+    def plain(self) -> bool:
+        """Whether the lanes hold nothing but fp16 weights, each at an even address."""
+        kind = self.format
+        halves = kind.element == FP16 and not kind.palette_bits and not kind.sparse
+        alone = self.has_weights and not self.has_bias and not self.has_table
+        return halves and alone and all(lane.offset % 2 == 0 for lane in self.lanes)
+
+    @property
     def description(self) -> str:
         """Everything that decides how the streams are read."""
         return (

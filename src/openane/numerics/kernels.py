@@ -1,0 +1,276 @@
+"""The kernels behind the rows: each reads its operands and parameters out of the row and does some of its units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import carray
+from numba.core import types
+from numba.extending import intrinsic
+
+from openane.numerics.convolve import convolve_few, convolve_unit, finish_unit, line_pitch, pack_kernel, turn_sums
+from openane.numerics.depthwise import depthwise, load
+from openane.numerics.elementwise import apply_map, combine, copy, elementwise
+from openane.numerics.finish import FACTOR_COUNT
+from openane.numerics.jit import ROWS as TILE_ROWS
+from openane.numerics.jit import VECTOR, Callback, compiled
+from openane.numerics.join import FLAG_COUNT, NUMBER_COUNT
+from openane.numerics.pooling import pooling, reduce
+from openane.numerics.rows import (
+    BIAS,
+    BIAS_GROUP,
+    CHANNEL_PARTS,
+    CHANNELS,
+    COMBINE,
+    CONSTANTS,
+    CONVOLVE,
+    COPY,
+    CUT,
+    DEPTHWISE,
+    DIRECT,
+    ELEMENTWISE,
+    EXTENTS,
+    FACTORS,
+    FIRST,
+    FIRST_STRIDES,
+    FLAGS,
+    FLOATS,
+    FUNCTION,
+    GROUP_STEP,
+    IMAGE,
+    INPUT_STRIDE,
+    INPUTS,
+    INTEGERS,
+    LOAD,
+    MAP,
+    MEMORY,
+    META,
+    NUMBERS,
+    OPERATION,
+    PACK,
+    PIXEL_PARTS,
+    PIXELS,
+    POOL,
+    REDUCE,
+    RELU_IN,
+    RESULT,
+    RESULT_STRIDES,
+    RESULT_WIDTH,
+    ROW_STEP,
+    SCRATCH,
+    SECOND,
+    SECOND_STRIDES,
+    SHAPE,
+    SHAPE_SIZE,
+    SIDE,
+    SPACING,
+    TABLE,
+    TAPS,
+    TAPS_SIZE,
+    WEIGHT_GROUP,
+    WEIGHTS,
+    WEIGHTS_IN_MEMORY,
+    WIDTH,
+    WORDS,
+)
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Halfwords = npt.NDArray[np.uint16]
+
+_TABLE_SIZE, _META_SIZE, _PLANE_SIZE, _MAP_SIZE = 41, 3, 4, 1 << 16
+_NUMBERS: Any = types.CPointer(types.int64)  # type: ignore[attr-defined,unused-ignore]
+_SIGNATURE = types.void(_NUMBERS, types.int64, types.int64, _NUMBERS)
+
+
+def _pointer_to(kind: Any) -> Any:
+    """An intrinsic that makes a pointer of an address."""
+    pointer_type = types.CPointer(kind)  # type: ignore[attr-defined,unused-ignore]
+
+    @intrinsic
+    def pointer(typing_context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return pointer_type(types.int64), generate
+
+    return pointer
+
+
+_halfwords_at, _floats_at, _integers_at = (_pointer_to(kind) for kind in (types.uint16, types.float32, types.int64))
+
+
+@compiled
+def _halfwords(arrays: Any, which: int) -> Any:
+    return carray(_halfwords_at(arrays[2 * which]), arrays[2 * which + 1])
+
+
+@compiled
+def _floats(arrays: Any, which: int) -> Any:
+    return carray(_floats_at(arrays[2 * which]), arrays[2 * which + 1])
+
+
+@compiled
+def _integers(arrays: Any) -> Any:
+    return carray(_integers_at(arrays[2 * INTEGERS]), arrays[2 * INTEGERS + 1])
+
+
+@compiled
+def _vector(integers: Integers, place: int, size: int) -> Any:
+    return integers[place : place + size]
+
+
+@compiled
+def _ending(row: Any, arrays: Any) -> Any:
+    """Arguments of `finish_row`: factors, function, table, meta."""
+    floats = _floats(arrays, FLOATS)
+    factors, table = floats[row[FACTORS] : row[FACTORS] + FACTOR_COUNT], floats[row[TABLE] : row[TABLE] + _TABLE_SIZE]
+    return factors, row[FUNCTION], table, _vector(_integers(arrays), row[META], _META_SIZE)
+
+
+def _convolve(row: Any, begin: int, end: int, arrays: Any) -> None:
+    for unit in range(begin, end):
+        _convolve_unit(row, unit, arrays)
+
+
+@compiled
+def _convolve_unit(row: Any, unit: int, arrays: Any) -> None:
+    """One unit of a dense convolution: part of the channels and pixels of a group."""
+    memory, image, floats = _halfwords(arrays, MEMORY), _floats(arrays, IMAGE), _floats(arrays, FLOATS)
+    scratch, words, integers = _floats(arrays, SCRATCH), _halfwords(arrays, WORDS), _integers(arrays)
+    parts, pixel_parts, side = row[CHANNEL_PARTS], row[PIXEL_PARTS], row[SIDE]
+    part, rest = unit % parts, unit // parts
+    group, block = rest // pixel_parts, rest % pixel_parts
+    tiles = (row[CHANNELS] + side - 1) // side
+    tile_first, tile_end = tiles * part // parts, tiles * (part + 1) // parts
+    vectors = (row[PIXELS] + VECTOR - 1) // VECTOR
+    pixel_first = vectors * block // pixel_parts * VECTOR
+    pixel_end = min(vectors * (block + 1) // pixel_parts * VECTOR, row[PIXELS])
+    channel_first, channel_end = tile_first * side, min(tile_end * side, row[CHANNELS])
+    taps = _vector(integers, row[TAPS], row[TAPS_SIZE])
+    weights = _halfwords(arrays, MEMORY if row[WEIGHTS_IN_MEMORY] else CONSTANTS)
+    origin, first = row[FIRST] + group * row[GROUP_STEP], row[WEIGHTS] + group * row[WEIGHT_GROUP]
+    where = memory, image, row[DIRECT] != 0, origin, taps, row[ROW_STEP], row[SPACING], row[WIDTH], weights, first
+    if side == TILE_ROWS:
+        share = tile_first, tile_end, pixel_first, pixel_end
+        sums = convolve_unit(*where, *share, row[CUT] != 0, scratch)
+    else:
+        sums = convolve_few(*where, tile_first, tile_end, row[PIXELS], scratch)
+        sums = turn_sums(scratch, sums, row[PIXELS], channel_end - channel_first, (tile_end - tile_first) * VECTOR)
+    factors, function, table, meta = _ending(row, arrays)
+    strides = _vector(integers, row[RESULT_STRIDES], 5)
+    finish_unit(
+        scratch[sums:], line_pitch(pixel_end - pixel_first), channel_first, channel_end, pixel_first, pixel_end,
+        row[RESULT_WIDTH], factors, function, table, meta, floats, row[BIAS] + group * row[BIAS_GROUP], memory,
+        row[RESULT] + group * strides[0], strides, words,
+    )  # fmt: skip
+
+
+def _load(row: Any, begin: int, end: int, arrays: Any) -> None:
+    integers = _integers(arrays)
+    strides, target = _vector(integers, row[FIRST_STRIDES], 5), _vector(integers, row[RESULT_STRIDES], 5)
+    extents, plane = _vector(integers, row[EXTENTS], 5), _vector(integers, row[SHAPE], _PLANE_SIZE)
+    source = _halfwords(arrays, MEMORY), row[FIRST], strides, extents, row[RELU_IN] != 0
+    load(*source, _floats(arrays, IMAGE), 0, target, plane, begin, end)
+
+
+def _depthwise(row: Any, begin: int, end: int, arrays: Any) -> None:
+    integers, floats = _integers(arrays), _floats(arrays, FLOATS)
+    strides, target = _vector(integers, row[FIRST_STRIDES], 5), _vector(integers, row[RESULT_STRIDES], 5)
+    shape = _vector(integers, row[SHAPE], row[SHAPE_SIZE])
+    taps = _vector(integers, row[TAPS], row[TAPS_SIZE])
+    source = _halfwords(arrays, MEMORY), row[FIRST], strides, shape, taps, row[RELU_IN] != 0
+    weights = floats[row[WEIGHTS] :], row[WEIGHT_GROUP], floats[row[BIAS] :]
+    own = _floats(arrays, SCRATCH), _halfwords(arrays, WORDS)
+    depthwise(*source, *weights, row[RESULT], target, *_ending(row, arrays), *own, begin, end)
+
+
+@compiled
+def _ends(row: Any, arrays: Any) -> Any:
+    """Source and result of work whose axes are arranged: places, strides and extents."""
+    integers = _integers(arrays)
+    strides, target = _vector(integers, row[FIRST_STRIDES], 5), _vector(integers, row[RESULT_STRIDES], 5)
+    return (row[FIRST], strides), _vector(integers, row[EXTENTS], 7), (row[RESULT], target)
+
+
+def _map(row: Any, begin: int, end: int, arrays: Any) -> None:
+    source, extents, result = _ends(row, arrays)
+    mapping = _halfwords(arrays, CONSTANTS)[row[WEIGHTS] : row[WEIGHTS] + _MAP_SIZE]
+    memory, words = _halfwords(arrays, MEMORY), _halfwords(arrays, WORDS)
+    apply_map(mapping, memory, *source, extents, *result, words, begin, end)
+
+
+def _copy(row: Any, begin: int, end: int, arrays: Any) -> None:
+    source, extents, result = _ends(row, arrays)
+    copy(_halfwords(arrays, MEMORY), *source, extents, *result, _halfwords(arrays, WORDS), begin, end)
+
+
+def _combine(row: Any, begin: int, end: int, arrays: Any) -> None:
+    source, extents, result = _ends(row, arrays)
+    how = row[INPUTS], row[INPUT_STRIDE], row[OPERATION], row[RELU_IN] != 0, extents
+    own = _floats(arrays, SCRATCH), _halfwords(arrays, WORDS)
+    combine(_halfwords(arrays, MEMORY), *source, *how, *result, *_ending(row, arrays), *own, begin, end)
+
+
+def _pack(row: Any, begin: int, end: int, arrays: Any) -> None:
+    found = _vector(_integers(arrays), row[SHAPE], row[SHAPE_SIZE])
+    pack_kernel(_halfwords(arrays, MEMORY), row[FIRST], found, row[RESULT], begin, end)
+
+
+@compiled
+def _settings(row: Any, arrays: Any) -> Any:
+    """Numbers and flags of the planar engine."""
+    floats = _floats(arrays, FLOATS)
+    return floats[row[NUMBERS] : row[NUMBERS] + NUMBER_COUNT], _vector(_integers(arrays), row[FLAGS], FLAG_COUNT)
+
+
+@compiled
+def _planar_ends(row: Any, arrays: Any) -> Any:
+    """Both sources and the result: places and strides."""
+    integers = _integers(arrays)
+    first, second = _vector(integers, row[FIRST_STRIDES], 5), _vector(integers, row[SECOND_STRIDES], 5)
+    result = row[RESULT], _vector(integers, row[RESULT_STRIDES], 5)
+    return (row[FIRST], first, row[SECOND], second), result
+
+
+def _elementwise(row: Any, begin: int, end: int, arrays: Any) -> None:
+    sources, result = _planar_ends(row, arrays)
+    extents = _vector(_integers(arrays), row[EXTENTS], 7)
+    memory, scratch = _halfwords(arrays, MEMORY), _floats(arrays, SCRATCH)
+    elementwise(memory, *_settings(row, arrays), *sources, extents, *result, scratch, begin, end)
+
+
+def _pool(row: Any, begin: int, end: int, arrays: Any) -> None:
+    sources, result = _planar_ends(row, arrays)
+    shape = _vector(_integers(arrays), row[SHAPE], row[SHAPE_SIZE])
+    memory, scratch = _halfwords(arrays, MEMORY), _floats(arrays, SCRATCH)
+    pooling(memory, *_settings(row, arrays), row[OPERATION], *sources, shape, *result, scratch, begin, end)
+
+
+def _reduce(row: Any, begin: int, end: int, arrays: Any) -> None:
+    sources, result = _planar_ends(row, arrays)
+    extents = _vector(_integers(arrays), row[EXTENTS], 5)
+    memory, scratch = _halfwords(arrays, MEMORY), _floats(arrays, SCRATCH)
+    reduce(memory, *_settings(row, arrays), row[OPERATION], *sources, extents, *result, scratch, begin, end)
+
+
+def _callback(function: Callable[[Any, int, int, Any], None]) -> Callback:
+    return Callback(function, _SIGNATURE)
+
+
+KERNELS = {
+    MAP: _callback(_map),
+    COPY: _callback(_copy),
+    ELEMENTWISE: _callback(_elementwise),
+    POOL: _callback(_pool),
+    REDUCE: _callback(_reduce),
+    COMBINE: _callback(_combine),
+    DEPTHWISE: _callback(_depthwise),
+    LOAD: _callback(_load),
+    CONVOLVE: _callback(_convolve),
+    PACK: _callback(_pack),
+}
+"""By kind."""

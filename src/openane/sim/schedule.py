@@ -1,0 +1,239 @@
+"""A program made ready to run: rows for the compiled engine, and the few things that only Python does in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from openane.numerics import rows as column
+from openane.numerics.engine import SPENT, addresses, counters, places
+from openane.sim.memory import Arena, MemoryState
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Halfwords = npt.NDArray[np.uint16]
+
+Action = Callable[["RunState"], None]
+
+_BLOCK_COST = 8000
+"""Nanoseconds, roughly, that a block of units should take: much more than it costs to claim one."""
+_MOST_BLOCKS = 64
+
+
+@dataclass(eq=False, slots=True)
+class RunState:
+    """What one run writes; used again by the next one.
+
+    Attributes:
+        memory: DRAM buffers, L2, chain link.
+        image: floats of the padded input of a convolution.
+        floats, integers: parameters; a copy of its own when run-time kernels change them.
+        progress: counters of the rows.
+        places: of the arrays that all threads share, in the order of `rows`.
+        started: when the run began, by the monotonic clock.
+    """
+
+    memory: MemoryState
+    image: Floats
+    floats: Floats
+    integers: Integers
+    progress: Integers
+    places: Integers
+    started: float = 0.0
+
+    def begin(self) -> None:
+        """Nothing is done yet."""
+        self.progress[:] = 0
+        self.started = time.monotonic()
+
+    @property
+    def spent(self) -> int:
+        """Nanoseconds of work, roughly, that were done."""
+        return int(self.progress[SPENT])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Schedule:
+    """Rows and parameters, read-only.
+
+    Attributes:
+        arena: where operands lie.
+        rows: see `openane.numerics.rows`.
+        kernels: machine code of the kernels that the rows need.
+        tasks: the parts of each task in order: runs of rows, and actions of Python.
+        floats, integers, constants: parameters of the rows.
+        image_size: floats of the largest padded input.
+        own_parameters: whether each run needs parameters of its own.
+    """
+
+    arena: Arena
+    rows: Integers
+    kernels: Integers
+    tasks: tuple[tuple[range | Action, ...], ...]
+    floats: Floats
+    integers: Integers
+    constants: Halfwords
+    image_size: int
+    own_parameters: bool
+
+    def allocate(self) -> RunState:
+        """Memory for one run."""
+        floats, integers = self.floats, self.integers
+        if self.own_parameters:
+            floats, integers = floats.copy(), integers.copy()
+        image, memory = np.zeros(self.image_size, np.float32), self.arena.allocate()
+        shared = places((memory.memory, self.constants, floats, integers, image))
+        return RunState(memory, image, floats, integers, counters(len(self.rows)), shared)
+
+    def parts(self, tasks: slice) -> Iterator[range | Action]:
+        """What is to be done for some of the tasks; runs of rows of neighbouring tasks are joined."""
+        pending = range(0)
+        for part in chain.from_iterable(self.tasks[tasks]):
+            if isinstance(part, range):
+                pending = range(pending.start if pending else part.start, part.stop)
+                continue
+            if pending:
+                yield pending
+                pending = range(0)
+            yield part
+        if pending:
+            yield pending
+
+
+@dataclass(eq=False, slots=True)
+class ScheduleBuilder:
+    """Collects rows and parameters while the tasks are prepared.
+
+    Attributes:
+        arena: where operands lie; grows by areas for copies.
+        own_parameters: set when a run-time kernel changes parameters.
+    """
+
+    arena: Arena
+    own_parameters: bool = False
+    _rows: list[Integers] = field(default_factory=list)
+    _tasks: list[tuple[range | Action, ...]] = field(default_factory=list)
+    _parts: list[range | Action] = field(default_factory=list)
+    _integers: _Pool = field(default_factory=lambda: _Pool(np.dtype(np.int64)))
+    _floats: _Pool = field(default_factory=lambda: _Pool(np.dtype(np.float32)))
+    _constants: _Pool = field(default_factory=lambda: _Pool(np.dtype(np.uint16)))
+    _image_size: int = 1
+    _closed: int = 0
+    _mappings: dict[bytes, int] = field(default_factory=dict)
+    _areas: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def integers(self, values: npt.ArrayLike, *, own: bool = False) -> int:
+        """Place of integer parameters; `own` shares them with nobody."""
+        return self._integers.add(np.array(values, np.int64).reshape(-1), own)
+
+    def floats(self, values: npt.ArrayLike, *, own: bool = False) -> int:
+        """Place of float parameters; `own` shares them with nobody."""
+        return self._floats.add(np.array(values, np.float32).reshape(-1), own)
+
+    def constants(self, values: Halfwords) -> int:
+        """Place of halfwords that never change."""
+        return self._constants.add(values.reshape(-1), own=True)
+
+    def mapping(self, key: bytes, make: Callable[[], Halfwords]) -> int:
+        """Place of the table of a function of one halfword; equal keys share it."""
+        if key not in self._mappings:
+            self._mappings[key] = self.constants(make())
+        return self._mappings[key]
+
+    def image(self, size: int) -> None:
+        """Asks for so many floats for a padded input."""
+        self._image_size = max(self._image_size, size)
+
+    def area(self, purpose: str, halfwords: int) -> int:
+        """A place in the arena that lives until the next task asks for the same purpose."""
+        size = 1 << max(6, (halfwords - 1).bit_length())
+        key = purpose, size
+        if key not in self._areas:
+            self._areas[key] = self.arena.add(size)
+        return self._areas[key]
+
+    def row(self, kind: int, units: int, cost: float, columns: Mapping[int, int | bool]) -> None:
+        """Adds a row.
+
+        Args:
+            kind: of `openane.numerics.rows`.
+            units: that can be computed independently of each other.
+            cost: nanoseconds, roughly.
+            columns: the others by name.
+        """
+        row = np.zeros(column.COLUMN_COUNT, np.int64)
+        row[column.KIND], row[column.UNITS] = kind, units
+        row[column.BLOCKS] = max(1, min(units, _MOST_BLOCKS, int(cost) // _BLOCK_COST))
+        row[column.COST] = int(cost)
+        for name, value in columns.items():
+            row[name] = value
+        self._rows.append(row)
+
+    def act(self, action: Action) -> None:
+        """Adds something that Python does between the rows so far and the next ones."""
+        self._close_rows()
+        self._parts.append(action)
+
+    def end_task(self) -> None:
+        """The rows and actions of a task are complete."""
+        self._close_rows()
+        self._tasks.append(tuple(self._parts))
+        self._parts.clear()
+
+    def _close_rows(self) -> None:
+        if self._closed < len(self._rows):
+            self._parts.append(range(self._closed, len(self._rows)))
+            self._closed = len(self._rows)
+
+    def build(self) -> Schedule:
+        """The schedule of all rows."""
+        rows = np.array(self._rows, np.int64).reshape(-1, column.COLUMN_COUNT)
+        floats, integers, constants = (pool.join() for pool in (self._floats, self._integers, self._constants))
+        kernels = addresses(set(rows[:, column.KIND].tolist()))
+        return Schedule(
+            self.arena, rows, kernels, tuple(self._tasks), floats, integers, constants,
+            self._image_size, self.own_parameters,
+        )  # fmt: skip
+
+
+class _Pool:
+    """Arrays one behind the other; equal ones once."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        self._parts: list[np.ndarray] = []
+        self._places: dict[bytes, int] = {}
+        self._size = 0
+
+    def add(self, values: np.ndarray, own: bool = False) -> int:
+        if not own:
+            key = values.tobytes()
+            known = self._places.get(key)
+            if known is not None:
+                return known
+            self._places[key] = self._size
+        place = self._size
+        self._parts.append(values)
+        self._size += values.size
+        return place
+
+    def join(self) -> np.ndarray:
+        """All of them; the parts are given up one by one, so that they are in memory only once."""
+        joined = np.empty(max(self._size, 1), self._dtype)
+        place = 0
+        for part in self._drain():
+            joined[place : place + part.size] = part
+            place += part.size
+        self._places.clear()
+        return joined
+
+    def _drain(self) -> Iterator[np.ndarray]:
+        self._parts.reverse()
+        while self._parts:
+            yield self._parts.pop()
