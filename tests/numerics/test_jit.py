@@ -7,7 +7,8 @@ import pytest
 
 from openane.core.errors import InputError
 from openane.numerics.convolve import pack_weights, packed_size
-from openane.numerics.jit import ROWS, VECTOR, compiled, multiply_tile, portable_narrow, portable_widen
+from openane.numerics.jit import ROWS, VECTOR, compiled, portable_narrow, portable_widen
+from openane.numerics.micro import multiply_tile
 from openane.numerics.profile import Accumulate, Profile
 
 

@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.finish import finish_row
+from openane.numerics.finish import (
+    ACC_BIAS,
+    FLUSH_BELOW,
+    OUTPUT_LIMIT,
+    POST_SCALE,
+    RELU,
+    TABLE,
+    finish_row,
+    scaled,
+)
 from openane.numerics.jit import (
     BLOCK,
     NATIVE_HALF,
@@ -26,10 +35,20 @@ from openane.numerics.jit import (
     compiled,
     float_of_bits,
     move_vector,
-    multiply_tile,
     widen_block,
 )
-from openane.numerics.lookup import read_half, read_row
+from openane.numerics.lookup import evaluate_row, read_half, read_row, store_row
+from openane.numerics.micro import (
+    LINE_TILES,
+    LINES,
+    NO_STRAIGHT,
+    finish_tile,
+    multiply_line,
+    multiply_tile,
+    widen_finite,
+    widen_vector,
+)
+from openane.numerics.tiles import move_row
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -41,38 +60,55 @@ STEP_BLOCK = 256
 PIXEL_BLOCK = 192
 """Most pixels of a unit: a multiple of VECTOR; every widened weight is used by so many."""
 
-TILE_BLOCK = 16
-"""Most tiles of a unit: the widened weights (96 KiB) stay in the second cache."""
+TILE_BLOCK = 32
+"""Most tiles of a unit: the widened weights (192 KiB) stay in the second cache."""
 
 SLACK = 4 * VECTOR
 """Floats or halfwords behind the last pixel that vector moves may read."""
 
 _WEIGHTS_AT = STEP_BLOCK * VECTOR + 2 * VECTOR
-_SUMS_AT = _WEIGHTS_AT + TILE_BLOCK * STEP_BLOCK * ROWS
-SCRATCH_FLOATS = _SUMS_AT + TILE_BLOCK * ROWS * PIXEL_BLOCK
+SUMS_AT = _WEIGHTS_AT + TILE_BLOCK * STEP_BLOCK * ROWS + BLOCK
+SCRATCH_FLOATS = SUMS_AT + TILE_BLOCK * ROWS * PIXEL_BLOCK
 """Of `convolve_unit`: a panel, weights, sums."""
+
+RUNS_SIZE = 2 * (PIXEL_BLOCK + 1)
+"""Lanes and offsets of as many runs as a unit may have."""
+
+FEW_SIDE = LINE_TILES * VECTOR
+"""Channels that `convolve_few` takes together."""
 
 
 def pack_weights(weights: npt.NDArray[Any], packed: npt.NDArray[Any], side: int = ROWS) -> None:
-    """Puts weights in the order of the micro-kernel: (channel tiles, steps, side), missing channels zero.
+    """Puts weights in the order of the micro-kernel: (channel tiles, steps, channels of a tile), missing channels zero.
 
     Args:
         weights: (output channels, steps), of any type.
         packed: same type, flat; `packed_size` elements.
-        side: channels of a tile: ROWS, or VECTOR for `convolve_few`.
+        side: ROWS for tiles of ROWS; FEW_SIDE for tiles of VECTOR, whole groups of them.
     """
     channels, steps = weights.shape
-    whole = channels // side
-    tiles = packed.reshape(-1, steps, side)
-    tiles[:whole] = weights[: whole * side].reshape(whole, side, steps).transpose(0, 2, 1)
-    if channels % side:
-        tiles[whole] = 0
-        tiles[whole, :, : channels % side] = weights[whole * side :].T
+    width = VECTOR if side == FEW_SIDE else side
+    whole = channels // width
+    tiles = packed.reshape(-1, steps, width)
+    tiles[:whole] = weights[: whole * width].reshape(whole, width, steps).transpose(0, 2, 1)
+    tiles[whole:] = 0
+    if channels % width:
+        tiles[whole, :, : channels % width] = weights[whole * width :].T
 
 
 def packed_size(channels: int, steps: int, side: int = ROWS) -> int:
     """Elements of `pack_weights`."""
     return -(-channels // side) * side * steps
+
+
+@compiled
+def _widen_weights(weights: Halfwords, start: int, size: int, finite: bool, target: Floats) -> None:
+    """Some weights to float32; up to BLOCK - 1 more are read and written."""
+    if NATIVE_HALF and finite:
+        for i in range(0, size, BLOCK):
+            widen_finite(target, i, weights, start + i)
+    else:
+        read_row(weights[start : start + size], size, target)
 
 
 @compiled
@@ -127,6 +163,14 @@ def _gather_halfwords(
     found: int, panel: Floats,
 ) -> None:  # fmt: skip
     """`_gather` of pixels that stand side by side, straight from memory."""
+    if NATIVE_HALF:  # exponent 31 is rare: converted as IEEE has it, and again if there was one
+        special = 0
+        for k in range(block):
+            start = base + taps[step_first + k]
+            for r in range(found):
+                special |= widen_vector(panel, k * VECTOR + lanes[r], memory, start + offsets[r])
+        if special == 0:
+            return
     for k in range(block):
         start = base + taps[step_first + k]
         for r in range(found):
@@ -142,33 +186,41 @@ def _gather_halfwords(
 @compiled
 def convolve_unit(
     memory: Halfwords, image: Floats, direct: bool, base: int, taps: Integers, row_step: int, spacing: int, width: int,
-    weights: Halfwords, weights_base: int, tile_first: int, tile_end: int, pixel_first: int, pixel_end: int,
-    cut: bool, scratch: Floats,
-) -> int:  # fmt: skip
+    weights: Halfwords, weights_base: int, finite: bool, tile_first: int, tile_end: int, pixel_first: int,
+    pixel_end: int, cut: bool, scratch: Floats, straight: int, ending: Floats, bias: Floats, bias_base: int,
+    channels: int, result_base: int, strides: Integers, result_width: int, words: Halfwords, runs: Integers,
+) -> None:  # fmt: skip
     """Sums of a unit: pixel p of step k is [base + taps[k] + (p // width) * row_step + p % width * spacing].
+
+    Sums of whole vectors of pixels are ended and stored at once when the micro-kernel knows how (`straight`); all
+    others are left in lines of `line_pitch` from SUMS_AT on in the scratch, one for each channel.
 
     Args:
         memory, image: where the pixels are: halfwords of memory if `direct`, else floats of the padded image. SLACK
             elements follow the end of both.
-        weights: `pack_weights` of all channels from `weights_base` on.
+        weights: `pack_weights` of all channels from `weights_base` on, no exponent 31 among them if `finite`.
         tile_first, tile_end: tiles of ROWS channels, at most TILE_BLOCK.
         pixel_first, pixel_end: at most PIXEL_BLOCK.
-        cut: adds as `Accumulate.TILE4` has it.
+        cut: adds as `Accumulate.TILE4` has it; not with a straight ending.
         scratch: SCRATCH_FLOATS.
-
-    Returns:
-        Where the sums begin in `scratch`: a line of `line_pitch` for each channel.
+        straight: a code of `micro`, and `ending` its numbers.
+        bias: bias[bias_base + c] belongs to channel c of `channels`.
+        result_base, strides, result_width: pixel (y, x) of channel c goes to
+            memory[result_base + c * strides[2] + y * strides[3] + x * strides[4]].
+        words: scratch for VECTOR pixels of all channels of the unit.
+        runs: scratch of RUNS_SIZE.
     """
     steps, tiles = taps.size, tile_end - tile_first
     pitch = line_pitch(pixel_end - pixel_first)
-    panel, sums = scratch[:_WEIGHTS_AT], scratch[_SUMS_AT:]
-    lanes, offsets = np.empty(VECTOR + 1, np.int64), np.empty(VECTOR + 1, np.int64)
+    panel, sums = scratch[:_WEIGHTS_AT], scratch[SUMS_AT:]
+    lanes, offsets = runs[: RUNS_SIZE // 2], runs[RUNS_SIZE // 2 :]
     for step_first in range(0, steps, STEP_BLOCK):
         block = min(STEP_BLOCK, steps - step_first)
+        fresh, last = step_first == 0, step_first + block == steps
         size = block * ROWS
         for tile in range(tiles):
             start = weights_base + ((tile_first + tile) * steps + step_first) * ROWS
-            read_row(weights[start : start + size], size, scratch[_WEIGHTS_AT + tile * size :])
+            _widen_weights(weights, start, size, finite, scratch[_WEIGHTS_AT + tile * size :])
         for p in range(0, pixel_end - pixel_first, VECTOR):
             first = pixel_first + p
             count = min(VECTOR, pixel_end - first)
@@ -177,56 +229,66 @@ def convolve_unit(
                 _gather_halfwords(memory, base, taps, step_first, block, lanes, offsets, found, panel)
             else:
                 _gather(image, base, taps, step_first, block, spacing, lanes, offsets, found, panel)
+            ends = last and straight != NO_STRAIGHT and count == VECTOR
+            y, x = first // result_width, first % result_width
+            whole = strides[4] == 1 and (x + VECTOR <= result_width or strides[3] == result_width)
+            result, to, stride = words, 0, VECTOR
+            if whole:
+                to, stride = result_base + tile_first * ROWS * strides[2] + y * strides[3] + x, strides[2]
+                result = memory
             for tile in range(tiles):
                 place, own = tile * ROWS * pitch + p, _WEIGHTS_AT + tile * size
                 if cut:
-                    _cut_tile(scratch, own, panel, block, sums, place, pitch, step_first == 0)
+                    _cut_tile(scratch, own, panel, block, sums, place, pitch, fresh)
+                elif ends:
+                    channel = (tile_first + tile) * ROWS
+                    finish_tile(
+                        scratch, own, panel, 0, block, sums, place, pitch, fresh, bias, bias_base + channel,
+                        channels - channel, ending, straight == LINES, result, to + tile * ROWS * stride, stride,
+                    )  # fmt: skip
                 else:
-                    multiply_tile(scratch, own, panel, 0, block, sums, place, pitch, step_first == 0)
-    return _SUMS_AT
+                    multiply_tile(scratch, own, panel, 0, block, sums, place, pitch, fresh)
+            if ends and not whole:
+                found = _find_runs(first, count, result_width, strides[3], strides[4], lanes, offsets)
+                for channel in range(tile_first * ROWS, min(tile_end * ROWS, channels)):
+                    line, origin = (channel - tile_first * ROWS) * VECTOR, result_base + channel * strides[2]
+                    _spread(words, line, lanes, offsets, found, memory, origin, strides[4])
 
 
 @compiled
 def convolve_few(
     memory: Halfwords, image: Floats, direct: bool, base: int, taps: Integers, row_step: int, spacing: int, width: int,
-    weights: Halfwords, weights_base: int, vector_first: int, vector_end: int, pixels: int, scratch: Floats,
-) -> int:  # fmt: skip
+    weights: Halfwords, weights_base: int, finite: bool, first: int, end: int, pixels: int, scratch: Floats,
+) -> None:  # fmt: skip
     """`convolve_unit` of at most ROWS pixels, where channels take the place of pixels in the micro-kernel.
 
-    Args:
-        weights: packed by VECTOR instead of ROWS.
-        vector_first, vector_end: vectors of channels, at most PIXEL_BLOCK / VECTOR.
+    Leaves a line of all channels of the unit for each of ROWS pixels from SUMS_AT on.
 
-    Returns:
-        Where the sums begin: a line of all channels of the unit for each of ROWS pixels.
+    Args:
+        first, end: groups of FEW_SIDE channels, at most PIXEL_BLOCK / FEW_SIDE.
     """
-    steps, pitch = taps.size, (vector_end - vector_first) * VECTOR
-    panel, sums = scratch[:_WEIGHTS_AT], scratch[_SUMS_AT:]
+    steps, pitch = taps.size, (end - first) * FEW_SIDE
+    panel, sums = scratch[:_WEIGHTS_AT], scratch[SUMS_AT:]
+    alone = pixels == 1 and finite and NATIVE_HALF
+    rows = 1 if alone else ROWS
     for step_first in range(0, steps, STEP_BLOCK):
-        block = min(STEP_BLOCK, steps - step_first)
+        block, fresh = min(STEP_BLOCK, steps - step_first), step_first == 0
         for k in range(block):
             start = base + taps[step_first + k]
-            for p in range(ROWS):
+            for p in range(rows):
                 at = start + (p // width) * row_step + (p % width) * spacing
                 value = np.float32(0)
                 if p < pixels:
                     value = read_half(memory[at]) if direct else image[at]
-                panel[k * ROWS + p] = value
-        for vector in range(vector_first, vector_end):
+                panel[k * rows + p] = value
+        for vector in range(first * LINE_TILES, end * LINE_TILES, LINE_TILES if alone else 1):
             start = weights_base + (vector * steps + step_first) * VECTOR
-            read_row(weights[start : start + block * VECTOR], block * VECTOR, scratch[_WEIGHTS_AT:])
-            place = (vector - vector_first) * VECTOR
-            multiply_tile(panel, 0, scratch, _WEIGHTS_AT, block, sums, place, pitch, step_first == 0)
-    return _SUMS_AT
-
-
-@compiled
-def turn_sums(scratch: Floats, sums: int, pixels: int, channels: int, pitch: int) -> int:
-    """Puts the sums of `convolve_few` into lines of VECTOR for each channel; returns where they begin."""
-    for channel in range(channels):
-        for p in range(pixels):
-            scratch[channel * VECTOR + p] = scratch[sums + p * pitch + channel]
-    return 0
+            place = (vector - first * LINE_TILES) * VECTOR
+            if alone:
+                multiply_line(weights, start, panel, block, steps * VECTOR, sums, place, fresh)
+            else:
+                _widen_weights(weights, start, block * VECTOR, finite, scratch[_WEIGHTS_AT:])
+                multiply_tile(panel, 0, scratch, _WEIGHTS_AT, block, sums, place, pitch, fresh)
 
 
 @compiled
@@ -237,43 +299,72 @@ def line_pitch(count: int) -> int:
 
 @compiled
 def finish_unit(
-    sums: Floats, pitch: int, channel_first: int, channel_end: int, pixel_first: int, pixel_end: int, width: int,
+    sums: Floats, pitch: int, channel_first: int, channel_end: int, pixel_first: int, count: int, width: int,
     factors: Floats, function: int, table: Floats, meta: Integers, bias: Floats, bias_base: int, memory: Halfwords,
-    base: int, strides: Integers, words: Halfwords,
+    base: int, strides: Integers, words: Halfwords, runs: Integers,
 ) -> None:  # fmt: skip
-    """Stores the sums of a unit.
+    """Stores sums that `convolve_unit` has left.
 
     Args:
         sums: a line of `pitch` for each channel.
-        width: pixels of a row of the result.
+        pixel_first, count: pixels.
+        width: of a row of the result.
         bias: bias[bias_base + c] belongs to channel c.
         memory: pixel (y, x) of channel c goes to memory[base + c * strides[2] + y * strides[3] + x * strides[4]].
         words: scratch for a line.
+        runs: scratch of RUNS_SIZE.
     """
-    count = pixel_end - pixel_first
-    dense = strides[4] == 1 and (strides[3] == width or pixel_end <= width)
+    dense = strides[4] == 1 and (strides[3] == width or pixel_first + count <= width)
+    lanes, offsets = runs[: RUNS_SIZE // 2], runs[RUNS_SIZE // 2 :]
+    found = 0 if dense else _find_runs(pixel_first, count, width, strides[3], strides[4], lanes, offsets)
     for channel in range(channel_first, channel_end):
         line = (channel - channel_first) * pitch
-        row, own = sums[line : line + count], bias[bias_base + channel]
-        origin = base + channel * strides[2]
+        row, own, origin = sums[line : line + count], bias[bias_base + channel], base + channel * strides[2]
         if dense:
-            target = memory[origin + pixel_first : origin + pixel_end]
+            target = memory[origin + pixel_first : origin + pixel_first + count]
             finish_row(row, count, own, factors, function, table, meta, target)
-            continue
-        finish_row(row, count, own, factors, function, table, meta, words)
-        done = 0
-        while done < count:
-            y, x = (pixel_first + done) // width, (pixel_first + done) % width
-            length = min(width - x, count - done)
-            at = origin + y * strides[3] + x * strides[4]
-            if strides[4] == 1:
-                target, part = memory[at : at + length], words[done : done + length]
-                for j in range(length):
-                    target[j] = part[j]
-            else:
-                for j in range(length):
-                    memory[at + j * strides[4]] = words[done + j]
-            done += length
+        else:
+            finish_row(row, count, own, factors, function, table, meta, words)
+            _spread(words, 0, lanes, offsets, found, memory, origin, strides[4])
+
+
+@compiled
+def _spread(
+    words: Halfwords, place: int, lanes: Integers, offsets: Integers, found: int, memory: Halfwords, origin: int,
+    spacing: int,
+) -> None:  # fmt: skip
+    """Stores runs of pixels of a channel, `_find_runs` of the result."""
+    for r in range(found):
+        first, length = place + lanes[r], lanes[r + 1] - lanes[r]
+        if spacing == 1:
+            move_row(memory, origin + offsets[r], words, first, length)
+        else:
+            for j in range(length):
+                memory[origin + offsets[r] + j * spacing] = words[first + j]
+
+
+@compiled
+def finish_few(
+    sums: Floats, pitch: int, channel_first: int, channel_end: int, pixels: int, width: int, factors: Floats,
+    function: int, table: Floats, meta: Integers, bias: Floats, bias_base: int, memory: Halfwords, base: int,
+    strides: Integers, words: Halfwords,
+) -> None:  # fmt: skip
+    """Stores what `convolve_few` left: a line of `pitch` channels for each pixel; arguments as in `finish_unit`."""
+    count = channel_end - channel_first
+    acc_bias, scale = factors[ACC_BIAS], factors[POST_SCALE]
+    flush, limit = factors[FLUSH_BELOW], factors[OUTPUT_LIMIT]
+    for p in range(pixels):
+        row = sums[p * pitch : p * pitch + count]
+        own = bias[bias_base + channel_first : bias_base + channel_end]
+        for c in range(count):
+            v = scaled(row[c], own[c], acc_bias, scale, flush, limit)
+            row[c] = np.float32(0) if function == RELU and not v > 0 else v
+        if function == TABLE:
+            evaluate_row(row, table, meta)
+        store_row(row, count, words)
+        at = base + channel_first * strides[2] + p // width * strides[3] + p % width * strides[4]
+        for c in range(count):
+            memory[at + c * strides[2]] = words[c]
 
 
 @compiled

@@ -21,7 +21,7 @@ from openane.numerics.jit import NATIVE_HALF, compiled
 from openane.numerics.join import rectify
 from openane.numerics.lookup import read_half
 from openane.numerics.tiles import fetch_row, store_words
-from openane.numerics.vector import CHAINS, LANES, clear_lanes, sum_products, widen_lanes, widen_some, widen_split
+from openane.numerics.vector import CHAINS, LANES, fill_lanes, sum_products, widen_lanes, widen_some, widen_split
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -32,7 +32,8 @@ Integers = npt.NDArray[np.int64]
     _TOP, _LEFT, _ROWS, _COLUMNS, _BLOCK_ROWS, _BLOCK_COLUMNS, _PITCH, _EXTRA, _PART, _STEPS, _SEGMENTS, _SHAPE_COUNT,
 ) = range(23)  # fmt: skip
 """Places in the shape: result, source, step between windows, zeros between elements, pads, window, results of a unit,
-floats between the rows of a part of the image, behind its last row, and between parts, steps of a window, their segments."""
+floats between the rows of a part of the image, behind its last row, and between parts; steps of a window and their
+segments."""
 
 _SEGMENT = 4
 """Numbers of a segment of steps: first and end; first input channel that they read, and how many."""
@@ -46,7 +47,7 @@ _VECTORS = CHAINS * LANES
 _LINE = 1 << 13
 """Floats for a row before its columns are sorted."""
 
-_SUMS = _LARGEST_IMAGE + 2 * _VECTORS
+_SUMS = _LARGEST_IMAGE + 704
 _ROW = _SUMS + (1 << 15)
 """Places in the scratch memory, behind the image."""
 
@@ -298,7 +299,7 @@ def _load_row(
 def _clear(scratch: Floats, first: int, end: int) -> None:
     """Zeros, and less than LANES of them behind the end."""
     for x in range(first, end, LANES):
-        clear_lanes(scratch, x)
+        fill_lanes(scratch, x, np.float32(0))
 
 
 @compiled

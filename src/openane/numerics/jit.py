@@ -2,10 +2,6 @@
 
 Half-precision conversion is one instruction on today's processors (F16C on x86-64, the base set of AArch64);
 the intrinsics here emit LLVM's conversions there and integer arithmetic elsewhere, with the same bits.
-
-The multiply-add micro-kernel fuses multiplication and addition. A product of two fp16 values has at most 22
-significant bits and fits fp32 exactly, so the fused and the separate form give the same bits; a processor
-without the instruction multiplies and adds, and still agrees.
 """
 
 from __future__ import annotations
@@ -23,7 +19,6 @@ import numba
 from numba.core import types
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
-from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
 VECTOR = 16
@@ -58,12 +53,26 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
         return (*super()._index_key(sig, codegen), _SOURCES)
 
 
+_OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy"}
+_UNCOUNTED = {"_nrt": False}
+"""References to arrays are not counted: a counter that threads share costs more than many a row of arithmetic. Kernels
+therefore allocate nothing; they work in arrays that they are given."""
+
+
 def compiled(function: Callable[..., Any]) -> Any:
     """Compiles on first use, without the lock of the interpreter, and keeps the result on disk when it can.
 
     `fastmath` stays off: every rounding is in the order that the source spells.
     """
-    kernel = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    return _cached(numba.njit(nogil=True, **_OPTIONS, **_UNCOUNTED)(function), function)
+
+
+def views(function: Callable[..., Any]) -> Any:
+    """`compiled` for functions that make arrays of addresses or return parts of arrays."""
+    return _cached(numba.njit(nogil=True, **_OPTIONS)(function), function)
+
+
+def _cached(kernel: Any, function: Callable[..., Any]) -> Any:
     with suppress(RuntimeError):  # no folder to keep it in: a read-only installation without a home
         kernel._cache = _KernelCache(function)
     return kernel
@@ -81,7 +90,7 @@ class Callback:
     """
 
     def __init__(self, function: Callable[..., Any], signature: Any) -> None:
-        options = {"nopython": True, "boundscheck": False, "error_model": "numpy"}
+        options = {"nopython": True, **_OPTIONS}
         self._callback: Any = CFunc(function, (signature.args, signature.return_type), {}, options)
         with suppress(RuntimeError):
             self._callback._cache = _KernelCache(function)  # type: ignore[attr-defined,unused-ignore]
@@ -104,13 +113,14 @@ def _features() -> dict[str, bool]:
 _MACHINE = platform.machine().lower()
 NATIVE_HALF = _MACHINE in ("arm64", "aarch64") or bool(_features().get("f16c"))
 """Whether the processor converts between fp16 and fp32 by itself."""
-_NATIVE_FMA = _MACHINE in ("arm64", "aarch64") or bool(_features().get("fma"))
+NATIVE_FMA = _MACHINE in ("arm64", "aarch64") or bool(_features().get("fma"))
+"""Whether it multiplies and adds in one instruction."""
 
 _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _FLOAT, _HALF = ir.FloatType(), ir.HalfType()
 
 
-def _data(context: Any, builder: Any, array_type: Any, value: Any) -> Any:
+def data_of(context: Any, builder: Any, array_type: Any, value: Any) -> Any:
     """The data pointer of an array argument."""
     return context.make_array(array_type)(context, builder, value=value).data
 
@@ -191,37 +201,11 @@ narrow: Any = _native_narrow if NATIVE_HALF else portable_narrow
 """float32 to the bits of the nearest fp16, ties to even."""
 
 
-@intrinsic
-def multiply_tile(
-    typing_context: Any, weights: Any, first_weight: Any, pixels: Any, first_pixel: Any, count: Any,
-    sums: Any, first_sum: Any, pitch: Any, fresh: Any,
-) -> Any:  # fmt: skip
-    """sums[row, column] += weights[k, row] * pixels[k, column] for k in order, ROWS rows and VECTOR columns.
-
-    `weights` holds ROWS floats per step, `pixels` VECTOR floats per step, rows of `sums` are `pitch` apart. Each
-    of the sums is one chain of fp32 additions in the order of k, as a scalar loop would do it. With `fresh` the sums
-    begin at zero, whatever stands there.
-    """
-    places = weights, types.int64, pixels, types.int64, types.int64, sums, types.int64, types.int64
-    signature = types.void(*places, types.boolean)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w, w0, p, p0, steps, s, s0, row_pitch, new = arguments
-        kinds = signature.args
-        weight_data = builder.gep(_data(context, builder, kinds[0], w), [w0])
-        pixel_data = builder.gep(_data(context, builder, kinds[2], p), [p0])
-        sum_data = builder.gep(_data(context, builder, kinds[5], s), [s0])
-        _emit_tile(builder, weight_data, pixel_data, steps, sum_data, row_pitch, new)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
 def _block_pointers(context: Any, builder: Any, kinds: Any, arguments: Any, source: Any, target: Any) -> Any:
     """Pointers to BLOCK elements of the source and of the target of a block conversion."""
     t, t0, s, s0 = arguments
-    from_data = builder.gep(_data(context, builder, kinds[2], s), [s0])
-    to_data = builder.gep(_data(context, builder, kinds[0], t), [t0])
+    from_data = builder.gep(data_of(context, builder, kinds[2], s), [s0])
+    to_data = builder.gep(data_of(context, builder, kinds[0], t), [t0])
     pointers = ir.VectorType(source, BLOCK).as_pointer(), ir.VectorType(target, BLOCK).as_pointer()
     return builder.bitcast(from_data, pointers[0]), builder.bitcast(to_data, pointers[1])
 
@@ -280,8 +264,8 @@ def move_vector(typing_context: Any, target: Any, place: Any, source: Any, first
         single = ir.VectorType(_FLOAT, VECTOR).as_pointer()
         double = ir.VectorType(_FLOAT, 2 * VECTOR).as_pointer()
         kinds = signature.args
-        target_data = builder.bitcast(builder.gep(_data(context, builder, kinds[0], t), [t0]), single)
-        source_data = builder.gep(_data(context, builder, kinds[2], s), [s0])
+        target_data = builder.bitcast(builder.gep(data_of(context, builder, kinds[0], t), [t0]), single)
+        source_data = builder.gep(data_of(context, builder, kinds[2], s), [s0])
         even = ir.Constant(ir.VectorType(_I32, VECTOR), [2 * j for j in range(VECTOR)])
         with builder.if_else(builder.icmp_signed("==", step, _I64(1))) as (near, spaced):
             with near:
@@ -293,49 +277,3 @@ def move_vector(typing_context: Any, target: Any, place: Any, source: Any, first
         return context.get_dummy_value()
 
     return signature, generate
-
-
-def _emit_tile(builder: Any, weights: Any, pixels: Any, steps: Any, sums: Any, pitch: Any, fresh: Any) -> None:
-    """The loop of `multiply_tile` in LLVM's language: accumulators stay in registers."""
-    vector = ir.VectorType(_FLOAT, VECTOR)
-    kind = ir.FunctionType(vector, [vector] * 3)
-    multiply_add = get_or_insert_function(builder.module, kind, f"llvm.fma.v{VECTOR}f32") if _NATIVE_FMA else None
-    rows = [
-        builder.bitcast(builder.gep(sums, [builder.mul(pitch, _I64(row))]), vector.as_pointer()) for row in range(ROWS)
-    ]
-    nothing = ir.Constant(vector, [0.0] * VECTOR)
-    started = [builder.select(fresh, nothing, builder.load(pointer, align=4)) for pointer in rows]
-    before = builder.block
-    loop, done = builder.append_basic_block("step"), builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed(">", steps, _I64(0)), loop, done)
-
-    builder.position_at_end(loop)
-    step = builder.phi(_I64)
-    step.add_incoming(_I64(0), before)
-    running = [builder.phi(vector) for _ in range(ROWS)]
-    column = builder.bitcast(builder.gep(pixels, [builder.mul(step, _I64(VECTOR))]), vector.as_pointer())
-    values = builder.load(column, align=4)
-    row_weights = builder.gep(weights, [builder.mul(step, _I64(ROWS))])
-    zeros = ir.Constant(ir.VectorType(_I32, VECTOR), [0] * VECTOR)
-    following = []
-    for row in range(ROWS):
-        weight = builder.load(builder.gep(row_weights, [_I64(row)]), align=4)
-        single = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, _I32(0))
-        spread = builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
-        if multiply_add is not None:
-            following.append(builder.call(multiply_add, [spread, values, running[row]]))
-        else:
-            following.append(builder.fadd(running[row], builder.fmul(spread, values)))
-    after = builder.add(step, _I64(1))
-    builder.cbranch(builder.icmp_signed("<", after, steps), loop, done)
-    step.add_incoming(after, builder.block)
-    for phi, start, new in zip(running, started, following, strict=True):
-        phi.add_incoming(start, before)
-        phi.add_incoming(new, loop)
-
-    builder.position_at_end(done)
-    totals = [builder.phi(vector) for _ in range(ROWS)]
-    for total, start, new, pointer in zip(totals, started, following, rows, strict=True):
-        total.add_incoming(start, before)
-        total.add_incoming(new, loop)
-        builder.store(total, pointer, align=4)

@@ -11,13 +11,22 @@ from numba import carray
 from numba.core import types
 from numba.extending import intrinsic
 
-from openane.numerics.convolve import convolve_few, convolve_unit, finish_unit, line_pitch, pack_kernel, turn_sums
+from openane.numerics.convolve import (
+    SUMS_AT,
+    convolve_few,
+    convolve_unit,
+    finish_few,
+    finish_unit,
+    line_pitch,
+    pack_kernel,
+)
 from openane.numerics.depthwise import depthwise, load
 from openane.numerics.elementwise import apply_map, combine, copy, elementwise
 from openane.numerics.finish import FACTOR_COUNT
 from openane.numerics.jit import ROWS as TILE_ROWS
-from openane.numerics.jit import VECTOR, Callback, compiled
+from openane.numerics.jit import VECTOR, Callback, views
 from openane.numerics.join import FLAG_COUNT, NUMBER_COUNT
+from openane.numerics.micro import NO_STRAIGHT, STRAIGHT_COUNT
 from openane.numerics.pooling import pooling, reduce
 from openane.numerics.rows import (
     BIAS,
@@ -34,6 +43,7 @@ from openane.numerics.rows import (
     ELEMENTWISE,
     EXTENTS,
     FACTORS,
+    FINITE,
     FIRST,
     FIRST_STRIDES,
     FLAGS,
@@ -60,6 +70,7 @@ from openane.numerics.rows import (
     RESULT_STRIDES,
     RESULT_WIDTH,
     ROW_STEP,
+    RUNS,
     SCRATCH,
     SECOND,
     SECOND_STRIDES,
@@ -67,6 +78,8 @@ from openane.numerics.rows import (
     SHAPE_SIZE,
     SIDE,
     SPACING,
+    STRAIGHT,
+    STRAIGHT_NUMBERS,
     TABLE,
     TAPS,
     TAPS_SIZE,
@@ -103,27 +116,27 @@ def _pointer_to(kind: Any) -> Any:
 _halfwords_at, _floats_at, _integers_at = (_pointer_to(kind) for kind in (types.uint16, types.float32, types.int64))
 
 
-@compiled
+@views
 def _halfwords(arrays: Any, which: int) -> Any:
     return carray(_halfwords_at(arrays[2 * which]), arrays[2 * which + 1])
 
 
-@compiled
+@views
 def _floats(arrays: Any, which: int) -> Any:
     return carray(_floats_at(arrays[2 * which]), arrays[2 * which + 1])
 
 
-@compiled
-def _integers(arrays: Any) -> Any:
-    return carray(_integers_at(arrays[2 * INTEGERS]), arrays[2 * INTEGERS + 1])
+@views
+def _integers(arrays: Any, which: int = INTEGERS) -> Any:
+    return carray(_integers_at(arrays[2 * which]), arrays[2 * which + 1])
 
 
-@compiled
+@views
 def _vector(integers: Integers, place: int, size: int) -> Any:
     return integers[place : place + size]
 
 
-@compiled
+@views
 def _ending(row: Any, arrays: Any) -> Any:
     """Arguments of `finish_row`: factors, function, table, meta."""
     floats = _floats(arrays, FLOATS)
@@ -136,7 +149,7 @@ def _convolve(row: Any, begin: int, end: int, arrays: Any) -> None:
         _convolve_unit(row, unit, arrays)
 
 
-@compiled
+@views
 def _convolve_unit(row: Any, unit: int, arrays: Any) -> None:
     """One unit of a dense convolution: part of the channels and pixels of a group."""
     memory, image, floats = _halfwords(arrays, MEMORY), _floats(arrays, IMAGE), _floats(arrays, FLOATS)
@@ -150,23 +163,29 @@ def _convolve_unit(row: Any, unit: int, arrays: Any) -> None:
     pixel_first = vectors * block // pixel_parts * VECTOR
     pixel_end = min(vectors * (block + 1) // pixel_parts * VECTOR, row[PIXELS])
     channel_first, channel_end = tile_first * side, min(tile_end * side, row[CHANNELS])
-    taps = _vector(integers, row[TAPS], row[TAPS_SIZE])
-    weights = _halfwords(arrays, MEMORY if row[WEIGHTS_IN_MEMORY] else CONSTANTS)
-    origin, first = row[FIRST] + group * row[GROUP_STEP], row[WEIGHTS] + group * row[WEIGHT_GROUP]
-    where = memory, image, row[DIRECT] != 0, origin, taps, row[ROW_STEP], row[SPACING], row[WIDTH], weights, first
-    if side == TILE_ROWS:
-        share = tile_first, tile_end, pixel_first, pixel_end
-        sums = convolve_unit(*where, *share, row[CUT] != 0, scratch)
-    else:
-        sums = convolve_few(*where, tile_first, tile_end, row[PIXELS], scratch)
-        sums = turn_sums(scratch, sums, row[PIXELS], channel_end - channel_first, (tile_end - tile_first) * VECTOR)
-    factors, function, table, meta = _ending(row, arrays)
-    strides = _vector(integers, row[RESULT_STRIDES], 5)
-    finish_unit(
-        scratch[sums:], line_pitch(pixel_end - pixel_first), channel_first, channel_end, pixel_first, pixel_end,
-        row[RESULT_WIDTH], factors, function, table, meta, floats, row[BIAS] + group * row[BIAS_GROUP], memory,
-        row[RESULT] + group * strides[0], strides, words,
+    taps, strides = _vector(integers, row[TAPS], row[TAPS_SIZE]), _vector(integers, row[RESULT_STRIDES], 5)
+    packed = _halfwords(arrays, MEMORY if row[WEIGHTS_IN_MEMORY] else CONSTANTS)
+    weights = packed, row[WEIGHTS] + group * row[WEIGHT_GROUP], row[FINITE] != 0
+    origin, result = row[FIRST] + group * row[GROUP_STEP], row[RESULT] + group * strides[0]
+    source = memory, image, row[DIRECT] != 0, origin, taps, row[ROW_STEP], row[SPACING], row[WIDTH]
+    biases, width = (floats, row[BIAS] + group * row[BIAS_GROUP]), row[RESULT_WIDTH]
+    ending, own = _ending(row, arrays), scratch[SUMS_AT:]
+    if side != TILE_ROWS:
+        convolve_few(*source, *weights, tile_first, tile_end, row[PIXELS], scratch)
+        share = (tile_end - tile_first) * side, channel_first, channel_end, row[PIXELS], width
+        finish_few(own, *share, *ending, *biases, memory, result, strides, words)
+        return
+    straight, runs = row[STRAIGHT], _integers(arrays, RUNS)
+    numbers = floats[row[STRAIGHT_NUMBERS] : row[STRAIGHT_NUMBERS] + STRAIGHT_COUNT]
+    count = pixel_end - pixel_first
+    convolve_unit(
+        *source, *weights, tile_first, tile_end, pixel_first, pixel_end, row[CUT] != 0, scratch, straight, numbers,
+        *biases, row[CHANNELS], result, strides, width, words, runs,
     )  # fmt: skip
+    done = count // VECTOR * VECTOR if straight != NO_STRAIGHT else 0
+    if done < count:
+        rest = line_pitch(count), channel_first, channel_end, pixel_first + done, count - done, width
+        finish_unit(own[done:], *rest, *ending, *biases, memory, result, strides, words, runs)
 
 
 def _load(row: Any, begin: int, end: int, arrays: Any) -> None:
@@ -188,7 +207,7 @@ def _depthwise(row: Any, begin: int, end: int, arrays: Any) -> None:
     depthwise(*source, *weights, row[RESULT], target, *_ending(row, arrays), *own, begin, end)
 
 
-@compiled
+@views
 def _ends(row: Any, arrays: Any) -> Any:
     """Source and result of work whose axes are arranged: places, strides and extents."""
     integers = _integers(arrays)
@@ -220,14 +239,14 @@ def _pack(row: Any, begin: int, end: int, arrays: Any) -> None:
     pack_kernel(_halfwords(arrays, MEMORY), row[FIRST], found, row[RESULT], begin, end)
 
 
-@compiled
+@views
 def _settings(row: Any, arrays: Any) -> Any:
     """Numbers and flags of the planar engine."""
     floats = _floats(arrays, FLOATS)
     return floats[row[NUMBERS] : row[NUMBERS] + NUMBER_COUNT], _vector(_integers(arrays), row[FLAGS], FLAG_COUNT)
 
 
-@compiled
+@views
 def _planar_ends(row: Any, arrays: Any) -> Any:
     """Both sources and the result: places and strides."""
     integers = _integers(arrays)

@@ -82,6 +82,21 @@ class CompiledTable:
         """A placeholder for work without a table."""
         return cls(np.zeros(41, np.float32), np.zeros(3, np.int64))
 
+    @property
+    def is_lines(self) -> bool:
+        """Whether it has no knots and no rule for the sign: two lines that meet at 0, between two limits."""
+        return bool(self.meta[0] == _NO_KNOTS and self.meta[1] <= _LAST_DIRECT and self.meta[2] == 0)
+
+    @property
+    def lines(self) -> Floats:
+        """Slope and intercept of the line below 0, and of the one above."""
+        return self.numbers[[_LEFT, _LEFT + 1, _RIGHT, _RIGHT + 1]]
+
+    @property
+    def limits(self) -> Floats:
+        """Lower and upper limit of the argument, and the results there."""
+        return self.numbers[[_LO, _HI, _BELOW, _ABOVE]]
+
     def evaluate(self, values: Floats) -> Floats:
         """The table of every value, float32 before the rounding of the store."""
         result = np.array(values, np.float32).reshape(-1)

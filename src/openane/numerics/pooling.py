@@ -17,7 +17,7 @@ import numpy.typing as npt
 from openane.core.errors import InputError
 from openane.numerics.jit import compiled
 from openane.numerics.join import TIES_AWAY, fetch_joined, settle
-from openane.numerics.tiles import pitch_of, store_tile
+from openane.numerics.tiles import fill, pitch_of, store_tile
 from openane.numerics.vector import (
     LANES,
     STRIP,
@@ -98,10 +98,10 @@ def pooling(
         first = first_base + g * s1[0] + d * s1[1] + c * s1[2]
         second = second_base + g * s2[0] + d * s2[1] + c * s2[2]
         pitch = pitch_of(columns)
-        scratch[_TOTALS : _TOTALS + rows * pitch] = empty_value(kind)
+        fill(scratch, _TOTALS, rows * pitch, empty_value(kind))
         _pool(memory, numbers, flags, kind, first, s1, second, s2, shape, top, rows, left, columns, scratch)
         if kind == _AVERAGE:
-            _divide(scratch[_TOTALS : _TOTALS + rows * pitch], shape, top, rows, left, columns)
+            _divide(scratch, shape, top, rows, left, columns)
         settle(scratch, _TOTALS, rows * pitch, numbers, flags)
         to = result_base + g * so[0] + d * so[1] + c * so[2] + top * so[3] + left * so[4]
         away = flags[TIES_AWAY] != 0
@@ -151,10 +151,10 @@ def _pool(
 @compiled
 def _pad(scratch: Floats, count: int, pitch: int, first: int, end: int, value: float) -> None:
     """Fills what lies outside first ... end - 1 of every line."""
-    for line in range(count):
-        for x in range(line * pitch, line * pitch + first):
+    for line in range(0, count * pitch, pitch):
+        for x in range(line, line + first):
             scratch[x] = value
-        for x in range(line * pitch + end, (line + 1) * pitch):
+        for x in range(line + end, line + pitch):
             scratch[x] = value
 
 
@@ -180,7 +180,7 @@ def _split(scratch: Floats, count: int, step: int) -> Any:
 @compiled
 def _join_columns(scratch: Floats, lines: int, length: int, shape: Integers, kind: int) -> None:
     """The largest or smallest of each row of a window, for all lines at once."""
-    scratch[_JOINED : _JOINED + length] = empty_value(kind)
+    fill(scratch, _JOINED, length, empty_value(kind))
     step = shape[_ACROSS]
     for column in range(shape[_COLUMNS]):
         source = lines + column % step * length + column // step
@@ -226,7 +226,7 @@ def _add_line(scratch: Floats, to: int, columns: int, line: int, length: int, sh
 
 
 @compiled
-def _divide(totals: Floats, shape: Integers, top: int, rows: int, left: int, columns: int) -> None:
+def _divide(scratch: Floats, shape: Integers, top: int, rows: int, left: int, columns: int) -> None:
     """By the number of elements of each window that lie inside the plane."""
     pitch = pitch_of(columns)
     for row in range(rows):
@@ -235,8 +235,8 @@ def _divide(totals: Floats, shape: Integers, top: int, rows: int, left: int, col
         for column in range(columns):
             first = (left + column) * shape[_ACROSS] - shape[_LEFT]
             width = min(first + shape[_COLUMNS], shape[_WIDTH]) - max(first, 0)
-            place = row * pitch + column
-            totals[place] = np.float32(totals[place] / np.float32(max(height * width, 1)))
+            place = _TOTALS + row * pitch + column
+            scratch[place] = np.float32(scratch[place] / np.float32(max(height * width, 1)))
 
 
 def reduce_units(view: Sequence[int]) -> int:
@@ -265,14 +265,13 @@ def reduce(
         count = min(STRIP, extents[along] - lane)
         first = first_base + outer * s1[other] + lane * s1[along]
         second = second_base + outer * s2[other] + lane * s2[along]
-        totals = scratch[_TOTALS : _TOTALS + STRIP]
-        totals[:] = empty_value(kind)
+        fill(scratch, _TOTALS, STRIP, empty_value(kind))
         _reduce_strip(
             memory, numbers, flags, kind, first, s1, s1[along], second, s2, s2[along], extents, count, scratch
         )
         if kind == _AVERAGE:
             for x in range(count):
-                totals[x] = np.float32(totals[x] / np.float32(length))
+                scratch[_TOTALS + x] = np.float32(scratch[_TOTALS + x] / np.float32(length))
         settle(scratch, _TOTALS, count, numbers, flags)
         to, away = result_base + outer * so[other] + lane * so[along], flags[TIES_AWAY] != 0
         store_tile(scratch, _TOTALS, STRIP, memory, to, 0, so[along], 1, count, away)

@@ -58,15 +58,19 @@
     CHANNELS,
     CHANNEL_PARTS,
     SIDE,
+    FINITE,
+    STRAIGHT,
+    STRAIGHT_NUMBERS,
     COLUMN_COUNT,
-) = range(43)
+) = range(46)
 """Columns of a row. Places of operands count halfwords of the memory; STRIDES, EXTENTS, FLAGS, SHAPE, TAPS, META are
 places in the integers; NUMBERS, FACTORS, TABLE, BIAS in the floats; WEIGHTS in constants, memory or floats."""
 
 SCRATCH_FLOATS = 1 << 17
 SCRATCH_WORDS = 1 << 16
+SCRATCH_RUNS = 512
 """Each thread's own."""
 
-MEMORY, CONSTANTS, FLOATS, INTEGERS, IMAGE, SCRATCH, WORDS, ARRAY_COUNT = range(8)
+MEMORY, CONSTANTS, FLOATS, INTEGERS, IMAGE, SCRATCH, WORDS, RUNS, ARRAY_COUNT = range(9)
 """Arrays that kernels use: all operands; halfwords, floats and integers that never change; the padded input of a
-convolution; and two of each thread's own."""
+convolution; and three of each thread's own."""

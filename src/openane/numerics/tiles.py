@@ -15,6 +15,8 @@ from openane.numerics.jit import NATIVE_HALF, bits_of_float, compiled
 from openane.numerics.lookup import read_half, store_half
 from openane.numerics.vector import (
     LANES,
+    copy_lanes,
+    fill_lanes,
     move_lanes,
     move_part,
     move_square,
@@ -104,8 +106,8 @@ def fetch_tile(
     """
     if row_stride == 0 and stride != 0 and rows > 1:
         fetch_row(memory, base, stride, columns, values, place)
-        for y in range(1, rows):
-            values[place + y * pitch : place + (y + 1) * pitch] = values[place : place + pitch]
+        for x in range(pitch, rows * pitch, LANES):
+            copy_lanes(values, place + x, values, place + x - pitch)
     elif stride == 0:
         _repeat(memory, base, row_stride, rows, pitch, values, place)
     elif stride == 1 and row_stride == pitch:
@@ -144,12 +146,18 @@ def _repeat(
     memory: Halfwords, base: int, row_stride: int, rows: int, pitch: int, values: Floats, place: int
 ) -> None:  # fmt: skip
     """One value for each row, or for all."""
-    value = read_half(memory[base])
     if row_stride == 0:
-        values[place : place + rows * pitch] = value
+        fill(values, place, rows * pitch, read_half(memory[base]))
         return
     for y in range(rows):
-        values[place + y * pitch : place + (y + 1) * pitch] = read_half(memory[base + y * row_stride])
+        fill(values, place + y * pitch, pitch, read_half(memory[base + y * row_stride]))
+
+
+@compiled
+def fill(values: Floats, place: int, count: int, value: float) -> None:
+    """The same value `count` times, and less than LANES times behind them."""
+    for x in range(place, place + count, LANES):
+        fill_lanes(values, x, np.float32(value))
 
 
 @compiled

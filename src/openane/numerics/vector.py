@@ -13,7 +13,7 @@ from numba.core import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
-from openane.numerics.jit import _NATIVE_FMA
+from openane.numerics.jit import NATIVE_FMA
 
 LANES = 8
 """Elements of a vector."""
@@ -22,7 +22,7 @@ STRIP = 16
 """Columns that `add_rows` and its like join side by side."""
 
 CHAINS = 8
-"""Vectors that `sum_products` keeps in registers: as many additions are under way at once."""
+"""Vectors of `sum_products`: as many additions are under way at once."""
 
 _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 WORDS, HALVES = ir.VectorType(_I16, LANES), ir.VectorType(ir.HalfType(), LANES)
@@ -170,15 +170,22 @@ def move_lanes(typing_context: Any, target: Any, place: Any, source: Any, first:
 
 
 @intrinsic
-def clear_lanes(typing_context: Any, target: Any, place: Any) -> Any:
-    """Zeros at target[place...]."""
-    signature = types.void(target, _INDEX)
+def fill_lanes(typing_context: Any, target: Any, place: Any, value: Any) -> Any:
+    """The same value everywhere in target[place...]."""
+    signature = types.void(target, _INDEX, types.float32)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        store(builder, every(FLOATS, 0.0), element_at(context, builder, signature.args[0], *arguments))
+        values = spread(builder, arguments[2], FLOATS)
+        store(builder, values, element_at(context, builder, signature.args[0], *arguments[:2]))
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def copy_lanes(typing_context: Any, target: Any, place: Any, source: Any, first: Any) -> Any:
+    """Float32 as they are."""
+    return _convert(typing_context, (target, source), FLOATS, lambda builder, values: values)
 
 
 def _convert_part(arrays: tuple[Any, Any], kind: Any, change: Callable[..., Any]) -> Any:
@@ -190,7 +197,10 @@ def _convert_part(arrays: tuple[Any, Any], kind: Any, change: Callable[..., Any]
         t, place, s, first, count = arguments
         values = change(builder, load(builder, element_at(context, builder, signature.args[2], s, first), kind))
         pairs = builder.bitcast(values, ir.VectorType(_I64, 2))
-        rest, pointer = builder.extract_element(pairs, _I32(0)), element_at(context, builder, signature.args[0], t, place)
+        rest, pointer = (
+            builder.extract_element(pairs, _I32(0)),
+            element_at(context, builder, signature.args[0], t, place),
+        )
         for size in (4, 2, 1):
             wanted = builder.icmp_signed("!=", builder.and_(count, _I64(size)), _I64(0))
             following = builder.extract_element(pairs, _I32(1)) if size == 4 else builder.lshr(rest, _I64(16 * size))
@@ -457,11 +467,9 @@ def _emit_chains(builder: Any, started: Sequence[Any], source: Any, steps: Any, 
 
 def _multiply_add(builder: Any, factor: Any, values: Any, total: Any) -> Any:
     """total + factor * values; the product of two fp16 values is exact, so fusing does not change a bit."""
-    if not _NATIVE_FMA:
+    if not NATIVE_FMA:
         return builder.fadd(total, builder.fmul(factor, values))
-    function = get_or_insert_function(
-        builder.module, ir.FunctionType(FLOATS, [FLOATS] * 3), f"llvm.fma.v{LANES}f32"
-    )
+    function = get_or_insert_function(builder.module, ir.FunctionType(FLOATS, [FLOATS] * 3), f"llvm.fma.v{LANES}f32")
     return builder.call(function, [factor, values, total])
 
 

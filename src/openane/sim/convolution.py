@@ -20,7 +20,7 @@ from openane.sim.work import MacOperation, MacWork, Work
 
 _MAC_COST, _RESULT_COST, _LOAD_COST, _DEPTHWISE_COST = 1 / 32, 0.6, 0.4, 1 / 8
 """Nanoseconds a multiply-add, an output, an element."""
-_UNIT_COST = 20_000
+_UNIT_COST = 30_000
 """Nanoseconds that a unit may take when there are few of them."""
 _FEW_UNITS = 8
 
@@ -61,10 +61,11 @@ def add_convolution(
     side = tile_side(task, profile)
     tiles, vectors = -(-channels // side), -(-pixels // VECTOR)
     cost = task.macs * _MAC_COST + groups * channels * pixels * _RESULT_COST
-    most = TILE_BLOCK if side == ROWS else PIXEL_BLOCK // VECTOR
+    most = TILE_BLOCK if side == ROWS else PIXEL_BLOCK // side
     channel_parts, pixel_parts = _parts(groups, tiles, vectors, cost, most)
     columns = {
         **loaded.columns,
+        **loaded.ending.straight_columns(schedule),
         column.FIRST: source.base if direct else 0,
         column.RESULT: result.base,
         column.RESULT_STRIDES: schedule.integers(strides),
@@ -87,18 +88,21 @@ def add_convolution(
 
 
 def _parts(groups: int, tiles: int, vectors: int, cost: float, most_tiles: int) -> tuple[int, int]:
-    """Parts of the channels and of the pixels: none larger than a unit may be, and enough of them to share."""
+    """Parts of the channels and of the pixels: none larger than a unit may be, and enough of them to share.
+
+    Another part of the pixels widens the weights once more, another part of the channels gathers the pixels once more,
+    which takes longer.
+    """
     channel_parts, pixel_parts = -(-tiles // most_tiles), -(-vectors * VECTOR // PIXEL_BLOCK)
-    while (units := groups * channel_parts * pixel_parts) < _FEW_UNITS and cost / units > _UNIT_COST:
-        if tiles // channel_parts >= max(4, vectors // pixel_parts):
-            channel_parts *= 2
-        elif vectors // pixel_parts >= 2:
+    wanted = min(_FEW_UNITS, cost / _UNIT_COST)
+    while groups * channel_parts * pixel_parts < wanted:
+        if vectors >= 4 * pixel_parts:
             pixel_parts *= 2
-        elif tiles // channel_parts >= 2:
+        elif tiles >= 8 * channel_parts:
             channel_parts *= 2
         else:
             break
-    return min(channel_parts, tiles), min(pixel_parts, vectors)
+    return channel_parts, pixel_parts
 
 
 def _direct(task: Work, work: MacWork, source: Place) -> Geometry | None:

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import FaultError
+from openane.numerics import micro
 from openane.numerics import rows as column
-from openane.numerics.finish import FACTOR_COUNT
+from openane.numerics.finish import ACC_BIAS, FACTOR_COUNT, FLUSH_BELOW, OUTPUT_LIMIT, POST_SCALE
 from openane.numerics.lookup import CompiledTable
 from openane.numerics.profile import Denormals, Profile
 from openane.sim.schedule import ScheduleBuilder
@@ -59,6 +60,26 @@ class Ending:
         """Equal for endings that compute the same."""
         parts = self.factors, self.table.numbers, self.table.meta
         return b"".join(part.tobytes() for part in parts) + bytes([self.function])
+
+    def straight_columns(self, schedule: ScheduleBuilder) -> dict[int, int]:
+        """Columns of the ending that the micro-kernel does, when it is one of those."""
+        lines = self.function == Function.TABLE.value and self.table.is_lines
+        if not np.isfinite(self.factors[[ACC_BIAS, POST_SCALE]]).all() or (
+            self.function == Function.TABLE.value and not lines
+        ):
+            return {column.STRAIGHT: micro.NO_STRAIGHT}
+        numbers = np.zeros(micro.STRAIGHT_COUNT, np.float32)
+        numbers[micro.FLUSH_BELOW] = self.factors[FLUSH_BELOW]
+        numbers[micro.ACC_BIAS], numbers[micro.POST_SCALE] = self.factors[[ACC_BIAS, POST_SCALE]]
+        numbers[micro.OUTPUT_LIMIT] = self.factors[OUTPUT_LIMIT]
+        numbers[micro.FLOOR_VALUE] = 0 if self.function == Function.RELU.value else -np.inf
+        if lines:
+            numbers[[micro.LEFT, micro.LEFT_START, micro.RIGHT, micro.RIGHT_START]] = self.table.lines
+            numbers[[micro.LOW, micro.HIGH, micro.BELOW, micro.ABOVE]] = self.table.limits
+        return {
+            column.STRAIGHT: micro.LINES if lines else micro.FLOOR,
+            column.STRAIGHT_NUMBERS: schedule.floats(numbers),
+        }
 
     def columns(self, schedule: ScheduleBuilder, *, own: bool = False) -> dict[int, int]:
         """Its columns; `own` parameters can be changed in each run."""

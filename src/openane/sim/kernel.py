@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from openane.core.errors import FaultError
 from openane.numerics import rows as column
-from openane.numerics.convolve import pack_weights, packed_size
-from openane.numerics.jit import ROWS, VECTOR
+from openane.numerics.convolve import FEW_SIDE, pack_weights, packed_size
+from openane.numerics.jit import ROWS
 from openane.numerics.lookup import CompiledTable, from_halfwords
 from openane.numerics.profile import Accumulate, Profile
 from openane.sim.ending import Ending
@@ -40,7 +40,7 @@ class LoadedKernel:
 def tile_side(task: Work, profile: Profile) -> int:
     """Channels that the micro-kernel takes together: they stand in for pixels when there are few of these."""
     few = math.prod(task.result_view[3:]) <= ROWS and profile.accumulate is Accumulate.WIDE
-    return VECTOR if few else ROWS
+    return FEW_SIDE if few else ROWS
 
 
 def load_kernel(schedule: ScheduleBuilder, task: Work, profile: Profile, constants: Halfwords) -> LoadedKernel:
@@ -78,6 +78,7 @@ def _constant_weights(schedule: ScheduleBuilder, work: MacWork, kernel: Kernel, 
     for weights, target in zip(kernel.weights, packed.reshape(groups, -1), strict=True):
         pack_weights(weights, target, side)
     columns[column.WEIGHTS] = schedule.constants(packed)
+    columns[column.FINITE] = not ((packed & 0x7C00) == 0x7C00).any()
     return columns
 
 

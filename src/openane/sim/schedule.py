@@ -24,6 +24,8 @@ Action = Callable[["RunState"], None]
 _BLOCK_COST = 8000
 """Nanoseconds, roughly, that a block of units should take: much more than it costs to claim one."""
 _MOST_BLOCKS = 64
+_SLACK = 64
+"""Elements behind the last parameter that vector loads may read."""
 
 
 @dataclass(eq=False, slots=True)
@@ -225,7 +227,7 @@ class _Pool:
 
     def join(self) -> np.ndarray:
         """All of them; the parts are given up one by one, so that they are in memory only once."""
-        joined = np.empty(max(self._size, 1), self._dtype)
+        joined = np.empty(self._size + _SLACK, self._dtype)
         place = 0
         for part in self._drain():
             joined[place : place + part.size] = part

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.numerics.engine import execute, places
-from openane.numerics.rows import COST, SCRATCH_FLOATS, SCRATCH_WORDS
+from openane.numerics.rows import COST, SCRATCH_FLOATS, SCRATCH_RUNS, SCRATCH_WORDS
 from openane.sim.schedule import RunState, Schedule
 
 _WORTH_SHARING = 100_000
@@ -56,7 +56,8 @@ class Workers:
     def _scratch(self) -> npt.NDArray[np.int64]:
         """Places of this thread's own arrays."""
         if not hasattr(self._own, "places"):
-            self._own.arrays = np.zeros(SCRATCH_FLOATS, np.float32), np.zeros(SCRATCH_WORDS, np.uint16)
+            floats, words = np.zeros(SCRATCH_FLOATS, np.float32), np.zeros(SCRATCH_WORDS, np.uint16)
+            self._own.arrays = floats, words, np.zeros(SCRATCH_RUNS, np.int64)
             self._own.places = places(self._own.arrays)
         found: npt.NDArray[np.int64] = self._own.places
         return found
