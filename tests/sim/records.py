@@ -196,11 +196,9 @@ def convolution(x: np.ndarray, a: dict) -> np.ndarray:
         for kx in range(k):
             part = padded[:, :, ky : ky + (out - 1) * stride + 1 : stride, kx : kx + (out - 1) * stride + 1 : stride]
             for g in range(groups):
-                result[:, g * per_out : (g + 1) * per_out] += np.einsum(
-                    "oc,nchw->nohw",
-                    w[g * per_out : (g + 1) * per_out, :, ky, kx],
-                    part[:, g * per_in : (g + 1) * per_in],
-                )
+                pixels = part[:, g * per_in : (g + 1) * per_in].reshape(n, per_in, -1)
+                sums = w[g * per_out : (g + 1) * per_out, :, ky, kx] @ pixels
+                result[:, g * per_out : (g + 1) * per_out] += sums.reshape(n, per_out, out, out)
     return result + np.asarray(a["bias"], np.float64)[:, None, None] if "bias" in a else result
 
 
@@ -217,10 +215,8 @@ def dense_lanes(w: np.ndarray, bias: np.ndarray | None, cap: int, pad_blocks: bo
             start = first + i * g
             if bias is not None:
                 lane.extend(bias[start + j] for j in range(g))
-            for ic in range(w.shape[1]):
-                for ky in range(w.shape[2]):
-                    for kx in range(w.shape[3]):
-                        lane.extend(w[start + j, ic, ky, kx] for j in range(g))
+            block = w[start : start + g].transpose(1, 2, 3, 0)  # input channel, row, column, output channel
+            lane.extend(block.reshape(-1).tolist())
         first += LANES * g
         left -= g
     return lanes

@@ -9,10 +9,13 @@ import itertools
 import math
 
 import numpy as np
+from random_programs import Kernel, Made
 
 from openane.core.types import DType
 from openane.numerics.profile import Profile
-from openane.sim.work import Function, MacOperation, MacWork, Operand, PlanarWork, Reduction, Work
+from openane.program.layout import read_surface, write_surface
+from openane.sim.work import Function, MacOperation, MacWork, Operand, PlanarWork, Reduction, Space, Work
+from openane.targets.h13.machine import BUFFERS, decode_program
 
 F = np.float32
 HUGE = F(65536)
@@ -45,17 +48,33 @@ def stored_away(value: np.float32) -> int:
 
 def address(operand: Operand, index: tuple[int, ...]) -> int:
     """Byte address of an element, repeated along axes of extent 1."""
-    g, d, c, y, x = (i if n > 1 else 0 for i, n in zip(index, operand.extent, strict=True))
-    s = operand.strides
-    group, place = divmod(c, operand.interleave)
-    return operand.base + g * s[0] + d * s[1] + group * s[2] + place * operand.item_bytes + y * s[3] + x * s[4]
+    places = [i if n > 1 else 0 for i, n in zip(index, operand.extent, strict=True)]
+    channel = 4 if operand.swapped else 2  # the axis whose neighbours lie side by side in memory
+    places[channel], place = divmod(places[channel], operand.interleave)
+    steps = sum(i * stride for i, stride in zip(places, operand.strides, strict=True))
+    return operand.base + steps + place * operand.item_bytes
 
 
 def fetch(memory: bytes, operand: Operand, index: tuple[int, ...]) -> np.float32:
     at = address(operand, index)
     if operand.dtype is DType.FLOAT16:
         return number(int.from_bytes(memory[at : at + 2], "little"))
-    return F(np.frombuffer(memory[at : at + 1], operand.dtype.numpy)[0])
+    return F(int.from_bytes(memory[at : at + 1], "little", signed=operand.dtype is DType.INT8))
+
+
+def put(memory: bytearray, operand: Operand, index: tuple[int, ...], bits: int) -> None:
+    """Stores the fp16 bits of a result: integers are the nearest ones, ties to even, saturating."""
+    at = address(operand, index)
+    if operand.dtype is DType.FLOAT16:
+        memory[at : at + 2] = bits.to_bytes(2, "little")
+        return
+    low, high = (-128, 127) if operand.dtype is DType.INT8 else (0, 255)
+    memory[at] = min(max(round(float(number(bits))), low), high) & 0xFF
+
+
+def relu(value: np.float32) -> np.float32:
+    """Zero, also for the negative one, unless the value is larger."""
+    return value if value > 0 else F(0)
 
 
 def rounded(value: np.float32) -> np.float32:
@@ -122,7 +141,7 @@ def mac_end(
     if (with_kernel or work.operation is MacOperation.SUM) and products >= 2 and abs(v) >= 32760:
         v = F(math.copysign(HUGE, v))
     if work.function is Function.RELU:
-        v = v if v > 0 else F(0)
+        v = relu(v)
     elif work.function is Function.TABLE:
         assert table is not None
         v = table_value(table, v)
@@ -131,13 +150,13 @@ def mac_end(
 
 def mac_task(
     task: Work, memory: bytes, weights: np.ndarray | None, bias: np.ndarray | None, table: bytes | None,
-    profile: Profile,
+    profile: Profile, order: list[tuple[int, int, int]] | None = None,
 ) -> dict[tuple[int, ...], int]:  # fmt: skip
     """Bits of each result element of a MAC task.
 
     Args:
-        weights: (kernel groups, output channels, inputs, rows, columns) as numbers; the order of additions is input,
-            row, column.
+        weights: (kernel groups, output channels, inputs, rows, columns) as numbers.
+        order: of the additions; None is input, row, column.
     """
     work = task.engine
     assert isinstance(work, MacWork)
@@ -164,7 +183,7 @@ def mac_task(
             continue
         k = g if work.kernel_groups > 1 else 0
         total = F(0)
-        for i, ky, kx in itertools.product(range(inputs), range(work.window[0]), range(work.window[1])):
+        for i, ky, kx in order or itertools.product(range(inputs), range(work.window[0]), range(work.window[1])):
             place = source_pixel(work, oy, ox, ky, kx, height, width)
             value = F(0) if place is None else pixel(memory, source, work, (g, d, first + i, *place))
             total = F(total + F(F(weights[k, c, i, ky, kx]) * value))
@@ -177,7 +196,7 @@ def mac_task(
 
 def pixel(memory: bytes, source: Operand, work: MacWork, index: tuple[int, ...]) -> np.float32:
     value = fetch(memory, source, index)
-    return max(value, F(0)) if work.relu_in else value
+    return relu(value) if work.relu_in else value
 
 
 def source_pixel(work: MacWork, oy: int, ox: int, ky: int, kx: int, height: int, width: int) -> tuple[int, int] | None:
@@ -199,9 +218,9 @@ def source_pixel(work: MacWork, oy: int, ox: int, ky: int, kx: int, height: int,
 
 def joined(work: PlanarWork, a: np.float32, b: np.float32 | None, factor: np.float32 | None) -> np.float32:
     if work.relu_first:
-        a = max(a, F(0))
+        a = relu(a)
     if b is not None and work.relu_second:
-        b = max(b, F(0))
+        b = relu(b)
     t = F(a * F(-work.pre_scale if work.negate_first else work.pre_scale))
     if b is None:
         if work.operation.value == 4:
@@ -220,7 +239,7 @@ def settled(work: PlanarWork, t: np.float32) -> np.float32:
         y = HUGE if y == 0 else F(F(1) / y)
     elif work.function.value == 2:
         y = HUGE if y <= 0 else F(F(1) / np.sqrt(y))
-    return max(y, F(0)) if work.relu else y
+    return relu(y) if work.relu else y
 
 
 def planar_task(task: Work, memories: list[bytes], profile: Profile) -> dict[tuple[int, ...], int]:
@@ -269,3 +288,67 @@ def element(task: Work, work: PlanarWork, memories: list[bytes], index: tuple[in
         rows = [fetch(memories[1], task.sources[1], (0, 0, index[2], row, 0)) for row in (0, 1)]
         return joined(work, a, rows[0], rows[1])
     return joined(work, a, fetch(memories[1], task.sources[1], index), None)
+
+
+# Programs ----------------------------------------------------------------------------------------------------------
+
+
+class Machine:
+    """All of memory, and tasks one after the other.
+
+    Args:
+        made: a program with its inputs, and the kernel of each task as numbers.
+        profile: arithmetic.
+    """
+
+    def __init__(self, made: Made, profile: Profile) -> None:
+        self.program, self.profile, self.kernels = made.program, profile, made.kernels
+        self.works = decode_program(made.program)
+        self.l2, self.chain = bytearray(BUFFERS.l2_bytes), bytearray(1 << 16)
+        self.buffers = {BUFFERS.scratch: bytearray(made.program.scratch_bytes)}
+        for surface in made.program.surfaces:
+            self.buffers[surface.buffer] = bytearray(surface.size_bytes)
+        for surface in made.program.inputs:
+            write_surface(surface, self.buffers[surface.buffer], made.arrays[surface.name])
+
+    def memory(self, operand: Operand) -> bytearray:
+        kinds = {Space.L2: self.l2, Space.CHAIN: self.chain}
+        return kinds[operand.space] if operand.space in kinds else self.buffers[operand.buffer]
+
+    def run(self) -> dict[str, np.ndarray]:
+        """Every output surface."""
+        with np.errstate(all="ignore"):
+            for number_of_task in range(len(self.works)):
+                self.step(number_of_task)
+        return {s.name: read_surface(s, self.buffers[s.buffer]) for s in self.program.outputs}
+
+    def step(self, number_of_task: int) -> None:
+        """One task: what is kept, the engine, the result."""
+        task, kernel = self.works[number_of_task], self.kernels[number_of_task]
+        if task.kept is not None:
+            size = task.kept.item_bytes
+            for index in itertools.product(*map(range, task.kept.extent)):
+                at, to = address(task.sources[0], index), address(task.kept, index)
+                self.memory(task.kept)[to : to + size] = self.memory(task.sources[0])[at : at + size]
+        memories = [bytes(self.memory(source)) for source in task.sources]
+        if isinstance(task.engine, PlanarWork):
+            results = planar_task(task, memories, self.profile)
+        else:
+            weights = bias = table = order = None
+            if kernel is not None:
+                weights, bias, table, order = kernel.weights, kernel.bias, kernel.table, kernel.order
+                if kernel.at_run_time is not None:
+                    weights = self.weights_at_run_time(task, kernel)
+            results = mac_task(task, memories[0], weights, bias, table, self.profile, order)
+        for index, bits in results.items():
+            put(self.memory(task.result), task.result, index, bits)
+
+    def weights_at_run_time(self, task: Work, kernel: Kernel) -> np.ndarray:
+        """(groups, outputs, inputs, 1, 1) out of the scratch buffer."""
+        scratch, (groups, _, outputs, _, _) = self.buffers[BUFFERS.scratch], task.result_view
+        found = np.zeros((groups, outputs, task.view[2], 1, 1), np.float32)
+        for group, output, step in itertools.product(range(groups), range(outputs), range(task.view[2])):
+            assert kernel.at_run_time is not None
+            at = kernel.at_run_time(group, output, step)
+            found[group, output, step] = number(int.from_bytes(scratch[at : at + 2], "little"))
+        return found

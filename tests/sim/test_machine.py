@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import programs as make
 import pytest
 from programs import Builder, Fields
 
-from openane.core.errors import FaultError, InputError
-from openane.program import Program, Role, Task
-from openane.sim.trace import lines
-from openane.targets.h13.machine import decode_program, machine
-from openane.targets.h13.machine.understood import EXECUTED
-from openane.targets.h13.registers import REGISTERS
+from openane.core.errors import InputError
+from openane.program import Program, Role
+from openane.targets.h13.machine import machine
 from openane.targets.target import RunOptions
 
 
@@ -128,80 +124,3 @@ def test_fast_stays_within_its_bound(inputs: int) -> None:
     magnitudes = (np.abs(weights.astype(np.float64)).reshape(33, inputs) @ pixels).reshape(y.shape)
     bound = 2 * inputs * 2.0**-24 * magnitudes + np.spacing(np.abs(exact)).astype(np.float64)
     assert (np.abs(exact.astype(np.float64) - fast) <= bound).all()
-
-
-# Mutation ----------------------------------------------------------------------------------------------------------
-
-
-def bases() -> list[Program]:
-    """Programs that together use every field that the simulator executes."""
-    programs = [network()[0]]
-    shape = (2, 1, 8, 4, 4)
-    builder = Builder()
-    x, y = builder.surface("x", Role.INPUT, shape), builder.surface("y", Role.OUTPUT, shape)
-    lanes = builder.lanes(make.dense_streams(np.zeros((8, 8, 1, 1), np.float16), None, 8, 1))
-    ends = make.dram_source(x), make.dram_result(y)
-    builder.add(make.NEURAL, make.view(shape, shape), *ends, lanes, {"Common.Cfg.ActiveNE": 3})
-    programs.append(builder.program())
-    for second_dram in (True, False):
-        builder = Builder()
-        a, b = builder.surface("a", Role.INPUT, shape), builder.surface("b", Role.INPUT, shape)
-        y = builder.surface("y", Role.OUTPUT, shape)
-        place = (0x1000, 0x400, 0x40, 0x10)
-        resident: Fields = {"L2.ResultCfg.ResultType": 0, "L2.SourceBase.Addr": 0x8000}
-        for base in (0, 0x2000):
-            builder.add(
-                make.PASS, make.view(shape, shape), make.dram_source(a), make.l2("Result", base, place), resident
-            )
-        sources: list[Fields] = [
-            make.l2("Source", 0, place),
-            make.l2("Source2", 0x2000, place),
-            {"Common.ChCfg.Src2InFmt": 2},
-        ]
-        if second_dram:
-            sources = [make.dram_source(a), make.dram_source(b, second=True)]
-        kind: Fields = {"Common.Cfg.TaskType": 3, "PE.Cfg.SecSrc": 2}
-        builder.add(make.PLANAR, make.view(shape, shape), *sources, make.dram_result(y), kind)
-        programs.append(builder.program())
-    return programs
-
-
-def effects(task: Task) -> list[str] | None:
-    """The trace of a task; None when it is refused."""
-    try:
-        return list(lines(decode_program(Program("h13", (task,), (0,), (), b""))))
-    except FaultError:
-        return None
-
-
-def flip(task: Task, address: int, bit: int) -> Task:
-    """A task with one bit of a register (or, below 0, of a header word) changed."""
-    if address < 0:
-        header = list(task.header)
-        header[-address - 1] ^= 1 << bit
-        return replace(task, header=tuple(header))
-    return task.with_registers({address: task.registers().get(address, 0) ^ 1 << bit})
-
-
-def executed_bits() -> list[tuple[str, int, int]]:
-    """(field, address, bit) of everything that is executed; header words have addresses -1 - index."""
-    found = []
-    registers = [*REGISTERS.header.registers, *(r for block in REGISTERS.blocks for r in block.registers)]
-    for register in registers:
-        header = register.path.startswith("Header.")
-        for field in register.fields:
-            name = f"{register.path}.{field.name}"
-            if register.path in EXECUTED or name in EXECUTED:
-                address = -1 - register.address // 4 if header else register.address
-                found += [(name, address, field.lsb + i) for i in range(field.width)]
-    return found
-
-
-def test_every_bit_of_every_executed_field_matters() -> None:
-    tasks = {effects_key: task for program in bases() for task in program.tasks if (effects_key := str(effects(task)))}
-    silent = [
-        (name, bit)
-        for name, address, bit in executed_bits()
-        if all(str(effects(flip(task, address, bit))) == before for before, task in tasks.items())
-    ]
-    assert silent == []
