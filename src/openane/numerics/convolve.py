@@ -43,6 +43,7 @@ from openane.numerics.micro import (
     LINES,
     NO_STRAIGHT,
     finish_tile,
+    move_run,
     multiply_line,
     multiply_tile,
     widen_finite,
@@ -336,7 +337,9 @@ def _spread(
     """Stores runs of pixels of a channel, `_find_runs` of the result."""
     for r in range(found):
         first, length = place + lanes[r], lanes[r + 1] - lanes[r]
-        if spacing == 1:
+        if spacing == 1 and length <= VECTOR:
+            move_run(memory, origin + offsets[r], words, first, length)
+        elif spacing == 1:
             move_row(memory, origin + offsets[r], words, first, length)
         else:
             for j in range(length):

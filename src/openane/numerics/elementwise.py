@@ -29,8 +29,8 @@ Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
 Integers = npt.NDArray[np.int64]
 
-_AREA = TILE + LANES
-"""Floats of an operand in the scratch memory."""
+_AREA, _START = np.int64(TILE + LANES), np.int64(0)
+"""Floats of an operand in the scratch memory, and the first place; plain integers would make kernels of their own."""
 
 _SUM, _PRODUCT = 0, 2
 
@@ -68,11 +68,25 @@ def elementwise(
         pitch = pitch_of(columns)
         first, second = first_base + offset(where, s1), second_base + offset(where, s2)
         fetch_joined(
-            memory, numbers, flags, first, s1[3], s1[4], second, s2[3], s2[4], rows, columns, pitch, scratch, 0, _AREA
+            memory,
+            numbers,
+            flags,
+            first,
+            s1[3],
+            s1[4],
+            second,
+            s2[3],
+            s2[4],
+            rows,
+            columns,
+            pitch,
+            scratch,
+            _START,
+            _AREA,
         )
-        settle(scratch, 0, rows * pitch, numbers, flags)
+        settle(scratch, _START, rows * pitch, numbers, flags)
         to, away = result_base + offset(where, so), flags[TIES_AWAY] != 0
-        store_tile(scratch, 0, pitch, memory, to, so[3], so[4], rows, columns, away)
+        store_tile(scratch, _START, pitch, memory, to, so[3], so[4], rows, columns, away)
 
 
 @compiled
@@ -144,7 +158,7 @@ def combine(
         count = rows * pitch
         base, to = source_base + offset(where, s), result_base + offset(where, so)
         for u in range(inputs):
-            place = _AREA if u else 0
+            place = _AREA if u else _START
             fetch_tile(memory, base + u * input_stride, s[3], s[4], rows, columns, pitch, scratch, place)
             if relu_in:
                 rectify(scratch, place, count)

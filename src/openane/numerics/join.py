@@ -140,11 +140,10 @@ def fetch_joined(
         first, second: place of the first element, then the strides of rows and columns.
         area: floats from one operand to the next.
     """
-    fetch_tile(memory, first, first_row, first_step, rows, columns, pitch, scratch, place)
-    if flags[SECOND]:
-        fetch_tile(memory, second, second_row, second_step, rows, columns, pitch, scratch, place + area)
-        if flags[ROWS]:
-            factor = second + flags[ROW_STEP]
-            fetch_tile(memory, factor, second_row, second_step, rows, columns, pitch, scratch, place + 2 * area)
+    operands = 1 if flags[SECOND] == NO_SECOND else 3 if flags[ROWS] else 2
+    for operand in range(operands):  # one call: it is compiled into this place
+        base = first if operand == 0 else second if operand == 1 else second + flags[ROW_STEP]
+        row_stride, stride = (first_row, first_step) if operand == 0 else (second_row, second_step)
+        fetch_tile(memory, base, row_stride, stride, rows, columns, pitch, scratch, place + operand * area)
     count = (rows - 1) * pitch + columns
     join(scratch, place, place + area, place + 2 * area, count, numbers, flags)

@@ -217,8 +217,8 @@ def _ends(row: Any, arrays: Any) -> Any:
 
 def _map(row: Any, begin: int, end: int, arrays: Any) -> None:
     source, extents, result = _ends(row, arrays)
-    mapping = _halfwords(arrays, CONSTANTS)[row[WEIGHTS] : row[WEIGHTS] + _MAP_SIZE]
     memory, words = _halfwords(arrays, MEMORY), _halfwords(arrays, WORDS)
+    mapping = memory[row[WEIGHTS] : row[WEIGHTS] + _MAP_SIZE]
     apply_map(mapping, memory, *source, extents, *result, words, begin, end)
 
 

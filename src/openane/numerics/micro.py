@@ -299,3 +299,38 @@ def widen_vector(typing_context: Any, target: Any, place: Any, source: Any, firs
         return builder.zext(builder.bitcast(special, ir.IntType(VECTOR)), _I64)
 
     return signature, generate
+
+
+@intrinsic
+def move_run(typing_context: Any, target: Any, place: Any, source: Any, first: Any, count: Any) -> Any:
+    """target[place...] = source[first...] for 1 to VECTOR halfwords, exactly: two moves that overlap."""
+    signature = types.void(target, types.int64, source, types.int64, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        t, t0, s, s0, length = arguments
+        end = builder.gep(data_of(context, builder, signature.args[0], t), [t0])
+        start = builder.gep(data_of(context, builder, signature.args[2], s), [s0])
+
+        def move(words: int) -> None:
+            kind = ir.VectorType(_I16, words).as_pointer()
+            last = builder.sub(length, _I64(words))
+            head, tail = (
+                builder.load(builder.bitcast(builder.gep(start, [place]), kind), align=2) for place in (_I64(0), last)
+            )
+            builder.store(head, builder.bitcast(end, kind), align=2)
+            builder.store(tail, builder.bitcast(builder.gep(end, [last]), kind), align=2)
+
+        sizes = [VECTOR // 2, VECTOR // 4, VECTOR // 8, 1]
+        done = builder.append_basic_block("moved")
+        for words in sizes:
+            fits, less = builder.append_basic_block("fits"), builder.append_basic_block("less")
+            builder.cbranch(builder.icmp_signed(">=", length, _I64(words)), fits, less)
+            builder.position_at_end(fits)
+            move(words)
+            builder.branch(done)
+            builder.position_at_end(less)
+        builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return signature, generate

@@ -45,7 +45,11 @@ _LINES = 2048
 _AREA = 8192
 """Floats of each part of the scratch memory: two sources and factors, columns split by the stride, rows of windows."""
 
-_SPLIT, _JOINED, _TOTALS = 3 * _AREA, 4 * _AREA, 5 * _AREA
+_SPLIT, _JOINED = 3 * _AREA, 4 * _AREA
+_START, _OPERAND, _TOTALS = np.int64(0), np.int64(_AREA), np.int64(5 * _AREA)
+_ONE, _PITCH_OF_STRIP = np.int64(1), np.int64(STRIP)
+"""Arguments of kernels: no plain integers, for each of which the kernel would be compiled once more."""
+
 _LARGEST_WINDOW = 1024
 
 
@@ -137,7 +141,7 @@ def _pool(
         a, b = first + y * s1[3] + x_first * s1[4], second + y * s2[3] + x_first * s2[4]
         fetch_joined(
             memory, numbers, flags, a, s1[3], s1[4], b, s2[3], s2[4], count, x_end - x_first, pitch, scratch, place,
-            _AREA,
+            _OPERAND,
         )  # fmt: skip
         _pad(scratch, count, pitch, place, place + x_end - x_first, empty_value(kind))
         lines = _split(scratch, count * pitch, shape[_ACROSS])
@@ -180,7 +184,7 @@ def _split(scratch: Floats, count: int, step: int) -> Any:
 @compiled
 def _join_columns(scratch: Floats, lines: int, length: int, shape: Integers, kind: int) -> None:
     """The largest or smallest of each row of a window, for all lines at once."""
-    fill(scratch, _JOINED, length, empty_value(kind))
+    fill(scratch, np.int64(_JOINED), length, empty_value(kind))
     step = shape[_ACROSS]
     for column in range(shape[_COLUMNS]):
         source = lines + column % step * length + column // step
@@ -265,7 +269,7 @@ def reduce(
         count = min(STRIP, extents[along] - lane)
         first = first_base + outer * s1[other] + lane * s1[along]
         second = second_base + outer * s2[other] + lane * s2[along]
-        fill(scratch, _TOTALS, STRIP, empty_value(kind))
+        fill(scratch, _TOTALS, _PITCH_OF_STRIP, empty_value(kind))
         _reduce_strip(
             memory, numbers, flags, kind, first, s1, s1[along], second, s2, s2[along], extents, count, scratch
         )
@@ -274,7 +278,7 @@ def reduce(
                 scratch[_TOTALS + x] = np.float32(scratch[_TOTALS + x] / np.float32(length))
         settle(scratch, _TOTALS, count, numbers, flags)
         to, away = result_base + outer * so[other] + lane * so[along], flags[TIES_AWAY] != 0
-        store_tile(scratch, _TOTALS, STRIP, memory, to, 0, so[along], 1, count, away)
+        store_tile(scratch, _TOTALS, _PITCH_OF_STRIP, memory, to, _START, so[along], _ONE, count, away)
 
 
 @compiled
@@ -294,8 +298,8 @@ def _reduce_strip(
                 a = first + d * s1[1] + y * s1[3] + x * s1[4]
                 b = second + d * s2[1] + y * s2[3] + x * s2[4]
                 fetch_joined(
-                    memory, numbers, flags, a, s1[4], first_step, b, s2[4], second_step, rows, count, STRIP, scratch,
-                    0, _AREA,
+                    memory, numbers, flags, a, s1[4], first_step, b, s2[4], second_step, rows, count, _PITCH_OF_STRIP,
+                    scratch, _START, _OPERAND,
                 )  # fmt: skip
                 if kind == _LARGEST:
                     largest_rows(scratch, _TOTALS, scratch, 0, STRIP, rows)

@@ -43,6 +43,16 @@ def tile_side(task: Work, profile: Profile) -> int:
     return FEW_SIDE if few else ROWS
 
 
+def constant_count(task: Work, profile: Profile, constant_index: int) -> int:
+    """Halfwords of the packed weights of a task whose kernel never changes."""
+    work = task.engine
+    if not isinstance(work, MacWork) or work.kernel is None or work.kernel.buffer != constant_index:
+        return 0
+    if work.inputs_per_output or task.macs == 0:
+        return 0
+    return work.kernel_groups * packed_size(task.result_view[2], work.kernel.step_count, tile_side(task, profile))
+
+
 def load_kernel(schedule: ScheduleBuilder, task: Work, profile: Profile, constants: Halfwords) -> LoadedKernel:
     """Adds the parameters of a task's kernel, and with a run-time kernel what loads it in each run.
 
@@ -74,10 +84,10 @@ def _constant_weights(schedule: ScheduleBuilder, work: MacWork, kernel: Kernel, 
     if work.inputs_per_output:
         columns[column.WEIGHTS] = schedule.floats(from_halfwords(kernel.weights))
         return columns
-    packed = np.empty(groups * packed_size(channels, steps, side), np.uint16)
+    place, packed = schedule.constants(groups * packed_size(channels, steps, side))
     for weights, target in zip(kernel.weights, packed.reshape(groups, -1), strict=True):
         pack_weights(weights, target, side)
-    columns[column.WEIGHTS] = schedule.constants(packed)
+    columns[column.WEIGHTS] = place
     columns[column.FINITE] = not ((packed & 0x7C00) == 0x7C00).any()
     return columns
 

@@ -114,17 +114,20 @@ class ScheduleBuilder:
 
     Attributes:
         arena: where operands lie; grows by areas for copies.
+        constant_count: halfwords of all kernels that never change.
         own_parameters: set when a run-time kernel changes parameters.
     """
 
     arena: Arena
+    constant_count: int
     own_parameters: bool = False
     _rows: list[Integers] = field(default_factory=list)
     _tasks: list[tuple[range | Action, ...]] = field(default_factory=list)
     _parts: list[range | Action] = field(default_factory=list)
     _integers: _Pool = field(default_factory=lambda: _Pool(np.dtype(np.int64)))
     _floats: _Pool = field(default_factory=lambda: _Pool(np.dtype(np.float32)))
-    _constants: _Pool = field(default_factory=lambda: _Pool(np.dtype(np.uint16)))
+    _constants: Halfwords = field(init=False)
+    _constants_used: int = 0
     _image_size: int = 1
     _closed: int = 0
     _mappings: dict[bytes, int] = field(default_factory=dict)
@@ -138,14 +141,19 @@ class ScheduleBuilder:
         """Place of float parameters; `own` shares them with nobody."""
         return self._floats.add(np.array(values, np.float32).reshape(-1), own)
 
-    def constants(self, values: Halfwords) -> int:
-        """Place of halfwords that never change."""
-        return self._constants.add(values.reshape(-1), own=True)
+    def __post_init__(self) -> None:
+        self._constants = np.zeros(self.constant_count + _SLACK, np.uint16)
+
+    def constants(self, count: int) -> tuple[int, Halfwords]:
+        """Place of so many halfwords that never change, and where to write them."""
+        place = self._constants_used
+        self._constants_used += count
+        return place, self._constants[place : self._constants_used]
 
     def mapping(self, key: bytes, make: Callable[[], Halfwords]) -> int:
-        """Place of the table of a function of one halfword; equal keys share it."""
+        """Place in the arena of the table of a function of one halfword; equal keys share it."""
         if key not in self._mappings:
-            self._mappings[key] = self.constants(make())
+            self._mappings[key] = self.arena.keep(make())
         return self._mappings[key]
 
     def image(self, size: int) -> None:
@@ -196,10 +204,10 @@ class ScheduleBuilder:
     def build(self) -> Schedule:
         """The schedule of all rows."""
         rows = np.array(self._rows, np.int64).reshape(-1, column.COLUMN_COUNT)
-        floats, integers, constants = (pool.join() for pool in (self._floats, self._integers, self._constants))
+        floats, integers = self._floats.join(), self._integers.join()
         kernels = addresses(set(rows[:, column.KIND].tolist()))
         return Schedule(
-            self.arena, rows, kernels, tuple(self._tasks), floats, integers, constants,
+            self.arena, rows, kernels, tuple(self._tasks), floats, integers, self._constants,
             self._image_size, self.own_parameters,
         )  # fmt: skip
 
@@ -226,16 +234,5 @@ class _Pool:
         return place
 
     def join(self) -> np.ndarray:
-        """All of them; the parts are given up one by one, so that they are in memory only once."""
-        joined = np.empty(self._size + _SLACK, self._dtype)
-        place = 0
-        for part in self._drain():
-            joined[place : place + part.size] = part
-            place += part.size
-        self._places.clear()
-        return joined
-
-    def _drain(self) -> Iterator[np.ndarray]:
-        self._parts.reverse()
-        while self._parts:
-            yield self._parts.pop()
+        """All of them."""
+        return np.concatenate((*self._parts, np.zeros(_SLACK, self._dtype)))
