@@ -252,9 +252,9 @@ USES: tuple[tuple[str, Callable[[Use], bool]], ...] = (
     ("Header.Bases.RB", lambda u: False),  # replaced below by number
     ("Header.Bases.W", lambda u: u.result(D)),
     ("Header.KernelBases", lambda u: u.kernel),
-    ("Common.ChCfg.InFmt", lambda u: u.in_l2(1) or len(u.work.sources) == 2),  # two sources have one format
+    ("Common.ChCfg.InFmt", lambda u: True),  # the format that memory has, too
     ("Common.ChCfg.Src2InFmt", lambda u: not u.neural),
-    ("Common.ChCfg.OutFmt", lambda u: u.result(L)),
+    ("Common.ChCfg.OutFmt", lambda u: True),
     ("Common.ConvCfg.OCGSize", lambda u: u.kernel or not (u.neural or u.pooling)),
     ("Common.GroupConvCfg.UnicastEn", lambda u: not u.passing),  # channels are passed one by one in any case
     ("Common.GroupConvCfg.UnicastCin", lambda u: u.neural),

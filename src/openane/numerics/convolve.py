@@ -187,9 +187,10 @@ def _gather_halfwords(
 @compiled
 def convolve_unit(
     memory: Halfwords, image: Floats, direct: bool, base: int, taps: Integers, row_step: int, spacing: int, width: int,
-    weights: Halfwords, weights_base: int, finite: bool, tile_first: int, tile_end: int, pixel_first: int,
-    pixel_end: int, cut: bool, scratch: Floats, straight: int, ending: Floats, bias: Floats, bias_base: int,
-    channels: int, result_base: int, strides: Integers, result_width: int, words: Halfwords, runs: Integers,
+    weights: Halfwords, weights_base: int, finite: bool, held: Floats, tile_first: int, tile_end: int,
+    pixel_first: int, pixel_end: int, cut: bool, scratch: Floats, straight: int, ending: Floats, bias: Floats,
+    bias_base: int, channels: int, result_base: int, strides: Integers, result_width: int, words: Halfwords,
+    runs: Integers,
 ) -> None:  # fmt: skip
     """Sums of a unit: pixel p of step k is [base + taps[k] + (p // width) * row_step + p % width * spacing].
 
@@ -200,6 +201,7 @@ def convolve_unit(
         memory, image: where the pixels are: halfwords of memory if `direct`, else floats of the padded image. SLACK
             elements follow the end of both.
         weights: `pack_weights` of all channels from `weights_base` on, no exponent 31 among them if `finite`.
+        held: the same as float32 from its first element on; empty when they are to be widened.
         tile_first, tile_end: tiles of ROWS channels, at most TILE_BLOCK.
         pixel_first, pixel_end: at most PIXEL_BLOCK.
         cut: adds as `Accumulate.TILE4` has it; not with a straight ending.
@@ -219,9 +221,13 @@ def convolve_unit(
         block = min(STEP_BLOCK, steps - step_first)
         fresh, last = step_first == 0, step_first + block == steps
         size = block * ROWS
-        for tile in range(tiles):
-            start = weights_base + ((tile_first + tile) * steps + step_first) * ROWS
-            _widen_weights(weights, start, size, finite, scratch[_WEIGHTS_AT + tile * size :])
+        wide, first_own, next_own = scratch, _WEIGHTS_AT, size
+        if held.size:
+            wide, first_own, next_own = held, (tile_first * steps + step_first) * ROWS, steps * ROWS
+        else:
+            for tile in range(tiles):
+                start = weights_base + ((tile_first + tile) * steps + step_first) * ROWS
+                _widen_weights(weights, start, size, finite, scratch[_WEIGHTS_AT + tile * size :])
         for p in range(0, pixel_end - pixel_first, VECTOR):
             first = pixel_first + p
             count = min(VECTOR, pixel_end - first)
@@ -238,17 +244,17 @@ def convolve_unit(
                 to, stride = result_base + tile_first * ROWS * strides[2] + y * strides[3] + x, strides[2]
                 result = memory
             for tile in range(tiles):
-                place, own = tile * ROWS * pitch + p, _WEIGHTS_AT + tile * size
+                place, own = tile * ROWS * pitch + p, first_own + tile * next_own
                 if cut:
-                    _cut_tile(scratch, own, panel, block, sums, place, pitch, fresh)
+                    _cut_tile(wide, own, panel, block, sums, place, pitch, fresh)
                 elif ends:
                     channel = (tile_first + tile) * ROWS
                     finish_tile(
-                        scratch, own, panel, 0, block, sums, place, pitch, fresh, bias, bias_base + channel,
+                        wide, own, panel, 0, block, sums, place, pitch, fresh, bias, bias_base + channel,
                         channels - channel, ending, straight == LINES, result, to + tile * ROWS * stride, stride,
                     )  # fmt: skip
                 else:
-                    multiply_tile(scratch, own, panel, 0, block, sums, place, pitch, fresh)
+                    multiply_tile(wide, own, panel, 0, block, sums, place, pitch, fresh)
             if ends and not whole:
                 found = _find_runs(first, count, result_width, strides[3], strides[4], lanes, offsets)
                 for channel in range(tile_first * ROWS, min(tile_end * ROWS, channels)):

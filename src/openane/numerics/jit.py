@@ -52,6 +52,11 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (*super()._index_key(sig, codegen), _SOURCES)
 
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """A folder that cannot be written to is no fault: the kernel is compiled again the next time."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
 
 _OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy"}
 _UNCOUNTED = {"_nrt": False}

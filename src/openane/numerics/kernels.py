@@ -50,6 +50,8 @@ from openane.numerics.rows import (
     FLOATS,
     FUNCTION,
     GROUP_STEP,
+    HELD,
+    HELD_SIZE,
     IMAGE,
     INPUT_STRIDE,
     INPUTS,
@@ -178,8 +180,11 @@ def _convolve_unit(row: Any, unit: int, arrays: Any) -> None:
     straight, runs = row[STRAIGHT], _integers(arrays, RUNS)
     numbers = floats[row[STRAIGHT_NUMBERS] : row[STRAIGHT_NUMBERS] + STRAIGHT_COUNT]
     count = pixel_end - pixel_first
+    first, count_held = row[HELD] + group * row[WEIGHT_GROUP], row[HELD_SIZE]
+    held = floats[first : first + count_held]
+    limits = tile_first, tile_end, pixel_first, pixel_end, row[CUT] != 0
     convolve_unit(
-        *source, *weights, tile_first, tile_end, pixel_first, pixel_end, row[CUT] != 0, scratch, straight, numbers,
+        *source, *weights, held, *limits, scratch, straight, numbers,
         *biases, row[CHANNELS], result, strides, width, words, runs,
     )  # fmt: skip
     done = count // VECTOR * VECTOR if straight != NO_STRAIGHT else 0

@@ -61,10 +61,12 @@
     FINITE,
     STRAIGHT,
     STRAIGHT_NUMBERS,
+    HELD,
+    HELD_SIZE,
     COLUMN_COUNT,
-) = range(46)
+) = range(48)
 """Columns of a row. Places of operands count halfwords of the memory; STRIDES, EXTENTS, FLAGS, SHAPE, TAPS, META are
-places in the integers; NUMBERS, FACTORS, TABLE, BIAS in the floats; WEIGHTS in constants, memory or floats."""
+places in the integers; NUMBERS, FACTORS, TABLE, BIAS, HELD in the floats; WEIGHTS in constants, memory or floats."""
 
 SCRATCH_FLOATS = 1 << 17
 SCRATCH_WORDS = 1 << 16

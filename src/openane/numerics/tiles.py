@@ -189,7 +189,7 @@ def store_words(
 ) -> None:  # fmt: skip
     """memory[base + y * row_stride + x * stride] = words[y * pitch + x]."""
     if stride == 1 and columns == pitch and row_stride == pitch:
-        move_row(memory, base, words, 0, rows * pitch)
+        move_row(memory, base, words, np.int64(0), rows * pitch)
     elif stride == 1:
         for y in range(rows):
             move_row(memory, base + y * row_stride, words, y * pitch, columns)

@@ -89,6 +89,9 @@ def _constant_weights(schedule: ScheduleBuilder, work: MacWork, kernel: Kernel, 
         pack_weights(weights, target, side)
     columns[column.WEIGHTS] = place
     columns[column.FINITE] = not ((packed & 0x7C00) == 0x7C00).any()
+    if schedule.hold_weights and side == ROWS:
+        columns[column.HELD] = schedule.floats(from_halfwords(packed), own=True)
+        columns[column.HELD_SIZE] = packed.size // groups
     return columns
 
 

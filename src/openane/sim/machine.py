@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from openane.core.errors import FaultError, InputError
 from openane.numerics.profile import Profile
 from openane.program import Program, Surface
 from openane.program.layout import extent_bytes, fit_array, read_surface, write_surface
-from openane.sim.check import check
+from openane.sim.check import Walk, check_memory, check_operations
+from openane.sim.kernel import constant_count
 from openane.sim.mac import add_mac
 from openane.sim.memory import Arena, Halfwords, MemoryLayout
 from openane.sim.place import add_kept
@@ -37,11 +39,13 @@ class BufferMap:
         constants: index of the constant section.
         scratch: index of the intermediate buffer.
         l2_bytes: size of L2.
+        first_surface: the smallest index of a surface.
     """
 
     constants: int
     scratch: int
     l2_bytes: int
+    first_surface: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,9 @@ class Execution:
 
     Attributes:
         profile: arithmetic.
-        fast: sums by the library's matrix product instead of in order.
+        fast: keep weights as float32: three times their memory, the same bits.
         threads: worker threads; 0 takes one per core.
-        memory_limit_bytes: largest sum of buffers.
+        memory_limit_bytes: of buffers, copies and parameters of one run.
         until: run this many tasks only; None runs all.
         operation_limit: largest number of multiply-adds and elements of a program.
         time_limit_seconds: of the clock for one run; None waits as long as it takes.
@@ -103,10 +107,8 @@ class Simulator:
         self.works = tuple(works)
         self.execution = execution
         self.layout = _layout(program, self.works, buffers)
-        _check_limit(self.layout, execution, program)
-        whole = {surface.buffer for surface in program.inputs} | {buffers.constants}
-        check(self.works, self.layout, whole, execution.operation_limit)
-        self._schedule = _prepare(self.works, Arena(self.layout, buffers.constants), program, execution.profile)
+        _check(program, self.works, self.layout, buffers, execution)
+        self._schedule = _prepare(self.works, Arena(self.layout, buffers.constants), program, execution)
         self._workers = Workers(execution.threads)
         self._states: queue.SimpleQueue[RunState] = queue.SimpleQueue()
 
@@ -246,10 +248,12 @@ class Simulator:
             )
 
 
-def _prepare(works: Sequence[Work], arena: Arena, program: Program, profile: Profile) -> Schedule:
+def _prepare(works: Sequence[Work], arena: Arena, program: Program, execution: Execution) -> Schedule:
     """Rows and parameters of all tasks."""
+    profile = execution.profile
     constants = _halfwords(program.constants)
-    schedule = ScheduleBuilder(arena)
+    count = sum(constant_count(work, profile, arena.constants) for work in works)
+    schedule = ScheduleBuilder(arena, count, execution.fast)
     for work in works:
         if work.kept is not None:
             add_kept(schedule, work, constants)
@@ -272,6 +276,13 @@ def _layout(program: Program, works: Sequence[Work], buffers: BufferMap) -> Memo
     if program.scratch_bytes:
         sizes[buffers.scratch] = program.scratch_bytes
     for surface in program.surfaces:
+        if surface.buffer < buffers.first_surface:
+            raise FaultError(
+                "a surface has the index of a buffer that is not its own",
+                where=f"{program.name}: surface {surface.name}",
+                value=f"buffer {surface.buffer}",
+                limit=f"{buffers.first_surface} and above",
+            )
         sizes[surface.buffer] = max(_surface_bytes(surface), sizes.get(surface.buffer, 0))
         names[surface.buffer] = surface.name
     chained = [o for work in works for o in (*work.sources, work.result) if o.space is Space.CHAIN]
@@ -284,22 +295,36 @@ def _surface_bytes(surface: Surface) -> int:
     return max(surface.size_bytes, extent_bytes(surface))
 
 
-def _check_limit(layout: MemoryLayout, execution: Execution, program: Program) -> None:
-    total = layout.total_bytes + layout.l2_bytes + layout.chain_bytes
-    if total > execution.memory_limit_bytes:
-        raise FaultError(
-            "the buffers of the program take too much memory",
-            where=program.name,
-            value=f"{total} bytes",
-            limit=f"{execution.memory_limit_bytes} bytes",
-            hint="Raise the memory limit if this is meant.",
-        )
+def _check(
+    program: Program, works: Sequence[Work], layout: MemoryLayout, buffers: BufferMap, execution: Execution
+) -> None:
+    """Proves that every run stays within the rules; the maps that this takes are given up before anything runs."""
+    check_operations(works, execution.operation_limit)
+    threads, limit_bytes = execution.threads or os.cpu_count() or 1, execution.memory_limit_bytes
+    check_memory(works, layout, buffers.constants, threads, limit_bytes, program.name, fast=execution.fast)
+    whole = frozenset({surface.buffer for surface in program.inputs} | {buffers.constants})
+    walk = Walk(layout, whole, limit_bytes - len(program.constants))
+    for work in works:
+        walk.task(work)
+    if execution.until is None:
+        walk.end(tuple(map(_operand, program.outputs)), program.name)
+
+
+def _operand(surface: Surface) -> Operand:
+    """A surface as if a task read all of it."""
+    n, d, c, h, w = surface.strides_bytes
+    g, depth, channels, height, width = surface.shape
+    return Operand(
+        f"output {surface.name}", Space.DRAM, surface.buffer, 0, (g, depth, channels, height, width),
+        (n, d, c, h, w), surface.dtype, surface.interleave,
+    )  # fmt: skip
 
 
 def _touches(operand: Operand, work: Work) -> bool:
     """Whether a task overwrites some of the range of an operand."""
     writes = [work.result] + ([work.kept] if work.kept else [])
-    staged = operand.space is Space.L2 and any(s.base < operand.end and operand.base < s.end for s in work.staging)
+    passing = [*work.staging, *([work.result_staging] if work.result_staging else [])]
+    staged = operand.space is Space.L2 and any(s.base < operand.end and operand.base < s.end for s in passing)
     return staged or any(
         (other.space, other.buffer) == (operand.space, operand.buffer)
         and other.base < operand.end

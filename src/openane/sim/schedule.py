@@ -115,11 +115,13 @@ class ScheduleBuilder:
     Attributes:
         arena: where operands lie; grows by areas for copies.
         constant_count: halfwords of all kernels that never change.
+        hold_weights: keep them as float32 too.
         own_parameters: set when a run-time kernel changes parameters.
     """
 
     arena: Arena
     constant_count: int
+    hold_weights: bool = False
     own_parameters: bool = False
     _rows: list[Integers] = field(default_factory=list)
     _tasks: list[tuple[range | Action, ...]] = field(default_factory=list)

@@ -7,6 +7,7 @@ sees a register. Extents are always (groups, depth, channels, height, width), st
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import EllipsisType
@@ -93,11 +94,17 @@ class Operand:
     @property
     def end(self) -> int:
         """One past the last byte."""
-        last = 0
-        for piece in self.pieces:
-            steps = sum((n - 1) * s for n, s in zip(piece.extent, piece.strides, strict=True))
-            last = max(last, piece.base + steps + self.item_bytes)
-        return last
+        steps = [(n - 1) * s for n, s in zip(self.extent, self.strides, strict=True)]
+        if self.interleave == 1:
+            return self.base + sum(steps) + self.item_bytes
+        axis = 4 if self.swapped else 2  # the last channel of the last group, or the last one of the group before
+        channels, stride = self.extent[axis], self.strides[axis]
+        steps[axis] = 0
+        groups, last = divmod(channels - 1, self.interleave)
+        ends = [groups * stride + last * self.item_bytes]
+        if groups:
+            ends.append((groups - 1) * stride + (self.interleave - 1) * self.item_bytes)
+        return self.base + sum(steps) + max(ends) + self.item_bytes
 
     def piece_index(self, place: int) -> tuple[EllipsisType | slice, ...]:
         """The elements that piece `place` holds."""
@@ -181,6 +188,19 @@ class KernelSource(Protocol):
     @property
     def table_bytes(self) -> int:
         """Bytes that hold tables, of all lanes."""
+        ...
+
+    @property
+    def decoding_bytes(self) -> int:
+        """Memory that `read` takes at most, its result included."""
+        ...
+
+    def used_bytes(self) -> Iterator[tuple[Lane, npt.NDArray[np.bool_]]]:
+        """For each stream, which of its bytes `read` makes something of.
+
+        Raises:
+            FaultError: a stream is missing or shorter than its part of the kernel.
+        """
         ...
 
     def read(self, memory: npt.NDArray[np.uint8]) -> Kernel:
@@ -316,11 +336,26 @@ class Staging:
     Attributes:
         role: which operand.
         base, end: bytes.
+        registers: where the address comes from, for messages.
     """
 
     role: str
     base: int
     end: int
+    registers: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedKernel:
+    """Streams that a task loads and makes nothing of.
+
+    Attributes:
+        buffer: index of their buffer.
+        lanes: the streams.
+    """
+
+    buffer: int
+    lanes: tuple[Lane, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +371,9 @@ class Work:
         sources: one or two.
         kept: where a source from DRAM stays in L2 for later tasks.
         result: where the result goes.
-        staging: L2 that is overwritten on the way.
+        staging: L2 that sources overwrite on their way.
+        result_staging: L2 that the result overwrites on its way.
+        unused_kernel: streams that are loaded for nothing.
         notes: findings that do not stop the run.
     """
 
@@ -349,6 +386,8 @@ class Work:
     result: Operand
     kept: Operand | None = None
     staging: tuple[Staging, ...] = ()
+    result_staging: Staging | None = None
+    unused_kernel: UnusedKernel | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property

@@ -50,11 +50,12 @@ class RunOptions:
 
     Attributes:
         permissive: warn about register combinations that are not understood instead of stopping.
-        fast: allow kernels with a stated error bound instead of the exact ones.
+        fast: take more memory for more speed; what that means is said by the machine, with its bound.
         threads: worker threads; 0 takes one per core.
         until: stop after this many tasks; None runs all.
         profile: options of the numerics profile by name, e.g. {"accumulate": "tile4"}.
         memory_limit_bytes: largest sum of buffers that may be allocated.
+        time_limit_seconds: wall time after which a run is stopped; None for no limit.
     """
 
     permissive: bool = False
@@ -63,6 +64,7 @@ class RunOptions:
     until: int | None = None
     profile: Mapping[str, str] = field(default_factory=dict)
     memory_limit_bytes: int = 8 << 30
+    time_limit_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

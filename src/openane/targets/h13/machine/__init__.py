@@ -14,14 +14,15 @@ from openane.program import Program, Task
 from openane.sim.machine import BufferMap, Execution, Simulator
 from openane.sim.work import Work
 from openane.targets.h13.machine.decode import decode
+from openane.targets.h13.machine.tensors import L2_BYTES
 from openane.targets.h13.machine.understood import findings
 from openane.targets.target import RunOptions
 
 PROFILE = Profile()
 """The arithmetic of H13."""
 
-BUFFERS = BufferMap(constants=1, scratch=3, l2_bytes=2 << 20)
-"""Buffer 0 is the task chain; user surfaces have indices from 4 on."""
+BUFFERS = BufferMap(constants=1, scratch=3, l2_bytes=L2_BYTES, first_surface=4)
+"""Buffer 0 is the task chain."""
 
 
 def machine(program: Program, options: RunOptions | None = None) -> Simulator:
@@ -39,7 +40,14 @@ def machine(program: Program, options: RunOptions | None = None) -> Simulator:
     options = options or RunOptions()
     works = decode_program(program, permissive=options.permissive)
     profile = PROFILE.with_options(options.profile)
-    execution = Execution(profile, options.fast, options.threads, options.memory_limit_bytes, options.until)
+    execution = Execution(
+        profile,
+        fast=options.fast,
+        threads=options.threads,
+        memory_limit_bytes=options.memory_limit_bytes,
+        until=options.until,
+        time_limit_seconds=options.time_limit_seconds,
+    )
     return Simulator(program, works, BUFFERS, execution)
 
 

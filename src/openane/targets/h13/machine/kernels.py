@@ -18,6 +18,7 @@ Rules and evidence (h13-encoding 7; "hash" = the SHA-256 of Apple's constant sec
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -175,6 +176,57 @@ class KernelStreams:
             left -= sizes[-1]
         return tuple(sizes)
 
+    @property
+    def decoding_bytes(self) -> int:
+        """Memory that `read` takes at most: streams, halfwords with and without the taps outside the window, steps.
+
+        A palette takes most: bits, places and values of the weights of one round.
+        """
+        if not self.has_weights:
+            return self.table_bytes
+        rows, columns = self.stored_window
+        stored = self.inputs * rows * columns
+        slots = DEPTHWISE_SPARSE_SLOTS if self.depthwise else max(self.rounds)
+        round_bytes = stored * slots * (32 + 10 * self.format.palette_bits)
+        return round_bytes + self.groups * self.channels * (4 * stored + 4) + 64 * stored
+
+    def used_bytes(self) -> Iterator[tuple[Lane, npt.NDArray[np.bool_]]]:
+        """For each lane, which of its bytes hold a table, a palette, a bias or a weight.
+
+        Blocks are padded, and the last round has room for channels that are not there: nobody looks at these bytes.
+        Where zeros are left out, the stream itself says where it ends, so all of it counts.
+
+        Raises:
+            FaultError: a lane is missing, or shorter than its part of the kernel.
+        """
+        lanes = {lane.engine: lane for lane in self.lanes}
+        for engine, blocks in self._parts():
+            if blocks and engine not in lanes:
+                raise self._missing(engine)
+        known: dict[tuple[int, ...], npt.NDArray[np.bool_]] = {}
+        for lane in self.lanes:
+            channels = (len(block.channels) for block in self._blocks(lane.engine) if lane.engine < self.engines)
+            key = lane.size_bytes, *channels
+            if key not in known:  # most lanes are alike
+                known[key] = self._used(lane)
+            yield lane, known[key]
+
+    def _used(self, lane: Lane) -> npt.NDArray[np.bool_]:
+        if self.format.sparse:
+            return np.ones(lane.size_bytes, np.bool_)
+        stream = _Marks(np.zeros(lane.size_bytes, np.uint8), lane, self)
+        if self.has_table:
+            stream.take(TABLE_BYTES)
+        blocks = self._blocks(lane.engine) if self.has_weights and lane.engine < self.engines else ()
+        steps = self.inputs * self.stored_window[0] * self.stored_window[1]
+        for _ in range(self.groups if blocks else 0):
+            for block in blocks:
+                if self.has_bias:
+                    stream.mark_halfwords(block.biases, len(block.channels))
+                stream.mark_weights(steps, block.slots, len(block.channels))
+            stream.align(BLOCK_BYTES)
+        return stream.used
+
     def read(self, memory: Bytes) -> Kernel:
         """Decodes the lanes.
 
@@ -188,25 +240,23 @@ class KernelStreams:
         steps = self.inputs * self.stored_window[0] * self.stored_window[1]
         weights = np.zeros((self.groups, self.channels, steps), np.uint16)
         bias = np.zeros((self.groups, self.channels), np.uint16)
-        for engine in range(self.engines):
-            used = (
-                engine < self.channels
-                if self.depthwise
-                else any(self._channels(r, engine) for r in range(len(self.rounds)))
-            )
-            if not used:
+        for engine, blocks in self._parts():
+            if not blocks:
                 continue
             if engine not in streams:
-                raise FaultError(
-                    "an output channel has no kernel: its lane is not loaded",
-                    where=f"{self.where}: KernelDMASrc.CoeffDMAConfig[{engine}]",
-                    hint="Enable the lane, or reduce ActiveNE.",
-                )
-            self._fill(streams[engine], engine, weights, bias)
+                raise self._missing(engine)
+            self._fill(streams[engine], blocks, weights, bias)
         if self.phases:
             keep = np.tile(self._inside, self.inputs)
             weights = weights[:, :, keep]
         return Kernel(weights, bias.reshape(-1) if self.has_bias else None, table)
+
+    def _missing(self, engine: int) -> FaultError:
+        return FaultError(
+            "an output channel has no kernel: its lane is not loaded",
+            where=f"{self.where}: KernelDMASrc.CoeffDMAConfig[{engine}]",
+            hint="Enable the lane, or reduce ActiveNE.",
+        )
 
     def _bytes(self, memory: Bytes, lane: Lane) -> Bytes:
         end = lane.offset + lane.size_bytes
@@ -227,30 +277,52 @@ class KernelStreams:
             raise FaultError("the task uses a table and loads none", where=f"{self.where}: KernelDMASrc")
         return tables.pop()
 
-    def _channels(self, index: int, engine: int) -> range:
-        """The output channels of a lane in a round; fewer than the round's size at the end."""
-        sizes = self.rounds
-        size = sizes[index]
-        first = self.engines * sum(sizes[:index]) + engine * size
-        return range(first, max(first, min(first + size, self.channels)))
+    def _parts(self) -> Iterator[tuple[int, tuple[_Block, ...]]]:
+        """Each lane that channels are dealt to, with the blocks of one group; none in a lane without any channel."""
+        if self.has_weights:
+            yield from ((engine, self._blocks(engine)) for engine in range(self.engines))
 
-    def _fill(self, stream: _Stream, engine: int, weights: Halfwords, bias: npt.NDArray[np.uint16]) -> None:
+    def _blocks(self, engine: int) -> tuple[_Block, ...]:
+        """What a lane holds of one group; empty when it has no channel at all."""
+        if self.depthwise:
+            slots = DEPTHWISE_SPARSE_SLOTS if self.format.sparse else 1
+            own = range(engine, self.channels, self.engines)
+            return tuple(_Block(range(channel, channel + 1), 1, slots) for channel in own)
+        blocks, begin = [], 0
+        for size in self.rounds:
+            first = begin + engine * size
+            channels = range(first, max(first, min(first + size, self.channels)))
+            blocks.append(_Block(channels, size, size))
+            begin += self.engines * size
+        return tuple(blocks) if any(block.channels for block in blocks) else ()
+
+    def _fill(
+        self, stream: _Stream, blocks: Sequence[_Block], weights: Halfwords, bias: npt.NDArray[np.uint16]
+    ) -> None:
         steps = weights.shape[2]
         for group in range(self.groups):
-            if self.depthwise:
-                for channel in range(engine, self.channels, self.engines):
-                    if self.has_bias:
-                        bias[group, channel] = stream.halfwords(1)[0]
-                    slots = DEPTHWISE_SPARSE_SLOTS if self.format.sparse else 1
-                    weights[group, channel] = stream.weights(steps * slots).reshape(steps, slots)[:, 0]
-            else:
-                for index, size in enumerate(self.rounds):
-                    channels = self._channels(index, engine)
-                    if self.has_bias:
-                        bias[group, channels.start : channels.stop] = stream.halfwords(size)[: len(channels)]
-                    block = stream.weights(steps * size).reshape(steps, size)
-                    weights[group, channels.start : channels.stop] = block[:, : len(channels)].T
+            for block in blocks:
+                channels = slice(block.channels.start, block.channels.stop)
+                count = len(block.channels)
+                if self.has_bias:
+                    bias[group, channels] = stream.halfwords(block.biases)[:count]
+                weights[group, channels] = stream.weights(steps * block.slots).reshape(steps, -1)[:, :count].T
             stream.align(BLOCK_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Bias and weights of some channels in one lane.
+
+    Attributes:
+        channels: those that are there.
+        biases: halfwords of bias.
+        slots: weights of each step.
+    """
+
+    channels: range
+    biases: int
+    slots: int
 
 
 class _Stream:
@@ -320,6 +392,40 @@ class _Stream:
                 value=f"{length} bytes, masks ask for {used}",
             )
         return result
+
+
+class _Marks(_Stream):
+    """A lane whose bytes in use are marked; its data are the marks."""
+
+    @property
+    def used(self) -> npt.NDArray[np.bool_]:
+        """The marks so far."""
+        return self._data.view(np.bool_)
+
+    def take(self, count: int) -> Bytes:
+        """Marks the next bytes."""
+        part = super().take(count)
+        part[:] = 1
+        return part
+
+    def mark_halfwords(self, count: int, used: int) -> None:
+        """Marks the first of some halfwords."""
+        super().take(2 * count)[: 2 * used] = 1
+
+    def mark_weights(self, steps: int, slots: int, used: int) -> None:
+        """Marks the first weights of each step, and the palette in front of the first ones."""
+        kind = self._kernel.format
+        if kind.palette_bits and self._palette is None:
+            self._palette = np.zeros(0, np.uint16)
+            self.take(2 << kind.palette_bits)
+            self.align(BLOCK_BYTES)
+        flags = np.zeros((steps, slots), np.bool_)
+        flags[:, :used] = True
+        if kind.palette_bits:
+            marks = np.packbits(np.repeat(flags, kind.palette_bits), bitorder="little") != 0
+        else:
+            marks = np.repeat(flags, kind.bytes_of(1))
+        super().take(marks.size)[:] = marks
 
 
 @compiled

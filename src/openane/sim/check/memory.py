@@ -1,0 +1,182 @@
+"""How much memory a program takes when it is prepared and run, before any of it is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from openane.core.errors import FaultError
+from openane.core.types import DType
+from openane.numerics.convolve import SLACK, packed_size
+from openane.numerics.jit import VECTOR
+from openane.numerics.rows import SCRATCH_FLOATS, SCRATCH_WORDS
+from openane.sim.memory import MemoryLayout
+from openane.sim.work import MacOperation, MacWork, Operand, PlanarWork, Space, Work
+
+_FLOAT, _HALFWORD, _INTEGER = 4, 2, 8
+_MAPPING_BYTES = 2 << 16
+_TASK_BYTES = 4096
+"""Rows, strides, numbers and table of a task."""
+_CONVERTED_BYTES = 16
+"""An element that Python converts: both types, and what numpy needs in between."""
+_STEP_BYTES = 3 * _INTEGER
+"""A step of a kernel as parameters are collected: itself, its key, the joined array."""
+_STEP_LIST_BYTES = 160
+"""A step of a depthwise kernel while its work is planned."""
+_INDEX_BYTES = 24
+"""A halfword of a buffer whose kernel is permuted, while its places are looked for."""
+
+
+def memory_of_threads(threads: int) -> int:
+    """Bytes of scratch memory."""
+    return threads * (_FLOAT * SCRATCH_FLOATS + _HALFWORD * SCRATCH_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMemory:
+    """Bytes that one task needs, never less than it takes.
+
+    Attributes:
+        lasting: parameters, weights, constants in the form that the engine takes.
+        areas: (purpose, bytes) of places for copies, which tasks share when both are equal.
+        image: the padded input of a convolution, which all tasks share.
+        passing: while the task is prepared, or while Python works on it.
+    """
+
+    lasting: int
+    areas: frozenset[tuple[str, int]]
+    image: int
+    passing: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.lasting + sum(size for _, size in self.areas) + self.image + self.passing
+
+
+def task_memory(work: Work, layout: MemoryLayout, constants: int, *, fast: bool = False) -> TaskMemory:
+    """What a task needs; `constants` is the index of the constant section, `fast` holds weights as float32."""
+    lasting, passing = _TASK_BYTES, 0
+    areas: set[tuple[str, int]] = set()
+    for number, source in enumerate(work.sources):
+        if source.space is Space.DRAM and source.buffer == constants:
+            lasting += 2 * _HALFWORD * source.count
+            passing += _CONVERTED_BYTES * source.count
+        elif _is_copied(source, work.result):
+            areas.add(_area(f"source {number}", source.count))
+            passing += _CONVERTED_BYTES * source.count * (source.dtype is not DType.FLOAT16)
+    if work.result.dtype is not DType.FLOAT16 or work.result.interleave != 1:
+        areas.add(_area("result", work.result.count))
+        passing += _CONVERTED_BYTES * work.result.count * (work.result.dtype is not DType.FLOAT16)
+    if work.kept is not None:
+        passing += _HALFWORD * work.kept.count
+    if isinstance(work.engine, PlanarWork):
+        return TaskMemory(lasting, frozenset(areas), 0, passing)
+    own = _mac_memory(work, work.engine, layout, constants, fast)
+    return TaskMemory(lasting + own.lasting, frozenset(areas | own.areas), own.image, passing + own.passing)
+
+
+def check_memory(
+    works: Sequence[Work], layout: MemoryLayout, constants: int, threads: int, limit_bytes: int, where: str,
+    *, fast: bool = False,
+) -> None:  # fmt: skip
+    """Refuses a program that takes too much.
+
+    Args:
+        works: the tasks.
+        layout: sizes of the memories.
+        constants: index of the constant section.
+        threads: that work at the same time.
+        limit_bytes: of everything together; inputs and outputs of the caller are not counted.
+        where: the program.
+        fast: whether weights are held as float32 too.
+
+    Raises:
+        FaultError: names the largest buffer, or the task that takes most.
+    """
+    hint = "Raise the memory limit if this is meant."
+    buffers = layout.total_bytes + layout.l2_bytes + layout.chain_bytes
+    if buffers > limit_bytes:
+        largest = max(layout.buffers, key=lambda index: layout.buffers[index], default=0)
+        name = layout.names.get(largest, "no buffer")
+        raise FaultError(
+            "the buffers of the program take too much memory",
+            where=where,
+            value=f"{buffers} bytes, {layout.buffers.get(largest, 0)} of them in buffer {largest} ({name})",
+            limit=f"{limit_bytes} bytes",
+            hint=hint,
+        )
+    needs = [task_memory(work, layout, constants, fast=fast) for work in works]
+    total = buffers + memory_of_threads(threads) + memory_of_tasks(works, needs)
+    if needs and total > limit_bytes:
+        most = max(range(len(needs)), key=lambda index: needs[index].total)
+        raise FaultError(
+            "the task takes too much memory",
+            where=f"{works[most].where}: Common.InDim",
+            value=f"{total} bytes in all, {needs[most].total} of them for this task",
+            limit=f"{limit_bytes} bytes",
+            hint=hint,
+        )
+
+
+def memory_of_tasks(works: Sequence[Work], needs: Sequence[TaskMemory]) -> int:
+    """Bytes that all tasks need beside the buffers."""
+    mappings = {work.engine for work in works if len(work.sources) == 1}
+    areas = frozenset().union(*(need.areas for need in needs))
+    lasting = sum(need.lasting for need in needs) + _MAPPING_BYTES * len(mappings)
+    image = max((need.image for need in needs), default=0)
+    passing = max((need.passing for need in needs), default=0)
+    return lasting + sum(size for _, size in areas) + image + passing
+
+
+def _is_copied(source: Operand, result: Operand) -> bool:
+    if source.dtype is not DType.FLOAT16 or source.interleave != 1:
+        return True
+    together = (source.space, source.buffer) == (result.space, result.buffer)
+    return together and source.base < result.end and result.base < source.end
+
+
+def _area(purpose: str, halfwords: int) -> tuple[str, int]:
+    """Areas have powers of two as sizes, so that tasks share them."""
+    return purpose, _HALFWORD << max(6, (halfwords - 1).bit_length())
+
+
+def _mac_memory(work: Work, engine: MacWork, layout: MemoryLayout, constants: int, fast: bool) -> TaskMemory:
+    kernel = engine.kernel
+    if kernel is None or engine.operation not in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED):
+        return TaskMemory(0, frozenset(), 0, 0)
+    groups, channels, steps = engine.kernel_groups, work.result_view[2], kernel.step_count
+    weights = groups * packed_size(channels, steps, VECTOR)
+    lasting = (_STEP_BYTES + _INTEGER) * steps + 3 * _FLOAT * groups * channels
+    areas: frozenset[tuple[str, int]] = frozenset()
+    passing = kernel.decoding_bytes + _HALFWORD * weights
+    if engine.inputs_per_output:
+        lasting += 2 * _FLOAT * weights
+        passing += _STEP_LIST_BYTES * steps
+    elif kernel.buffer == constants:
+        lasting += (2 * _HALFWORD + 2 * _FLOAT * fast) * weights
+    else:
+        areas = frozenset({_area("kernel", weights)})
+        if kernel.plain:
+            lasting += _STEP_BYTES * weights
+            passing += _INDEX_BYTES * layout.buffers.get(kernel.buffer, 0) + 5 * _INTEGER * weights
+    return TaskMemory(lasting, areas, _image_bytes(work, engine), passing)
+
+
+def _image_bytes(work: Work, engine: MacWork) -> int:
+    """The padded input as float32; a convolution that reads its pixels where they stand has none."""
+    source, (groups, _, channels, height, width) = work.sources[0], work.view
+    out_height, out_width = work.result_view[3:]
+    plain = engine.operation is MacOperation.CONVOLUTION and engine.window == engine.stride == (1, 1)
+    beside = source.strides[4] == source.item_bytes and out_width > 1
+    if engine.inputs_per_output or (
+        plain and beside and not engine.relu_in and out_height <= height and out_width <= width
+    ):
+        return 0
+    spread = engine.operation is MacOperation.TRANSPOSED
+    grow, step = (engine.stride, (1, 1)) if spread else ((1, 1), engine.stride)
+    rows, columns = (
+        max((extent - 1) * grow[axis] + 1 + engine.pad[axis], (out - 1) * step[axis] + engine.window[axis])
+        for axis, (extent, out) in enumerate(((height, out_height), (width, out_width)))
+    )
+    return _FLOAT * (groups * channels * rows * columns + SLACK)

@@ -1,0 +1,257 @@
+"""One walk over the tasks, with a map of what somebody has written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from openane.core.errors import FaultError
+from openane.core.types import DType
+from openane.sim.check.conflicts import check_conflicts
+from openane.sim.check.footprint import Footprint, index_of, marks, overlaps
+from openane.sim.check.window import check_window
+from openane.sim.memory import MemoryLayout
+from openane.sim.work import KernelSource, Lane, MacWork, Operand, Space, Staging, Work
+
+_Bytes = npt.NDArray[np.uint8]
+
+_CODES: Mapping[DType, int] = MappingProxyType({DType.FLOAT16: 1, DType.UINT8: 2, DType.INT8: 3})
+"""What a byte of L2 holds; 0 is nothing that somebody wrote. Data in DRAM has no type: transfers convert it."""
+
+
+class Walk:
+    """What is known after some of the tasks.
+
+    Args:
+        layout: sizes of the memories.
+        written: buffers whose bytes are all there from the start.
+        limit_bytes: of the maps; a byte of memory takes one.
+    """
+
+    def __init__(self, layout: MemoryLayout, written: frozenset[int], limit_bytes: int) -> None:
+        self._layout = layout
+        self._whole = written
+        self._limit_bytes = limit_bytes
+        self._maps: dict[tuple[Space, int], _Bytes] = {}
+        self._chained: Work | None = None
+
+    def task(self, work: Work) -> None:
+        """Checks and applies one task."""
+        self._places(work)
+        self._take_chained(work)
+        for source in work.sources:
+            self._read(source, f"{work.where}: {source.registers}")
+        check_window(work)
+        if isinstance(work.engine, MacWork) and work.engine.kernel is not None:
+            self._kernel(work, work.engine.kernel)
+        if work.unused_kernel is not None:
+            self._lanes(work, work.unused_kernel.buffer, work.unused_kernel.lanes)
+        check_conflicts(work, self._layout, lambda size: self._ask(size, work.where))
+        for staging in (*work.staging, work.result_staging):
+            if staging is not None:
+                self._map(Space.L2, 0, work.where)[staging.base : staging.end] = 0
+        for operand in (work.kept, work.result):
+            if operand is not None and operand.space is not Space.CHAIN:
+                self._write(work, operand)
+
+    def end(self, outputs: tuple[Operand, ...], where: str) -> None:
+        """After the last task: every output is whole, and nothing is left for a task that does not come.
+
+        Args:
+            outputs: where they lie; the role says which one it is.
+            where: the program.
+        """
+        if self._chained is not None:
+            raise _unread(self._chained)
+        for output in outputs:
+            if output.end > self._layout.size_of(output):
+                continue
+            try:
+                self._read(output, where)
+            except FaultError as error:
+                own = error.diagnostic
+                raise FaultError(
+                    f"no task writes some of {output.role}", where=where, value=own.value, hint="Nothing has run."
+                ) from None
+
+    def _places(self, work: Work) -> None:
+        """Everything lies inside its memory."""
+        for operand in (*work.sources, *((work.kept,) if work.kept else ()), work.result):
+            if operand.space is not Space.CHAIN:
+                self._bounds(work, operand)
+        for number, staging in enumerate(work.staging):
+            self._staging(work, staging, self._layout.describe(work.sources[number]))
+        if work.result_staging is not None:
+            self._staging(work, work.result_staging, self._layout.describe(work.result))
+        if work.result.space is Space.DRAM and work.result.buffer in self._layout.read_only:
+            raise FaultError(
+                "the task writes to an input or to constants",
+                where=f"{work.where}: {work.result.registers}",
+                value=self._layout.describe(work.result),
+            )
+
+    def _staging(self, work: Work, staging: Staging, tensor: str) -> None:
+        if staging.end > self._layout.l2_bytes:
+            raise FaultError(
+                f"{staging.role} does not fit in L2 on its way",
+                where=f"{work.where}: {staging.registers}",
+                value=f"{staging.base:#x} to {staging.end:#x}, {tensor}",
+                limit=f"{self._layout.l2_bytes:#x}",
+            )
+
+    def _take_chained(self, work: Work) -> None:
+        """A chained value goes into the very next task, which reads all of it (4 of 4 goldens)."""
+        before, source = self._chained, work.sources[0]
+        self._chained = work if work.result.space is Space.CHAIN else None
+        if source.space is not Space.CHAIN:
+            if before is not None:
+                raise _unread(before)
+            return
+        where = f"{work.where}: {source.registers}"
+        if before is None:
+            raise FaultError("the task reads a chained value, and the task before gives none", where=where)
+        if before.result.extent != source.extent:
+            raise FaultError(
+                "the task reads a chained value of another size",
+                where=where,
+                value=f"{source.extent}",
+                limit=f"{before.result.extent} of task {before.index}",
+            )
+
+    def _ask(self, size: int, where: str) -> None:
+        """Refuses maps that are too large, before they are made."""
+        total = size + sum(known.size for known in self._maps.values())
+        if total > self._limit_bytes:
+            raise FaultError(
+                "checking the task takes too much memory", where=where, value=f"{total} bytes",
+                limit=f"{self._limit_bytes} bytes", hint="Raise the memory limit if this is meant.",
+            )  # fmt: skip
+
+    def _map(self, space: Space, buffer: int, where: str) -> _Bytes:
+        key = space, buffer
+        if key not in self._maps:
+            size = self._layout.l2_bytes if space is Space.L2 else self._layout.buffers[buffer]
+            self._ask(size + size % 2, where)
+            self._maps[key] = np.zeros(size + size % 2, np.uint8)
+        return self._maps[key]
+
+    def _bounds(self, work: Work, operand: Operand) -> None:
+        where = f"{work.where}: {operand.registers}"
+        size, end = self._layout.size_of(operand), operand.end
+        if size < 0:
+            known = ", ".join(map(str, sorted(self._layout.buffers)))
+            raise FaultError(
+                f"{operand.role} is in a buffer that the program does not have",
+                where=where,
+                value=f"buffer {operand.buffer}",
+                limit=known,
+            )
+        if end > size:
+            raise FaultError(
+                f"{operand.role} runs over the end of its memory",
+                where=where,
+                value=f"{operand.base:#x} to {end:#x}",
+                limit=f"{size:#x} bytes in {self._layout.describe(operand)}",
+            )
+        if operand.dtype is DType.FLOAT16 and any(value % 2 for value in (operand.base, *operand.strides)):
+            raise FaultError("an address is odd", where=where, value=f"{operand.base:#x}, strides {operand.strides}")
+
+    def _read(self, operand: Operand, where: str) -> None:
+        if operand.space is Space.CHAIN or (operand.space is Space.DRAM and operand.buffer in self._whole):
+            return
+        known = self._map(operand.space, operand.buffer, where)
+        for piece in operand.pieces:
+            footprint = Footprint.of(piece)
+            if footprint.end - footprint.base < piece.count:
+                self._ask(4 * footprint.reach, where)
+            memory, origin = known, 0
+            if operand.space is Space.L2:
+                memory, origin = (known[piece.base : footprint.end] == _CODES[operand.dtype]).view(np.uint8), piece.base
+            address = footprint.first_missing(memory, origin)
+            if address is not None:
+                place = f"address {address:#x}, (group, depth, channel, row, column) {index_of(piece, address)}"
+                reads = f"{operand.role} reads {self._layout.describe(operand)}"
+                if known[address]:
+                    raise FaultError(
+                        f"{reads} as {operand.dtype.value}, another type was written", where=where, value=place
+                    )
+                raise FaultError(f"{reads} where nobody has written", where=where, value=place)
+
+    def _write(self, work: Work, operand: Operand) -> None:
+        if overlaps(operand, lambda size: self._ask(size, work.where)):
+            raise FaultError(
+                f"elements of the {operand.role} overlap in memory",
+                where=f"{work.where}: {operand.registers}",
+                value=f"extents {operand.extent}, strides {operand.strides}",
+            )
+        memory = self._map(operand.space, operand.buffer, work.where)
+        code = _CODES[operand.dtype] if operand.space is Space.L2 else 1
+        for piece in operand.pieces:
+            footprint = Footprint.of(piece)
+            footprint.view(memory, 0)[...] = footprint.mark * code
+
+    def _kernel(self, work: Work, kernel: KernelSource) -> None:
+        loaded = sum(lane.size_bytes for lane in kernel.lanes)
+        if kernel.buffer in self._layout.buffers and loaded < kernel.least_bytes:
+            raise FaultError(
+                "the kernel streams are shorter than the kernel",
+                where=f"{work.where}: KernelDMASrc.CoeffBfrSize",
+                value=f"{loaded} bytes in {len(kernel.lanes)} lanes",
+                limit=f"at least {kernel.least_bytes}",
+            )
+        self._lanes(work, kernel.buffer, kernel.lanes)
+        if kernel.buffer not in self._whole:
+            for lane, used in kernel.used_bytes():
+                self._lane(work, kernel.buffer, lane, used)
+
+    def _lanes(self, work: Work, buffer: int, lanes: tuple[Lane, ...]) -> None:
+        """Every stream lies inside its buffer."""
+        size = self._layout.buffers.get(buffer)
+        if size is None:
+            raise FaultError(
+                "the kernel is in a buffer that the program does not have",
+                where=f"{work.where}: Header.KernelBases",
+                value=f"buffer {buffer}",
+            )
+        for lane in lanes:
+            if lane.offset + lane.size_bytes > size:
+                raise FaultError(
+                    "a kernel stream runs over the end of its buffer",
+                    where=f"{work.where}: KernelDMASrc.CoeffBaseAddr[{lane.engine}]",
+                    value=f"{lane.offset:#x} to {lane.offset + lane.size_bytes:#x}",
+                    limit=f"{size:#x} bytes in buffer {buffer}",
+                )
+
+    def _lane(self, work: Work, buffer: int, lane: Lane, used: npt.NDArray[np.bool_]) -> None:
+        """A stream that earlier tasks have computed is there, and the task itself does not overwrite it."""
+        where = f"{work.where}: KernelDMASrc.CoeffBaseAddr[{lane.engine}]"
+        begin, end, result = lane.offset, lane.offset + lane.size_bytes, work.result
+        known = self._map(Space.DRAM, buffer, where)[begin:end] != 0
+        lost = used & ~known
+        if lost.any():
+            raise FaultError(
+                "the kernel is read where nobody has written",
+                where=where,
+                value=f"address {begin + int(lost.argmax()):#x} in buffer {buffer}",
+            )
+        if result.space is not Space.DRAM or result.buffer != buffer or result.base >= end or result.end <= begin:
+            return
+        written = marks(result.pieces, result.base, result.end, lambda size: self._ask(size, where))
+        low, high = max(begin, result.base), min(end, result.end)
+        both = used[low - begin : high - begin] & written[low - result.base : high - result.base]
+        if both.any():
+            raise FaultError(
+                "the result overwrites the kernel of its own task",
+                where=f"{where}, {result.registers}",
+                value=f"address {low + int(both.argmax()):#x} in {self._layout.describe(result)}",
+            )
+
+
+def _unread(work: Work) -> FaultError:
+    return FaultError(
+        "the result goes straight into the next task, and that does not read it",
+        where=f"{work.where}: {work.result.registers}",
+    )

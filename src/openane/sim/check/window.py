@@ -1,0 +1,37 @@
+"""Windows of convolutions and pooling against the padded source."""
+
+from __future__ import annotations
+
+from openane.core.errors import FaultError
+from openane.sim.work import MacOperation, MacWork, Work
+
+
+def check_window(work: Work) -> None:
+    """Refuses results whose whole window lies in front of the source or behind it: what these are, nobody knows.
+
+    Raises:
+        FaultError: there are some.
+    """
+    engine = work.engine
+    if engine.window is None:
+        return
+    spread = isinstance(engine, MacWork) and engine.operation is MacOperation.TRANSPOSED
+    for axis, name in ((0, "rows"), (1, "columns")):
+        window, pad, stride = engine.window[axis], engine.pad[axis], engine.stride[axis]
+        extent, result = work.view[3 + axis], work.result_view[3 + axis]
+        if pad >= window:
+            raise FaultError(
+                f"the result has {name} whose window lies in front of the source",
+                where=f"{work.where}: Common.ConvCfg",
+                value=f"pad {pad}, kernel {window}",
+                limit=f"a pad up to {window - 1}",
+            )
+        inner = (extent - 1) * stride + 1 if spread else extent
+        last = (result - 1) * (1 if spread else stride) - pad
+        if last >= inner + (window if spread else 0):
+            raise FaultError(
+                f"the result has {name} whose window lies outside of the source",
+                where=f"{work.where}: Common.OutDim",
+                value=f"{result} {name} of {extent}, kernel {window}, stride {stride}",
+                limit=f"pad {pad} in front",
+            )

@@ -1,0 +1,256 @@
+"""Where the sources and the result of one H13 task lie: extents, strides, element types, staging in L2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from openane.core.types import DType
+from openane.sim.work import Axes, Operand, Space, Staging
+from openane.targets.h13.machine.kernels import FP16
+from openane.targets.h13.machine.words import Words
+
+RESIDENT, DRAM_KEPT, DRAM, CHAIN = range(4)
+"""Values of SourceType and ResultType."""
+
+L2_BYTES = 2 << 20
+
+DTYPES: Mapping[int, DType] = MappingProxyType({0: DType.UINT8, 1: DType.INT8, 2: DType.FLOAT16})
+
+_SOURCE_SEGMENT, _RESULT_SEGMENT = 32, 64
+"""Columns that tasks too wide for L2 stage at least at a time (goldens of 1600 and of 16384 columns)."""
+
+
+def extents(words: Words) -> tuple[Axes, Axes]:
+    """Extents of the source as the engine walks it, and of the result.
+
+    Raises:
+        FaultError: one of them is zero.
+    """
+    groups = words("Common.GroupConvCfg", "NumGroups")
+    view = (
+        groups,
+        words("Common.InDepth", "Din"),
+        words("Common.Cin", "Cin"),
+        words("Common.InDim", "Hin"),
+        words("Common.InDim", "Win"),
+    )
+    result = (
+        groups,
+        words("Common.OutDepth", "Dout"),
+        words("Common.Cout", "Cout"),
+        words("Common.OutDim", "Hout"),
+        words("Common.OutDim", "Wout"),
+    )
+    for path, found in (("Common.InDim", view), ("Common.OutDim", result)):
+        if min(found) < 1:
+            raise words.refuse(
+                "an extent is zero", path, "groups, depth, channels, height, width of at least 1",
+                f"Found {found}; the hardware hangs on zero.",
+            )  # fmt: skip
+    return view, result
+
+
+def broadcast(extents: Axes, flags: int) -> Axes:
+    """Extents as stored, with 1 on the repeated axes; flags: W 1, H 2, D 4, C 8."""
+    g, d, c, h, w = extents
+    return (g, 1 if flags & 4 else d, 1 if flags & 8 else c, 1 if flags & 2 else h, 1 if flags & 1 else w)
+
+
+def source(words: Words, number: int, extents: Axes, swapped: bool) -> Operand:
+    """Source 1 or 2.
+
+    Raises:
+        FaultError: it is nowhere, or its format is not understood.
+    """
+    second = number == 2
+    kind = words("L2.SourceCfg", "SourceType")
+    if second:
+        kind = DRAM if words("L2.SourceCfg", "Source2Dram") else RESIDENT
+    role = f"source {number}"
+    if kind == CHAIN:
+        return _chained(words, role, extents, swapped, "InFmt", "L2.SourceCfg")
+    if kind == RESIDENT:
+        prefix, code = ("Source2", "Src2InFmt") if second else ("Source", "InFmt")
+        return _resident(words, role, prefix, _shared(words, prefix, extents), swapped, code)
+    if not words("TileDMASrc.DMAConfig", "En"):
+        raise words.refuse("a source comes from DRAM and its DMA is off", "TileDMASrc.DMAConfig")
+    base, enable = ("RBase1", "RBE1") if second else ("RBase0", "RBE0")
+    if not words("Header.Bases", enable):
+        raise words.refuse(f"{role} comes from DRAM and {enable} is off", "Header.Bases")
+    prefix = "TileDMASrc.Src2" if second else "TileDMASrc."
+    dtype, interleave = _format(words, f"{prefix}Fmt", second)
+    _same_format(words, "Src2InFmt" if second else "InFmt", f"{prefix}Fmt")
+    strides = (
+        words(f"{prefix}GroupStride", "Stride"),
+        words(f"{prefix}DepthStride", "Stride"),
+        words(f"{prefix}PlaneStride", "Stride"),
+        words(f"{prefix}RowStride", "Stride"),
+        dtype.numpy.itemsize * interleave,
+    )
+    return Operand(
+        role, Space.DRAM, words("Header.Bases", base), words(f"{prefix}BaseAddr", "Addr"), extents,
+        _swap(strides) if swapped else strides, dtype, interleave, f"{prefix}BaseAddr", swapped,
+    )  # fmt: skip
+
+
+def kept(words: Words, first: Operand) -> Operand | None:
+    """Where source 1 stays in L2 for later tasks; None when it does not.
+
+    On record (31 tasks) it is plain fp16, so its copy has its extents and element type; how a transfer would lay
+    interleaved or exchanged channels is not known.
+
+    Raises:
+        FaultError: a source whose copy is not understood.
+    """
+    if words("L2.SourceCfg", "SourceType") != DRAM_KEPT:
+        return None
+    if first.interleave != 1:
+        raise words.refuse("a source that stays in L2 has interleaved channels", "TileDMASrc.Fmt", "interleave 1")
+    if first.swapped:
+        raise words.refuse("a source that stays in L2 has its channels and columns exchanged", "Common.PECfg")
+    return _resident(words, "kept source", "Source", first.extent, False, "InFmt")
+
+
+def result(words: Words, extents: Axes, swapped: bool) -> Operand:
+    """The result.
+
+    Raises:
+        FaultError: it goes nowhere, or its format is not understood.
+    """
+    kind = words("L2.ResultCfg", "ResultType")
+    if kind != DRAM and kind != DRAM_KEPT and words("TileDMADst.DMAConfig", "En"):
+        stays = "is chained to the next task" if kind == CHAIN else "stays in L2"
+        raise words.refuse(f"the result {stays} and its DMA is on", "TileDMADst.DMAConfig")
+    if kind == CHAIN:
+        return _chained(words, "result", extents, swapped, "OutFmt", "L2.ResultCfg")
+    if kind == RESIDENT:
+        return _resident(words, "result", "Result", extents, swapped, "OutFmt")
+    if not words("TileDMADst.DMAConfig", "En"):
+        raise words.refuse("the result goes to DRAM and its DMA is off", "TileDMADst.DMAConfig")
+    if not words("Header.Bases", "WBE"):
+        raise words.refuse("the result goes to DRAM and WBE is off", "Header.Bases")
+    dtype, interleave = _format(words, "TileDMADst.Fmt")
+    _same_format(words, "OutFmt", "TileDMADst.Fmt")
+    strides = (
+        words("TileDMADst.GroupStride", "GroupStride"),
+        words("TileDMADst.DepthStride", "DepthStride"),
+        words("TileDMADst.PlaneStride", "PlaneStride"),
+        words("TileDMADst.RowStride", "RowStride"),
+        dtype.numpy.itemsize * interleave,
+    )
+    return Operand(
+        "result", Space.DRAM, words("Header.Bases", "WBase"), words("TileDMADst.BaseAddr", "Addr"), extents,
+        _swap(strides) if swapped else strides, dtype, interleave, "TileDMADst.BaseAddr", swapped,
+    )  # fmt: skip
+
+
+def staging(words: Words, sources: Sequence[Operand], view: Axes) -> tuple[Staging, ...]:
+    """L2 that sources from DRAM pass through: the rows that are in flight, from the source's L2 base on.
+
+    A task whose L2 registers of a source are all 0 says nothing about its way; no program of Apple's does that.
+    """
+    found = []
+    rows = min(view[3], max(words("Common.TileCfg", "TileHeight"), 1))
+    for operand, prefix in zip(sources, ("Source", "Source2"), strict=False):
+        if operand.space is Space.DRAM:
+            base, row = words(f"L2.{prefix}Base", "Addr"), words(f"L2.{prefix}RowStride", "Stride")
+            least = (
+                min(operand.extent[4], _SOURCE_SEGMENT) * operand.item_bytes if _placed(words, prefix, prefix) else 0
+            )
+            found.append(Staging(operand.role, base, base + rows * max(row, least), f"L2.{prefix}Base"))
+    return tuple(found)
+
+
+def result_staging(words: Words, result: Operand, view: Axes) -> Staging | None:
+    """L2 that a result on its way to DRAM passes through: the rows of one tile, channels side by side.
+
+    With this rule no program on record reads a byte that a result has destroyed, and none has two things in one place.
+    Rows that a task does not space itself are taken as dense; where they do not fit behind the base, the task works in
+    segments of columns (13 goldens of 16384 columns). All registers 0: see `staging`.
+    """
+    if result.space is not Space.DRAM or not _placed(words, "Result", "ConvResult"):
+        return None
+    base = words("L2.ResultBase", "Addr")
+    _, depth, channels, height, width = view
+    rows = min(height, max(words("Common.TileCfg", "TileHeight"), 1))
+
+    def end(columns: int) -> int:
+        row = words("L2.ConvResultRowStride", "Stride") or depth * channels * (-(-2 * columns // 16) * 16)
+        return base + rows * row
+
+    whole = end(width)
+    return Staging("result", base, whole if whole <= L2_BYTES else end(min(width, _RESULT_SEGMENT)), "L2.ResultBase")
+
+
+def _placed(words: Words, prefix: str, near: str) -> bool:
+    """Whether any L2 register of an operand is set."""
+    strides = f"{near}ChannelStride", f"{near}RowStride", f"{prefix}DepthStride", f"{prefix}GroupStride"
+    return bool(words.word(f"L2.{prefix}Base") or any(words.word(f"L2.{name}") for name in strides))
+
+
+def _chained(words: Words, role: str, extents: Axes, swapped: bool, code: str, path: str) -> Operand:
+    """A value that goes from one task straight into the next: fp16, nothing exchanged (4 goldens)."""
+    if words("Common.ChCfg", code) != FP16:
+        raise words.refuse("a chained value has another format than fp16", "Common.ChCfg", f"{code} 2")
+    if swapped:
+        raise words.refuse("a chained value has its channels and columns exchanged", path)
+    return Operand(role, Space.CHAIN, 0, 0, extents, _dense(extents, 2), registers=path)
+
+
+def _resident(words: Words, role: str, prefix: str, extents: Axes, swapped: bool, format_field: str) -> Operand:
+    """A tensor in L2."""
+    code = words("Common.ChCfg", format_field)
+    if code not in DTYPES:
+        raise words.refuse("element format is not understood", "Common.ChCfg", "0 uint8, 1 int8, 2 fp16")
+    near = "ConvResult" if prefix == "Result" else prefix
+    strides = (
+        words(f"L2.{prefix}GroupStride", "Stride"),
+        words(f"L2.{prefix}DepthStride", "Stride"),
+        words(f"L2.{near}ChannelStride", "Stride"),
+        words(f"L2.{near}RowStride", "Stride"),
+        DTYPES[code].numpy.itemsize,
+    )
+    base = words(f"L2.{prefix}Base", "Addr")
+    strides = _swap(strides) if swapped else strides
+    return Operand(role, Space.L2, 0, base, extents, strides, DTYPES[code], 1, f"L2.{prefix}Base")
+
+
+def _shared(words: Words, prefix: str, extents: Axes) -> Axes:
+    """Extents of a resident source: with group stride 0 all groups of a batch share the same values."""
+    return extents if words(f"L2.{prefix}GroupStride", "Stride") else (1, *extents[1:])
+
+
+def _format(words: Words, path: str, second: bool = False) -> tuple[DType, int]:
+    """Element type and interleave of a tensor in DRAM. Integers have FmtMode 0 (assumption A11)."""
+    memory, mode, truncate = words(path, "MemFmt"), words(path, "FmtMode"), words(path, "Truncate")
+    known = (mode == (not second) and truncate == 3) if memory == FP16 else (mode == 0 and truncate in (0, 3))
+    if memory not in DTYPES or not known:
+        raise words.refuse("element format is not understood", path, "fp16 (0x2031), uint8, int8 with FmtMode 0")
+    stated = words(path, "Interleave")
+    if bool(stated) == second:  # 0 on source 2, the number itself elsewhere
+        raise words.refuse("interleave is not understood", path, "0 on source 2, else 1 and above")
+    return DTYPES[memory], max(stated, 1)
+
+
+def _same_format(words: Words, code: str, path: str) -> None:
+    """The data path and memory have one format (all 1,717 tensors on record; assumption A11)."""
+    if words("Common.ChCfg", code) != words(path, "MemFmt"):
+        raise words.refuse(
+            f"{code} is another format than memory has", "Common.ChCfg", f"{words(path, 'MemFmt')} as in {path}"
+        )
+
+
+def _swap(strides: Axes) -> Axes:
+    """Strides of a tensor that is stored with channel and column exchanged."""
+    g, d, c, h, w = strides
+    return (g, d, w, h, c)
+
+
+def _dense(extents: Axes, item: int) -> Axes:
+    strides, step = [], item
+    for extent in reversed(extents):
+        strides.append(step)
+        step *= extent
+    g, d, c, h, w = reversed(strides)
+    return (g, d, c, h, w)
