@@ -64,10 +64,10 @@ def fold(
     Raises:
         ModelError: the values do not fit the operation.
     """
-    if isinstance(operation, Expand):
-        return operation.evaluate(inputs)  # a view, which costs nothing
     types = [None if array is None else type_of(array) for array in inputs]
     size = sum(t.size for t in (*types, *outputs) if t is not None)
+    if isinstance(operation, Expand) and size <= 2 * SIZE_LIMIT:
+        return operation.evaluate(inputs)  # a view, which costs nothing here, but as much as others in a program
     if size > SIZE_LIMIT or work(operation, types, outputs) > WORK_LIMIT:
         return None
     with np.errstate(all="ignore"):

@@ -27,7 +27,7 @@ from openane.graph.ops.support import (
 )
 
 #: Letters with at most one ellipsis.
-_TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+_TERM = r"[A-Za-z]*(\.\.\.[A-Za-z]*)?"
 
 
 @dataclass(frozen=True)

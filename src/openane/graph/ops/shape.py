@@ -221,6 +221,8 @@ class Pad(Operation):
     def evaluate(self, inputs: Arrays) -> Results:
         x = array(inputs, 0)
         sides = list(zip(self.pads[: x.ndim], self.pads[x.ndim :], strict=True))
+        if not sides:  # numpy has no padding of a single number
+            return (x,)
         if self.mode is PadMode.CONSTANT:
             return (np.pad(x, sides, constant_values=np.asarray(self.value).astype(x.dtype)),)
         return (np.pad(x, sides, mode=self.mode.value),)

@@ -13,6 +13,7 @@ from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.graph import Node, Operation
 from openane.graph import ops as o
+from openane.runtimes.host import pictures
 from openane.runtimes.host.writer import Writer
 
 Handler = Callable[[Writer, Node], list[str]]
@@ -175,43 +176,6 @@ def _cast(w: Writer, node: Node) -> list[str]:
     return w.emit("Cast", node.inputs[0], to=int(helper.np_dtype_to_tensor_dtype(operation.dtype.numpy)))
 
 
-def _convolution(w: Writer, node: Node) -> list[str]:
-    operation: Any = node.operation
-    attributes: dict[str, Any] = {
-        "strides": operation.strides,
-        "pads": operation.pads,
-        "dilations": operation.dilations,
-        "group": operation.groups,
-        "kernel_shape": w.type(node.inputs[1]).shape[2:],
-    }
-    if isinstance(operation, o.Conv):
-        return w.emit("Conv", *node.inputs, **attributes)
-    if operation.output_padding:
-        attributes["output_padding"] = operation.output_padding
-    return w.emit("ConvTranspose", *node.inputs, **attributes)
-
-
-def _pooling(kind: str) -> Handler:
-    def handler(w: Writer, node: Node) -> list[str]:
-        operation: Any = node.operation
-        attributes: dict[str, Any] = {
-            "kernel_shape": operation.kernel,
-            "strides": operation.strides,
-            "pads": operation.pads,
-            "dilations": operation.spacing,
-            "ceil_mode": int(operation.ceil_mode),
-        }
-        if operation.ceil_mode and kind != "MaxPool":
-            raise UnsupportedError("windows beyond the padding are averaged differently by readers of ONNX")
-        if kind == "AveragePool":
-            attributes["count_include_pad"] = int(operation.count_include_pad)
-        if kind == "LpPool":
-            attributes["p"] = operation.p
-        return w.emit(kind, node.inputs[0], **attributes)
-
-    return handler
-
-
 def _matmul(w: Writer, node: Node) -> list[str]:
     operation = node.operation
     assert isinstance(operation, o.MatMul)
@@ -311,32 +275,10 @@ def _split(w: Writer, node: Node) -> list[str]:
 def _pad(w: Writer, node: Node) -> list[str]:
     (x,), operation = node.inputs, node.operation
     assert isinstance(operation, o.Pad)
+    if not operation.pads:  # onnxruntime does not pad a value without axes
+        return [node.inputs[0]]
     value = w.constant(operation.value, x)
     return w.emit("Pad", x, w.integers(*operation.pads), value, mode=operation.mode.value)
-
-
-def _space_to_depth(w: Writer, node: Node) -> list[str]:
-    operation = node.operation
-    assert isinstance(operation, o.SpaceToDepth)
-    if operation.order is not o.BlockOrder.DEPTH_COLUMN_ROW:
-        raise UnsupportedError("ONNX has one order of SpaceToDepth", value=operation.order.value)
-    return w.emit("SpaceToDepth", node.inputs[0], blocksize=operation.block)
-
-
-def _depth_to_space(w: Writer, node: Node) -> list[str]:
-    operation = node.operation
-    assert isinstance(operation, o.DepthToSpace)
-    return w.emit("DepthToSpace", node.inputs[0], blocksize=operation.block, mode=operation.order.value)
-
-
-def _channel_shuffle(w: Writer, node: Node) -> list[str]:
-    operation = node.operation
-    assert isinstance(operation, o.ChannelShuffle)
-    shape = w.type(node.inputs[0]).shape
-    rank = len(shape) + 1
-    parts = w.integers(shape[0], operation.groups, shape[1] // operation.groups, *shape[2:])
-    dealt = w.one("Transpose", w.one("Reshape", node.inputs[0], parts), perm=[0, 2, 1, *range(3, rank)])
-    return w.emit("Reshape", dealt, w.integers(*shape))
 
 
 def _trilu(w: Writer, node: Node) -> list[str]:
@@ -377,33 +319,6 @@ def _scatter(kind: str) -> Handler:
     return handler
 
 
-def _resize(w: Writer, node: Node) -> list[str]:
-    operation = node.operation
-    assert isinstance(operation, o.Resize)
-    nearest = operation.mode is o.ResizeMode.NEAREST
-    if (
-        operation.region
-        or operation.antialias
-        or (operation.coordinates is o.Coordinates.TF_HALF_PIXEL_FOR_NN and not nearest)
-    ):
-        raise UnsupportedError("this kind of Resize is left to the reference")
-    x = node.inputs[0]
-    shape = w.type(x).shape
-    scales = operation.scales or tuple(to / of for to, of in zip(operation.sizes, shape, strict=True))
-    exact = tuple(math.floor(of * scale) for of, scale in zip(shape, scales, strict=True)) == operation.sizes
-    sizes = ("", w.constant(np.array(scales, np.float32))) if exact else ("", "", w.integers(*operation.sizes))
-    return w.emit(
-        "Resize",
-        x,
-        *sizes,
-        mode=operation.mode.value,
-        coordinate_transformation_mode=operation.coordinates.value,
-        nearest_mode=operation.rounding.value,
-        cubic_coeff_a=operation.cubic_coefficient,
-        exclude_outside=int(operation.exclude_outside),
-    )
-
-
 def _shift(direction: str) -> Handler:
     return lambda w, node: w.emit("BitShift", *node.inputs, direction=direction)
 
@@ -429,20 +344,16 @@ def _recurrent(kind: str) -> Handler:
 #: By class of the operation.
 HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
     {
+        **pictures.HANDLERS,
         o.Affine: _affine,
         o.ArgMax: _attributes("ArgMax", "axis", "keepdims", last="select_last_index"),
         o.ArgMin: _attributes("ArgMin", "axis", "keepdims", last="select_last_index"),
-        o.AveragePool: _pooling("AveragePool"),
         o.BatchNorm: _attributes("BatchNormalization", "epsilon"),
         o.Cast: _cast,
         o.Celu: _attributes("Celu", "alpha"),
-        o.ChannelShuffle: _channel_shuffle,
         o.Clip: _clip,
         o.Concat: _attributes("Concat", "axis"),
-        o.Conv: _convolution,
-        o.ConvTranspose: _convolution,
         o.CumSum: _running("CumSum"),
-        o.DepthToSpace: _depth_to_space,
         o.Div: _division,
         o.Einsum: _attributes("Einsum", "equation"),
         o.Elu: _attributes("Elu", "alpha"),
@@ -462,13 +373,10 @@ HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
         o.LSTM: _recurrent("LSTM"),
         o.LayerNorm: _layer_norm,
         o.LeakyRelu: _attributes("LeakyRelu", "alpha"),
-        o.LocalResponseNorm: _attributes("LRN", "size", "alpha", "beta", "bias"),
         o.Log: _log,
         o.LogSoftmax: _attributes("LogSoftmax", "axis"),
         o.LpNorm: _lp_norm,
-        o.LpPool: _pooling("LpPool"),
         o.MatMul: _matmul,
-        o.MaxPool: _pooling("MaxPool"),
         o.Mod: _division,
         o.NotEqual: _not_equal,
         o.OneHot: _one_hot,
@@ -486,7 +394,6 @@ HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
         o.ReduceSum: _reduction("ReduceSum"),
         o.ReduceSumSquare: _reduction("ReduceSumSquare"),
         o.Reshape: _integers("Reshape", "shape"),
-        o.Resize: _resize,
         o.ReverseSequence: _attributes("ReverseSequence", batch_axis="batch_axis", time_axis="time_axis"),
         o.RmsNorm: _rms_norm,
         o.Rsqrt: _rsqrt,
@@ -500,7 +407,6 @@ HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
         o.Silu: _silu,
         o.Slice: _slice,
         o.Softmax: _attributes("Softmax", "axis"),
-        o.SpaceToDepth: _space_to_depth,
         o.Split: _split,
         o.Square: _square,
         o.ThresholdedRelu: _attributes("ThresholdedRelu", "alpha"),

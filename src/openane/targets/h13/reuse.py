@@ -92,7 +92,10 @@ def _redirected(task: TaskPlan, stand_in: Mapping[str, str]) -> TaskPlan:
 
 
 def keep_inputs(plan: Plan) -> Plan:
-    """The staged copy of an input stays in L2 for the tasks behind its first reader."""
+    """The staged copy of an input stays in L2 for the tasks behind its first reader.
+
+    Only source 1 can be kept: SourceType says so, and there is no such field for source 2.
+    """
     tasks = [task for block in plan.blocks for task in block.tasks]
     readers: dict[str, list[tuple[int, int]]] = {}
     for index, task in enumerate(tasks):
@@ -130,7 +133,7 @@ def _worth_keeping(plan: Plan, tasks: list[TaskPlan], name: str, places: list[tu
     alone = [index for index, _ in places].count(places[0][0]) == 1
     whole = all(is_whole(tasks[index].sources[number]) for index, number in places)
     near = max(indices) - min(indices) <= KEPT_TASKS
-    plain = first.view == View.of(shape) and shape.batch == shape.depth == 1
+    plain = first.view == View.of(shape) and shape.batch == shape.depth == 1 and places[0][1] == 0
     return alone and whole and near and plain and resident_bytes(shape) <= KEPT_BYTES
 
 

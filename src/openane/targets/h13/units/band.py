@@ -65,7 +65,7 @@ class Ends:
     def source(self, position: int = 0) -> Operand:
         """A bottom; parts and turned views of tensors are copied first."""
         value = self._lowering.value(self._unit.bottoms[position])
-        if is_dense(value.operand):
+        if is_dense(value.operand) and not self._lowering.tensors[value.operand.tensor].part_of:
             return value.operand
         whole = self._lowering.tensor(f"{self._unit.name}/whole{position}", value.shape, Place.AUTO)
         self._before.append(copy_task(value.operand, value.shape, whole))

@@ -11,21 +11,18 @@ import numpy as np
 from openane.net.net import TensorShape, Unit, UnitParams
 from openane.net.units import GOC
 from openane.targets.h13.fused import Fused
-from openane.targets.h13.plan import Axis, NeWork, Nonlinearity, Operand, PeMode, PeWork, Place, Strides, TaskPlan, View
+from openane.targets.h13.plan import NeWork, Nonlinearity, Operand, PeMode, PeWork, Place, Strides, TaskPlan, View
 from openane.targets.h13.surfaces import align
-from openane.targets.h13.units.conv import image
-from openane.targets.h13.units.copy import part
+from openane.targets.h13.units.channel_scale import channel_scale
 from openane.targets.h13.units.family import Family
 from openane.targets.h13.units.functions import NeFunction, ne_function
-from openane.targets.h13.units.unary import channel_scale, planar_task, table_task
+from openane.targets.h13.units.unary import planar_task, table_task
 
 if TYPE_CHECKING:
     from openane.targets.h13.lowering import Lowering, Value
 
 #: Common 0x24 of the copy of the rows.
 _ROWS_CONFIG = 0x14001
-#: Channels of one depthwise convolution: source and result of a tile of one pixel fit into half of L2.
-MOST_CHANNELS = 16384
 
 
 def scale_and_bias(params: UnitParams) -> tuple[np.ndarray, np.ndarray]:
@@ -60,15 +57,7 @@ def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         yield from _rows(unit.name, np.stack([bias, scale]), value, result, lowering)
         return
     # The rows mean (x + bias) * scale, so both at once would need bias / scale; a convolution keeps the bias as it is.
-    view = View.of(replace(value.shape, batch=1, depth=1))
-    for batch in range(value.shape.batch):
-        for depth in range(value.shape.depth):
-            images = image(value.operand, batch, depth), image(result, batch, depth)
-            for first in range(0, view.channels, MOST_CHANNELS):
-                count = min(MOST_CHANNELS, view.channels - first)
-                some = slice(first, first + count)
-                source, target = (part(operand, Axis.CHANNEL, first) for operand in images)
-                yield channel_scale(scale[some], bias[some], replace(view, channels=count), source, target, function)
+    yield from channel_scale(scale, bias, value.shape, value.operand, result, function)
 
 
 def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: Lowering) -> Iterator[TaskPlan]:

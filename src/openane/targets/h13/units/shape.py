@@ -17,6 +17,7 @@ from openane.net.net import TensorShape, Unit
 from openane.net.units import Broadcast, Constant, Dimension, InputView, Pad, PadMode, Reshape, Tile, Transpose
 from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, L2_ALIGNMENT_BYTES, MAX_HEIGHT
 from openane.targets.h13.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, View
+from openane.targets.h13.units.band import Ends
 from openane.targets.h13.units.copy import AXES, copy_task, part, swap_task, through, turn, turn_back, turned
 from openane.targets.h13.units.elementwise import repeated_axes
 from openane.targets.h13.units.family import Family, Query, rule
@@ -64,11 +65,11 @@ def lower_reshape(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         lowering.alias_axes(unit, cut)
         return
     if cuts_rows(shape, before):
-        value = lowering.view(unit.bottoms[0])
-        result = lowering.result(unit)
+        value, ends = lowering.view(unit.bottoms[0]), Ends(unit, lowering)
         axes = {Axis.CHANNEL: Axis.HEIGHT, Axis.HEIGHT: Axis.WIDTH, Axis.WIDTH: Axis.WIDTH}
-        joined = replace(result, shape=_as_rows(shape), axes=axes, column_step=before.width)
-        yield replace(copy_task(value.operand, before, joined), evidence=Evidence.EXTRAPOLATED)
+        joined = replace(ends.result(), shape=_as_rows(shape), axes=axes, column_step=before.width)
+        task = replace(copy_task(value.operand, before, joined), evidence=Evidence.EXTRAPOLATED)
+        yield from ends.around(iter((task,)))
         return
     value = lowering.value(unit.bottoms[0])
     if before.width == shape.width:
@@ -76,8 +77,8 @@ def lower_reshape(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         yield from tasks
         lowering.alias(unit, replace(operand, shape=shape))
         return
-    result = lowering.result(unit)
-    yield from reshape_tasks(unit.name, value, shape, result, lowering)
+    ends = Ends(unit, lowering)
+    yield from ends.around(reshape_tasks(unit.name, value, shape, ends.result(), lowering))
 
 
 def cuts_rows(before: TensorShape, after: TensorShape) -> bool:

@@ -9,10 +9,9 @@ import numpy as np
 
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Neuron, NeuronKind
-from openane.targets.h13.packing import lane_count, pack_depthwise
+from openane.targets.h13.packing import lane_count
 from openane.targets.h13.plan import (
     Evidence,
-    Kernel,
     NeMode,
     NeWork,
     Nonlinearity,
@@ -26,6 +25,7 @@ from openane.targets.h13.plan import (
 )
 from openane.targets.h13.recipes import kinds
 from openane.targets.h13.steps import PlanarOperation, PlanarStep, Recipe, Step
+from openane.targets.h13.units.channel_scale import channel_scale
 from openane.targets.h13.units.family import Family, Query, rule
 from openane.targets.h13.units.functions import (
     RECORDED,
@@ -39,10 +39,6 @@ from openane.targets.h13.units.functions import (
 
 if TYPE_CHECKING:
     from openane.targets.h13.lowering import Lowering
-
-
-#: Elements pass as they are.
-NO_FUNCTION = NeFunction()
 
 
 def table_task(function: NeFunction, shape: TensorShape, source: Operand, result: Operand) -> TaskPlan:
@@ -152,38 +148,10 @@ def prelu(
     negative = lowering.tensor(f"{name}/negative", shape, Place.AUTO)
     scaled = lowering.tensor(f"{name}/scaled", shape, Place.AUTO)
     evidence = Evidence.EXTRAPOLATED
-    view = View.of(shape)
     yield table_task(NeFunction(Nonlinearity.RELU, evidence=evidence), shape, source, positive)
     yield table_task(NeFunction(Nonlinearity.RELU, post_scale=-1.0, evidence=evidence), shape, source, negative)
-    yield channel_scale(-slopes, None, view, negative, scaled)
+    yield from channel_scale(-slopes, None, shape, negative, scaled)
     yield planar_task(PeWork(PeMode.BINARY, PeOperation.ADD), shape, (positive, scaled), result, evidence)
-
-
-def channel_scale(
-    scale: np.ndarray,
-    bias: np.ndarray | None,
-    view: View,
-    source: Operand,
-    result: Operand,
-    function: NeFunction = NO_FUNCTION,
-) -> TaskPlan:
-    """function(x * scale + bias) with one scale a channel, as a depthwise 1x1 convolution."""
-    kernel = scale.astype(np.float32).reshape(-1, 1, 1, 1)
-    lanes = pack_depthwise(kernel, bias)
-    weights = Kernel(lanes, bias=bias is not None)
-    if function.table is not None:
-        weights = with_table(weights, function.table, len(lanes))
-    work = NeWork(NeMode.CONVOLUTION, function.nonlinearity, post_scale=function.post_scale)
-    return TaskPlan(
-        work,
-        view,
-        view,
-        (source,),
-        result,
-        weights,
-        unicast=True,
-        evidence=Evidence.EXTRAPOLATED,
-    )
 
 
 FAMILIES = (Family("unary function", (Neuron,), lower_neuron, (known_function,)),)
