@@ -1,25 +1,32 @@
-"""Inputs of the readers, made by rule, and changes to them: for tools/fuzz_readers.py and the tests."""
+"""Sound inputs of every reader, made by rule: for tools/fuzz_readers.py and the tests.
+
+python tools/fuzz_inputs.py own FOLDER      writes the files of `files`, with "foreign" those of `foreign_files`
+"""
 
 from __future__ import annotations
 
 import io
-import random
-import re
-import struct
+import json
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from openane.compiler.driver import build, save
-from openane.convert import convert
+from openane.analysis.journal import Piece
+from openane.analysis.metrics import NO_ERROR
 from openane.core.types import DType
-from openane.formats.anec import write_anec
+from openane.formats.sniff import FileKind, sniff
 from openane.graph import Graph, Node, TensorType, ops
-from openane.targets.assembly import disassemble, open_container
+
+LARGEST_SEED = 1 << 17
+"""Bytes; larger files make slow runs and find nothing more."""
 
 
 def small_graph() -> Graph:
@@ -47,32 +54,96 @@ def small_graph() -> Graph:
 
 @cache
 def files() -> Mapping[str, bytes]:
-    """The small graph in every form that openane writes, by relative name; packages give several names."""
-    graph = small_graph()
-    found: dict[str, bytes] = {}
+    """The small graph in every form that openane writes, by relative name; packages give several names.
+
+    Another process makes them, so that the libraries it needs take no memory or time of this one.
+    """
+    return _made("own")
+
+
+@cache
+def foreign_files() -> Mapping[str, bytes]:
+    """Small models and data as other packages write them, by name; what needs a package that is missing is left out."""
+    return _made("foreign")
+
+
+def _made(which: str) -> Mapping[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
+        subprocess.run([sys.executable, __file__, which, name], check=True, capture_output=True)
         folder = Path(name)
-        artifact = build(graph)
-        save(artifact, folder / "small.hwx")
-        (folder / "small.anec").write_bytes(write_anec(artifact.program))
-        for ending in (".plist", ".mlmodel", ".mlpackage", ".mil", ".onnx"):
-            convert(_written(graph, folder), folder / f"made{ending}")
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                found[path.relative_to(folder).as_posix()] = path.read_bytes()
-    for ending in (".hwx", ".anec"):
-        container = open_container(found[f"small{ending}"])
-        assert container is not None
-        found[f"small{ending}.asm"] = disassemble(container).encode()
-    return MappingProxyType(found)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        return MappingProxyType({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
 
 
-def _written(graph: Graph, folder: Path) -> Path:
+def make_files(folder: Path) -> None:
+    """Writes what `files` gives."""
+    from openane.compiler.driver import build, save
+    from openane.convert import convert
+    from openane.formats.anec import write_anec
     from openane.runtimes.host.export import export_model
+    from openane.targets.assembly import disassemble, open_container
 
-    path = folder / "source.onnx"
-    path.write_bytes(export_model(graph).SerializeToString())
-    return path
+    graph = small_graph()
+    artifact = build(graph)
+    save(artifact, folder / "small.hwx")
+    (folder / "small.anec").write_bytes(write_anec(artifact.program))
+    for ending in (".hwx", ".anec"):
+        container = open_container(folder / f"small{ending}")
+        assert container is not None
+        (folder / f"small{ending}.asm").write_text(disassemble(container))
+    source = folder / "source.onnx"
+    source.write_bytes(export_model(graph).SerializeToString())
+    for ending in (".plist", ".mlmodel", ".mlpackage", ".mil", ".onnx"):
+        convert(source, folder / f"made{ending}")
+
+
+def make_foreign_files(folder: Path) -> None:
+    """Writes what `foreign_files` gives."""
+    for make in (_make_keras, _make_exported):
+        with suppress(ImportError):
+            make(folder)
+
+
+def _make_keras(folder: Path) -> None:
+    import keras
+
+    layers = [keras.Input((6, 6, 3), 1), keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(2)])
+    model.save(folder / "made.keras")
+    model.save(folder / "made.h5")
+
+
+def _make_exported(folder: Path) -> None:
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()).eval()
+    torch.export.save(torch.export.export(model, (torch.zeros(1, 3, 6, 6),)), folder / "made.pt2")
+
+
+def tables() -> list[bytes]:
+    """A Parquet file; none where pyarrow is missing."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        return []
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"x": [[0.5] * 108] * 3, "labels": [0, 1, 2]}), stream)
+    return [stream.getvalue()]
+
+
+def pictures() -> list[bytes]:
+    """A picture in every form that data sets may have; none where Pillow is missing."""
+    try:
+        from PIL import Image
+    except ImportError:
+        return []
+    found = []
+    for form in ("PNG", "JPEG", "BMP", "WEBP"):
+        stream = io.BytesIO()
+        Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(stream, form)
+        found.append(stream.getvalue())
+    return found
 
 
 def arrays() -> list[bytes]:
@@ -82,120 +153,56 @@ def arrays() -> list[bytes]:
         stream = io.BytesIO()
         np.save(stream, np.ones((2, 3), dtype))
         results.append(stream.getvalue())
-    stream = io.BytesIO()
-    np.savez_compressed(stream, x=np.zeros((1, 3, 6, 6), np.float32), label=np.int64(3))
-    return [*results, stream.getvalue()]
+    for save in (np.savez, np.savez_compressed):
+        stream = io.BytesIO()
+        save(stream, x=np.zeros((1, 3, 6, 6), np.float32), labels=np.array([3]), **{"out:y": np.ones((1, 5))})
+        results.append(stream.getvalue())
+    return results
 
 
-EXPRESSIONS = (
-    "x=1,3,224,224",
-    "x:0=1x3x6x6",
-    "0:PECFG.BiasMode=1",
-    "*:Common.InDim.Win=0x20",
-    "1..3:Common.Cin=4",
-    "task 0: Common.InDim.Win = 32",
-    "accumulate=exact",
-    "x=array.npy",
+PATCHES = (
+    "task[0].PE.Cfg.OpMode=mul",
+    "task[0..1].Common.InDim.Win=0x20",
+    "task[*].Header.NID=1",
+    "tasks[ 0 ] . 0x8800 = 0x80004",
+    "task[1].Common.Cin=-1",
 )
-"""What people write on the command line."""
-
-# Changes ------------------------------------------------------------------------------------------------------------
-
-INTERESTING = (
-    *(0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x4000),
-    *(0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 63, (1 << 64) - 1),
+SHAPES = ("x=1,3,224,224", "x:0=1x3x6x6", "image=1")
+CONSTANTS = ("n=3", "axes=1,2,3", "scale=0.5", "k=-1", "file=array.npy")
+COMMANDS = (
+    "compile\nsmall.onnx\n-o\nout.hwx\n--target\nh13\n--shape\nx=1,3,6,6\n--host\nforbid",
+    "run\nsmall.hwx\n--input\nx=x.npy\n--numerics\naccumulate=tile4\n--threads\n2\n--memory-limit\n512M\n--timeout\n1.5",
+    "run\nmade.mil\n--until\n1\n--dump\nout\n--constant\nn=3\n--wide\nconv\n--fast\n--permissive\n--json",
+    "eval\nm.onnx\nset.npz\n--metric\ncosine\n--scale\n255\n--jobs\n2\n--journal\nj.jsonl",
+    "patch\nsmall.hwx\ntask[0].Header.NID=1\n-o\nout.hwx",
+    "estimate\nsmall.hwx\n--chip\nm1\n--json",
+    "diff\na.hwx\nb.hwx",
+    "convert\na.onnx\nb.mlpackage",
 )
-WORDS = (
-    *(b"0", b"-1", b"1e999", b"nan", b"99999999999999999999", b"4294967296", b"", b"../../etc/passwd", b"\0", b"\xff"),
-    *(
-        b"<",
-        b">",
-        b"[",
-        b"]",
-        b"{",
-        b"}",
-        b"(",
-        b")",
-        b'"',
-        b"=",
-        b",",
-        b"\xe2\x80\xa8",
-        b"A" * 300,
-        b"[" * 3000,
-        b"(" * 3000,
-    ),
-)
-_TOKEN = re.compile(rb"[A-Za-z_]\w*|\d+|[^\s\w]")
-_HEADER_BYTES = 0x6000
+"""Command lines, an argument a line."""
 
 
-def mutate(data: bytes, source: random.Random) -> bytes:
-    """One to eight random changes, most of them near the start, where headers are."""
-    result = bytearray(data)
-    changes = _TEXT_CHANGES if _is_text(data) and source.random() < 0.7 else _CHANGES
-    for _ in range(source.choice((1, 1, 1, 2, 3, 8))):
-        source.choice(changes)(result, source)
-        if not result:
-            break
-    return bytes(result)
+JOURNAL_HEAD = b'"head"\n'
+"""Stands for the first line of a journal, which says what files it belongs to."""
 
 
-def _is_text(data: bytes) -> bool:
-    return b"\0" not in data[:1000]
+def journals() -> list[bytes]:
+    """The pieces of a journal of an evaluation, as openane writes them."""
+    sums = {"y": [0.5] * len(NO_ERROR)}
+    pieces = [Piece(number, 32, 1.5, 0.1, sums, sums) for number in range(2)]
+    return [JOURNAL_HEAD + b"".join(json.dumps(asdict(piece)).encode() + b"\n" for piece in pieces)]
 
 
-def _place(data: bytearray, source: random.Random) -> int:
-    limit = len(data) if source.random() < 0.3 else min(len(data), _HEADER_BYTES)
-    return source.randrange(max(limit, 1))
+def collect(places: list[Path]) -> Mapping[FileKind, list[bytes]]:
+    """Files of a kind that openane knows, out of files and folders; large ones are left out."""
+    found: dict[FileKind, list[bytes]] = {}
+    for place in places:
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file() and 0 < path.stat().st_size <= LARGEST_SEED:
+                with suppress(Exception):
+                    found.setdefault(sniff(path), []).append(path.read_bytes())
+    return found
 
 
-def _flip(data: bytearray, source: random.Random) -> None:
-    if data:
-        data[_place(data, source)] ^= 1 << source.randrange(8)
-
-
-def _word(data: bytearray, source: random.Random) -> None:
-    at = _place(data, source) & ~3
-    code = source.choice(("<I", "<I", "<Q", "<H", "<B"))
-    value = source.choice(INTERESTING) & (1 << 8 * struct.calcsize(code)) - 1
-    packed = struct.pack(code, value)
-    data[at : at + len(packed)] = packed[: len(data) - at]
-
-
-def _truncate(data: bytearray, source: random.Random) -> None:
-    del data[_place(data, source) :]
-
-
-def _copy(data: bytearray, source: random.Random) -> None:
-    start, to, size = _place(data, source), _place(data, source), source.choice((4, 8, 40, 0x98))
-    data[to : to + size] = data[start : start + size]
-
-
-def _insert(data: bytearray, source: random.Random) -> None:
-    at = _place(data, source)
-    data[at:at] = source.choice(WORDS)
-
-
-def _remove(data: bytearray, source: random.Random) -> None:
-    start = _place(data, source)
-    del data[start : start + source.choice((1, 2, 4, 8, 64))]
-
-
-def _replace_token(data: bytearray, source: random.Random) -> None:
-    """A word or number of the text by another one, of the text or of those that make trouble."""
-    at = _place(data, source)
-    first, second = _TOKEN.search(data, at), _TOKEN.search(data, _place(data, source))
-    if first is not None:
-        other = bytes(second[0]) if second is not None and source.random() < 0.5 else source.choice(WORDS)
-        data[first.start() : first.end()] = other
-
-
-def _repeat_line(data: bytearray, source: random.Random) -> None:
-    lines = data.split(b"\n")
-    lines.insert(source.randrange(len(lines) + 1), source.choice(lines))
-    data[:] = b"\n".join(lines)
-
-
-_Change = Callable[[bytearray, random.Random], None]
-_CHANGES: tuple[_Change, ...] = (_flip, _word, _word, _truncate, _copy, _remove)
-_TEXT_CHANGES: tuple[_Change, ...] = (_replace_token, _replace_token, _insert, _repeat_line, _remove, _truncate, _flip)
+if __name__ == "__main__":
+    {"own": make_files, "foreign": make_foreign_files}[sys.argv[1]](Path(sys.argv[2]))

@@ -1,32 +1,44 @@
-"""Throws damaged input at every reader.
+"""Throws damaged input at every reader, and keeps count.
 
-    python tools/fuzz_readers.py [READER ...] [--runs N] [--seed N] [--seconds N] [--corpus FILE ...] [--atheris]
+    python tools/fuzz_readers.py [READER ...] [--seconds N] [--atheris] [--corpus PATH ...] [--folder fuzz]
+    python tools/fuzz_readers.py --report [--folder fuzz]
+    python tools/fuzz_readers.py --replay FILE ...
 
-Whatever the bytes, a reader must answer with a value or with an OpenaneError, within one second of processor time and
-one GiB of memory; limits of the process enforce both. Without names all readers take turns. The inputs are made by rule
-(tools/fuzz_inputs.py), files given by --corpus are added for the reader of compiled programs, and all are mutated at
-random; with --atheris the runs of one reader are guided by coverage (needs the package atheris). A finding is written
-to the current folder.
+Whatever the bytes, a reader must answer with a value or with an OpenaneError, within its second of processor time and
+one GiB of memory; limits of the process enforce both. Readers (tools/fuzz_targets.py) take turns, each in a process of
+its own, so that a crash costs one turn and is a finding like any other. Sound inputs are made by rule
+(tools/fuzz_inputs.py), found below --corpus, and kept from earlier turns; changes to them (tools/fuzz_changes.py) are
+random, or led by coverage with --atheris (needs the package atheris).
+
+The folder holds what adds up over runs: journal.jsonl, a line a turn; corpus/READER/, inputs that reached something
+new; findings/READER-PLACE.bin, the smallest input for each place that failed. --replay reads such files again.
 """
 
 from __future__ import annotations
 
 import argparse
+import mmap
+import os
 import random
+import re
 import resource
+import shutil
 import signal
+import struct
 import sys
 import tempfile
 import time
+import traceback
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 def _coverage() -> AbstractContextManager[object]:
-    """Counts branches of what is imported inside, for a guided run."""
+    """Counts branches of what is imported inside, for guided turns."""
     if "--atheris" not in sys.argv:
         return nullcontext()
     import atheris
@@ -35,356 +47,434 @@ def _coverage() -> AbstractContextManager[object]:
 
 
 with _coverage():
-    from fuzz_inputs import EXPRESSIONS, arrays, files, mutate
+    from fuzz_inputs import collect, files
+    from fuzz_journal import Turn, append, read, report
+    from fuzz_targets import READERS, exercise
 
-    from openane.analysis.dataset import Dataset
-    from openane.analysis.describe import describe
-    from openane.analysis.diff import diff_programs
-    from openane.cli._show import parse_shapes, read_array, read_inputs
-    from openane.compiler.cache import SUFFIX, Cache
-    from openane.compiler.driver import build, load
-    from openane.core.errors import OpenaneError
-    from openane.formats.anec import read_anec, write_anec
-    from openane.formats.hwx import read_hwx, write_hwx
-    from openane.formats.sniff import FileKind, kind_of_bytes, sniff
-    from openane.formats.source import open_source
-    from openane.graph import TensorType
-    from openane.net.plist import describe_net, parse_net
-    from openane.program.patch import Patch, apply_patches
-    from openane.targets import load_program
-    from openane.targets.assembly import assemble, disassemble, open_container
+    from openane.formats.sniff import FileKind
 
 LARGEST_INPUT = 1 << 20
-LIMIT_SECONDS = 1.0
-"""Of processor time, so that a busy machine makes no findings."""
-WAIT_SECONDS = 60.0
-"""Of the clock: something waits for ever."""
 LIMIT_BYTES = 1 << 30
 """Of address space beyond what the process has when the runs begin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A way for bytes into openane.
-
-    Attributes:
-        seeds: sound inputs.
-        use: reads bytes; the folder is for what must lie in a file.
-    """
-
-    seeds: Callable[[], Sequence[bytes]]
-    use: Callable[[bytes, Path], None]
+GUIDED_SLOWNESS = 3.0
+"""Counting branches takes time; what is too slow in a guided turn is read again without."""
+PATIENCE = 3.0
+"""In limits of a run: what the limit does not end hangs outside of Python, or waits for ever."""
+POLL_SECONDS = 0.1
+WARM = 300
+"""Inputs that are read before the limits hold."""
 
 
 class TooLongError(BaseException):
     """A run used up its time; no `except Exception` on the way may catch it."""
 
 
-# Readers -----------------------------------------------------------------------------------------------------------
-
-
-def _use_sniff(data: bytes, _: Path) -> None:
-    if data:
-        kind_of_bytes(open_source(data))
-    sniff(data)
-
-
-def _use_hwx(data: bytes, _: Path) -> None:
-    file = read_hwx(data)
-    for part in ("segments", "names", "surface_states", "metadata", "symbols"):
-        with suppress(OpenaneError):
-            getattr(file, part)
-    program = load_program(file)
-    again = load_program(read_hwx(write_hwx(program)))
-    assert again.tasks == program.tasks and again.surfaces == program.surfaces
-
-
-def _use_anec(data: bytes, _: Path) -> None:
-    program = load_program(read_anec(data))
-    assert load_program(read_anec(write_anec(program))).tasks == program.tasks
-
-
-def _use_container(data: bytes, _: Path) -> None:
-    file = open_container(data)
-    if file is None:
-        return
-    describe(file)
-    text = disassemble(file)
-    kind = "hwx" if sniff(data) is FileKind.HWX else "anec"
-    assert b"".join(assemble(text).file(kind)) == data, "the disassembly does not assemble to the same bytes"
-    program = load_program(file)
-    assert diff_programs(program, program, (file, file)).same
-
-
-def _use_assembly(data: bytes, _: Path) -> None:
-    if len(data) <= 1 << 16:
-        assemble(data.decode("utf-8", "replace"))
-
-
-WEIGHT_FILES = ("made.weights", "weights/weight.bin")
-"""Of the net.plist and of the text that `files` makes."""
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
-def _use_plist(data: bytes, _: Path) -> None:
-    net = parse_net(data, weights={"made.weights": files()["made.weights"]})
-    describe_net(net, "weights.bin")
-
-
-def _use_weights(data: bytes, folder: Path) -> None:
-    """A sound net.plist and a sound text whose weight files are damaged."""
-    for name in ("made.plist", "made.mil"):
-        _write(folder / name, files()[name])
-    for name in WEIGHT_FILES:
-        _write(folder / name, data)
-    for name in ("made.plist", "made.mil"):
-        with suppress(OpenaneError):
-            load(folder / name)
-
-
-def _use_model(ending: str) -> Callable[[bytes, Path], None]:
-    def use(data: bytes, folder: Path) -> None:
-        path = folder / f"model{ending}"
-        path.write_bytes(data)
-        if ending == ".mil":
-            _write(folder / WEIGHT_FILES[1], files()[WEIGHT_FILES[1]])
-        build(path)
-
-    return use
-
-
-def _use_package(data: bytes, folder: Path) -> None:
-    """A package one of whose files is damaged: the first byte of the input says which."""
-    names = [name for name in files() if name.startswith("made.mlpackage/")]
-    chosen = names[data[0] % len(names)] if data else ""
-    for name in names:
-        _write(folder / name, data[1:] if name == chosen else files()[name])
-    build(folder / "made.mlpackage")
-
-
-def _package_seeds() -> list[bytes]:
-    names = [name for name in files() if name.startswith("made.mlpackage/")]
-    return [bytes([number]) + files()[name] for number, name in enumerate(names)]
-
-
-def _use_array(data: bytes, folder: Path) -> None:
-    for ending, use in ((".npy", read_array), (".npz", _use_dataset)):
-        path = folder / f"array{ending}"
-        path.write_bytes(data)
-        with suppress(OpenaneError):
-            use(path)
-
-
-def _use_dataset(path: Path) -> None:
-    dataset = Dataset(path, {"x": TensorType((1, 3, 6, 6))})
-    for number in range(min(len(dataset), 3)):
-        dataset[number]
-
-
-def _use_expression(data: bytes, _: Path) -> None:
-    text = data.decode("utf-8", "replace")
-    with suppress(OpenaneError):
-        parse_shapes((text,))
-    with suppress(OpenaneError):
-        read_inputs((text,), {"x": TensorType((2, 3))})
-    patch = Patch.parse(text)
-    apply_patches(load_program(read_hwx(files()["small.hwx"])), [patch])
-
-
-def _use_cache(data: bytes, folder: Path) -> None:
-    """An entry that someone else wrote; it must verify or be taken for missing."""
-    (folder / f"key{SUFFIX}").write_bytes(data)
-    Cache(folder).get("key")
-
-
-def _cache_seeds() -> list[bytes]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "small.hwx").write_bytes(files()["small.hwx"])
-        Cache(folder).put("key", build(folder / "small.hwx"))
-        return [path.read_bytes() for path in folder.glob(f"*{SUFFIX}")]
-
-
-def _seeds(*endings: str) -> Callable[[], list[bytes]]:
-    return lambda: [content for name, content in files().items() if name.endswith(endings) and "/" not in name]
-
-
-READERS: Mapping[str, Reader] = {
-    "sniff": Reader(_seeds(""), _use_sniff),
-    "hwx": Reader(_seeds(".hwx"), _use_hwx),
-    "anec": Reader(_seeds(".anec"), _use_anec),
-    "container": Reader(_seeds(".hwx", ".anec"), _use_container),
-    "assembly": Reader(_seeds(".asm"), _use_assembly),
-    "plist": Reader(_seeds(".plist"), _use_plist),
-    "weights": Reader(lambda: [files()[name] for name in WEIGHT_FILES], _use_weights),
-    "mil": Reader(_seeds(".mil"), _use_model(".mil")),
-    "onnx": Reader(_seeds(".onnx"), _use_model(".onnx")),
-    "mlmodel": Reader(_seeds(".mlmodel"), _use_model(".mlmodel")),
-    "package": Reader(_package_seeds, _use_package),
-    "array": Reader(arrays, _use_array),
-    "expression": Reader(lambda: [text.encode() for text in EXPRESSIONS], _use_expression),
-    "cache": Reader(_cache_seeds, _use_cache),
-}
-
-
-def exercise(name: str, data: bytes, folder: Path) -> None:
-    """Lets a reader read; every OpenaneError is a good answer, all else is a finding."""
-    try:
-        READERS[name].use(data, folder)
-    except OpenaneError as error:
-        assert str(error)
-
-
-# Runs --------------------------------------------------------------------------------------------------------------
+# One run -------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def limits() -> Iterator[None]:
-    """Bounds the memory of the process for the block, and arms the handlers of the time limits."""
+    """Bounds the memory of the process for the block, and arms the handler of the time limit."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
-    handlers = [(number, signal.signal(number, _stop)) for number in (signal.SIGPROF, signal.SIGALRM)]
+    handler = signal.signal(signal.SIGPROF, _stop)
     if pages:
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + LIMIT_BYTES, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
-        for number, handler in handlers:
-            signal.signal(number, handler)
+        signal.signal(signal.SIGPROF, handler)
 
 
-def _stop(number: int, _: object) -> None:
-    raise TooLongError(f"more than {LIMIT_SECONDS if number == signal.SIGPROF else WAIT_SECONDS} s")
+def _stop(_: int, __: object) -> None:
+    raise TooLongError("too much processor time")
 
 
-@contextmanager
-def timed() -> Iterator[None]:
-    """Stops the block when its time is over."""
-    signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, WAIT_SECONDS)
+def attempt(name: str, data: bytes, folder: Path, slowness: float = 1.0) -> BaseException | None:
+    """One run under the limits; what went wrong, or nothing.
+
+    The limit counts processor time, so that a busy machine, or one that stops the process for a while, makes no
+    findings.
+    """
+    signal.setitimer(signal.ITIMER_PROF, READERS[name].limit_seconds * slowness)
     try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            exercise(name, data, folder)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    except (Exception, TooLongError) as error:
+        return error
+    return None
+
+
+def what(error: BaseException) -> str:
+    """An error as one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def place(error: BaseException) -> str:
+    """The kind of an error and the innermost line of openane that it came through, fit for a file name."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "openane" in Path(frame.filename).parts]
+    where = f"{Path(frames[-1].filename).stem}-{frames[-1].lineno}" if frames else "outside"
+    return f"{type(error).__name__}-{where}"
+
+
+# One turn ------------------------------------------------------------------------------------------------------------
+
+_HEAD = struct.Struct("<QQQd")
+"""Runs, bytes of the input that is being read, findings, processor seconds."""
+
+
+class Board:
+    """Memory that a turn shares with the process that watches it; it outlives a crash."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _HEAD.size + LARGEST_INPUT)
+        self.runs = self.findings = 0
+        self._began = 0.0
+
+    def start(self) -> None:
+        """Begins to count processor time."""
+        self._began = time.process_time()
+
+    def begin(self, data: bytes) -> None:
+        """Says what is read next."""
+        self.runs += 1
+        used = time.process_time() - self._began
+        self._memory[_HEAD.size : _HEAD.size + len(data)] = data
+        _HEAD.pack_into(self._memory, 0, self.runs, len(data), self.findings, used)
+
+    def end(self) -> None:
+        """Says that all was read."""
+        _HEAD.pack_into(self._memory, 0, self.runs, 0, self.findings, time.process_time() - self._began)
+
+    def state(self) -> tuple[int, int, float, bytes]:
+        """Runs, findings, processor seconds and the input that is being read, seen from outside."""
+        runs, size, findings, seconds = _HEAD.unpack_from(self._memory, 0)
+        return runs, findings, seconds, self._memory[_HEAD.size : _HEAD.size + size]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """An input that a reader does not answer as it should."""
+class Plan:
+    """What a turn is to do.
 
-    reader: str
-    run: int
-    error: str
-    data: bytes
+    Attributes:
+        name: of the reader.
+        folder: of journal, corpus and findings.
+        seconds: of processor time, after which no run begins.
+        runs: after which it ends as well.
+        seed: of the changes.
+        guided: whether coverage leads the way.
+        found: more sound inputs, by kind.
+    """
+
+    name: str
+    folder: Path
+    seconds: float
+    runs: int
+    seed: str
+    guided: bool = False
+    found: Mapping[FileKind, Sequence[bytes]] = field(default_factory=dict)
+
+    @property
+    def corpus(self) -> Path:
+        """Where inputs are kept that reached something new."""
+        return self.folder / "corpus" / self.name
 
 
-def run_random(names: Sequence[str], runs: int, seed: int, seconds: float, more: Sequence[bytes] = ()) -> Outcome:
-    """Mutates the inputs of the named readers at random, one reader after the other in turns.
+def inputs(name: str, found: Mapping[FileKind, Sequence[bytes]], corpus: Path | None = None) -> list[bytes]:
+    """What a reader's turns begin with; none where the packages that make its files are missing."""
+    seeds = list(READERS[name].seeds())
+    if not seeds:
+        return []
+    kept = [path.read_bytes() for path in sorted(corpus.iterdir())] if corpus and corpus.is_dir() else []
+    return [*seeds, *(data for kind in READERS[name].kinds for data in found.get(kind, ())), *kept]
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in memory where there is one; most readers open files."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
+
+
+def play(plan: Plan, board: Board) -> None:
+    """A turn, in the process made for it."""
+    warnings.simplefilter("ignore")
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    if not plan.guided:
+        os.dup2(silent, 2)
+    data = inputs(plan.name, plan.found, plan.corpus)
+    with scratch() as folder:
+        warm(plan.name, data, folder)
+        board.start()
+        with limits():
+            run = _Run(plan, board, folder)
+            for content in data:
+                run(content)
+            if plan.guided:
+                _guide(run, data)
+            source = random.Random(f"{plan.seed}/{plan.name}")
+            change = READERS[plan.name].change
+            for _ in range(plan.runs):
+                if run.over():
+                    break
+                run(change(source.choice(data), source)[:LARGEST_INPUT])
+    board.end()
+
+
+def warm(name: str, data: Sequence[bytes], folder: Path) -> None:
+    """Reads inputs once without limits, so that imports are paid before the limits hold."""
+    for content in data[:WARM]:
+        with suppress(Exception):
+            exercise(name, content, folder)
+
+
+class _Run:
+    """Reads one input after the other and keeps those that fail."""
+
+    def __init__(self, plan: Plan, board: Board, folder: Path) -> None:
+        self.plan, self.folder, self._board = plan, folder, board
+        self._slowness = GUIDED_SLOWNESS if plan.guided else 1.0
+        self._end = time.process_time() + plan.seconds
+        self._parent = os.getppid()
+        self._known: set[str] = set()
+
+    def over(self) -> bool:
+        """Whether the time of the turn is used up, or who watches it is gone."""
+        return time.process_time() > self._end or os.getppid() != self._parent
+
+    def __call__(self, data: bytes) -> None:
+        self._board.begin(data)
+        error = attempt(self.plan.name, data, self.folder, self._slowness)
+        if error is not None:
+            key = place(error)
+            self._board.findings += key not in self._known
+            self._known.add(key)
+            keep_finding(self.plan, key, data, what(error))
+
+    def guided(self, data: bytes) -> None:
+        """The same for atheris, which has no limit of processor time."""
+        self(data)
+        if self.over() or self._board.runs >= self.plan.runs:
+            self._board.end()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os._exit(0)
+
+
+def keep_finding(plan: Plan, key: str, data: bytes, text: str) -> None:
+    """Writes an input that fails, unless a smaller one for the same place is there."""
+    path = plan.folder / "findings" / f"{plan.name}-{key}.bin"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.stat().st_size > len(data):
+        path.write_bytes(data)
+        path.with_suffix(".txt").write_text(text + "\n", errors="replace")
+
+
+def _guide(run: _Run, data: Sequence[bytes]) -> None:
+    """Hands over to atheris, which never comes back."""
+    import atheris
+
+    plan = run.plan
+    plan.corpus.mkdir(parents=True, exist_ok=True)
+    seeds = run.folder / "seeds"
+    seeds.mkdir()
+    for number, content in enumerate(data):
+        (seeds / str(number)).write_bytes(content)
+    change = READERS[plan.name].change
+
+    def mutate(content: bytes, limit: int, seed: int) -> bytes:
+        source = random.Random(seed)
+        changed = change(content, source) if source.random() < 0.6 else atheris.Mutate(content, limit)
+        return bytes(changed[:limit])
+
+    signals = ("segv", "bus", "abrt", "ill", "fpe", "int", "term", "xfsz", "usr1", "usr2")
+    options = [f"-seed={random.Random(plan.seed).getrandbits(31)}", f"-max_len={LARGEST_INPUT >> 3}", "-len_control=0"]
+    options += ["-rss_limit_mb=0", "-timeout=0", "-reload=0", *(f"-handle_{name}=0" for name in signals)]
+    atheris.Setup([sys.argv[0], str(plan.corpus), str(seeds), *options], run.guided, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+# Turns of all readers ------------------------------------------------------------------------------------------------
+
+
+def watch(plan: Plan) -> Turn:
+    """Runs a turn in a process of its own and sees it through, whatever becomes of it."""
+    board = Board()
+    with tempfile.TemporaryFile() as log:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                os.dup2(log.fileno(), 2)
+                play(plan, board)
+                status = 0
+            except BaseException:
+                with os.fdopen(os.dup(log.fileno()), "w") as stream:  # standard error may be silent by now
+                    traceback.print_exc(file=stream)
+            finally:
+                os._exit(status)
+        slowness = GUIDED_SLOWNESS if plan.guided else 1.0
+        fate = _fate(child, board, PATIENCE * slowness * READERS[plan.name].limit_seconds + 1.0)
+        log.seek(0)
+        text = log.read().decode("utf-8", "replace")
+    runs, findings, seconds, data = board.state()
+    if fate and runs:
+        keep_finding(plan, re.sub(r"\W+", "-", fate), data, fate)
+        findings += 1
+    elif fate:
+        print(f"{plan.name}: the turn did not begin: {fate}\n{text[-2000:]}", file=sys.stderr)
+    edges = max(map(int, re.findall(r"cov: (\d+)", text)), default=0)
+    return Turn(plan.name, plan.guided, runs, round(seconds, 3), findings, _size(plan), edges)
+
+
+def _size(plan: Plan) -> int:
+    return len(inputs(plan.name, plan.found, plan.corpus))
+
+
+def _fate(child: int, board: Board, patience: float) -> str:
+    """Waits for a turn; what ended it early, or nothing.
 
     Args:
-        names: of readers.
-        runs: in all.
-        seed: of the changes; the same seed makes the same inputs.
-        seconds: after which no further run begins.
-        more: inputs for the readers of compiled programs.
+        child: the process.
+        board: where it tells what it does.
+        patience: seconds in one run, of processor time, or of sleep; time in which the process is stopped or the
+            machine is busy does not count.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        corpora = {name: _corpus(name, more, Path(folder)) for name in names}
-        counts: Counter[str] = Counter()
-        findings, slowest, end = [], 0.0, time.monotonic() + seconds
-        with limits():
-            for run in range(runs):
-                if time.monotonic() > end:
-                    break
-                name = names[run % len(names)]
-                source = random.Random(f"{seed}/{name}/{run}")
-                data = mutate(source.choice(corpora[name]), source)
-                began = time.process_time()
-                error = attempt(name, data, Path(folder))
-                slowest = max(slowest, time.process_time() - began)
-                counts[name] += 1
-                if error:
-                    findings.append(Finding(name, run, error, data))
-    return Outcome(counts, findings, slowest)
+    before, asleep, used = -1, 0.0, 0.0
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(POLL_SECONDS)
+        runs = board.state()[0]
+        state, seconds = _condition(child)
+        if runs != before or not runs:
+            before, asleep, used = runs, 0.0, seconds
+        asleep += POLL_SECONDS * (state in ("S", "D"))
+        if max(asleep, seconds - used) > patience:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return "stuck"
+    if os.WIFSIGNALED(status):
+        return f"killed by signal {os.WTERMSIG(status)}"
+    return f"ended with status {os.WEXITSTATUS(status)}" if os.WEXITSTATUS(status) else ""
+
+
+def _condition(process: int) -> tuple[str, float]:
+    """State (R runs or would, S and D sleep, T is stopped) and processor seconds of a process."""
+    try:
+        facts = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "", 0.0
+    return facts[0], (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What runs gave: how many of each reader, what was found, and the processor time of the longest."""
+    """What runs in this process gave: how many of each reader, and what was found, as text."""
 
     counts: Counter[str]
-    findings: list[Finding]
-    slowest_seconds: float
+    findings: list[str]
 
 
-def attempt(name: str, data: bytes, folder: Path) -> str:
-    """One run under the limits; what went wrong, or nothing."""
-    try:
-        with timed():
-            exercise(name, data, folder)
-    except (Exception, TooLongError) as error:
-        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return ""
+def run_here(name: str, runs: int, seed: int, seconds: float) -> Outcome:
+    """Reads the sound inputs of a reader and random changes of them in this process; for the tests.
+
+    Args:
+        name: of the reader.
+        runs: of changed inputs.
+        seed: of the changes; the same seed makes the same inputs.
+        seconds: of processor time after which no further run begins.
+    """
+    counts: Counter[str] = Counter()
+    findings = []
+    with scratch() as folder:
+        data = inputs(name, {})
+        warm(name, data, folder)
+        end = time.process_time() + seconds
+        with limits():
+            source = random.Random(f"{seed}/{name}")
+            changed = (READERS[name].change(source.choice(data), source) for _ in range(runs if data else 0))
+            for content in (*data, *changed):
+                if time.process_time() > end:
+                    break
+                error = attempt(name, content, folder)
+                counts[name] += 1
+                if error is not None:
+                    findings.append(what(error))
+    return Outcome(counts, findings)
 
 
-def _corpus(name: str, more: Sequence[bytes], folder: Path) -> list[bytes]:
-    """The seeds of a reader, each read once, so that imports are paid before the limits hold."""
-    corpus = list(READERS[name].seeds())
-    if name in ("sniff", "hwx", "anec", "container"):
-        corpus += more
-    for data in corpus:
-        exercise(name, data, folder)
-    return corpus
-
-
-def run_guided(name: str, runs: int, seed: int) -> None:
-    """Runs atheris on one reader; it ends the process at the first finding."""
-    import atheris
-
-    corpus = Path("fuzz-corpus") / name
-    corpus.mkdir(parents=True, exist_ok=True)
-    for i, data in enumerate(READERS[name].seeds()):
-        (corpus / f"seed-{i}").write_bytes(data)
-    folder = Path(tempfile.mkdtemp())
-    options = [f"-runs={runs}", f"-seed={seed}", f"-max_len={LARGEST_INPUT}", "-rss_limit_mb=2048", "-timeout=60"]
-    atheris.Setup([sys.argv[0], str(corpus), *options], lambda data: exercise(name, data, folder))
-    atheris.Fuzz()
+def replay(paths: Sequence[Path]) -> list[str]:
+    """Reads files again whose names begin with the reader; a line for each that fails."""
+    found = []
+    warmed = set()
+    with scratch() as folder:
+        for path in paths:
+            name = path.name.partition("-")[0]
+            if name not in warmed:
+                warmed.add(name)
+                warm(name, inputs(name, {}), folder)
+            with limits():
+                error = attempt(name, path.read_bytes(), folder)
+            if error is not None:
+                found.append(f"{path}: {what(error)} ({place(error)})")
+    return found
 
 
 def main() -> int:
     """Reads the arguments and runs; the status is 1 when something was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("readers", nargs="*", metavar="READER", help=", ".join(READERS))
-    parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=3600, help="begin no run after this time")
-    parser.add_argument("--corpus", type=Path, nargs="*", default=[], help=".hwx and .anec files to mutate as well")
-    parser.add_argument("--atheris", action="store_true")
+    parser.add_argument("--seconds", type=float, default=600.0, help="begin no turn after this time")
+    parser.add_argument("--turn", type=float, default=20.0, help="processor seconds of a turn")
+    parser.add_argument("--runs", type=int, default=1 << 60, help="runs of a turn at most")
+    parser.add_argument("--seed", default="", help="of the changes; by default the number of the turn")
+    parser.add_argument("--corpus", type=Path, nargs="*", default=[], help="files or folders with more sound inputs")
+    parser.add_argument("--folder", type=Path, default=Path("fuzz"), help="of journal, corpus and findings")
+    parser.add_argument("--atheris", action="store_true", help="let coverage lead the way")
+    parser.add_argument("--report", action="store_true", help="print the sums of the journal and end")
+    parser.add_argument("--replay", type=Path, nargs="+", default=[], help="read these findings again and end")
     arguments = parser.parse_args()
     unknown = set(arguments.readers) - set(READERS)
     if unknown:
         parser.error(f"no such reader: {', '.join(sorted(unknown))}")
-    names = arguments.readers or list(READERS)
-    if arguments.atheris:
-        run_guided(names[0], arguments.runs, arguments.seed)
-        return 0
-    more = [path.read_bytes() for path in arguments.corpus]
-    outcome = run_random(names, arguments.runs, arguments.seed, arguments.seconds, more)
-    for number, finding in enumerate(outcome.findings):
-        path = Path(f"finding-{finding.reader}-{arguments.seed}-{finding.run}.bin")
-        if number < 50:
-            path.write_bytes(finding.data)
-            print(f"{finding.reader}, run {finding.run}: {finding.error} -> {path}")
-    counts = ", ".join(f"{name} {count}" for name, count in outcome.counts.items())
-    print(f"{sum(outcome.counts.values())} runs ({counts})")
-    print(f"{len(outcome.findings)} findings, longest run {outcome.slowest_seconds:.2f} s of processor time")
-    return int(bool(outcome.findings))
+    if arguments.replay:
+        found = replay(arguments.replay)
+        print("\n".join(found) or "all are answered as they should be")
+        return int(bool(found))
+    journal = arguments.folder / "journal.jsonl"
+    if not arguments.report:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        take_turns(arguments, journal)
+    turns = read(journal)
+    print(report(turns, READERS))
+    return int(any(turn.findings for turn in turns) and not arguments.report)
+
+
+def take_turns(arguments: argparse.Namespace, journal: Path) -> None:
+    """Gives every reader its turns until the time is over."""
+    files()
+    found = collect(arguments.corpus)
+    end = time.monotonic() + arguments.seconds
+    number = len(read(journal))
+    names = [name for name in arguments.readers or READERS if inputs(name, found)]
+    while True:
+        for name in names:
+            if time.monotonic() > end:
+                return
+            share = READERS[name].share
+            seed = arguments.seed or str(number)
+            plan = Plan(name, arguments.folder, arguments.turn * share, arguments.runs, seed, arguments.atheris, found)
+            turn = watch(plan)
+            append(journal, turn)
+            number += 1
+            if turn.findings:
+                print(f"{name}: {turn.findings} findings in {turn.runs} runs", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

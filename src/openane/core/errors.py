@@ -8,6 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LONGEST_TEXT = 1000
+"""Characters of one part of a message; names in files may be as long as the file."""
+
+
+def printable(text: str) -> str:
+    """A text of a stranger, fit for a terminal: control characters and reversed writing are shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\t\n" else ascii(char)[1:-1] for char in text)
+
+
+def _shown(value: object) -> str:
+    """A value as text; long ones are cut, and integers that Python refuses to write in decimal are only measured."""
+    try:
+        text = str(value)
+    except ValueError:
+        text = (
+            f"an integer of {value.bit_length()} bits" if isinstance(value, int) else "numbers of thousands of digits"
+        )
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
@@ -42,7 +63,7 @@ class Diagnostic:
             text += f" ({'; '.join(details)})"
         if self.hint:
             text += f". {self.hint}"
-        return " ".join(text.split())
+        return printable(" ".join(text.split()))
 
 
 class OpenaneError(Exception):
@@ -64,7 +85,7 @@ class OpenaneError(Exception):
         hint: str = "",
         others: tuple[Diagnostic, ...] = (),
     ) -> None:
-        self.diagnostic = Diagnostic(what, where, rule, str(limit), str(value), hint)
+        self.diagnostic = Diagnostic(_shown(what), _shown(where), rule, _shown(limit), _shown(value), _shown(hint))
         self.others = others
         super().__init__(str(self.diagnostic))
 
@@ -72,6 +93,19 @@ class OpenaneError(Exception):
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All findings, the first one first."""
         return (self.diagnostic, *self.others)
+
+    def renamed(self, old: str, new: str) -> OpenaneError:
+        """The same error with another name for a place inside of `where`: for files that are made elsewhere first."""
+        own = self.diagnostic
+        return type(self)(
+            own.what,
+            where=own.where.replace(old, new),
+            rule=own.rule,
+            limit=own.limit,
+            value=own.value,
+            hint=own.hint,
+            others=self.others,
+        )
 
     def at(self, where: str) -> OpenaneError:
         """The same error with an outer place put in front of its own."""

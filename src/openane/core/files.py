@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
+import shutil
 import tempfile
 import tokenize
+import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from openane.core.errors import FormatError, InputError
+from openane.core.errors import FormatError, InputError, OpenaneError
 from openane.core.reader import Buffer
+
+PART_SUFFIX = ".part"
+"""Of a file that is being written; one that stays was left by a process that was killed."""
 
 
 def write_atomically(path: Path, data: Buffer | Iterable[Buffer]) -> None:
@@ -32,7 +39,7 @@ def write_atomically(path: Path, data: Buffer | Iterable[Buffer]) -> None:
     pieces = [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=PART_SUFFIX)
         with os.fdopen(handle, "wb") as file:
             for piece in pieces:
                 file.write(piece)
@@ -54,6 +61,63 @@ def write_atomically(path: Path, data: Buffer | Iterable[Buffer]) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """A place of the same name beside `path`, for an output that is a folder or several files.
+
+    What the block writes there, and beside there, is moved to `path`, and beside it, when the block ends without an
+    error; `path` itself comes last. In between `path` is absent, so that it never stands beside files of another time.
+
+    Raises:
+        InputError: something cannot be written; nothing of it is left.
+    """
+    folder = None
+    try:
+        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=PART_SUFFIX))
+        yield folder / path.name
+        _move(folder, path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            hint="Choose a folder that exists, is writable and has room.",
+        ) from error
+    except OpenaneError as error:
+        raise error.renamed(str(folder), str(path.parent)) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(folder: Path, path: Path) -> None:
+    made = folder / path.name
+    others = [each for each in sorted(folder.rglob("*")) if each.is_file() and made not in (each, *each.parents)]
+    targets = [path.parent / each.relative_to(folder) for each in others]
+    for target in (*targets, *([] if made.is_dir() else [path])):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.is_symlink() or (path.is_file() and (others or made.is_dir())):
+        path.unlink()
+    for each, target in zip(others, targets, strict=True):
+        target.parent.mkdir(exist_ok=True)
+        each.replace(target)
+    if made.is_dir() and path.is_dir():
+        path.rename(folder / f"{path.name}.old")
+    made.replace(path)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, unless it is there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder: {error.strerror or error}", where=str(path)) from error
+
+
 def safe_file_name(name: str) -> str:
     """A tensor name as a file name: characters that are unfit become "_"; never empty, hidden or a path."""
     cleaned = re.sub(r"[^\w.@+=-]", "_", name).lstrip(".")[:120]
@@ -73,6 +137,8 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 ARCHIVE_LIMIT_BYTES = 4 << 30
 """Of all arrays of a .npz together, unpacked: an archive can say a thousand times its own size."""
+EXPANSION_LIMIT = 1100
+"""Largest accepted ratio of an array to what the archive holds of it; numpy's own compression reaches 1032."""
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _DAMAGE = (
     *(OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, SyntaxError, RuntimeError, MemoryError),
@@ -109,6 +175,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                 )
             arrays = {}
             for member in members:
+                if member.file_size > EXPANSION_LIMIT * max(member.compress_size, 1):
+                    raise FormatError("an array expands absurdly", where=f"{path}: {member.filename}")
                 with archive.open(member) as content:
                     arrays[member.filename.removesuffix(".npy")] = _read_npy(content, member.file_size)
             return arrays
@@ -136,7 +204,9 @@ def read_npy(path: Path) -> np.ndarray:
 
 def _read_npy(file: IO[bytes], size_bytes: int) -> np.ndarray:
     """An array whose header is believed only as far as the file reaches, since memory is taken by what it says."""
-    shape, fortran_order, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
+    read_header = _HEADERS[np.lib.format.read_magic(file)]
+    with warnings.catch_warnings(action="ignore"):  # numpy tells the terminal about headers of Python 2
+        shape, fortran_order, dtype = read_header(file)
     count = 1
     for extent in shape:
         count *= extent

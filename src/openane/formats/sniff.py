@@ -40,8 +40,10 @@ class FileKind(Enum):
 
 
 _TEXT_BYTES = 1 << 16
-_MIL = re.compile(r"\s*(?:(?://[^\n]*|#[^\n]*)\s*)*program\s*[(<]")
-_ASSEMBLY = re.compile(r"\s*(?:[;#][^\n]*\s*)*\.(?:target|openane)\b")
+# A comment reaches to the end of its line and no other way: else a line of comment signs can be cut up in exponentially
+# many ways.
+_MIL = re.compile(r"\s*(?:(?://|#)[^\n]*\n\s*)*program\s*[(<]")
+_ASSEMBLY = re.compile(r"\s*(?:[;#][^\n]*\n\s*)*\.(?:target|openane)\b")
 _ESPRESSO = re.compile(r'\s*\{.*"(?:layers|format_version|storage)"', re.DOTALL)
 
 

@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from enum import Enum
 
 from openane.core.errors import InputError
+from openane.core.numbers import parse_integer
 
 #: What a field accepts: bits or bytes, a number for floating-point fields, a name for enumerated ones.
 Value = int | float | str
@@ -190,7 +191,7 @@ class Field:
         try:
             if self.kind.is_float and not wanted.lstrip("+-").startswith("0x"):
                 return float(wanted)
-            return int(wanted, 0)
+            return parse_integer(wanted)
         except ValueError:
             known = ", ".join(self.values.values())
             raise InputError(

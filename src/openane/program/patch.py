@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from openane.core.errors import InputError, OpenaneError
+from openane.core.numbers import parse_integer
 from openane.core.reader import Buffer
 from openane.program.program import Program
 
 _FORM = "task[0].PE.Cfg.OpMode=mul, task[2..5].Header.NID=1, task[*].0x8800=0x80004"
-_EXPRESSION = re.compile(r"\s*tasks?\s*\[\s*(\*|\d+|\d+\s*\.\.\s*\d+)\s*\]\s*\.\s*([^=]+?)\s*=\s*(.+?)\s*")
+_EXPRESSION = re.compile(r"\s*tasks?\s*\[([^\]=]*)\]\s*\.([^=]*)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,17 @@ class Patch:
             InputError: it has not the form of a patch.
         """
         match = _EXPRESSION.fullmatch(text)
-        if match is None:
+        tasks, path, value = (group.strip() for group in match.groups()) if match else ("", "", "")
+        first, dots, last = tasks.partition("..")
+        if not path or not value:
             raise InputError("not a patch", value=text, limit=_FORM)
-        tasks, path, value = match.groups()
         if tasks == "*":
             return cls(text, 0, None, path, value)
-        numbers = [int(number) for number in tasks.split("..")]
-        return cls(text, numbers[0], numbers[-1], path, value)
+        try:
+            numbers = [parse_integer(number.strip(), 10) for number in ((first, last) if dots else (first, first))]
+        except ValueError:
+            raise InputError("not a patch", value=text, limit=_FORM) from None
+        return cls(text, numbers[0], numbers[1], path, value)
 
 
 def apply_patches(program: Program, patches: Iterable[Patch]) -> Program:
@@ -61,7 +66,7 @@ def apply_patches(program: Program, patches: Iterable[Patch]) -> Program:
     tasks = list(program.tasks)
     for patch in patches:
         last = len(tasks) - 1 if patch.last is None else patch.last
-        if not patch.first <= last < len(tasks):
+        if not 0 <= patch.first <= last < len(tasks):
             raise InputError("there is no such task", where=patch.text, limit=f"task[0] to task[{len(tasks) - 1}]")
         for index in range(patch.first, last + 1):
             try:

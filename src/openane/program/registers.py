@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TypeVar
 
 from openane.core.errors import Diagnostic, InputError
+from openane.core.numbers import parse_integer
 from openane.program.fields import WORD_BITS, Block, Field, Register, Value, suggest
 
 
@@ -146,7 +147,7 @@ class RegisterMap:
     def _resolve_address(self, path: str) -> Place:
         digits, _, name = path.partition(".")
         try:
-            address = int(digits, 0)
+            address = parse_integer(digits)
         except ValueError:
             raise InputError("not a register address", value=path, limit="a name, or a number like 0x8800") from None
         register = self.register_at(address)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from openane.core.errors import FormatError, OpenaneError
+from openane.core.numbers import parse_integer
 from openane.program.fields import suggest
 
 _TOKEN = re.compile(r'(?:[^\s;"]|"(?:[^"\\]|\\.)*")+')
@@ -61,7 +62,7 @@ class Line:
             FormatError: it is none.
         """
         try:
-            return int(token.text if text is None else text, 0)
+            return parse_integer(token.text if text is None else text)
         except ValueError:
             raise self.error("a number is needed", token, value=repr(token.text if text is None else text)) from None
 

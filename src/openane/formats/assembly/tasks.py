@@ -250,12 +250,14 @@ class TaskReader:
             match = _ARRAY.match(name)
             if not match or match.group(3) is None:
                 return [declared[name]]
-            indices = range(int(match.group(2)), int(match.group(3)) + 1)
-            if len(indices) > len(declared.registers):
+            first, last = (line.number_of(line.tokens[0], match.group(i)) for i in (2, 3))
+            if last - first >= len(declared.registers):
                 raise line.error("a range of more registers than there are", value=name)
-            return [declared[f"{match.group(1)}[{i}]"] for i in indices]
+            return [declared[f"{match.group(1)}[{i}]"] for i in range(first, last + 1)]
         except OpenaneError as error:
-            raise error if error.diagnostic.where.startswith(line.where) else line.wrap(error, line.tokens[0]) from None
+            if error.diagnostic.where.startswith(line.where):
+                raise
+            raise line.wrap(error, line.tokens[0]) from None
 
     def _changed(self, line: Line, token: Token, register: Register, word: int, index: int) -> int:
         name, sign, text = token.text.partition("=")
@@ -263,7 +265,7 @@ class TaskReader:
             field = register[name]
             step = re.fullmatch(r"(0x[0-9a-fA-F]+|\d+)([+-](?:0x[0-9a-fA-F]+|\d+))", text)
             if step:
-                value = int(step.group(1), 0) + index * int(step.group(2), 0)
+                value = line.number_of(token, step.group(1)) + index * line.number_of(token, step.group(2))
                 return field.put(word, value)
             return field.put(word, text if sign else 1)
         except OpenaneError as error:

@@ -296,8 +296,9 @@ def _check(program: Program) -> None:
             raise InputError("two surfaces have one name", where=where)
         if surface.dtype not in layout.ELEMENT_CODES:
             raise InputError("the container has no such element type", where=where, value=surface.dtype.value)
+    last = program.text_bytes - 4
     for each in program.relocations:
-        if not 0 <= each.offset <= program.text_bytes - 4:
+        if not 0 <= each.offset <= last:
             raise InputError("a relocation is outside the text", where=program.name, value=f"{each.offset:#x}")
 
 

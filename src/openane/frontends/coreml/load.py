@@ -121,7 +121,9 @@ def read_model(
 
             return read_network(model, getattr(model, kind), inputs, name)
     except OpenaneError as error:
-        raise error if error.diagnostic.where.startswith(name) else error.at(name) from error
+        if error.diagnostic.where.startswith(name):
+            raise
+        raise error.at(name) from error
     raise UnsupportedError(
         "this kind of Core ML model is not supported", where=name, value=kind, limit="neural networks, ML programs"
     )

@@ -179,7 +179,7 @@ class _Reader:
 
     def _declared(self, kind: Any, where: str) -> TensorType | None:
         """A declared type; None for texts, containers and unknown extents."""
-        if kind.WhichOneof("type") != "tensorType" or self._type_names(kind.tensorType.dataType) == "STRING":
+        if kind.WhichOneof("type") != "tensorType" or self._type_name(kind.tensorType) == "STRING":
             return None
         extents = self._extents(kind.tensorType)
         if None in extents:
@@ -193,11 +193,15 @@ class _Reader:
             for dimension in tensor.dimensions
         )
 
-    def _dtype(self, tensor: Any, where: str) -> tuple[str, DType]:
+    def _type_name(self, tensor: Any) -> str:
+        """The name of the element type; its number where the protocol has no name for it."""
         try:
-            name = self._type_names(tensor.dataType)
+            return self._type_names(tensor.dataType)
         except ValueError:
-            name = str(tensor.dataType)
+            return str(tensor.dataType)
+
+    def _dtype(self, tensor: Any, where: str) -> tuple[str, DType]:
+        name = self._type_name(tensor)
         if name not in _TYPES:
             raise UnsupportedError("unknown element type", where=where, value=name, limit=", ".join(_TYPES))
         return _TYPES[name]
@@ -238,7 +242,7 @@ class _Reader:
 
     def _tensor(self, kind: Any, content: Any, where: str) -> Constant:
         field = content.WhichOneof("value")
-        if field == "strings" or self._type_names(kind.dataType) == "STRING":
+        if field == "strings" or self._type_name(kind) == "STRING":
             texts = tuple(content.strings.values)
             return texts[0] if len(texts) == 1 and not kind.dimensions else texts
         shape = self._shape(kind, where)

@@ -13,6 +13,7 @@ from typing import Any
 
 from openane.core.errors import FormatError, InputError, UnavailableError, UnsupportedError
 from openane.frontends.foreign import first_line, quiet
+from openane.frontends.keras.storage import check_file
 from openane.frontends.onnx import load_model
 from openane.graph import Graph
 
@@ -37,6 +38,8 @@ def load(path: str | Path, shapes: Shapes | None = None) -> Graph:
     """
     path = Path(path)
     keras, tensorflow = _import()
+    if not path.is_dir():
+        check_file(path)
     with quiet():
         try:
             model = tensorflow.saved_model.load(str(path)) if path.is_dir() else _read_keras(keras, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -94,8 +95,8 @@ class Call:
         self._arguments: dict[str, Value] = {}
         for key, argument in operation.arguments.items():
             name = key
-            if key.isdigit():
-                if int(key) >= len(parameters):
+            if key.isascii() and key.isdigit():
+                if len(key) > 3 or int(key) >= len(parameters):
                     self.refuse("too many arguments without a name")
                 name = parameters[int(key)]
                 if name in operation.arguments:
@@ -184,13 +185,19 @@ class Call:
         """A constant list of integers."""
         if default is not None and not self.has(name):
             return tuple(default)
-        return tuple(int(v) for v in self.constant(name).reshape(-1))
+        array = self.constant(name).reshape(-1)
+        if not np.isfinite(array).all():
+            self.refuse(f"argument {name!r} must be whole numbers")
+        return tuple(int(v) for v in array)
 
     def integer(self, name: str, default: int | None = None) -> int:
         """A constant integer."""
         if default is not None and not self.has(name):
             return default
-        return int(self._scalar(name))
+        value = self._scalar(name)
+        if not math.isfinite(value):
+            self.refuse(f"argument {name!r} must be a whole number", value=value)
+        return int(value)
 
     def number(self, name: str, default: float | None = None) -> float:
         """A constant number."""
@@ -208,7 +215,10 @@ class Call:
         """A constant list of truth values, all false where it is left out."""
         if not self.has(name):
             return (False,) * length
-        return tuple(bool(v) for v in self.constant(name).reshape(-1))
+        values = self.constant(name).reshape(-1)
+        if values.size != length:
+            self.refuse(f"argument {name!r} needs {length} truth values", value=values.size)
+        return tuple(bool(v) for v in values)
 
     def _scalar(self, name: str) -> float | int | bool:
         array = self.constant(name)
@@ -298,6 +308,7 @@ class Call:
     def finish_constant(self, array: np.ndarray) -> None:
         """Makes the operation's only result a constant."""
         result = self.operation.results[0]
+        array = np.asarray(array)  # arithmetic makes numbers of arrays without axes
         kind = TensorType(array.shape, DType.of(array))
         self._check_declaration(kind, result)
         if result.type is not None and _needs_cast(kind, result.type):

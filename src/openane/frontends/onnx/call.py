@@ -127,6 +127,17 @@ class Call:
         assert isinstance(value, (int, float))
         return value
 
+    def integer(self, index: int, what: str) -> int:
+        """The value of a constant input with one element, which is a whole number.
+
+        Raises:
+            ModelError: it has more or fewer, a fraction, or no end.
+        """
+        value = self.scalar(index, what)
+        if not float(value).is_integer():
+            raise ModelError(f"{what} must be a whole number", value=value)
+        return int(value)
+
     # Attributes
 
     def attribute(self, name: str, kind: int) -> AttributeProto | None:

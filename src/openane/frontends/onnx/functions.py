@@ -25,6 +25,16 @@ class Functions:
 
         self._sizes: dict[tuple[str, str], int] = {}
 
+    def written_size(self, graph: onnx.GraphProto) -> int:
+        """How many nodes the file has, in the main graph, in inner ones and in functions."""
+        waiting = [graph.node, *(function.node for function in self._local.values())]
+        total = 0
+        while waiting:
+            for node in waiting.pop():
+                total += 1
+                waiting += [inner.node for inner in subgraphs(node)]
+        return total
+
     def expanded_size(self, nodes: Iterable[onnx.NodeProto], depth: int = 0) -> int:
         """How many nodes there are when the functions of the model are spelled out, counted without doing so.
 

@@ -22,6 +22,8 @@ from openane.graph import Graph
 from openane.graph.ops import Identity
 
 Shapes = Mapping[str, tuple[int, ...]]
+MORE_NODES = 1 << 15
+"""Than the file has: functions in functions and loops in loops can make any number of a few."""
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -99,10 +101,10 @@ class Importer:
         self._constants = constants
         self._tensors = Tensors(folder)
         self._functions = Functions(model)
+        self._visits, self._most_visits = 0, min(self._functions.written_size(model.graph) + MORE_NODES, NODE_LIMIT)
         size = self._functions.expanded_size(model.graph.node)
-        if size > NODE_LIMIT:
-            raise ModelError("the model has too many nodes", value=size, limit=NODE_LIMIT)
-        self._visits = 0
+        if size > self._most_visits:
+            raise ModelError("the model has too many nodes", value=size, limit=self._most_visits)
         taken = {value.name for value in (*model.graph.input, *model.graph.output)}
         taken.update(tensor.name for tensor in model.graph.initializer)
         taken.update(output for node in model.graph.node for output in node.output)
@@ -158,8 +160,8 @@ class Importer:
         """Imports nodes in order; `scope` learns what they define."""
         for node in nodes:
             self._visits += 1
-            if self._visits > NODE_LIMIT:
-                raise ModelError("the model has too many nodes", limit=NODE_LIMIT)
+            if self._visits > self._most_visits:
+                raise ModelError("the model has too many nodes", limit=self._most_visits)
             self._node(node, scope)
 
     def _node(self, node: onnx.NodeProto, scope: Scope) -> None:

@@ -127,7 +127,8 @@ class _NetReader:
         if len(names) > _UNIT_LIMIT:
             raise FormatError(f"{key} lists too many names", where=self.where, value=len(names))
         if len(set(names)) != len(names):
-            twice = next(name for i, name in enumerate(names) if name in names[:i])
+            seen: set[str] = set()
+            twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
             raise FormatError(f"{key} lists {describe(twice)} twice", where=self.where)
         return names
 

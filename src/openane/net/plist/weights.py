@@ -25,7 +25,8 @@ ELEMENT_TYPES: Mapping[str, np.dtype[np.generic]] = MappingProxyType(
 
 #: Published descriptions name a scratch file of zeros (called zero, after the device) that was never published.
 ZERO_FILE = "zero"
-ZERO_LIMIT = 1 << 28
+ZERO_LIMIT = 1 << 26
+"""Elements of one array; they take memory, though the file has none of them."""
 
 #: Arrays start at multiples of this, in what openane writes.
 ALIGNMENT_BYTES = 64

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openane.core.errors import InputError, OpenaneError, UnsupportedError
-from openane.core.files import write_atomically
+from openane.core.errors import InputError, UnsupportedError
+from openane.core.files import staged, write_atomically
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit
 from openane.net.plist.reading import surface_strides_bytes
@@ -62,14 +62,9 @@ def write_net(net: Net, path: str | os.PathLike[str], *, binary: bool = False) -
     if not weights:
         write_atomically(path, text)
         return (path,)
-    fresh = not weights_path.exists()
-    write_atomically(weights_path, weights)
-    try:
-        write_atomically(path, text)
-    except OpenaneError:
-        if fresh:
-            weights_path.unlink(missing_ok=True)
-        raise
+    with staged(path) as place:
+        write_atomically(place.with_name(weights_path.name), weights)
+        write_atomically(place, text)
     return (weights_path, path)
 
 

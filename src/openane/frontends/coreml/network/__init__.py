@@ -127,7 +127,9 @@ def _read_layer(builder: Builder, message: Any, where: str) -> None:
     try:
         found = _LAYERS[kind](layer)
     except OpenaneError as error:
-        raise error if error.diagnostic.where.startswith(where) else error.at(place) from error
+        if error.diagnostic.where.startswith(where):
+            raise
+        raise error.at(place) from error
     results = (found,) if isinstance(found, str) else found
     if len(results) != len(message.output):
         raise ModelError("the layer has another number of outputs", where=place, value=len(message.output))

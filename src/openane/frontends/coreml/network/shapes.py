@@ -12,7 +12,7 @@ from openane.core.types import DType
 from openane.frontends.coreml.network.builder import Layer
 from openane.graph import ops as g
 
-_ELEMENT_LIMIT = 1 << 28
+_ELEMENT_LIMIT = 1 << 25
 
 
 def _target(layer: Layer, wanted: Sequence[int], *, zero_copies: bool = False) -> tuple[int, ...]:

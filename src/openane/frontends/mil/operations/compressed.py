@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from openane.frontends.mil.call import Call
@@ -18,8 +20,9 @@ def _lut_to_dense(call: Call) -> None:
         call.refuse("the table needs two axes more than the indices", value=list(table.shape))
     vector = table.shape[-1]
     axis = call.axis("vector_axis", indices.ndim, 0) if vector > 1 else 0
-    if indices.size and int(indices.max()) >= table.shape[-2]:
-        call.refuse("an index is outside the table", value=int(indices.max()), limit=table.shape[-2])
+    for index in (indices.min(), indices.max()) if indices.size else ():
+        if not 0 <= index < table.shape[-2]:
+            call.refuse("an index is outside the table", value=index, limit=table.shape[-2])
     spread = _blocks(call, table, indices.shape, table.shape[-2:])
     chosen = np.take_along_axis(spread, indices[..., None, None].astype(np.int64), axis=-2)[..., 0, :]
     dense = np.moveaxis(chosen, -1, axis + 1)
@@ -28,7 +31,7 @@ def _lut_to_dense(call: Call) -> None:
 
 
 def _packed_palette(call: Call, indices: np.ndarray, table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    count = int(np.prod(shape, dtype=np.int64))
+    count = _count(call, shape)
     bits = max(int(table.size).bit_length() - 1, 1)
     if 1 << bits != table.size or bits > 8:
         call.refuse("the table needs 2, 4, 16, 64 or 256 values", value=table.size)
@@ -40,8 +43,17 @@ def _packed_palette(call: Call, indices: np.ndarray, table: np.ndarray, shape: t
     return table.reshape(-1)[numbers].reshape(shape)
 
 
+def _count(call: Call, shape: tuple[int, ...]) -> int:
+    """Elements of a shape out of the file."""
+    if min(shape, default=0) < 0:
+        call.refuse("the shape has a negative extent", value=list(shape))
+    return math.prod(shape)
+
+
 def _blocks(call: Call, array: np.ndarray, shape: tuple[int, ...], tail: tuple[int, ...] = ()) -> np.ndarray:
     """`array`, one entry a block, repeated to one entry an element of `shape`."""
+    if array.ndim != len(shape) + len(tail):
+        call.refuse("the blocks need an axis for each of the tensor", value=list(array.shape), limit=list(shape))
     for axis, extent in enumerate(shape):
         if not array.shape[axis] or extent % array.shape[axis]:
             call.refuse("the blocks do not divide the tensor", value=list(array.shape), limit=list(shape))
@@ -61,10 +73,9 @@ def _affine_dequantize(call: Call) -> None:
     def along(values: np.ndarray) -> np.ndarray:
         if values.size == 1:
             return values.reshape(())
-        if values.size != quantized.shape[axis]:
-            call.refuse(
-                "one scale for each place along the axis is needed", value=values.size, limit=quantized.shape[axis]
-            )
+        places = quantized.shape[axis] if quantized.ndim else 1
+        if values.size != places:
+            call.refuse("one scale for each place along the axis is needed", value=values.size, limit=places)
         return values.reshape(-1, *(1,) * (quantized.ndim - axis - 1))
 
     wide = quantized.astype(np.float32) - along(zero).astype(np.float32)
@@ -88,7 +99,7 @@ def _sparse_to_dense(call: Call) -> None:
     mask = call.constant("mask")
     if call.has("shape"):
         shape = call.integers("shape")
-        count = int(np.prod(shape, dtype=np.int64))
+        count = _count(call, shape)
         if mask.size * 8 < count:
             call.refuse("the mask is too short", value=f"{mask.size} bytes", limit=f"{-(-count // 8)} bytes")
         packed = np.unpackbits(mask.reshape(-1).astype(np.uint8), count=count, bitorder="little")

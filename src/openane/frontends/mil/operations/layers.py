@@ -67,6 +67,8 @@ def _conv_transpose(call: Call) -> None:
     full = [(e - 1) * s + r for e, s, r in zip(extents, strides, spans, strict=True)]
     if call.has("output_shape"):
         wanted = call.integers("output_shape")[-rank:]
+        if len(wanted) != rank:
+            call.refuse(f"output_shape needs at least {rank} extents", value=wanted)
     elif call.text("pad_type", "valid") in ("same", "same_lower"):
         wanted = tuple(e * s for e, s in zip(extents, strides, strict=True))
     else:
@@ -107,6 +109,8 @@ def _einsum(call: Call) -> None:
 def _attention(call: Call) -> None:
     """softmax(query key^T / sqrt(E) + mask) value, spelled out."""
     query, builder = call.type("query"), call.builder
+    if len(query.shape) < 2:
+        call.refuse("a query has at least two axes", value=query)
     scale = np.asarray(1 / math.sqrt(query.shape[-1]), query.dtype.numpy)
     scores = call.emit(ops.MatMul(transpose_b=True), call.value("query"), call.value("key"))
     scores = call.emit(ops.Mul(), scores, builder.constant(f"{call.operation.name}_scale", scale))

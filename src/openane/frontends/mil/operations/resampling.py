@@ -18,8 +18,10 @@ _COORDINATES = {
 
 
 def _crop(call: Call) -> None:
-    shape = call.type("x").shape
-    (top, bottom), (left, right) = call.integers("crop_height"), call.integers("crop_width")
+    shape, crops = call.type("x").shape, (call.integers("crop_height"), call.integers("crop_width"))
+    if len(shape) < 2 or any(len(crop) != 2 for crop in crops):
+        call.refuse("an image needs two axes, and a pair of crops for each", value=crops)
+    (top, bottom), (left, right) = crops
     lead = len(shape) - 2
     ends = (*shape[:lead], shape[-2] - bottom, shape[-1] - right)
     call.finish(ops.Slice((*[0] * lead, top, left), ends, (1,) * len(shape)), call.value("x"))

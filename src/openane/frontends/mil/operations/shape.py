@@ -10,6 +10,7 @@ import numpy as np
 from openane.frontends.mil.call import Call
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
+from openane.graph.folding import SIZE_LIMIT
 
 
 def _reshape(call: Call) -> None:
@@ -179,8 +180,8 @@ def _shape(call: Call) -> None:
 
 def _fill(call: Call) -> None:
     shape = call.integers("shape")
-    if math.prod(shape) > 1 << 28:
-        call.refuse("the constant is too large", value=list(shape))
+    if min(shape, default=0) < 0 or math.prod(shape) > SIZE_LIMIT:
+        call.refuse("a constant of impossible size", value=list(shape), limit=f"{SIZE_LIMIT} elements")
     value = call.constant("value") if call.has("value") else np.zeros((), np.float32)
     call.finish_constant(np.full(shape, value.reshape(()), value.dtype))
 
@@ -188,7 +189,7 @@ def _fill(call: Call) -> None:
 def _range(call: Call) -> None:
     dtype = call.constant("start").dtype
     start, end, step = (call.number(name) for name in ("start", "end", "step"))
-    if step == 0 or (end - start) / step > 1 << 24:
+    if step == 0 or not abs(end - start) / abs(step) <= SIZE_LIMIT:  # also where one of them is no number
         call.refuse("the range has no end, or is too long")
     call.finish_constant(np.arange(start, end, step).astype(dtype))
 

@@ -9,7 +9,7 @@ from onnx import AttributeProto
 
 from openane.core.errors import ModelError
 from openane.frontends.onnx.call import Call, Handler
-from openane.frontends.onnx.tensors import ELEMENT_LIMIT, dtype_of
+from openane.frontends.onnx.tensors import dtype_of
 from openane.graph.folding import SIZE_LIMIT
 from openane.graph.ops import Expand
 from openane.graph.ops.support import product_of, require
@@ -42,8 +42,8 @@ def _constant(call: Call) -> Sequence[str]:
 def _constant_of_shape(call: Call) -> Sequence[str]:
     shape = call.integers(0, "the shape")
     require(all(e >= 0 for e in shape), "the shape has a negative extent", value=list(shape))
-    large = product_of(shape) > ELEMENT_LIMIT
-    require(not large, "the shape is absurdly large", value=list(shape), limit=f"{ELEMENT_LIMIT} elements")
+    large = product_of(shape) > SIZE_LIMIT
+    require(not large, "the shape is absurdly large", value=list(shape), limit=f"{SIZE_LIMIT} elements")
     attribute = call.attribute("value", AttributeProto.TENSOR)
     value = np.zeros(1, np.float32) if attribute is None else call.tensors.array(attribute.t, "the value")
     require(value.size == 1, "the value must be one number", value=list(value.shape))

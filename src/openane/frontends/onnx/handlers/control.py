@@ -37,7 +37,7 @@ def _if(call: Call) -> Sequence[str]:
 def _loop(call: Call) -> Sequence[str]:
     body = _graph(call, "body")
     condition = bool(call.scalar(1, "the condition")) if call.has(1) else True
-    limit = int(call.scalar(0, "the number of steps")) if call.has(0) else UNROLL_LIMIT + 1
+    limit = call.integer(0, "the number of steps") if call.has(0) else UNROLL_LIMIT + 1
     carried = list(call.inputs[2:])
     require(len(body.input) == 2 + len(carried), "the body has another number of inputs than the loop")
     require(len(body.output) >= 1 + len(carried), "the body has too few outputs")

@@ -44,7 +44,7 @@ def _scatter_nd(call: Call) -> Sequence[str]:
 
 
 def _one_hot(call: Call) -> Sequence[str]:
-    depth = int(call.scalar(1, "the depth"))
+    depth = call.integer(1, "the depth")
     require(depth >= 0, "the depth must not be negative", value=depth)
     axis = normalize_axis(call.attr_int("axis", -1), call.rank() + 1)
     indices = call.name(0)

@@ -43,7 +43,7 @@ def _extreme(kind: Callable[[int, bool, bool], Operation]) -> Handler:
 
 
 def _top_k(call: Call) -> Sequence[str]:
-    k = int(call.scalar(1, "k")) if call.version >= 10 else call.attr_int("k", -1)
+    k = call.integer(1, "k") if call.version >= 10 else call.attr_int("k", -1)
     require(k >= 0, "k must not be negative", value=k)
     operation = TopK(call.axis(-1, call.rank()), k, call.flag("largest", True))
     return call.emit_all(operation, call.name(0))
@@ -53,7 +53,7 @@ def _cumulative(kind: Callable[[int, bool, bool], Operation]) -> Handler:
     """The handler of a running sum or product."""
 
     def handler(call: Call) -> Sequence[str]:
-        axis = normalize_axis(int(call.scalar(1, "the axis")), call.rank())
+        axis = normalize_axis(call.integer(1, "the axis"), call.rank())
         return [call.emit(kind(axis, call.flag("exclusive"), call.flag("reverse")), call.name(0))]
 
     return handler

@@ -194,7 +194,7 @@ def _space_to_depth(call: Call) -> Sequence[str]:
 
 
 def _trilu(call: Call) -> Sequence[str]:
-    offset = int(call.scalar(1, "the diagonal")) if call.has(1) else 0
+    offset = call.integer(1, "the diagonal") if call.has(1) else 0
     limit = max(call.operand(0).shape[-2:], default=0) + 1
     return [call.emit(Trilu(call.flag("upper", True), int(np.clip(offset, -limit, limit))), call.name(0))]
 

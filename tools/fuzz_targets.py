@@ -1,0 +1,459 @@
+"""Every way for bytes of strangers into openane: the readers that tools/fuzz_readers.py throws damaged input at."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import click
+from fuzz_changes import (
+    Change,
+    change_any,
+    change_bytes,
+    change_json,
+    change_json_line,
+    change_plist,
+    change_protobuf,
+    change_zip,
+)
+from fuzz_inputs import (
+    COMMANDS,
+    CONSTANTS,
+    JOURNAL_HEAD,
+    PATCHES,
+    SHAPES,
+    arrays,
+    files,
+    foreign_files,
+    journals,
+    pictures,
+    tables,
+)
+from fuzz_models import coreml_models, mil_models, onnx_models
+
+from openane.analysis.dataset import Dataset
+from openane.analysis.describe import describe
+from openane.analysis.diff import diff_programs
+from openane.analysis.evaluate import Job, summarize
+from openane.analysis.journal import Journal
+from openane.cli import root
+from openane.cli._show import parse_constants, parse_shapes, read_array, read_inputs
+from openane.compiler.cache import SUFFIX, Cache
+from openane.compiler.driver import build, load
+from openane.core.errors import OpenaneError
+from openane.formats.anec import read_anec, write_anec
+from openane.formats.hwx import read_hwx, write_hwx
+from openane.formats.sniff import FileKind, kind_of_bytes, sniff
+from openane.formats.source import open_source
+from openane.frontends.mil.blob import BLOB_TYPES, SENTINEL, BlobStore
+from openane.graph import TensorType
+from openane.net.plist import describe_net, parse_net
+from openane.program import Program
+from openane.program.patch import Patch, apply_patches
+from openane.targets import load_program
+from openane.targets.assembly import assemble, disassemble, open_container
+from openane.viewer.page import page
+
+LIMIT_SECONDS = 1.0
+"""Of processor time, so that a busy machine makes no findings."""
+FOREIGN_LIMIT_SECONDS = 30.0
+"""The same where Keras and PyTorch translate the model, at their own pace."""
+BUILD_EVERY = 16
+"""One in so many models that can be read is compiled as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A way for bytes into openane.
+
+    Attributes:
+        seeds: sound inputs; none where a package that makes them is missing.
+        use: reads bytes; the folder is for what must lie in a file.
+        change: makes damaged inputs of sound ones.
+        kinds: of found files that are inputs as well.
+        share: of the time; cheap readers need less of it for as many runs.
+        limit_seconds: of processor time for one input.
+    """
+
+    seeds: Callable[[], Sequence[bytes]]
+    use: Callable[[bytes, Path], None]
+    change: Change = change_bytes
+    kinds: tuple[FileKind, ...] = ()
+    share: float = 1.0
+    limit_seconds: float = LIMIT_SECONDS
+
+
+# Compiled programs -------------------------------------------------------------------------------------------------
+
+
+def _use_sniff(data: bytes, _: Path) -> None:
+    if data:
+        kind_of_bytes(open_source(data))
+    sniff(data)
+
+
+def _sometimes(data: bytes, every: int) -> bool:
+    """True for one in so many inputs, always for the same ones."""
+    return zlib.crc32(data) % every == 0
+
+
+def _use_hwx(data: bytes, _: Path) -> None:
+    file = read_hwx(data)
+    for part in ("segments", "names", "surface_states", "metadata", "symbols"):
+        with suppress(OpenaneError):
+            getattr(file, part)
+    program = load_program(file)
+    if _sometimes(data, 4):
+        again = load_program(read_hwx(write_hwx(program)))
+        assert again.tasks == program.tasks and again.surfaces == program.surfaces
+
+
+def _use_anec(data: bytes, _: Path) -> None:
+    program = load_program(read_anec(data))
+    assert load_program(read_anec(write_anec(program))).tasks == program.tasks
+
+
+def _use_container(data: bytes, _: Path) -> None:
+    file = open_container(data)
+    if file is None:
+        return
+    describe(file)
+    text = disassemble(file)
+    kind = "hwx" if sniff(data) is FileKind.HWX else "anec"
+    assert b"".join(assemble(text).file(kind)) == data, "the disassembly does not assemble to the same bytes"
+    program = load_program(file)
+    assert diff_programs(program, program, (file, file)).same
+
+
+def _use_assembly(data: bytes, _: Path) -> None:
+    assemble(data.decode("utf-8", "replace"))
+
+
+# Models --------------------------------------------------------------------------------------------------------------
+
+
+class _AnyFile(Mapping[str, bytes]):
+    """The same content under every name."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._data
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _use_plist(data: bytes, _: Path) -> None:
+    net = parse_net(data, weights=_AnyFile(files()["made.weights"].ljust(1 << 16, b"\0")))
+    if _sometimes(data, 4):
+        describe_net(net, "weights.bin")
+    if _sometimes(data, BUILD_EVERY):
+        build(net)
+
+
+def _use_weights(data: bytes, folder: Path) -> None:
+    """A sound net.plist, and every constant of a weight file of Core ML, whose files are damaged."""
+    with suppress(OpenaneError):
+        parse_net(files()["made.plist"], weights=_AnyFile(data))
+    _write(folder / "weight.bin", data)
+    store = BlobStore(folder)
+    for place in range(64, min(len(data), 1024), 64):
+        if data[place : place + 4] != _SENTINEL:
+            continue
+        kind = BLOB_TYPES.get(_BLOB_NAMES.get(int.from_bytes(data[place + 4 : place + 8], "little"), ""))
+        size_bytes = int.from_bytes(data[place + 8 : place + 16], "little")
+        with suppress(OpenaneError):
+            store.read("@model_path/weight.bin", place, kind or BLOB_TYPES["fp16"], size_bytes // 2)
+
+
+_SENTINEL = SENTINEL.to_bytes(4, "little")
+_BLOB_NAMES = {kind.code: kind.name for kind in BLOB_TYPES.values()}
+
+
+def _write(path: Path, data: bytes) -> None:
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+
+
+def _use_model(ending: str) -> Callable[[bytes, Path], None]:
+    def use(data: bytes, folder: Path) -> None:
+        path = folder / f"model{ending}"
+        path.write_bytes(data)
+        weights = folder / "weights" / "weight.bin"
+        if ending == ".mil" and not weights.exists():
+            _write(weights, files()["weights/weight.bin"])
+        model = load(path)
+        if _sometimes(data, BUILD_EVERY):
+            build(model)
+
+    return use
+
+
+_PACKAGE = "made.mlpackage/"
+
+
+def _package_files() -> list[str]:
+    return [name for name in files() if name.startswith(_PACKAGE)]
+
+
+def _use_package(data: bytes, folder: Path) -> None:
+    """A package one of whose files is damaged: the first byte of the input says which."""
+    names = _package_files()
+    chosen = names[data[0] % len(names)] if data else ""
+    for name in names:
+        _write(folder / name, data[1:] if name == chosen else files()[name])
+    model = load(folder / _PACKAGE)
+    if _sometimes(data, BUILD_EVERY):
+        build(model)
+
+
+def _package_seeds() -> list[bytes]:
+    return [bytes([number]) + files()[name] for number, name in enumerate(_package_files())]
+
+
+def _change_package(data: bytes, source: random.Random) -> bytes:
+    names = _package_files()
+    inner = _by_name(names[data[0] % len(names)]) if data else change_bytes
+    return data[:1] + inner(data[1:], source)
+
+
+def _by_name(name: str) -> Change:
+    """How to change a file of that name."""
+    if name.endswith(".json"):
+        return change_any(change_json)
+    return change_any(change_protobuf) if name.endswith(".mlmodel") else change_bytes
+
+
+# Arrays, data sets, journals, the cache ----------------------------------------------------------------------------
+
+
+def _use_array(data: bytes, folder: Path) -> None:
+    for ending, use in ((".npy", read_array), (".npz", _use_dataset)):
+        path = folder / f"array{ending}"
+        path.write_bytes(data)
+        with suppress(OpenaneError):
+            use(path)
+
+
+def _use_dataset(path: Path) -> None:
+    dataset = Dataset(path, {"x": TensorType((1, 3, 6, 6))})
+    for number in range(min(len(dataset), 3)):
+        dataset[number]
+
+
+def _use_table(data: bytes, folder: Path) -> None:
+    path = folder / "set.parquet"
+    path.write_bytes(data)
+    _use_dataset(path)
+
+
+def _use_picture(data: bytes, folder: Path) -> None:
+    _write(folder / "pictures" / "picture.png", data)
+    _use_dataset(folder / "pictures")
+
+
+def _use_journal(data: bytes, folder: Path) -> None:
+    """A journal of an evaluation; JOURNAL_HEAD stands for the line that belongs to the folder."""
+    path, job = folder / "journal.jsonl", _job(folder)
+    path.write_bytes(data.replace(JOURNAL_HEAD, _journal_head(folder)))
+    with Journal(path, job) as journal:
+        summarize(job, journal.pieces.values())
+
+
+def _job(folder: Path) -> Job:
+    return Job(str(folder / "model"), str(folder / "set"), "top1")
+
+
+@lru_cache(maxsize=1)
+def _journal_head(folder: Path) -> bytes:
+    """The first line of a new journal."""
+    for name in ("model", "set"):
+        (folder / name).write_bytes(b"")
+    with Journal(folder / "new.jsonl", _job(folder)):
+        return (folder / "new.jsonl").read_bytes()
+
+
+def _use_cache(data: bytes, folder: Path) -> None:
+    """An entry that someone else wrote; it must verify or be taken for missing."""
+    (folder / f"key{SUFFIX}").write_bytes(data)
+    artifact = Cache(folder).get("key")
+    if artifact is not None:
+        assert all(isinstance(program, Program) for program in artifact.programs)
+        assert set(artifact.plan.outputs) <= set(artifact.plan.types)
+
+
+def _cache_seeds() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "small.hwx").write_bytes(files()["small.hwx"])
+        Cache(folder).put("key", build(folder / "small.hwx"))
+        return [path.read_bytes() for path in folder.glob(f"*{SUFFIX}")]
+
+
+def _change_cache(data: bytes, source: random.Random) -> bytes:
+    """A change of head or payload under a digest that is right."""
+    line, _, payload = data.partition(b"\n")
+    if source.random() < 0.3:
+        payload = change_bytes(payload, source)
+    head = json.loads(change_json(line, source) if source.random() < 0.8 else line)
+    if isinstance(head, dict):
+        head["sha256"] = hashlib.sha256(payload).hexdigest()
+    return json.dumps(head).encode() + b"\n" + payload
+
+
+# What people write, and what they see --------------------------------------------------------------------------------
+
+
+@cache
+def _small_program() -> Program:
+    return load_program(read_hwx(files()["small.hwx"]))
+
+
+def _use_patch(data: bytes, _: Path) -> None:
+    apply_patches(_small_program(), [Patch.parse(data.decode("utf-8", "replace"))])
+
+
+def _use_option(data: bytes, folder: Path) -> None:
+    texts = (str(folder / "none") if len(data) > 1 << 12 else "", data.decode("utf-8", "replace"))
+    for parse in (parse_shapes, parse_constants, _parse_inputs):
+        with suppress(OpenaneError):
+            parse(texts[1:])
+
+
+def _parse_inputs(texts: tuple[str, ...]) -> None:
+    read_inputs(texts, {"x": TensorType((2, 3)), "y:0": TensorType((1,))})
+
+
+def _use_command(data: bytes, _: Path) -> None:
+    """The options of a verb, as far as they are understood before it runs."""
+    verb, *words = data.decode("utf-8", "replace").replace("\0", "").split("\n")
+    if verb not in _VERBS or any(word.startswith(("-h", "--h")) and word != "--host" for word in words):
+        return
+    command = root.get_command(click.Context(root), verb)
+    assert command is not None
+    with suppress(click.ClickException, click.exceptions.Exit):
+        choices: Mapping[str, Any] = command.make_context(verb, words).params
+        parse_shapes(choices.get("shapes", ()))
+        parse_constants(choices.get("constants", ()))
+
+
+_VERBS = frozenset(line.partition("\n")[0] for line in COMMANDS)
+
+
+class _Scripts(HTMLParser):
+    """Counts what a page would run or load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, tuple(name for name, _ in attrs)))
+
+
+def _use_page(data: bytes, _: Path) -> None:
+    """A page whose names are hostile has the elements of one whose names are not."""
+    name = data.decode("utf-8", "replace")
+    text = page({"title": name, "format": 1, "tensors": [name, {name: float("nan")}]})
+    text.encode()
+    scripts = _Scripts()
+    scripts.feed(text)
+    assert scripts.found == _page_elements()
+
+
+@cache
+def _page_elements() -> list[tuple[str, tuple[str, ...]]]:
+    scripts = _Scripts()
+    scripts.feed(page({"title": "x", "format": 1, "tensors": ["x"]}))
+    return scripts.found
+
+
+def _texts(*texts: str) -> Callable[[], list[bytes]]:
+    return lambda: [text.encode() for text in texts]
+
+
+def _seeds(*endings: str) -> Callable[[], list[bytes]]:
+    return lambda: [content for name, content in files().items() if name.endswith(endings) and "/" not in name]
+
+
+def _foreign(ending: str) -> Callable[[], list[bytes]]:
+    return lambda: [content for name, content in foreign_files().items() if name.endswith(ending)]
+
+
+def _with(first: Callable[[], Sequence[bytes]], second: Callable[[], Sequence[bytes]]) -> Callable[[], list[bytes]]:
+    return lambda: [*first(), *second()]
+
+
+_NAMES = ("</script><img src=x onerror=alert(1)>", "<!--<script>", "@DATA@", "a&amp;b\u2028\"'")
+_PROTOBUF = change_any(change_protobuf)
+READERS: Mapping[str, Reader] = {
+    "sniff": Reader(_seeds(""), _use_sniff, share=0.5),
+    "hwx": Reader(_seeds(".hwx"), _use_hwx, kinds=(FileKind.HWX,)),
+    "anec": Reader(_seeds(".anec"), _use_anec, kinds=(FileKind.ANEC,)),
+    "container": Reader(_seeds(".hwx", ".anec"), _use_container, kinds=(FileKind.HWX, FileKind.ANEC)),
+    "assembly": Reader(_seeds(".asm"), _use_assembly, kinds=(FileKind.ASSEMBLY,)),
+    "plist": Reader(_seeds(".plist"), _use_plist, change_any(change_plist), (FileKind.PLIST,)),
+    "weights": Reader(lambda: [files()["made.weights"], files()["weights/weight.bin"]], _use_weights),
+    "mil": Reader(_with(_seeds(".mil"), mil_models), _use_model(".mil"), kinds=(FileKind.MIL,)),
+    "onnx": Reader(_with(_seeds(".onnx"), onnx_models), _use_model(".onnx"), _PROTOBUF, (FileKind.ONNX,)),
+    "mlmodel": Reader(_with(_seeds(".mlmodel"), coreml_models), _use_model(".mlmodel"), _PROTOBUF, (FileKind.MLMODEL,)),
+    "package": Reader(_package_seeds, _use_package, _change_package),
+    "keras": Reader(
+        _foreign(".keras"),
+        _use_model(".keras"),
+        change_any(change_zip(_by_name)),
+        limit_seconds=FOREIGN_LIMIT_SECONDS,
+    ),
+    "hdf5": Reader(_foreign(".h5"), _use_model(".h5"), limit_seconds=FOREIGN_LIMIT_SECONDS),
+    "pt2": Reader(
+        _foreign(".pt2"), _use_model(".pt2"), change_any(change_zip(_by_name)), limit_seconds=FOREIGN_LIMIT_SECONDS
+    ),
+    "array": Reader(arrays, _use_array, change_any(change_zip(lambda _: change_bytes))),
+    "table": Reader(tables, _use_table),
+    "picture": Reader(pictures, _use_picture),
+    "journal": Reader(journals, _use_journal, change_any(change_json_line)),
+    "cache": Reader(_cache_seeds, _use_cache, change_any(_change_cache)),
+    "patch": Reader(_texts(*PATCHES), _use_patch, share=0.5),
+    "option": Reader(_texts(*SHAPES, *CONSTANTS), _use_option, share=0.5),
+    "command": Reader(_texts(*COMMANDS), _use_command),
+    "page": Reader(_texts(*_NAMES), _use_page),
+}
+
+
+def exercise(name: str, data: bytes, folder: Path) -> None:
+    """Lets a reader read; every OpenaneError is a good answer, all else is a finding."""
+    try:
+        READERS[name].use(data, folder)
+    except OpenaneError as error:
+        assert str(error)
+        if any(isinstance(cause, MemoryError) for cause in _causes(error)):
+            raise MemoryError("the error hides that memory ran out") from error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it; errors that lead to themselves end the walk."""
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        yield cause
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
