@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types imports docs pytest package sbom bench campaign fuzz clean
+.PHONY: demo test lint types imports docs pytest package matrix sbom bench campaign share fuzz clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -20,7 +20,7 @@ $(VENV)/.test: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo
 	$(BIN)/openane demo
 
-test: lint types imports docs pytest
+test: lint types imports docs pytest package sbom matrix share
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -43,22 +43,26 @@ TIME ?= 600
 campaign: $(VENV)/.test
 	$(BIN)/python tools/campaign.py --seconds $(TIME) --journal campaign.jsonl
 
-# Damaged input for every reader. make fuzz TIME=3600
-fuzz: $(VENV)/.test
-	$(BIN)/python tools/fuzz_readers.py --seconds $(TIME) --runs 100000000
+# The share of the campaign that every change gets, on all cores; the commit decides the cases. make test CAMPAIGN=60
+CAMPAIGN ?= 300
+share: $(VENV)/.test
+	$(BIN)/python tools/campaign.py --share --seconds $(CAMPAIGN)
 
-# sdist and wheel, built and used in a clean environment; make package PYTHONS="python3.12 python3.13" for several
-PYTHONS ?= $(BIN)/python
+# Damaged input for every reader; adds to the counts of earlier runs in fuzz/. make fuzz TIME=3600
+fuzz: $(VENV)/.test
+	$(BIN)/python tools/fuzz_readers.py --seconds $(TIME) --folder fuzz
+
+# sdist and wheel in dist/, used in a clean environment as a user would, types included
 package: $(VENV)/.test
-	$(BIN)/python tools/package.py --python $(PYTHONS)
+	$(BIN)/python tools/package.py
+
+# The wheel on every newer Python of this machine: installed, tested, typed
+matrix: package
+	$(BIN)/python tools/matrix.py
 
 # What an installation brings with it, as CycloneDX JSON; the same bytes for the same versions
-sbom: $(VENV)/.test
-	$(PYTHON) -m venv --clear build/sbom
-	build/sbom/bin/python -m pip install --quiet ".[onnx,demo]"
-	mkdir -p dist
-	$(BIN)/cyclonedx-py environment --output-reproducible --short-PURLs --mc-type library --pyproject pyproject.toml \
-		--output-file dist/openane.cdx.json build/sbom/bin/python
+sbom: package
+	$(BIN)/python tools/sbom.py
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/run.py

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from openane.cli._show import print_table
@@ -68,7 +69,7 @@ def measure(side: str, path: Path) -> tuple[float, float]:
     """Seconds, and peak memory in MiB, of one side in a process of its own."""
     done = subprocess.run([sys.executable, __file__, "--side", side, str(path)], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{side} on {path.name}: {done.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(f"{side}: {(done.stderr.strip().splitlines() or ['killed'])[-1]}")
     seconds, peak = json.loads(done.stdout.strip().splitlines()[-1])
     return seconds, peak
 
@@ -79,18 +80,28 @@ def main() -> None:
         seconds = SIDES[sys.argv[2]](sys.argv[3])
         print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
         return
+    if find_spec("coremltools") is None:
+        print("passed over: the peer, coremltools, is not installed (pip install 'openane[coreml]')")
+        return
     folder = Path(sys.argv[1])
     names = sys.argv[2:] or sorted(p.stem for p in folder.glob("*.onnx") if not p.stem.endswith(".raw"))
     rows: list[tuple[object, ...]] = []
     for name in names:
-        ours, theirs = (measure(side, folder / f"{name}.onnx") for side in SIDES)
+        try:
+            ours, theirs = (measure(side, folder / f"{name}.onnx") for side in SIDES)
+        except RuntimeError as error:
+            print(f"{name} is passed over: {error}")
+            continue
         cells = (
-            (f"{a:.{digits}f}", f"{b:.{digits}f}", f"{a / b:.2f}")
+            (f"{a:.{digits}f}", f"{b:.{digits}f}", f"{a / b:.3f}")
             for a, b, digits in zip(ours, theirs, (2, 0), strict=True)
         )
         rows.append((name, *(cell for row in cells for cell in row)))
     columns = ("model", "openane s", "coremltools s", "ratio", "openane MiB", "coremltools MiB", "ratio of memory")
     print_table("compile time and peak memory", columns, rows, numeric=columns[1:])
+    for name, *cells in rows:
+        print(f"{name} against coremltools: {cells[0]} s, ratio {cells[2]}")
+        print(f"{name}, peak memory, against coremltools: {cells[3]} MiB, ratio {cells[5]}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from dataclasses import asdict
 
 from openane.cost.evaluation import model_us, summarise
@@ -33,6 +34,8 @@ def main() -> None:
         power = "" if each.power_median is None else f"{each.power_median:.1%}"
         errors = f"{each.rows:4} {each.median:8.1%} {each.worst:8.1%} {power:>8}"
         print(f"{each.chip:8} {each.part:9} {each.family:15} {errors}")
+    ratios = [model_us(row) / row.time_us for row in MEASUREMENTS]
+    print(f"estimated against published times: median of {len(ratios)} rows, ratio {statistics.median(ratios):.3f}")
     if options.rows:
         for row in MEASUREMENTS:
             print(f"{row.chip:8} {row.work.name:40} {row.time_us:9.0f} us, model {model_us(row):9.0f} us  {row.source}")

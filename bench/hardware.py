@@ -3,7 +3,8 @@
     python bench/hardware.py [--megabytes 500] [--tasks 2000]
 
 Makes two programs: one with large constants, one with many tasks; then runs each tool in a process of its own and
-prints wall time and peak memory (resident set). Constants are pseudo-random, so that nothing can be left out.
+prints wall time and peak memory (resident set). Constants are pseudo-random, so that nothing can be left out. The peer
+is a process that reads an ONNX model of as many nodes and as many bytes of weights with onnx.load.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def make(path: Path, tasks: int, constant_bytes: int) -> None:
         Burst(block.base, tuple(values.get(r.path, r.default) for r in block.registers)) for block in REGISTERS.blocks
     )
     plain = [Task((0,) * 10, body) for _ in range(tasks)]
+    make_model(path.with_suffix(".onnx"), tasks, constant_bytes)
     offsets = [0x300 * i for i in range(tasks)]
     linked = []
     for i, task in enumerate(plain):
@@ -52,6 +54,18 @@ def make(path: Path, tasks: int, constant_bytes: int) -> None:
     write_atomically(path, hwx_pieces(program))
 
 
+def make_model(path: Path, nodes: int, constant_bytes: int) -> None:
+    """Writes an ONNX model with the given number of nodes and bytes of weights, for the peer."""
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    weights = numpy_helper.from_array(np.random.default_rng(1).integers(0, 256, constant_bytes, np.uint8), "weights")
+    kinds = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 64, 8, 8]) for name in ("v0", f"v{nodes}")]
+    chain = [helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"], name=f"n{i}") for i in range(nodes)]
+    onnx.save(helper.make_model(helper.make_graph(chain, "peer", kinds[:1], kinds[1:], [weights])), path)
+
+
 def measure(arguments: list[str]) -> tuple[float, float, int]:
     """Wall seconds, peak megabytes and exit status of a Python command line."""
     began = time.perf_counter()
@@ -62,6 +76,7 @@ def measure(arguments: list[str]) -> tuple[float, float, int]:
     return time.perf_counter() - began, usage.ru_maxrss * scale / 1e6, process.returncode
 
 
+PEER = "import sys, onnx; onnx.load(sys.argv[1])"
 OPEN = """
 import sys, time
 from openane.analysis.describe import describe
@@ -86,13 +101,17 @@ def run(path: Path) -> None:
         "patch (rewrite)": ["patch", str(path), change, "-o", str(folder / "patched.hwx")],
         "diff": ["diff", str(path), str(again)],
     }
-    print(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB")
-    seconds, megabytes, status = measure(["-c", OPEN, str(path)])
-    print(f"  {'library, with imports':<29} {seconds:8.3f} s  {megabytes:7.0f} MB peak  status {status}")
-    for name, arguments in commands.items():
-        seconds, megabytes, status = measure(["-m", "openane", *arguments])
-        print(f"  {name:<29} {seconds:8.3f} s  {megabytes:7.0f} MB peak  status {status}")
-    print(f"  written back equal: {filecmp.cmp(path, again, shallow=False)}", flush=True)
+    print(f"{path.name} has {path.stat().st_size / 1e6:.0f} MB")
+    peer_seconds, peer_megabytes, _ = measure(["-c", PEER, str(path.with_suffix(".onnx"))])
+    print(f"onnx.load (peer): {peer_seconds:.3f} s, {peer_megabytes:.0f} MB peak")
+    lines = {"library, with imports": ["-c", OPEN, str(path)]}
+    lines |= {name: ["-m", "openane", *arguments] for name, arguments in commands.items()}
+    for name, arguments in lines.items():
+        seconds, megabytes, status = measure(arguments)
+        what = f"{name}, many {path.stem},"
+        print(f"{what} against onnx.load: {seconds:.3f} s, status {status}, ratio {seconds / peer_seconds:.3f}")
+        print(f"{what} peak memory, against onnx.load: {megabytes:.0f} MB, ratio {megabytes / peer_megabytes:.3f}")
+    print(f"written back equal: {filecmp.cmp(path, again, shallow=False)}", flush=True)
 
 
 def main() -> None:

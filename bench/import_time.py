@@ -8,11 +8,12 @@ import sys
 import time
 
 ROUNDS = 5
+PEER = "import onnx (peer)"
 STATEMENTS = {
-    "import onnx (peer)": "import onnx",
-    "import openane": "import openane",
-    "openane.compile looked up": "import openane; openane.compile",
-    "command line": "import openane.cli",
+    PEER: "import onnx",
+    "import openane against import onnx": "import openane",
+    "openane.compile looked up against import onnx": "import openane; openane.compile",
+    "command line against import onnx": "import openane.cli",
 }
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         for name, statement in STATEMENTS.items():
             times[name].append(seconds(statement))
-    peer = statistics.median(times["import onnx (peer)"])
+    peer = statistics.median(times[PEER])
     for name, measured in times.items():
         median = statistics.median(measured)
         print(f"{name}: {median * 1e3:.0f} ms, ratio {median / peer:.3f}")

@@ -1,4 +1,4 @@
-"""Opening and disassembling a large compiled program, against reading an ONNX model of the same weights with onnx."""
+"""Opening and disassembling a large compiled program, against the onnx package on a model of the same weights."""
 
 from __future__ import annotations
 
@@ -8,36 +8,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnx
+import onnx.printer
+from models import convolutions
 
 from openane.compiler.driver import build, save
+from openane.formats.assembly.data import reference_line
 from openane.formats.hwx import read_hwx
-from openane.graph import Graph, Node, TensorType, ops
 from openane.runtimes.host.export import export_model
 from openane.targets import load_program
 from openane.targets.assembly import disassemble, open_container
 
 ROUNDS = 7
-LAYERS = 4
-CHANNELS = 512
+TEXT_ROUNDS = 2
 
 
-def network() -> Graph:
-    """Convolutions with some 19 MB of weights in half precision."""
-    random = np.random.default_rng(0)
-    shape = (CHANNELS, CHANNELS, 3, 3)
-    weights = {f"w{i}": random.standard_normal(shape).astype(np.float16).astype(np.float32) for i in range(LAYERS)}
-    conv = ops.Conv(strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), groups=1)
-    names = ["x", *(f"v{i}" for i in range(LAYERS))]
-    nodes = tuple(Node(f"n{i}", conv, (names[i], f"w{i}"), (names[i + 1],)) for i in range(LAYERS))
-    return Graph("large", {"x": TensorType((1, CHANNELS, 8, 8))}, (names[-1],), nodes, weights)
-
-
-def median(use: Callable[[], object]) -> float:
+def median(use: Callable[[], object], rounds: int = ROUNDS) -> float:
     """Seconds of the middle of several calls."""
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         began = time.perf_counter()
         use()
         times.append(time.perf_counter() - began)
@@ -48,21 +37,41 @@ def main() -> None:
     """Prints seconds and the ratio to the peer."""
     with tempfile.TemporaryDirectory() as name:
         model, program = Path(name) / "large.onnx", Path(name) / "large.hwx"
-        graph = network()
+        graph = convolutions(1, 512, 8, 4)  # some 19 MB of weights in half precision
         model.write_bytes(export_model(graph).SerializeToString())
         save(build(graph), program)
         container = open_container(program)
         assert container is not None
-        rows = {
-            "onnx.load (peer)": lambda: onnx.load(model),
-            "open .hwx": lambda: read_hwx(program),
-            "open .hwx, all tasks": lambda: load_program(read_hwx(program)),
-            "disassemble .hwx": lambda: disassemble(container),
-        }
+        loaded = onnx.load(model)
         print(f"{model.stat().st_size / 1e6:.1f} MB of ONNX, {program.stat().st_size / 1e6:.1f} MB of .hwx")
-        times = {label: median(use) for label, use in rows.items()}
+        show(
+            "onnx.load",
+            {
+                "onnx.load": lambda: onnx.load(model),
+                "open .hwx": lambda: read_hwx(program),
+                "open .hwx, all tasks": lambda: load_program(read_hwx(program)),
+            },
+            ROUNDS,
+        )
+        show(
+            "onnx.printer.to_text",
+            {
+                "onnx.printer.to_text": lambda: onnx.printer.to_text(loaded),
+                "disassemble .hwx, constants in the text": lambda: disassemble(container),
+                "disassemble .hwx, constants by reference": lambda: disassemble(
+                    container, constants=lambda data: [reference_line(str(program), 0, data)]
+                ),
+            },
+            TEXT_ROUNDS,
+        )
+
+
+def show(peer: str, uses: dict[str, Callable[[], object]], rounds: int) -> None:
+    """Measures some uses and prints a line for each, with the ratio to the peer among them."""
+    times = {label: median(use, rounds) for label, use in uses.items()}
     for label, value in times.items():
-        print(f"{label}: {value * 1e3:.2f} ms, ratio {value / times['onnx.load (peer)']:.3f}")
+        name = f"{label} (peer)" if label == peer else f"{label} against {peer}"
+        print(f"{name}: {value * 1e3:.2f} ms, ratio {value / times[peer]:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -311,6 +311,9 @@ def main() -> None:
         percent = 100 * row["equal"] / row["words"]
         programs, tasks = f"{row['exact']}/{row['programs']}", f"{row['exact_tasks']}/{row['tasks']}"
         print(f"{family:<14}{programs:>14}{tasks:>14}{percent:>14.3f} %")
+    words, equal = sum(result.words for result in results), sum(result.equal for result in results)
+    if words:
+        print(f"words that differ against Apple's compiler: {words - equal} of {words}, ratio {1 - equal / words:.6f}")
     fields = Counter[str]()
     for result in results:
         fields.update(result.fields)

@@ -54,6 +54,8 @@ def against_apple() -> None:
         rows.append((name, f"{max(ratios):.3f}", f"{float(np.mean(ratios)):.3f}", len(worse), ", ".join(worse[:3])))
     columns = ("figure", "worst ratio to Apple's", "mean ratio", "cases above", "which")
     print_table(f"{len(cases)} programs against Apple's", columns, rows, columns[1:4])
+    for name, worst, mean, *_ in rows:
+        print(f"{name} against Apple's compiler: {worst} at worst, ratio {mean}")
 
 
 def against_the_least(folder: Path) -> None:

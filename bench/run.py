@@ -2,9 +2,10 @@
 
     python bench/run.py [NAME ...]      (make bench)
 
-Each prints its figures with a ratio to a named peer measured in the same run ("name: ..., ratio 0.12"). A benchmark
-that needs data from outside says so and is passed over. The ratios go to bench/history.jsonl, one line a run with the
-commit and the class of machine; the docs draw them.
+Each prints its figures with a ratio to a named peer measured in the same run ("name against peer: ..., ratio 0.12"),
+or rows of times as JSON. A benchmark that needs data from outside says so and is passed over; the networks are those of
+OPENANE_MODELS, or made up. The ratios go to bench/history.jsonl, one line a run with the commit and the class of
+machine; the docs draw them. OPENANE_BENCH_HISTORY names another file; empty means none.
 """
 
 from __future__ import annotations
@@ -17,8 +18,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from models import models_folder
+
 FOLDER = Path(__file__).parent
 NAMES = ("import_time", "open_files", "compile", "parity", "quality", "cost", "hardware", "simulator")
+WITH_MODELS = {"compile": (), "simulator": ("--json",)}
+"""Benchmarks that take the folder of models, and what else they take."""
+ROW_PEER = "onnxruntime"
+ROW_SIDES = ("exact", "fast", "many")
+"""Of rows of JSON: NAME_ms is the time of one side, for the model in "name"."""
 HISTORY = FOLDER / "history.jsonl"
 _RATIO = re.compile(r"^(?P<what>[^:\n]+): .*\bratio (?P<ratio>\d+(?:\.\d+)?)", re.MULTILINE)
 
@@ -27,30 +35,45 @@ def main(names: list[str]) -> int:
     """Runs the benchmarks by name, all by default; the status is the number of failures."""
     failures = 0
     ratios: dict[str, float] = {}
-    for name in names or NAMES:
-        script = FOLDER / f"{name}.py"
-        if not script.is_file():
-            print(f"== {name}: there is no such benchmark", file=sys.stderr)
-            failures += 1
-            continue
-        print(f"== {name}", flush=True)
-        done = subprocess.run([sys.executable, str(script)], check=False, stdout=subprocess.PIPE, text=True)
-        print(done.stdout, end="", flush=True)
-        failures += done.returncode != 0
-        ratios |= {
-            f"{name}: {match['what']}": float(match["ratio"])
-            for match in _RATIO.finditer(done.stdout)
-            if "(peer)" not in match["what"]
-        }
+    with models_folder() as models:
+        for name in names or NAMES:
+            script = FOLDER / f"{name}.py"
+            if not script.is_file():
+                print(f"== {name}: there is no such benchmark", file=sys.stderr)
+                failures += 1
+                continue
+            print(f"== {name}", flush=True)
+            arguments = [*WITH_MODELS[name], str(models)] if name in WITH_MODELS else []
+            command = [sys.executable, str(script), *arguments]
+            done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+            print(done.stdout, end="", flush=True)
+            failures += done.returncode != 0
+            ratios |= {f"{name}: {what}": ratio for what, ratio in ratios_of(done.stdout).items()}
     if ratios:
         remember(ratios)
     return failures
 
 
+def ratios_of(output: str) -> dict[str, float]:
+    """The ratios in what a benchmark printed, by what they are of; lines of the peers themselves are left out."""
+    found = {match["what"]: float(match["ratio"]) for match in _RATIO.finditer(output) if "(peer)" not in match["what"]}
+    start = output.find("\n[")
+    rows = json.loads(output[start:]) if start >= 0 else []
+    for row in rows:
+        peer = row[f"{ROW_PEER}_ms"]
+        for side in ROW_SIDES:
+            if row.get(f"{side}_ms"):
+                found[f"{row['name']}, {side}, against {ROW_PEER}"] = round(row[f"{side}_ms"] / peer, 4)
+    return found
+
+
 def remember(ratios: dict[str, float]) -> None:
     """Adds a line to the history: which commit, on what kind of machine, which ratios."""
+    name = os.environ.get("OPENANE_BENCH_HISTORY", str(HISTORY))
+    if not name:
+        return
     line = {"commit": commit(), "machine": f"{platform.machine()}, {os.cpu_count()} cores", "ratios": ratios}
-    with HISTORY.open("a") as file:
+    with Path(name).open("a") as file:
         file.write(json.dumps(line, sort_keys=True) + "\n")
 
 

@@ -73,7 +73,7 @@ def benchmarks() -> Iterator[str]:
     """Ratios to peers over the commits, one small picture each."""
     yield (
         "# Benchmarks\n\nTimes as ratios to a named peer in the same run (`make bench`), oldest first; below 1 is "
-        "faster than the peer. Ratios of different machines are not joined.\n"
+        "faster (or smaller) than the peer. Ratios of different machines are not joined.\n"
     )
     lines = [json.loads(line) for line in HISTORY.read_text().splitlines()] if HISTORY.exists() else []
     for machine in sorted({line["machine"] for line in lines}):

@@ -1,8 +1,9 @@
-"""Builds sdist and wheel, installs the wheel in a clean environment, and works with it as a user would.
+"""Builds sdist and wheel into dist/, installs the wheel in a clean environment, and works with it as a user would.
 
-    python tools/package.py [--python EXECUTABLE ...]      (make package)
+    python tools/package.py [--python EXECUTABLE]      (make package)
 
-The wheel is built from the sdist, so that both are proved. With several interpreters each gets its own environment.
+The wheel is built from the sdist, so that both are proved. The environment stays in build/package, where
+`make sbom` describes what the installation brought along.
 """
 
 from __future__ import annotations
@@ -16,9 +17,15 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from environments import clean_environment, install, run
+
 ROOT = Path(__file__).parents[1]
+DIST = ROOT / "dist"
+ENVIRONMENT = ROOT / "build" / "package"
+EXAMPLE = ROOT / "tests" / "package" / "downstream.py"
 FORBIDDEN = ("tests/", "shared/", ".venv", "__pycache__", ".pyc", ".so", ".hwx")
 WANTED = ("openane/py.typed", "openane/data/digits.onnx", "openane/viewer/static/page.html")
+EXTRAS = "demo,onnx"
 
 USE = """
 import sys, openane, pathlib
@@ -31,21 +38,22 @@ outputs = openane.run(artifact, {"image": image})
 reference = artifact.graph.evaluate({"image": image.astype(float)})
 for name, array in outputs.items():
     assert np.abs(array - reference[name]).max() < 0.03, name
-assert openane.disassemble(path)
+text = openane.disassemble(path)
+assert openane.assemble(text)
 print(f"Python {sys.version.split()[0]}: openane {openane.__version__} compiles and runs")
 """
 
 
-def run(*command: object, cwd: Path) -> None:
-    """Runs a command; its failure ends everything."""
-    subprocess.run([str(part) for part in command], cwd=cwd, check=True)
-
-
-def build(folder: Path) -> tuple[Path, Path]:
-    """The sdist and the wheel built from it."""
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
-    (sdist,) = folder.glob("*.tar.gz")
-    (wheel,) = folder.glob("*.whl")
+def build() -> tuple[Path, Path]:
+    """The sdist and the wheel built from it, alone in dist/."""
+    DIST.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", name, ROOT)
+        for old in (*DIST.glob("*.whl"), *DIST.glob("*.tar.gz")):
+            old.unlink()
+        made = [Path(shutil.move(path, DIST / path.name)) for path in sorted(Path(name).iterdir())]
+    (wheel,) = (path for path in made if path.suffix == ".whl")
+    (sdist,) = (path for path in made if path.suffix == ".gz")
     return sdist, wheel
 
 
@@ -60,38 +68,47 @@ def check_contents(sdist: Path, wheel: Path) -> None:
         members = archive_file.getnames()
     inner = [name.partition("/")[2] for name in members]
     assert {"pyproject.toml", "LICENSE", "README.md", "tests/conftest.py"} <= set(inner), "the sdist is not whole"
-    large = [name for name in inner if name.startswith((".venv", "site/", "shared/", ".git/"))]
+    large = [name for name in inner if name.startswith((".venv", "build/", "site/", "shared/", ".git/"))]
     assert not large, f"the sdist has {large[:3]}"
 
 
-def try_out(wheel: Path, python: str, folder: Path) -> None:
-    """Installs the wheel with nothing else around and uses it."""
-    environment = folder / "environment"
-    run(python, "-m", "venv", environment, cwd=folder)
-    own = environment / ("Scripts" if sys.platform == "win32" else "bin")
-    run(own / "python", "-m", "pip", "install", "--quiet", f"{wheel}[onnx]", cwd=folder)
-    run(own / "python", "-W", "error", "-c", "import openane", cwd=folder)
-    run(own / "python", "-c", USE, cwd=folder)
-    run(own / "openane", "--version", cwd=folder)
+def check_types(python: Path, cache: Path) -> None:
+    """A strictly typed program that uses the installed package, seen through mypy.
+
+    Args:
+        python: of the environment with the package; mypy itself is in this one.
+        cache: folder for what mypy keeps.
+    """
+    folder = cache.parent / "typed"
+    folder.mkdir(parents=True, exist_ok=True)
+    example = shutil.copy(EXAMPLE, folder)
+    options = ("--strict", "--config-file=", "--cache-dir", cache, "--python-executable", python)
+    run(sys.executable, "-m", "mypy", *options, example, cwd=folder)
+
+
+def try_out(wheel: Path, python: str) -> str:
+    """Installs the wheel with nothing else around and uses it; returns what the use printed."""
+    own = clean_environment(python, ENVIRONMENT)
+    install(own, [f"{wheel}[{EXTRAS}]"])
+    run(own, "-W", "error", "-c", "import openane")
+    said = run(own, "-c", USE)
+    said += run(own.with_name("openane"), "--version")
+    check_types(own, ROOT / "build" / "mypy")
+    return f"{said}{EXAMPLE.name} passes mypy --strict against the installed package"
 
 
 def main() -> None:
-    """Builds once and tries every interpreter."""
+    """Builds and tries."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--python", nargs="*", default=[sys.executable], help="interpreters to try, this one by default"
-    )
+    parser.add_argument("--python", default=sys.executable, help="interpreter to try, this one by default")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        sdist, wheel = build(Path(name))
+    try:
+        sdist, wheel = build()
         check_contents(sdist, wheel)
         print(f"{sdist.name} {sdist.stat().st_size} bytes, {wheel.name} {wheel.stat().st_size} bytes")
-        for number, python in enumerate(arguments.python):
-            folder = Path(name) / str(number)
-            folder.mkdir()
-            found = shutil.which(python)
-            assert found, f"there is no {python}"
-            try_out(wheel, str(Path(found).absolute()), folder)
+        print(try_out(wheel, arguments.python))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(error.cmd)} failed\n{error.stdout}\n{error.stderr}")
 
 
 if __name__ == "__main__":

@@ -6,16 +6,22 @@ import json
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from openane.analysis.evaluate import Evaluation, Job, Journal, evaluate, run_piece, summarize
+import openane
+from openane.analysis.dataset import Dataset
+from openane.analysis.evaluate import Evaluation, evaluate, run_piece, summarize
+from openane.analysis.journal import Job, Journal
+from openane.analysis.metrics import NO_ERROR, statistics, sums_of_errors
 from openane.analysis.spread import cluster, processes
 from openane.cli.demo import enlarge
-from openane.core.errors import FormatError, InputError
+from openane.core.errors import FormatError, InputError, OpenaneError
+from openane.graph import Graph, TensorType
 
 DATA = Path(__file__).parents[2] / "src" / "openane" / "data"
 MODEL = DATA / "digits.onnx"
@@ -100,15 +106,14 @@ def test_expected_outputs(job: Job, tmp_path: Path, digits: tuple[np.ndarray, np
 
 def test_a_stopped_run_goes_on(job: Job, expected: Evaluation, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    steps = evaluate(job, Journal(path, job))
-    next(steps)
-    next(steps)
-    next(steps)
-    steps.close()
+    with Journal(path, job) as journal:
+        steps = evaluate(job, journal)
+        next(steps)
+        next(steps)
+        next(steps)
+        steps.close()
     with path.open("a") as file:
         file.write('{"number": 2, "samp')  # killed in the middle of a line
-    kept = Journal(path, job)
-    assert sorted(kept.pieces) == [0, 1]
     ran: list[int] = []
 
     def spread(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
@@ -117,19 +122,25 @@ def test_a_stopped_run_goes_on(job: Job, expected: Evaluation, tmp_path: Path) -
             yield run_piece(job, number)
             yield run_piece(job, number)  # a second worker finished it as well
 
-    same(run(job, kept, spread), expected)
+    with Journal(path, job) as kept:
+        assert sorted(kept.pieces) == [0, 1]
+        same(run(job, kept, spread), expected)
     assert ran == [2, 3]
     assert len(path.read_text().splitlines()) == 1 + 4
 
 
 def test_the_journal_of_another_evaluation(job: Job, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    Journal(path, job)
-    with pytest.raises(InputError, match="another evaluation"):
-        Journal(path, replace(job, metric="top5"))
-    path.write_text("hello\n")
-    with pytest.raises((InputError, FormatError)):
+    with Journal(path, job), pytest.raises(InputError, match="another evaluation writes"):
         Journal(path, job)
+    with pytest.raises(InputError, match=r"belongs to another evaluation .*another metric"):
+        Journal(path, replace(job, metric="top5"))
+    with Journal(path, replace(job, threads=1, memory_limit_bytes=1 << 30, cache_folder="")):
+        pass  # what decides nothing about the results may change
+    other = tmp_path / "other.npz"
+    other.write_bytes(Path(job.dataset).read_bytes() + b" ")
+    with pytest.raises(InputError, match="another data set"):
+        Journal(path, replace(job, dataset=str(other)))
 
 
 def test_missing_labels_and_wrong_sizes(job: Job, tmp_path: Path) -> None:
@@ -142,6 +153,135 @@ def test_missing_labels_and_wrong_sizes(job: Job, tmp_path: Path) -> None:
     (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(FormatError, match="archive of arrays"):
         run(replace(job, dataset=str(tmp_path / "c.npz")))
+
+
+def test_bad_samples_are_named(job: Job, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = digits[0][:40, 0], digits[1][:40]
+    cases: list[tuple[str, str, dict[str, np.ndarray]]] = [
+        ("top1", "sample 35.*no class", {"labels": np.where(np.arange(40) == 35, 10, labels)}),
+        ("cosine", "sample 0.*another size", {"out:probabilities": np.zeros((40, 9))}),
+        ("rmse", "holds no numbers", {"out:probabilities": np.full((40, 10), "a")}),
+        ("max", "expected outputs", {"out:other": np.zeros((40, 10))}),
+    ]
+    for metric, message, more in cases:
+        np.savez(tmp_path / "d.npz", image=images, **more)
+        with pytest.raises(OpenaneError, match=message):
+            run(replace(job, dataset=str(tmp_path / "d.npz"), metric=metric, scale=float(len(message))))
+    np.savez(tmp_path / "none.npz", image=images[:0], labels=labels[:0])
+    with pytest.raises(InputError, match="no samples"):
+        run(replace(job, dataset=str(tmp_path / "none.npz")))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "rmse", "max"])
+def test_metrics_of_outputs(job: Job, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray], metric: str) -> None:
+    """Against numpy, over the outputs of the graph's reference, far enough away to be told apart."""
+    images = digits[0][:40]
+    graph = openane.load(MODEL)
+    assert isinstance(graph, Graph)
+    wanted = np.concatenate([graph.evaluate({"image": image[None]})["probabilities"] for image in images])
+    np.savez(tmp_path / "d.npz", image=images, **{"out:probabilities": wanted * 0.5 + 0.25})
+    gap = 0.25 - 0.5 * wanted
+    expected = {
+        "cosine": np.mean([a @ b / np.sqrt(a @ a * (b @ b)) for a, b in zip(wanted, wanted + gap, strict=True)]),
+        "rmse": np.mean(np.sqrt((gap**2).mean(1))),
+        "max": np.abs(gap).max(1).mean(),
+    }
+    found = run(replace(job, dataset=str(tmp_path / "d.npz"), metric=metric))
+    assert found.value == pytest.approx(expected[metric], abs=2e-3)
+    assert found.errors["probabilities"]["rms"] == pytest.approx(np.sqrt((gap**2).mean()), abs=2e-3)
+
+
+def test_errors_of_layers(job: Job, expected: Evaluation) -> None:
+    """Every layer of the digits is told by the simulator, near the reference but not equal to it."""
+    assert not expected.layers
+    found = run(replace(job, layer_samples=2))
+    assert found.value == expected.value
+    assert [name.split(" ")[0] for name in found.layers] == ["conv1", "pool1", "conv2", "pool2", "linear", "softmax"]
+    for name, row in found.layers.items():
+        assert 0 < row["relative_rms"] < 2e-3, name
+        assert row["largest"] >= row["rms"] > 0, name
+        assert row["not_finite"] == 0, name
+
+
+def test_sums_of_errors_without_a_number() -> None:
+    wanted = np.array([1.0, np.inf, np.nan, 4.0, -np.inf])
+    found = np.array([1.5, np.inf, np.nan, np.inf, 2.0])
+    assert sums_of_errors(found, wanted) == (0.25, 1.0, 0.5, 5.0, 2.0)
+    assert statistics([NO_ERROR])["rms"] == 0.0
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+@pytest.mark.parametrize("form", ["lists", "nested", "fixed"])
+def test_parquet_cells(tmp_path: Path, rows: int, form: str) -> None:
+    """Any grouping of the rows and any nesting of the lists gives the same samples."""
+    pyarrow = pytest.importorskip("pyarrow", reason="the package pyarrow is missing")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the package pyarrow is missing")
+    values = np.arange(60, dtype=np.float32).reshape(10, 2, 3)
+    column = {
+        "lists": list(values.reshape(10, 6)),
+        "nested": values.tolist(),
+        "fixed": pyarrow.FixedSizeListArray.from_arrays(values.ravel(), 6),
+    }[form]
+    parquet.write_table(pyarrow.table({"x": column, "labels": range(10)}), tmp_path / "d.parquet", row_group_size=rows)
+    dataset = Dataset(tmp_path / "d.parquet", {"x": TensorType((2, 3))})
+    assert len(dataset) == 10
+    for index in (9, 0, 5, 4):
+        assert np.array_equal(dataset[index].inputs["x"], values[index])
+        assert dataset[index].label == index
+
+
+@pytest.mark.parametrize(
+    "column", [["a", "b"], [None, [1.0, 2.0]], [[1.0, None], [1.0, 2.0]], [{"a": 1}, {"a": 2}], [[1.0], [1.0, 2.0]]]
+)
+def test_parquet_without_numbers(tmp_path: Path, column: list[object]) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="the package pyarrow is missing")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the package pyarrow is missing")
+    parquet.write_table(pyarrow.table({"x": column}), tmp_path / "d.parquet")
+    dataset = Dataset(tmp_path / "d.parquet", {"x": TensorType((2,))})
+    with pytest.raises(FormatError, match=r"numbers|cannot be read|another size"):
+        dataset[len(dataset) - 2]
+
+
+def test_journals_that_are_something_else_are_left_alone(job: Job, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, job):
+        pass
+    head = path.read_bytes()
+    for content in (b"hello\n", b"PK\x03\x04\nrest", b"{}\n", b"[" * 9000 + b"\n", head + b"{}\n", b"notes"):
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match="not a journal"):
+            Journal(path, job)
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40, -1])
+def test_killed_while_the_journal_was_begun(job: Job, tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, job):
+        pass
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut])
+    with Journal(path, job) as journal:
+        assert not journal.pieces
+    assert path.read_bytes() == whole
+
+
+def test_threads_of_one_worker(job: Job, expected: Evaluation) -> None:
+    """A worker of a cluster may have several threads; they share one loaded program."""
+
+    def spread(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
+        with ThreadPoolExecutor(4) as pool:
+            yield from pool.map(lambda number: run_piece(job, number), numbers)
+
+    found = run(replace(job, layer_samples=1), spread=spread)
+    assert (found.value, found.samples) == (expected.value, expected.samples)
+    assert found.layers == run(replace(job, layer_samples=1)).layers
+
+
+def test_limits(job: Job) -> None:
+    with pytest.raises(OpenaneError, match="memory"):
+        run(replace(job, memory_limit_bytes=1000))
+    assert replace(job, time_limit_seconds=2.5).session_options.simulation.time_limit_seconds == 2.5
 
 
 def test_processes(job: Job, expected: Evaluation) -> None:
@@ -157,12 +297,12 @@ def test_a_cluster_that_loses_a_worker(job: Job, expected: Evaluation, tmp_path:
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=str(tmp_path)
     ) as local:
         victim = next(iter(local.workers.values())).pid
-        journal = Journal(tmp_path / "journal.jsonl", job)
         killed = False
-        for done, _ in evaluate(job, journal, cluster(local.scheduler_address)):
-            if done and not killed:
-                os.kill(victim, signal.SIGKILL)
-                killed = True
+        with Journal(tmp_path / "journal.jsonl", job) as journal:
+            for done, _ in evaluate(job, journal, cluster(local.scheduler_address)):
+                if done and not killed:
+                    os.kill(victim, signal.SIGKILL)
+                    killed = True
         assert killed
     same(summarize(job, journal.pieces.values()), expected)
     numbers = [json.loads(line)["number"] for line in (tmp_path / "journal.jsonl").read_text().splitlines()[1:]]

@@ -18,9 +18,11 @@ import openane
 from openane.compiler.cache import SUFFIX, Cache, build_cached, key_of
 from openane.compiler.driver import Options, save
 from openane.compiler.plan import Artifact
+from openane.convert import convert
 from openane.core import files
 from openane.core.errors import InputError
-from openane.core.files import write_array, write_atomically
+from openane.core.files import staged, write_array, write_atomically
+from openane.runtimes.verification import select_cases, write_kit
 
 DIGITS = Path(openane.__file__).parent / "data" / "digits.onnx"
 ENDINGS = (".hwx", ".anec", ".plist")
@@ -239,3 +241,170 @@ def test_damaged_entry_is_compiled_again(tmp_path: Path, damage: Callable[[Path]
     damage(entry)
     assert build_cached(DIGITS, Options(), cache).program.tasks
     assert entry.read_bytes() == whole
+
+
+# Outputs of several files ---------------------------------------------------------------------------------------------
+
+
+def write_pair(path: Path, content: bytes) -> None:
+    with staged(path) as place:
+        (place.parent / "weights").mkdir()
+        (place.parent / "weights" / "w.bin").write_bytes(content)
+        place.write_bytes(content)
+
+
+def pair(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_several_files_as_one(tmp_path: Path) -> None:
+    for content in (b"old", b"new"):
+        write_pair(tmp_path / "m.mil", content)
+        assert pair(tmp_path) == {"m.mil": content, "weights/w.bin": content}
+    with pytest.raises(ValueError, match="no"), staged(tmp_path / "m.mil") as place:
+        place.write_bytes(b"half")
+        raise ValueError("no")
+    assert pair(tmp_path) == {"m.mil": b"new", "weights/w.bin": b"new"}
+
+
+@pytest.mark.parametrize("failing", range(3))
+def test_several_files_never_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    """The main file never stands beside others of another time, wherever the moving stops."""
+    write_pair(tmp_path / "m.mil", b"old")
+    count, replace = 0, Path.replace
+
+    def sometimes(self: Path, target: Path) -> Path:
+        nonlocal count
+        count += 1
+        if count > failing:
+            full()
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", sometimes)
+    try:
+        write_pair(tmp_path / "m.mil", b"new")
+    except InputError:
+        assert failing < 2
+    found = pair(tmp_path)
+    assert "m.mil" not in found or len(set(found.values())) == 1
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_replaces_a_folder_and_a_link(tmp_path: Path) -> None:
+    target, victim = tmp_path / "m.mlpackage", tmp_path / "victim"
+    victim.mkdir()
+    (victim / "mine").write_bytes(b"mine")
+    target.symlink_to(victim, target_is_directory=True)
+    for content in (b"first", b"second"):
+        with staged(target) as place:
+            place.mkdir()
+            (place / content.decode()).write_bytes(content)
+        assert pair(target) == {content.decode(): content}
+    assert pair(victim) == {"mine": b"mine"}
+
+
+def test_folders_of_the_user_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "o.mlpackage").mkdir()
+    (tmp_path / "o.mlpackage" / "notes").write_text("mine")
+    (tmp_path / "o.plist").mkdir()
+    for name in ("o.mlpackage", "o.plist"):
+        with pytest.raises(InputError, match="in the way"):
+            convert(DIGITS, tmp_path / name)
+    assert (tmp_path / "o.mlpackage" / "notes").read_text() == "mine"
+
+
+REPLACE = """
+import sys
+from pathlib import Path
+from openane.core.files import staged
+print("ready", flush=True)
+number = 0
+while True:
+    number = number % 250 + 1
+    with staged(Path(sys.argv[1])) as place:
+        place.with_suffix(".weights").write_bytes(bytes([number]) * 65536)
+        place.write_bytes(bytes([number]) * 65536)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("wait_seconds", [0.003, 0.02, 0.05, 0.11])
+def test_killed_while_several_files_are_written(tmp_path: Path, wait_seconds: float) -> None:
+    path = tmp_path / "o.plist"
+    process = start(REPLACE, path)
+    time.sleep(wait_seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    if path.exists():
+        assert path.read_bytes() == path.with_suffix(".weights").read_bytes()
+        assert len(set(path.read_bytes())) == 1
+
+
+# Every verb that writes -----------------------------------------------------------------------------------------------
+
+WRITERS: dict[str, tuple[str, ...]] = {
+    "hwx": ("compile", "MODEL", "-o", "o.hwx"),
+    "anec": ("compile", "MODEL", "-o", "o.anec"),
+    "plist": ("compile", "MODEL", "-o", "o.plist"),
+    "stages": ("compile", "MODEL", "-o", "o.hwx", "--dump", "stages"),
+    "to onnx": ("convert", "MODEL", "-o", "o.onnx"),
+    "to mlmodel": ("convert", "MODEL", "-o", "o.mlmodel"),
+    "to mlpackage": ("convert", "MODEL", "-o", "o.mlpackage"),
+    "to mil": ("convert", "MODEL", "-o", "o.mil"),
+    "to plist": ("convert", "MODEL", "-o", "o.plist"),
+    "text": ("dis", "PROGRAM", "-o", "o.s"),
+    "text and constants": ("dis", "PROGRAM", "-o", "o.s", "--constants", "file"),
+    "assembled": ("asm", "TEXT", "-o", "o.hwx"),
+    "patched": ("patch", "PROGRAM", "task[0].Common.Cin.Cin=1", "-o", "o.hwx"),
+    "page": ("view", "MODEL", "-o", "o.html"),
+    "arrays": ("run", "MODEL", "--no-cache", "--output-dir", "arrays"),
+    "trace": ("run", "MODEL", "--no-cache", "--trace", "trace.jsonl"),
+    "tensors": ("run", "MODEL", "--no-cache", "--dump", "tensors"),
+    "kit": ("verify-device", "--kit", "kit", "--case", "planar engine"),
+    "demo": ("demo", "--keep", "kept"),
+    "journal": ("eval", "MODEL", "DATA", "--journal", "journal.jsonl", "--no-cache", "--layers", "0"),
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory, artifact: Artifact) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("sources")
+    save(artifact, folder / "digits.hwx")
+    (folder / "digits.s").write_text(openane.disassemble(folder / "digits.hwx"))
+    np.savez(folder / "data.npz", image=np.zeros((4, 1, 28, 28), np.float32), labels=np.zeros(4, np.int64))
+    openane.run(artifact, {"image": np.zeros((1, 1, 28, 28), np.float32)})  # the kernels are compiled and kept now,
+    list(write_kit(select_cases(("planar engine",)), folder / "kit", "h13"))  # while there is room
+    names = {"PROGRAM": "digits.hwx", "TEXT": "digits.s", "DATA": "data.npz"}
+    return {"MODEL": str(DIGITS)} | {key: str(folder / name) for key, name in names.items()}
+
+
+SMALL_DISK = """
+import resource, sys
+from openane.cli import main
+import openane.analysis.compare, openane.viewer.page
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of file sizes")
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_disk_that_takes_a_hundred_bytes(tmp_path: Path, sources: dict[str, str], name: str) -> None:
+    """The system's own refusal, in the middle of a file: one line, and no part of an output."""
+    if name.startswith("to ml") or name == "to mil":
+        pytest.importorskip("coremltools", reason="the package coremltools is missing")
+    command = [sources.get(word, word) for word in WRITERS[name]]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL_DISK, *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1, done.stderr
+    assert len(errors) == 1, done.stderr
+    left = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert not left, left

@@ -158,6 +158,49 @@ def test_archive_bombs() -> None:
             openane.load(archive(name, **members))
 
 
+def test_pictures_in_formats_that_start_programs() -> None:
+    """Pillow goes by content, and hands PostScript to an interpreter."""
+    pytest.importorskip("PIL", reason="the package Pillow is missing")
+    Path("data").mkdir()
+    script = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(exploded) (w) file closefile\nshowpage\n"
+    Path("data/x.png").write_text(script)
+    with pytest.raises(FormatError, match="not a sample"):
+        Dataset(Path("data"), {"x": TensorType((1, 3, 8, 8))})[0]
+
+
+def test_time_limit_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given reaches the sessions; there is a limit when nothing is given."""
+    from openane.cli import compare, run
+
+    seen: list[float | None] = []
+
+    def look(*_: object, **words: Any) -> None:
+        options = words.get("options") or next(each for each in _ if isinstance(each, SessionOptions))
+        seen.append(options.simulation.time_limit_seconds)
+        raise InputError("seen")
+
+    monkeypatch.setattr(run, "Execution", look)
+    monkeypatch.setattr(compare, "compare_layers", look)
+    for verb in ("run", "compare"):
+        for more in ([], ["--time-limit", "1.5"], ["--time-limit", "0"]):
+            with pytest.raises(SystemExit):
+                main([verb, str(DIGITS), *more])
+    assert seen == [600.0, 1.5, None] * 2
+    for bad in ("nan", "-1", "inf", "soon"):
+        with pytest.raises(SystemExit) as stop:
+            main(["run", str(DIGITS), "--time-limit", bad])
+        assert stop.value.code == 2
+
+
+def test_memory_limit_of_other_verbs(capfd: pytest.CaptureFixture[str]) -> None:
+    np.savez("d.npz", image=np.zeros((1, 1, 28, 28), np.float32), labels=np.zeros(1, np.int64))
+    for command in (["compare", str(DIGITS)], ["eval", str(DIGITS), "d.npz", "--no-cache"]):
+        with pytest.raises(SystemExit) as stop:
+            main([*command, "--memory-limit", "1K"])
+        assert stop.value.code == 1
+        assert "1024 bytes" in capfd.readouterr().err
+
+
 def header(shape: str, descr: str = "<f4") -> bytes:
     """A .npy file that says it is large, and is not."""
     text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}"

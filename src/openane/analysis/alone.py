@@ -16,7 +16,7 @@ from openane.compiler.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import OpenaneError
 from openane.graph import Graph
 from openane.program import Program
-from openane.runtimes.runtime import Session
+from openane.runtimes.runtime import Session, SessionOptions
 from openane.sim.machine import Simulator
 
 
@@ -50,31 +50,43 @@ class WholeRun:
     results: tuple[TaskResult, ...]
 
 
-def run_whole(artifact: Artifact, inputs: Mapping[str, np.ndarray], on: str) -> WholeRun:
+def run_whole(
+    artifact: Artifact, inputs: Mapping[str, np.ndarray], on: str, options: SessionOptions | None = None
+) -> WholeRun:
     """Runs a compiled model and keeps what every task stored, where the runtime can tell.
 
     Raises:
         InputError: the inputs do not fit.
         FaultError, UnavailableError: as the runtime.
     """
-    plan = artifact.plan
+    with Execution(artifact, on, options) as execution:
+        return run_loaded(execution, inputs)
+
+
+def run_loaded(execution: Execution, inputs: Mapping[str, np.ndarray]) -> WholeRun:
+    """As `run_whole`, of a model that is loaded already.
+
+    Raises:
+        InputError: the inputs do not fit.
+        FaultError, UnavailableError: as the runtime.
+    """
+    plan = execution.artifact.plan
     values = fit_inputs(plan.inputs, inputs, plan.name)
     results: list[TaskResult] = []
     first_task = 0
-    with Execution(artifact, on) as execution:
-        sessions = iter(execution.sessions)
-        for number, step in enumerate(plan.steps):
-            if isinstance(step, HostStep):
-                values.update(step.graph.evaluate({name: values[name] for name in step.graph.inputs}))
-                continue
-            session = next(sessions)
-            shapes = {surface.name: surface for surface in session.inputs}
-            fed = {name: to_surface(shapes[name], values[value]) for name, value in step.inputs.items()}
-            outputs = _run_session(session, step.program, fed, number, first_task, results)
-            first_task += len(step.program.tasks)
-            for name, value in step.outputs.items():
-                kind = plan.types[value]
-                values[value] = outputs[name].reshape(kind.shape).astype(kind.dtype.numpy)
+    sessions = iter(execution.sessions)
+    for number, step in enumerate(plan.steps):
+        if isinstance(step, HostStep):
+            values.update(step.graph.evaluate({name: values[name] for name in step.graph.inputs}))
+            continue
+        session = next(sessions)
+        shapes = {surface.name: surface for surface in session.inputs}
+        fed = {name: to_surface(shapes[name], values[value]) for name, value in step.inputs.items()}
+        outputs = _run_session(session, step.program, fed, number, first_task, results)
+        first_task += len(step.program.tasks)
+        for name, value in step.outputs.items():
+            kind = plan.types[value]
+            values[value] = outputs[name].reshape(kind.shape).astype(kind.dtype.numpy)
     return WholeRun(values, tuple(results))
 
 
@@ -128,14 +140,14 @@ class Alone:
         return {name: outputs[self.renamed.get(name, name)] for name in group.makes}
 
 
-def load_alone(level: Steps, group: Group, artifact: Artifact, on: str) -> Alone:
+def load_alone(level: Steps, group: Group, artifact: Artifact, on: str, options: SessionOptions | None = None) -> Alone:
     """Compiles and loads one layer; a layer that cannot stand alone is told in `why`."""
     try:
         piece = level.piece(group.steps, group.makes)
         if isinstance(piece, Graph) and artifact.graph is not None:
             piece = replace(piece, rows=artifact.graph.rows)
         compiled = build(piece, Options(artifact.target, _dialect(artifact), host=False))
-        execution = Execution(compiled, on)
+        execution = Execution(compiled, on, options)
     except OpenaneError as error:
         return Alone(None, why=str(error))
     renamed = {} if isinstance(piece, Graph) else {source: shown for shown, source in piece.outputs.items()}

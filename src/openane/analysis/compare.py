@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from openane.analysis.alone import Alone, TaskResult, load_alone, run_whole
+from openane.analysis.alone import Alone, load_alone, run_whole
 from openane.analysis.causes import Evidence, causes
-from openane.analysis.layers import Group, group_steps
-from openane.analysis.levels import GraphSteps, NetSteps, Steps, Values
+from openane.analysis.layers import Group
+from openane.analysis.levels import NetSteps, Values
 from openane.analysis.measure import Error, Range, half, measure, range_of
-from openane.compiler.plan import Artifact, EngineStep, HostStep
-from openane.core.errors import InputError
+from openane.analysis.told import map_layers
+from openane.compiler.plan import Artifact, EngineStep
 from openane.core.frames import to_frame
 from openane.core.html import table
-from openane.net import Net
+from openane.runtimes.runtime import SessionOptions
 from openane.targets import attach
 
 TOLERANCE = 0.02
@@ -127,6 +127,7 @@ def compare_layers(
     inputs: Mapping[str, np.ndarray],
     on: str = "simulator",
     tolerance: float = TOLERANCE,
+    options: SessionOptions | None = None,
 ) -> Comparison:
     """Runs reference, ideal and engine, and measures every layer.
 
@@ -135,54 +136,31 @@ def compare_layers(
         inputs: one array per input, in the model's shape.
         on: runtime by name.
         tolerance: largest error as a share of a layer's largest value.
+        options: of the runtime's sessions.
 
     Raises:
         InputError: there is no reference, or the inputs do not fit.
         UnavailableError: the runtime cannot be used here.
     """
-    return _Comparer(artifact, inputs, on, tolerance).compare()
-
-
-def level_of(artifact: Artifact) -> Steps:
-    """The reference of a compiled model: its graph, or its net when it came from one.
-
-    Raises:
-        InputError: it is a program from a file.
-    """
-    if artifact.graph is not None:
-        return GraphSteps(artifact.graph)
-    net = artifact.net
-    if net is None:
-        raise InputError(
-            "a compiled program has no layers to compare with",
-            where=artifact.plan.name,
-            hint="Give the model it was made from, or another program, by --with.",
-        )
-    return NetSteps(net)
+    return _Comparer(artifact, inputs, on, tolerance, options).compare()
 
 
 class _Comparer:
     """The runs, and what is measured on them."""
 
-    def __init__(self, artifact: Artifact, inputs: Mapping[str, np.ndarray], on: str, tolerance: float) -> None:
-        self.artifact, self.on, self.tolerance = artifact, on, tolerance
-        self.level = level_of(artifact)
-        host = [step.graph for step in artifact.plan.steps if isinstance(step, HostStep)]
-        self.hosted = frozenset(node.name for graph in host for node in graph.nodes)
-        self.tasks = [
-            task.origin.layers
-            for step in artifact.plan.steps
-            if isinstance(step, EngineStep)
-            for task in step.program.tasks
-        ]
+    def __init__(
+        self,
+        artifact: Artifact,
+        inputs: Mapping[str, np.ndarray],
+        on: str,
+        tolerance: float,
+        options: SessionOptions | None,
+    ) -> None:
+        self.artifact, self.on, self.tolerance, self.options = artifact, on, tolerance, options
+        self.map = map_layers(artifact)
+        self.level, self.hosted, self.tasks, self.nets = self.map.level, self.map.hosted, self.map.tasks, self.map.nets
         self.engines = _engines(artifact)
-        self.nets = {
-            number: step.net
-            for number, step in enumerate(artifact.plan.steps)
-            if isinstance(step, EngineStep) and step.net is not None
-        }
-        self.groups = group_steps(self.level, self.tasks, self.hosted)
-        self.whole = run_whole(artifact, inputs, on)
+        self.whole = run_whole(artifact, inputs, on, options)
         given = {name: np.asarray(inputs[name]) for name in self.level.inputs}
         self.reference = self.level.run(given)
         self.ideal = self.level.run(given, self.hosted, halves=True)
@@ -191,7 +169,7 @@ class _Comparer:
         self.first_wrong: str | None = None
 
     def compare(self) -> Comparison:
-        layers = tuple(self._layer(group) for group in self.groups)
+        layers = tuple(self._layer(group) for group in self.map.groups)
         wrong = [number for number, layer in enumerate(layers) if layer.wrong]
         outputs = tuple(self._outputs())
         return Comparison(
@@ -229,7 +207,7 @@ class _Comparer:
         hosted = any(step.name in self.hosted for step in group.steps)
         self.level.run_steps(group.steps, isolated, self.hosted, halves=True)
         ideal_isolated = self._measure(isolated, wanted)
-        alone = None if hosted else load_alone(self.level, group, self.artifact, self.on)
+        alone = None if hosted else load_alone(self.level, group, self.artifact, self.on, self.options)
         try:
             fed_alone = alone.run(operands, group) if alone is not None else None
             source = self._accumulate(group, alone)
@@ -282,7 +260,7 @@ class _Comparer:
             for name in group.makes:
                 self.engine[name] = self.whole.values[name].reshape(self.reference[name].shape)
             return "host" if alone is None else "output"
-        read = {name: self._stored(group, name) for name in group.makes}
+        read = {name: self.map.stored(self.whole, group, name) for name in group.makes}
         if alone is not None and all(array is not None for array in read.values()):
             self.engine.update((name, array) for name, array in read.items() if array is not None)
             return "program"
@@ -292,18 +270,6 @@ class _Comparer:
             return "layer alone"
         self.level.run_steps(group.steps, self.engine, self.hosted, halves=alone is not None)
         return "host" if alone is None else "ideal"
-
-    def _stored(self, group: Group, name: str) -> np.ndarray | None:
-        """What the layer's last task stored, when it is the whole value and nothing else has a part in it."""
-        own = set(group.layers)
-        for result in reversed(self.whole.results):
-            net = self.nets.get(result.step)
-            if net is None or not own & set(result.layers):
-                continue
-            if not own >= set(result.layers) or not _fits(result, net, name):
-                return None
-            return result.values.astype(np.float32).reshape(self.reference[name].shape)
-        return None
 
     # Measuring ------------------------------------------------------------------------------------------------------
 
@@ -333,11 +299,6 @@ class _Comparer:
             yield f"layers neither read from the program nor run alone, whose ideal fp16 stands in: {guessed}"
         if any(self._is_wrong(each.engine) for each in outputs) and not any(layer.wrong for layer in layers):
             yield "an output is wrong although no layer is: the program does something else than its layers"
-
-
-def _fits(result: TaskResult, net: Net, name: str) -> bool:
-    shape = net.shapes.get(name)
-    return shape is not None and shape.batch == 1 and shape.ndchw[1:] == result.values.shape
 
 
 def _engines(artifact: Artifact) -> list[str]:

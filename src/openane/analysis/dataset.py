@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from openane.analysis.parquet import Column, read_parquet
 from openane.core.errors import FormatError, InputError, UnavailableError
 from openane.core.files import read_npy, read_npz
 from openane.graph import TensorType
@@ -19,9 +23,25 @@ from openane.graph import TensorType
 LABELS = "labels"
 EXPECTED_PREFIX = "out:"
 INPUT_PREFIX = "in:"
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
+UNREADABLE = (
+    *(
+        OSError,
+        ValueError,
+        EOFError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        SyntaxError,
+        RuntimeError,
+        ArithmeticError,
+    ),
+    *(MemoryError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 """What numpy, zipfile and the picture library raise for a damaged file."""
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+PICTURES: Mapping[str, str] = MappingProxyType(
+    {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP"}
+)
+"""Endings of pictures, and what Pillow calls the formats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +97,17 @@ class Dataset:
 
     @cached_property
     def _files(self) -> tuple[Path, ...]:
-        kinds = PICTURES | {".npz", ".npy"}
+        kinds = {*PICTURES, ".npz", ".npy"}
         files = sorted(path for path in self.path.rglob("*") if path.suffix.lower() in kinds and path.is_file())
         if not files:
             raise InputError("the folder holds no samples", where=str(self.path), limit=", ".join(sorted(kinds)))
         return tuple(files)
 
     @cached_property
-    def _columns(self) -> Mapping[str, np.ndarray]:
+    def _columns(self) -> Mapping[str, Column]:
         try:
             if self.path.suffix.lower() == ".parquet":
-                return _read_parquet(self.path)
+                return read_parquet(self.path)
             return read_npz(self.path)
         except UNREADABLE as error:
             raise FormatError(
@@ -96,13 +116,14 @@ class Dataset:
 
     @property
     def _columns_length(self) -> int:
-        lengths = {name: len(column) if column.ndim else None for name, column in self._columns.items()}
+        lengths = {name: len(column) if column.shape else None for name, column in self._columns.items()}
         if not lengths or None in lengths.values() or len(set(lengths.values())) != 1:
             raise FormatError("columns of different lengths", where=str(self.path), value=lengths)
         return next(iter(lengths.values())) or 0
 
     def _from_file(self, path: Path) -> Sample:
-        label = int(path.parent.name) if path.parent != self.path and path.parent.name.isdigit() else None
+        name = path.parent.name
+        label = int(name) if path.parent != self.path and name.isascii() and name.isdigit() else None
         try:
             if path.suffix.lower() == ".npz":
                 rows: dict[str, Any] = dict(read_npz(path))
@@ -141,11 +162,13 @@ class Dataset:
                 raise FormatError(f"the array for {name!r} holds no numbers", where=where, value=array.dtype)
             inputs[name] = array.reshape(kind.shape).astype(kind.dtype.numpy)
         label = _label(rows[LABELS], where) if LABELS in rows else None
-        expected = {
-            name.removeprefix(EXPECTED_PREFIX): np.asarray(value)
-            for name, value in rows.items()
-            if name.startswith(EXPECTED_PREFIX)
-        }
+        expected = {}
+        for name, value in rows.items():
+            if name.startswith(EXPECTED_PREFIX):
+                array = np.asarray(value)
+                if array.dtype.kind not in "biuf":
+                    raise FormatError(f"the array {name!r} holds no numbers", where=where, value=array.dtype)
+                expected[name.removeprefix(EXPECTED_PREFIX)] = array
         return Sample(inputs, label, expected)
 
 
@@ -154,26 +177,6 @@ def _label(value: Any, where: str) -> int:
     if array.size != 1 or array.dtype.kind not in "biu":
         raise FormatError("the label is not one whole number", where=where, value=f"{array.dtype}, {array.shape}")
     return int(array.item())
-
-
-def _read_parquet(path: Path) -> Mapping[str, np.ndarray]:
-    try:
-        import pyarrow.lib
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UnavailableError("reading Parquet needs pyarrow", hint="pip install 'openane[eval]'") from error
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except pyarrow.lib.ArrowException as error:
-        raise ValueError(str(error)) from error
-    columns = {}
-    for name in table.column_names:
-        cells = table[name].to_pylist()
-        column = np.empty(len(cells), dtype=object)
-        for index, cell in enumerate(cells):
-            column[index] = np.asarray(cell)
-        columns[name] = column
-    return columns
 
 
 def _read_picture(path: Path, kind: TensorType, scale: float) -> np.ndarray:
@@ -188,7 +191,7 @@ def _read_picture(path: Path, kind: TensorType, scale: float) -> np.ndarray:
     try:
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-            Image.open(path) as picture,
+            Image.open(path, formats=tuple(PICTURES.values())) as picture,  # some other formats start programs
         ):
             fitted = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -23,6 +23,7 @@ from openane.graph import Graph, TensorType
 from openane.net import Net
 from openane.program import Program
 from openane.runtimes import registry
+from openane.runtimes.runtime import SessionOptions
 
 REFERENCE = "reference"
 IDEAL = "ideal"
@@ -109,7 +110,12 @@ class PairComparison:
 
 
 def side_of(
-    path: Path, executor: str = "", *, shapes: Mapping[str, tuple[int, ...]] | None = None, target: str = "h13"
+    path: Path,
+    executor: str = "",
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    target: str = "h13",
+    options: SessionOptions | None = None,
 ) -> Side:
     """A file as a side.
 
@@ -118,6 +124,7 @@ def side_of(
         executor: one of EXECUTORS; empty takes the reference of a model or net, and the simulator for a program.
         shapes: sizes for open dimensions.
         target: chip generation to compile for.
+        options: of the sessions of a runtime.
 
     Raises:
         InputError: the file has no such executor, or cannot be read.
@@ -135,7 +142,7 @@ def side_of(
     if executor not in RUNTIMES:
         raise InputError("nothing runs by that name", value=executor, limit=", ".join(EXECUTORS))
     artifact = build(path if isinstance(level, Graph) else level, Options(target, shapes=dict(shapes or {})))
-    return _engine_side(name, artifact, executor)
+    return _engine_side(name, artifact, executor, options)
 
 
 def compare_sides(first: Side, second: Side, inputs: Inputs, tolerance: float) -> PairComparison:
@@ -223,9 +230,9 @@ def _numpy_side(name: str, level: Graph | Net, halves: bool) -> Side:
     return Side(name, logical_inputs(level), run)
 
 
-def _engine_side(name: str, artifact: Artifact, on: str) -> Side:
+def _engine_side(name: str, artifact: Artifact, on: str, options: SessionOptions | None) -> Side:
     def run(inputs: Inputs) -> tuple[Values, Values]:
-        whole = run_whole(artifact, inputs, on)
+        whole = run_whole(artifact, inputs, on, options)
         outputs = {each: whole.values[each] for each in artifact.plan.outputs}
         return outputs, {**_told(whole), **outputs}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from openane.compiler.execution import made_up_input
-from openane.core.errors import FormatError, InputError
+from openane.core.errors import FormatError, InputError, printable
 from openane.core.files import read_npy
 from openane.graph import TensorType
+from openane.runtimes.runtime import SessionOptions
+from openane.targets.target import RunOptions
 
 FILE = click.Path(path_type=Path)
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
@@ -73,11 +76,11 @@ def print_table(
     title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]], numeric: tuple[str, ...] = ()
 ) -> None:
     """Prints a table to standard output; `numeric` columns are aligned to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=printable(title), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row), style=None)
+        table.add_row(*(printable(str(cell)) for cell in row), style=None)
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=PAGE_COLUMNS)
@@ -97,6 +100,11 @@ def working(what: str) -> Iterator[None]:
         yield
 
 
+CACHE_OPTION = click.option(
+    "--cache/--no-cache", default=True, help="Keep compiled models for the next time (default), or do not."
+)
+
+
 class ByteCount(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """A number of bytes with an optional K, M, G or T for powers of 1024: "8G"."""
 
@@ -110,6 +118,22 @@ class ByteCount(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
         return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
 
 
+class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """A time in seconds; 0 stands for no limit."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """The seconds; None for no limit."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < math.inf:
+            self.fail(f"{value!r} is not a number of seconds, like 90 or 0.5", param, ctx)
+        return seconds or None
+
+
 MEMORY_OPTION = click.option(
     "--memory-limit",
     "memory_limit_bytes",
@@ -119,6 +143,21 @@ MEMORY_OPTION = click.option(
     metavar="SIZE",
     help="Refuse a program whose buffers need more.",
 )
+TIME_OPTION = click.option(
+    "--time-limit",
+    "time_limit_seconds",
+    type=Seconds(),
+    default="600",
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop one simulated run that takes longer; 0 for no limit.",
+)
+
+
+def limited(memory_limit_bytes: int, time_limit_seconds: float | None) -> SessionOptions:
+    """Options of a session with the limits of the command line and nothing else."""
+    simulation = RunOptions(memory_limit_bytes=memory_limit_bytes, time_limit_seconds=time_limit_seconds)
+    return SessionOptions(memory_limit_bytes=memory_limit_bytes, simulation=simulation)
 
 
 def parse_shapes(pairs: tuple[str, ...]) -> dict[str, tuple[int, ...]]:

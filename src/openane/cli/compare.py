@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from openane.analysis.compare import TOLERANCE, Comparison, LayerComparison, OutputComparison, as_values, compare_layers
 from openane.analysis.measure import Error
-from openane.analysis.sides import EXECUTORS, RUNTIMES, PairComparison, compare_sides, pair_values, side_of
+from openane.analysis.sides import EXECUTORS, RUNTIMES, PairComparison, Side, compare_sides, pair_values, side_of
 from openane.api import compile
 from openane.cli._show import (
     FILE,
     JSON_OPTION,
+    MEMORY_OPTION,
     SHAPE_OPTION,
     TARGET_OPTION,
+    TIME_OPTION,
     complete_inputs,
+    limited,
     parse_shapes,
     print_json,
     print_table,
@@ -46,6 +51,8 @@ _NUMERIC = ("alone", "ideal", "with all before", "max", "cosine")
     show_default=True,
     help="Largest error of a right layer, as a share of its largest value.",
 )
+@MEMORY_OPTION
+@TIME_OPTION
 @SHAPE_OPTION
 @TARGET_OPTION
 @JSON_OPTION
@@ -55,6 +62,8 @@ def command(
     other: str | None,
     on: str,
     tolerance: float,
+    memory_limit_bytes: int,
+    time_limit_seconds: float | None,
     shapes: tuple[str, ...],
     target: str,
     as_json: bool,
@@ -64,14 +73,16 @@ def command(
     Without --with: float32, ideal fp16 and the engine, layer by layer. Leaves with status 1 when something is wrong.
     An input that is not given is made from a fixed seed, and the report says so.
     """
+    options = limited(memory_limit_bytes, time_limit_seconds)
     if other is not None:
-        _compare_pair(file, inputs, other, tolerance, parse_shapes(shapes), target, as_json)
+        open_side = partial(side_of, shapes=parse_shapes(shapes), target=target, options=options)
+        _compare_pair(open_side, file, other, inputs, tolerance, as_json)
         return
     with working(f"compiling {file.name}"):
         artifact = compile(file, target, shapes=parse_shapes(shapes))
     arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan.inputs)
     with working(f"running every layer of {file.name} on the {on}"):
-        found = compare_layers(artifact, arrays, on, tolerance)
+        found = compare_layers(artifact, arrays, on, tolerance, options)
     if as_json:
         print_json(as_values(found) | {"made_up_inputs": made})
     else:
@@ -85,20 +96,11 @@ def _odd(output: OutputComparison) -> bool:
 
 
 def _compare_pair(
-    file: Path,
-    inputs: tuple[str, ...],
-    other: str,
-    tolerance: float,
-    shapes: dict[str, tuple[int, ...]],
-    target: str,
-    as_json: bool,
+    open_side: Callable[..., Side], file: Path, other: str, inputs: tuple[str, ...], tolerance: float, as_json: bool
 ) -> None:
     with working(f"compiling {file.name}"):
-        first = side_of(file, shapes=shapes, target=target)
-        if other in EXECUTORS:
-            second = side_of(file, other, shapes=shapes, target=target)
-        else:
-            second = side_of(Path(other), shapes=shapes, target=target)
+        first = open_side(file)
+        second = open_side(file, other) if other in EXECUTORS else open_side(Path(other))
     arrays, made = complete_inputs(read_inputs(inputs, first.inputs), first.inputs)
     with working("running both"):
         found = compare_sides(first, second, arrays, tolerance)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from openane.analysis.compare import compare_layers
 from openane.cli._show import (
+    CACHE_OPTION,
     CONSTANT_OPTION,
     FILE,
     JSON_OPTION,
@@ -21,10 +21,11 @@ from openane.cli._show import (
     quantity,
     working,
 )
-from openane.compiler.driver import Options, build, output_kind, save
+from openane.compiler.cache import Cache, build_cached, default_folder
+from openane.compiler.driver import Options, OutputKind, build, output_kind, save
 from openane.compiler.plan import Artifact
-from openane.core.errors import FaultError, InputError
-from openane.core.files import safe_file_name, write_atomically
+from openane.core.errors import FaultError
+from openane.core.files import make_folder, safe_file_name, write_atomically
 from openane.targets.target import Stage
 
 
@@ -36,11 +37,12 @@ from openane.targets.target import Stage
 @click.option("--check", is_flag=True, help="Compare with the reference on made-up inputs; name the first wrong layer.")
 @SHAPE_OPTION
 @CONSTANT_OPTION
+@CACHE_OPTION
 @TARGET_OPTION
 @JSON_OPTION
 def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     """Compile FILE (a model, net.plist or program) and write OUT; its ending says what to write."""
-    output_kind(output)
+    kind = output_kind(output)
     dump: Path | None = choices["dump"]
     options = Options(
         choices["target"],
@@ -51,7 +53,11 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         observe=None if dump is None else Dump(dump),
     )
     with working(f"compiling {file.name}"):
-        artifact = build(file, options)
+        whole = choices["check"] or dump is not None or kind is OutputKind.PLIST  # more than a program is asked for
+        if choices["cache"] and not whole:
+            artifact = build_cached(file, options, Cache(default_folder()))
+        else:
+            artifact = build(file, options)
     if choices["check"]:
         with working(f"checking {file.name}"):
             check(artifact)
@@ -86,10 +92,7 @@ class Dump:
         self._count = 0
 
     def __call__(self, stage: Stage) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot make the folder: {error.strerror}", where=str(self._folder)) from error
+        make_folder(self._folder)
         path = self._folder / f"{self._count:02}-{safe_file_name(stage.name)}.txt"
         self._count += 1
         write_atomically(path, f"; {stage.name}: {stage.reason}\n{stage.text()}".encode())
@@ -101,6 +104,10 @@ def check(artifact: Artifact) -> None:
     Raises:
         FaultError: they differ; names the first layer that goes wrong.
     """
+    from openane.analysis.compare import (
+        compare_layers,
+    )  # brings the simulator along, which compiling alone does not need
+
     inputs, _ = complete_inputs({}, artifact.plan.inputs)
     found = compare_layers(artifact, inputs)
     if found.first_wrong is not None:

@@ -16,6 +16,7 @@ from openane.cli._show import FILE, print_table, quantity, working
 from openane.compiler.driver import save
 from openane.compiler.execution import Execution
 from openane.core.errors import UnavailableError
+from openane.core.files import make_folder
 
 
 @click.command()
@@ -35,7 +36,7 @@ def command(keep: Path | None) -> None:
         f"compiled in {compile_seconds:.2f} s"
     )
     if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
+        make_folder(keep)
         for ending in ("hwx", "anec", "plist"):
             save(artifact, keep / f"digits.{ending}")
     start = time.perf_counter()

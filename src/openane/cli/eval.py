@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
-from openane.analysis.evaluate import METRICS, Evaluation, Job, Journal, evaluate, summarize
+from openane.analysis.evaluate import Evaluation, evaluate, summarize
+from openane.analysis.journal import PIECE_SAMPLES, Job, Journal
+from openane.analysis.metrics import METRICS
 from openane.analysis.spread import cluster, processes
-from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json, print_table
+from openane.cli._show import (
+    CACHE_OPTION,
+    FILE,
+    JSON_OPTION,
+    MEMORY_OPTION,
+    TARGET_OPTION,
+    TIME_OPTION,
+    print_json,
+    print_table,
+)
 from openane.compiler.cache import default_folder
 from openane.core.errors import InputError
+
+_FOR_THE_JOB = ("metric", "target", "on", "scale", "layer_samples", "memory_limit_bytes", "time_limit_seconds")
 
 
 @click.command()
@@ -21,37 +36,54 @@ from openane.core.errors import InputError
 @click.argument("dataset", type=FILE)
 @click.option("--metric", type=click.Choice(list(METRICS)), default="top1", show_default=True, help="What is averaged.")
 @click.option("--on", default="simulator", show_default=True, help="simulator, linux or macos.")
-@click.option("--scale", type=float, default=255.0, show_default=True, help="Pictures are divided by this.")
+@click.option(
+    "--scale",
+    type=click.FloatRange(0, min_open=True),
+    default=255.0,
+    show_default=True,
+    help="Pictures are divided by this.",
+)
+@click.option(
+    "--layers",
+    "layer_samples",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help=f"Compare the layers of N of every {PIECE_SAMPLES} samples with the float32 reference; 0 for none.",
+)
 @click.option("--journal", type=FILE, metavar="FILE.jsonl", help="Keep finished pieces here; a second run goes on.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes of this machine.")
 @click.option("--scheduler", metavar="ADDRESS", help="Address of a Dask scheduler; its workers do the work.")
+@CACHE_OPTION
+@MEMORY_OPTION
+@TIME_OPTION
 @TARGET_OPTION
 @JSON_OPTION
-def command(
-    model: Path,
-    dataset: Path,
-    metric: str,
-    on: str,
-    scale: float,
-    journal: Path | None,
-    jobs: int,
-    scheduler: str | None,
-    target: str,
-    as_json: bool,
-) -> None:
+def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
     """Run MODEL over DATASET (a folder of arrays or pictures, .npz or .parquet) and average a metric."""
     for path in (model, dataset):
         if not path.exists():
             raise InputError("there is no such file or folder", where=str(path))
-    job = Job(str(model.resolve()), str(dataset.resolve()), metric, target, on, scale, str(default_folder()))
-    spread = cluster(scheduler) if scheduler else processes(jobs) if jobs > 1 else None
-    kept = Journal(journal, job)
+    scheduler, jobs = choices["scheduler"], choices["jobs"]
+    alone = scheduler is None and jobs == 1
+    job = Job(
+        str(model.resolve()),
+        str(dataset.resolve()),
+        **{name: choices[name] for name in _FOR_THE_JOB},
+        cache_folder=str(default_folder()) if choices["cache"] else "",
+        threads=0 if alone else 1,  # the workers share the cores
+    )
+    spread = cluster(scheduler) if scheduler else None if alone else processes(jobs)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with (
+        Journal(choices["journal"], job) as kept,
+        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
+    ):
         task = progress.add_task(f"evaluating {model.name}")
         for done, count in evaluate(job, kept, spread):
             progress.update(task, completed=done, total=count)
-    found = summarize(job, kept.pieces.values())
+        found = summarize(job, kept.pieces.values())
     if as_json:
         print_json(asdict(found))
     else:
@@ -63,8 +95,16 @@ def show(found: Evaluation) -> None:
     rate = found.samples / found.seconds if found.seconds else 0.0
     click.echo(f"{found.metric} {found.value:.6g} over {found.samples} samples; {rate:.1f} samples a second of running")
     if found.errors:
-        rows: list[tuple[object, ...]] = [
-            (name, f"{row['rms']:.3g}", f"{row['relative_rms']:.3g}", f"{row['largest']:.3g}")
-            for name, row in found.errors.items()
-        ]
-        print_table("errors", ("output", "rms", "relative rms", "largest"), rows, numeric=("rms", "relative rms"))
+        show_errors("errors against what was expected", "output", found.errors)
+    if found.layers:
+        show_errors("errors against the float32 reference", "layer", found.layers)
+
+
+def show_errors(title: str, what: str, errors: Mapping[str, Mapping[str, float]]) -> None:
+    """Prints error statistics by name."""
+    numeric = ("rms", "relative rms", "largest", "not finite")
+    rows: list[tuple[object, ...]] = [
+        (name, *(f"{row[key]:.3g}" for key in ("rms", "relative_rms", "largest")), f"{row['not_finite']:.0f}")
+        for name, row in errors.items()
+    ]
+    print_table(title, (what, *numeric), rows, numeric=numeric)

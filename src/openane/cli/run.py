@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from openane.cli._show import (
+    CACHE_OPTION,
     CONSTANT_OPTION,
     FILE,
     HOST_OPTION,
@@ -17,6 +18,7 @@ from openane.cli._show import (
     MEMORY_OPTION,
     SHAPE_OPTION,
     TARGET_OPTION,
+    TIME_OPTION,
     WIDE_OPTION,
     complete_inputs,
     parse_constants,
@@ -31,7 +33,7 @@ from openane.compiler.cache import Cache, build_cached, default_folder
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution, RunResult
 from openane.core.errors import InputError
-from openane.core.files import safe_file_name, write_array, write_atomically
+from openane.core.files import make_folder, safe_file_name, write_array, write_atomically
 from openane.runtimes.runtime import SessionOptions
 from openane.sim.machine import Simulator
 from openane.targets.target import RunOptions
@@ -45,15 +47,18 @@ TOP_COUNT = 5
 @click.option("--output-dir", type=FILE, metavar="DIR", help="Write every output to DIR/NAME.npy.")
 @click.option("--on", default="simulator", show_default=True, help="simulator, linux, macos or auto.")
 @click.option("--device", default="", help="Node of the device to use; the first that fits by default.")
-@click.option("--timeout", type=click.FloatRange(0.001), default=60.0, show_default=True, help="Seconds for one run.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.001), default=60.0, show_default=True, help="Seconds for one run on a device."
+)
 @MEMORY_OPTION
+@TIME_OPTION
 @SHAPE_OPTION
 @CONSTANT_OPTION
 @HOST_OPTION
 @WIDE_OPTION
 @TARGET_OPTION
-@click.option("--cache/--no-cache", default=True, help="Keep compiled models for the next run (default), or do not.")
-@click.option("--fast", is_flag=True, help="Simulator: sums in any order, within a stated bound.")
+@CACHE_OPTION
+@click.option("--fast", is_flag=True, help="Simulator: more memory for more speed; the results are the same.")
 @click.option("--permissive", is_flag=True, help="Simulator: warn about unknown register values instead of stopping.")
 @click.option("--numerics", multiple=True, metavar="NAME=VALUE", help="Simulator: option of the numerics profile.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Simulator: worker threads; 0 is one per core.")
@@ -116,6 +121,7 @@ def session_options(choices: Mapping[str, Any]) -> SessionOptions:
         until=choices["until"],
         profile=profile,
         memory_limit_bytes=limit_bytes,
+        time_limit_seconds=choices["time_limit_seconds"],
     )
     return SessionOptions(choices["timeout"], limit_bytes, choices["device"], simulation)
 
@@ -160,10 +166,7 @@ def output_files(outputs: Iterable[str], folder: Path | None) -> dict[str, Path]
     """
     if folder is None:
         return {}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder: {error.strerror}", where=str(folder)) from error
+    make_folder(folder)
     files: dict[str, Path] = {}
     for name in outputs:
         stem = safe_file_name(name)

@@ -23,6 +23,7 @@ from openane.runtimes.verification import (
     select_cases,
     write_kit,
 )
+from openane.targets.target import RunOptions
 
 BAD = frozenset({Outcome.DIFFERS, Outcome.FAULT, Outcome.NOT_RUN})
 
@@ -80,9 +81,11 @@ def command(
     choice = choose(on)
     click.echo(f"running on {choice.reason}", err=True)
     report = examine()
+    simulation = RunOptions(time_limit_seconds=timeout)
+    options = SessionOptions(timeout_seconds=timeout, device=device, simulation=simulation)
     results: list[CaseResult] = []
     for case in cases:
-        results.append(_run(case, choice, SessionOptions(timeout_seconds=timeout, device=device), target, results))
+        results.append(_run(case, choice, options, target, results))
         _progress(results[-1])
         if output is not None:
             document = result_document(results, report, choice)

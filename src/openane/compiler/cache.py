@@ -1,36 +1,36 @@
 """Compiled models kept by the content they were made from.
 
 A key is the SHA-256 of everything a result depends on: the model's bytes, the options, and openane's own code. An
-entry is one file: a line of JSON that describes the plan, with the SHA-256 of what follows, then the images of the
-programs. Nothing is unpickled; an entry that does not verify is removed and compiled again. Entries are written beside
+entry is one file (`compiler.entry`); one that does not verify is removed and compiled again. Entries are written beside
 and renamed, so that processes may share a folder; the least recently used ones go when it grows over its limit.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 import sys
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from openane.compiler.driver import Options, build
-from openane.compiler.plan import Artifact, EngineStep, Plan
+from openane.compiler.entry import decode, encode
+from openane.compiler.plan import Artifact
 from openane.core.errors import InputError, OpenaneError
-from openane.core.files import write_atomically
-from openane.core.origin import Origin
-from openane.core.types import DType
-from openane.formats.hwx import read_hwx, write_hwx
+from openane.core.files import PART_SUFFIX, write_atomically
 from openane.formats.sniff import FileKind, sniff
-from openane.graph import TensorType
-from openane.targets import load_program
 
 LIMIT_BYTES = 2 << 30
+ABANDONED_SECONDS = 3600.0
+"""Age at which a file that is still being written is taken for one whose writer was killed."""
 CHUNK_BYTES = 1 << 20
 SUFFIX = ".openane-cache"
 SELF_CONTAINED = frozenset({FileKind.ONNX, FileKind.MLMODEL, FileKind.PT2, FileKind.KERAS, FileKind.HDF5})
@@ -108,12 +108,12 @@ class Cache:
         """The artifact of a key; None when there is none, or when the entry does not verify."""
         path = self.folder / f"{key}{SUFFIX}"
         try:
-            data = path.read_bytes()
+            data = _read_regular(path, self.limit_bytes)
         except OSError:
             return None
         try:
-            artifact = _decode(data, key)
-        except (OpenaneError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+            artifact = decode(data, key)
+        except (OpenaneError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
             _remove(path)
             return None
         with contextlib.suppress(OSError):
@@ -121,11 +121,8 @@ class Cache:
         return artifact
 
     def put(self, key: str, artifact: Artifact) -> bool:
-        """Keeps an artifact; tells whether it was kept. A plan with host steps is not; a folder that cannot be
-        written to is no fault."""
-        if artifact.plan.constants or not all(isinstance(step, EngineStep) for step in artifact.plan.steps):
-            return False
-        data = _encode(artifact, key)
+        """Keeps an artifact; tells whether it was kept. A folder that cannot be written to is no fault."""
+        data = encode(artifact, key)
         if len(data) > self.limit_bytes // 2:
             return False
         try:
@@ -137,7 +134,11 @@ class Cache:
         return True
 
     def _shrink(self) -> None:
-        """Removes the least recently used entries until the folder is within its limit."""
+        """Removes what killed writers left, and the least recently used entries while the folder is over its limit."""
+        for path in self.folder.glob(f".*{PART_SUFFIX}"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.lstat().st_mtime > ABANDONED_SECONDS:
+                    _remove(path)
         entries = sorted(self._entries(), reverse=True)
         total = 0
         for _, size, path in entries:
@@ -148,8 +149,22 @@ class Cache:
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
         for path in self.folder.glob(f"*{SUFFIX}"):
             with contextlib.suppress(OSError):
-                facts = path.stat()
+                facts = path.lstat()
                 yield facts.st_mtime, facts.st_size, path
+
+
+def _read_regular(path: Path, limit_bytes: int) -> bytes:
+    """The bytes of an entry. A shared folder may hold anything: links are not followed, pipes not waited for.
+
+    Raises:
+        OSError: no such file, or nothing that this cache has written.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit_bytes:
+            raise OSError(errno.EINVAL, "not an entry of the cache")
+        return file.read(facts.st_size)
 
 
 def _remove(path: Path) -> None:
@@ -160,7 +175,7 @@ def _remove(path: Path) -> None:
 def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:
     """Compiles a file, or takes what an unchanged one was compiled to before.
 
-    An artifact out of the cache carries programs only, neither graph nor net.
+    An artifact out of the cache carries what runs, neither the graph of the whole nor the nets.
 
     Raises:
         As `driver.build`.
@@ -173,58 +188,3 @@ def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:
         kept = build(source, options)
         cache.put(key, kept)
     return kept
-
-
-def _encode(artifact: Artifact, key: str) -> bytes:
-    plan = artifact.plan
-    steps, images = [], []
-    for step in plan.steps:
-        assert isinstance(step, EngineStep)
-        image = write_hwx(step.program)
-        images.append(image)
-        steps.append(
-            {
-                "bytes": len(image),
-                "inputs": dict(step.inputs),
-                "outputs": dict(step.outputs),
-                "dialect": step.program.dialect,
-                "notes": dict(step.program.notes),
-                "layers": [[list(task.origin.layers), task.origin.step] for task in step.program.tasks],
-            }
-        )
-    payload = b"".join(images)
-    head = {
-        "key": key,
-        "sha256": hashlib.sha256(payload).hexdigest(),
-        "target": artifact.target,
-        "name": plan.name,
-        "inputs": list(plan.inputs),
-        "outputs": list(plan.outputs),
-        "types": {name: [list(kind.shape), kind.dtype.value] for name, kind in plan.types.items()},
-        "steps": steps,
-        "warnings": list(artifact.warnings),
-    }
-    return json.dumps(head).encode() + b"\n" + payload
-
-
-def _decode(data: bytes, key: str) -> Artifact:
-    line, _, payload = data.partition(b"\n")
-    head = json.loads(line)
-    if head["key"] != key or head["sha256"] != hashlib.sha256(payload).hexdigest():
-        raise ValueError("the entry does not verify")
-    types = {name: TensorType(tuple(shape), DType(dtype)) for name, (shape, dtype) in head["types"].items()}
-    steps, offset = [], 0
-    for facts in head["steps"]:
-        image = payload[offset : offset + facts["bytes"]]
-        offset += facts["bytes"]
-        program = load_program(read_hwx(image, name=head["name"]))
-        tasks = tuple(
-            replace(task, origin=Origin(tuple(layers), step))
-            for task, (layers, step) in zip(program.tasks, facts["layers"], strict=True)
-        )
-        program = replace(program, tasks=tasks, dialect=facts["dialect"], notes=facts["notes"])
-        steps.append(EngineStep(program, facts["inputs"], facts["outputs"]))
-    inputs = {name: types[name] for name in head["inputs"]}
-    outputs = {name: types[name] for name in head["outputs"]}
-    plan = Plan(head["name"], inputs, outputs, tuple(steps), types)
-    return Artifact(plan, head["target"], warnings=tuple(head["warnings"]))

@@ -14,8 +14,8 @@ import numpy as np
 from openane.compiler.driver import Options, build, load
 from openane.compiler.execution import made_up_input
 from openane.compiler.pipeline import run_pipeline
-from openane.core.errors import InputError, ModelError, OpenaneError
-from openane.core.files import write_atomically
+from openane.core.errors import InputError, ModelError
+from openane.core.files import make_folder, staged, write_atomically
 from openane.graph import Graph
 from openane.net import Net
 from openane.net.plist import write_net
@@ -86,10 +86,11 @@ def convert(
 
     Raises:
         UnsupportedError: operations have no counterpart; names each of them.
-        ModelError: what was written computes something else; it is removed again.
+        ModelError: what was written computes something else; what was at `path` before stays.
         InputError: the source is no model, or the file cannot be written.
         UnavailableError: a package that writes this format is missing.
     """
+    path = Path(path)
     form = form_of(path)
     level = source if isinstance(source, Graph) else load(source, shapes=shapes)
     if not isinstance(level, Graph):
@@ -97,21 +98,19 @@ def convert(
     if not path.parent.is_dir():
         raise InputError("the folder to write to does not exist", where=str(path.parent))
     graph = run_pipeline(level)
-    written = _WRITERS[form](graph, path, half)
+    if path.is_dir() and (form is not Form.PACKAGE or not (path / "Manifest.json").is_file()):
+        raise InputError("a folder with other content is in the way", where=str(path))
     tolerance = HALF_TOLERANCE if half and form in (Form.PACKAGE, Form.MIL) else SINGLE_TOLERANCE
-    try:
-        error = _difference(level, load(path))
-    except OpenaneError:
-        _remove(written)
-        raise
-    if not error <= tolerance:
-        _remove(written)
-        raise ModelError(
-            "what was written does not compute the same, and was removed",
-            where=str(path),
-            value=f"relative error {error:.3g}",
-            limit=f"at most {tolerance:g}",
-        )
+    with staged(path) as place:
+        _WRITERS[form](graph, place, half)
+        error = _difference(level, load(place))
+        if not error <= tolerance:
+            raise ModelError(
+                "what was written does not compute the same, and was removed",
+                where=str(path),
+                value=f"relative error {error:.3g}",
+                limit=f"at most {tolerance:g}",
+            )
     return Converted(path, form, error, tolerance)
 
 
@@ -138,58 +137,43 @@ def _relative(expected: np.ndarray, found: np.ndarray) -> float:
     return float(np.linalg.norm(expected.reshape(-1) - found.reshape(-1))) / (length or 1.0)
 
 
-def _write_plist(graph: Graph, path: Path, half: bool) -> list[Path]:
+def _write_plist(graph: Graph, path: Path, half: bool) -> None:
     net = build(graph, Options(host=False)).net
     assert net is not None
     write_net(net, path)
-    return [path]
 
 
-def _write_network(graph: Graph, path: Path, half: bool) -> list[Path]:
+def _write_network(graph: Graph, path: Path, half: bool) -> None:
     from openane.convert.coreml import write_network
 
     write_network(graph, path)
-    return [path]
 
 
-def _write_package(graph: Graph, path: Path, half: bool) -> list[Path]:
+def _write_package(graph: Graph, path: Path, half: bool) -> None:
     from openane.convert.coreml import write_package
 
     write_package(graph, path, half=half)
-    return [path]
 
 
-def _write_mil(graph: Graph, path: Path, half: bool) -> list[Path]:
+def _write_mil(graph: Graph, path: Path, half: bool) -> None:
     from openane.convert.coreml import package_parts
     from openane.convert.text import WEIGHT_FILE, program_text
 
     with package_parts(graph, half=half) as (specification, weights):
-        written = [path]
         if weights is not None:
             target = path.parent / WEIGHT_FILE
-            target.parent.mkdir(exist_ok=True)
+            make_folder(target.parent)
             shutil.copyfile(weights, target)
-            written.append(target)
         write_atomically(path, [program_text(specification).encode()])
-    return written
 
 
-def _write_onnx(graph: Graph, path: Path, half: bool) -> list[Path]:
+def _write_onnx(graph: Graph, path: Path, half: bool) -> None:
     from openane.runtimes.host.export import export_model
 
     write_atomically(path, [export_model(graph).SerializeToString()])
-    return [path]
 
 
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-_WRITERS: Mapping[Form, Callable[[Graph, Path, bool], list[Path]]] = MappingProxyType(
+_WRITERS: Mapping[Form, Callable[[Graph, Path, bool], None]] = MappingProxyType(
     {
         Form.PLIST: _write_plist,
         Form.NETWORK: _write_network,

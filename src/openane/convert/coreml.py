@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import shutil
 import sys
 import tempfile
 import warnings
@@ -132,7 +131,7 @@ def write_package(graph: Graph, path: Path, *, half: bool = True) -> None:
 
     Args:
         graph: to convert.
-        path: of the package; one that is there is replaced.
+        path: of the package.
         half: weights and arithmetic in half precision, as the engine computes; otherwise in single precision.
 
     Raises:
@@ -140,8 +139,6 @@ def write_package(graph: Graph, path: Path, *, half: bool = True) -> None:
     """
     model = _converted(graph, "mlprogram", half=half)
     with _quiet():
-        if path.is_dir():
-            shutil.rmtree(path)
         model.save(str(path))
 
 

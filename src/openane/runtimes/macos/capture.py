@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from openane.core.errors import FaultError, InputError, OpenaneError, UnavailableError
+from openane.core.files import write_atomically
 from openane.runtimes.macos.compiler import OUTPUT_NAME, compile_network
 from openane.runtimes.macos.espresso import dump_network
 from openane.runtimes.macos.foundation import Attempt, to_object
@@ -158,7 +159,7 @@ class Capture:
 
     def _write_script(self) -> tuple[Path, ...]:
         script = self.folder / "capture.lldb"
-        script.write_bytes(resources.files(__package__).joinpath("capture.lldb").read_bytes())
+        write_atomically(script, resources.files(__package__).joinpath("capture.lldb").read_bytes())
         return (script,)
 
 

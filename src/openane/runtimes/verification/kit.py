@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from openane.core.errors import InputError, OpenaneError
+from openane.core.files import make_folder, write_array, write_atomically
 from openane.formats.anec import write_anec
 from openane.formats.hwx import write_hwx
 from openane.runtimes.verification.arithmetic import arithmetic_cases
@@ -74,12 +75,9 @@ def _write_case(folder: Path, files: dict[str, bytes], arrays: dict[str, dict[st
         _write(folder / name, data)
     for kind, group in arrays.items():
         for name, array in group.items():
-            np.save(folder / f"{kind}-{name}.npy", array)
+            write_array(folder / f"{kind}-{name}.npy", array)
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"cannot write: {error.strerror or error}", where=str(path)) from error
+    make_folder(path.parent)
+    write_atomically(path, data)

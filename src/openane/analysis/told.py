@@ -1,0 +1,94 @@
+"""What a run tells about the layers: which tasks compute which layer, and a layer's values as its tasks stored them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from openane.analysis.alone import TaskResult, WholeRun
+from openane.analysis.layers import Group, group_steps
+from openane.analysis.levels import GraphSteps, NetSteps, Steps
+from openane.compiler.plan import Artifact, EngineStep, HostStep
+from openane.core.errors import InputError
+from openane.net import Net
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMap:
+    """The layers of a compiled model and where they are computed.
+
+    Attributes:
+        level: the reference: the graph, or the net when the model came from one.
+        hosted: names of the steps that the host runs.
+        tasks: the user's layers of every task, over all programs of the plan.
+        nets: the units of every program, by number of the plan's step.
+        groups: what is compared as one layer, in execution order.
+    """
+
+    level: Steps
+    hosted: frozenset[str]
+    tasks: tuple[tuple[str, ...], ...]
+    nets: Mapping[int, Net]
+    groups: tuple[Group, ...]
+
+    def values(self, whole: WholeRun, group: Group) -> dict[str, np.ndarray] | None:
+        """What a layer made in a run, in the reference's shapes; None where the run does not tell all of it."""
+        found = {}
+        for name in group.makes:
+            array = whole.values[name] if name in whole.values else self.stored(whole, group, name)
+            if array is None:
+                return None
+            found[name] = array.reshape(self.level.shape(name))
+        return found
+
+    def stored(self, whole: WholeRun, group: Group, name: str) -> np.ndarray | None:
+        """What the layer's last task stored, when it is the whole value and nothing else has a part in it."""
+        own = set(group.layers)
+        for result in reversed(whole.results):
+            net = self.nets.get(result.step)
+            if net is None or not own & set(result.layers):
+                continue
+            if not own >= set(result.layers) or not _fits(result, net, name):
+                return None
+            return result.values.astype(np.float32).reshape(self.level.shape(name))
+        return None
+
+
+def map_layers(artifact: Artifact) -> LayerMap:
+    """The layers of a compiled model.
+
+    Raises:
+        InputError: it is a program from a file, which has none.
+    """
+    level = level_of(artifact)
+    host = [step.graph for step in artifact.plan.steps if isinstance(step, HostStep)]
+    hosted = frozenset(node.name for graph in host for node in graph.nodes)
+    engine = [(number, step) for number, step in enumerate(artifact.plan.steps) if isinstance(step, EngineStep)]
+    tasks = tuple(task.origin.layers for _, step in engine for task in step.program.tasks)
+    nets = {number: step.net for number, step in engine if step.net is not None}
+    return LayerMap(level, hosted, tasks, nets, group_steps(level, tasks, hosted))
+
+
+def level_of(artifact: Artifact) -> Steps:
+    """The reference of a compiled model: its graph, or its net when it came from one.
+
+    Raises:
+        InputError: it is a program from a file.
+    """
+    if artifact.graph is not None:
+        return GraphSteps(artifact.graph)
+    net = artifact.net
+    if net is None:
+        raise InputError(
+            "a compiled program has no layers to compare with",
+            where=artifact.plan.name,
+            hint="Give the model it was made from, or another program, by --with.",
+        )
+    return NetSteps(net)
+
+
+def _fits(result: TaskResult, net: Net, name: str) -> bool:
+    shape = net.shapes.get(name)
+    return shape is not None and shape.batch == 1 and shape.ndchw[1:] == result.values.shape

@@ -1,0 +1,228 @@
+"""A compiled model as bytes, and back: a line of JSON that says how it is made up, then images and arrays.
+
+The line is checked against declared types, and the bytes against a digest, so that what is read is either a compiled
+model or an error. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan, Step
+from openane.core.errors import Diagnostic
+from openane.core.origin import Origin
+from openane.core.plain import from_plain, to_plain
+from openane.core.reader import Buffer
+from openane.core.types import DType
+from openane.formats.hwx import read_hwx, write_hwx
+from openane.graph import Graph, Node, Operation, TensorType, ops
+from openane.targets import load_program
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an array is: its type, and the offset of its bytes."""
+
+    type: TensorType
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEntry:
+    """An EngineStep; the image stands at `offset`, and tasks have the origins in `layers`."""
+
+    offset: int
+    size_bytes: int
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    dialect: str
+    notes: Mapping[str, str]
+    layers: tuple[Origin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostEntry:
+    """A HostStep."""
+
+    name: str
+    inputs: Mapping[str, TensorType]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Place]
+    rows: bool
+    reasons: Mapping[str, Diagnostic]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An Artifact without graph and nets.
+
+    Attributes:
+        key: what it was made from.
+        sha256: of the bytes behind the line.
+    """
+
+    key: str
+    sha256: str
+    target: str
+    name: str
+    inputs: Mapping[str, TensorType]
+    outputs: Mapping[str, TensorType]
+    types: Mapping[str, TensorType]
+    steps: tuple[EngineEntry | HostEntry, ...]
+    constants: Mapping[str, Place]
+    warnings: tuple[str, ...]
+
+
+class _Payload:
+    """The bytes behind the line, as they are put together."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.size_bytes = 0
+
+    def add(self, piece: bytes) -> int:
+        """Appends a piece; returns its offset."""
+        offset = self.size_bytes
+        self.pieces.append(piece)
+        self.size_bytes += len(piece)
+        return offset
+
+    def places(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Place]:
+        """Appends arrays; returns where they are."""
+        return {
+            name: Place(TensorType(array.shape, DType.of(array)), self.add(np.ascontiguousarray(array).tobytes()))
+            for name, array in arrays.items()
+        }
+
+
+def encode(artifact: Artifact, key: str) -> bytes:
+    """The bytes of a compiled model; the graph and the nets it was made from are left out.
+
+    Raises:
+        TypeError: it holds something that has no plain form.
+    """
+    plan, payload = artifact.plan, _Payload()
+    steps = tuple(_stored(step, payload) for step in plan.steps)
+    constants = payload.places(plan.constants)
+    data = b"".join(payload.pieces)
+    entry = Entry(
+        key,
+        hashlib.sha256(data).hexdigest(),
+        artifact.target,
+        plan.name,
+        plan.inputs,
+        plan.outputs,
+        plan.types,
+        steps,
+        constants,
+        artifact.warnings,
+    )
+    return json.dumps(to_plain(entry)).encode() + b"\n" + data
+
+
+def _stored(step: Step, payload: _Payload) -> EngineEntry | HostEntry:
+    if isinstance(step, HostStep):
+        graph = step.graph
+        places = payload.places(graph.constants)
+        return HostEntry(graph.name, graph.inputs, graph.outputs, graph.nodes, places, graph.rows, step.reasons)
+    image = write_hwx(step.program)
+    origins = tuple(task.origin for task in step.program.tasks)
+    return EngineEntry(
+        payload.add(image), len(image), step.inputs, step.outputs, step.program.dialect, step.program.notes, origins
+    )
+
+
+def decode(data: bytes, key: str) -> Artifact:
+    """The compiled model that bytes hold.
+
+    Raises:
+        ValueError, RecursionError: they are no entry, or one of another key.
+        OpenaneError: a program in them is damaged, or the parts contradict each other.
+    """
+    line, _, rest = data.partition(b"\n")
+    entry: Entry = from_plain(Entry, json.loads(line), _choose)
+    payload = memoryview(rest)
+    if entry.key != key or entry.sha256 != hashlib.sha256(payload).hexdigest():
+        raise ValueError("the entry does not verify")
+    steps = tuple(_step(each, payload, entry) for each in entry.steps)
+    constants = _arrays(entry.constants, payload)
+    plan = Plan(entry.name, entry.inputs, entry.outputs, steps, entry.types, constants)
+    _check(plan)
+    return Artifact(plan, entry.target, warnings=entry.warnings)
+
+
+def _choose(declared: type, name: str) -> type:
+    """The operation of a name; every other class is the declared one."""
+    if declared is Operation or issubclass(declared, Operation):
+        found = getattr(ops, name, None)
+        return found if isinstance(found, type) else declared
+    if declared.__name__ != name:
+        raise ValueError(f"{name!r} instead of {declared.__name__}")
+    return declared
+
+
+def _step(entry: EngineEntry | HostEntry, payload: memoryview, whole: Entry) -> Step:
+    if isinstance(entry, HostEntry):
+        graph = Graph(
+            entry.name, entry.inputs, entry.outputs, entry.nodes, _arrays(entry.constants, payload), entry.rows
+        )
+        return HostStep(graph, entry.reasons)
+    program = load_program(read_hwx(_piece(payload, entry.offset, entry.size_bytes), name=whole.name))
+    if len(program.tasks) != len(entry.layers):
+        raise ValueError("another number of tasks")
+    tasks = tuple(replace(task, origin=origin) for task, origin in zip(program.tasks, entry.layers, strict=True))
+    program = replace(program, tasks=tasks, dialect=entry.dialect, notes=entry.notes)
+    return EngineStep(program, entry.inputs, entry.outputs)
+
+
+def _arrays(places: Mapping[str, Place], payload: memoryview) -> dict[str, np.ndarray]:
+    found = {}
+    for name, place in places.items():
+        dtype, shape = place.type.dtype.numpy, place.type.shape
+        if min(shape, default=0) < 0:
+            raise ValueError("a negative extent")
+        piece = _piece(payload, place.offset, place.type.size * dtype.itemsize)
+        found[name] = np.frombuffer(piece, dtype).reshape(shape)
+    return found
+
+
+def _piece(payload: memoryview, offset: int, size_bytes: int) -> Buffer:
+    if not 0 <= offset <= offset + size_bytes <= len(payload):
+        raise ValueError("bytes beyond the end")
+    return payload[offset : offset + size_bytes]
+
+
+def _check(plan: Plan) -> None:
+    """Whether the steps fit together: every value is there before it is read, in the size that its reader takes.
+
+    Raises:
+        ValueError: they do not.
+        OpenaneError: the graph of a host step contradicts itself.
+    """
+    known = {**plan.inputs, **{name: plan.types.get(name) for name in plan.constants}}
+    for step in plan.steps:
+        if isinstance(step, HostStep):
+            read: Mapping[str, TensorType] = step.graph.inputs
+            made = {name: step.graph.types[name] for name in step.graph.outputs}
+            fits = all(plan.types.get(name) == kind for name, kind in {**read, **made}.items())
+        else:
+            inputs = {surface.name: surface for surface in step.program.inputs}
+            outputs = {surface.name: surface for surface in step.program.outputs}
+            if inputs.keys() != step.inputs.keys() or not outputs.keys() >= step.outputs.keys():
+                raise ValueError("other surfaces than the program has")
+            read = {value: plan.types[value] for value in step.inputs.values()}
+            made = {value: plan.types[value] for value in step.outputs.values()}
+            pairs = [(inputs[name], read[value]) for name, value in step.inputs.items()]
+            pairs += [(outputs[name], made[value]) for name, value in step.outputs.items()]
+            fits = all(TensorType(surface.shape).size == kind.size for surface, kind in pairs)
+        if not fits or not read.keys() <= known.keys():
+            raise ValueError("steps that do not fit together")
+        known.update(made)
+    if any(known.get(name) != kind for name, kind in plan.outputs.items()):
+        raise ValueError("outputs that no step makes")
