@@ -15,14 +15,13 @@ import numpy as np
 import programs as make
 
 from openane.core.errors import FaultError, OpenaneError
-from openane.core.types import DType
 from openane.formats.anec import read_anec
 from openane.formats.hwx import read_hwx
 from openane.program import Program, Role, Surface, Task
 from openane.program.fields import Field, Register
 from openane.sim.machine import Execution, Simulator
 from openane.sim.trace import lines
-from openane.sim.work import MacOperation, MacWork, PlanarWork, Space, Work
+from openane.sim.work import MacOperation, MacWork, Space, Work
 from openane.targets import load_program
 from openane.targets.h13.machine import BUFFERS, PROFILE, decode_program
 from openane.targets.h13.machine.understood import EXECUTED, SCHEDULE_ONLY
@@ -223,16 +222,8 @@ class Use:
         return not self.neural and self.work.engine.window is not None
 
     @property
-    def repeats(self) -> bool:
-        if len(self.work.sources) < 2:
-            return False
-        engine = self.work.engine
-        return not (isinstance(engine, PlanarWork) and engine.rows) or self.work.view[2] > 1
-
-    def halves(self, number: int) -> bool:
-        """Whether an operand is fp16; 0 is the result."""
-        operand = self.work.sources[number - 1] if number else self.work.result
-        return operand.dtype is DType.FLOAT16
+    def active(self) -> int:
+        return REGISTERS["Common.Cfg"]["ActiveNE"].get(self.task.registers().get(REGISTERS["Common.Cfg"].address, 0))
 
     def in_l2(self, number: int) -> bool:
         return self.source(number, Space.L2) or (number == 1 and self.work.kept is not None)
@@ -255,28 +246,18 @@ USES: tuple[tuple[str, Callable[[Use], bool]], ...] = (
     ("Common.ChCfg.InFmt", lambda u: True),  # the format that memory has, too
     ("Common.ChCfg.Src2InFmt", lambda u: not u.neural),
     ("Common.ChCfg.OutFmt", lambda u: True),
-    ("Common.ConvCfg.OCGSize", lambda u: u.kernel or not (u.neural or u.pooling)),
+    ("Common.ConvCfg.OCGSize", lambda u: u.kernel or not u.neural),
     ("Common.GroupConvCfg.UnicastEn", lambda u: not u.passing),  # channels are passed one by one in any case
     ("Common.GroupConvCfg.UnicastCin", lambda u: u.neural),
-    ("Common.PECfg.Src1Transpose", lambda u: u.neural or not u.source(1, C)),
-    ("Common.PECfg.Src2Broadcast", lambda u: u.neural or u.repeats),  # a pair of rows knows channels only
-    ("Common.PECfg.Src2", lambda u: u.neural or len(u.work.sources) == 2),
-    ("Common.PECfg.OutTranspose", lambda u: u.neural or not u.result(C)),
-    ("Common.Cfg.ActiveNE", lambda u: u.kernel),
-    ("Common.Cfg.Transpose", lambda u: not u.neural or not u.result(C)),
+    ("Common.Cfg.ActiveNE", lambda u: u.kernel or u.active > 0),  # from there one bit leads past all engines
+    ("Common.Cfg.Transpose", lambda u: True),
     ("TileDMASrc.DMAConfig", lambda u: u.source(1, D) or u.source(2, D)),
-    ("TileDMASrc.Src2Fmt.FmtMode", lambda u: u.source(2, D) and u.halves(2)),
-    ("TileDMASrc.Src2Fmt.Truncate", lambda u: u.source(2, D) and u.halves(2)),
-    ("TileDMASrc.Fmt.FmtMode", lambda u: u.source(1, D) and u.halves(1)),
-    ("TileDMASrc.Fmt.Truncate", lambda u: u.source(1, D) and u.halves(1)),
     ("TileDMASrc.Src2", lambda u: u.source(2, D)),
     ("TileDMASrc.", lambda u: u.source(1, D)),
-    ("TileDMADst.DMAConfig", lambda u: not u.result(C)),
-    ("TileDMADst.Fmt.FmtMode", lambda u: u.result(D) and u.halves(0)),
-    ("TileDMADst.Fmt.Truncate", lambda u: u.result(D) and u.halves(0)),
+    ("TileDMADst.DMAConfig", lambda u: True),
     ("TileDMADst.", lambda u: u.result(D)),
     ("L2.L2Cfg.Source2ReLU", lambda u: not u.neural),
-    ("L2.SourceCfg.Source2Dram", lambda u: len(u.work.sources) == 2),
+    ("L2.SourceCfg.Source2Dram", lambda u: not u.neural),
     ("L2.Source2Base", lambda u: u.source(2, D, L)),  # of a source from DRAM: where it is staged
     ("L2.Source2RowStride", lambda u: u.source(2, D, L)),
     ("L2.Source2", lambda u: u.in_l2(2)),

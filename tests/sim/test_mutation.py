@@ -35,7 +35,13 @@ NEVER_IN_THE_RESULT = {
         "Common.GroupConvCfg.UnicastCin", "NE.KernelCfg.SparseFmt", "NE.MACCfg.KernelMode",
         "TileDMASrc.Fmt.FmtMode", "TileDMASrc.Fmt.Truncate",
         "TileDMASrc.Src2Fmt.FmtMode", "TileDMASrc.Src2Fmt.Truncate", "TileDMADst.Fmt.FmtMode",
-        "TileDMADst.Fmt.Truncate",
+        "TileDMADst.Fmt.Truncate", "Common.ChCfg.InFmt", "Common.ChCfg.OutFmt", "TileDMASrc.Fmt.MemFmt",
+        "TileDMASrc.Src2Fmt.MemFmt", "TileDMADst.Fmt.MemFmt",
+    ),
+    "the result goes elsewhere, and an output is not written whole": (
+        "Header.Bases.WBase", "L2.ResultCfg.ResultType", "Common.PECfg.OutTranspose",
+        "TileDMADst.GroupStride.GroupStride", "TileDMADst.DepthStride.DepthStride",
+        "TileDMADst.PlaneStride.PlaneStride",
     ),
     "one value is understood": ("Common.ConvCfg.Ox", "Common.ConvCfg.Oy", "TileDMASrc.Src2Fmt.Interleave"),
 }  # fmt: skip

@@ -60,6 +60,7 @@ class Execution:
         until: run this many tasks only; None runs all.
         operation_limit: largest number of multiply-adds and elements of a program.
         time_limit_seconds: of the clock for one run; None waits as long as it takes.
+        partial_outputs: accept outputs of which the tasks write only some elements.
     """
 
     profile: Profile
@@ -69,6 +70,7 @@ class Execution:
     until: int | None = None
     operation_limit: int = 10**13
     time_limit_seconds: float | None = None
+    partial_outputs: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -307,7 +309,7 @@ def _check(
     for work in works:
         walk.task(work)
     if execution.until is None:
-        walk.end(tuple(map(_operand, program.outputs)), program.name)
+        walk.end(() if execution.partial_outputs else tuple(map(_operand, program.outputs)), program.name)
 
 
 def _operand(surface: Surface) -> Operand:

@@ -55,6 +55,7 @@ class RunOptions:
         until: stop after this many tasks; None runs all.
         profile: options of the numerics profile by name, e.g. {"accumulate": "tile4"}.
         memory_limit_bytes: largest sum of buffers that may be allocated.
+        partial_outputs: accept outputs of which the tasks write only some elements.
         time_limit_seconds: wall time after which a run is stopped; None for no limit.
     """
 
@@ -65,6 +66,7 @@ class RunOptions:
     profile: Mapping[str, str] = field(default_factory=dict)
     memory_limit_bytes: int = 8 << 30
     time_limit_seconds: float | None = None
+    partial_outputs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

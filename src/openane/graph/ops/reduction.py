@@ -157,6 +157,7 @@ class ReduceLogSumExp(Reduction):
     """ln(sum of e^x), without overflow."""
 
     def apply(self, x: np.ndarray) -> np.ndarray:
+        x = x if x.dtype.kind == "f" else x.astype(np.float64)  # integers have no place for an infinity
         top = np.max(x, self.axes, keepdims=True, initial=-np.inf)
         top = np.where(np.isfinite(top), top, 0)
         total = np.log(np.sum(np.exp(x - top), self.axes, keepdims=True)) + top

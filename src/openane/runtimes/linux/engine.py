@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -31,7 +32,7 @@ class SimulatedEngine:
     """
 
     def __init__(self, options: RunOptions | None = None) -> None:
-        self._options = options or RunOptions()
+        self._options = replace(options or RunOptions(), partial_outputs=True)  # gaps in a layout are bytes too
         self._machines: OrderedDict[bytes, tuple[Program, Machine]] = OrderedDict()
 
     def run(self, submission: Submission) -> None:

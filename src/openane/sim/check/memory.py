@@ -14,7 +14,7 @@ from openane.sim.memory import MemoryLayout
 from openane.sim.work import MacOperation, MacWork, Operand, PlanarWork, Space, Work
 
 _FLOAT, _HALFWORD, _INTEGER = 4, 2, 8
-_MAPPING_BYTES = 2 << 16
+_MAPPING_BYTES = 2 * (2 << 16)
 _TASK_BYTES = 4096
 """Rows, strides, numbers and table of a task."""
 _CONVERTED_BYTES = 16

@@ -47,6 +47,7 @@ def machine(program: Program, options: RunOptions | None = None) -> Simulator:
         memory_limit_bytes=options.memory_limit_bytes,
         until=options.until,
         time_limit_seconds=options.time_limit_seconds,
+        partial_outputs=options.partial_outputs,
     )
     return Simulator(program, works, BUFFERS, execution)
 

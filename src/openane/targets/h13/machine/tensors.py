@@ -148,16 +148,14 @@ def result(words: Words, extents: Axes, swapped: bool) -> Operand:
 def staging(words: Words, sources: Sequence[Operand], view: Axes) -> tuple[Staging, ...]:
     """L2 that sources from DRAM pass through: the rows that are in flight, from the source's L2 base on.
 
-    A task whose L2 registers of a source are all 0 says nothing about its way; no program of Apple's does that.
+    A task whose L2 base and row stride of a source are 0 says nothing about its way; no program of Apple's does that.
     """
     found = []
     rows = min(view[3], max(words("Common.TileCfg", "TileHeight"), 1))
     for operand, prefix in zip(sources, ("Source", "Source2"), strict=False):
         if operand.space is Space.DRAM:
             base, row = words(f"L2.{prefix}Base", "Addr"), words(f"L2.{prefix}RowStride", "Stride")
-            least = (
-                min(operand.extent[4], _SOURCE_SEGMENT) * operand.item_bytes if _placed(words, prefix, prefix) else 0
-            )
+            least = min(operand.extent[4], _SOURCE_SEGMENT) * operand.item_bytes if base or row else 0
             found.append(Staging(operand.role, base, base + rows * max(row, least), f"L2.{prefix}Base"))
     return tuple(found)
 
@@ -167,26 +165,20 @@ def result_staging(words: Words, result: Operand, view: Axes) -> Staging | None:
 
     With this rule no program on record reads a byte that a result has destroyed, and none has two things in one place.
     Rows that a task does not space itself are taken as dense; where they do not fit behind the base, the task works in
-    segments of columns (13 goldens of 16384 columns). All registers 0: see `staging`.
+    segments of columns (13 goldens of 16384 columns). Both 0: see `staging`.
     """
-    if result.space is not Space.DRAM or not _placed(words, "Result", "ConvResult"):
+    base, stated = words("L2.ResultBase", "Addr"), words("L2.ConvResultRowStride", "Stride")
+    if result.space is not Space.DRAM or not (base or stated):
         return None
-    base = words("L2.ResultBase", "Addr")
     _, depth, channels, height, width = view
     rows = min(height, max(words("Common.TileCfg", "TileHeight"), 1))
 
     def end(columns: int) -> int:
-        row = words("L2.ConvResultRowStride", "Stride") or depth * channels * (-(-2 * columns // 16) * 16)
+        row = stated or depth * channels * (-(-2 * columns // 16) * 16)
         return base + rows * row
 
     whole = end(width)
     return Staging("result", base, whole if whole <= L2_BYTES else end(min(width, _RESULT_SEGMENT)), "L2.ResultBase")
-
-
-def _placed(words: Words, prefix: str, near: str) -> bool:
-    """Whether any L2 register of an operand is set."""
-    strides = f"{near}ChannelStride", f"{near}RowStride", f"{prefix}DepthStride", f"{prefix}GroupStride"
-    return bool(words.word(f"L2.{prefix}Base") or any(words.word(f"L2.{name}") for name in strides))
 
 
 def _chained(words: Words, role: str, extents: Axes, swapped: bool, code: str, path: str) -> Operand:
