@@ -53,8 +53,9 @@ told with the command that shows it again. Mended ones stay in `tests/campaign/f
 **Each change gets a share**: `make test` runs the campaign for five minutes on all cores (ten processor minutes on
 the two cores of CI; `make test CAMPAIGN=60` changes it). The commit decides which cases: the same commit always runs
 the same ones, so a failure can be repeated anywhere, and every commit runs new ones, so the share keeps finding
-faults. A set fixed for a release would only repeat cases that passed. The price is that a change can meet a fault that
-is older than itself; the message shows the shrunk network, and the case joins `tests/campaign/found` with its mending.
+faults. A set fixed for a release would only repeat cases that passed. A change can meet a fault that
+is older than itself; so a finding of the share is printed with its shrunk network and does not stop the build, while
+the cases in `tests/campaign/found`, which it joins with its mending, do.
 """
 
 

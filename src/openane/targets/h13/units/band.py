@@ -38,6 +38,11 @@ MULTIPLY = PeWork(PeMode.BINARY, PeOperation.MULTIPLY)
 COLUMNS, ROWS, CHANNELS = frozenset({Axis.WIDTH}), frozenset({Axis.HEIGHT}), frozenset({Axis.CHANNEL})
 
 
+def elements(shape: TensorShape) -> int:
+    """How many there are."""
+    return shape.batch * shape.depth * shape.channels * shape.height * shape.width
+
+
 def is_dense(operand: Operand) -> bool:
     """Whether an operand shows a whole tensor, in its own order of axes."""
     whole = operand.offset == (0, 0, 0, 0) and operand.step == (1, 1, 1, 1) and not operand.swapped
@@ -65,7 +70,10 @@ class Ends:
     def source(self, position: int = 0) -> Operand:
         """A bottom; parts and turned views of tensors are copied first."""
         value = self._lowering.value(self._unit.bottoms[position])
-        if is_dense(value.operand) and not self._lowering.tensors[value.operand.tensor].part_of:
+        tensor = self._lowering.tensors[value.operand.tensor]
+        # the first part of a split has offset 0 too
+        alone = not tensor.part_of and elements(tensor.shape) == elements(value.shape)
+        if is_dense(value.operand) and alone:
             return value.operand
         whole = self._lowering.tensor(f"{self._unit.name}/whole{position}", value.shape, Place.AUTO)
         self._before.append(copy_task(value.operand, value.shape, whole))
