@@ -4,9 +4,11 @@
     python bench/simulator.py MODELS squeezenet  those whose name contains a word
     python bench/simulator.py --threads 1 --json MODELS
 
-The folder is what `ref_dev.py --work MODELS` leaves behind (shared/models/README.md). Each time is the smallest of
-several runs. Compiling and loading are counted apart; memory is the peak of what is allocated while loading and running
-the exact mode, measured in a process of its own (beside the compiled model itself, which holds the constants once).
+The folder is what `ref_dev.py --work MODELS` leaves behind (shared/models/README.md). The contestants take turns for
+several rounds, because the speed of a shared machine changes by the second: a time is the smallest of all rounds, a
+ratio the median of the ratios of the rounds. Compiling and loading are counted apart; memory is the peak of what is
+allocated while loading and running the exact mode, measured in a process of its own (beside the compiled model itself,
+which holds the constants once).
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ import numpy as np
 
 from openane.api import compile
 from openane.compiler.execution import Execution
-from openane.compiler.plan import Artifact
 from openane.runtimes.runtime import SessionOptions
 from openane.targets.target import RunOptions
 
@@ -38,7 +39,8 @@ NAMES = (
     "light_densenet121",
     "minilm",
 )
-REPEATS = 5
+ROUNDS = 9
+_TURN_SECONDS = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Row:
         engine_tasks: task descriptors.
         compile_ms, load_ms: once; load is of the exact mode, kernels of the simulator already compiled.
         exact_ms, fast_ms, onnxruntime_ms: per inference.
+        exact_ratio, fast_ratio: to onnxruntime.
         many_ms: exact, per inference of 8 inputs through one loaded program.
         constants_mb, peak_mb: constant sections, and peak of the allocations of loading and running.
         difference: largest difference of fast from exact, relative to the largest output.
@@ -62,17 +65,19 @@ class Row:
     exact_ms: float
     fast_ms: float
     onnxruntime_ms: float
+    exact_ratio: float
+    fast_ratio: float
     many_ms: float
     constants_mb: float
     peak_mb: float
     difference: float
 
 
-def best_ms(function: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Smallest wall time of several calls, after one that is not counted."""
-    function()
-    times = []
-    for _ in range(repeats):
+def best_ms(function: Callable[[], object]) -> float:
+    """Smallest wall time of the calls of one turn."""
+    times: list[float] = []
+    time.sleep(0.02)  # threads of the one before go to sleep
+    while len(times) < 3 or sum(times) < _TURN_SECONDS:
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
@@ -90,15 +95,15 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
         return {name.removeprefix("in:"): stored[name] for name in stored.files if name.startswith("in:")}
 
 
-def onnxruntime_ms(path: Path, inputs: dict[str, np.ndarray], threads: int) -> float:
-    """Time of the reference."""
+def reference(path: Path, inputs: dict[str, np.ndarray], threads: int) -> Callable[[], object]:
+    """An inference of onnxruntime."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    return best_ms(lambda: session.run(None, inputs))
+    return lambda: session.run(None, inputs)
 
 
 def peak_mb(path: Path, threads: int) -> float:
@@ -139,31 +144,29 @@ def measure(path: Path, threads: int) -> Row:
     compile_ms = 1e3 * (time.perf_counter() - start)
     Execution(artifact, "simulator", options(threads, False)).close()  # the simulator's own kernels are compiled now
     start = time.perf_counter()
-    with Execution(artifact, "simulator", options(threads, False)) as execution:
-        load_ms = 1e3 * (time.perf_counter() - start)
-        exact = execution.run(inputs).outputs
-        exact_ms = best_ms(lambda: execution.run(inputs))
-        many_ms = many(execution, artifact, inputs)
-    with Execution(artifact, "simulator", options(threads, True)) as execution:
-        fast = execution.run(inputs).outputs
-        fast_ms = best_ms(lambda: execution.run(inputs))
-    programs = [session.program for session in execution.sessions]
+    exact = Execution(artifact, "simulator", options(threads, False))
+    load_ms = 1e3 * (time.perf_counter() - start)
+    with exact, Execution(artifact, "simulator", options(threads, True)) as fast:
+        different = difference(exact.run(inputs).outputs, fast.run(inputs).outputs)
+        turns = [lambda: exact.run(inputs), lambda: fast.run(inputs), reference(path, inputs, threads)]
+        times = np.array([[best_ms(turn) for turn in turns] for _ in range(ROUNDS)])
+        many_ms = many(exact)
+        programs = [session.program for session in exact.sessions]
     return Row(
         path.stem,
         sum(len(program.tasks) for program in programs),
         compile_ms,
         load_ms,
-        exact_ms,
-        fast_ms,
-        onnxruntime_ms(path, inputs, threads),
+        *times.min(axis=0).tolist(),
+        *np.median(times[:, :2] / times[:, 2:], axis=0).tolist(),
         many_ms,
         sum(len(program.constants) for program in programs) / 1e6,
         peak_mb(path, threads),
-        difference(exact, fast),
+        different,
     )
 
 
-def many(execution: Execution, artifact: Artifact, inputs: dict[str, np.ndarray], count: int = 8) -> float:
+def many(execution: Execution, count: int = 8) -> float:
     """Time per inference of several inputs through the program of a model with one step; 0 with more steps."""
     if len(execution.sessions) != 1:
         return 0.0
@@ -173,7 +176,7 @@ def many(execution: Execution, artifact: Artifact, inputs: dict[str, np.ndarray]
         {surface.name: rng.standard_normal(surface.shape).astype(surface.dtype.numpy) for surface in session.inputs}
         for _ in range(count)
     ]
-    return best_ms(lambda: list(session.run_many(batch)), 2) / count
+    return best_ms(lambda: list(session.run_many(batch))) / count
 
 
 def main() -> None:
@@ -201,7 +204,7 @@ def main() -> None:
         rows.append(row)
         print(f"{row.name:22}{row.engine_tasks:6}{row.compile_ms:9.0f}{row.load_ms:8.0f}", end="")
         print(f"{row.exact_ms:8.1f}{row.fast_ms:8.1f}{row.onnxruntime_ms:8.2f}{row.many_ms:8.1f}", end="")
-        print(f"{row.exact_ms / row.onnxruntime_ms:10.2f}{row.fast_ms / row.onnxruntime_ms:9.2f}", end="")
+        print(f"{row.exact_ratio:10.2f}{row.fast_ratio:9.2f}", end="")
         print(f"{row.constants_mb:7.1f}{row.peak_mb:8.1f}{row.difference:10.1e}")
     if given.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))

@@ -460,6 +460,38 @@ def without_weights(net: Network) -> None:
     net.show(target)
 
 
+def run_time_table(net: Network) -> None:
+    """Channels passed on or added through a table that an earlier task wrote to scratch."""
+    choices, table = net.choices, tanh_table()
+    image = Tensor(DRAM, (1, 1, 1, 1, len(table) // 2), SCRATCH, net._scratch, (0, 0, 0, len(table)))
+    net._scratch += len(table)
+    given = net.surface(Role.INPUT, image.extent)
+    net.arrays[f"s{len(net.builder.surfaces) - 1}"] = np.frombuffer(table, np.float16).reshape(image.extent).copy()
+    net.copy(given, image)
+    inputs, operation = choices.pick([(1, 4), (2, 0)])
+    n, d, c, h, w = shape(choices)
+    source = net.operand((n, d, c * inputs, h, w), FP16, chain=True)
+    target = net.target((n, d, c, h, w))
+    fields: Fields = {
+        "NE.MACCfg.OpMode": operation,
+        "NE.MACCfg.KernelMode": 1,
+        "Common.GroupConvCfg.UnicastEn": 1,
+        "Common.GroupConvCfg.UnicastCin": inputs,
+        "Common.Cfg.Transpose": int(target.swapped),
+        "KernelDMASrc.MasterConfig.MasterEnable": 1,
+        "Header.KernelBases.KBase0": SCRATCH,
+        "Header.KernelBases.KBE0": 1,
+        "KernelDMASrc.CoeffDMAConfig[0].En": 1,
+        "KernelDMASrc.CoeffBaseAddr[0].Addr": image.base,
+        "KernelDMASrc.CoeffBfrSize[0].MemBfrSize": len(table),
+    }
+    net.add(
+        make.NEURAL, make.view(source.extent, target.extent), source.source(), target.result(), neural_numbers(net, 2),
+        fields, kernel=Kernel(table=table),
+    )  # fmt: skip
+    net.show(target)
+
+
 def convolution(net: Network) -> None:
     """Dense, grouped, depthwise, strided, padded, transposed; every format of the kernel."""
     choices = net.choices
@@ -761,6 +793,7 @@ KINDS: dict[str, Callable[[Network], None]] = {
     "without_weights": without_weights,
     "convolution": convolution,
     "run_time_kernel": run_time_kernel,
+    "run_time_table": run_time_table,
     "network": network,
 }
 

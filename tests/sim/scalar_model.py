@@ -138,7 +138,8 @@ def mac_end(
     v = F(v + F(-0.0 if bias is None else bias))
     v = F(v + F(work.acc_bias if work.acc_bias else -0.0))
     v = F(v * F(work.post_scale))
-    if (with_kernel or work.operation is MacOperation.SUM) and products >= 2 and abs(v) >= 32760:
+    limit = profile.output_limit
+    if (with_kernel or work.operation is MacOperation.SUM) and products >= 2 and 0 < limit <= abs(rounded(v)):
         v = F(math.copysign(HUGE, v))
     if work.function is Function.RELU:
         v = relu(v)
@@ -182,16 +183,45 @@ def mac_task(
             results[index] = mac_end(work, profile, total, None, table, inputs)
             continue
         k = g if work.kernel_groups > 1 else 0
-        total = F(0)
+        terms = []
         for i, ky, kx in order or itertools.product(range(inputs), range(work.window[0]), range(work.window[1])):
             place = source_pixel(work, oy, ox, ky, kx, height, width)
             value = F(0) if place is None else pixel(memory, source, work, (g, d, first + i, *place))
-            total = F(total + F(F(weights[k, c, i, ky, kx]) * value))
+            terms.append(F(F(weights[k, c, i, ky, kx]) * value))
+        total = summed(terms, profile)
         if bias is not None:
             own = float(bias.reshape(weights.shape[:2])[k, c])
         products = inputs * work.window[0] * work.window[1]
         results[index] = mac_end(work, profile, total, own, table, products)
     return results
+
+
+def summed(terms: list[np.float32], profile: Profile) -> np.float32:
+    """The sum of products."""
+    total = F(0)
+    if profile.accumulate.value == "wide":
+        for term in terms:
+            total = F(total + term)
+        return total
+    for first in range(0, len(terms), 4):
+        partial = F(0)
+        for term in terms[first : first + 4]:
+            partial = short_sum(partial, term)
+        total = F(total + partial)
+    return total
+
+
+def short_sum(a: np.float32, b: np.float32) -> np.float32:
+    """A sum in a significand of 12 bits; what the larger summand has no place for is cut off, from the sum too."""
+    large, small = (a, b) if abs(a) > abs(b) else (b, a)
+    if abs(large) < 2.0**-114:
+        return large
+    unit = 2.0 ** (math.frexp(large)[1] - 12)
+    total = F(large + F(math.trunc(float(small) / unit) * unit))
+    if total == 0:
+        return total
+    last = 2.0 ** (math.frexp(total)[1] - 12)
+    return F(math.trunc(float(total) / last) * last)
 
 
 def pixel(memory: bytes, source: Operand, work: MacWork, index: tuple[int, ...]) -> np.float32:

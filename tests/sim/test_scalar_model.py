@@ -49,10 +49,10 @@ def same_bits(found: np.ndarray, wanted: np.ndarray) -> bool:
     return found.shape == wanted.shape and found.dtype == wanted.dtype and found.tobytes() == wanted.tobytes()
 
 
-def check(made: Made, threads: int = 2) -> None:
+def check(made: Made, threads: int = 2, **profile: str) -> None:
     """Runs a program on both."""
-    found = machine(made.program, RunOptions(threads=threads)).run(made.arrays)
-    wanted = scalar.Machine(made, PROFILE).run()
+    found = machine(made.program, RunOptions(threads=threads, profile=profile)).run(made.arrays)
+    wanted = scalar.Machine(made, PROFILE.with_options(profile)).run()
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         assert same_bits(found[name], values), (name, found[name], values)
@@ -71,6 +71,21 @@ def test_random_programs(kind: str) -> None:
         check(random_program(Drawn(data.draw), kind))
 
     run()
+
+
+OPTIONS = {
+    "accumulate": {"accumulate": "tile4"},
+    "denormals": {"denormals": "keep"},
+    "output_limit": {"output_limit": "0"},
+    "reduction_ties": {"reduction_ties": "even"},
+}
+
+
+@pytest.mark.parametrize("kind", ["convolution", "run_time_kernel", "without_weights", "reduction"])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_random_programs_with_options_of_the_profile(kind: str, option: str) -> None:
+    for seed in range(20 if kind == "convolution" else 6):
+        check(random_program(Seeded(seed), kind), **OPTIONS[option])
 
 
 # What the random programs cover ------------------------------------------------------------------------------------

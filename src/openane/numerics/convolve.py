@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from openane.numerics.cut import cut_tile
 from openane.numerics.finish import (
     ACC_BIAS,
     FLUSH_BELOW,
@@ -31,9 +32,7 @@ from openane.numerics.jit import (
     NATIVE_HALF,
     ROWS,
     VECTOR,
-    bits_of_float,
     compiled,
-    float_of_bits,
     move_vector,
     widen_block,
 )
@@ -246,7 +245,7 @@ def convolve_unit(
             for tile in range(tiles):
                 place, own = tile * ROWS * pitch + p, first_own + tile * next_own
                 if cut:
-                    _cut_tile(wide, own, panel, block, sums, place, pitch, fresh)
+                    cut_tile(wide, own, panel, block, sums, place, pitch, fresh)
                 elif ends:
                     channel = (tile_first + tile) * ROWS
                     finish_tile(
@@ -382,37 +381,3 @@ def pack_kernel(memory: Halfwords, base: int, places: Integers, result: int, beg
     memory[base + places[j]], or 0 where the place is negative."""
     for j in range(begin, end):
         memory[result + j] = memory[base + places[j]] if places[j] >= 0 else np.uint16(0)
-
-
-@compiled
-def _cut_tile(
-    weights: Floats, first_weight: int, panel: Floats, count: int, sums: Floats, first_sum: int, pitch: int,
-    fresh: bool,
-) -> None:  # fmt: skip
-    """`multiply_tile` with the accumulation of `Accumulate.TILE4`; STEP_BLOCK is a multiple of its four steps."""
-    for row in range(ROWS):
-        for x in range(VECTOR):
-            place = first_sum + row * pitch + x
-            total = np.float32(0) if fresh else sums[place]
-            partial = np.float32(0)
-            for k in range(count):
-                product = weights[first_weight + k * ROWS + row] * panel[k * VECTOR + x]
-                partial = _add_cut(product, partial)
-                if k % 4 == 3 or k == count - 1:
-                    total += partial
-                    partial = np.float32(0)
-            sums[place] = total
-
-
-@compiled
-def _add_cut(a: float, b: float) -> Any:
-    """a + b where the smaller one loses its bits below the 12-bit significand of the larger one, as does the sum."""
-    if abs(a) < abs(b):
-        a, b = b, a
-    exponent = np.int64((bits_of_float(np.float32(a)) >> np.uint32(23)) & np.uint32(0xFF))
-    if exponent <= 11 or b == 0:
-        total = np.float32(a)
-    else:
-        unit = float_of_bits(np.uint32((exponent - 11) << 23))
-        total = np.float32(a) + np.float32(np.trunc(np.float32(b) / unit)) * unit
-    return float_of_bits(np.uint32(bits_of_float(total) & np.uint32(0xFFFFF000)))

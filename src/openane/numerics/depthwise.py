@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import InputError
+from openane.numerics.cut import cut_products
 from openane.numerics.finish import finish_row
 from openane.numerics.jit import NATIVE_HALF, compiled
 from openane.numerics.join import rectify
@@ -48,7 +49,7 @@ _LINE = 1 << 13
 """Floats for a row before its columns are sorted."""
 
 _SUMS = _LARGEST_IMAGE + 704
-_ROW = _SUMS + (1 << 15)
+_PARTIALS = _SUMS + (1 << 15)
 """Places in the scratch memory, behind the image."""
 
 _LONGEST = (1 << 15) - _VECTORS
@@ -153,8 +154,9 @@ def _segments(steps: npt.NDArray[np.integer[Any]], most: int) -> list[tuple[int,
 @compiled
 def depthwise(
     memory: Halfwords, source_base: int, source_strides: Integers, shape: Integers, taps: Integers, relu_in: bool,
-    weights: Floats, weight_group: int, bias: Floats, result_base: int, result_strides: Integers, factors: Floats,
-    function: int, table: Floats, meta: Integers, scratch: Floats, words: Halfwords, begin: int, end: int,
+    weights: Floats, weight_group: int, bias: Floats, cut: bool, result_base: int, result_strides: Integers,
+    factors: Floats, function: int, table: Floats, meta: Integers, scratch: Floats, words: Halfwords, begin: int,
+    end: int,
 ) -> None:  # fmt: skip
     """Sums, ends and stores blocks of output channels. Source and result do not overlap.
 
@@ -163,6 +165,7 @@ def depthwise(
         weights: (kernel groups, channels, steps), flat; fp16 values.
         weight_group: channels between the weights of one group and the next; 0 when all groups share them.
         bias: (kernel groups, channels), flat.
+        cut: adds as `Accumulate.TILE4` has it.
     """
     s, so = source_strides, result_strides
     across = (shape[_OUT_WIDTH] + shape[_BLOCK_COLUMNS] - 1) // shape[_BLOCK_COLUMNS]
@@ -186,6 +189,10 @@ def depthwise(
                 plane = source + (shape[at + 2] + u) * s[2]
                 _load_block(memory, plane, s[3], s[4], relu_in, shape, top, rows, left, columns, scratch, place)
             weight = channel * shape[_STEPS] + first
+            if cut:
+                all_weights, last = channel * shape[_STEPS], shape[_STEPS] - 1
+                cut_products(scratch, _SUMS, _PARTIALS, count, taps, first, first + steps, weights, all_weights, last)
+                continue
             for x in range(0, count, _VECTORS):
                 sum_products(scratch, _SUMS + x, scratch, x, taps, first, weights, weight, steps, segment == 0)
         finish_row(scratch[_SUMS : _SUMS + count], count, bias[channel], factors, function, table, meta, words)

@@ -207,7 +207,7 @@ def _depthwise(row: Any, begin: int, end: int, arrays: Any) -> None:
     shape = _vector(integers, row[SHAPE], row[SHAPE_SIZE])
     taps = _vector(integers, row[TAPS], row[TAPS_SIZE])
     source = _halfwords(arrays, MEMORY), row[FIRST], strides, shape, taps, row[RELU_IN] != 0
-    weights = floats[row[WEIGHTS] :], row[WEIGHT_GROUP], floats[row[BIAS] :]
+    weights = floats[row[WEIGHTS] :], row[WEIGHT_GROUP], floats[row[BIAS] :], row[CUT] != 0
     own = _floats(arrays, SCRATCH), _halfwords(arrays, WORDS)
     depthwise(*source, *weights, row[RESULT], target, *_ending(row, arrays), *own, begin, end)
 

@@ -68,7 +68,7 @@
 """Columns of a row. Places of operands count halfwords of the memory; STRIDES, EXTENTS, FLAGS, SHAPE, TAPS, META are
 places in the integers; NUMBERS, FACTORS, TABLE, BIAS, HELD in the floats; WEIGHTS in constants, memory or floats."""
 
-SCRATCH_FLOATS = 1 << 17
+SCRATCH_FLOATS = (1 << 17) + (1 << 10)
 SCRATCH_WORDS = 1 << 16
 SCRATCH_RUNS = 512
 """Each thread's own."""

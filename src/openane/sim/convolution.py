@@ -50,7 +50,7 @@ def add_convolution(
     work = task.engine
     assert isinstance(work, MacWork)
     if work.inputs_per_output:
-        _add_depthwise(schedule, task, work, loaded, source, result)
+        _add_depthwise(schedule, task, work, profile, loaded, source, result)
         return
     direct = _direct(task, work, source)
     shape = direct or _add_load(schedule, task, work, source)
@@ -63,9 +63,10 @@ def add_convolution(
     cost = task.macs * _MAC_COST + groups * channels * pixels * _RESULT_COST
     most = TILE_BLOCK if side == ROWS else PIXEL_BLOCK // side
     channel_parts, pixel_parts = _parts(groups, tiles, vectors, cost, most)
+    cut = profile.accumulate is Accumulate.TILE4
     columns = {
         **loaded.columns,
-        **loaded.ending.straight_columns(schedule),
+        **loaded.ending.straight_columns(schedule, cut),
         column.FIRST: source.base if direct else 0,
         column.RESULT: result.base,
         column.RESULT_STRIDES: schedule.integers(strides),
@@ -73,7 +74,7 @@ def add_convolution(
         column.TAPS: schedule.integers(shape.taps),
         column.TAPS_SIZE: shape.taps.size,
         column.DIRECT: direct is not None,
-        column.CUT: profile.accumulate is Accumulate.TILE4,
+        column.CUT: cut,
         column.GROUP_STEP: shape.group_step,
         column.ROW_STEP: shape.row_step,
         column.SPACING: shape.spacing,
@@ -155,8 +156,9 @@ def _add_load(schedule: ScheduleBuilder, task: Work, work: MacWork, source: Plac
 
 
 def _add_depthwise(
-    schedule: ScheduleBuilder, task: Work, work: MacWork, loaded: LoadedKernel, source: Place, result: Place
-) -> None:
+    schedule: ScheduleBuilder, task: Work, work: MacWork, profile: Profile, loaded: LoadedKernel, source: Place,
+    result: Place,
+) -> None:  # fmt: skip
     assert work.kernel is not None
     grow, step = _spread(work)
     steps = work.kernel.steps
@@ -172,6 +174,7 @@ def _add_depthwise(
         column.SHAPE_SIZE: shape.size,
         column.TAPS: schedule.integers(taps),
         column.TAPS_SIZE: taps.size,
+        column.CUT: profile.accumulate is Accumulate.TILE4,
         column.RESULT: result.base,
         column.RESULT_STRIDES: schedule.integers(result.strides),
     }

@@ -11,6 +11,7 @@ from openane.core.errors import FaultError
 from openane.numerics import micro
 from openane.numerics import rows as column
 from openane.numerics.finish import ACC_BIAS, FACTOR_COUNT, FLUSH_BELOW, OUTPUT_LIMIT, POST_SCALE
+from openane.numerics.jit import NATIVE_HALF
 from openane.numerics.lookup import CompiledTable
 from openane.numerics.profile import Denormals, Profile
 from openane.sim.schedule import ScheduleBuilder
@@ -61,12 +62,16 @@ class Ending:
         parts = self.factors, self.table.numbers, self.table.meta
         return b"".join(part.tobytes() for part in parts) + bytes([self.function])
 
-    def straight_columns(self, schedule: ScheduleBuilder) -> dict[int, int]:
-        """Columns of the ending that the micro-kernel does, when it is one of those."""
+    def straight_columns(self, schedule: ScheduleBuilder, cut: bool) -> dict[int, int]:
+        """Columns of the ending that the micro-kernel does, when it is one of those.
+
+        Args:
+            cut: whether another accumulator than the micro-kernel's adds.
+        """
         lines = self.function == Function.TABLE.value and self.table.is_lines
-        if not np.isfinite(self.factors[[ACC_BIAS, POST_SCALE]]).all() or (
-            self.function == Function.TABLE.value and not lines
-        ):
+        finite = np.isfinite(self.factors[[ACC_BIAS, POST_SCALE]]).all()
+        known = self.function != Function.TABLE.value or lines
+        if cut or not NATIVE_HALF or not finite or not known:
             return {column.STRAIGHT: micro.NO_STRAIGHT}
         numbers = np.zeros(micro.STRAIGHT_COUNT, np.float32)
         numbers[micro.FLUSH_BELOW] = self.factors[FLUSH_BELOW]

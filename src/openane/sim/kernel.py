@@ -30,11 +30,13 @@ class LoadedKernel:
 
     Attributes:
         columns: of its weights, bias, table and factors.
-        ending: the end of the data path.
+        ending: the end of the data path; with `changes` its table is not the one that runs use.
+        changes: whether Python decodes it in each run.
     """
 
     columns: dict[int, int]
     ending: Ending
+    changes: bool = False
 
 
 def tile_side(task: Work, profile: Profile) -> int:
@@ -129,7 +131,7 @@ def _run_time(
             columns[column.WEIGHTS_IN_MEMORY] = 1
         columns[column.WEIGHTS] = weights
     schedule.act(_Decode(task, source, columns, side))
-    return LoadedKernel(columns, ending)
+    return LoadedKernel(columns, ending, changes=True)
 
 
 def _permuted(schedule: ScheduleBuilder, source: KernelSource, steps: int, side: int) -> dict[int, int]:

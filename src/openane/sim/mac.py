@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 
 from openane.numerics import rows as column
 from openane.numerics.arrange import arrange
@@ -10,13 +13,17 @@ from openane.numerics.finish import finish_row
 from openane.numerics.lookup import from_halfwords
 from openane.numerics.profile import Profile
 from openane.sim.convolution import add_convolution
-from openane.sim.ending import Ending
-from openane.sim.kernel import load_kernel
+from openane.sim.kernel import LoadedKernel, load_kernel
 from openane.sim.memory import Halfwords
 from openane.sim.place import Place, add_result, add_source, result_place
-from openane.sim.schedule import ScheduleBuilder
+from openane.sim.schedule import RunState, ScheduleBuilder
 from openane.sim.work import MacOperation, MacWork, Work
 
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+_WORDS = 1 << 16
+"""Different halfwords."""
 _CHANNEL_CODES = {MacOperation.SUM: 0, MacOperation.PRODUCT: 2, MacOperation.MAXIMUM: 3}
 _MAP_COST, _COMBINE_COST = 0.7, 0.6
 """Nanoseconds an element."""
@@ -41,36 +48,60 @@ def add_mac(schedule: ScheduleBuilder, task: Work, profile: Profile, constants: 
     if convolution:
         add_convolution(schedule, task, profile, loaded, source, result)
     elif work.operation is MacOperation.PASS:
-        _add_pass(schedule, task, loaded.ending, source, result)
+        _add_pass(schedule, task, loaded, source, result)
     else:
         _add_combination(schedule, task, loaded.columns, source, result)
     add_result(schedule, task, result)
 
 
-def _add_pass(schedule: ScheduleBuilder, task: Work, ending: Ending, source: Place, result: Place) -> None:
+def _add_pass(schedule: ScheduleBuilder, task: Work, loaded: LoadedKernel, source: Place, result: Place) -> None:
     """A function of one halfword is looked up; the one that changes nothing but the words of NaN copies."""
     work = task.engine
     assert isinstance(work, MacWork)
     shape = arrange(task.result_view, source.strides, result.strides)
+    if loaded.changes:
+        mapping = schedule.area("mapping", _WORDS)
+        schedule.act(_Tabulate(loaded, work.relu_in, mapping))
+    else:
+        ending = loaded.ending
+        mapping = schedule.mapping(
+            ending.key + bytes([work.relu_in]), lambda: _tabulate(work.relu_in, *ending.arguments)
+        )
     columns = {
         column.FIRST: source.base,
         column.FIRST_STRIDES: schedule.integers(shape.strides[0]),
         column.RESULT: result.base,
         column.RESULT_STRIDES: schedule.integers(shape.strides[1]),
         column.EXTENTS: schedule.integers(shape.extents),
-        column.WEIGHTS: schedule.mapping(ending.key + bytes([work.relu_in]), lambda: _tabulate(ending, work.relu_in)),
+        column.WEIGHTS: mapping,
     }
     schedule.row(column.MAP, shape.units, _MAP_COST * task.elements, columns)
 
 
-def _tabulate(ending: Ending, relu_in: bool) -> Halfwords:
-    """The result for each of the 65,536 halfwords."""
-    values = from_halfwords(np.arange(1 << 16).astype(np.uint16))
+def _tabulate(relu_in: bool, factors: Floats, function: int, table: Floats, meta: Integers) -> Halfwords:
+    """The result for each halfword; arguments as `finish_row` takes them."""
+    values = from_halfwords(np.arange(_WORDS).astype(np.uint16))
     if relu_in:
         values = np.maximum(values, np.float32(0))
-    words = np.empty(1 << 16, np.uint16)
-    finish_row(values, 1 << 16, -0.0, *ending.arguments, words)
+    words = np.empty(_WORDS, np.uint16)
+    finish_row(values, _WORDS, -0.0, factors, function, table, meta, words)
     return words
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Tabulate:
+    """Looks up the function whose table an earlier task has computed."""
+
+    loaded: LoadedKernel
+    relu_in: bool
+    mapping: int
+
+    def __call__(self, state: RunState) -> None:
+        columns, (factors, function, table, meta) = self.loaded.columns, self.loaded.ending.arguments
+        numbers = state.floats[columns[column.TABLE] :][: table.size]
+        rules = state.integers[columns[column.META] :][: meta.size]
+        words = _tabulate(self.relu_in, factors, function, numbers, rules)
+        state.memory.memory[self.mapping : self.mapping + _WORDS] = words
 
 
 def _add_combination(
