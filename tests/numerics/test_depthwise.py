@@ -47,7 +47,7 @@ def run(memory: np.ndarray, source: Tensor, result: Tensor, how, steps, weights,
     for share in shares(units, cut):
         depthwise(
             memory, source.base, source.strides, shape, taps, relu, weights.reshape(-1), group, bias.reshape(-1),
-            result.base, result.strides, FACTORS, 0, none.numbers, none.meta, scratch(), words, *share,
+            False, result.base, result.strides, FACTORS, 0, none.numbers, none.meta, scratch(), words, *share,
         )  # fmt: skip
 
 

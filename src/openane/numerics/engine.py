@@ -1,9 +1,11 @@
 """A whole program in one compiled call: all threads walk the same rows and share the work of each.
 
 A row is a line of int64 numbers: what is done, in how many units, and where operands and parameters lie. Addresses
-never depend on values, so the rows are made once. Threads claim blocks of units from a counter for each row, and go on
-to the next row when all blocks of this one are done; a thread that comes late finds less to do, and nobody waits for
-it. Which thread computes a block changes nothing in its result.
+never depend on values, so the rows are made once. The blocks of units of a row are divided among the threads, the
+first blocks to the first thread and so on: a tensor that several rows work on then stays in the caches of the same
+processors. Who is done with its own blocks claims those of others, and all go on to the next row when all blocks of
+this one are done. A thread that comes late finds less to do, and nobody waits for it. Which thread computes a block
+changes nothing in its result.
 """
 
 from __future__ import annotations
@@ -26,8 +28,13 @@ Integers = npt.NDArray[np.int64]
 
 SPENT = 0
 """The first counter: cost of the blocks that were done."""
-_FIRST_COUNTER = 8
-"""Counters of rows begin in a cache line of their own: two for each row, blocks claimed and blocks done."""
+_LINE = 8
+"""Counters of a cache line, of which only the first is used. The first line is SPENT; then each row has one with the
+number of blocks done, and one for each share of the blocks with the number of those that were claimed."""
+_MOST_SHARES = 4
+"""More threads than this start in the same shares."""
+_REPORT = 100_000
+"""Cost that a thread has done before it adds to SPENT."""
 _PATIENCE = 2000
 """Looks at a counter before the thread gives way to others."""
 
@@ -78,13 +85,14 @@ def _call(
 
 def counters(rows: int) -> Integers:
     """Counters for `execute`, to be zeroed before each run."""
-    return np.zeros(_FIRST_COUNTER + 2 * rows, np.int64)
+    return np.zeros(_LINE * (1 + rows * (1 + _MOST_SHARES)), np.int64)
 
 
 @compiled
 def execute(
-    kernels: Integers, rows: Integers, first: int, end: int, progress: Integers, allowance: int, arrays: Integers
-) -> int:
+    kernels: Integers, rows: Integers, first: int, end: int, progress: Integers, allowance: int, arrays: Integers,
+    thread: int, threads: int,
+) -> int:  # fmt: skip
     """Does the rows from `first` up to `end`, together with other threads that call it for the same rows.
 
     Args:
@@ -92,27 +100,42 @@ def execute(
         progress: `counters`, shared.
         allowance: stops between two blocks when so much is SPENT.
         arrays: `places` of the arrays; scratch and words are the thread's own.
+        thread: number of the thread, below `threads`; there need not be all of them.
 
     Returns:
         The first row that may not be done: `end`, or less when the allowance was spent.
     """
+    shares, cost = min(threads, _MOST_SHARES), 0
     for number in range(first, end):
-        row = rows[number]
-        units, blocks = row[UNITS], row[BLOCKS]
-        counter = _FIRST_COUNTER + 2 * number
-        while load_counter(progress, SPENT) < allowance:
-            block = fetch_add(progress, counter, 1)
-            if block >= blocks:
-                break
-            begin, stop = units * block // blocks, units * (block + 1) // blocks
-            _call(kernels, row[KIND], rows, number, begin, stop, arrays)
-            fetch_add(progress, SPENT, row[COST] // blocks)
-            fetch_add(progress, counter + 1, 1)
+        row, done = rows[number], 0
+        blocks = row[BLOCKS]
+        done_counter = _LINE * (1 + number * (1 + _MOST_SHARES))
+        for turn in range(shares):
+            share = (thread + turn) % shares
+            begin, stop = blocks * share // shares, blocks * (share + 1) // shares
+            counter = done_counter + _LINE * (1 + share)
+            if begin + load_counter(progress, counter) >= stop:
+                continue
+            while load_counter(progress, SPENT) < allowance:
+                block = begin + fetch_add(progress, counter, 1)
+                if block >= stop:
+                    break
+                unit, unit_end = row[UNITS] * block // blocks, row[UNITS] * (block + 1) // blocks
+                _call(kernels, row[KIND], rows, number, unit, unit_end, arrays)
+                cost += row[COST] // blocks
+                done += 1
+                if cost > _REPORT:
+                    fetch_add(progress, SPENT, cost)
+                    cost = 0
+        if done:
+            fetch_add(progress, done_counter, done)
         looks = 0
-        while load_counter(progress, counter + 1) < blocks:
+        while load_counter(progress, done_counter) < blocks:
             if load_counter(progress, SPENT) >= allowance:
+                fetch_add(progress, SPENT, cost)
                 return number
             looks += 1
             if looks > _PATIENCE:
                 give_way()
+    fetch_add(progress, SPENT, cost)
     return end

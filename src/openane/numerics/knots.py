@@ -9,7 +9,8 @@ from numba.core import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
-from openane.numerics.vector import FLOATS, HALVES, LANES, element_at, every, fence, load, spread, store
+from openane.numerics.emit import element_at, every, fence, load, spread, store
+from openane.numerics.vector import FLOATS, HALVES, LANES
 
 LO, HI, BELOW, ABOVE, KNOTS, LEFT, RIGHT = 0, 1, 2, 3, 4, 37, 39
 """Places in the numbers of a table; a line is its slope and its value at 0."""

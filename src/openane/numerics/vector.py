@@ -5,15 +5,29 @@ Offsets count elements of the flat array before them. None of these checks a bou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import llvmlite.ir as ir
 from numba.core import types
-from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
-from openane.numerics.jit import NATIVE_FMA
+from openane.numerics.emit import (
+    FLOAT,
+    HALF,
+    I16,
+    I32,
+    I64,
+    element_at,
+    every,
+    fence,
+    load,
+    multiply_add,
+    repeat,
+    spread,
+    store,
+)
 
 LANES = 8
 """Elements of a vector."""
@@ -24,39 +38,9 @@ STRIP = 16
 CHAINS = 8
 """Vectors of `sum_products`: as many additions are under way at once."""
 
-_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-WORDS, HALVES = ir.VectorType(_I16, LANES), ir.VectorType(ir.HalfType(), LANES)
-FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_NOTHING = ir.Constant(WORDS, ir.Undefined)
+WORDS, HALVES = ir.VectorType(I16, LANES), ir.VectorType(HALF, LANES)
+FLOATS = ir.VectorType(FLOAT, LANES)
 _INDEX = types.int64
-
-
-def every(kind: Any, value: float) -> Any:
-    return ir.Constant(kind, [value] * LANES)
-
-
-def spread(builder: Any, value: Any, kind: Any) -> Any:
-    nothing = ir.Constant(kind, ir.Undefined)
-    single = builder.insert_element(nothing, value, _I32(0))
-    return builder.shuffle_vector(single, nothing, ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES))
-
-
-def element_at(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    """Pointer to an element of an array."""
-    return builder.gep(context.make_array(array_type)(context, builder, value=array).data, [index])
-
-
-def load(builder: Any, pointer: Any, kind: Any) -> Any:
-    return builder.load(builder.bitcast(pointer, kind.as_pointer()), align=_alignment(kind))
-
-
-def store(builder: Any, value: Any, pointer: Any) -> None:
-    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=_alignment(value.type))
-
-
-def _alignment(kind: Any) -> int:
-    """Bytes that the place of a vector is aligned to: one element."""
-    return 4 if kind == FLOATS else 2
 
 
 def _widened(builder: Any, bits: Any) -> Any:
@@ -84,7 +68,7 @@ def _canonical(builder: Any, bits: Any) -> Any:
 def _transposed(builder: Any, rows: Sequence[Any]) -> list[Any]:
     """LANES vectors of halfwords as the columns of a square."""
     half = LANES // 2
-    kind = ir.VectorType(_I32, LANES)
+    kind = ir.VectorType(I32, LANES)
     low = ir.Constant(kind, [lane // 2 + lane % 2 * LANES for lane in range(LANES)])
     high = ir.Constant(kind, [half + lane // 2 + lane % 2 * LANES for lane in range(LANES)])
     for _ in range(3):
@@ -115,7 +99,7 @@ def widen_lanes(typing_context: Any, target: Any, place: Any, source: Any, first
 
 def _kept(builder: Any, values: Any, count: Any, first: int = 0) -> Any:
     """Lanes before `count`, the others zero; the first lane is number `first`."""
-    kind = ir.VectorType(_I64, LANES)
+    kind = ir.VectorType(I64, LANES)
     numbers = ir.Constant(kind, [first + lane for lane in range(LANES)])
     return builder.select(builder.icmp_signed("<", numbers, spread(builder, count, kind)), values, every(FLOATS, 0.0))
 
@@ -145,11 +129,11 @@ def widen_split(
         t, even_place, odd_place, s, start, count = arguments
         pointer = element_at(context, builder, signature.args[3], s, start)
         low, high = (
-            _kept(builder, _widened(builder, load(builder, builder.gep(pointer, [_I64(at)]), WORDS)), count, at)
+            _kept(builder, _widened(builder, load(builder, builder.gep(pointer, [I64(at)]), WORDS)), count, at)
             for at in (0, LANES)
         )
         for part, place in enumerate((even_place, odd_place)):
-            mask = ir.Constant(ir.VectorType(_I32, LANES), [2 * lane + part for lane in range(LANES)])
+            mask = ir.Constant(ir.VectorType(I32, LANES), [2 * lane + part for lane in range(LANES)])
             to = builder.bitcast(element_at(context, builder, signature.args[0], t, place), FLOATS.as_pointer())
             builder.store(builder.shuffle_vector(low, high, mask), to, align=4)
         return context.get_dummy_value()
@@ -196,20 +180,20 @@ def _convert_part(arrays: tuple[Any, Any], kind: Any, change: Callable[..., Any]
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         t, place, s, first, count = arguments
         values = change(builder, load(builder, element_at(context, builder, signature.args[2], s, first), kind))
-        pairs = builder.bitcast(values, ir.VectorType(_I64, 2))
+        pairs = builder.bitcast(values, ir.VectorType(I64, 2))
         rest, pointer = (
-            builder.extract_element(pairs, _I32(0)),
+            builder.extract_element(pairs, I32(0)),
             element_at(context, builder, signature.args[0], t, place),
         )
         for size in (4, 2, 1):
-            wanted = builder.icmp_signed("!=", builder.and_(count, _I64(size)), _I64(0))
-            following = builder.extract_element(pairs, _I32(1)) if size == 4 else builder.lshr(rest, _I64(16 * size))
+            wanted = builder.icmp_signed("!=", builder.and_(count, I64(size)), I64(0))
+            following = builder.extract_element(pairs, I32(1)) if size == 4 else builder.lshr(rest, I64(16 * size))
             with builder.if_then(wanted):
                 piece = ir.IntType(16 * size)
                 part = rest if size == 4 else builder.trunc(rest, piece)
                 builder.store(part, builder.bitcast(pointer, piece.as_pointer()), align=2)
             rest = builder.select(wanted, following, rest)
-            pointer = builder.select(wanted, builder.gep(pointer, [_I64(size)]), pointer)
+            pointer = builder.select(wanted, builder.gep(pointer, [I64(size)]), pointer)
         return context.get_dummy_value()
 
     return signature, generate
@@ -237,15 +221,15 @@ def _square(arrays: tuple[Any, Any], change: Callable[..., Any]) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         t, place, pitch, s, first, stride, columns = arguments
-        start, last = element_at(context, builder, signature.args[3], s, first), builder.sub(columns, _I64(1))
+        start, last = element_at(context, builder, signature.args[3], s, first), builder.sub(columns, I64(1))
         vectors = []
         for column in range(LANES):
-            inside = builder.icmp_signed("<", _I64(column), last)
-            offset = builder.mul(builder.select(inside, _I64(column), last), stride)
+            inside = builder.icmp_signed("<", I64(column), last)
+            offset = builder.mul(builder.select(inside, I64(column), last), stride)
             vectors.append(load(builder, builder.gep(start, [offset]), WORDS))
         to = element_at(context, builder, signature.args[0], t, place)
         for row, values in enumerate(_transposed(builder, vectors)):
-            store(builder, change(builder, values), builder.gep(to, [builder.mul(_I64(row), pitch)]))
+            store(builder, change(builder, values), builder.gep(to, [builder.mul(I64(row), pitch)]))
         return context.get_dummy_value()
 
     return signature, generate
@@ -323,16 +307,6 @@ def _choose(comparison: str, take_equal: bool = False) -> Callable[..., Any]:
     return join
 
 
-def fence(builder: Any, values: Any) -> Any:
-    """The same values, computed before they are stored.
-
-    A choice between a loaded value and another one that goes back to the same place becomes a masked store else,
-    which takes many times as long as computing both.
-    """
-    kind = ir.FunctionType(FLOATS, [FLOATS])
-    return builder.call(get_or_insert_function(builder.module, kind, f"llvm.arithmetic.fence.v{LANES}f32"), [values])
-
-
 @intrinsic
 def largest_lanes(typing_context: Any, target: Any, place: Any, source: Any, first: Any) -> Any:
     """target = source where that is larger."""
@@ -372,37 +346,9 @@ def rectify_lanes(typing_context: Any, target: Any, place: Any) -> Any:
     return signature, generate
 
 
-def _emit_rows(builder: Any, started: Sequence[Any], source: Any, pitch: Any, count: Any, join: Any) -> list[Any]:
-    """The loop over `count` rows, joined to the vectors they begin with."""
-    before = builder.block
-    loop, done = builder.append_basic_block("row"), builder.append_basic_block("joined")
-    builder.cbranch(builder.icmp_signed(">", count, _I64(0)), loop, done)
-    builder.position_at_end(loop)
-    row = builder.phi(_I64)
-    row.add_incoming(_I64(0), before)
-    running = [builder.phi(FLOATS) for _ in started]
-    line = builder.gep(source, [builder.mul(row, pitch)])
-    following = []
-    for vector, total in enumerate(running):
-        following.append(join(builder, total, load(builder, builder.gep(line, [_I64(LANES * vector)]), FLOATS)))
-    after = builder.add(row, _I64(1))
-    row.add_incoming(after, loop)
-    builder.cbranch(builder.icmp_signed("<", after, count), loop, done)
-    builder.position_at_end(done)
-    return _totals(builder, before, loop, started, running, following)
-
-
-def _totals(builder: Any, before: Any, loop: Any, started: Any, running: Any, following: Any) -> list[Any]:
-    """What a loop of running vectors leaves, also when it was not entered; completes its phi nodes."""
-    totals = []
-    for start, phi, new in zip(started, running, following, strict=True):
-        phi.add_incoming(start, before)
-        phi.add_incoming(new, loop)
-        total = builder.phi(FLOATS)
-        total.add_incoming(start, before)
-        total.add_incoming(new, loop)
-        totals.append(total)
-    return totals
+def _line(builder: Any, pointer: Any) -> Iterator[Any]:
+    """Vectors that follow one another."""
+    return (load(builder, builder.gep(pointer, [I64(x)]), FLOATS) for x in itertools.count(0, LANES))
 
 
 def _gather_rows(arrays: tuple[Any, Any], join: Callable[..., Any]) -> Any:
@@ -413,10 +359,15 @@ def _gather_rows(arrays: tuple[Any, Any], join: Callable[..., Any]) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         t, place, v, first, pitch, count = arguments
         to = element_at(context, builder, signature.args[0], t, place)
-        pointers = [builder.gep(to, [_I64(x)]) for x in range(0, STRIP, LANES)]
+        pointers = [builder.gep(to, [I64(x)]) for x in range(0, STRIP, LANES)]
         started = [load(builder, pointer, FLOATS) for pointer in pointers]
         source = element_at(context, builder, signature.args[2], v, first)
-        for total, pointer in zip(_emit_rows(builder, started, source, pitch, count, join), pointers, strict=True):
+
+        def join_row(row: Any, running: Sequence[Any]) -> list[Any]:
+            line = builder.gep(source, [builder.mul(row, pitch)])
+            return [join(builder, total, values) for total, values in zip(running, _line(builder, line), strict=False)]
+
+        for total, pointer in zip(repeat(builder, count, started, join_row), pointers, strict=True):
             store(builder, total, pointer)
         return context.get_dummy_value()
 
@@ -441,38 +392,6 @@ def smallest_rows(typing_context: Any, totals: Any, place: Any, values: Any, fir
     return _gather_rows((totals, values), _choose("<"))
 
 
-def _emit_chains(builder: Any, started: Sequence[Any], source: Any, steps: Any, factors: Any, count: Any) -> list[Any]:
-    """The loop over `count` products; gives the totals."""
-    before = builder.block
-    loop, done = builder.append_basic_block("product"), builder.append_basic_block("summed")
-    builder.cbranch(builder.icmp_signed(">", count, _I64(0)), loop, done)
-
-    builder.position_at_end(loop)
-    step = builder.phi(_I64)
-    step.add_incoming(_I64(0), before)
-    running = [builder.phi(FLOATS) for _ in started]
-    factor = spread(builder, builder.load(builder.gep(factors, [step])), FLOATS)
-    line = builder.gep(source, [builder.load(builder.gep(steps, [step]))])
-    following = []
-    for vector, total in enumerate(running):
-        values = load(builder, builder.gep(line, [_I64(LANES * vector)]), FLOATS)
-        following.append(_multiply_add(builder, factor, values, total))
-    after = builder.add(step, _I64(1))
-    step.add_incoming(after, loop)
-    builder.cbranch(builder.icmp_signed("<", after, count), loop, done)
-
-    builder.position_at_end(done)
-    return _totals(builder, before, loop, started, running, following)
-
-
-def _multiply_add(builder: Any, factor: Any, values: Any, total: Any) -> Any:
-    """total + factor * values; the product of two fp16 values is exact, so fusing does not change a bit."""
-    if not NATIVE_FMA:
-        return builder.fadd(total, builder.fmul(factor, values))
-    function = get_or_insert_function(builder.module, ir.FunctionType(FLOATS, [FLOATS] * 3), f"llvm.fma.v{LANES}f32")
-    return builder.call(function, [factor, values, total])
-
-
 @intrinsic
 def sum_products(
     typing_context: Any, sums: Any, place: Any, image: Any, first: Any, offsets: Any, step: Any, weights: Any,
@@ -491,11 +410,17 @@ def sum_products(
             element_at(context, builder, signature.args[i], arguments[i], arguments[i + 1]) for i in (0, 2, 4, 6)
         )
         count, fresh = arguments[8:]
-        pointers = [builder.gep(to, [_I64(LANES * vector)]) for vector in range(CHAINS)]
+        pointers = [builder.gep(to, [I64(LANES * vector)]) for vector in range(CHAINS)]
         zero = every(FLOATS, 0.0)
         started = [builder.select(fresh, zero, load(builder, pointer, FLOATS)) for pointer in pointers]
-        totals = _emit_chains(builder, started, source, steps, factors, count)
-        for total, pointer in zip(totals, pointers, strict=True):
+
+        def add_products(step: Any, running: Sequence[Any]) -> list[Any]:
+            factor = spread(builder, builder.load(builder.gep(factors, [step])), FLOATS)
+            line = builder.gep(source, [builder.load(builder.gep(steps, [step]))])
+            pairs = zip(running, _line(builder, line), strict=False)
+            return [multiply_add(builder, factor, values, total) for total, values in pairs]
+
+        for total, pointer in zip(repeat(builder, count, started, add_products), pointers, strict=True):
             store(builder, total, pointer)
         return context.get_dummy_value()
 

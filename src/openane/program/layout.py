@@ -11,6 +11,7 @@ program seen, so the formula for I > 1 is a guess from the field's name.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from openane.program.program import Surface
 
 Memory = bytes | bytearray | memoryview | np.ndarray
 """Anything with the buffer protocol whose bytes are contiguous."""
+
+_SHORT_ROW = 16
+"""Elements."""
 
 
 def extent_bytes(surface: Surface) -> int:
@@ -56,7 +60,7 @@ def write_surface(surface: Surface, memory: Memory, array: np.ndarray) -> None:
     """
     check_shape(surface, array)
     for view, channels in _views(surface, memory):
-        view[...] = array[:, :, channels]
+        _copy(view, array[:, :, channels])
 
 
 def read_surface(surface: Surface, memory: Memory) -> np.ndarray:
@@ -68,8 +72,17 @@ def read_surface(surface: Surface, memory: Memory) -> np.ndarray:
     views = _views(surface, memory)
     result: np.ndarray = np.empty(surface.shape, surface.dtype.numpy)
     for view, channels in views:
-        result[:, :, channels] = view
+        _copy(result[:, :, channels], view)
     return result
+
+
+def _copy(target: np.ndarray, source: np.ndarray) -> None:
+    """target[...] = source; short rows column by column, which numpy does several times as fast."""
+    if target.shape[-1] >= _SHORT_ROW:
+        target[...] = source
+        return
+    for column in range(target.shape[-1]):
+        target[..., column] = source[..., column]
 
 
 def surface_view(surface: Surface, memory: Memory) -> np.ndarray:
@@ -88,10 +101,15 @@ def surface_view(surface: Surface, memory: Memory) -> np.ndarray:
     return _views(surface, memory)[0][0]
 
 
-def fit_array(surface: Surface, array: np.ndarray) -> np.ndarray:
+def fit_array(
+    surface: Surface, array: np.ndarray, narrow: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
     """The array in the surface's element type; the same object when nothing has to change.
 
     Floating-point values are rounded to nearest even; integers must be in range.
+
+    Args:
+        narrow: does the same as numpy for float32 to float16, faster.
 
     Raises:
         InputError: another shape, a value that the element type cannot hold, or another kind of element.
@@ -116,8 +134,8 @@ def fit_array(surface: Surface, array: np.ndarray) -> np.ndarray:
                 limit=f"{low} to {high}",
             )
     with np.errstate(over="ignore"):
-        result = array.astype(wanted)
-    if wanted.kind == "f" and not np.array_equal(np.isinf(result), np.isinf(array)):
+        result = narrow(array) if narrow is not None and array.dtype == np.float32 else array.astype(wanted)
+    if wanted.kind == "f" and _has_special(result) and not np.array_equal(np.isinf(result), np.isinf(array)):
         raise InputError(
             "values do not fit the element type",
             where=where,
@@ -126,6 +144,12 @@ def fit_array(surface: Surface, array: np.ndarray) -> np.ndarray:
             hint="Scale the input, or pass infinities where they are meant.",
         )
     return result
+
+
+def _has_special(halves: np.ndarray) -> bool:
+    """Whether an infinity or a NaN is among float16 values: a quick look that spares a slow one."""
+    exponents = np.bitwise_and(halves.view(np.uint16), np.uint16(0x7C00))
+    return bool(exponents.size) and int(exponents.max()) == 0x7C00
 
 
 def check_shape(surface: Surface, array: np.ndarray) -> None:

@@ -41,16 +41,17 @@ class Workers:
         work = schedule, state, rows, allowance
         helpers = []
         if self._pool is not None and schedule.rows[rows.start : rows.stop, COST].sum() > _WORTH_SHARING:
-            helpers = [self._pool.submit(self._execute, *work) for _ in range(self.count - 1)]
-        done = self._execute(*work)
+            helpers = [self._pool.submit(self._execute, *work, number) for number in range(1, self.count)]
+        done = self._execute(*work, 0)
         for helper in helpers:
             if not helper.cancel():  # one that has not begun is not needed any more
                 done = min(done, helper.result())
         return done
 
-    def _execute(self, schedule: Schedule, state: RunState, rows: range, allowance: int) -> int:
+    def _execute(self, schedule: Schedule, state: RunState, rows: range, allowance: int, number: int) -> int:
         arrays = np.concatenate((state.places, self._scratch()))
-        done: int = execute(schedule.kernels, schedule.rows, rows.start, rows.stop, state.progress, allowance, arrays)
+        work = schedule.kernels, schedule.rows, rows.start, rows.stop, state.progress, allowance, arrays
+        done: int = execute(*work, number, self.count)
         return done
 
     def _scratch(self) -> npt.NDArray[np.int64]:
