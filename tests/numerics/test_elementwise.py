@@ -14,7 +14,9 @@ from openane.core.errors import InputError
 from openane.numerics import join as places
 from openane.numerics.arrange import TILE, arrange
 from openane.numerics.elementwise import apply_map, combine, copy, elementwise
+from openane.numerics.jit import NATIVE_HALF
 from openane.numerics.lookup import CompiledTable
+from openane.numerics.vector import LANES
 
 sys.path.append(str(Path(__file__).parent))
 from layouts import SCRATCH_WORDS, Tensor, bits, extents, read, scratch, shares, stored, tensors
@@ -49,9 +51,13 @@ def test_elementwise(data: st.DataObject, shape: tuple[int, ...], seed: int, fac
     flags[places.OPERATION], flags[places.SECOND] = data.draw(st.integers(0, 4)), two
     for place in (places.NEGATE_FIRST, places.NEGATE_SECOND, places.ABSOLUTE, places.RELU, places.RELU_FIRST):
         flags[place] = data.draw(st.booleans())
+    if two and NATIVE_HALF and data.draw(st.booleans()):
+        flags[[places.NEGATE_FIRST, places.ABSOLUTE, places.RELU_FIRST]] = 0
+        flags[places.OPERATION], flags[places.STRAIGHT] = data.draw(st.integers(0, 3)), True
+        factors = (1.0, *factors[1:])
     numbers = np.array([factors[0], factors[1], factors[2], 1, factors[3]], np.float32)
 
-    memory = bits(seed, end)
+    memory = bits(seed, end + LANES)
     expected = memory.copy()
     values = [read(memory[tensor.indices()]) for tensor in (first, second)]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -62,6 +68,28 @@ def test_elementwise(data: st.DataObject, shape: tuple[int, ...], seed: int, fac
             memory, numbers, flags, first.base, plan.strides[0], second.base, plan.strides[1], plan.extents,
             result.base, plan.strides[2], scratch(), *share,
         )  # fmt: skip
+    assert (memory == expected).all()
+
+
+@pytest.mark.parametrize("columns", [1, 3, 7, 8, 9, 15, 16, 17, 40, 43])
+@pytest.mark.parametrize("operation", range(4))
+def test_straight_rows_in_place(columns: int, operation: int) -> None:
+    """Rows with gaps, the result where the first source stands; the gaps stay."""
+    if not NATIVE_HALF:
+        pytest.skip("this processor does not convert half precision")
+    shape, own = (1, 1, 5, 3, columns), np.array([0, 0, 3 * 48, 48, 1])
+    memory = bits(columns, 2 * 720 + LANES)
+    a, b = (read(memory[at : at + 720]).reshape(15, 48)[:, :columns] for at in (0, 720))
+    flags, numbers = np.zeros(places.FLAG_COUNT, np.int64), np.array([1, 0.5, 0.25, 3, 1], np.float32)
+    flags[[places.SECOND, places.STRAIGHT, places.RELU]], flags[places.OPERATION] = 1, operation
+    expected = memory.copy()
+    with np.errstate(over="ignore"):
+        expected[:720].reshape(15, 48)[:, :columns] = stored(planar(a, b, flags, numbers))
+    plan = arrange(shape, own, own, own)
+    elementwise(
+        memory, numbers, flags, 0, plan.strides[0], 720, plan.strides[1], plan.extents, 0, plan.strides[2], scratch(),
+        0, plan.units,
+    )  # fmt: skip
     assert (memory == expected).all()
 
 

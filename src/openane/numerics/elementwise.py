@@ -14,7 +14,8 @@ import numpy.typing as npt
 from openane.numerics.arrange import TILE
 from openane.numerics.finish import finish_row
 from openane.numerics.jit import compiled
-from openane.numerics.join import TIES_AWAY, fetch_joined, rectify, settle
+from openane.numerics.join import OPERATION, RELU, STRAIGHT, TIES_AWAY, fetch_joined, rectify, settle
+from openane.numerics.straight import join_rows
 from openane.numerics.tiles import (
     fetch_tile,
     fetch_words,
@@ -60,33 +61,24 @@ def elementwise(
     second_strides: Integers, extents: Integers, result_base: int, result_strides: Integers, scratch: Floats,
     begin: int, end: int,
 ) -> None:  # fmt: skip
-    """The planar engine without a reduction."""
+    """The planar engine without a reduction. With STRAIGHT, memory goes on for LANES halfwords behind every source."""
     s1, s2, so = first_strides, second_strides, result_strides
     for unit in range(begin, end):
         where = locate(unit, extents)
         rows, columns = where[5], where[6]
-        pitch = pitch_of(columns)
         first, second = first_base + offset(where, s1), second_base + offset(where, s2)
+        to = result_base + offset(where, so)
+        if flags[STRAIGHT] and s1[4] == 1 and so[4] == 1 and 0 <= s2[4] <= 1:
+            tile = to, so[3], first, s1[3], second, s2[3], s2[4], rows, columns
+            join_rows(memory, *tile, flags[OPERATION], numbers, flags[RELU] != 0)
+            continue
+        pitch = pitch_of(columns)
         fetch_joined(
-            memory,
-            numbers,
-            flags,
-            first,
-            s1[3],
-            s1[4],
-            second,
-            s2[3],
-            s2[4],
-            rows,
-            columns,
-            pitch,
-            scratch,
-            _START,
+            memory, numbers, flags, first, s1[3], s1[4], second, s2[3], s2[4], rows, columns, pitch, scratch, _START,
             _AREA,
-        )
+        )  # fmt: skip
         settle(scratch, _START, rows * pitch, numbers, flags)
-        to, away = result_base + offset(where, so), flags[TIES_AWAY] != 0
-        store_tile(scratch, _START, pitch, memory, to, so[3], so[4], rows, columns, away)
+        store_tile(scratch, _START, pitch, memory, to, so[3], so[4], rows, columns, flags[TIES_AWAY] != 0)
 
 
 @compiled

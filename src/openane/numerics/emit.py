@@ -80,7 +80,7 @@ def repeat(
     Args:
         count: of rounds; none when it is not positive.
         started: the vectors before the first round.
-        body: takes the number of the round and the vectors, gives the vectors of the next round. It emits no branches.
+        body: takes the number of the round and the vectors, gives the vectors of the next round. It may branch.
 
     Returns:
         The vectors after the last round.
@@ -95,7 +95,8 @@ def repeat(
     running = [builder.phi(start.type) for start in started]
     following = body(number, running)
     after = builder.add(number, I64(1))
-    number.add_incoming(after, loop)
+    end = builder.block
+    number.add_incoming(after, end)
     builder.cbranch(builder.icmp_signed("<", after, count), loop, done)
 
     builder.position_at_end(done)
@@ -104,6 +105,6 @@ def repeat(
         total = builder.phi(start.type)
         for joined in (phi, total):
             joined.add_incoming(start, before)
-            joined.add_incoming(new, loop)
+            joined.add_incoming(new, end)
         totals.append(total)
     return totals

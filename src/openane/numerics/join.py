@@ -38,12 +38,14 @@ PRE_SCALE, SCALE, BIAS, FINAL_SCALE, EPSILON, NUMBER_COUNT = 0, 1, 2, 3, 4, 5
     RELU_SECOND,
     TIES_AWAY,
     ROW_STEP,
+    STRAIGHT,
     FLAG_COUNT,
-) = range(13)
-"""Places in `flags`. With ROWS, the second source is repeated along its rows and ROW_STEP leads to the factor."""
+) = range(14)
+"""Places in `flags`. With ROWS, the second source is repeated along its rows and ROW_STEP leads to the factor. With
+STRAIGHT, two sources are added, multiplied or compared as they are, and nothing but scales and ReLU follows."""
 
 NO_SECOND, WITH_SECOND = 0, 1
-_MULTIPLY, _MAXIMUM, _MINIMUM, _SQUARED_SUM = 1, 2, 3, 4
+ADD, MULTIPLY, MAXIMUM, MINIMUM, SQUARED_SUM = range(5)
 _RECIPROCAL, _RSQRT = 1, 2
 _NEGATIVE_ZERO = np.uint32(0x80000000)
 
@@ -82,7 +84,7 @@ def join(row: Floats, a: int, b: int, factors: int, count: int, numbers: Floats,
         if flags[NEGATE_SECOND]:
             _scale(row, b, count, np.float32(-1))
         _join_two(row, a, b, count, operation)
-    if operation == _SQUARED_SUM:
+    if operation == SQUARED_SUM:
         for x in range(0, count, LANES):
             multiply_lanes(row, a + x, row, a + x)
     if flags[ROWS]:
@@ -95,13 +97,13 @@ def join(row: Floats, a: int, b: int, factors: int, count: int, numbers: Floats,
 
 @compiled
 def _join_two(row: Floats, a: int, b: int, count: int, operation: int) -> None:
-    if operation == _MULTIPLY:
+    if operation == MULTIPLY:
         for x in range(0, count, LANES):
             multiply_lanes(row, a + x, row, b + x)
-    elif operation == _MAXIMUM:
+    elif operation == MAXIMUM:
         for x in range(0, count, LANES):
             larger_lanes(row, a + x, row, b + x)
-    elif operation == _MINIMUM:
+    elif operation == MINIMUM:
         for x in range(0, count, LANES):
             smaller_lanes(row, a + x, row, b + x)
     else:

@@ -43,7 +43,7 @@ FLOATS = ir.VectorType(FLOAT, LANES)
 _INDEX = types.int64
 
 
-def _widened(builder: Any, bits: Any) -> Any:
+def widened(builder: Any, bits: Any) -> Any:
     """`lookup.read_half` of a vector: infinities become 2^16 with their sign, NaN becomes +2^16."""
     values = builder.fpext(builder.bitcast(bits, HALVES), FLOATS)
     largest, lowest = every(FLOATS, 65536.0), every(FLOATS, -65536.0)
@@ -51,7 +51,7 @@ def _widened(builder: Any, bits: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", values, lowest), values, lowest)
 
 
-def _narrowed(builder: Any, values: Any) -> Any:
+def narrowed(builder: Any, values: Any) -> Any:
     """`lookup.store_half` of a vector: NaN becomes +infinity."""
     infinity = every(FLOATS, float("inf"))
     values = builder.select(builder.fcmp_ordered("<", values, infinity), values, infinity)
@@ -59,7 +59,7 @@ def _narrowed(builder: Any, values: Any) -> Any:
 
 
 def _canonical(builder: Any, bits: Any) -> Any:
-    """What `_narrowed` of `_widened` gives: NaN becomes +infinity."""
+    """What `narrowed` of `widened` gives: NaN becomes +infinity."""
     magnitude = builder.and_(bits, every(WORDS, 0x7FFF))
     infinity = every(WORDS, 0x7C00)
     return builder.select(builder.icmp_unsigned(">", magnitude, infinity), infinity, bits)
@@ -94,7 +94,7 @@ def _convert(typing_context: Any, arrays: tuple[Any, Any], kind: Any, change: Ca
 @intrinsic
 def widen_lanes(typing_context: Any, target: Any, place: Any, source: Any, first: Any) -> Any:
     """Halfwords to float32, as `lookup.read_half` has it."""
-    return _convert(typing_context, (target, source), WORDS, _widened)
+    return _convert(typing_context, (target, source), WORDS, widened)
 
 
 def _kept(builder: Any, values: Any, count: Any, first: int = 0) -> Any:
@@ -111,7 +111,7 @@ def widen_some(typing_context: Any, target: Any, place: Any, source: Any, first:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         t, place, s, first, count = arguments
-        values = _widened(builder, load(builder, element_at(context, builder, signature.args[2], s, first), WORDS))
+        values = widened(builder, load(builder, element_at(context, builder, signature.args[2], s, first), WORDS))
         store(builder, _kept(builder, values, count), element_at(context, builder, signature.args[0], t, place))
         return context.get_dummy_value()
 
@@ -129,7 +129,7 @@ def widen_split(
         t, even_place, odd_place, s, start, count = arguments
         pointer = element_at(context, builder, signature.args[3], s, start)
         low, high = (
-            _kept(builder, _widened(builder, load(builder, builder.gep(pointer, [I64(at)]), WORDS)), count, at)
+            _kept(builder, widened(builder, load(builder, builder.gep(pointer, [I64(at)]), WORDS)), count, at)
             for at in (0, LANES)
         )
         for part, place in enumerate((even_place, odd_place)):
@@ -144,7 +144,7 @@ def widen_split(
 @intrinsic
 def narrow_lanes(typing_context: Any, target: Any, place: Any, source: Any, first: Any) -> Any:
     """float32 to halfwords, as `lookup.store_half` has it."""
-    return _convert(typing_context, (target, source), FLOATS, _narrowed)
+    return _convert(typing_context, (target, source), FLOATS, narrowed)
 
 
 @intrinsic
@@ -172,6 +172,21 @@ def copy_lanes(typing_context: Any, target: Any, place: Any, source: Any, first:
     return _convert(typing_context, (target, source), FLOATS, lambda builder, values: values)
 
 
+def store_part(builder: Any, values: Any, pointer: Any, count: Any) -> None:
+    """Stores the first `count` < LANES halfwords of a vector."""
+    pairs = builder.bitcast(values, ir.VectorType(I64, 2))
+    rest = builder.extract_element(pairs, I32(0))
+    for size in (4, 2, 1):
+        wanted = builder.icmp_signed("!=", builder.and_(count, I64(size)), I64(0))
+        following = builder.extract_element(pairs, I32(1)) if size == 4 else builder.lshr(rest, I64(16 * size))
+        with builder.if_then(wanted):
+            piece = ir.IntType(16 * size)
+            part = rest if size == 4 else builder.trunc(rest, piece)
+            builder.store(part, builder.bitcast(pointer, piece.as_pointer()), align=2)
+        rest = builder.select(wanted, following, rest)
+        pointer = builder.select(wanted, builder.gep(pointer, [I64(size)]), pointer)
+
+
 def _convert_part(arrays: tuple[Any, Any], kind: Any, change: Callable[..., Any]) -> Any:
     """An intrinsic (target, place, source, first, count): reads a whole vector, stores 0 to LANES - 1 halfwords."""
     target, source = arrays
@@ -180,20 +195,7 @@ def _convert_part(arrays: tuple[Any, Any], kind: Any, change: Callable[..., Any]
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         t, place, s, first, count = arguments
         values = change(builder, load(builder, element_at(context, builder, signature.args[2], s, first), kind))
-        pairs = builder.bitcast(values, ir.VectorType(I64, 2))
-        rest, pointer = (
-            builder.extract_element(pairs, I32(0)),
-            element_at(context, builder, signature.args[0], t, place),
-        )
-        for size in (4, 2, 1):
-            wanted = builder.icmp_signed("!=", builder.and_(count, I64(size)), I64(0))
-            following = builder.extract_element(pairs, I32(1)) if size == 4 else builder.lshr(rest, I64(16 * size))
-            with builder.if_then(wanted):
-                piece = ir.IntType(16 * size)
-                part = rest if size == 4 else builder.trunc(rest, piece)
-                builder.store(part, builder.bitcast(pointer, piece.as_pointer()), align=2)
-            rest = builder.select(wanted, following, rest)
-            pointer = builder.select(wanted, builder.gep(pointer, [I64(size)]), pointer)
+        store_part(builder, values, element_at(context, builder, signature.args[0], t, place), count)
         return context.get_dummy_value()
 
     return signature, generate
@@ -202,7 +204,7 @@ def _convert_part(arrays: tuple[Any, Any], kind: Any, change: Callable[..., Any]
 @intrinsic
 def narrow_part(typing_context: Any, target: Any, place: Any, source: Any, first: Any, count: Any) -> Any:
     """`narrow_lanes` of which only `count` < LANES elements are stored."""
-    return _convert_part((target, source), FLOATS, _narrowed)
+    return _convert_part((target, source), FLOATS, narrowed)
 
 
 @intrinsic
@@ -240,7 +242,7 @@ def widen_square(
     typing_context: Any, target: Any, place: Any, pitch: Any, source: Any, first: Any, stride: Any, columns: Any
 ) -> Any:
     """A transposed square of halfwords as float32; see `_square`."""
-    return _square((target, source), _widened)
+    return _square((target, source), widened)
 
 
 @intrinsic

@@ -11,12 +11,13 @@ from openane.numerics import join as kernels
 from openane.numerics import rows as column
 from openane.numerics.arrange import arrange
 from openane.numerics.elementwise import elementwise
+from openane.numerics.jit import NATIVE_HALF
 from openane.numerics.pooling import plan_pooling, reduce_units
 from openane.numerics.profile import Profile, Ties
 from openane.sim.memory import Halfwords
 from openane.sim.place import NOWHERE, Place, add_result, add_source, result_place
 from openane.sim.schedule import ScheduleBuilder
-from openane.sim.work import PlanarFunction, PlanarWork, Reduction, Work
+from openane.sim.work import PlanarFunction, PlanarOperation, PlanarWork, Reduction, Work
 
 _ELEMENT_COST, _WINDOW_COST, _MAP_COST = 0.5, 0.3, 0.7
 """Nanoseconds an element, or an element of a window."""
@@ -127,4 +128,13 @@ def _flags(task: Work, profile: Profile) -> npt.NDArray[np.int64]:
     flags[kernels.RELU_FIRST] = work.relu_first
     flags[kernels.RELU_SECOND] = work.relu_second
     flags[kernels.TIES_AWAY] = whole and profile.reduction_ties is Ties.AWAY
+    flags[kernels.STRAIGHT] = NATIVE_HALF and _is_straight(task, work)
     return flags
+
+
+def _is_straight(task: Work, work: PlanarWork) -> bool:
+    """Whether two sources meet as they are, and nothing but scales and ReLU follows."""
+    changed = work.negate_first or work.negate_second or work.relu_first or work.relu_second or work.pre_scale != 1
+    alone = work.rows or work.absolute or work.function is not PlanarFunction.NONE
+    joined = len(task.sources) > 1 and work.operation is not PlanarOperation.SQUARED_SUM
+    return joined and not changed and not alone and work.reduction is Reduction.NONE
