@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
@@ -27,7 +28,10 @@ import numpy as np
 
 from openane.api import compile
 from openane.compiler.execution import Execution
+from openane.compiler.plan import HostStep
 from openane.runtimes.runtime import SessionOptions
+from openane.runtimes.simulator import SimulatorSession
+from openane.sim.machine import Simulator
 from openane.targets.target import RunOptions
 
 NAMES = (
@@ -54,7 +58,9 @@ class Row:
         exact_ms, fast_ms, onnxruntime_ms: per inference.
         exact_ratio, fast_ratio: to onnxruntime.
         many_ms: exact, per inference of 8 inputs through one loaded program.
-        constants_mb, peak_mb: constant sections, and peak of the allocations of loading and running.
+        weights_mb: constant sections and constants of the steps that the processor runs.
+        most_mb: what the simulator should stay below: three times the weights and the two largest results.
+        peak_mb: of the allocations of loading and running.
         difference: largest difference of fast from exact, relative to the largest output.
     """
 
@@ -68,7 +74,8 @@ class Row:
     exact_ratio: float
     fast_ratio: float
     many_ms: float
-    constants_mb: float
+    weights_mb: float
+    most_mb: float
     peak_mb: float
     difference: float
 
@@ -128,6 +135,21 @@ def print_peak(path: Path, threads: int) -> None:
     print(tracemalloc.get_traced_memory()[1] / 1e6)
 
 
+def weights_and_results_mb(execution: Execution) -> tuple[float, float]:
+    """Size of all weights, and of the two largest results of engine tasks."""
+    programs = [session.program for session in execution.sessions]
+    hosts = [step.graph for step in execution.artifact.plan.steps if isinstance(step, HostStep)]
+    weights = sum(len(program.constants) for program in programs)
+    weights += sum(array.nbytes for graph in hosts for array in graph.constants.values())
+    results = [
+        math.prod(work.result_view) * work.result.item_bytes
+        for session in execution.sessions
+        if isinstance(session, SimulatorSession) and isinstance(session.machine, Simulator)
+        for work in session.machine.works
+    ]
+    return weights / 1e6, sum(sorted(results)[-2:]) / 1e6
+
+
 def difference(exact: dict[str, np.ndarray], fast: dict[str, np.ndarray]) -> float:
     """Largest difference relative to the largest output."""
     return max(
@@ -152,6 +174,7 @@ def measure(path: Path, threads: int) -> Row:
         times = np.array([[best_ms(turn) for turn in turns] for _ in range(ROUNDS)])
         many_ms = many(exact)
         programs = [session.program for session in exact.sessions]
+        weights_mb, results_mb = weights_and_results_mb(exact)
     return Row(
         path.stem,
         sum(len(program.tasks) for program in programs),
@@ -160,7 +183,8 @@ def measure(path: Path, threads: int) -> Row:
         *times.min(axis=0).tolist(),
         *np.median(times[:, :2] / times[:, 2:], axis=0).tolist(),
         many_ms,
-        sum(len(program.constants) for program in programs) / 1e6,
+        weights_mb,
+        3 * weights_mb + results_mb,
         peak_mb(path, threads),
         different,
     )
@@ -197,7 +221,7 @@ def main() -> None:
     names = [name for name in known if not given.words or any(word in name for word in given.words)]
     rows = []
     print(f"{'model':22}{'tasks':>6}{'compile':>9}{'load':>8}{'exact':>8}{'fast':>8}{'ort':>8}{'many':>8}", end="")
-    print(f"{'exact/ort':>10}{'fast/ort':>9}{'const':>7}{'peak MB':>8}{'fast diff':>10}   (ms)")
+    print(f"{'exact/ort':>10}{'fast/ort':>9}{'weights':>9}{'peak MB':>9}{'most':>8}{'fast diff':>10}   (ms)")
     for name in names:
         path = given.models / f"{name}.onnx"
         row = measure(path, given.threads)
@@ -205,7 +229,7 @@ def main() -> None:
         print(f"{row.name:22}{row.engine_tasks:6}{row.compile_ms:9.0f}{row.load_ms:8.0f}", end="")
         print(f"{row.exact_ms:8.1f}{row.fast_ms:8.1f}{row.onnxruntime_ms:8.2f}{row.many_ms:8.1f}", end="")
         print(f"{row.exact_ratio:10.2f}{row.fast_ratio:9.2f}", end="")
-        print(f"{row.constants_mb:7.1f}{row.peak_mb:8.1f}{row.difference:10.1e}")
+        print(f"{row.weights_mb:9.1f}{row.peak_mb:9.1f}{row.most_mb:8.1f}{row.difference:10.1e}")
     if given.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
 
