@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from openane.core.errors import InputError
 from openane.numerics.depthwise import depthwise, load, plan_depthwise
 from openane.numerics.lookup import CompiledTable
+from openane.numerics.micro import NO_STRAIGHT
 
 sys.path.append(str(Path(__file__).parent))
 from layouts import SCRATCH_WORDS, Tensor, bits, read, scratch, shares, stored, tensors
@@ -47,7 +48,8 @@ def run(memory: np.ndarray, source: Tensor, result: Tensor, how, steps, weights,
     for share in shares(units, cut):
         depthwise(
             memory, source.base, source.strides, shape, taps, relu, weights.reshape(-1), group, bias.reshape(-1),
-            False, result.base, result.strides, FACTORS, 0, none.numbers, none.meta, scratch(), words, *share,
+            False, NO_STRAIGHT, FACTORS, result.base, result.strides, FACTORS, 0, none.numbers, none.meta, scratch(),
+            words, *share,
         )  # fmt: skip
 
 

@@ -33,22 +33,17 @@ from openane.numerics.jit import (
     ROWS,
     VECTOR,
     compiled,
-    move_vector,
-    widen_block,
 )
 from openane.numerics.lookup import evaluate_row, read_half, read_row, store_row
 from openane.numerics.micro import (
     LINE_TILES,
-    LINES,
     NO_STRAIGHT,
     finish_tile,
-    move_run,
     multiply_line,
     multiply_tile,
     widen_finite,
-    widen_vector,
 )
-from openane.numerics.tiles import move_row
+from openane.numerics.panel import find_runs, gather, gather_halfwords, spread_channels, spread_row
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -62,9 +57,6 @@ PIXEL_BLOCK = 192
 
 TILE_BLOCK = 32
 """Most tiles of a unit: the widened weights (192 KiB) stay in the second cache."""
-
-SLACK = 4 * VECTOR
-"""Floats or halfwords behind the last pixel that vector moves may read."""
 
 _WEIGHTS_AT = STEP_BLOCK * VECTOR + 2 * VECTOR
 SUMS_AT = _WEIGHTS_AT + TILE_BLOCK * STEP_BLOCK * ROWS + BLOCK
@@ -112,78 +104,6 @@ def _widen_weights(weights: Halfwords, start: int, size: int, finite: bool, targ
 
 
 @compiled
-def _find_runs(
-    first: int, count: int, width: int, row_step: int, spacing: int, lanes: Integers, offsets: Integers
-) -> int:
-    """Splits up to VECTOR pixels from `first` on where a row ends.
-
-    Args:
-        width: pixels of a row; neighbours are `spacing` apart, rows `row_step`.
-        lanes, offsets: for each run its first lane and the offset of its first pixel.
-
-    Returns:
-        The number of runs.
-    """
-    found, lane = 0, 0
-    while lane < count:
-        y, x = (first + lane) // width, (first + lane) % width
-        lanes[found], offsets[found] = lane, y * row_step + x * spacing
-        lane += min(width - x, count - lane)
-        found += 1
-    lanes[found] = count
-    return found
-
-
-@compiled
-def _gather(
-    image: Floats, base: int, taps: Integers, step_first: int, block: int, spacing: int, lanes: Integers,
-    offsets: Integers, found: int, panel: Floats,
-) -> None:  # fmt: skip
-    """Up to VECTOR pixels of every step of a block into a panel.
-
-    A run is moved as a whole vector; what stands behind its end is overwritten by the next run or the next step,
-    and what remains belongs to pixels that nobody stores.
-    """
-    if spacing <= 2:
-        for k in range(block):
-            start = base + taps[step_first + k]
-            for r in range(found):
-                move_vector(panel, k * VECTOR + lanes[r], image, start + offsets[r], spacing)
-    else:
-        for k in range(block):
-            start = base + taps[step_first + k]
-            for r in range(found):
-                for j in range(lanes[r], lanes[r + 1]):
-                    panel[k * VECTOR + j] = image[start + offsets[r] + (j - lanes[r]) * spacing]
-
-
-@compiled
-def _gather_halfwords(
-    memory: Halfwords, base: int, taps: Integers, step_first: int, block: int, lanes: Integers, offsets: Integers,
-    found: int, panel: Floats,
-) -> None:  # fmt: skip
-    """`_gather` of pixels that stand side by side, straight from memory."""
-    if NATIVE_HALF:  # exponent 31 is rare: converted as IEEE has it, and again if there was one
-        special = 0
-        for k in range(block):
-            start = base + taps[step_first + k]
-            for r in range(found):
-                special |= widen_vector(panel, k * VECTOR + lanes[r], memory, start + offsets[r])
-        if special == 0:
-            return
-    for k in range(block):
-        start = base + taps[step_first + k]
-        for r in range(found):
-            place, origin = k * VECTOR + lanes[r], start + offsets[r]
-            if NATIVE_HALF:
-                for part in range(0, VECTOR, BLOCK):
-                    widen_block(panel, place + part, memory, origin + part)
-            else:
-                for j in range(lanes[r + 1] - lanes[r]):
-                    panel[place + j] = read_half(memory[origin + j])
-
-
-@compiled
 def convolve_unit(
     memory: Halfwords, image: Floats, direct: bool, base: int, taps: Integers, row_step: int, spacing: int, width: int,
     weights: Halfwords, weights_base: int, finite: bool, held: Floats, tile_first: int, tile_end: int,
@@ -193,8 +113,8 @@ def convolve_unit(
 ) -> None:  # fmt: skip
     """Sums of a unit: pixel p of step k is [base + taps[k] + (p // width) * row_step + p % width * spacing].
 
-    Sums of whole vectors of pixels are ended and stored at once when the micro-kernel knows how (`straight`); all
-    others are left in lines of `line_pitch` from SUMS_AT on in the scratch, one for each channel.
+    They are ended and stored at once when the micro-kernel knows how (`straight`), else left in lines of `line_pitch`
+    from SUMS_AT on in the scratch, one for each channel.
 
     Args:
         memory, image: where the pixels are: halfwords of memory if `direct`, else floats of the padded image. SLACK
@@ -230,35 +150,56 @@ def convolve_unit(
         for p in range(0, pixel_end - pixel_first, VECTOR):
             first = pixel_first + p
             count = min(VECTOR, pixel_end - first)
-            found = _find_runs(first, count, width, row_step, spacing, lanes, offsets)
+            found = find_runs(first, count, width, row_step, spacing, lanes, offsets)
             if direct:
-                _gather_halfwords(memory, base, taps, step_first, block, lanes, offsets, found, panel)
+                gather_halfwords(memory, base, taps, step_first, block, lanes, offsets, found, panel)
             else:
-                _gather(image, base, taps, step_first, block, spacing, lanes, offsets, found, panel)
-            ends = last and straight != NO_STRAIGHT and count == VECTOR
-            y, x = first // result_width, first % result_width
-            whole = strides[4] == 1 and (x + VECTOR <= result_width or strides[3] == result_width)
-            result, to, stride = words, 0, VECTOR
-            if whole:
-                to, stride = result_base + tile_first * ROWS * strides[2] + y * strides[3] + x, strides[2]
-                result = memory
+                gather(image, base, taps, step_first, block, spacing, lanes, offsets, found, panel)
+            if last and straight != NO_STRAIGHT:
+                _finish_vector(
+                    wide, first_own, next_own, panel, block, sums, p, pitch, fresh, tile_first, tile_end, straight,
+                    ending, bias, bias_base, channels, memory, result_base, strides, result_width, first, count, words,
+                    lanes, offsets,
+                )  # fmt: skip
+                continue
             for tile in range(tiles):
                 place, own = tile * ROWS * pitch + p, first_own + tile * next_own
                 if cut:
                     cut_tile(wide, own, panel, block, sums, place, pitch, fresh)
-                elif ends:
-                    channel = (tile_first + tile) * ROWS
-                    finish_tile(
-                        wide, own, panel, 0, block, sums, place, pitch, fresh, bias, bias_base + channel,
-                        channels - channel, ending, straight == LINES, result, to + tile * ROWS * stride, stride,
-                    )  # fmt: skip
                 else:
                     multiply_tile(wide, own, panel, 0, block, sums, place, pitch, fresh)
-            if ends and not whole:
-                found = _find_runs(first, count, result_width, strides[3], strides[4], lanes, offsets)
-                for channel in range(tile_first * ROWS, min(tile_end * ROWS, channels)):
-                    line, origin = (channel - tile_first * ROWS) * VECTOR, result_base + channel * strides[2]
-                    _spread(words, line, lanes, offsets, found, memory, origin, strides[4])
+
+
+@compiled
+def _finish_vector(
+    wide: Floats, first_own: int, next_own: int, panel: Floats, block: int, sums: Floats, p: int, pitch: int,
+    fresh: bool, tile_first: int, tile_end: int, straight: int, ending: Floats, bias: Floats, bias_base: int,
+    channels: int, memory: Halfwords, result_base: int, strides: Integers, width: int, first: int, count: int,
+    words: Halfwords, lanes: Integers, offsets: Integers,
+) -> None:  # fmt: skip
+    """The last steps of VECTOR pixels from `first` on, of which `count` are stored, and the straight ending.
+
+    Whole tiles of whole vectors that stand side by side are stored at once; all others by way of `words`.
+    """
+    y, x = first // width, first % width
+    near = strides[4] == 1 and (x + VECTOR <= width or strides[3] == width) and count == VECTOR
+    stored = max(min(tile_end, channels // ROWS), tile_first) if near else tile_first
+    to = result_base + y * strides[3] + x
+    for tile in range(tile_first, tile_end):
+        own = first_own + (tile - tile_first) * next_own
+        place, channel = (tile - tile_first) * ROWS * pitch + p, tile * ROWS
+        result, stride, at = memory, strides[2], to + channel * strides[2]
+        if tile >= stored:
+            result, stride, at = words, VECTOR, (tile - stored) * ROWS * VECTOR
+        finish_tile(
+            wide, own, panel, 0, block, sums, place, pitch, fresh, bias, bias_base + channel, straight, ending,
+            result, at, stride,
+        )  # fmt: skip
+    if stored < tile_end:
+        found = find_runs(first, count, width, strides[3], strides[4], lanes, offsets)
+        own, kept = stored * ROWS, min(tile_end * ROWS, channels) - stored * ROWS
+        origin = result_base + own * strides[2]
+        spread_channels(words, lanes, offsets, found, memory, origin, strides[2], strides[4], kept)
 
 
 @compiled
@@ -322,7 +263,7 @@ def finish_unit(
     """
     dense = strides[4] == 1 and (strides[3] == width or pixel_first + count <= width)
     lanes, offsets = runs[: RUNS_SIZE // 2], runs[RUNS_SIZE // 2 :]
-    found = 0 if dense else _find_runs(pixel_first, count, width, strides[3], strides[4], lanes, offsets)
+    found = 0 if dense else find_runs(pixel_first, count, width, strides[3], strides[4], lanes, offsets)
     for channel in range(channel_first, channel_end):
         line = (channel - channel_first) * pitch
         row, own, origin = sums[line : line + count], bias[bias_base + channel], base + channel * strides[2]
@@ -331,24 +272,7 @@ def finish_unit(
             finish_row(row, count, own, factors, function, table, meta, target)
         else:
             finish_row(row, count, own, factors, function, table, meta, words)
-            _spread(words, 0, lanes, offsets, found, memory, origin, strides[4])
-
-
-@compiled
-def _spread(
-    words: Halfwords, place: int, lanes: Integers, offsets: Integers, found: int, memory: Halfwords, origin: int,
-    spacing: int,
-) -> None:  # fmt: skip
-    """Stores runs of pixels of a channel, `_find_runs` of the result."""
-    for r in range(found):
-        first, length = place + lanes[r], lanes[r + 1] - lanes[r]
-        if spacing == 1 and length <= VECTOR:
-            move_run(memory, origin + offsets[r], words, first, length)
-        elif spacing == 1:
-            move_row(memory, origin + offsets[r], words, first, length)
-        else:
-            for j in range(length):
-                memory[origin + offsets[r] + j * spacing] = words[first + j]
+            spread_row(words, lanes, offsets, found, memory, origin, strides[4])
 
 
 @compiled

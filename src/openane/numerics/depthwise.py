@@ -16,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import InputError
+from openane.numerics.chains import CHAINS, end_products, sum_products
 from openane.numerics.cut import cut_products
 from openane.numerics.finish import finish_row
 from openane.numerics.jit import NATIVE_HALF, compiled
 from openane.numerics.join import rectify
 from openane.numerics.lookup import read_half
+from openane.numerics.micro import NO_STRAIGHT
 from openane.numerics.tiles import fetch_row, store_words
-from openane.numerics.vector import CHAINS, LANES, fill_lanes, sum_products, widen_lanes, widen_some, widen_split
+from openane.numerics.vector import LANES, fill_lanes, widen_lanes, widen_some, widen_split
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -44,7 +46,6 @@ _IMAGE = 6144
 
 _LARGEST_IMAGE = 1 << 16
 _LARGEST_WINDOW, _LARGEST_STEP = 128, 16
-_VECTORS = CHAINS * LANES
 _LINE = 1 << 13
 """Floats for a row before its columns are sorted."""
 
@@ -52,7 +53,7 @@ _SUMS = _LARGEST_IMAGE + 704
 _PARTIALS = _SUMS + (1 << 15)
 """Places in the scratch memory, behind the image."""
 
-_LONGEST = (1 << 15) - _VECTORS
+_LONGEST = (1 << 15) - CHAINS
 """Sums of a unit."""
 
 
@@ -154,9 +155,9 @@ def _segments(steps: npt.NDArray[np.integer[Any]], most: int) -> list[tuple[int,
 @compiled
 def depthwise(
     memory: Halfwords, source_base: int, source_strides: Integers, shape: Integers, taps: Integers, relu_in: bool,
-    weights: Floats, weight_group: int, bias: Floats, cut: bool, result_base: int, result_strides: Integers,
-    factors: Floats, function: int, table: Floats, meta: Integers, scratch: Floats, words: Halfwords, begin: int,
-    end: int,
+    weights: Floats, weight_group: int, bias: Floats, cut: bool, straight: int, ending: Floats, result_base: int,
+    result_strides: Integers, factors: Floats, function: int, table: Floats, meta: Integers, scratch: Floats,
+    words: Halfwords, begin: int, end: int,
 ) -> None:  # fmt: skip
     """Sums, ends and stores blocks of output channels. Source and result do not overlap.
 
@@ -165,7 +166,8 @@ def depthwise(
         weights: (kernel groups, channels, steps), flat; fp16 values.
         weight_group: channels between the weights of one group and the next; 0 when all groups share them.
         bias: (kernel groups, channels), flat.
-        cut: adds as `Accumulate.TILE4` has it.
+        cut: adds as `Accumulate.TILE4` has it; not with a straight ending.
+        straight, ending: as in `micro.finish_tile`; else the ending is `factors`, `function` and the table.
     """
     s, so = source_strides, result_strides
     across = (shape[_OUT_WIDTH] + shape[_BLOCK_COLUMNS] - 1) // shape[_BLOCK_COLUMNS]
@@ -183,21 +185,41 @@ def depthwise(
         count = (rows - 1) * pitch + columns
         for segment in range(shape[_SEGMENTS]):
             at = _SHAPE_COUNT + segment * _SEGMENT
-            first, steps = shape[at], shape[at + 1] - shape[at]
             for u in range(shape[at + 3]):
                 place = u * shape[_PART] * shape[_DOWN] * shape[_ACROSS]
                 plane = source + (shape[at + 2] + u) * s[2]
                 _load_block(memory, plane, s[3], s[4], relu_in, shape, top, rows, left, columns, scratch, place)
-            weight = channel * shape[_STEPS] + first
-            if cut:
-                all_weights, last = channel * shape[_STEPS], shape[_STEPS] - 1
-                cut_products(scratch, _SUMS, _PARTIALS, count, taps, first, first + steps, weights, all_weights, last)
-                continue
-            for x in range(0, count, _VECTORS):
-                sum_products(scratch, _SUMS + x, scratch, x, taps, first, weights, weight, steps, segment == 0)
-        finish_row(scratch[_SUMS : _SUMS + count], count, bias[channel], factors, function, table, meta, words)
+            own = straight if segment == shape[_SEGMENTS] - 1 else NO_STRAIGHT
+            _sum_segment(
+                scratch, count, taps, shape[at], shape[at + 1], weights, channel * shape[_STEPS], shape[_STEPS], cut,
+                np.float32(bias[channel]), own, ending, words,
+            )  # fmt: skip
+        if straight == NO_STRAIGHT:
+            finish_row(scratch[_SUMS : _SUMS + count], count, bias[channel], factors, function, table, meta, words)
         to = result_base + g * so[0] + d * so[1] + c * so[2] + top * so[3] + left * so[4]
         store_words(words, pitch, memory, to, so[3], so[4], rows, columns)
+
+
+@compiled
+def _sum_segment(
+    scratch: Floats, count: int, taps: Integers, first: int, end: int, weights: Floats, weight: int, steps: int,
+    cut: bool, bias: float, straight: int, ending: Floats, words: Halfwords,
+) -> None:  # fmt: skip
+    """Adds the products of the steps first ... end - 1 to `count` sums, which begin with the first of `steps`; ends
+    them unless `straight` is NO_STRAIGHT."""
+    if cut:
+        cut_products(scratch, _SUMS, _PARTIALS, count, taps, first, end, weights, weight, steps - 1)
+        return
+    own, length, fresh = weight + first, end - first, first == 0
+    if straight == NO_STRAIGHT:
+        for x in range(0, count, CHAINS):
+            sum_products(scratch, _SUMS + x, scratch, x, taps, first, weights, own, length, fresh)
+    else:
+        for x in range(0, count, CHAINS):
+            end_products(
+                scratch, _SUMS + x, scratch, x, taps, first, weights, own, length, fresh, bias, straight, ending,
+                words, x,
+            )  # fmt: skip
 
 
 @compiled

@@ -254,31 +254,3 @@ def narrow_block(typing_context: Any, target: Any, place: Any, source: Any, firs
         return context.get_dummy_value()
 
     return signature, generate
-
-
-@intrinsic
-def move_vector(typing_context: Any, target: Any, place: Any, source: Any, first: Any, spacing: Any) -> Any:
-    """target[place + j] = source[first + j * spacing] for VECTOR elements; `spacing` is 1 or 2.
-
-    Reads VECTOR * spacing elements: the caller keeps so many behind the last one that it needs.
-    """
-    signature = types.void(target, types.int64, source, types.int64, types.int64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        t, t0, s, s0, step = arguments
-        single = ir.VectorType(_FLOAT, VECTOR).as_pointer()
-        double = ir.VectorType(_FLOAT, 2 * VECTOR).as_pointer()
-        kinds = signature.args
-        target_data = builder.bitcast(builder.gep(data_of(context, builder, kinds[0], t), [t0]), single)
-        source_data = builder.gep(data_of(context, builder, kinds[2], s), [s0])
-        even = ir.Constant(ir.VectorType(_I32, VECTOR), [2 * j for j in range(VECTOR)])
-        with builder.if_else(builder.icmp_signed("==", step, _I64(1))) as (near, spaced):
-            with near:
-                builder.store(builder.load(builder.bitcast(source_data, single), align=4), target_data, align=4)
-            with spaced:
-                wide = builder.load(builder.bitcast(source_data, double), align=4)
-                undefined = ir.Constant(ir.VectorType(_FLOAT, 2 * VECTOR), ir.Undefined)
-                builder.store(builder.shuffle_vector(wide, undefined, even), target_data, align=4)
-        return context.get_dummy_value()
-
-    return signature, generate

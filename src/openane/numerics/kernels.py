@@ -187,10 +187,9 @@ def _convolve_unit(row: Any, unit: int, arrays: Any) -> None:
         *source, *weights, held, *limits, scratch, straight, numbers,
         *biases, row[CHANNELS], result, strides, width, words, runs,
     )  # fmt: skip
-    done = count // VECTOR * VECTOR if straight != NO_STRAIGHT else 0
-    if done < count:
-        rest = line_pitch(count), channel_first, channel_end, pixel_first + done, count - done, width
-        finish_unit(own[done:], *rest, *ending, *biases, memory, result, strides, words, runs)
+    if straight == NO_STRAIGHT:
+        rest = line_pitch(count), channel_first, channel_end, pixel_first, count, width
+        finish_unit(own, *rest, *ending, *biases, memory, result, strides, words, runs)
 
 
 def _load(row: Any, begin: int, end: int, arrays: Any) -> None:
@@ -208,8 +207,9 @@ def _depthwise(row: Any, begin: int, end: int, arrays: Any) -> None:
     taps = _vector(integers, row[TAPS], row[TAPS_SIZE])
     source = _halfwords(arrays, MEMORY), row[FIRST], strides, shape, taps, row[RELU_IN] != 0
     weights = floats[row[WEIGHTS] :], row[WEIGHT_GROUP], floats[row[BIAS] :], row[CUT] != 0
+    numbers = floats[row[STRAIGHT_NUMBERS] : row[STRAIGHT_NUMBERS] + STRAIGHT_COUNT]
     own = _floats(arrays, SCRATCH), _halfwords(arrays, WORDS)
-    depthwise(*source, *weights, row[RESULT], target, *_ending(row, arrays), *own, begin, end)
+    depthwise(*source, *weights, row[STRAIGHT], numbers, row[RESULT], target, *_ending(row, arrays), *own, begin, end)
 
 
 @views

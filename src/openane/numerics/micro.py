@@ -7,89 +7,85 @@ and adds, and still agrees.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.ir as ir
 from numba.core import types
-from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
-from openane.numerics.jit import BLOCK, NATIVE_FMA, ROWS, VECTOR, data_of
+from openane.numerics.emit import (
+    FLOAT,
+    HALF,
+    I16,
+    I32,
+    I64,
+    element_at,
+    every,
+    load,
+    magnitude,
+    multiply_add,
+    repeat,
+    spread,
+    store,
+)
+from openane.numerics.jit import BLOCK, ROWS, VECTOR, data_of
 
-NO_STRAIGHT, FLOOR, LINES = 0, 1, 2
-"""Endings that the micro-kernel knows: none, max(v, floor), two lines between limits."""
+NO_STRAIGHT, ENDED, SCALED, LINED, CLAMPED = 0, 1, 2, 4, 8
+"""Straight endings, which the micro-kernel does itself: none, or ENDED with what it does beside adding the bias.
+SCALED: AccBias and PostScale; LINED: two lines between limits; CLAMPED: limits none of which is negative."""
 
 (
-    FLUSH_BELOW, ACC_BIAS, POST_SCALE, OUTPUT_LIMIT, FLOOR_VALUE, LEFT, LEFT_START, RIGHT, RIGHT_START, LOW, HIGH,
-    BELOW, ABOVE, STRAIGHT_COUNT,
-) = range(14)  # fmt: skip
-"""Numbers of a straight ending."""
+    FLUSH_BELOW, ACC_BIAS, POST_SCALE, OUTPUT_LIMIT, LEFT, LEFT_START, RIGHT, RIGHT_START, LOW, HIGH, BELOW, ABOVE,
+    LARGEST_WORD, LOWEST_WORD, HIGHEST_WORD, STRAIGHT_COUNT,
+) = range(16)  # fmt: skip
+"""Numbers of a straight ending. WORD: not a number but the bits of a halfword, twice. Without LINED: magnitudes above
+LARGEST_WORD become infinity; with CLAMPED, what remains is limited to LOWEST_WORD and HIGHEST_WORD."""
 
-_I16, _I32, _I64, _FLOAT = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
-_SUMS, _HALVES = ir.VectorType(_FLOAT, VECTOR), ir.VectorType(ir.HalfType(), VECTOR)
-_WORDS = ir.VectorType(_I16, VECTOR)
-
-
-def _every(number: float) -> Any:
-    return ir.Constant(_SUMS, [number] * VECTOR)
-
-
-def _spread(builder: Any, value: Any) -> Any:
-    """A vector with the same value in every lane."""
-    nothing = ir.Constant(_SUMS, ir.Undefined)
-    single = builder.insert_element(nothing, value, _I32(0))
-    return builder.shuffle_vector(single, nothing, ir.Constant(ir.VectorType(_I32, VECTOR), [0] * VECTOR))
-
-
-def _multiply_add(builder: Any, weight: Any, values: Any, running: Any) -> Any:
-    if not NATIVE_FMA:
-        return builder.fadd(running, builder.fmul(weight, values))
-    kind = ir.FunctionType(_SUMS, [_SUMS] * 3)
-    function = get_or_insert_function(builder.module, kind, f"llvm.fma.v{VECTOR}f32")
-    return builder.call(function, [weight, values, running])
+_SUMS, _HALVES = ir.VectorType(FLOAT, VECTOR), ir.VectorType(HALF, VECTOR)
+_WORDS = ir.VectorType(I16, VECTOR)
 
 
 def _emit_sums(builder: Any, weights: Any, pixels: Any, steps: Any, started: Sequence[Any]) -> list[Any]:
     """Adds the products of all steps to ROWS sums, which stay in registers."""
-    before = builder.block
-    loop, done = builder.append_basic_block("step"), builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed(">", steps, _I64(0)), loop, done)
 
-    builder.position_at_end(loop)
-    step = builder.phi(_I64)
-    step.add_incoming(_I64(0), before)
-    running = [builder.phi(_SUMS) for _ in range(ROWS)]
-    column = builder.bitcast(builder.gep(pixels, [builder.mul(step, _I64(VECTOR))]), _SUMS.as_pointer())
-    values = builder.load(column, align=4)
-    row_weights = builder.gep(weights, [builder.mul(step, _I64(ROWS))])
-    following = []
-    for row in range(ROWS):
-        weight = builder.load(builder.gep(row_weights, [_I64(row)]), align=4)
-        following.append(_multiply_add(builder, _spread(builder, weight), values, running[row]))
-    after = builder.add(step, _I64(1))
-    builder.cbranch(builder.icmp_signed("<", after, steps), loop, done)
-    step.add_incoming(after, builder.block)
-    for phi, start, new in zip(running, started, following, strict=True):
-        phi.add_incoming(start, before)
-        phi.add_incoming(new, loop)
+    def step(number: Any, running: Sequence[Any]) -> list[Any]:
+        values = load(builder, builder.gep(pixels, [builder.mul(number, I64(VECTOR))]), _SUMS)
+        row_weights = builder.gep(weights, [builder.mul(number, I64(ROWS))])
+        factors = [spread(builder, weight, _SUMS) for weight in _floats(builder, row_weights)]
+        return [multiply_add(builder, factor, values, total) for factor, total in zip(factors, running, strict=True)]
 
-    builder.position_at_end(done)
-    totals = [builder.phi(_SUMS) for _ in range(ROWS)]
-    for total, start, new in zip(totals, started, following, strict=True):
-        total.add_incoming(start, before)
-        total.add_incoming(new, loop)
-    return totals
+    return repeat(builder, steps, started, step)
 
 
-def _lines_of_sums(builder: Any, sums: Any, pitch: Any) -> list[Any]:
-    """Pointers to the vectors of ROWS lines."""
-    lines = [builder.gep(sums, [builder.mul(pitch, _I64(row))]) for row in range(ROWS)]
-    return [builder.bitcast(line, _SUMS.as_pointer()) for line in lines]
+def _floats(builder: Any, data: Any) -> list[Any]:
+    """ROWS floats, one behind the other."""
+    return [builder.load(builder.gep(data, [I64(row)]), align=4) for row in range(ROWS)]
+
+
+def _places(builder: Any, data: Any, pitch: Any) -> list[Any]:
+    """Pointers to ROWS lines."""
+    return [builder.gep(data, [builder.mul(pitch, I64(row))]) for row in range(ROWS)]
 
 
 def _start(builder: Any, lines: Sequence[Any], fresh: Any) -> list[Any]:
-    return [builder.select(fresh, _every(0.0), builder.load(line, align=4)) for line in lines]
+    """Zeros when `fresh`, else what stands in the lines, which is not read otherwise."""
+    before, kept, begun = builder.block, builder.append_basic_block("kept"), builder.append_basic_block("begun")
+    builder.cbranch(fresh, begun, kept)
+    builder.position_at_end(kept)
+    values = [load(builder, line, _SUMS) for line in lines]
+    builder.branch(begun)
+    builder.position_at_end(begun)
+    return _either(builder, [every(_SUMS, 0.0)] * len(lines), before, values, kept)
+
+
+def _either(builder: Any, values: Sequence[Any], block: Any, others: Sequence[Any], other_block: Any) -> list[Any]:
+    """What comes from the one block or from the other."""
+    phis = [builder.phi(value.type) for value in values]
+    for phi, value, other in zip(phis, values, others, strict=True):
+        phi.add_incoming(value, block)
+        phi.add_incoming(other, other_block)
+    return phis
 
 
 @intrinsic
@@ -109,12 +105,12 @@ def multiply_tile(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         w, w0, p, p0, steps, s, s0, row_pitch, new = arguments
         kinds = signature.args
-        weight_data = builder.gep(data_of(context, builder, kinds[0], w), [w0])
-        pixel_data = builder.gep(data_of(context, builder, kinds[2], p), [p0])
-        lines = _lines_of_sums(builder, builder.gep(data_of(context, builder, kinds[5], s), [s0]), row_pitch)
+        weight_data = element_at(context, builder, kinds[0], w, w0)
+        pixel_data = element_at(context, builder, kinds[2], p, p0)
+        lines = _places(builder, element_at(context, builder, kinds[5], s, s0), row_pitch)
         totals = _emit_sums(builder, weight_data, pixel_data, steps, _start(builder, lines, new))
         for total, line in zip(totals, lines, strict=True):
-            builder.store(total, line, align=4)
+            store(builder, total, line)
         return context.get_dummy_value()
 
     return signature, generate
@@ -123,83 +119,117 @@ def multiply_tile(
 @intrinsic
 def finish_tile(
     typing_context: Any, weights: Any, first_weight: Any, pixels: Any, first_pixel: Any, count: Any,
-    sums: Any, first_sum: Any, pitch: Any, fresh: Any, bias: Any, first_bias: Any, rows: Any, ending: Any, lines: Any,
+    sums: Any, first_sum: Any, pitch: Any, fresh: Any, bias: Any, first_bias: Any, straight: Any, ending: Any,
     result: Any, first_result: Any, stride: Any,
 ) -> Any:  # fmt: skip
     """`multiply_tile` whose sums are ended and stored as halfwords instead of being kept.
 
     Args:
         bias: of ROWS channels from `first_bias` on.
-        rows: channels that are stored.
+        straight: a sum of ENDED and its like.
         ending: STRAIGHT_COUNT numbers.
-        lines: whether the ending is LINES, else FLOOR.
         result: VECTOR halfwords of each channel, side by side; channels are `stride` apart.
     """
     whole = types.int64
     places = weights, whole, pixels, whole, whole, sums, whole, whole, types.boolean, bias, whole, whole
-    signature = types.void(*places, ending, types.boolean, result, whole, whole)
+    signature = types.void(*places, ending, result, whole, whole)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w, w0, p, p0, steps, s, s0, row_pitch, new, b, b0, kept, e, straight, r, r0, channel_stride = arguments
+        w, w0, p, p0, steps, s, s0, row_pitch, new, b, b0, code, e, r, r0, channel_stride = arguments
         kinds = signature.args
-        weight_data = builder.gep(data_of(context, builder, kinds[0], w), [w0])
-        pixel_data = builder.gep(data_of(context, builder, kinds[2], p), [p0])
-        started = _lines_of_sums(builder, builder.gep(data_of(context, builder, kinds[5], s), [s0]), row_pitch)
-        totals = _emit_sums(builder, weight_data, pixel_data, steps, _start(builder, started, new))
-        biases = builder.gep(data_of(context, builder, kinds[9], b), [b0])
+        weight_data = element_at(context, builder, kinds[0], w, w0)
+        pixel_data = element_at(context, builder, kinds[2], p, p0)
+        lines = _places(builder, element_at(context, builder, kinds[5], s, s0), row_pitch)
+        totals = _emit_sums(builder, weight_data, pixel_data, steps, _start(builder, lines, new))
+        biases = _floats(builder, element_at(context, builder, kinds[9], b, b0))
         numbers = data_of(context, builder, kinds[12], e)
-        target = builder.gep(data_of(context, builder, kinds[14], r), [r0])
-        with builder.if_else(straight) as (by_lines, by_floor):
-            with by_lines:
-                _emit_ends(builder, totals, biases, kept, numbers, target, channel_stride, _between_lines)
-            with by_floor:
-                _emit_ends(builder, totals, biases, kept, numbers, target, channel_stride, _above_floor)
+        places = _places(builder, element_at(context, builder, kinds[13], r, r0), channel_stride)
+        emit_ends(builder, totals, [spread(builder, bias, _SUMS) for bias in biases], code, numbers, places)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def _emit_ends(
-    builder: Any, totals: Sequence[Any], biases: Any, rows: Any, numbers: Any, target: Any, stride: Any, function: Any
+def emit_ends(
+    builder: Any, totals: Sequence[Any], biases: Sequence[Any], code: Any, numbers: Any, places: Sequence[Any]
 ) -> None:
-    """Ends and stores the sums of the channels that are kept."""
-    spread = {name: _spread(builder, builder.load(builder.gep(numbers, [_I64(name)]))) for name in range(LEFT)}
-    for row, total in enumerate(totals):
-        with builder.if_then(builder.icmp_signed(">", rows, _I64(row))):
-            bias = _spread(builder, builder.load(builder.gep(biases, [_I64(row)])))
-            v = function(builder, _scaled(builder, total, bias, spread), spread[FLOOR_VALUE], numbers)
-            place = builder.gep(target, [builder.mul(stride, _I64(row))])
-            words = builder.bitcast(builder.fptrunc(v, _HALVES), _WORDS)
-            builder.store(words, builder.bitcast(place, _WORDS.as_pointer()), align=2)
+    """Ends vectors of sums and stores them, each with a vector of biases and a place of its own.
 
-
-def _scaled(builder: Any, v: Any, bias: Any, numbers: Any) -> Any:
-    """`finish.scaled` of finite values."""
-    kind = ir.FunctionType(_SUMS, [_SUMS])
-    magnitude = get_or_insert_function(builder.module, kind, f"llvm.fabs.v{VECTOR}f32")
-    small = builder.fcmp_ordered("<", builder.call(magnitude, [v]), numbers[FLUSH_BELOW])
-    v = builder.select(small, _every(0.0), v)
-    v = builder.fmul(builder.fadd(builder.fadd(v, bias), numbers[ACC_BIAS]), numbers[POST_SCALE])
-    large = builder.fcmp_ordered(">=", builder.call(magnitude, [v]), numbers[OUTPUT_LIMIT])
-    huge = builder.select(builder.fcmp_ordered(">", v, _every(0.0)), _every(65536.0), _every(-65536.0))
-    return builder.select(large, huge, v)
-
-
-def _above_floor(builder: Any, v: Any, floor: Any, numbers: Any) -> Any:
-    return builder.select(builder.fcmp_ordered(">", v, floor), v, floor)
-
-
-def _between_lines(builder: Any, v: Any, floor: Any, numbers: Any) -> Any:
-    """`lookup._lines_row` without rules for the sign."""
+    What needs no float32 is done with the rounded halfwords, which are twice as many in a register.
+    """
 
     def number(place: int) -> Any:
-        return _spread(builder, builder.load(builder.gep(numbers, [_I64(place)])))
+        return spread(builder, builder.load(builder.gep(numbers, [I64(place)]), align=4), _SUMS)
 
+    def asked(flag: int) -> Any:
+        return builder.icmp_signed("!=", builder.and_(code, I64(flag)), I64(0))
+
+    flush = number(FLUSH_BELOW)
+    values = [
+        builder.fadd(builder.select(_is_small(builder, total, flush), every(_SUMS, 0.0), total), bias)
+        for total, bias in zip(totals, biases, strict=True)
+    ]
+    values = _if(builder, asked(SCALED), values, lambda v: _scaled(builder, v, number))
+    values = _if(builder, asked(LINED), values, lambda v: _between_lines(builder, v, number))
+    words = [builder.bitcast(builder.fptrunc(v, _HALVES), _WORDS) for v in values]
+    with builder.if_else(asked(CLAMPED)) as (by_clamp, by_limit):
+        for branch, end in ((by_clamp, _clamped), (by_limit, _limited)):
+            with branch:
+                for word, place in zip(words, places, strict=True):
+                    ended = end(builder, word, lambda name: _spread_word(builder, numbers, name))
+                    store(builder, ended, place)
+
+
+def _if(builder: Any, condition: Any, values: Sequence[Any], change: Callable[[Any], Any]) -> list[Any]:
+    """The values, changed under a condition."""
+    before = builder.block
+    with builder.if_then(condition):
+        changed = [change(value) for value in values]
+        within = builder.block
+    return _either(builder, values, before, changed, within)
+
+
+def _is_small(builder: Any, v: Any, limit: Any) -> Any:
+    return builder.fcmp_ordered("<", magnitude(builder, v), limit)
+
+
+def _scaled(builder: Any, v: Any, number: Callable[[int], Any]) -> Any:
+    return builder.fmul(builder.fadd(v, number(ACC_BIAS)), number(POST_SCALE))
+
+
+def _between_lines(builder: Any, v: Any, number: Callable[[int], Any]) -> Any:
+    """The output limit, then `lookup._lines_row` without rules for the sign."""
+    large = builder.fcmp_ordered(">=", magnitude(builder, v), number(OUTPUT_LIMIT))
+    positive = builder.fcmp_ordered(">", v, every(_SUMS, 0.0))
+    v = builder.select(large, builder.select(positive, every(_SUMS, 65536.0), every(_SUMS, -65536.0)), v)
     left = builder.fadd(builder.fmul(number(LEFT), v), number(LEFT_START))
     right = builder.fadd(builder.fmul(number(RIGHT), v), number(RIGHT_START))
-    y = builder.select(builder.fcmp_ordered(">", v, _every(0.0)), right, left)
+    y = builder.select(builder.fcmp_ordered(">", v, every(_SUMS, 0.0)), right, left)
     y = builder.select(builder.fcmp_ordered(">=", v, number(HIGH)), number(ABOVE), y)
     return builder.select(builder.fcmp_ordered("<=", v, number(LOW)), number(BELOW), y)
+
+
+def _spread_word(builder: Any, numbers: Any, place: int) -> Any:
+    """A vector of the halfword that a number holds twice."""
+    pair = builder.load(builder.bitcast(builder.gep(numbers, [I64(place)]), I32.as_pointer()), align=4)
+    return builder.bitcast(spread(builder, pair, ir.VectorType(I32, VECTOR // 2)), _WORDS)
+
+
+def _limited(builder: Any, words: Any, word: Callable[[int], Any]) -> Any:
+    """Large magnitudes as infinity of their sign."""
+    magnitude = builder.and_(words, every(_WORDS, 0x7FFF))
+    large = builder.icmp_signed(">", magnitude, word(LARGEST_WORD))
+    infinity = builder.and_(builder.or_(words, every(_WORDS, 0x7C00)), every(_WORDS, 0xFC00))
+    return builder.select(large, infinity, words)
+
+
+def _clamped(builder: Any, words: Any, word: Callable[[int], Any]) -> Any:
+    """Halfwords of positive numbers are ordered as integers, and negative ones are negative as integers."""
+    low = word(LOWEST_WORD)
+    words = builder.select(builder.icmp_signed(">", words, low), words, low)
+    large = builder.sext(builder.icmp_signed(">", words, word(LARGEST_WORD)), _WORDS)
+    words, high = builder.or_(words, large), word(HIGHEST_WORD)
+    return builder.select(builder.icmp_unsigned("<", words, high), words, high)
 
 
 @intrinsic
@@ -217,9 +247,9 @@ def multiply_line(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         w, w0, x, steps, step_tile, s, s0, new = arguments
         kinds = signature.args
-        weight_data = builder.gep(data_of(context, builder, kinds[0], w), [w0])
+        weight_data = element_at(context, builder, kinds[0], w, w0)
         value_data = data_of(context, builder, kinds[2], x)
-        sum_data = builder.gep(data_of(context, builder, kinds[5], s), [s0])
+        sum_data = element_at(context, builder, kinds[5], s, s0)
         _emit_line(builder, weight_data, value_data, steps, step_tile, sum_data, new)
         return context.get_dummy_value()
 
@@ -231,106 +261,31 @@ LINE_TILES = 4
 
 
 def _emit_line(builder: Any, weights: Any, values: Any, steps: Any, tile_stride: Any, sums: Any, fresh: Any) -> None:
-    lines = [
-        builder.bitcast(builder.gep(sums, [_I64(tile * VECTOR)]), _SUMS.as_pointer()) for tile in range(LINE_TILES)
-    ]
-    started = _start(builder, lines, fresh)
-    before = builder.block
-    loop, done = builder.append_basic_block("step"), builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed(">", steps, _I64(0)), loop, done)
-    builder.position_at_end(loop)
-    step = builder.phi(_I64)
-    step.add_incoming(_I64(0), before)
-    running = [builder.phi(_SUMS) for _ in range(LINE_TILES)]
-    value = _spread(builder, builder.load(builder.gep(values, [step])))
-    following = []
-    for tile in range(LINE_TILES):
-        place = builder.add(builder.mul(step, _I64(VECTOR)), builder.mul(tile_stride, _I64(tile)))
-        pointer = builder.bitcast(builder.gep(weights, [place]), _WORDS.as_pointer())
-        halves = builder.bitcast(builder.load(pointer, align=2), _HALVES)
-        following.append(_multiply_add(builder, builder.fpext(halves, _SUMS), value, running[tile]))
-    after = builder.add(step, _I64(1))
-    builder.cbranch(builder.icmp_signed("<", after, steps), loop, done)
-    step.add_incoming(after, builder.block)
-    for phi, start, new in zip(running, started, following, strict=True):
-        phi.add_incoming(start, before)
-        phi.add_incoming(new, loop)
-    builder.position_at_end(done)
-    totals = [builder.phi(_SUMS) for _ in range(LINE_TILES)]
-    for total, start, new, line in zip(totals, started, following, lines, strict=True):
-        total.add_incoming(start, before)
-        total.add_incoming(new, loop)
-        builder.store(total, line, align=4)
+    def step(number: Any, running: Sequence[Any]) -> list[Any]:
+        value = spread(builder, builder.load(builder.gep(values, [number])), _SUMS)
+        totals = []
+        for tile, total in enumerate(running):
+            place = builder.add(builder.mul(number, I64(VECTOR)), builder.mul(tile_stride, I64(tile)))
+            halves = builder.bitcast(load(builder, builder.gep(weights, [place]), _WORDS), _HALVES)
+            totals.append(multiply_add(builder, builder.fpext(halves, _SUMS), value, total))
+        return totals
+
+    lines = [builder.gep(sums, [I64(tile * VECTOR)]) for tile in range(LINE_TILES)]
+    for total, line in zip(repeat(builder, steps, _start(builder, lines, fresh), step), lines, strict=True):
+        store(builder, total, line)
 
 
 @intrinsic
 def widen_finite(typing_context: Any, target: Any, place: Any, source: Any, first: Any) -> Any:
     """BLOCK halfwords source[first...], none of them infinite or NaN, to float32 target[place...]."""
     signature = types.void(target, types.int64, source, types.int64)
-    halves, floats = ir.VectorType(ir.HalfType(), BLOCK), ir.VectorType(_FLOAT, BLOCK)
+    halves, floats = ir.VectorType(HALF, BLOCK), ir.VectorType(FLOAT, BLOCK)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         t, t0, s, s0 = arguments
-        start = builder.gep(data_of(context, builder, signature.args[2], s), [s0])
-        end = builder.gep(data_of(context, builder, signature.args[0], t), [t0])
-        words = builder.load(builder.bitcast(start, ir.VectorType(_I16, BLOCK).as_pointer()), align=2)
+        words = load(builder, element_at(context, builder, signature.args[2], s, s0), ir.VectorType(I16, BLOCK))
         values = builder.fpext(builder.bitcast(words, halves), floats)
-        builder.store(values, builder.bitcast(end, floats.as_pointer()), align=4)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def widen_vector(typing_context: Any, target: Any, place: Any, source: Any, first: Any) -> Any:
-    """VECTOR halfwords source[first...] to float32 target[place...]; returns a bit for each that is infinite or NaN,
-    whose float32 is not what the data path sees."""
-    signature = types.int64(target, types.int64, source, types.int64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        t, t0, s, s0 = arguments
-        start = builder.gep(data_of(context, builder, signature.args[2], s), [s0])
-        end = builder.gep(data_of(context, builder, signature.args[0], t), [t0])
-        words = builder.load(builder.bitcast(start, _WORDS.as_pointer()), align=2)
-        values = builder.fpext(builder.bitcast(words, _HALVES), _SUMS)
-        builder.store(values, builder.bitcast(end, _SUMS.as_pointer()), align=4)
-        exponent = ir.Constant(_WORDS, [0x7C00] * VECTOR)
-        special = builder.icmp_unsigned("==", builder.and_(words, exponent), exponent)
-        return builder.zext(builder.bitcast(special, ir.IntType(VECTOR)), _I64)
-
-    return signature, generate
-
-
-@intrinsic
-def move_run(typing_context: Any, target: Any, place: Any, source: Any, first: Any, count: Any) -> Any:
-    """target[place...] = source[first...] for 1 to VECTOR halfwords, exactly: two moves that overlap."""
-    signature = types.void(target, types.int64, source, types.int64, types.int64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        t, t0, s, s0, length = arguments
-        end = builder.gep(data_of(context, builder, signature.args[0], t), [t0])
-        start = builder.gep(data_of(context, builder, signature.args[2], s), [s0])
-
-        def move(words: int) -> None:
-            kind = ir.VectorType(_I16, words).as_pointer()
-            last = builder.sub(length, _I64(words))
-            head, tail = (
-                builder.load(builder.bitcast(builder.gep(start, [place]), kind), align=2) for place in (_I64(0), last)
-            )
-            builder.store(head, builder.bitcast(end, kind), align=2)
-            builder.store(tail, builder.bitcast(builder.gep(end, [last]), kind), align=2)
-
-        sizes = [VECTOR // 2, VECTOR // 4, VECTOR // 8, 1]
-        done = builder.append_basic_block("moved")
-        for words in sizes:
-            fits, less = builder.append_basic_block("fits"), builder.append_basic_block("less")
-            builder.cbranch(builder.icmp_signed(">=", length, _I64(words)), fits, less)
-            builder.position_at_end(fits)
-            move(words)
-            builder.branch(done)
-            builder.position_at_end(less)
-        builder.branch(done)
-        builder.position_at_end(done)
+        store(builder, values, element_at(context, builder, signature.args[0], t, t0))
         return context.get_dummy_value()
 
     return signature, generate

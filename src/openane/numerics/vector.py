@@ -23,7 +23,6 @@ from openane.numerics.emit import (
     every,
     fence,
     load,
-    multiply_add,
     repeat,
     spread,
     store,
@@ -34,9 +33,6 @@ LANES = 8
 
 STRIP = 16
 """Columns that `add_rows` and its like join side by side."""
-
-CHAINS = 8
-"""Vectors of `sum_products`: as many additions are under way at once."""
 
 WORDS, HALVES = ir.VectorType(I16, LANES), ir.VectorType(HALF, LANES)
 FLOATS = ir.VectorType(FLOAT, LANES)
@@ -392,38 +388,3 @@ def largest_rows(typing_context: Any, totals: Any, place: Any, values: Any, firs
 def smallest_rows(typing_context: Any, totals: Any, place: Any, values: Any, first: Any, pitch: Any, count: Any) -> Any:
     """`add_rows` that keeps the smallest, of equal ones the first."""
     return _gather_rows((totals, values), _choose("<"))
-
-
-@intrinsic
-def sum_products(
-    typing_context: Any, sums: Any, place: Any, image: Any, first: Any, offsets: Any, step: Any, weights: Any,
-    weight: Any, count: Any, fresh: Any,
-) -> Any:  # fmt: skip
-    """CHAINS * LANES sums of products, for k = 0 ... count - 1 in this order.
-
-    sums[place + x] += weights[weight + k] * image[first + offsets[step + k] + x]: one chain of fp32 additions each.
-    With `fresh` they begin at zero, whatever stands there.
-    """
-    places = sums, _INDEX, image, _INDEX, offsets, _INDEX, weights, _INDEX
-    signature = types.void(*places, _INDEX, types.boolean)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        to, source, steps, factors = (
-            element_at(context, builder, signature.args[i], arguments[i], arguments[i + 1]) for i in (0, 2, 4, 6)
-        )
-        count, fresh = arguments[8:]
-        pointers = [builder.gep(to, [I64(LANES * vector)]) for vector in range(CHAINS)]
-        zero = every(FLOATS, 0.0)
-        started = [builder.select(fresh, zero, load(builder, pointer, FLOATS)) for pointer in pointers]
-
-        def add_products(step: Any, running: Sequence[Any]) -> list[Any]:
-            factor = spread(builder, builder.load(builder.gep(factors, [step])), FLOATS)
-            line = builder.gep(source, [builder.load(builder.gep(steps, [step]))])
-            pairs = zip(running, _line(builder, line), strict=False)
-            return [multiply_add(builder, factor, values, total) for total, values in pairs]
-
-        for total, pointer in zip(repeat(builder, count, started, add_products), pointers, strict=True):
-            store(builder, total, pointer)
-        return context.get_dummy_value()
-
-    return signature, generate

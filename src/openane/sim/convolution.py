@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.numerics import rows as column
-from openane.numerics.convolve import PIXEL_BLOCK, SLACK, TILE_BLOCK
+from openane.numerics.convolve import PIXEL_BLOCK, TILE_BLOCK
 from openane.numerics.depthwise import plan_depthwise
 from openane.numerics.jit import ROWS, VECTOR
+from openane.numerics.panel import SLACK
 from openane.numerics.profile import Accumulate, Profile
 from openane.sim.kernel import LoadedKernel, tile_side
 from openane.sim.place import Place
@@ -165,8 +166,10 @@ def _add_depthwise(
     shape, taps, units = plan_depthwise(
         task.view, task.result_view, work.inputs_per_output, step, grow, work.pad, steps
     )
+    cut = profile.accumulate is Accumulate.TILE4
     columns = {
         **loaded.columns,
+        **loaded.ending.straight_columns(schedule, cut),
         column.FIRST: source.base,
         column.FIRST_STRIDES: schedule.integers(source.strides),
         column.RELU_IN: work.relu_in,
@@ -174,7 +177,7 @@ def _add_depthwise(
         column.SHAPE_SIZE: shape.size,
         column.TAPS: schedule.integers(taps),
         column.TAPS_SIZE: taps.size,
-        column.CUT: profile.accumulate is Accumulate.TILE4,
+        column.CUT: cut,
         column.RESULT: result.base,
         column.RESULT_STRIDES: schedule.integers(result.strides),
     }

@@ -12,10 +12,13 @@ from openane.numerics import micro
 from openane.numerics import rows as column
 from openane.numerics.finish import ACC_BIAS, FACTOR_COUNT, FLUSH_BELOW, OUTPUT_LIMIT, POST_SCALE
 from openane.numerics.jit import NATIVE_HALF
-from openane.numerics.lookup import CompiledTable
+from openane.numerics.lookup import CompiledTable, to_halfwords
 from openane.numerics.profile import Denormals, Profile
 from openane.sim.schedule import ScheduleBuilder
 from openane.sim.work import Function, Kernel, MacOperation, MacWork, Work
+
+_INFINITY, _NO_LIMIT = 0x7C00, 0x7FFF
+"""Halfwords: of infinity, and one that no magnitude exceeds."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,23 +71,41 @@ class Ending:
         Args:
             cut: whether another accumulator than the micro-kernel's adds.
         """
-        lines = self.function == Function.TABLE.value and self.table.is_lines
-        finite = np.isfinite(self.factors[[ACC_BIAS, POST_SCALE]]).all()
-        known = self.function != Function.TABLE.value or lines
-        if cut or not NATIVE_HALF or not finite or not known:
+        table, lined = self.function == Function.TABLE.value, self.table.is_lines
+        acc_bias, post_scale, flush, limit = self.factors[[ACC_BIAS, POST_SCALE, FLUSH_BELOW, OUTPUT_LIMIT]]
+        finite = np.isfinite([acc_bias, post_scale]).all()
+        largest = _largest_word(float(limit))
+        if cut or not NATIVE_HALF or not finite or (table and not lined) or largest is None:
             return {column.STRAIGHT: micro.NO_STRAIGHT}
-        numbers = np.zeros(micro.STRAIGHT_COUNT, np.float32)
-        numbers[micro.FLUSH_BELOW] = self.factors[FLUSH_BELOW]
-        numbers[micro.ACC_BIAS], numbers[micro.POST_SCALE] = self.factors[[ACC_BIAS, POST_SCALE]]
-        numbers[micro.OUTPUT_LIMIT] = self.factors[OUTPUT_LIMIT]
-        numbers[micro.FLOOR_VALUE] = 0 if self.function == Function.RELU.value else -np.inf
-        if lines:
+        straight, numbers = micro.ENDED, np.zeros(micro.STRAIGHT_COUNT, np.float32)
+        numbers[[micro.FLUSH_BELOW, micro.ACC_BIAS, micro.POST_SCALE]] = flush, acc_bias, post_scale
+        if acc_bias or post_scale != 1:
+            straight |= micro.SCALED
+        clamp = self._clamp()
+        if clamp is not None:
+            straight |= micro.CLAMPED
+            numbers[[micro.LOWEST_WORD, micro.HIGHEST_WORD]] = [_twice(word) for word in clamp]
+        elif table:
+            straight, largest = straight | micro.LINED, _NO_LIMIT
+            numbers[micro.OUTPUT_LIMIT] = limit
             numbers[[micro.LEFT, micro.LEFT_START, micro.RIGHT, micro.RIGHT_START]] = self.table.lines
             numbers[[micro.LOW, micro.HIGH, micro.BELOW, micro.ABOVE]] = self.table.limits
-        return {
-            column.STRAIGHT: micro.LINES if lines else micro.FLOOR,
-            column.STRAIGHT_NUMBERS: schedule.floats(numbers),
-        }
+        numbers[micro.LARGEST_WORD] = _twice(largest)
+        return {column.STRAIGHT: straight, column.STRAIGHT_NUMBERS: schedule.floats(numbers)}
+
+    def _clamp(self) -> tuple[int, int] | None:
+        """Halfwords of the lower and upper limit of a function that is nothing else; neither is negative."""
+        if self.function == Function.RELU.value:
+            return 0, _INFINITY
+        if self.function != Function.TABLE.value:
+            return None
+        (left, left_start, *right), (low, high, below, above) = self.table.lines, self.table.limits
+        lowest = max(low, np.float32(0))
+        hidden = low >= 0 or (left == left_start == 0 and not np.signbit(left_start))  # the line below 0
+        identity = hidden and right == [1, 0] and (below, above) == (lowest, high) and not np.signbit(below)
+        if not identity or high <= lowest:
+            return None
+        return int(to_halfwords(lowest)), int(to_halfwords(high))
 
     def columns(self, schedule: ScheduleBuilder, *, own: bool = False) -> dict[int, int]:
         """Its columns; `own` parameters can be changed in each run."""
@@ -94,6 +115,19 @@ class Ending:
             column.TABLE: schedule.floats(self.table.numbers, own=own),
             column.META: schedule.integers(self.table.meta, own=own),
         }
+
+
+def _largest_word(limit: float) -> int | None:
+    """Bits of the largest fp16 to which magnitudes below the limit round, when no other one rounds to it."""
+    if np.isinf(limit):
+        return _NO_LIMIT
+    below, above = to_halfwords(np.nextafter(np.float32(limit), [np.float32(0), np.float32(limit)])).tolist()
+    return int(below) if below < above <= _INFINITY else None
+
+
+def _twice(word: int) -> np.float32:
+    """A number whose bits are those of a halfword, twice."""
+    return np.array([word, word], np.uint16).view(np.float32)[0]
 
 
 def _rounds_up_to(limit: float) -> float:

@@ -21,8 +21,8 @@ Halfwords = npt.NDArray[np.uint16]
 
 Action = Callable[["RunState"], None]
 
-_BLOCK_COST = 8000
-"""Nanoseconds, roughly, that a block of units should take: much more than it costs to claim one."""
+_BLOCK_COST = 4000
+"""Nanoseconds, roughly, that a block of units should take: several times what it costs to claim one and to wait."""
 _MOST_BLOCKS = 64
 _SLACK = 64
 """Elements behind the last parameter that vector loads may read."""
@@ -181,7 +181,7 @@ class ScheduleBuilder:
         """
         row = np.zeros(column.COLUMN_COUNT, np.int64)
         row[column.KIND], row[column.UNITS] = kind, units
-        row[column.BLOCKS] = max(1, min(units, _MOST_BLOCKS, int(cost) // _BLOCK_COST))
+        row[column.BLOCKS] = min(units, _blocks(cost))
         row[column.COST] = int(cost)
         for name, value in columns.items():
             row[name] = value
@@ -212,6 +212,12 @@ class ScheduleBuilder:
             self.arena, rows, kernels, tuple(self._tasks), floats, integers, self._constants,
             self._image_size, self.own_parameters,
         )  # fmt: skip
+
+
+def _blocks(cost: float) -> int:
+    """Of a row; an even number, which two or four threads share evenly."""
+    wanted = min(int(cost) // _BLOCK_COST, _MOST_BLOCKS)
+    return max(1, wanted - wanted % (4 if wanted >= 4 else 2))
 
 
 class _Pool:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from openane.core.errors import FaultError
 from openane.core.types import DType
-from openane.numerics.convolve import SLACK, packed_size
+from openane.numerics.convolve import packed_size
 from openane.numerics.jit import VECTOR
+from openane.numerics.panel import SLACK
 from openane.numerics.rows import SCRATCH_FLOATS, SCRATCH_WORDS
 from openane.sim.memory import MemoryLayout
 from openane.sim.work import MacOperation, MacWork, Operand, PlanarWork, Space, Work
