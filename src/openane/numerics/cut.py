@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.jit import ROWS, VECTOR, bits_of_float, compiled, float_of_bits
+from openane.numerics.jit import ROWS, VECTOR, bits_of_float, float_of_bits, inner
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -19,7 +19,7 @@ _TOGETHER = 4
 """Products whose sum is cut; blocks of steps are a multiple of it."""
 
 
-@compiled
+@inner
 def cut_tile(
     weights: Floats, first_weight: int, panel: Floats, count: int, sums: Floats, first_sum: int, pitch: int,
     fresh: bool,
@@ -38,7 +38,7 @@ def cut_tile(
             sums[place] = total
 
 
-@compiled
+@inner
 def cut_products(
     sums: Floats, place: int, partials: int, length: int, offsets: Integers, first: int, end: int, weights: Floats,
     weight: int, last: int,
@@ -61,7 +61,7 @@ def cut_products(
         sums[place + x], sums[partials + x] = total, partial
 
 
-@compiled
+@inner
 def _add_cut(a: float, b: float) -> Any:
     """a + b where the smaller one loses its bits below the 12-bit significand of the larger one, as does the sum."""
     if abs(a) < abs(b):

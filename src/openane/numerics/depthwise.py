@@ -19,12 +19,12 @@ from openane.core.errors import InputError
 from openane.numerics.chains import CHAINS, end_products, sum_products
 from openane.numerics.cut import cut_products
 from openane.numerics.finish import finish_row
-from openane.numerics.jit import NATIVE_HALF, compiled
+from openane.numerics.jit import NATIVE_HALF, compiled, inner
 from openane.numerics.join import rectify
 from openane.numerics.lookup import read_half
 from openane.numerics.micro import NO_STRAIGHT
 from openane.numerics.tiles import fetch_row, store_words
-from openane.numerics.vector import LANES, fill_lanes, widen_lanes, widen_some, widen_split
+from openane.numerics.vector import LANES, fill_lanes, widen_lanes, widen_some, widen_split, widen_split_some
 
 Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
@@ -200,7 +200,7 @@ def depthwise(
         store_words(words, pitch, memory, to, so[3], so[4], rows, columns)
 
 
-@compiled
+@inner
 def _sum_segment(
     scratch: Floats, count: int, taps: Integers, first: int, end: int, weights: Floats, weight: int, steps: int,
     cut: bool, bias: float, straight: int, ending: Floats, words: Halfwords,
@@ -222,7 +222,7 @@ def _sum_segment(
             )  # fmt: skip
 
 
-@compiled
+@inner
 def _load_block(
     memory: Halfwords, plane: int, row_stride: int, stride: int, relu_in: bool, shape: Integers, top: int, rows: int,
     left: int, columns: int, scratch: Floats, place: int,
@@ -262,7 +262,7 @@ def _load_block(
         rectify(scratch, place, size)
 
 
-@compiled
+@inner
 def _line_of(row: int, shape: Integers) -> Any:
     """Where a row of the image begins, in the first part of its columns."""
     down = shape[_DOWN]
@@ -271,7 +271,7 @@ def _line_of(row: int, shape: Integers) -> Any:
     return row % down * shape[_ACROSS] * shape[_PART] + row // down * shape[_PITCH]
 
 
-@compiled
+@inner
 def _load_plain(
     memory: Halfwords, source: int, row_stride: int, count: int, shape: Integers, row: int, rows: int, indent: int,
     scratch: Floats, place: int,
@@ -286,7 +286,7 @@ def _load_plain(
             widen_some(scratch, to + count - rest, memory, line + count - rest, rest)
 
 
-@compiled
+@inner
 def _load_halved(
     memory: Halfwords, source: int, row_stride: int, count: int, shape: Integers, row: int, rows: int, indent: int,
     scratch: Floats, place: int,
@@ -297,11 +297,15 @@ def _load_halved(
     odd = (indent + 1) % 2 * part + (indent + 1) // 2
     for y in range(rows):
         to, line = place + _line_of(row + y, shape), source + y * row_stride
-        for x in range(0, count, 2 * LANES):
-            widen_split(scratch, to + even + x // 2, to + odd + x // 2, memory, line + x, count - x)
+        for x in range(0, count - 2 * LANES + 1, 2 * LANES):
+            widen_split(scratch, to + even + x // 2, to + odd + x // 2, memory, line + x)
+        rest = count % (2 * LANES)
+        if rest:
+            x = count - rest
+            widen_split_some(scratch, to + even + x // 2, to + odd + x // 2, memory, line + x, rest)
 
 
-@compiled
+@inner
 def _load_row(
     memory: Halfwords, source: int, stride: int, relu_in: bool, count: int, grow: int, scratch: Floats, line: int,
     first: int, wide: int,
@@ -324,7 +328,7 @@ def _load_row(
     _clear(scratch, end, line + wide)
 
 
-@compiled
+@inner
 def _clear(scratch: Floats, first: int, end: int) -> None:
     """Zeros, and less than LANES of them behind the end."""
     for x in range(first, end, LANES):
@@ -363,7 +367,7 @@ def load(
             _load_last_row(memory, source, s[4], relu_in, extents[4], grow, image, line, left, columns)
 
 
-@compiled
+@inner
 def _load_last_row(
     memory: Halfwords, source: int, stride: int, relu_in: bool, count: int, grow: int, image: Floats, line: int,
     first: int, wide: int,

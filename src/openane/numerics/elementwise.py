@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from openane.numerics.arrange import TILE
 from openane.numerics.finish import finish_row
-from openane.numerics.jit import compiled
+from openane.numerics.jit import compiled, inner
 from openane.numerics.join import OPERATION, RELU, STRAIGHT, TIES_AWAY, fetch_joined, rectify, settle
-from openane.numerics.straight import join_rows
+from openane.numerics.straight import bend_rows, join_rows
 from openane.numerics.tiles import (
     fetch_tile,
     fetch_words,
@@ -36,7 +36,7 @@ _AREA, _START = np.int64(TILE + LANES), np.int64(0)
 _SUM, _PRODUCT = 0, 2
 
 
-@compiled
+@inner
 def locate(unit: int, extents: Integers) -> Any:
     """Index of the first element of a tile on each axis, and the rows and columns of the tile."""
     across = (extents[4] + extents[6] - 1) // extents[6]
@@ -48,7 +48,7 @@ def locate(unit: int, extents: Integers) -> Any:
     return rest // extents[1], rest % extents[1], inner, row, column, rows, columns
 
 
-@compiled
+@inner
 def offset(where: Any, strides: Integers) -> Any:
     """Halfwords from the base to a place that `locate` gave."""
     a, b, c, row, column, _, _ = where
@@ -105,7 +105,21 @@ def apply_map(
         store_words(words, pitch, memory, to, so[3], so[4], rows, columns)
 
 
-@compiled
+@inner
+def bend(
+    numbers: Floats, memory: Halfwords, source_base: int, source_strides: Integers, extents: Integers,
+    result_base: int, result_strides: Integers, begin: int, end: int,
+) -> None:  # fmt: skip
+    """`apply_map` of two lines between limits, `straight.bend_rows`. Columns of source and result stand side by side,
+    and memory goes on for LANES halfwords behind the source."""
+    s, so = source_strides, result_strides
+    for unit in range(begin, end):
+        where = locate(unit, extents)
+        base, to = source_base + offset(where, s), result_base + offset(where, so)
+        bend_rows(memory, to, so[3], base, s[3], where[5], where[6], numbers)
+
+
+@inner
 def _map_row(mapping: Halfwords, source: Halfwords, result: Halfwords) -> None:
     for x in range(source.size):
         result[x] = mapping[source[x]]
@@ -160,7 +174,7 @@ def combine(
         store_words(words, pitch, memory, to, so[3], so[4], rows, columns)
 
 
-@compiled
+@inner
 def _combine_rows(scratch: Floats, count: int, operation: int) -> None:
     if operation == _SUM:
         for x in range(0, count, LANES):

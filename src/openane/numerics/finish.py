@@ -11,7 +11,7 @@ from numba.core import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
-from openane.numerics.jit import BLOCK, NATIVE_HALF, compiled
+from openane.numerics.jit import BLOCK, NATIVE_HALF, compiled, inner
 from openane.numerics.lookup import INFINITY, evaluate_row, store_half, store_row
 
 Floats = npt.NDArray[np.float32]
@@ -95,7 +95,7 @@ def _finish_block(
     return signature, generate
 
 
-@compiled
+@inner
 def scaled(v: float, bias: float, acc_bias: float, scale: float, flush: float, limit: float) -> Any:
     """(total + bias + acc_bias) * scale, each step rounded to fp32; tiny totals are 0, large results infinity."""
     total = np.float32(0) if abs(v) < flush else np.float32(v)

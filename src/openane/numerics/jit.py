@@ -58,7 +58,7 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
             super().save_overload(sig, data)
 
 
-_OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy", "no_cfunc_wrapper": True}
 _UNCOUNTED = {"_nrt": False}
 """References to arrays are not counted: a counter that threads share costs more than many a row of arithmetic. Kernels
 therefore allocate nothing; they work in arrays that they are given."""
@@ -70,6 +70,11 @@ def compiled(function: Callable[..., Any]) -> Any:
     `fastmath` stays off: every rounding is in the order that the source spells.
     """
     return _cached(numba.njit(nogil=True, **_OPTIONS, **_UNCOUNTED)(function), function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """`compiled` for functions that only other kernels call: nothing that Python would need to call or keep them."""
+    return numba.njit(nogil=True, no_cpython_wrapper=True, **_OPTIONS, **_UNCOUNTED)(function)
 
 
 def views(function: Callable[..., Any]) -> Any:
@@ -95,7 +100,7 @@ class Callback:
     """
 
     def __init__(self, function: Callable[..., Any], signature: Any) -> None:
-        options = {"nopython": True, **_OPTIONS}
+        options = {"nopython": True, **_OPTIONS, "no_cfunc_wrapper": False}
         self._callback: Any = CFunc(function, (signature.args, signature.return_type), {}, options)
         with suppress(RuntimeError):
             self._callback._cache = _KernelCache(function)  # type: ignore[attr-defined,unused-ignore]

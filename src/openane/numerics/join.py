@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.jit import bits_of_float, compiled
+from openane.numerics.jit import bits_of_float, inner
 from openane.numerics.lookup import INFINITY
 from openane.numerics.tiles import fetch_tile
 from openane.numerics.vector import (
@@ -50,14 +50,14 @@ _RECIPROCAL, _RSQRT = 1, 2
 _NEGATIVE_ZERO = np.uint32(0x80000000)
 
 
-@compiled
+@inner
 def rectify(row: Floats, place: int, count: int) -> None:
     """ReLU."""
     for x in range(place, place + count, LANES):
         rectify_lanes(row, x)
 
 
-@compiled
+@inner
 def _scale(row: Floats, place: int, count: int, factor: float) -> None:
     """By 1 nothing changes, not even a sign or a NaN; nor by adding -0."""
     if factor != 1:
@@ -65,7 +65,7 @@ def _scale(row: Floats, place: int, count: int, factor: float) -> None:
             scale_lanes(row, x, np.float32(factor), np.float32(-0.0))
 
 
-@compiled
+@inner
 def join(row: Floats, a: int, b: int, factors: int, count: int, numbers: Floats, flags: Integers) -> None:
     """The values of one or two sources, before scale and reduction; left in the place of the first.
 
@@ -95,7 +95,7 @@ def join(row: Floats, a: int, b: int, factors: int, count: int, numbers: Floats,
             row[x] = abs(row[x])
 
 
-@compiled
+@inner
 def _join_two(row: Floats, a: int, b: int, count: int, operation: int) -> None:
     if operation == MULTIPLY:
         for x in range(0, count, LANES):
@@ -111,7 +111,7 @@ def _join_two(row: Floats, a: int, b: int, count: int, operation: int) -> None:
             add_lanes(row, a + x, row, b + x)
 
 
-@compiled
+@inner
 def settle(row: Floats, place: int, count: int, numbers: Floats, flags: Integers) -> None:
     """From the joined or reduced values to the ones that are stored, in place; whole vectors are worked."""
     scale, bias, final, epsilon = numbers[SCALE], numbers[BIAS], numbers[FINAL_SCALE], numbers[EPSILON]
@@ -131,7 +131,7 @@ def settle(row: Floats, place: int, count: int, numbers: Floats, flags: Integers
         rectify(row, place, count)
 
 
-@compiled
+@inner
 def fetch_joined(
     memory: Halfwords, numbers: Floats, flags: Integers, first: int, first_row: int, first_step: int, second: int,
     second_row: int, second_step: int, rows: int, columns: int, pitch: int, scratch: Floats, place: int, area: int,

@@ -11,17 +11,10 @@ from numba import carray
 from numba.core import types
 from numba.extending import intrinsic
 
-from openane.numerics.convolve import (
-    SUMS_AT,
-    convolve_few,
-    convolve_unit,
-    finish_few,
-    finish_unit,
-    line_pitch,
-    pack_kernel,
-)
+from openane.numerics.convolve import SUMS_AT, convolve_unit, line_pitch, pack_kernel
 from openane.numerics.depthwise import depthwise, load
-from openane.numerics.elementwise import apply_map, combine, copy, elementwise
+from openane.numerics.elementwise import apply_map, bend, combine, copy, elementwise
+from openane.numerics.few import convolve_few, finish_few
 from openane.numerics.finish import FACTOR_COUNT
 from openane.numerics.jit import ROWS as TILE_ROWS
 from openane.numerics.jit import VECTOR, Callback, views
@@ -36,6 +29,9 @@ from openane.numerics.rows import (
     COMBINE,
     CONSTANTS,
     CONVOLVE,
+    CONVOLVE_FEW,
+    CONVOLVE_ROWS,
+    CONVOLVE_TILES,
     COPY,
     CUT,
     DEPTHWISE,
@@ -85,12 +81,15 @@ from openane.numerics.rows import (
     TABLE,
     TAPS,
     TAPS_SIZE,
+    TRANSFORM,
     WEIGHT_GROUP,
     WEIGHTS,
     WEIGHTS_IN_MEMORY,
     WIDTH,
     WORDS,
 )
+from openane.numerics.sums import finish_unit, sum_unit
+from openane.numerics.winograd import convolve_tiles, transform_pixels
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -146,50 +145,98 @@ def _ending(row: Any, arrays: Any) -> Any:
     return factors, row[FUNCTION], table, _vector(_integers(arrays), row[META], _META_SIZE)
 
 
-def _convolve(row: Any, begin: int, end: int, arrays: Any) -> None:
-    for unit in range(begin, end):
-        _convolve_unit(row, unit, arrays)
-
-
 @views
-def _convolve_unit(row: Any, unit: int, arrays: Any) -> None:
-    """One unit of a dense convolution: part of the channels and pixels of a group."""
-    memory, image, floats = _halfwords(arrays, MEMORY), _floats(arrays, IMAGE), _floats(arrays, FLOATS)
-    scratch, words, integers = _floats(arrays, SCRATCH), _halfwords(arrays, WORDS), _integers(arrays)
+def _part(row: Any, unit: int) -> Any:
+    """What a unit of a dense convolution is: its group, its tiles of channels, its pixels."""
     parts, pixel_parts, side = row[CHANNEL_PARTS], row[PIXEL_PARTS], row[SIDE]
     part, rest = unit % parts, unit // parts
     group, block = rest // pixel_parts, rest % pixel_parts
     tiles = (row[CHANNELS] + side - 1) // side
-    tile_first, tile_end = tiles * part // parts, tiles * (part + 1) // parts
     vectors = (row[PIXELS] + VECTOR - 1) // VECTOR
     pixel_first = vectors * block // pixel_parts * VECTOR
     pixel_end = min(vectors * (block + 1) // pixel_parts * VECTOR, row[PIXELS])
-    channel_first, channel_end = tile_first * side, min(tile_end * side, row[CHANNELS])
+    return group, (tiles * part // parts, tiles * (part + 1) // parts), (pixel_first, pixel_end)
+
+
+@views
+def _convolved(row: Any, group: int, arrays: Any) -> Any:
+    """Pixels, weights, bias and result of a group of a dense convolution."""
+    memory, integers = _halfwords(arrays, MEMORY), _integers(arrays)
     taps, strides = _vector(integers, row[TAPS], row[TAPS_SIZE]), _vector(integers, row[RESULT_STRIDES], 5)
+    origin = row[FIRST] + group * row[GROUP_STEP]
+    steps = taps, row[ROW_STEP], row[SPACING], row[WIDTH]
     packed = _halfwords(arrays, MEMORY if row[WEIGHTS_IN_MEMORY] else CONSTANTS)
     weights = packed, row[WEIGHTS] + group * row[WEIGHT_GROUP], row[FINITE] != 0
-    origin, result = row[FIRST] + group * row[GROUP_STEP], row[RESULT] + group * strides[0]
-    source = memory, image, row[DIRECT] != 0, origin, taps, row[ROW_STEP], row[SPACING], row[WIDTH]
-    biases, width = (floats, row[BIAS] + group * row[BIAS_GROUP]), row[RESULT_WIDTH]
-    ending, own = _ending(row, arrays), scratch[SUMS_AT:]
-    if side != TILE_ROWS:
-        convolve_few(*source, *weights, tile_first, tile_end, row[PIXELS], scratch)
-        share = (tile_end - tile_first) * side, channel_first, channel_end, row[PIXELS], width
-        finish_few(own, *share, *ending, *biases, memory, result, strides, words)
-        return
-    straight, runs = row[STRAIGHT], _integers(arrays, RUNS)
+    bias = _floats(arrays, FLOATS), row[BIAS] + group * row[BIAS_GROUP]
+    source = (memory, _floats(arrays, IMAGE), row[DIRECT] != 0, origin, *steps, *weights)
+    return source, bias, (row[RESULT] + group * strides[0], strides)
+
+
+def _convolve(row: Any, begin: int, end: int, arrays: Any) -> None:
+    """A straight ending."""
+    floats, scratch = _floats(arrays, FLOATS), _floats(arrays, SCRATCH)
+    words, runs = _halfwords(arrays, WORDS), _integers(arrays, RUNS)
     numbers = floats[row[STRAIGHT_NUMBERS] : row[STRAIGHT_NUMBERS] + STRAIGHT_COUNT]
-    count = pixel_end - pixel_first
-    first, count_held = row[HELD] + group * row[WEIGHT_GROUP], row[HELD_SIZE]
-    held = floats[first : first + count_held]
-    limits = tile_first, tile_end, pixel_first, pixel_end, row[CUT] != 0
-    convolve_unit(
-        *source, *weights, held, *limits, scratch, straight, numbers,
-        *biases, row[CHANNELS], result, strides, width, words, runs,
-    )  # fmt: skip
-    if straight == NO_STRAIGHT:
-        rest = line_pitch(count), channel_first, channel_end, pixel_first, count, width
-        finish_unit(own, *rest, *ending, *biases, memory, result, strides, words, runs)
+    for unit in range(begin, end):
+        group, tiles, pixels = _part(row, unit)
+        source, bias, result = _convolved(row, group, arrays)
+        first = row[HELD] + group * row[WEIGHT_GROUP]
+        held = floats[first : first + row[HELD_SIZE]]
+        own = scratch, row[STRAIGHT], numbers
+        convolve_unit(
+            *source, held, *tiles, *pixels, *own, *bias, row[CHANNELS], *result, row[RESULT_WIDTH], words, runs
+        )
+
+
+def _convolve_rows(row: Any, begin: int, end: int, arrays: Any) -> None:
+    """Any ending, row by row."""
+    scratch, words = _floats(arrays, SCRATCH), _halfwords(arrays, WORDS)
+    runs, ending = _integers(arrays, RUNS), _ending(row, arrays)
+    for unit in range(begin, end):
+        group, tiles, pixels = _part(row, unit)
+        source, bias, result = _convolved(row, group, arrays)
+        sum_unit(*source, *tiles, *pixels, row[CUT] != 0, scratch, runs)
+        channels = tiles[0] * TILE_ROWS, min(tiles[1] * TILE_ROWS, row[CHANNELS])
+        count = pixels[1] - pixels[0]
+        share = line_pitch(count), *channels, pixels[0], count, row[RESULT_WIDTH]
+        finish_unit(scratch[SUMS_AT:], *share, *ending, *bias, _halfwords(arrays, MEMORY), *result, words, runs)
+
+
+def _convolve_few(row: Any, begin: int, end: int, arrays: Any) -> None:
+    """Channels in place of pixels."""
+    scratch, words, ending = _floats(arrays, SCRATCH), _halfwords(arrays, WORDS), _ending(row, arrays)
+    for unit in range(begin, end):
+        group, tiles, _ = _part(row, unit)
+        source, bias, result = _convolved(row, group, arrays)
+        convolve_few(*source, *tiles, row[PIXELS], scratch)
+        side = row[SIDE]
+        share = (tiles[1] - tiles[0]) * side, tiles[0] * side, min(tiles[1] * side, row[CHANNELS]), row[PIXELS]
+        memory = _halfwords(arrays, MEMORY)
+        finish_few(scratch[SUMS_AT:], *share, row[RESULT_WIDTH], *ending, *bias, memory, *result, words)
+
+
+def _transform(row: Any, begin: int, end: int, arrays: Any) -> None:
+    tiles = _vector(_integers(arrays), row[TAPS], row[TAPS_SIZE])
+    steps = row[GROUP_STEP], row[INPUT_STRIDE], row[ROW_STEP]
+    transform_pixels(_floats(arrays, IMAGE), tiles, row[INPUTS], *steps, row[RESULT], begin, end)
+
+
+def _convolve_tiles(row: Any, begin: int, end: int, arrays: Any) -> None:
+    """A unit is a part of the channels of VECTOR tiles of a group."""
+    memory, image, floats = _halfwords(arrays, MEMORY), _floats(arrays, IMAGE), _floats(arrays, FLOATS)
+    scratch, words, integers = _floats(arrays, SCRATCH), _halfwords(arrays, WORDS), _integers(arrays)
+    strides, shape = _vector(integers, row[RESULT_STRIDES], 5), _vector(integers, row[SHAPE], _PLANE_SIZE)
+    numbers = floats[row[STRAIGHT_NUMBERS] : row[STRAIGHT_NUMBERS] + STRAIGHT_COUNT]
+    parts, all_tiles = row[CHANNEL_PARTS], (row[CHANNELS] + TILE_ROWS - 1) // TILE_ROWS
+    for unit in range(begin, end):
+        part, block = unit % parts, unit // parts
+        group, vector = block // row[PIXEL_PARTS], block % row[PIXEL_PARTS]
+        tiles = all_tiles * part // parts, all_tiles * (part + 1) // parts, all_tiles
+        weights = floats[row[HELD] + group * row[WEIGHT_GROUP] :]
+        biases = floats, row[BIAS] + group * row[BIAS_GROUP], row[CHANNELS]
+        source = image, row[FIRST] + block * row[GROUP_STEP], row[INPUTS], weights
+        result = memory, row[RESULT] + group * strides[0], strides
+        convolve_tiles(*source, *tiles, scratch, row[STRAIGHT], numbers, *biases, vector, *result, shape, words)
 
 
 def _load(row: Any, begin: int, end: int, arrays: Any) -> None:
@@ -223,6 +270,10 @@ def _ends(row: Any, arrays: Any) -> Any:
 def _map(row: Any, begin: int, end: int, arrays: Any) -> None:
     source, extents, result = _ends(row, arrays)
     memory, words = _halfwords(arrays, MEMORY), _halfwords(arrays, WORDS)
+    if row[STRAIGHT] != NO_STRAIGHT:
+        numbers = _floats(arrays, FLOATS)[row[STRAIGHT_NUMBERS] :]
+        bend(numbers, memory, *source, extents, *result, begin, end)
+        return
     mapping = memory[row[WEIGHTS] : row[WEIGHTS] + _MAP_SIZE]
     apply_map(mapping, memory, *source, extents, *result, words, begin, end)
 
@@ -295,6 +346,10 @@ KERNELS = {
     DEPTHWISE: _callback(_depthwise),
     LOAD: _callback(_load),
     CONVOLVE: _callback(_convolve),
+    CONVOLVE_ROWS: _callback(_convolve_rows),
+    CONVOLVE_FEW: _callback(_convolve_few),
     PACK: _callback(_pack),
+    TRANSFORM: _callback(_transform),
+    CONVOLVE_TILES: _callback(_convolve_tiles),
 }
 """By kind."""

@@ -27,6 +27,7 @@ from openane.numerics.jit import (
     bits_of_float,
     compiled,
     float_of_bits,
+    inner,
     narrow,
     narrow_block,
     widen,
@@ -120,7 +121,7 @@ def to_halfwords(values: Floats) -> Halfwords:
     return result.reshape(values.shape)
 
 
-@compiled
+@inner
 def read_half(bits: int) -> Any:
     """float32 of a stored fp16 as the data path sees it: no infinity, no NaN."""
     if bits & 0x7C00 == 0x7C00:
@@ -128,7 +129,7 @@ def read_half(bits: int) -> Any:
     return widen(np.uint16(bits))
 
 
-@compiled
+@inner
 def store_half(value: float) -> Any:
     """Bits of the stored fp16: nearest, ties to even, NaN as +infinity."""
     if value != value:
@@ -148,7 +149,7 @@ def evaluate_row(row: Floats, numbers: Floats, meta: npt.NDArray[np.int64]) -> N
         _direct_row(row, numbers, meta)
 
 
-@compiled
+@inner
 def _lines_row(row: Floats, numbers: Floats, sign: int) -> None:
     """`evaluate` of a table without knots, in a form that becomes vector instructions."""
     magnitude, negate, undefined = sign & 0x40 != 0, sign & 0x20 != 0, sign & 0x80 != 0
@@ -166,7 +167,7 @@ def _lines_row(row: Floats, numbers: Floats, sign: int) -> None:
         row[j] = np.float32(0) if undefined and value < 0 else y
 
 
-@compiled
+@inner
 def _direct_row(row: Floats, numbers: Floats, meta: npt.NDArray[np.int64]) -> None:
     """`evaluate` of the direct modes."""
     unit, shift = _scale(np.float32(1), meta[0]), np.float32(meta[1] * 16)
@@ -210,13 +211,13 @@ def store_row(values: Floats, count: int, result: Halfwords) -> None:
         result[i] = bits if value == value else np.uint16(0x7C00)
 
 
-@compiled
+@inner
 def round_half(value: float) -> Any:
     """A float32 rounded to fp16 and back."""
     return widen(narrow(np.float32(value)))
 
 
-@compiled
+@inner
 def _between(numbers: Floats, place: float) -> Any:
     """The chord at `place`, counted in steps from the first knot, inside 0..32."""
     index = min(max(int(place), 0), 31)
@@ -225,7 +226,7 @@ def _between(numbers: Floats, place: float) -> Any:
     return round_half(low + rise)
 
 
-@compiled
+@inner
 def _scale(value: float, exponent: int) -> Any:
     """value * 2^exponent; far exponents end in zero or infinity."""
     exponent = min(max(exponent, -200), 200)
@@ -235,7 +236,7 @@ def _scale(value: float, exponent: int) -> Any:
     return np.float32(np.float32(value * first) * second)
 
 
-@compiled
+@inner
 def _direct(numbers: Floats, step_exponent: int, mode: int, v: float) -> Any:
     """Modes 0, 1 and 2: the knots cover the argument itself, two lines go on from there."""
     if step_exponent == _NO_KNOTS:
@@ -249,7 +250,7 @@ def _direct(numbers: Floats, step_exponent: int, mode: int, v: float) -> Any:
     return _between(numbers, place)
 
 
-@compiled
+@inner
 def _reduced(numbers: Floats, mode: int, v: float) -> Any:
     """sqrt, rsqrt, reciprocal, log2: v = m * 2^e with m in [0.5, 1)."""
     bits = bits_of_float(np.float32(v))
@@ -264,7 +265,7 @@ def _reduced(numbers: Floats, mode: int, v: float) -> Any:
     return _scale(_between(numbers, place), half if mode == 5 else -half)
 
 
-@compiled
+@inner
 def evaluate(value: float, numbers: Floats, meta: npt.NDArray[np.int64]) -> Any:
     """The table's value of a float32, before the rounding of the store."""
     mode, sign = meta[1], meta[2]

@@ -68,15 +68,15 @@ def _places(builder: Any, data: Any, pitch: Any) -> list[Any]:
     return [builder.gep(data, [builder.mul(pitch, I64(row))]) for row in range(ROWS)]
 
 
-def _start(builder: Any, lines: Sequence[Any], fresh: Any) -> list[Any]:
+def _start(builder: Any, lines: Sequence[Any], fresh: Any, kind: Any = _SUMS) -> list[Any]:
     """Zeros when `fresh`, else what stands in the lines, which is not read otherwise."""
     before, kept, begun = builder.block, builder.append_basic_block("kept"), builder.append_basic_block("begun")
     builder.cbranch(fresh, begun, kept)
     builder.position_at_end(kept)
-    values = [load(builder, line, _SUMS) for line in lines]
+    values = [load(builder, line, kind) for line in lines]
     builder.branch(begun)
     builder.position_at_end(begun)
-    return _either(builder, [every(_SUMS, 0.0)] * len(lines), before, values, kept)
+    return _either(builder, [every(kind, 0.0)] * len(lines), before, values, kept)
 
 
 def _either(builder: Any, values: Sequence[Any], block: Any, others: Sequence[Any], other_block: Any) -> list[Any]:
@@ -230,6 +230,74 @@ def _clamped(builder: Any, words: Any, word: Callable[[int], Any]) -> Any:
     large = builder.sext(builder.icmp_signed(">", words, word(LARGEST_WORD)), _WORDS)
     words, high = builder.or_(words, large), word(HIGHEST_WORD)
     return builder.select(builder.icmp_unsigned("<", words, high), words, high)
+
+
+REST_TILES, REST_SIDE = 8, 8
+"""Tiles that `multiply_rest` computes together, and the floats that it keeps of each: ROWS and some of the next."""
+
+_REST = ir.VectorType(FLOAT, REST_SIDE)
+
+
+@intrinsic
+def multiply_rest(
+    typing_context: Any, weights: Any, first_weight: Any, tile_stride: Any, tiles: Any, scratch: Any, first_pixel: Any,
+    count: Any, place: Any, fresh: Any,
+) -> Any:  # fmt: skip
+    """`multiply_tile` of a single pixel and REST_TILES tiles, for whose channels it keeps sums in the scratch.
+
+    Args:
+        tile_stride: from a tile to the next; what stands for tiles behind the first `tiles` means nothing.
+        scratch: pixels from `first_pixel` on, VECTOR apart, and sums from `place` on, REST_SIDE for each tile.
+    """
+    whole = types.int64
+    signature = types.void(weights, whole, whole, whole, scratch, whole, whole, whole, types.boolean)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w, w0, stride, known, p, p0, steps, s0, new = arguments
+        last, starts = builder.sub(known, I64(1)), []
+        for tile in range(REST_TILES):
+            own = builder.select(builder.icmp_signed("<", last, I64(tile)), last, I64(tile))
+            place = builder.add(w0, builder.mul(own, stride))
+            starts.append(element_at(context, builder, signature.args[0], w, place))
+        pixel = element_at(context, builder, signature.args[4], p, p0)
+        sums = element_at(context, builder, signature.args[4], p, s0)
+
+        def step(number: Any, running: Sequence[Any]) -> list[Any]:
+            value = spread(builder, builder.load(builder.gep(pixel, [builder.mul(number, I64(VECTOR))])), _REST)
+            at = builder.mul(number, I64(ROWS))
+            factors = [load(builder, builder.gep(start, [at]), _REST) for start in starts]
+            return [multiply_add(builder, factor, value, total) for factor, total in zip(factors, running, strict=True)]
+
+        lines = [builder.gep(sums, [I64(tile * REST_SIDE)]) for tile in range(REST_TILES)]
+        for total, line in zip(repeat(builder, steps, _start(builder, lines, new, _REST), step), lines, strict=True):
+            store(builder, total, line)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def finish_rest(
+    typing_context: Any, sums: Any, place: Any, bias: Any, first_bias: Any, straight: Any, ending: Any, words: Any
+) -> Any:
+    """Ends what `multiply_rest` left of two tiles and puts it in the first halfwords of `words`, REST_SIDE for each.
+
+    Other arguments as in `finish_tile`.
+    """
+    whole = types.int64
+    signature = types.void(sums, whole, bias, whole, whole, ending, words)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        s, s0, b, b0, code, numbers, result = arguments
+        total = load(builder, element_at(context, builder, signature.args[0], s, s0), _SUMS)
+        own = element_at(context, builder, signature.args[2], b, b0)
+        both = [load(builder, builder.gep(own, [I64(at)]), _REST) for at in (0, ROWS)]
+        biases = builder.shuffle_vector(*both, ir.Constant(ir.VectorType(I32, VECTOR), list(range(VECTOR))))
+        places = [data_of(context, builder, signature.args[6], result)]
+        emit_ends(builder, [total], [biases], code, data_of(context, builder, signature.args[5], numbers), places)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @intrinsic

@@ -17,7 +17,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from openane.numerics.emit import FLOAT, HALF, I16, I32, I64, element_at, every, load, repeat, store
-from openane.numerics.jit import BLOCK, NATIVE_HALF, VECTOR, compiled, data_of, widen_block
+from openane.numerics.jit import BLOCK, NATIVE_HALF, VECTOR, data_of, inner, widen_block
 from openane.numerics.lookup import read_half
 from openane.numerics.tiles import move_row
 
@@ -113,7 +113,7 @@ def _move_spaced_runs(
     return _intrinsic_gather(_every_other, (panel, source, taps))
 
 
-@compiled
+@inner
 def find_runs(
     first: int, count: int, width: int, row_step: int, spacing: int, lanes: Integers, offsets: Integers
 ) -> int:
@@ -137,7 +137,7 @@ def find_runs(
     return found
 
 
-@compiled
+@inner
 def gather(
     image: Floats, base: int, taps: Integers, step_first: int, block: int, spacing: int, lanes: Integers,
     offsets: Integers, found: int, panel: Floats,
@@ -155,7 +155,7 @@ def gather(
                     panel[k * VECTOR + j] = image[start + offsets[r] + (j - lanes[r]) * spacing]
 
 
-@compiled
+@inner
 def gather_halfwords(
     memory: Halfwords, base: int, taps: Integers, step_first: int, block: int, lanes: Integers, offsets: Integers,
     found: int, panel: Floats,
@@ -176,33 +176,34 @@ def gather_halfwords(
 
 
 @intrinsic
-def _move_runs(
-    typing_context: Any, target: Any, place: Any, pitch: Any, source: Any, first: Any, length: Any, count: Any,
+def move_runs(
+    typing_context: Any, target: Any, place: Any, pitch: Any, source: Any, first: Any, own_pitch: Any, length: Any,
+    count: Any,
 ) -> Any:  # fmt: skip
-    """target[place + c * pitch ...] = source[first + c * VECTOR ...] for 1 to VECTOR halfwords each, exactly.
+    """target[place + c * pitch ...] = source[first + c * own_pitch ...] for 1 to VECTOR halfwords each, exactly.
 
     A run is moved as two pieces that overlap.
     """
     whole = types.int64
-    signature = types.void(target, whole, whole, source, whole, whole, whole)
+    signature = types.void(target, whole, whole, source, whole, whole, whole, whole)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        t, t0, step, s, s0, run, channels = arguments
+        t, t0, step, s, s0, own_step, run, lines = arguments
         end = element_at(context, builder, signature.args[0], t, t0)
         start = element_at(context, builder, signature.args[3], s, s0)
 
         def move_all(words: int) -> None:
             kind, last = ir.VectorType(I16, words), builder.sub(run, I64(words))
 
-            def move(channel: Any, carried: Any) -> list[Any]:
-                origin = builder.gep(start, [builder.mul(channel, I64(VECTOR))])
-                to = builder.gep(end, [builder.mul(channel, step)])
+            def move(line: Any, carried: Any) -> list[Any]:
+                origin = builder.gep(start, [builder.mul(line, own_step)])
+                to = builder.gep(end, [builder.mul(line, step)])
                 head, tail = (load(builder, builder.gep(origin, [at]), kind) for at in (I64(0), last))
                 store(builder, head, to)
                 store(builder, tail, builder.gep(to, [last]))
                 return []
 
-            repeat(builder, channels, [], move)
+            repeat(builder, lines, [], move)
 
         done = builder.append_basic_block("moved")
         for words in (VECTOR // 2, VECTOR // 4, VECTOR // 8, 1):
@@ -219,7 +220,7 @@ def _move_runs(
     return signature, generate
 
 
-@compiled
+@inner
 def spread_channels(
     words: Halfwords, lanes: Integers, offsets: Integers, found: int, memory: Halfwords, origin: int, step: int,
     spacing: int, channels: int,
@@ -233,14 +234,14 @@ def spread_channels(
     for r in range(found):
         lane, place, length = lanes[r], origin + offsets[r], lanes[r + 1] - lanes[r]
         if spacing == 1:
-            _move_runs(memory, place, step, words, lane, length, channels)
+            move_runs(memory, place, step, words, lane, VECTOR, length, channels)
         else:
             for channel in range(channels):
                 for j in range(length):
                     memory[place + channel * step + j * spacing] = words[channel * VECTOR + lane + j]
 
 
-@compiled
+@inner
 def spread_row(
     words: Halfwords, lanes: Integers, offsets: Integers, found: int, memory: Halfwords, origin: int, spacing: int
 ) -> None:

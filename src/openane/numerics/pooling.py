@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import InputError
-from openane.numerics.jit import compiled
+from openane.numerics.jit import compiled, inner
 from openane.numerics.join import TIES_AWAY, fetch_joined, settle
 from openane.numerics.tiles import fill, pitch_of, store_tile
 from openane.numerics.vector import (
@@ -112,7 +112,7 @@ def pooling(
         store_tile(scratch, _TOTALS, pitch, memory, to, so[3], so[4], rows, columns, away)
 
 
-@compiled
+@inner
 def empty_value(kind: int) -> Any:
     """What a reduction begins with; also what padding counts for."""
     if kind == _LARGEST:
@@ -120,7 +120,7 @@ def empty_value(kind: int) -> Any:
     return np.float32(np.inf) if kind == _SMALLEST else np.float32(0)
 
 
-@compiled
+@inner
 def _pool(
     memory: Halfwords, numbers: Floats, flags: Integers, kind: int, first: int, s1: Integers, second: int,
     s2: Integers, shape: Integers, top: int, rows: int, left: int, columns: int, scratch: Floats,
@@ -152,7 +152,7 @@ def _pool(
             _gather_line(scratch, lines, length, y + line, line, shape, kind, top, rows, columns)
 
 
-@compiled
+@inner
 def _pad(scratch: Floats, count: int, pitch: int, first: int, end: int, value: float) -> None:
     """Fills what lies outside first ... end - 1 of every line."""
     for line in range(0, count * pitch, pitch):
@@ -162,7 +162,7 @@ def _pad(scratch: Floats, count: int, pitch: int, first: int, end: int, value: f
             scratch[x] = value
 
 
-@compiled
+@inner
 def _split(scratch: Floats, count: int, step: int) -> Any:
     """Column x of every line to part x % step, place x // step; returns where the parts begin."""
     if step == 1:
@@ -181,7 +181,7 @@ def _split(scratch: Floats, count: int, step: int) -> Any:
     return _SPLIT
 
 
-@compiled
+@inner
 def _join_columns(scratch: Floats, lines: int, length: int, shape: Integers, kind: int) -> None:
     """The largest or smallest of each row of a window, for all lines at once."""
     fill(scratch, np.int64(_JOINED), length, empty_value(kind))
@@ -196,7 +196,7 @@ def _join_columns(scratch: Floats, lines: int, length: int, shape: Integers, kin
                 smallest_lanes(scratch, _JOINED + x, scratch, source + x)
 
 
-@compiled
+@inner
 def _gather_line(
     scratch: Floats, lines: int, length: int, y: int, line: int, shape: Integers, kind: int, top: int, rows: int,
     columns: int,
@@ -219,7 +219,7 @@ def _gather_line(
             _add_line(scratch, to, columns, lines + line * spaced, length, shape)
 
 
-@compiled
+@inner
 def _add_line(scratch: Floats, to: int, columns: int, line: int, length: int, shape: Integers) -> None:
     """The elements of one row of each window, from left to right."""
     step = shape[_ACROSS]
@@ -229,7 +229,7 @@ def _add_line(scratch: Floats, to: int, columns: int, line: int, length: int, sh
             add_lanes(scratch, to + x, scratch, source + x)
 
 
-@compiled
+@inner
 def _divide(scratch: Floats, shape: Integers, top: int, rows: int, left: int, columns: int) -> None:
     """By the number of elements of each window that lie inside the plane."""
     pitch = pitch_of(columns)
@@ -281,7 +281,7 @@ def reduce(
         store_tile(scratch, _TOTALS, _PITCH_OF_STRIP, memory, to, _START, so[along], _ONE, count, away)
 
 
-@compiled
+@inner
 def _reduce_strip(
     memory: Halfwords, numbers: Floats, flags: Integers, kind: int, first: int, s1: Integers, first_step: int,
     second: int, s2: Integers, second_step: int, extents: Integers, count: int, scratch: Floats,

@@ -10,9 +10,13 @@
     DEPTHWISE,
     LOAD,
     CONVOLVE,
+    CONVOLVE_ROWS,
+    CONVOLVE_FEW,
+    CONVOLVE_TILES,
+    TRANSFORM,
     PACK,
     KIND_COUNT,
-) = range(11)
+) = range(15)
 """Kinds of rows: the kernel of this name does the work."""
 
 (

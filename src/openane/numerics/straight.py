@@ -1,11 +1,10 @@
-"""Two sources joined element by element in one pass over memory: what most elementwise tasks are. Compiled.
-
-The same arithmetic as `join`, without tiles of float32 in between.
+"""Work on every element in one pass over memory: two sources that are joined as they are, and a source that goes
+through two lines. Compiled; the arithmetic of `join` and `lookup` without tiles of float32 in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.ir as ir
@@ -15,7 +14,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from openane.numerics.emit import I64, element_at, every, load, repeat, spread, store
-from openane.numerics.jit import compiled
+from openane.numerics.jit import inner
 from openane.numerics.join import BIAS, EPSILON, FINAL_SCALE, MAXIMUM, MINIMUM, MULTIPLY, SCALE
 from openane.numerics.vector import FLOATS, LANES, WORDS, narrowed, store_part, widened
 
@@ -23,9 +22,10 @@ Floats = npt.NDArray[np.float32]
 Halfwords = npt.NDArray[np.uint16]
 
 _Join = Callable[[Any, Any, Any], Any]
+_Result = Callable[[Sequence[Any], Any], Any]
 
 
-@compiled
+@inner
 def join_rows(
     memory: Halfwords, to: int, to_row: int, first: int, first_row: int, second: int, second_row: int, step: int,
     rows: int, columns: int, operation: int, numbers: Floats, relu: bool,
@@ -51,6 +51,61 @@ def join_rows(
         _add(memory, tile, settings)
 
 
+@inner
+def bend_rows(
+    memory: Halfwords, to: int, to_row: int, first: int, first_row: int, rows: int, columns: int, numbers: Floats
+) -> None:  # fmt: skip
+    """memory[to + y * to_row + x] = two lines between limits at memory[first + y * first_row + x]; as `join_rows`.
+
+    Args:
+        numbers: slope and intercept below 0, and above; the limits of the argument, and the results there.
+    """
+    tile = to, to_row, first, first_row, rows, columns
+    _bend(
+        memory, tile, (numbers[0], numbers[1], numbers[2], numbers[3]), (numbers[4], numbers[5], numbers[6], numbers[7])
+    )
+
+
+def _emit_rows(
+    builder: Any, places: Sequence[Any], strides: Sequence[Any], rows: Any, columns: Any, result_of: _Result
+) -> None:
+    """Loops over the rows of a tile and the vectors of a row.
+
+    Args:
+        places: pointers to the result and the sources; `strides` of their rows.
+        result_of: takes the places of a row and a column in it, gives the halfwords of a vector.
+    """
+
+    def row_of(number: Any) -> list[Any]:
+        return [builder.gep(place, [builder.mul(number, step)]) for place, step in zip(places, strides, strict=True)]
+
+    def long_row(number: Any, running: Any) -> list[Any]:
+        """The last vector overlaps the one before, whose store may change its sources: it is computed first."""
+        target, *sources = row_of(number)
+        end = builder.sub(columns, I64(LANES))
+        last = result_of(sources, end)
+
+        def one_more(vector: Any, running: Any) -> list[Any]:
+            at = builder.mul(vector, I64(LANES))
+            store(builder, result_of(sources, at), builder.gep(target, [at]))
+            return []
+
+        repeat(builder, builder.sdiv(builder.add(end, I64(LANES - 1)), I64(LANES)), [], one_more)
+        store(builder, last, builder.gep(target, [end]))
+        return []
+
+    def short_row(number: Any, running: Any) -> list[Any]:
+        target, *sources = row_of(number)
+        store_part(builder, result_of(sources, I64(0)), target, columns)
+        return []
+
+    with builder.if_else(builder.icmp_signed(">=", columns, I64(LANES))) as (long, short):
+        with long:
+            repeat(builder, rows, [], long_row)
+        with short:
+            repeat(builder, rows, [], short_row)
+
+
 def _joiner(memory: Any, tile: Any, settings: Any, join: _Join) -> Any:
     """An intrinsic of the memory and the two tuples of `join_rows`."""
     signature = types.void(memory, tile, settings)
@@ -62,44 +117,41 @@ def _joiner(memory: Any, tile: Any, settings: Any, join: _Join) -> Any:
         places = [element_at(context, builder, signature.args[0], array, at) for at in (to, first, second)]
         factors = [spread(builder, value, FLOATS) for value in numbers]
 
-        def joined(a: Any, b: Any, at: Any) -> Any:
-            """The results of a vector."""
+        def joined(sources: Sequence[Any], at: Any) -> Any:
+            a, b = sources
             single = spread(builder, builder.load(b, align=2), WORDS)
             other = builder.select(repeated, single, load(builder, builder.gep(b, [at]), WORDS))
             values = widened(builder, load(builder, builder.gep(a, [at]), WORDS)), widened(builder, other)
             return _settled(builder, join(builder, *values), factors, relu)
 
-        def row_of(number: Any) -> list[Any]:
-            strides = to_row, first_row, second_row
-            return [
-                builder.gep(place, [builder.mul(number, step)]) for place, step in zip(places, strides, strict=True)
-            ]
+        _emit_rows(builder, places, (to_row, first_row, second_row), rows, columns, joined)
+        return context.get_dummy_value()
 
-        def long_row(number: Any, running: Any) -> list[Any]:
-            """The last vector overlaps the one before, whose store may change its sources: it is computed first."""
-            target, a, b = row_of(number)
-            end = builder.sub(columns, I64(LANES))
-            last = joined(a, b, end)
+    return signature, generate
 
-            def one_more(vector: Any, running: Any) -> list[Any]:
-                at = builder.mul(vector, I64(LANES))
-                store(builder, joined(a, b, at), builder.gep(target, [at]))
-                return []
 
-            repeat(builder, builder.sdiv(builder.add(end, I64(LANES - 1)), I64(LANES)), [], one_more)
-            store(builder, last, builder.gep(target, [end]))
-            return []
+@intrinsic
+def _bend(typing_context: Any, memory: Any, tile: Any, lines: Any, limits: Any) -> Any:
+    """`bend_rows`, with the numbers in two tuples."""
+    signature = types.void(memory, tile, lines, limits)
 
-        def short_row(number: Any, running: Any) -> list[Any]:
-            target, a, b = row_of(number)
-            store_part(builder, joined(a, b, I64(0)), target, columns)
-            return []
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, *packed = arguments
+        to, to_row, first, first_row, rows, columns = _unpacked(builder, packed[0])
+        numbers = [spread(builder, value, FLOATS) for part in packed[1:] for value in _unpacked(builder, part)]
+        left, left_start, right, right_start, low, high, below, above = numbers
+        places = [element_at(context, builder, signature.args[0], array, at) for at in (to, first)]
 
-        with builder.if_else(builder.icmp_signed(">=", columns, I64(LANES))) as (long, short):
-            with long:
-                repeat(builder, rows, [], long_row)
-            with short:
-                repeat(builder, rows, [], short_row)
+        def bent(sources: Sequence[Any], at: Any) -> Any:
+            """`lookup._lines_row` without rules for the sign."""
+            v = widened(builder, load(builder, builder.gep(sources[0], [at]), WORDS))
+            falling = builder.fadd(builder.fmul(left, v), left_start)
+            rising = builder.fadd(builder.fmul(right, v), right_start)
+            y = builder.select(builder.fcmp_ordered(">", v, every(FLOATS, 0.0)), rising, falling)
+            y = builder.select(builder.fcmp_ordered(">=", v, high), above, y)
+            return narrowed(builder, builder.select(builder.fcmp_ordered("<=", v, low), below, y))
+
+        _emit_rows(builder, places, (to_row, first_row), rows, columns, bent)
         return context.get_dummy_value()
 
     return signature, generate

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.jit import NATIVE_HALF, bits_of_float, compiled
+from openane.numerics.jit import NATIVE_HALF, bits_of_float, inner
 from openane.numerics.lookup import read_half, store_half
 from openane.numerics.vector import (
     LANES,
@@ -31,19 +31,19 @@ Halfwords = npt.NDArray[np.uint16]
 Integers = npt.NDArray[np.int64]
 
 
-@compiled
+@inner
 def pitch_of(columns: int) -> Any:
     """Distance of the rows of a tile."""
     return (columns + LANES - 1) // LANES * LANES
 
 
-@compiled
+@inner
 def canonical(bits: int) -> Any:
     """What a halfword becomes that is read and stored: NaN is +infinity."""
     return np.uint16(0x7C00) if (bits & 0x7FFF) > 0x7C00 else np.uint16(bits)
 
 
-@compiled
+@inner
 def store_half_away(value: float) -> Any:
     """Bits of the nearest fp16, ties away from zero; below 2^-14 ties go to even."""
     v = np.float32(value)
@@ -55,7 +55,7 @@ def store_half_away(value: float) -> Any:
     return np.uint16(((word >> np.uint32(16)) & np.uint32(0x8000)) | rounded)
 
 
-@compiled
+@inner
 def widen_row(memory: Halfwords, first: int, count: int, values: Floats, place: int) -> None:
     """`count` neighbours; values are written up to the next multiple of LANES where memory goes on so far."""
     if NATIVE_HALF and first + pitch_of(count) <= memory.size:
@@ -66,7 +66,7 @@ def widen_row(memory: Halfwords, first: int, count: int, values: Floats, place: 
             values[place + x] = read_half(memory[first + x])
 
 
-@compiled
+@inner
 def narrow_row(memory: Halfwords, to: int, values: Floats, place: int, count: int) -> None:
     """Stores exactly `count` neighbours."""
     if NATIVE_HALF:
@@ -81,7 +81,7 @@ def narrow_row(memory: Halfwords, to: int, values: Floats, place: int, count: in
             memory[to + x] = store_half(values[place + x])
 
 
-@compiled
+@inner
 def move_row(memory: Halfwords, to: int, words: Halfwords, first: int, count: int) -> None:
     """Stores exactly `count` neighbours; NaN becomes +infinity. The last vector overlaps the one before."""
     for x in range(0, count - LANES + 1, LANES):
@@ -95,7 +95,7 @@ def move_row(memory: Halfwords, to: int, words: Halfwords, first: int, count: in
             memory[to + x] = canonical(words[first + x])
 
 
-@compiled
+@inner
 def fetch_tile(
     memory: Halfwords, base: int, row_stride: int, stride: int, rows: int, columns: int, pitch: int, values: Floats,
     place: int,
@@ -125,7 +125,7 @@ def fetch_tile(
             fetch_row(memory, base + y * row_stride, stride, columns, values, place + y * pitch)
 
 
-@compiled
+@inner
 def fetch_row(memory: Halfwords, base: int, stride: int, columns: int, values: Floats, place: int) -> None:
     """One row of a tile, its elements `stride` apart."""
     if stride == 1:
@@ -135,13 +135,13 @@ def fetch_row(memory: Halfwords, base: int, stride: int, columns: int, values: F
         values[place + x] = read_half(memory[base + x * stride])
 
 
-@compiled
+@inner
 def _has_room(memory: Halfwords, base: int, stride: int, rows: int, columns: int) -> Any:
     """Whether whole vectors of rows can be read."""
     return base + (columns - 1) * stride + pitch_of(rows) <= memory.size
 
 
-@compiled
+@inner
 def _repeat(
     memory: Halfwords, base: int, row_stride: int, rows: int, pitch: int, values: Floats, place: int
 ) -> None:  # fmt: skip
@@ -153,14 +153,14 @@ def _repeat(
         fill(values, place + y * pitch, pitch, read_half(memory[base + y * row_stride]))
 
 
-@compiled
+@inner
 def fill(values: Floats, place: int, count: int, value: float) -> None:
     """The same value `count` times, and less than LANES times behind them."""
     for x in range(place, place + count, LANES):
         fill_lanes(values, x, np.float32(value))
 
 
-@compiled
+@inner
 def store_tile(
     values: Floats, place: int, pitch: int, memory: Halfwords, base: int, row_stride: int, stride: int, rows: int,
     columns: int, away: bool,
@@ -183,7 +183,7 @@ def store_tile(
             memory[base + y * row_stride + x * stride] = store_half_away(value) if away else store_half(value)
 
 
-@compiled
+@inner
 def store_words(
     words: Halfwords, pitch: int, memory: Halfwords, base: int, row_stride: int, stride: int, rows: int, columns: int
 ) -> None:  # fmt: skip
@@ -199,7 +199,7 @@ def store_words(
                 memory[base + y * row_stride + x * stride] = words[y * pitch + x]
 
 
-@compiled
+@inner
 def fetch_words(
     memory: Halfwords, base: int, row_stride: int, stride: int, rows: int, columns: int, pitch: int, words: Halfwords
 ) -> None:  # fmt: skip

@@ -40,9 +40,10 @@ _INDEX = types.int64
 
 
 def widened(builder: Any, bits: Any) -> Any:
-    """`lookup.read_half` of a vector: infinities become 2^16 with their sign, NaN becomes +2^16."""
-    values = builder.fpext(builder.bitcast(bits, HALVES), FLOATS)
-    largest, lowest = every(FLOATS, 65536.0), every(FLOATS, -65536.0)
+    """`lookup.read_half` of a vector of any size: infinities become 2^16 with their sign, NaN becomes +2^16."""
+    halves, floats = (ir.VectorType(kind, bits.type.count) for kind in (HALF, FLOAT))
+    values = builder.fpext(builder.bitcast(bits, halves), floats)
+    largest, lowest = every(floats, 65536.0), every(floats, -65536.0)
     values = builder.select(builder.fcmp_ordered("<", values, largest), values, largest)
     return builder.select(builder.fcmp_ordered(">", values, lowest), values, lowest)
 
@@ -114,24 +115,45 @@ def widen_some(typing_context: Any, target: Any, place: Any, source: Any, first:
     return signature, generate
 
 
+def _store_split(builder: Any, halves: Sequence[Any], places: Sequence[Any]) -> None:
+    """Every other element of two vectors to each of two places."""
+    for part, place in enumerate(places):
+        mask = ir.Constant(ir.VectorType(I32, LANES), [2 * lane + part for lane in range(LANES)])
+        store(builder, builder.shuffle_vector(*halves, mask), place)
+
+
 @intrinsic
-def widen_split(
+def widen_split(typing_context: Any, target: Any, even: Any, odd: Any, source: Any, first: Any) -> Any:
+    """2 * LANES halfwords: every other one to target[even...], the others to target[odd...]."""
+    signature = types.void(target, _INDEX, _INDEX, source, _INDEX)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        t, even_place, odd_place, s, start = arguments
+        pointer = element_at(context, builder, signature.args[3], s, start)
+        halves = [widened(builder, load(builder, builder.gep(pointer, [I64(at)]), WORDS)) for at in (0, LANES)]
+        places = [element_at(context, builder, signature.args[0], t, place) for place in (even_place, odd_place)]
+        _store_split(builder, halves, places)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def widen_split_some(
     typing_context: Any, target: Any, even: Any, odd: Any, source: Any, first: Any, count: Any
 ) -> Any:  # fmt: skip
-    """`count` of 2 * LANES halfwords: every other one to target[even...], the others to target[odd...]; then zeros."""
+    """`widen_split` of the first `count` halfwords; zeros behind them."""
     signature = types.void(target, _INDEX, _INDEX, source, _INDEX, _INDEX)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         t, even_place, odd_place, s, start, count = arguments
         pointer = element_at(context, builder, signature.args[3], s, start)
-        low, high = (
+        halves = [
             _kept(builder, widened(builder, load(builder, builder.gep(pointer, [I64(at)]), WORDS)), count, at)
             for at in (0, LANES)
-        )
-        for part, place in enumerate((even_place, odd_place)):
-            mask = ir.Constant(ir.VectorType(I32, LANES), [2 * lane + part for lane in range(LANES)])
-            to = builder.bitcast(element_at(context, builder, signature.args[0], t, place), FLOATS.as_pointer())
-            builder.store(builder.shuffle_vector(low, high, mask), to, align=4)
+        ]
+        places = [element_at(context, builder, signature.args[0], t, place) for place in (even_place, odd_place)]
+        _store_split(builder, halves, places)
         return context.get_dummy_value()
 
     return signature, generate

@@ -161,25 +161,25 @@ class Session(ABC):
     ) -> None:
         self.close()
 
-    def _narrow(self, values: np.ndarray) -> np.ndarray:
-        """float32 to float16 as numpy does it; a runtime that has a faster way takes that."""
-        return values.astype(np.float16)
+    def _check_names(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Every missing or unknown input is part of one error."""
+        wanted = {surface.name for surface in self.inputs}
+        if wanted == inputs.keys():
+            return
+        missing, unknown = sorted(wanted - inputs.keys()), sorted(inputs.keys() - wanted)
+        parts = [f"missing {', '.join(missing)}"] if missing else []
+        parts += [f"unknown {', '.join(unknown)}"] if unknown else []
+        raise InputError(
+            "the inputs do not match the program",
+            where=self.program.name,
+            value="; ".join(parts),
+            limit=", ".join(surface.name for surface in self.inputs) or "no input at all",
+        )
 
     def _fit(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The inputs in the element types of their surfaces; every mismatch of names is one error."""
-        wanted = {surface.name: surface for surface in self.inputs}
-        if wanted.keys() != inputs.keys():
-            missing = sorted(wanted.keys() - inputs.keys())
-            unknown = sorted(inputs.keys() - wanted.keys())
-            parts = [f"missing {', '.join(missing)}"] if missing else []
-            parts += [f"unknown {', '.join(unknown)}"] if unknown else []
-            raise InputError(
-                "the inputs do not match the program",
-                where=self.program.name,
-                value="; ".join(parts),
-                limit=", ".join(wanted) or "no input at all",
-            )
-        return {name: fit_array(surface, inputs[name], self._narrow) for name, surface in wanted.items()}
+        """The inputs in the element types of their surfaces."""
+        self._check_names(inputs)
+        return {surface.name: fit_array(surface, inputs[surface.name]) for surface in self.inputs}
 
     @abstractmethod
     def _execute(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

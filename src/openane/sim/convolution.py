@@ -14,6 +14,8 @@ from openane.numerics.depthwise import plan_depthwise
 from openane.numerics.jit import ROWS, VECTOR
 from openane.numerics.panel import SLACK
 from openane.numerics.profile import Accumulate, Profile
+from openane.numerics.winograd import SIDE
+from openane.sim import winograd
 from openane.sim.kernel import LoadedKernel, tile_side
 from openane.sim.place import Place
 from openane.sim.schedule import ScheduleBuilder
@@ -53,6 +55,19 @@ def add_convolution(
     if work.inputs_per_output:
         _add_depthwise(schedule, task, work, profile, loaded, source, result)
         return
+    cut = profile.accumulate is Accumulate.TILE4
+    columns = {
+        **loaded.columns,
+        **loaded.ending.straight_columns(schedule, cut),
+        column.RESULT: result.base,
+        column.CUT: cut,
+    }
+    if loaded.in_tiles:
+        shape = _add_load(schedule, task, work, source, SIDE)
+        columns[column.RESULT_STRIDES] = schedule.integers(result.strides)
+        plane = shape.group_step // task.view[2]
+        winograd.add_tiles(schedule, task, columns, (shape.group_step, plane, shape.row_step))
+        return
     direct = _direct(task, work, source)
     shape = direct or _add_load(schedule, task, work, source)
     groups, _, channels, height, width = task.result_view
@@ -64,18 +79,13 @@ def add_convolution(
     cost = task.macs * _MAC_COST + groups * channels * pixels * _RESULT_COST
     most = TILE_BLOCK if side == ROWS else PIXEL_BLOCK // side
     channel_parts, pixel_parts = _parts(groups, tiles, vectors, cost, most)
-    cut = profile.accumulate is Accumulate.TILE4
-    columns = {
-        **loaded.columns,
-        **loaded.ending.straight_columns(schedule, cut),
+    columns |= {
         column.FIRST: source.base if direct else 0,
-        column.RESULT: result.base,
         column.RESULT_STRIDES: schedule.integers(strides),
         column.RESULT_WIDTH: width,
         column.TAPS: schedule.integers(shape.taps),
         column.TAPS_SIZE: shape.taps.size,
         column.DIRECT: direct is not None,
-        column.CUT: cut,
         column.GROUP_STEP: shape.group_step,
         column.ROW_STEP: shape.row_step,
         column.SPACING: shape.spacing,
@@ -86,7 +96,10 @@ def add_convolution(
         column.SIDE: side,
         column.CHANNEL_PARTS: channel_parts,
     }
-    schedule.row(column.CONVOLVE, groups * channel_parts * pixel_parts, cost, columns)
+    kind = column.CONVOLVE if columns[column.STRAIGHT] else column.CONVOLVE_ROWS
+    if side != ROWS:
+        kind = column.CONVOLVE_FEW
+    schedule.row(kind, groups * channel_parts * pixel_parts, cost, columns)
 
 
 def _parts(groups: int, tiles: int, vectors: int, cost: float, most_tiles: int) -> tuple[int, int]:
@@ -126,11 +139,12 @@ def _direct(task: Work, work: MacWork, source: Place) -> Geometry | None:
     return Geometry(taps.astype(np.int64), steps[0], steps[3], 1, width)
 
 
-def _add_load(schedule: ScheduleBuilder, task: Work, work: MacWork, source: Place) -> Geometry:
-    """Adds the row that fills the padded image; right and bottom padding follow from the size of the result."""
+def _add_load(schedule: ScheduleBuilder, task: Work, work: MacWork, source: Place, together: int = 1) -> Geometry:
+    """Adds the row that fills the padded image; right and bottom padding follow from the size of the result, of which
+    so many rows and columns are computed `together`."""
     assert work.kernel is not None
     groups, _, channels, height, width = task.view
-    out_height, out_width = task.result_view[3:]
+    out_height, out_width = (-(-extent // together) * together for extent in task.result_view[3:])
     grow, step = _spread(work)
     inner = ((height - 1) * grow[0] + 1, (width - 1) * grow[1] + 1)
     rows = max(inner[0] + work.pad[0], (out_height - 1) * step[0] + work.window[0])

@@ -65,6 +65,24 @@ class Ending:
         parts = self.factors, self.table.numbers, self.table.meta
         return b"".join(part.tobytes() for part in parts) + bytes([self.function])
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes nothing that a halfword can hold."""
+        return self.function == Function.LINEAR.value and self._is_function_only
+
+    @property
+    def lines(self) -> npt.NDArray[np.float32] | None:
+        """Two lines and their limits, in the order of `numerics.straight.bend_rows`, when it is nothing else."""
+        if self.function == Function.TABLE.value and self.table.is_lines and self._is_function_only:
+            return np.concatenate((self.table.lines, self.table.limits))
+        return None
+
+    @property
+    def _is_function_only(self) -> bool:
+        """Whether nothing happens in front of the function."""
+        acc_bias, post_scale, flush, limit = self.factors[[ACC_BIAS, POST_SCALE, FLUSH_BELOW, OUTPUT_LIMIT]]
+        return bool(acc_bias == 0 and np.signbit(acc_bias) and post_scale == 1 and flush == 0 and limit == np.inf)
+
     def straight_columns(self, schedule: ScheduleBuilder, cut: bool) -> dict[int, int]:
         """Columns of the ending that the micro-kernel does, when it is one of those.
 

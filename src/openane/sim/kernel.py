@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import FaultError
+from openane.numerics import micro
 from openane.numerics import rows as column
 from openane.numerics.convolve import FEW_SIDE, pack_weights, packed_size
 from openane.numerics.jit import ROWS
 from openane.numerics.lookup import CompiledTable, from_halfwords
 from openane.numerics.profile import Accumulate, Profile
+from openane.sim import winograd
 from openane.sim.ending import Ending
 from openane.sim.memory import Halfwords
 from openane.sim.schedule import RunState, ScheduleBuilder
@@ -32,11 +34,13 @@ class LoadedKernel:
         columns: of its weights, bias, table and factors.
         ending: the end of the data path; with `changes` its table is not the one that runs use.
         changes: whether Python decodes it in each run.
+        in_tiles: whether its weights are transformed for `winograd`.
     """
 
     columns: dict[int, int]
     ending: Ending
     changes: bool = False
+    in_tiles: bool = False
 
 
 def tile_side(task: Work, profile: Profile) -> int:
@@ -69,20 +73,24 @@ def load_kernel(schedule: ScheduleBuilder, task: Work, profile: Profile, constan
         ending = Ending.of(task, work, kernel, profile)
         columns = ending.columns(schedule)
         if kernel.weights is not None:
-            columns |= _constant_weights(schedule, work, kernel, tile_side(task, profile))
+            straight = ending.straight_columns(schedule, profile.accumulate is Accumulate.TILE4)
+            fast = schedule.hold_weights and straight[column.STRAIGHT] != micro.NO_STRAIGHT
+            if fast and winograd.pays(task, work):
+                columns |= _transformed_weights(schedule, task, work, kernel)
+                return LoadedKernel(columns, ending, in_tiles=True)
+            columns |= _constant_weights(schedule, work, kernel, tile_side(task, profile), fast)
         return LoadedKernel(columns, ending)
     if not schedule.arena.has_buffer(source.buffer):
         raise FaultError("the kernel is in a buffer that the program does not have", where=task.where)
     return _run_time(schedule, task, work, source, profile)
 
 
-def _constant_weights(schedule: ScheduleBuilder, work: MacWork, kernel: Kernel, side: int) -> dict[int, int]:
+def _constant_weights(
+    schedule: ScheduleBuilder, work: MacWork, kernel: Kernel, side: int, hold: bool
+) -> dict[int, int]:
     assert kernel.weights is not None
     groups, channels, steps = kernel.weights.shape
-    bias = np.full((groups, channels), -0.0, np.float32)
-    if kernel.bias is not None:
-        bias[:] = from_halfwords(kernel.bias).reshape(groups, channels)
-    columns = _weight_columns(work, channels, steps, side) | {column.BIAS: schedule.floats(bias)}
+    columns = _weight_columns(work, channels, steps, side) | _bias_column(schedule, kernel)
     if work.inputs_per_output:
         columns[column.WEIGHTS] = schedule.floats(from_halfwords(kernel.weights))
         return columns
@@ -91,10 +99,25 @@ def _constant_weights(schedule: ScheduleBuilder, work: MacWork, kernel: Kernel, 
         pack_weights(weights, target, side)
     columns[column.WEIGHTS] = place
     columns[column.FINITE] = not ((packed & 0x7C00) == 0x7C00).any()
-    if schedule.hold_weights and side == ROWS:
+    if hold and side == ROWS:
         columns[column.HELD] = schedule.floats(from_halfwords(packed), own=True)
         columns[column.HELD_SIZE] = packed.size // groups
     return columns
+
+
+def _bias_column(schedule: ScheduleBuilder, kernel: Kernel) -> dict[int, int]:
+    assert kernel.weights is not None
+    bias = np.full(kernel.weights.shape[:2], -0.0, np.float32)
+    if kernel.bias is not None:
+        bias[:] = from_halfwords(kernel.bias).reshape(bias.shape)
+    return {column.BIAS: schedule.floats(bias)}
+
+
+def _transformed_weights(schedule: ScheduleBuilder, task: Work, work: MacWork, kernel: Kernel) -> dict[int, int]:
+    assert kernel.weights is not None and work.kernel is not None
+    channels = kernel.weights.shape[1]
+    own = winograd.weight_columns(schedule, from_halfwords(kernel.weights), work.kernel.steps, task.view[2])
+    return _weight_columns(work, channels, 0, ROWS) | _bias_column(schedule, kernel) | own
 
 
 def _weight_columns(work: MacWork, channels: int, steps: int, side: int) -> dict[int, int]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from openane.numerics import rows as column
 from openane.numerics.arrange import arrange
 from openane.numerics.finish import finish_row
+from openane.numerics.jit import NATIVE_HALF
 from openane.numerics.lookup import from_halfwords
 from openane.numerics.profile import Profile
 from openane.sim.convolution import add_convolution
@@ -25,7 +26,7 @@ Integers = npt.NDArray[np.int64]
 _WORDS = 1 << 16
 """Different halfwords."""
 _CHANNEL_CODES = {MacOperation.SUM: 0, MacOperation.PRODUCT: 2, MacOperation.MAXIMUM: 3}
-_MAP_COST, _COMBINE_COST = 0.7, 0.6
+_COPY_COST, _LINES_COST, _MAP_COST, _COMBINE_COST = 0.2, 0.3, 0.7, 0.6
 """Nanoseconds an element."""
 
 
@@ -55,27 +56,36 @@ def add_mac(schedule: ScheduleBuilder, task: Work, profile: Profile, constants: 
 
 
 def _add_pass(schedule: ScheduleBuilder, task: Work, loaded: LoadedKernel, source: Place, result: Place) -> None:
-    """A function of one halfword is looked up; the one that changes nothing but the words of NaN copies."""
+    """A function of one halfword: copied, computed or looked up, whatever is cheapest; the bits are the same."""
     work = task.engine
     assert isinstance(work, MacWork)
     shape = arrange(task.result_view, source.strides, result.strides)
-    if loaded.changes:
-        mapping = schedule.area("mapping", _WORDS)
-        schedule.act(_Tabulate(loaded, work.relu_in, mapping))
-    else:
-        ending = loaded.ending
-        mapping = schedule.mapping(
-            ending.key + bytes([work.relu_in]), lambda: _tabulate(work.relu_in, *ending.arguments)
-        )
     columns = {
         column.FIRST: source.base,
         column.FIRST_STRIDES: schedule.integers(shape.strides[0]),
         column.RESULT: result.base,
         column.RESULT_STRIDES: schedule.integers(shape.strides[1]),
         column.EXTENTS: schedule.integers(shape.extents),
-        column.WEIGHTS: mapping,
     }
-    schedule.row(column.MAP, shape.units, _MAP_COST * task.elements, columns)
+    ending, relu_in = loaded.ending, work.relu_in
+    lines = None if loaded.changes or relu_in or not NATIVE_HALF else ending.lines
+    beside = shape.strides[0][4] == 1 and shape.strides[1][4] == 1
+    if ending.is_identity and not relu_in:
+        schedule.row(column.COPY, shape.units, _COPY_COST * task.elements, columns)
+    elif beside and lines is not None:
+        columns |= {column.STRAIGHT: 1, column.STRAIGHT_NUMBERS: schedule.floats(lines)}
+        schedule.row(column.MAP, shape.units, _LINES_COST * task.elements, columns)
+    else:
+        if loaded.changes:
+            mapping = schedule.area("mapping", _WORDS)
+            schedule.act(_Tabulate(loaded, relu_in, mapping))
+        else:
+            mapping = schedule.mapping(
+                ending.key + bytes([relu_in]), lambda: _tabulate(relu_in, *ending.arguments)
+            )  # fmt: skip
+        schedule.row(
+            column.MAP, shape.units, _MAP_COST * task.elements, columns | {column.WEIGHTS: mapping}
+        )  # fmt: skip
 
 
 def _tabulate(relu_in: bool, factors: Floats, function: int, table: Floats, meta: Integers) -> Halfwords:

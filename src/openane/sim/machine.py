@@ -14,8 +14,9 @@ import numpy as np
 from openane.core.errors import FaultError, InputError
 from openane.numerics.profile import Profile
 from openane.program import Program, Surface
-from openane.program.layout import extent_bytes, fit_array, read_surface, write_surface
+from openane.program.layout import extent_bytes, read_surface
 from openane.sim.check import Walk, check_memory, check_operations
+from openane.sim.inputs import bind_input
 from openane.sim.kernel import constant_count
 from openane.sim.mac import add_mac
 from openane.sim.memory import Arena, Halfwords, MemoryLayout
@@ -54,7 +55,8 @@ class Execution:
 
     Attributes:
         profile: arithmetic.
-        fast: keep weights as float32: three times their memory, the same bits.
+        fast: keep weights as float32, those of some 3x3 convolutions transformed (`numerics.winograd`): three to nine
+            times their memory, results within a bound of the exact ones.
         threads: worker threads; 0 takes one per core.
         memory_limit_bytes: of buffers, copies and parameters of one run.
         until: run this many tasks only; None runs all.
@@ -224,7 +226,7 @@ class Simulator:
                 limit=", ".join(wanted),
             )
         for name, surface in wanted.items():
-            write_surface(surface, state.memory.buffer_bytes(surface.buffer), fit_array(surface, inputs[name]))
+            bind_input(surface, state.memory.buffer_bytes(surface.buffer), inputs[name])
         state.begin()
 
     def _execute(self, state: RunState, tasks: slice, workers: Workers) -> None:

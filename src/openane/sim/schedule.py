@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -39,6 +40,7 @@ class RunState:
         progress: counters of the rows.
         places: of the arrays that all threads share, in the order of `rows`.
         started: when the run began, by the monotonic clock.
+        helpers: threads that found nothing more to do, and may not have gone yet.
     """
 
     memory: MemoryState
@@ -48,9 +50,17 @@ class RunState:
     progress: Integers
     places: Integers
     started: float = 0.0
+    helpers: list[Future[int]] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Waits for helpers: one that looks at counters which begin anew would work on what is not ready."""
+        for helper in self.helpers:
+            helper.result()
+        self.helpers.clear()
 
     def begin(self) -> None:
         """Nothing is done yet."""
+        self.settle()
         self.progress[:] = 0
         self.started = time.monotonic()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -38,15 +38,17 @@ class Workers:
         Returns:
             The first row that is not done.
         """
+        state.settle()
         work = schedule, state, rows, allowance
-        helpers = []
+        helpers: list[Future[int]] = []
         if self._pool is not None and schedule.rows[rows.start : rows.stop, COST].sum() > _WORTH_SHARING:
             helpers = [self._pool.submit(self._execute, *work, number) for number in range(1, self.count)]
         done = self._execute(*work, 0)
-        for helper in helpers:
-            if not helper.cancel():  # one that has not begun is not needed any more
-                done = min(done, helper.result())
-        return done
+        helpers = [helper for helper in helpers if not helper.cancel()]  # who has not begun is not needed any more
+        if done == rows.stop:
+            state.helpers.extend(helpers)  # all is done; that they go takes as long as a small row
+            return done
+        return min([done, *(helper.result() for helper in helpers)])
 
     def _execute(self, schedule: Schedule, state: RunState, rows: range, allowance: int, number: int) -> int:
         arrays = np.concatenate((state.places, self._scratch()))

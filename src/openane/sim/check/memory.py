@@ -11,6 +11,8 @@ from openane.numerics.convolve import packed_size
 from openane.numerics.jit import VECTOR
 from openane.numerics.panel import SLACK
 from openane.numerics.rows import SCRATCH_FLOATS, SCRATCH_WORDS
+from openane.numerics.winograd import SIDE, unit_size, weights_size
+from openane.sim import winograd
 from openane.sim.memory import MemoryLayout
 from openane.sim.work import MacOperation, MacWork, Operand, PlanarWork, Space, Work
 
@@ -24,6 +26,8 @@ _STEP_BYTES = 3 * _INTEGER
 """A step of a kernel as parameters are collected: itself, its key, the joined array."""
 _STEP_LIST_BYTES = 160
 """A step of a depthwise kernel while its work is planned."""
+_TRANSFORMED_BYTES = 24
+"""A transformed weight while it is computed: as float64, as float32, and in its order."""
 _INDEX_BYTES = 24
 """A halfword of a buffer whose kernel is permuted, while its places are looked for."""
 
@@ -156,15 +160,19 @@ def _mac_memory(work: Work, engine: MacWork, layout: MemoryLayout, constants: in
         passing += _STEP_LIST_BYTES * steps
     elif kernel.buffer == constants:
         lasting += (2 * _HALFWORD + 2 * _FLOAT * fast) * weights
+        if fast and winograd.pays(work, engine):
+            transformed = groups * weights_size(channels, work.view[2])
+            lasting += 2 * _FLOAT * transformed
+            passing += _TRANSFORMED_BYTES * transformed
     else:
         areas = frozenset({_area("kernel", weights)})
         if kernel.plain:
             lasting += _STEP_BYTES * weights
             passing += _INDEX_BYTES * layout.buffers.get(kernel.buffer, 0) + 5 * _INTEGER * weights
-    return TaskMemory(lasting, areas, _image_bytes(work, engine), passing)
+    return TaskMemory(lasting, areas, _image_bytes(work, engine, fast), passing)
 
 
-def _image_bytes(work: Work, engine: MacWork) -> int:
+def _image_bytes(work: Work, engine: MacWork, fast: bool) -> int:
     """The padded input as float32; a convolution that reads its pixels where they stand has none."""
     source, (groups, _, channels, height, width) = work.sources[0], work.view
     out_height, out_width = work.result_view[3:]
@@ -176,8 +184,12 @@ def _image_bytes(work: Work, engine: MacWork) -> int:
         return 0
     spread = engine.operation is MacOperation.TRANSPOSED
     grow, step = (engine.stride, (1, 1)) if spread else ((1, 1), engine.stride)
+    transformed = 0
+    if fast and winograd.pays(work, engine):
+        out_height, out_width = (-(-extent // SIDE) * SIDE for extent in (out_height, out_width))
+        transformed = groups * -(-out_height * out_width // (SIDE * SIDE * VECTOR)) * unit_size(channels) + SLACK
     rows, columns = (
         max((extent - 1) * grow[axis] + 1 + engine.pad[axis], (out - 1) * step[axis] + engine.window[axis])
         for axis, (extent, out) in enumerate(((height, out_height), (width, out_width)))
     )
-    return _FLOAT * (groups * channels * rows * columns + SLACK)
+    return _FLOAT * (groups * channels * rows * columns + SLACK + transformed)
