@@ -1,6 +1,7 @@
 """Random networks through every level and through onnxruntime, on the same inputs.
 
-    python tools/campaign.py --seconds 600 --journal campaign.jsonl     (make campaign)
+    python tools/campaign.py --seconds 600 --journal campaign.jsonl     new cases (make campaign)
+    python tools/campaign.py --share                                    the cases of every change (make share)
     python tools/campaign.py --seed 1234                                one case, told in full
     python tools/campaign.py --network case.json                        a case from a file
     python tools/campaign.py --report --journal campaign.jsonl          what a journal holds
@@ -24,20 +25,23 @@ from differential import journal
 from differential.network import Network, parse
 from differential.page import page
 from differential.report import report, tell
-from differential.running import run, timed
+from differential.running import SHARE_CASES, run, timed
 from differential.strategy import make
 
 from openane import __version__
+
+SHARE_SECONDS = 300.0
+"""Time for these, on all cores; what a slow machine does not reach is told."""
 
 
 def main() -> int:
     """Runs the campaign; the status is 1 when something failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, help="60, or 300 for the share")
     parser.add_argument("--journal", type=Path)
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
-    parser.add_argument("--start", type=int, default=0, help="first case of a new journal")
-    parser.add_argument("--share", action="store_true", help="first case from the commit; the journal is thrown away")
+    parser.add_argument("--start", type=int, help="first case of a new journal; by itself the commit decides")
+    parser.add_argument("--share", action="store_true", help=f"cases 0 to {SHARE_CASES - 1}; without a journal")
     parser.add_argument("--seed", type=int, help="run this case only")
     parser.add_argument("--network", type=Path, help="run the network of this file only")
     parser.add_argument("--report", action="store_true", help="run nothing, tell what the journal holds")
@@ -55,13 +59,18 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.journal or Path(folder) / "campaign.jsonl"
-        if not arguments.report:
-            start = arguments.start
-            if arguments.share:
-                start, source = share()
-                print(f"cases from {start} on, of {source}")
-            for line in run(path, start, arguments.seconds, arguments.jobs):
-                print(line)
+        if arguments.share:
+            path = Path(folder) / "share.jsonl"
+            seconds = arguments.seconds or SHARE_SECONDS
+            _run(path, 0, seconds, arguments.jobs, SHARE_CASES)
+            done = sum(1 for _ in journal.read(path))
+            print(f"share: {done:,} of {SHARE_CASES:,} cases in at most {seconds:g} s")
+            if not done:
+                return 1
+        elif not arguments.report:
+            first = min((int(line["seed"]) for line in journal.read(path)), default=None)
+            start = first if arguments.start is None else arguments.start
+            _run(path, fresh() if start is None else start, arguments.seconds or 60.0, arguments.jobs, None)
         failures = 0
         for text, failed in report(journal.read(path)):
             failures += failed
@@ -69,19 +78,22 @@ def main() -> int:
     return int(failures > 0)
 
 
-def share() -> tuple[int, str]:
-    """The first case of the share that every change gets, and what it is taken from.
+def _run(path: Path, start: int, seconds: float, jobs: int, count: int | None) -> None:
+    for line in run(path, start, seconds, jobs, count):
+        print(line)
 
-    The commit decides it: one commit always runs the same cases, and every commit runs new ones, so that the share
-    keeps finding faults instead of repeating cases that passed. Outside of a repository the version decides.
+
+def fresh() -> int:
+    """The first case of a new journal: the commit decides, so that a campaign for each commit keeps finding faults.
+
+    Outside of a repository the version does. No such case is one of the share.
     """
     command = ["git", "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return int.from_bytes(__version__.encode()[:5]), f"version {__version__}"
-    commit = done.stdout.strip()
-    return int(commit[:9], 16), f"commit {commit[:12]}"
+        return SHARE_CASES + int.from_bytes(__version__.encode()[:5])
+    return SHARE_CASES + int(done.stdout.strip()[:9], 16)
 
 
 def _one(network: Network) -> int:

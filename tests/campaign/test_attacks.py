@@ -107,6 +107,12 @@ def assembly(name: str) -> bytes:
     return text.replace(word, f"{word.partition('[')[0]}[{name}]").encode()
 
 
+def constants(lines: str, size: int = 0x7FFFFFFF) -> bytes:
+    """The small program with other constants."""
+    head = files()["small.hwx.asm"].partition(b".constants")[0]
+    return head + f".constants size={size:#x}\n{lines}".encode()
+
+
 def archive(method: int, size: int) -> bytes:
     """A .npz whose only array is `size` zeros."""
     stream = io.BytesIO()
@@ -145,6 +151,9 @@ ATTACKS: dict[str, tuple[str, Callable[[], bytes]]] = {
     ),
     "a range of registers without end": ("assembly", lambda: assembly(f"0..{HUGE}")),
     "a register of many digits": ("assembly", lambda: assembly(DIGITS)),
+    "constants out of nothing": ("assembly", lambda: constants("")),
+    "constants out of a word": ("assembly", lambda: constants(" 0x0: 01\n")),
+    "constants told again and again": ("assembly", lambda: constants(" 0x0 *0x1fffff0: 01\n" * 1000, 0x2000000)),
     "a task of many digits": ("patch", lambda: f"task[{DIGITS}].Header.NID=1".encode()),
     "a value of many digits": ("patch", lambda: f"task[0].Header.NID={DIGITS}".encode()),
     "a value of many hexadecimal digits": ("patch", lambda: f"task[0].Header.NID=0x{DIGITS}".encode()),

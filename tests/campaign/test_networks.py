@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -15,17 +16,18 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from differential import journal, levels
+from differential import half, journal, levels
 from differential.levels import Verdict, judge
 from differential.network import Network, Step, Values, parse
 from differential.page import page
 from differential.report import report
-from differential.running import Runner, kind
+from differential.running import SHARE_CASES, Numbers, Runner, kind
 from differential.shrinking import shrink
 from differential.strategy import make
 
-from openane.compiler.plan import EngineStep
-from openane.graph import Graph, Node, ops
+import campaign
+from openane.compiler.plan import EngineStep, Plan
+from openane.graph import Graph, Node, TensorType, ops
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.json"))
 ROOT = Path(__file__).parents[2]
@@ -171,6 +173,57 @@ def test_the_journal_survives_a_line_cut_short(tmp_path: Path) -> None:
     assert [line["seed"] for line in journal.read(path)] == [3, 5, 9]
     numbers = journal.unfinished(path, 3)
     assert [next(numbers) for _ in range(5)] == [4, 6, 7, 8, 10]
+
+
+def test_the_share_is_always_the_same_cases(tmp_path: Path) -> None:
+    """It ends with them, and stops the build when one fails; new journals explore others."""
+    path = tmp_path / "journal.jsonl"
+    journal.append(path, {"seed": 1})
+    numbers = Numbers(path, 0, 4, multiprocessing.get_context("spawn"))
+    assert [numbers() for _ in range(5)] == [0, 2, 3, None, None]
+    assert campaign.fresh() >= SHARE_CASES
+    recipe = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "campaign.py --share" in line)
+    assert recipe.startswith("\t$(BIN)/python")
+
+
+@pytest.mark.parametrize(("results", "status"), [(["ok", "ok"], 0), (["ok", "the simulator differs"], 1), ([], 1)])
+def test_a_failure_of_the_share_stops_the_build(
+    results: list[str], status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So does a share without a case."""
+
+    def run(path: Path, start: int, seconds: float, jobs: int, count: int | None) -> list[str]:
+        assert (start, count) == (0, SHARE_CASES)
+        for seed, result in enumerate(results):
+            journal.append(path, {"seed": seed, "result": result, "detail": "y: 1, not 2"})
+        return []
+
+    monkeypatch.setattr("campaign.run", run)
+    monkeypatch.setattr(sys, "argv", ["campaign.py", "--share"])
+    assert campaign.main() == status
+    assert f"share: {len(results)} of {SHARE_CASES:,} cases" in capsys.readouterr().out
+
+
+def test_a_spread_that_is_small_by_chance_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+
+    def expect(plan: Plan, inputs: object, number: int = 4) -> half.Expectation:
+        runs.append(number)
+        found = half.expect(plan, inputs, number)  # type: ignore[arg-type]
+        small = 1e-6 if number == half.RUNS else 1.0
+        return replace(found, tolerances={name: small * each for name, each in found.tolerances.items()})
+
+    monkeypatch.setattr(levels, "expect", expect)
+    assert judge(convolutions()).result == "ok"
+    assert runs == [half.RUNS, half.SECOND_LOOK_RUNS]
+
+
+def test_long_sums_of_other_programs_may_be_off() -> None:
+    """onnxruntime adds one number after another; what that changes grows with their count."""
+    node = Node("n", ops.ReduceMean((1, 2), False), ("x",), ("y",))
+    assert half.longest_sum(Graph("sum", {"x": TensorType((2, 30, 40))}, ("y",), (node,), {})) == 1200
+    whole = replace(node, operation=ops.GroupNorm(2, 1e-3))
+    assert half.longest_sum(Graph("norm", {"x": TensorType((2, 6, 5))}, ("y",), (whole,), {})) == 30
 
 
 def test_failures_are_told_with_the_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,11 +116,19 @@ def convolution(s: Sketch) -> None:
     groups = s.choose([g for g in (1, 1, 1, 2, 3, 4, channels) if channels % g == 0])
     outputs = groups * (s.pick(1, 3) if groups == channels else s.pick(1, max(1, s.choose((8, 24, 70)) // groups)))
     fan_in = channels // groups * math.prod(kernel)
-    weight = s.constant(outputs, channels // groups, *kernel, scale=fan_in**-0.5)
+    shape = (outputs, channels // groups, *kernel)
+    weight = _bytes(s, shape, fan_in**-0.5) if s.flag(4) else s.constant(*shape, scale=fan_in**-0.5)
     operands = (x, weight, s.constant(outputs, fill="normal", scale=0.3)) if s.flag() else (x, weight)
     y = s.add(ops.Conv(strides, pads, dilations, groups), *operands)
     if s.flag():
         s.add(s.choose(SMOOTH[:16])(s), y)
+
+
+def _bytes(s: Sketch, shape: tuple[int, ...], scale: float) -> str:
+    """Weights of 8 bits with one scale, or one an output."""
+    numbers = s.known(Values(shape, "bytes", 1.0, s.pick(0, 99), DType.INT8))
+    factors = Values((shape[0],) if s.flag() else (), "positive", float(np.float16(scale / 64)), s.pick(0, 99))
+    return s.add(ops.DequantizeLinear(DType.FLOAT32, 0), numbers, s.known(factors))
 
 
 def transposed(s: Sketch) -> None:
@@ -132,7 +140,7 @@ def transposed(s: Sketch) -> None:
     strides = tuple(s.pick(1, 3) for _ in extents)
     dilations = tuple(s.pick(1, 2) for _ in extents) if s.flag(6) else (1,) * space
     pads = tuple(s.pick(0, k - 1) for k in (*kernel, *kernel))
-    extra = tuple(s.pick(0, step - 1) for step in strides) if s.flag(3) else ()
+    extra = tuple(s.pick(0, step - 1) for step in strides) if s.flag() else ()
     groups = s.choose([g for g in (1, 1, 2, channels) if channels % g == 0])
     outputs = s.pick(1, max(1, 16 // groups))
     weight = s.constant(channels, outputs, *kernel, scale=(channels // groups * math.prod(kernel)) ** -0.5)
@@ -250,6 +258,8 @@ def products(s: Sketch) -> None:
     x = s.value(2, 3, 4, 5)
     shape = s.shape(x)
     y = s.value(where=lambda name: s.shape(name)[:-2] == shape[:-2] and len(s.shape(name)) == len(shape))
+    if len(shape) > 2 and s.flag(4):
+        y = s.add(ops.ReduceMax((len(shape) - 3,), True), y)  # one matrix for several others
     ways = [
         ops.MatMul(a, b)
         for a in (False, True)

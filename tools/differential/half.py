@@ -9,6 +9,7 @@ have no noise, so a net of those alone must agree to the bit.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -31,9 +32,13 @@ HOST_FACTOR = 8.0
 """How many times the error of the reference in single precision the host's library may be off."""
 HOST_ROUNDING = 2.0**-16
 """The least error of what is not exact there, relative to the largest value."""
+SUM_ROUNDING = 2.0**-24
+"""What a term of a long sum may add to that, relative: onnxruntime adds up one after another in single precision."""
 RESAMPLING = 1e-4
 """What single-precision positions change in resampled pictures, relative to the largest value."""
 RUNS = 4
+SECOND_LOOK_RUNS = 32
+"""Four samples of an element's spread are now and then all small by chance; so many are not."""
 FACTOR = 4.0
 """How many times the spread counts as agreement."""
 _CHOICES = (ops.ArgMax, ops.ArgMin, ops.TopK, ops.Hardmax)
@@ -113,36 +118,41 @@ class Expectation:
     Attributes:
         outputs: arrays in half precision by name, as float64.
         tolerances: for every element, by name; 0 where the bits must agree.
+        tables: how far the tables of functions move every element from what their definitions give, by name.
         largest: magnitude of any intermediate result on the engine; infinite when one overflows.
         products: whether some unit multiplies, and so might make infinities of large numbers.
     """
 
     outputs: Mapping[str, np.ndarray]
     tolerances: Mapping[str, np.ndarray]
+    tables: Mapping[str, np.ndarray]
     largest: float
     products: bool
 
 
-def expect(plan: Plan, inputs: Mapping[str, np.ndarray]) -> Expectation:
+def expect(plan: Plan, inputs: Mapping[str, np.ndarray], runs: int = RUNS) -> Expectation:
     """Runs the nets of a plan in half precision, then with noise; steps of the host run as they are.
 
     Args:
         plan: of a compiled graph.
         inputs: as `Graph.evaluate` takes them.
+        runs: with noise.
     """
     largest = [0.0]
     outputs = _run_plan(plan, inputs, None, largest)
+    defined = _run_plan(plan, inputs, None, [0.0], tables=False)
+    tables = {name: np.abs(_difference(array, outputs[name])) for name, array in defined.items()}
     squares = {name: np.zeros(array.shape) for name, array in outputs.items()}
-    for number in range(RUNS):
+    for number in range(runs):
         noisy = _run_plan(plan, inputs, np.random.default_rng([number, 5]), largest)
         for name, array in noisy.items():
             squares[name] += np.square(_difference(array, outputs[name]))
     tolerances = {}
     for name, total in squares.items():
-        mean = total / RUNS
+        mean = total / runs
         tolerances[name] = FACTOR * np.sqrt(mean + mean.mean())
     nets = [step.net for step in plan.steps if isinstance(step, EngineStep) and step.net is not None]
-    return Expectation(outputs, tolerances, largest[0], has_products(nets))
+    return Expectation(outputs, tolerances, tables, largest[0], has_products(nets))
 
 
 def has_products(nets: Iterable[Net]) -> bool:
@@ -181,7 +191,12 @@ def _difference(array: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _run_plan(
-    plan: Plan, inputs: Mapping[str, np.ndarray], random: np.random.Generator | None, largest: list[float]
+    plan: Plan,
+    inputs: Mapping[str, np.ndarray],
+    random: np.random.Generator | None,
+    largest: list[float],
+    *,
+    tables: bool = True,
 ) -> dict[str, np.ndarray]:
     values: dict[str, np.ndarray] = {**plan.constants, **inputs}
     for step in plan.steps:
@@ -190,7 +205,7 @@ def _run_plan(
             continue
         assert step.net is not None, "a plan of a graph has nets"
         fed = {name: _half(values[value].astype(np.float64)) for name, value in step.inputs.items()}
-        results = _run(step.net, fed, random, largest)
+        results = _run(step.net, fed, random, largest, tables)
         values.update((value, _logical(plan, value, results[name])) for name, value in step.outputs.items())
     return {name: np.asarray(values[name], np.float64) for name in plan.outputs}
 
@@ -213,10 +228,23 @@ def _run_host(
             size = HOST_FACTOR * (own + own.max(initial=0.0))
             if not exact:
                 size = size + HOST_ROUNDING * np.abs(array).max(initial=0.0)
+                size = size + SUM_ROUNDING * longest_sum(step.graph) * np.abs(array).max(initial=0.0)
             if resamples(step.graph):
                 size = size + RESAMPLING * np.abs(array).max(initial=0.0)
             results[name] = array + random.uniform(-1, 1, array.shape) * size
     return results
+
+
+def longest_sum(graph: Graph) -> int:
+    """The longest sum over axes of a value."""
+    most = 1
+    for node in graph.nodes:
+        operation, shape = node.operation, graph.types[node.inputs[0]].shape
+        axes = getattr(operation, "axes", None) or getattr(operation, "axis", ())
+        if isinstance(operation, (ops.InstanceNorm, ops.GroupNorm)):
+            axes = range(1, len(shape))
+        most = max(most, math.prod(shape[axis] for axis in (axes if isinstance(axes, (tuple, range)) else (axes,))))
+    return most
 
 
 def resamples(graph: Graph) -> bool:
@@ -235,12 +263,16 @@ def _half(array: np.ndarray) -> np.ndarray:
 
 
 def _run(
-    net: Net, inputs: Mapping[str, np.ndarray], random: np.random.Generator | None, largest: list[float]
+    net: Net,
+    inputs: Mapping[str, np.ndarray],
+    random: np.random.Generator | None,
+    largest: list[float],
+    tables: bool,
 ) -> dict[str, np.ndarray]:
     values = {name: inputs[name].reshape(shape.ndchw) for name, shape in net.inputs.items()}
     for unit in net.units:
         bottoms = [values[name] for name in unit.bottoms]
-        result = _unit(unit, bottoms, random)
+        result = _unit(unit, bottoms, random, tables)
         if random is None:
             finite = result[np.isfinite(result)]
             if not isinstance(unit.params, u.Constant):
@@ -251,13 +283,13 @@ def _run(
     return {name: values[source] for name, source in net.outputs.items()}
 
 
-def _unit(unit: Unit, bottoms: Sequence[np.ndarray], random: np.random.Generator | None) -> np.ndarray:
+def _unit(unit: Unit, bottoms: Sequence[np.ndarray], random: np.random.Generator | None, tables: bool) -> np.ndarray:
     params, noise = unit.params, noise_of(unit.params)
     if random is not None:
         params = _rounded_weights(params, random)
         bottoms = [_disturbed(bottom, noise, random) for bottom in bottoms]
     with np.errstate(all="ignore"):
-        result = _evaluate(params, bottoms)
+        result = _evaluate(params, bottoms, tables)
         if random is None or isinstance(params, u.Constant):
             return _half(result)
         # The same sign for all elements in half of the runs: errors of tables are not independent.
@@ -287,8 +319,8 @@ def _rounded_weights(params: UnitParams, random: np.random.Generator) -> UnitPar
     return dataclasses.replace(params, **changed) if changed else params  # type: ignore[type-var]
 
 
-def _evaluate(params: UnitParams, bottoms: Sequence[np.ndarray]) -> np.ndarray:
-    if isinstance(params, u.Neuron) and params.kind not in _BY_DEFINITION:
+def _evaluate(params: UnitParams, bottoms: Sequence[np.ndarray], tables: bool) -> np.ndarray:
+    if tables and isinstance(params, u.Neuron) and params.kind not in _BY_DEFINITION:
         try:
             steps = recipe(params.kind, params.alpha, params.beta)
         except OpenaneError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from differential.sketch import RejectError, Sketch
 from openane.core.types import DType
 from openane.graph import Operation, ops
@@ -159,6 +161,48 @@ def resize(s: Sketch) -> None:
         s.add(ops.Resize(sizes, mode, coordinates, s.choose(tuple(ops.Rounding))), x)
     else:
         s.add(ops.Resize(sizes, mode, coordinates), x)
+
+
+def parts(s: Sketch) -> None:
+    """A value cut into parts, each of which goes another way; sometimes joined again."""
+    x = s.value(2, 3, 4, 5)
+    shape = s.shape(x)
+    axis = s.choose([axis for axis in (1, len(shape) - 1, 0) if shape[axis] > 1])
+    size = s.pick(1, shape[axis] - 1)
+    s.add(ops.Split(axis, (size, shape[axis] - size)), x)
+    pieces = s.steps[-1].results
+    made = [_way(s, piece) for piece in pieces]
+    if s.flag() and all(s.shape(name) == s.shape(piece) for name, piece in zip(made, pieces, strict=True)):
+        s.add(ops.Concat(axis), *made)
+
+
+def joined(s: Sketch) -> None:
+    """Two values joined, of which the whole and a part go on."""
+    x = s.value(2, 3, 4, 5)
+    other = s.choose([name for name in s.values if s.shape(name) == s.shape(x) and s.values[name].dtype.kind == "f"])
+    whole = s.add(ops.Concat(s.choose((1, len(s.shape(x)) - 1, 0))), x, other)
+    _way(s, whole)
+    _way(s, s.choose((x, other)))
+
+
+def _way(s: Sketch, x: str) -> str:
+    """What reads a tensor that lies inside another one: a sum, a product, a function, a softmax."""
+    last = len(s.shape(x)) - 1
+    kind = s.pick(0, 5)
+    if kind == 0:
+        return s.add(ops.ReduceMean((s.pick(0, last),), True), x)
+    if kind == 1:
+        inner = s.shape(x)[-1]
+        weight = s.constant(inner, s.choose((inner, s.pick(1, 20))), fill="normal", scale=inner**-0.5)
+        return s.add(ops.MatMul(), x, weight)
+    if kind == 2 and s.magnitude(x) <= 8:
+        return s.add(ops.Softmax(s.pick(0, last)), x)
+    if kind == 3 and s.magnitude(x) <= 40 and s.shape(x)[-1] <= 512:
+        scores = s.add(ops.MatMul(transpose_b=True), x, x)
+        return s.add(ops.Affine(float(np.float16(1 / s.shape(x)[-1]))), scores)
+    if kind == 4:
+        return s.add(ops.Mul(), x, s.constant(s.shape(x)[1], *(1,) * (last - 1), fill="uniform"))
+    return s.add(s.choose((ops.Sigmoid(), ops.Relu(), ops.Abs(), ops.Tanh())), x)
 
 
 def host(s: Sketch) -> None:

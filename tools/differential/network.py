@@ -129,9 +129,10 @@ class Network:
         if wide:
             inputs = {name: DType.FLOAT64 if dtype.is_float else dtype for name, dtype in inputs.items()}
             arrays = {name: _widened(array) for name, array in arrays.items()}
-            cast = ops.Cast(DType.FLOAT32)
             steps = tuple(
-                dataclasses.replace(step, operation=ops.Cast(DType.FLOAT64)) if step.operation == cast else step
+                dataclasses.replace(step, operation=dataclasses.replace(step.operation, dtype=DType.FLOAT64))
+                if isinstance(step.operation, (ops.Cast, ops.DequantizeLinear)) and step.operation.dtype.is_float
+                else step
                 for step in steps
             )
         return Graph(

@@ -12,6 +12,7 @@ from differential.coverage import VALUES_KEPT, declared_fields
 from differential.levels import FINE
 from differential.network import parse
 from differential.report import Summary, coverage, summarize
+from differential.running import SHARE_CASES
 
 FOUND = Path(__file__).parents[2] / "tests" / "campaign" / "found"
 """Networks that once failed, each with what was wrong."""
@@ -19,7 +20,8 @@ FOUND = Path(__file__).parents[2] / "tests" / "campaign" / "found"
 _INTRODUCTION = """# Differential campaign
 
 `make campaign TIME=3600` makes random legal networks and runs each on every level with the same inputs. It uses all
-cores, writes one line of JSON a case to `campaign.jsonl`, and goes on where the last run stopped, even after a kill.
+cores, writes one line of JSON a case to `campaign.jsonl`, and goes on where the last run stopped, even after a kill. A
+new journal begins at a case that the commit decides, so that every commit explores others.
 `python tools/campaign.py --report --journal campaign.jsonl` tells what a journal holds.
 
 | compared | tolerance |
@@ -27,35 +29,37 @@ cores, writes one line of JSON a case to `campaign.jsonl`, and goes on where the
 | Graph reference in double precision, before and after the graph passes | 1e-9 of the largest value |
 | Graph and Net reference, double precision | 1e-9 |
 | Graph reference and the nets that were compiled, with the steps of the host between them | 1e-4 |
-| Graph reference and onnxruntime | 32 times the error of the reference in single precision, at least 1e-4 |
+| Graph reference and onnxruntime | 32 times the error in single precision, at least 1e-4 and 2^-24 a term |
 | the model written as ONNX and read again | 1e-4 |
 | simulator and the nets in half precision | measured for every element, see below |
-| simulator and Graph reference | 5 % of the largest value, plus eight times the tolerance above |
+| simulator and Graph reference | 5 % of the largest value, eight times the tolerance above, twice what tables change |
 
 **The tolerance of the simulator is measured.** The nets run in half precision, every unit's result rounded and every
 function of one element evaluated by the tables that the back end uses. They run four times more with every inexact
 result off by up to a unit in the last place, some of them all in one direction; four times the spread of the outputs
-(root of the mean square over the runs, plus that of the whole tensor) is the tolerance. Movements and choices of
-elements have no noise: a network of those alone must agree to the bit, infinities and denormals included. Functions
-that jump (rounding, comparisons, positions of the largest) are only drawn for values without rounding error. Where an
-intermediate result comes near the 32768 from which sums leave the engine as infinity, the case runs and is not judged
-("beyond half precision"). `tests/campaign` proves that it can fail: programs without a bias, without a ReLU, with two
-channels exchanged, with a padding on the other side, with weights a hundredth too large and others are told apart.
+(root of the mean square over the runs, plus that of the whole tensor) is the tolerance. Four samples are now and then
+all small by chance: before a case counts as failed, 32 runs measure it again. Movements and choices of elements have no
+noise: a network of those alone must agree to the bit, infinities and denormals included. Functions that jump (rounding,
+comparisons, positions of the largest) are only drawn for values without rounding error. Where an intermediate result
+comes near the 32768 from which sums leave the engine as infinity, the case runs and is not judged ("beyond half
+precision"). `tests/campaign` proves that it can fail: programs without a bias, without a ReLU, with two channels
+exchanged, with a padding on the other side, with weights a hundredth too large and others are told apart.
 
 **Networks** are drawn by `tools/differential` from a number: one to some fifteen nodes, one or two inputs of rank 1 to
-5 (floats, bytes, whole numbers, sparse ones; one case in twelve with infinities, denormals and numbers near the
-limit), branches, several outputs, batches, odd and large extents up to 1.5 million elements, layouts of MIL text, and
-the dialects of three compilers. When a step has no form on the engine, the plan with the host's help is judged.
+5 (floats, bytes, whole numbers, sparse ones; one case in twelve with infinities, denormals and numbers near the limit),
+branches, several outputs, batches, odd and large extents up to 1.5 million elements, weights of 8 bits with their
+scales, layouts of MIL text, and the dialects of three compilers. What lies inside another tensor (parts of splits, what
+a concat joins) is read by sums, products, norms and functions on purpose. When a step has no form on the engine, the
+plan with the host's help is judged.
 
 **A failing case** is shrunk by hypothesis to the smallest network that fails in the same way, kept in the journal and
 told with the command that shows it again. Mended ones stay in `tests/campaign/found`.
 
-**Each change gets a share**: `make test` runs the campaign for five minutes on all cores (ten processor minutes on
-the two cores of CI; `make test CAMPAIGN=60` changes it). The commit decides which cases: the same commit always runs
-the same ones, so a failure can be repeated anywhere, and every commit runs new ones, so the share keeps finding
-faults. A set fixed for a release would only repeat cases that passed. A change can meet a fault that
-is older than itself; so a finding of the share is printed with its shrunk network and does not stop the build, while
-the cases in `tests/campaign/found`, which it joins with its mending, do.
+**Each change gets a share**: `make test` runs the same {share} cases every time, from 0 on, on all cores for at most
+five minutes (ten processor minutes on the two cores of CI; `make test CAMPAIGN=60` changes it), and says how far it
+came. All of them have passed, so a failure comes from the change and stops the build. Networks are made from numbers
+by the code in `tools/differential`: whoever changes that code, or finds a fault in new cases, runs the whole share
+again and keeps what failed in `tests/campaign/found`. New cases are what `make campaign` is for.
 """
 
 
@@ -76,7 +80,7 @@ _LEFT_OUT = """
 def page(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
     """The page, line by line, from the lines of a journal and the networks that were found."""
     total = summarize(lines)
-    yield _INTRODUCTION
+    yield _INTRODUCTION.format(share=f"{SHARE_CASES:,}")
     yield "## What was run\n"
     yield "Measured by `tools/campaign.py --page`; nothing here is written by hand.\n"
     yield f"| | |\n|---|---|\n| cases | {total.cases:,} |\n| programs | {total.programs:,} |"

@@ -23,6 +23,8 @@ CASE_SECONDS = 90.0
 """Processor time of one case; what takes longer has failed."""
 ALIKE = 2
 """Failures of one kind that are shrunk, for each process; the others are only noted."""
+SHARE_CASES = 2000
+"""The cases from 0 on that every change is judged by: some ten minutes of one processor. All of them pass."""
 Line = dict[str, Any]
 
 
@@ -89,41 +91,59 @@ def kind(verdict: Verdict) -> str:
     return f"{verdict.result} {words}"
 
 
-def work(path: Path, take: Callable[[], int], current: Any, index: int, end: float) -> None:
-    """What one process does: cases until the time is up."""
+def work(path: Path, take: Callable[[], int | None], current: Any, index: int, end: float) -> None:
+    """What one process does: cases until the time is up, none is left, or the process that began it is gone."""
+    parent = multiprocessing.parent_process()
     runner = Runner()
+    current[index] = 0
     judge(make(0)[0])  # the simulator is compiled on its first use, which is not the time of a case
-    while time.time() < end:
+    while time.time() < end and (parent is None or parent.is_alive()):
         seed = take()
+        if seed is None:
+            break
         current[index] = seed
         journal.append(path, runner.case(seed))
     current[index] = -1
 
 
 class Numbers:
-    """The numbers of the next cases, shared by processes; those that a killed run left out come first."""
+    """The numbers of the next cases, shared by processes; those that a killed run left out come first.
 
-    def __init__(self, path: Path, start: int, context: Any) -> None:
+    Args:
+        path: of the journal.
+        start: first case of the journal.
+        count: cases from there on; None for no end.
+        context: of the processes.
+    """
+
+    def __init__(self, path: Path, start: int, count: int | None, context: Any) -> None:
+        self.end = None if count is None else start + count
         done = {int(line["seed"]) for line in journal.read(path)}
         self.next = context.Value("q", max((seed + 1 for seed in done if seed >= start), default=start))
         missing = [seed for seed in islice(journal.unfinished(path, start), 1000) if seed < self.next.value]
         self.missing = context.Array("q", missing or [-1])
         self.left = context.Value("q", len(missing))
 
-    def __call__(self) -> int:
-        """The next number."""
+    def __call__(self) -> int | None:
+        """The next number; None when all are taken."""
         with self.next.get_lock():
             if self.left.value > 0:
                 self.left.value -= 1
                 return int(self.missing[self.left.value])
+            if self.next.value == self.end:
+                return None
             self.next.value += 1
             return int(self.next.value) - 1
 
 
-def run(path: Path, start: int, seconds: float, jobs: int) -> Iterator[str]:
-    """Runs cases for a time and writes them to the journal; yields what happens to the processes."""
+def run(path: Path, start: int, seconds: float, jobs: int, count: int | None = None) -> Iterator[str]:
+    """Runs cases and writes them to the journal, for a time or until so many are done.
+
+    Yields:
+        What happens to the processes.
+    """
     context = multiprocessing.get_context("spawn")
-    numbers, current = Numbers(path, start, context), context.Array("q", [-1] * jobs)
+    numbers, current = Numbers(path, start, count, context), context.Array("q", [-1] * jobs)
     end = time.time() + seconds
 
     def begin(index: int) -> Any:

@@ -205,7 +205,7 @@ class Sketch:
         read = {name for step in self.steps for name in step.operands}
         made = [name for step in self.steps for name in step.results]
         outputs = [name for name in made if name not in read]
-        if len(outputs) < len(made) and self.flag(5):
+        if len(outputs) < len(made) and self.flag(3):
             outputs.append(self.choose([name for name in made if name in read]))
         inputs = {name: values for name, values in self.inputs.items() if name in read}
         constants = {name: values for name, values in self.constants.items() if name in read}

@@ -27,6 +27,7 @@ MOVES: tuple[Move, ...] = (
     *(arithmetic.einsum, arithmetic.running_sum, arithmetic.gate),
     *(movement.transpose, movement.reshape, movement.split, movement.cut, movement.pad, movement.resize) * 2,
     *(movement.flatten, movement.gather, movement.repeat, movement.shuffle, movement.host),
+    *(movement.parts, movement.joined) * 2,
 )
 #: Moves that are right for infinities, denormals and numbers near the limit.
 PLAIN_MOVES: tuple[Move, ...] = (

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
+from openane.cli._say import say
 from openane.cli._show import (
     CACHE_OPTION,
     CONSTANT_OPTION,
@@ -58,7 +59,7 @@ TOP_COUNT = 5
 @WIDE_OPTION
 @TARGET_OPTION
 @CACHE_OPTION
-@click.option("--fast", is_flag=True, help="Simulator: more memory for more speed; the results are the same.")
+@click.option("--fast", is_flag=True, help="Simulator: more memory for more speed; results within a stated bound.")
 @click.option("--permissive", is_flag=True, help="Simulator: warn about unknown register values instead of stopping.")
 @click.option("--numerics", multiple=True, metavar="NAME=VALUE", help="Simulator: option of the numerics profile.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Simulator: worker threads; 0 is one per core.")
@@ -227,7 +228,7 @@ def show(report: dict[str, object], files: dict[str, Path]) -> None:
     made = report["made_up_inputs"]
     assert isinstance(made, list)
     if made:
-        click.echo(f"made up from a fixed seed: {', '.join(made)} (give arrays with --input NAME=FILE.npy)")
+        say(f"made up from a fixed seed: {', '.join(made)} (give arrays with --input NAME=FILE.npy)")
     outputs = report["outputs"]
     assert isinstance(outputs, dict)
     rows: list[tuple[object, ...]] = []
@@ -253,10 +254,10 @@ def show(report: dict[str, object], files: dict[str, Path]) -> None:
             f", {quantity(macs)} multiply-adds; DRAM read {amounts['dram_read_bytes']}, "
             f"written {amounts['dram_written_bytes']}; L2 in use {amounts['l2_high_water_bytes']}"
         )
-    click.echo(line)
+    say(line)
     if report["crossings"]:
-        click.echo(f"{report['crossings']} crossings between engine and host, {amounts['crossing_bytes']}")
+        say(f"{report['crossings']} crossings between engine and host, {amounts['crossing_bytes']}")
     warnings = report["warnings"]
     assert isinstance(warnings, list)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)

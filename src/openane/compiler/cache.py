@@ -1,8 +1,10 @@
 """Compiled models kept by the content they were made from.
 
-A key is the SHA-256 of everything a result depends on: the model's bytes, the options, and openane's own code. An
-entry is one file (`compiler.entry`); one that does not verify is removed and compiled again. Entries are written beside
-and renamed, so that processes may share a folder; the least recently used ones go when it grows over its limit.
+A key is the SHA-256 of everything a result depends on: the model's bytes, the options, and openane's own code. Weights
+that a model keeps in files beside it are known when it has been read: the entry has their digests, and holds as long as
+they do. An entry is one file (`compiler.entry`); one that does not verify is removed and compiled again. Entries are
+written beside and renamed, so that processes may share a folder; the least recently used ones go when it grows over its
+limit.
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from openane.compiler.driver import Options, build
 from openane.compiler.entry import decode, encode
 from openane.compiler.plan import Artifact
+from openane.core.beside import files_beside
 from openane.core.errors import InputError, OpenaneError
 from openane.core.files import PART_SUFFIX, write_atomically
 from openane.formats.sniff import FileKind, sniff
@@ -33,7 +36,8 @@ ABANDONED_SECONDS = 3600.0
 """Age at which a file that is still being written is taken for one whose writer was killed."""
 CHUNK_BYTES = 1 << 20
 SUFFIX = ".openane-cache"
-SELF_CONTAINED = frozenset({FileKind.ONNX, FileKind.MLMODEL, FileKind.PT2, FileKind.KERAS, FileKind.HDF5})
+FILES = frozenset({FileKind.ONNX, FileKind.MLMODEL, FileKind.PT2, FileKind.KERAS, FileKind.HDF5})
+WITH_FILES_BESIDE = frozenset({FileKind.PLIST, FileKind.MIL})
 FOLDERS = frozenset({FileKind.MLPACKAGE, FileKind.MLMODELC, FileKind.SAVED_MODEL})
 EXTERNAL_DATA = b"\x0a\x08location"
 """How an ONNX file names a file of weights outside itself (the protobuf bytes of the key)."""
@@ -57,28 +61,77 @@ def code_digest() -> str:
 
 
 def key_of(source: Path, options: Options) -> str | None:
-    """The key of a model file or package with options; None where a result depends on files that are not seen here.
+    """The key of a model file or package with options; None for compiled programs and where inputs are made constants.
+
+    Models with files beside them have other keys in other folders: one text may stand in many, each with its weights.
 
     Raises:
         InputError: the file cannot be read.
         FormatError: it is nothing that openane knows.
     """
     kind = sniff(source)
-    if options.constants or kind not in SELF_CONTAINED | FOLDERS:
+    if options.constants or kind not in FILES | WITH_FILES_BESIDE | FOLDERS:
         return None
     chosen = json.dumps(
         [options.target, options.dialect, sorted(options.shapes.items()), options.host, sorted(options.wide)]
     )
-    digest = hashlib.sha256(f"{code_digest()}\0{chosen}\0{source.name}\0".encode())
+    digest = hashlib.sha256(f"{code_digest()}\0{chosen}\0{source.name}\0".encode(errors="surrogateescape"))
+    beside = kind in WITH_FILES_BESIDE
     try:
         for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
             if path.is_file():
-                digest.update(f"{path.relative_to(source)}\0{path.stat().st_size}\0".encode())
-                if _hash_file(path, digest) and kind is FileKind.ONNX:
-                    return None
+                digest.update(os.fsencode(path.relative_to(source)) + f"\0{path.stat().st_size}\0".encode())
+                beside |= _hash_file(path, digest) and kind is FileKind.ONNX
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(source)) from error
+    if beside:
+        digest.update(os.fsencode(_folder_of(source)))
     return digest.hexdigest()
+
+
+def _folder_of(source: Path) -> Path:
+    """Where files beside a model are looked up, symbolic links followed."""
+    return Path(os.path.realpath(source.parent))
+
+
+def _digest_beside(folder: Path, name: str) -> str | None:
+    """SHA-256 of a file beside a model, empty when there is none; None when it leads out of the folder or is a pipe."""
+    try:
+        path = Path(os.path.realpath(folder / name))
+        if not path.is_relative_to(folder):
+            return None
+        if not path.exists():
+            return ""
+        digest = hashlib.sha256()
+        with _open_regular(path) as file:
+            while piece := file.read(CHUNK_BYTES):
+                digest.update(piece)
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+    return digest.hexdigest()
+
+
+def _unchanged(folder: Path, beside: Mapping[str, str]) -> bool:
+    return all(_digest_beside(folder, name) == digest for name, digest in beside.items())
+
+
+def _digests(source: Path, files: Iterable[Path], begun_ns: int) -> dict[str, str] | None:
+    """Digests of files beside a model, by names in its folder.
+
+    None when one of them may have changed since the compilation began: its digest need not be that of what was read.
+    """
+    folder, found = _folder_of(source), {}
+    for path in files:
+        if source.is_dir() and path.is_relative_to(source.resolve()):
+            continue  # part of the key
+        digest = _digest_beside(folder, str(path))
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime_ns >= begun_ns:
+                return None
+        if digest is None or not path.is_relative_to(folder):
+            return None
+        found[path.relative_to(folder).as_posix()] = digest
+    return found
 
 
 def _hash_file(path: Path, digest: Any) -> bool:
@@ -104,15 +157,21 @@ class Cache:
     folder: Path
     limit_bytes: int = LIMIT_BYTES
 
-    def get(self, key: str) -> Artifact | None:
-        """The artifact of a key; None when there is none, or when the entry does not verify."""
+    def get(self, key: str, source: Path | None = None) -> Artifact | None:
+        """The artifact of a key; None when there is none, or when the entry does not verify.
+
+        Args:
+            key: by `key_of`.
+            source: the model; without it an entry with files beside the model does not verify.
+        """
         path = self.folder / f"{key}{SUFFIX}"
         try:
             data = _read_regular(path, self.limit_bytes)
         except OSError:
             return None
         try:
-            artifact = decode(data, key)
+            folder = None if source is None else _folder_of(source)
+            artifact = decode(data, key, lambda beside: folder is not None and _unchanged(folder, beside))
         except (OpenaneError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
             _remove(path)
             return None
@@ -120,9 +179,15 @@ class Cache:
             os.utime(path)  # recently used
         return artifact
 
-    def put(self, key: str, artifact: Artifact) -> bool:
-        """Keeps an artifact; tells whether it was kept. A folder that cannot be written to is no fault."""
-        data = encode(artifact, key)
+    def put(self, key: str, artifact: Artifact, beside: Mapping[str, str] | None = None) -> bool:
+        """Keeps an artifact; tells whether it was kept. A folder that cannot be written to is no fault.
+
+        Args:
+            key: by `key_of`.
+            artifact: to keep.
+            beside: files beside the model, by their names in its folder -> SHA-256, empty for one that is missing.
+        """
+        data = encode(artifact, key, beside)
         if len(data) > self.limit_bytes // 2:
             return False
         try:
@@ -159,12 +224,25 @@ def _read_regular(path: Path, limit_bytes: int) -> bytes:
     Raises:
         OSError: no such file, or nothing that this cache has written.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit_bytes:
+    with _open_regular(path) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        if size_bytes > limit_bytes:
             raise OSError(errno.EINVAL, "not an entry of the cache")
-        return file.read(facts.st_size)
+        return file.read(size_bytes)
+
+
+def _open_regular(path: Path) -> IO[bytes]:
+    """Opens a file for reading.
+
+    Raises:
+        OSError: there is none, or it is a link, a pipe or the like.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file")
+    return file
 
 
 def _remove(path: Path) -> None:
@@ -183,8 +261,12 @@ def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:
     key = key_of(source, options)
     if key is None:
         return build(source, options)
-    kept = cache.get(key)
+    kept = cache.get(key, source)
     if kept is None:
-        kept = build(source, options)
-        cache.put(key, kept)
+        begun_ns = time.time_ns()
+        with files_beside() as files:
+            kept = build(source, options)
+        beside = _digests(source, files, begun_ns)
+        if beside is not None and key_of(source, options) == key:  # nothing has changed under our hands
+            cache.put(key, kept, beside)
     return kept

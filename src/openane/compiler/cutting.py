@@ -46,6 +46,7 @@ class Cutter:
         self.compile_part = compile_part
         self.whole_only = whole_only
         self.warnings: list[str] = []
+        self._tried: dict[str, Diagnostic | None] = {}  # nodes as programs by themselves
 
     def steps(self, reasons: Mapping[str, Diagnostic]) -> tuple[Step, ...]:
         """The steps of the plan.
@@ -86,8 +87,10 @@ class Cutter:
         """Why a node cannot be a program by itself; None when it can."""
         if count == 1:
             return error.diagnostic
-        try:
-            self.compile_part(part_of(self.graph, (node,), True, {}).graph)
-        except UnsupportedError as own:
-            return own.diagnostic
-        return None
+        if node.name not in self._tried:
+            try:
+                self.compile_part(part_of(self.graph, (node,), True, {}).graph)
+                self._tried[node.name] = None
+            except UnsupportedError as own:
+                self._tried[node.name] = own.diagnostic
+        return self._tried[node.name]

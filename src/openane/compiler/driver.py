@@ -14,6 +14,7 @@ from openane.compiler.lowering import LoweringOptions, lower
 from openane.compiler.pipeline import Pass, run_pipeline
 from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.compiler.verdicts import kept_on_host, refusal, verdicts
+from openane.core.deadline import deadline
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
 from openane.formats.anec import anec_pieces, read_anec
@@ -45,6 +46,7 @@ class Options:
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         wide: names of layers (or nodes) to keep on the host, in the model's own precision.
         observe: called with every stage of the compilation, for dumps.
+        time_limit_seconds: of the clock; None for no limit.
     """
 
     target: str = "h13"
@@ -54,6 +56,7 @@ class Options:
     host: bool = True
     wide: frozenset[str] = frozenset()
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)
+    time_limit_seconds: float | None = field(default=600.0, compare=False)
 
 
 def load(path: str | Path, *, shapes: Shapes | None = None, constants: Mapping[str, np.ndarray] | None = None) -> Level:
@@ -90,20 +93,21 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
     """Compiles a source of any level as far down as it goes: to programs.
 
     Raises:
-        As `load`, and UnsupportedError with every node that the engine cannot run.
+        As `load`, UnsupportedError with every node that the engine cannot run, and InputError beyond the time limit.
     """
     options = options or Options()
     level: Level
-    if isinstance(source, (str, Path)):
-        level = load(source, shapes=options.shapes, constants=options.constants)
-    else:
-        level = source
-    if isinstance(level, Program):
-        return _of_program(level)
-    if isinstance(level, Net):
-        return _of_net(level, options)
-    graph = replace(_simplified(level, options), rows=level.rows)
-    return _of_graph(graph, level, LoweringOptions(rows=level.rows), options)
+    with deadline(options.time_limit_seconds):
+        if isinstance(source, (str, Path)):
+            level = load(source, shapes=options.shapes, constants=options.constants)
+        else:
+            level = source
+        if isinstance(level, Program):
+            return _of_program(level)
+        if isinstance(level, Net):
+            return _of_net(level, options)
+        graph = replace(_simplified(level, options), rows=level.rows)
+        return _of_graph(graph, level, LoweringOptions(rows=level.rows), options)
 
 
 def _simplified(graph: Graph, options: Options) -> Graph:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,6 +64,7 @@ class Entry:
 
     Attributes:
         key: what it was made from.
+        beside: files beside the model that it was made from as well -> SHA-256 of each, empty where there was none.
         sha256: of the bytes behind the line.
     """
 
@@ -77,6 +78,7 @@ class Entry:
     steps: tuple[EngineEntry | HostEntry, ...]
     constants: Mapping[str, Place]
     warnings: tuple[str, ...]
+    beside: Mapping[str, str]
 
 
 class _Payload:
@@ -101,8 +103,13 @@ class _Payload:
         }
 
 
-def encode(artifact: Artifact, key: str) -> bytes:
+def encode(artifact: Artifact, key: str, beside: Mapping[str, str] | None = None) -> bytes:
     """The bytes of a compiled model; the graph and the nets it was made from are left out.
+
+    Args:
+        artifact: to keep.
+        key: what it was made from.
+        beside: see `Entry`.
 
     Raises:
         TypeError: it holds something that has no plain form.
@@ -122,6 +129,7 @@ def encode(artifact: Artifact, key: str) -> bytes:
         steps,
         constants,
         artifact.warnings,
+        beside or {},
     )
     return json.dumps(to_plain(entry)).encode() + b"\n" + data
 
@@ -138,8 +146,13 @@ def _stored(step: Step, payload: _Payload) -> EngineEntry | HostEntry:
     )
 
 
-def decode(data: bytes, key: str) -> Artifact:
+def decode(data: bytes, key: str, unchanged: Callable[[Mapping[str, str]], bool]) -> Artifact:
     """The compiled model that bytes hold.
+
+    Args:
+        data: of the entry.
+        key: what it must have been made from.
+        unchanged: whether files beside the model still have these digests; asked when there are any.
 
     Raises:
         ValueError, RecursionError: they are no entry, or one of another key.
@@ -150,6 +163,8 @@ def decode(data: bytes, key: str) -> Artifact:
     payload = memoryview(rest)
     if entry.key != key or entry.sha256 != hashlib.sha256(payload).hexdigest():
         raise ValueError("the entry does not verify")
+    if entry.beside and not unchanged(entry.beside):
+        raise ValueError("a file beside the model has changed")
     steps = tuple(_step(each, payload, entry) for each in entry.steps)
     constants = _arrays(entry.constants, payload)
     plan = Plan(entry.name, entry.inputs, entry.outputs, steps, entry.types, constants)

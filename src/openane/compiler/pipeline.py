@@ -16,6 +16,7 @@ from openane.compiler.passes.products import lower_einsums
 from openane.compiler.passes.quantization import spell_out_quantization
 from openane.compiler.passes.shuffles import recognize_shuffles
 from openane.compiler.passes.transposes import sink_transposes
+from openane.core.deadline import check_deadline
 from openane.graph import Graph
 
 Run = Callable[[Graph], Graph]
@@ -78,6 +79,7 @@ def run_pipeline(graph: Graph, observe: Callable[[Pass, Graph], None] | None = N
         ModelError: the graph is inconsistent.
     """
     for step in PIPELINE:
+        check_deadline()
         graph = step.run(graph)
         if observe is not None:
             observe(step, graph)

@@ -27,9 +27,6 @@ def place(graph: Graph, node: Node) -> str:
 
 def why_not_on_engine(node: Node, graph: Graph, lowering: LoweringOptions, target: Target) -> Diagnostic | None:
     """Why the engine cannot run a node: it has no units for it, or the units break a rule of the chip."""
-    integers = becomes_integers(node, graph)
-    if integers is not None:
-        return integers
     try:
         net = lower(alone(node, graph), lowering)
     except UnsupportedError as error:
@@ -40,7 +37,8 @@ def why_not_on_engine(node: Node, graph: Graph, lowering: LoweringOptions, targe
 
 def verdicts(graph: Graph, lowering: LoweringOptions, target: Target) -> dict[str, Diagnostic]:
     """Node name -> why the engine cannot run it, for every node that it cannot run."""
-    found = ((node.name, why_not_on_engine(node, graph, lowering, target)) for node in graph.nodes)
+    integers = becomes_integers(graph)
+    found = ((n.name, integers.get(n.name) or why_not_on_engine(n, graph, lowering, target)) for n in graph.nodes)
     return {name: reason for name, reason in found if reason is not None}
 
 

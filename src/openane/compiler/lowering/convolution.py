@@ -10,6 +10,7 @@ import numpy as np
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine
 from openane.compiler.lowering.layout import SPATIAL
+from openane.compiler.lowering.matrix import check_matrix
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g
@@ -140,7 +141,12 @@ def _lower_conv_transpose(ctx: Lowering, node: Node) -> None:
 
 
 def _shuffle_kernel(block: int, depth: int, order: g.BlockOrder) -> np.ndarray:
-    """(depth, block^2 * depth, block, block) of ones and zeros: which channel holds which place of a block."""
+    """(depth, block^2 * depth, block, block) of ones and zeros: which channel holds which place of a block.
+
+    Raises:
+        UnsupportedError: it would be too large.
+    """
+    check_matrix(depth * block**2, depth * block**2)
     d, row, column = np.meshgrid(np.arange(depth), np.arange(block), np.arange(block), indexing="ij")
     if order is g.BlockOrder.DEPTH_COLUMN_ROW:
         channel = (row * block + column) * depth + d

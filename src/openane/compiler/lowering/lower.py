@@ -10,6 +10,7 @@ import numpy as np
 from openane.compiler.lowering import convolution, einsum, elementwise, logic, matrix, normalization, pooling, shape
 from openane.compiler.lowering.context import Lowering, LoweringOptions
 from openane.compiler.lowering.positions import makes_positions
+from openane.core.deadline import check_deadline
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation
@@ -66,6 +67,7 @@ def lower(graph: Graph, options: LoweringOptions | None = None) -> Net:
     """
     ctx = Lowering(graph, options or LoweringOptions(), _lower_node)
     for node in graph.nodes:
+        check_deadline()
         try:
             ctx.start(node)
             _lower_node(ctx, node)
@@ -84,9 +86,10 @@ def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) ->
     The node is lowered by itself, by the very handlers of :func:`lower`. Numbers of the caller that only become
     integers stay off the engine as well.
     """
-    reason = becomes_integers(node, graph)
-    if reason is not None:
-        return reason
+    return becomes_integers(graph).get(node.name) or _refusal(node, graph, options)
+
+
+def _refusal(node: Node, graph: Graph, options: LoweringOptions | None) -> Diagnostic | None:
     try:
         ctx = Lowering(alone(node, graph), options or LoweringOptions(), _lower_node)
         ctx.start(node)
@@ -96,12 +99,15 @@ def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) ->
     return None
 
 
-def becomes_integers(node: Node, graph: Graph) -> Diagnostic | None:
-    """Why a node that only prepares integers (token ids) from the caller's numbers should not go to the engine."""
-    if not makes_positions(graph)(node):
-        return None
+def becomes_integers(graph: Graph) -> dict[str, Diagnostic]:
+    """Node name -> why it should not go to the engine, for nodes that only prepare integers from the caller's numbers.
+
+    Token ids are such numbers.
+    """
     what = "its result becomes integers, which half precision holds up to 2048 only"
-    return Diagnostic(what, where=_place(graph, node), rule="positions")
+    prepares = makes_positions(graph)
+    found = (node for node in graph.nodes if prepares(node))
+    return {node.name: Diagnostic(what, where=_place(graph, node), rule="positions") for node in found}
 
 
 def alone(node: Node, graph: Graph) -> Graph:
@@ -130,7 +136,8 @@ def _place(graph: Graph, node: Node) -> str:
 
 
 def _all_refusals(graph: Graph, first: Node, error: UnsupportedError, options: LoweringOptions) -> UnsupportedError:
-    others = [why_not(node, graph, options) for node in graph.nodes if node is not first]
+    integers = becomes_integers(graph)
+    others = [integers.get(n.name) or _refusal(n, graph, options) for n in graph.nodes if n is not first]
     placed = error.at(_place(graph, first))
     own = placed.diagnostic
     return UnsupportedError(

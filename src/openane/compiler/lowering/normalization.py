@@ -11,6 +11,7 @@ import numpy as np
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine, operand, power, spread
 from openane.compiler.lowering.layout import Layout, channels_layout
+from openane.compiler.lowering.matrix import check_matrix
 from openane.compiler.lowering.pooling import reduced
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
@@ -182,6 +183,7 @@ def _lower_local_response_norm(ctx: Lowering, node: Node) -> None:
     layout = channels_layout(ctx.shape(node.inputs[0]))
     x = ctx.read(node.inputs[0], layout)
     channels = ctx.extents(x).channels
+    check_matrix(channels, channels)
     before = (operation.size - 1) // 2
     distance = np.arange(channels)[None, :] - np.arange(channels)[:, None]
     band = (distance >= -before) & (distance < operation.size - before)

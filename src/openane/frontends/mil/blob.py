@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from openane.core.beside import note_beside
 from openane.core.errors import FormatError
 from openane.core.types import DType
 
@@ -138,13 +139,15 @@ class BlobStore:
             )
         folder = self.folder.resolve()
         absolute = path.startswith("/") or "\0" in path or "\\" in path
-        found = folder if absolute else folder.joinpath(*PurePosixPath(relative).parts).resolve()
+        named = folder.joinpath(*PurePosixPath(relative).parts)
+        found = folder if absolute else named.resolve()
         if absolute or not relative or not found.is_relative_to(folder):
             raise FormatError(
                 "the path of a weight file leaves the model's folder",
                 where=path,
                 hint="Give it relative to @model_path, inside the folder.",
             )
+        note_beside(named)
         try:
             there = found.is_file()
         except OSError:  # a name that no file can have

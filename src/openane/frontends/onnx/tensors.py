@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from openane.core.beside import note_beside
 from openane.core.errors import FormatError, InputError, ModelError, UnsupportedError
 from openane.core.types import DType
 
@@ -174,12 +175,15 @@ class Tensors:
         """The external file, which must lie in the model's folder or below, symbolic links followed."""
         if self.folder is None:
             raise FormatError(f"{what} has external data, but the model is not in a folder", value=repr(location))
+        if not isinstance(location, str):  # what is no UTF-8 comes as bytes
+            raise FormatError(f"the place of the external data of {what} is not UTF-8", value=repr(location))
         posix, windows = PurePosixPath(location), PureWindowsPath(location)
         odd = not location or "\0" in location or posix.is_absolute() or windows.is_absolute() or windows.drive
         if not odd and ".." not in posix.parts and ".." not in windows.parts:
             root = Path(os.path.realpath(self.folder))
             path = Path(os.path.realpath(root / location))
             if path.is_relative_to(root):
+                note_beside(root / location)
                 return path
         raise FormatError(
             f"external data of {what} lies outside the model's folder",

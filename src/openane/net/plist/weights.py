@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from openane.core.beside import note_beside
 from openane.core.errors import FormatError, InputError
 from openane.core.reader import Buffer, Reader
 from openane.net.plist.fields import describe
@@ -89,6 +90,7 @@ class WeightFiles:
             raise InputError(f"weight file {name!r} is needed", hint="Give its contents.")
         path = self._folder / name
         try:
+            note_beside(self._folder.resolve() / name)
             inside = path.resolve().is_relative_to(self._folder.resolve())
             if inside and path.is_file():
                 return Reader(_mapped(path), str(path))

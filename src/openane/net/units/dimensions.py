@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ class Dimension(Enum):
     @property
     def axis(self) -> int:
         """The axis of (N, D, C, H, W) arrays."""
-        return list(Dimension).index(self)
+        return _AXES[self.value]
 
     def extent(self, shape: TensorShape) -> int:
         """The size of `shape` along this dimension."""
@@ -35,6 +36,9 @@ class Dimension(Enum):
         extents = list(shape.ndchw)
         extents[self.axis] = extent
         return TensorShape.of(extents)
+
+
+_AXES = MappingProxyType({dimension.value: axis for axis, dimension in enumerate(Dimension)})
 
 
 class Pads(NamedTuple):

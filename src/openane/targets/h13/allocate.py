@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from openane.core.deadline import check_deadline
 from openane.core.errors import UnsupportedError
 from openane.targets.h13 import staging, tiling
 from openane.targets.h13.arena import Arena
@@ -143,7 +144,7 @@ def place(plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> 
     Raises:
         UnsupportedError: a task does not fit into L2 even in the smallest tiles.
     """
-    flowing = flow(plan)
+    flowing = flow(plan, stated=dialect.earlier)
     spilled: frozenset[str] = frozenset()
     for _ in range(MOST_ATTEMPTS):
         placer = _Placer(plan, flowing, dialect, constant_offsets, spilled)
@@ -176,6 +177,7 @@ class _Placer:
         self.flow = flowing
         self.places = choose(plan, flowing, spilled)
         self.index = 0
+        self.stated = dialect.earlier
         self.buffers = surface_buffers(plan, dialect)
         self.constant_offsets = constant_offsets
         self.l2 = Arena(L2_BYTES, L2_ALIGNMENT_BYTES)
@@ -191,6 +193,7 @@ class _Placer:
     def run(self) -> Placement:
         tasks = []
         for index, task in enumerate(self.flow.tasks):
+            check_deadline()
             self.index = index
             try:
                 tasks.append(self._task(index, task))
@@ -221,7 +224,7 @@ class _Placer:
         result_root = self.flow.roots[task.result.tensor][0]
         self._settle(result_root, origin)
         floating = self._floating(task)
-        tile = tiling.choose(task, floating, self.l2.largest_hole() - _bank_slack(floating))
+        tile = tiling.choose(task, floating, self.l2.largest_hole() - _bank_slack(floating), stated=self.stated)
         if not tile.whole:
             task = self._let_go(task)
         bases, result_base = self._stage(task, tile, origin)
@@ -333,7 +336,7 @@ class _Placer:
     def _stage(self, task: TaskPlan, tile: tiling.Tile, origin: int) -> tuple[list[int], int]:
         """L2 addresses of the staged operands; 0 for the others."""
         staged = self._staged(task)
-        sizes = tiling.staging_bytes(task, staged, tile)
+        sizes = tiling.staging_bytes(task, staged, tile, stated=self.stated)
         explicit = [
             origin + operand.staging_base if operand.staging_base is not None else None
             for operand in (*task.sources, task.result)

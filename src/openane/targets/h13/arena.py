@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right
+
+#: The end of a memory that grows.
+ENDLESS = 1 << 62
 
 
 class Arena:
-    """Occupied byte ranges of a memory, in order of address.
+    """The free byte ranges of a memory, in order of address; what is free is less than what lives.
 
     Args:
         capacity_bytes: size of the memory; None for one that grows.
@@ -14,34 +17,37 @@ class Arena:
     """
 
     def __init__(self, capacity_bytes: int | None, alignment_bytes: int) -> None:
-        self._capacity = capacity_bytes
+        self._capacity = ENDLESS if capacity_bytes is None else capacity_bytes
         self._alignment = alignment_bytes
-        self._ranges: list[tuple[int, int]] = []
+        self._starts = [0]
+        self._ends = [self._capacity]
         self.peak_bytes = 0
 
     def largest_hole(self) -> int:
-        """Bytes of the largest free range of a memory with a capacity."""
-        assert self._capacity is not None
-        best = end = 0
-        for first, last in [*self._ranges, (self._capacity, self._capacity)]:
-            best = max(best, first - end)
-            end = max(end, -(-last // self._alignment) * self._alignment)
-        return best
+        """Bytes of the largest free range."""
+        return max((end - start for start, end in zip(self._starts, self._ends, strict=True)), default=0)
 
     def find(self, size_bytes: int) -> int | None:
         """The lowest free address with room for `size_bytes`; None when there is none."""
-        start = 0
-        for first, end in self._ranges:
-            if start + size_bytes <= first:
-                break
-            start = max(start, -(-end // self._alignment) * self._alignment)
-        if self._capacity is not None and start + size_bytes > self._capacity:
-            return None
-        return start
+        if not size_bytes:
+            return 0
+        for start, end in zip(self._starts, self._ends, strict=True):
+            if start + size_bytes <= end:
+                return start
+        return None
 
     def take(self, start: int, size_bytes: int) -> None:
-        """Occupies a range."""
-        insort(self._ranges, (start, start + size_bytes))
+        """Occupies a free range."""
+        if not size_bytes:
+            return
+        index = bisect_right(self._starts, start) - 1
+        first, last = self._starts[index], self._ends[index]
+        assert index >= 0 and first <= start and start + size_bytes <= last, "the range is not free"
+        behind = self._aligned(start + size_bytes)
+        left = [(first, start)] if first < start else []
+        right = [(behind, last)] if behind < last else []
+        self._starts[index : index + 1] = [a for a, _ in left + right]
+        self._ends[index : index + 1] = [b for _, b in left + right]
         self.peak_bytes = max(self.peak_bytes, start + size_bytes)
 
     def allocate(self, size_bytes: int) -> int | None:
@@ -52,7 +58,19 @@ class Arena:
         return start
 
     def release(self, start: int, size_bytes: int) -> None:
-        """Frees a range that was taken."""
-        index = bisect_left(self._ranges, (start, start + size_bytes))
-        assert self._ranges[index] == (start, start + size_bytes)
-        del self._ranges[index]
+        """Frees a range that was taken, with what its end was aligned by."""
+        if not size_bytes:
+            return
+        end = min(self._aligned(start + size_bytes), self._capacity)
+        index = bisect_left(self._starts, start)
+        after = index < len(self._starts) and self._starts[index] == end
+        before = index > 0 and self._ends[index - 1] == start
+        if after:
+            end = self._ends[index]
+        if before:
+            start = self._starts[index - 1]
+        self._starts[index - before : index + after] = [start]
+        self._ends[index - before : index + after] = [end]
+
+    def _aligned(self, address: int) -> int:
+        return -(-address // self._alignment) * self._alignment

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openane.core.deadline import check_deadline
 from openane.core.errors import UnsupportedError
 from openane.targets.h13.limits import DMA_ALIGNMENT_BYTES, EMPTY_CONSTANT_BYTES, MAX_CONSTANT_BYTES
 from openane.targets.h13.plan import Kernel, Place, Plan, TaskPlan, Tensor
@@ -59,6 +60,7 @@ def build(plan: Plan) -> ConstantSection:
     lanes: list[tuple[tuple[int, int], ...]] = []
     tensors: dict[str, int] = {}
     for task in _tasks(plan):
+        check_deadline()
         streamed = (task.kernel.source,) if task.kernel is not None and task.kernel.source else ()
         for name in (*(source.tensor for source in task.sources), *streamed):
             tensor = plan.tensors[name]

@@ -12,8 +12,7 @@ from openane.program.fields import Value
 from openane.targets.h13.allocate import PlacedTask
 from openane.targets.h13.order import Ordering
 from openane.targets.h13.plan import NeMode, NeWork, TaskPlan
-from openane.targets.h13.staging import BANK_BYTES, PE_DISTANCE, padded_row
-from openane.targets.h13.surfaces import align
+from openane.targets.h13.staging import stated_result
 
 #: Block -> field -> value.
 Words = Mapping[str, dict[str, Value]]
@@ -59,15 +58,13 @@ def _neural(words: Words, plan: TaskPlan, work: NeWork) -> None:
 
 def _stated_result(words: Words, task: PlacedTask) -> None:
     """The L2 layout of a convolution's result, with the row padding of planar tasks; no double buffering."""
-    view = task.plan.result_view
-    channel = align(2 * view.width, BANK_BYTES)
-    depth = channel * view.channels
+    strides = stated_result(task.plan, task.tile.columns)
     words["L2"] |= {
         "ResultCfg.L2BfrMode": 0,
-        "ConvResultChannelStride.Stride": channel,
-        "ConvResultRowStride.Stride": padded_row(depth, view.width, 1, PE_DISTANCE),
-        "ResultDepthStride.Stride": depth,
-        "ResultGroupStride.Stride": depth,
+        "ConvResultChannelStride.Stride": strides.channel,
+        "ConvResultRowStride.Stride": strides.row,
+        "ResultDepthStride.Stride": strides.depth,
+        "ResultGroupStride.Stride": strides.group,
     }
     words["TileDMADst"]["L2BfrMode"] = 0
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from openane.core.errors import UnsupportedError
+
 #: Bytes of on-chip memory for tensors (h13-encoding 6.2: tensors must fit side by side in 2 MB).
 L2_BYTES = 2 << 20
 #: Weight memory of one NE core; a task with many pixels keeps its slice there (h13-encoding 7.3).
@@ -92,3 +94,14 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     }
 )
 DEFAULT_DIALECT = "macos-26"
+
+
+def too_many_tasks(network: str, count: int | str) -> UnsupportedError:
+    """The refusal of a network of more than `MAX_TASKS` tasks."""
+    return UnsupportedError(
+        "the network has more tasks than task numbers",
+        where=network,
+        rule="h13.task-count",
+        value=count,
+        limit=f"1 to {MAX_TASKS}",
+    )

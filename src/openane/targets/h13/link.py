@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from openane.core.errors import UnsupportedError
+from openane.core.deadline import check_deadline
+from openane.core.errors import InputError, UnsupportedError
 from openane.core.types import DType
 from openane.program import Burst, Program, Relocation, Role, Surface, Task
 from openane.program.fields import Value
@@ -13,7 +14,7 @@ from openane.targets.h13.allocate import NO_BUFFER, PlacedTask, Placement
 from openane.targets.h13.constants import ConstantSection
 from openane.targets.h13.encode import bursts
 from openane.targets.h13.estimate import time_estimate_us
-from openane.targets.h13.limits import CONSTANT_BUFFER, MAX_TASKS, PAGE_BYTES, SCRATCH_BUFFER, Dialect
+from openane.targets.h13.limits import CONSTANT_BUFFER, MAX_TASKS, PAGE_BYTES, SCRATCH_BUFFER, Dialect, too_many_tasks
 from openane.targets.h13.order import Ordering, order
 from openane.targets.h13.patches import active_log2, stream_patches
 from openane.targets.h13.plan import Evidence, NeMode, NeWork, Place, Plan, TaskPlan
@@ -33,17 +34,13 @@ def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: 
     """Encodes and links every task.
 
     Raises:
-        UnsupportedError: the network has too many tasks.
+        UnsupportedError: the network has too many tasks, or a task more of something than a field can say.
     """
     tasks = placement.tasks
-    if not tasks or len(tasks) > MAX_TASKS:
-        raise UnsupportedError(
-            "the network has no task" if not tasks else "the network has more tasks than task numbers",
-            where=plan.name,
-            rule="h13.task-count",
-            value=len(tasks),
-            limit=f"1 to {MAX_TASKS}",
-        )
+    if not tasks:
+        raise UnsupportedError("the network has no task", where=plan.name, rule="h13.task-count", value=0)
+    if len(tasks) > MAX_TASKS:
+        raise too_many_tasks(plan.name, len(tasks))
     linked = _tasks(plan, placement, constants, dialect)
     offsets = [0]
     for task in linked[:-1]:
@@ -73,8 +70,12 @@ def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect
     kernel_writers: dict[str, int] = {}
     result = []
     for index, (task, ordering) in enumerate(zip(placement.tasks, orderings, strict=True)):
+        check_deadline()
         dtypes = _dtypes(plan, task)
-        body = bursts(task, ordering, dtypes, _lanes(task, constants, index), stream[index], dialect)
+        try:
+            body = bursts(task, ordering, dtypes, _lanes(task, constants, index), stream[index], dialect)
+        except InputError as error:
+            raise _beyond_a_field(plan, task, error) from error
         header = _header(placement, index, ordering, dialect)
         header = header if dialect.earlier else _with_estimate(header, body)
         extra: tuple[int, ...] = ()
@@ -83,6 +84,13 @@ def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect
         kernel_writers[task.plan.result.tensor] = index
         result.append(Task(header, body, extra, task.plan.origin, REGISTERS))
     return result
+
+
+def _beyond_a_field(plan: Plan, task: PlacedTask, error: InputError) -> UnsupportedError:
+    """A task wants more of something than its field can say: another plan, or the host, may still do it."""
+    own = error.diagnostic
+    what, where = f"a task does not fit its registers: {own.where}", f"{plan.name}: {task.plan.origin}"
+    return UnsupportedError(what, where=where, rule="h13.field", limit=own.limit, value=own.value)
 
 
 def _lanes(task: PlacedTask, constants: ConstantSection, index: int) -> tuple[tuple[int, int], ...]:

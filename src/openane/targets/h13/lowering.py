@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from openane.core.deadline import check_deadline, in_time
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.net.units import Conv
 from openane.targets.h13.fused import Fused
-from openane.targets.h13.limits import Dialect
+from openane.targets.h13.limits import MAX_TASKS, Dialect, too_many_tasks
 from openane.targets.h13.plan import Block, Operand, Place, Plan, TaskPlan, Tensor
 from openane.targets.h13.units import copy
 from openane.targets.h13.units.family import Family, Query, refuse, unknown_unit
@@ -151,7 +152,14 @@ class Lowering:
             self._values[name] = Value(shape, Operand(name))
             conversions += self._converted(name, dtype)
             refuse(TENSOR_RULES, Query(UnitParams(), (), shape), f"{self.net.name}: input {name!r}")
-        blocks = conversions + [block for unit in self.net.units if (block := self._block(unit)).tasks]
+        blocks, count = conversions, 0
+        for unit in self.net.units:
+            block = self._block(unit)
+            count += len(block.tasks)
+            if count > MAX_TASKS:  # the linker looks again; here, so that many times as many are never made
+                raise too_many_tasks(self.net.name, f"{count} and more")
+            if block.tasks:
+                blocks.append(block)
         blocks += self._output_copies()
         surfaces = {surface: name for name, surface in self._surfaces.items()}
         outputs = {name: surfaces_of(name, surfaces) for name in self.net.outputs}
@@ -169,6 +177,7 @@ class Lowering:
         self._values[name] = Value(value.shape, target)
 
     def _block(self, unit: Unit) -> Block:
+        check_deadline()
         family = self._family_of(unit.params)
         where = f"{self.net.name}: unit {unit.name!r} ({unit.params.plist_type})"
         if family is None:
@@ -177,7 +186,7 @@ class Lowering:
         refuse((*TENSOR_RULES, *family.rules), self._query(unit), where)
         try:
             self._before = []
-            lowered = tuple(family.lower(unit, self))
+            lowered = tuple(in_time(family.lower(unit, self)))
             tasks = tuple(task.with_origin(unit.origin) for task in (*self._before, *lowered))
         except UnsupportedError as error:
             raise error.at(where) from error

@@ -47,8 +47,13 @@ class Flow:
     block_bytes: Mapping[int, int]
 
 
-def flow(plan: Plan) -> Flow:
-    """Flattens a plan."""
+def flow(plan: Plan, *, stated: bool = False) -> Flow:
+    """Flattens a plan.
+
+    Args:
+        plan: with tensors to place.
+        stated: whether convolutions state the layout of their results (`staging.result_row`).
+    """
     tasks = tuple(task for block in plan.blocks for task in block.tasks)
     blocks = tuple(index for index, block in enumerate(plan.blocks) for _ in block.tasks)
     roots = {name: _root(plan.tensors, name) for name in plan.tensors}
@@ -66,12 +71,12 @@ def flow(plan: Plan) -> Flow:
     for task in tasks:
         for source in task.sources:
             readers.setdefault(roots[source.tensor][0], task)
-    sizes = {number: explicit_bytes(plan, block.tasks, readers) for number, block in enumerate(plan.blocks)}
+    sizes = {number: explicit_bytes(plan, block.tasks, readers, stated) for number, block in enumerate(plan.blocks)}
     block_bytes = {number: size for number, size in sizes.items() if size}
     return Flow(tasks, blocks, roots, lives, readers, block_bytes)
 
 
-def explicit_bytes(plan: Plan, tasks: Sequence[TaskPlan], readers: Mapping[str, TaskPlan]) -> int:
+def explicit_bytes(plan: Plan, tasks: Sequence[TaskPlan], readers: Mapping[str, TaskPlan], stated: bool) -> int:
     """The end of the L2 area that a block's own addresses cover."""
     end = 0
     for task in tasks:
@@ -80,7 +85,8 @@ def explicit_bytes(plan: Plan, tasks: Sequence[TaskPlan], readers: Mapping[str, 
                 rows = staging.staged_source(task, number).row * task.view.height
                 end = max(end, source.staging_base + rows)
         if task.result.staging_base is not None:
-            end = max(end, task.result.staging_base + result_row(task) * task.result_view.height)
+            row = staging.result_row(task, stated=stated)
+            end = max(end, task.result.staging_base + row * task.result_view.height)
         for operand in (*task.sources, task.result):
             tensor = plan.tensors[operand.tensor]
             if tensor.l2_base is not None:
@@ -161,7 +167,7 @@ def _staged_tensors(task: TaskPlan, flow: Flow) -> dict[str, int]:
         root = flow.roots[source.tensor][0]
         sizes[root] = sizes.get(root, 0) + task.view.height * staging.staged_source(task, number).row
     root = flow.roots[task.result.tensor][0]
-    sizes[root] = sizes.get(root, 0) + task.result_view.height * result_row(task)
+    sizes[root] = sizes.get(root, 0) + task.result_view.height * staging.result_row(task, stated=False)
     return sizes
 
 
@@ -178,14 +184,7 @@ def resident_bytes(shape: TensorShape) -> int:
 def staged_bytes(task: TaskPlan) -> int:
     """L2 bytes that a task needs when all its tensors are in DRAM and none is tiled."""
     sources = sum(task.view.height * staging.staged_source(task, index).row for index in range(len(task.sources)))
-    return sources + task.result_view.height * result_row(task)
-
-
-def result_row(task: TaskPlan) -> int:
-    """Bytes of one row of the result in L2."""
-    view = task.result_view
-    channel = align(2 * view.width, staging.BANK_BYTES)
-    return channel * view.channels * view.depth
+    return sources + task.result_view.height * staging.result_row(task, stated=False)
 
 
 def _barred(plan: Plan, flow: Flow) -> set[str]:

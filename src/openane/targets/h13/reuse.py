@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from openane.core.deadline import in_time
 from openane.core.types import DType
 from openane.targets.h13 import tiling
 from openane.targets.h13.limits import L2_BYTES
@@ -54,7 +55,7 @@ def elide_copies(plan: Plan) -> Plan:
     for task in flowing.tasks:
         writers[task.result.tensor] = writers.get(task.result.tensor, 0) + 1
     stand_in: dict[str, str] = {}
-    for task in flowing.tasks:
+    for task in in_time(flowing.tasks):
         source, target = task.sources[0].tensor, task.result.tensor
         if _is_copy(task) and writers[target] == 1 and _may_stand_in(plan, places, source, target):
             stand_in[target] = stand_in.get(source, source)
@@ -102,7 +103,7 @@ def keep_inputs(plan: Plan) -> Plan:
         for number, source in enumerate(task.sources):
             readers.setdefault(source.tensor, []).append((index, number))
     tensors = dict(plan.tensors)
-    for name, places in readers.items():
+    for name, places in in_time(readers.items()):
         if not _worth_keeping(plan, tasks, name, places):
             continue
         kept = f"{name}/kept"

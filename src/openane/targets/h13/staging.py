@@ -95,6 +95,34 @@ def resident(shape: TensorShape, *, pe_reader: bool, width_out: int | None = Non
     return Strides(channel=channel, row=row, depth=depth, group=group)
 
 
+def stated_result(task: TaskPlan, columns: int = 0) -> Strides:
+    """L2 strides of the result of a convolution on its way to DRAM, where the compiler states them (macOS 11).
+
+    Args:
+        task: a convolution.
+        columns: of a tile; 0 when rows are whole.
+    """
+    view = task.result_view
+    width = min(view.width, columns or view.width)
+    channel = align(2 * width, BANK_BYTES)
+    depth = channel * view.channels
+    return Strides(channel, padded_row(depth * view.depth, width, 1, PE_DISTANCE), depth, depth)
+
+
+def result_row(task: TaskPlan, *, stated: bool, columns: int = 0) -> int:
+    """Bytes of one row of a result in L2 on its way to DRAM.
+
+    Args:
+        task: that writes it.
+        stated: whether convolutions state the layout of their results.
+        columns: of a tile; 0 when rows are whole.
+    """
+    if stated and isinstance(task.work, NeWork) and not _is_elementwise(task.work):
+        return stated_result(task, columns).row
+    view = task.result_view
+    return align(2 * min(view.width, columns or view.width), BANK_BYTES) * view.channels * view.depth
+
+
 def odd_row(row: int) -> int:
     """A row made odd in units of 16 bytes, for tensors read by a transposing task (h13-encoding 6.1)."""
     return (align(row, BANK_BYTES) // BANK_BYTES | 1) * BANK_BYTES

@@ -43,26 +43,27 @@ def patch_shape(width: int, height: int) -> int:
     return patches.index(min(patches))
 
 
-def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int) -> Tile:
+def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, stated: bool) -> Tile:
     """The tile of a task.
 
     Args:
         task: with its operands' staging rules.
         staged: for each source and the result: whether it passes through a staging area.
         room_bytes: free L2 for the staging areas.
+        stated: whether convolutions state the layout of their results (`staging.result_row`).
 
     Raises:
         UnsupportedError: not even the smallest tile fits.
     """
     height = task.result_view.height
     whole = Tile(task.tuning.tile_height or height)
-    if sum(staging_bytes(task, staged, whole)) <= room_bytes:
+    if sum(staging_bytes(task, staged, whole, stated=stated)) <= room_bytes:
         return whole
     for columns in (0, COLUMN_TILE):
-        fitting = _rows_that_fit(task, staged, room_bytes, columns)
+        fitting = _rows_that_fit(task, staged, room_bytes, columns, stated)
         if fitting:
             return Tile(fitting, False, columns)
-    smallest = sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE)))
+    smallest = sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE), stated=stated))
     raise UnsupportedError(
         "not even one tile of this layer fits into L2",
         rule="h13.tile-fits",
@@ -72,7 +73,10 @@ def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int) -> Tile:
     )
 
 
-def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, columns: int) -> int:
+def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, columns: int, stated: bool) -> int:
+    def fits(rows: int) -> bool:
+        return sum(staging_bytes(task, staged, Tile(rows, False, columns), stated=stated)) <= room_bytes
+
     height = task.result_view.height
     if isinstance(task.work, NeWork):
         step = 1 << patch_shape(task.result_view.width, height)
@@ -82,17 +86,17 @@ def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, colu
     low, high = 0, max(wanted // step, 1)
     while low < high:  # the largest number of steps that fits
         middle = (low + high + 1) // 2
-        if sum(staging_bytes(task, staged, Tile(middle * step, False, columns))) <= room_bytes:
+        if fits(middle * step):
             low = middle
         else:
             high = middle - 1
     if low:
         return min(low * step, height)
-    return 1 if sum(staging_bytes(task, staged, Tile(1, False, columns))) <= room_bytes else 0
+    return 1 if fits(1) else 0
 
 
-def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile) -> list[int]:
-    """Bytes of the staging areas of each source and of the result; 0 for those without."""
+def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile, *, stated: bool = False) -> list[int]:
+    """Bytes of the staging areas of each source and of the result; 0 for those without. See `choose`."""
     sizes = []
     for number, through in enumerate(staged[:-1]):
         if not through:
@@ -102,9 +106,8 @@ def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile) -> list[in
     result = 0
     if staged[-1]:
         view = task.result_view
-        width = min(view.width, tile.columns) if tile.columns else view.width
         rows = view.height if tile.whole else min(tile.rows, view.height)
-        result = align(2 * width, staging.BANK_BYTES) * view.channels * view.depth * rows
+        result = staging.result_row(task, stated=stated, columns=tile.columns) * rows
     return [*sizes, result]
 
 
