@@ -169,6 +169,7 @@ PATCHES = (
 )
 SHAPES = ("x=1,3,224,224", "x:0=1x3x6x6", "image=1")
 CONSTANTS = ("n=3", "axes=1,2,3", "scale=0.5", "k=-1", "file=array.npy")
+AMOUNTS = ("512M", "8GiB", "1.5", "0")
 COMMANDS = (
     "compile\nsmall.onnx\n-o\nout.hwx\n--target\nh13\n--shape\nx=1,3,6,6\n--host\nforbid",
     "run\nsmall.hwx\n--input\nx=x.npy\n--numerics\naccumulate=tile4\n--threads\n2\n--memory-limit\n512M\n--timeout\n1.5",

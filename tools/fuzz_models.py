@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 SHAPE = (1, 3, 4, 4)
+EXTERNAL = "external.bin"
+"""The weight file of a model that has one."""
 _MIL = """program(1.0)
 {{
     func main<ios16>(tensor<fp32, [1, 3, 4, 4]> x, tensor<fp32, [1, 3, 4, 4]> z) {{
@@ -77,8 +79,23 @@ def onnx_models() -> tuple[bytes, ...]:
         graph = helper.make_graph([node], "g", [x], [y], [constant])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", schema.since_version)], ir_version=8)
         models.append(model.SerializeToString())
+    models.append(_external())
     assert onnx is not None
     return tuple(models)
+
+
+def _external() -> bytes:
+    """A convolution whose weights lie in a file beside the model."""
+    from onnx import TensorProto, helper
+
+    weight = TensorProto(name="w", data_type=TensorProto.FLOAT16, dims=[3, 3, 1, 1])
+    weight.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", EXTERNAL), ("offset", "0"), ("length", "18")):
+        weight.external_data.add(key=key, value=value)
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT16, SHAPE) for name in ("x", "y"))
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "g", [x], [y], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
 
 
 def _attribute(kind: str) -> Any:

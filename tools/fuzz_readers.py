@@ -293,7 +293,8 @@ def _guide(run: _Run, data: Sequence[bytes]) -> None:
 
     signals = ("segv", "bus", "abrt", "ill", "fpe", "int", "term", "xfsz", "usr1", "usr2")
     options = [f"-seed={random.Random(plan.seed).getrandbits(31)}", f"-max_len={LARGEST_INPUT >> 3}", "-len_control=0"]
-    options += ["-rss_limit_mb=0", "-timeout=0", "-reload=0", *(f"-handle_{name}=0" for name in signals)]
+    options += ["-rss_limit_mb=0", "-reload=0", *(f"-handle_{name}=0" for name in signals)]
+    options += ["-timeout=1000000"]  # none of its own: the limits here count; 0 would end the turn at any moment
     atheris.Setup([sys.argv[0], str(plan.corpus), str(seeds), *options], run.guided, custom_mutator=mutate)
     atheris.Fuzz()
 
@@ -323,7 +324,7 @@ def watch(plan: Plan) -> Turn:
         text = log.read().decode("utf-8", "replace")
     runs, findings, seconds, data = board.state()
     if fate and runs:
-        keep_finding(plan, re.sub(r"\W+", "-", fate), data, fate)
+        keep_finding(plan, re.sub(r"\W+", "-", fate), data, f"{fate}\n{text[-2000:]}")
         findings += 1
     elif fate:
         print(f"{plan.name}: the turn did not begin: {fate}\n{text[-2000:]}", file=sys.stderr)

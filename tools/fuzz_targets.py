@@ -6,7 +6,6 @@ import hashlib
 import json
 import random
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from fuzz_changes import (
     change_zip,
 )
 from fuzz_inputs import (
+    AMOUNTS,
     COMMANDS,
     CONSTANTS,
     JOURNAL_HEAD,
@@ -39,29 +39,36 @@ from fuzz_inputs import (
     pictures,
     tables,
 )
-from fuzz_models import coreml_models, mil_models, onnx_models
+from fuzz_models import EXTERNAL, coreml_models, mil_models, onnx_models
+from fuzz_programs import (
+    assembly_seeds,
+    change_tasks,
+    sometimes,
+    use_anec,
+    use_assembly,
+    use_container,
+    use_hwx,
+    use_simulator,
+    use_sniff,
+)
 
 from openane.analysis.dataset import Dataset
-from openane.analysis.describe import describe
-from openane.analysis.diff import diff_programs
-from openane.analysis.evaluate import Job, summarize
-from openane.analysis.journal import Journal
+from openane.analysis.evaluate import summarize
+from openane.analysis.journal import Job, Journal
 from openane.cli import root
-from openane.cli._show import parse_constants, parse_shapes, read_array, read_inputs
+from openane.cli._show import ByteCount, Seconds, parse_constants, parse_shapes, read_array, read_inputs
 from openane.compiler.cache import SUFFIX, Cache
-from openane.compiler.driver import build, load
+from openane.compiler.driver import Options, build, load
 from openane.core.errors import OpenaneError
-from openane.formats.anec import read_anec, write_anec
-from openane.formats.hwx import read_hwx, write_hwx
-from openane.formats.sniff import FileKind, kind_of_bytes, sniff
-from openane.formats.source import open_source
+from openane.formats.hwx import read_hwx
+from openane.formats.sniff import FileKind, sniff
 from openane.frontends.mil.blob import BLOB_TYPES, SENTINEL, BlobStore
-from openane.graph import TensorType
+from openane.graph import Graph, TensorType
+from openane.net import Net
 from openane.net.plist import describe_net, parse_net
 from openane.program import Program
 from openane.program.patch import Patch, apply_patches
 from openane.targets import load_program
-from openane.targets.assembly import assemble, disassemble, open_container
 from openane.viewer.page import page
 
 LIMIT_SECONDS = 1.0
@@ -70,6 +77,8 @@ FOREIGN_LIMIT_SECONDS = 30.0
 """The same where Keras and PyTorch translate the model, at their own pace."""
 BUILD_EVERY = 16
 """One in so many models that can be read is compiled as well."""
+COMPILE_SECONDS = LIMIT_SECONDS / 2
+"""The limit that the compiler is given; what it does not notice in time is a finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,50 +102,8 @@ class Reader:
     limit_seconds: float = LIMIT_SECONDS
 
 
-# Compiled programs -------------------------------------------------------------------------------------------------
-
-
-def _use_sniff(data: bytes, _: Path) -> None:
-    if data:
-        kind_of_bytes(open_source(data))
-    sniff(data)
-
-
-def _sometimes(data: bytes, every: int) -> bool:
-    """True for one in so many inputs, always for the same ones."""
-    return zlib.crc32(data) % every == 0
-
-
-def _use_hwx(data: bytes, _: Path) -> None:
-    file = read_hwx(data)
-    for part in ("segments", "names", "surface_states", "metadata", "symbols"):
-        with suppress(OpenaneError):
-            getattr(file, part)
-    program = load_program(file)
-    if _sometimes(data, 4):
-        again = load_program(read_hwx(write_hwx(program)))
-        assert again.tasks == program.tasks and again.surfaces == program.surfaces
-
-
-def _use_anec(data: bytes, _: Path) -> None:
-    program = load_program(read_anec(data))
-    assert load_program(read_anec(write_anec(program))).tasks == program.tasks
-
-
-def _use_container(data: bytes, _: Path) -> None:
-    file = open_container(data)
-    if file is None:
-        return
-    describe(file)
-    text = disassemble(file)
-    kind = "hwx" if sniff(data) is FileKind.HWX else "anec"
-    assert b"".join(assemble(text).file(kind)) == data, "the disassembly does not assemble to the same bytes"
-    program = load_program(file)
-    assert diff_programs(program, program, (file, file)).same
-
-
-def _use_assembly(data: bytes, _: Path) -> None:
-    assemble(data.decode("utf-8", "replace"))
+def _compile(level: Graph | Net | Program) -> None:
+    build(level, Options(time_limit_seconds=COMPILE_SECONDS))
 
 
 # Models --------------------------------------------------------------------------------------------------------------
@@ -163,10 +130,10 @@ class _AnyFile(Mapping[str, bytes]):
 
 def _use_plist(data: bytes, _: Path) -> None:
     net = parse_net(data, weights=_AnyFile(files()["made.weights"].ljust(1 << 16, b"\0")))
-    if _sometimes(data, 4):
+    if sometimes(data, 4):
         describe_net(net, "weights.bin")
-    if _sometimes(data, BUILD_EVERY):
-        build(net)
+    if sometimes(data, BUILD_EVERY):
+        _compile(net)
 
 
 def _use_weights(data: bytes, folder: Path) -> None:
@@ -198,14 +165,23 @@ def _use_model(ending: str) -> Callable[[bytes, Path], None]:
     def use(data: bytes, folder: Path) -> None:
         path = folder / f"model{ending}"
         path.write_bytes(data)
-        weights = folder / "weights" / "weight.bin"
-        if ending == ".mil" and not weights.exists():
+        weights = folder / _BESIDE.get(ending, "")
+        if ending in _BESIDE and not weights.exists():
             _write(weights, files()["weights/weight.bin"])
+        if ending in _OWN and sniff(data) in _FOREIGN:  # starts another library, which has a target of its own
+            return
         model = load(path)
-        if _sometimes(data, BUILD_EVERY):
-            build(model)
+        if sometimes(data, BUILD_EVERY):
+            _compile(model)
 
     return use
+
+
+_BESIDE = {".mil": "weights/weight.bin", ".onnx": EXTERNAL}
+"""Where models of that ending find weights outside of themselves."""
+_OWN = frozenset({".mil", ".onnx", ".mlmodel"})
+"""Endings of models that openane reads itself; the content decides what is read."""
+_FOREIGN = frozenset({FileKind.HDF5, FileKind.KERAS, FileKind.PT2})
 
 
 _PACKAGE = "made.mlpackage/"
@@ -222,8 +198,8 @@ def _use_package(data: bytes, folder: Path) -> None:
     for name in names:
         _write(folder / name, data[1:] if name == chosen else files()[name])
     model = load(folder / _PACKAGE)
-    if _sometimes(data, BUILD_EVERY):
-        build(model)
+    if sometimes(data, BUILD_EVERY):
+        _compile(model)
 
 
 def _package_seeds() -> list[bytes]:
@@ -337,6 +313,9 @@ def _use_option(data: bytes, folder: Path) -> None:
     for parse in (parse_shapes, parse_constants, _parse_inputs):
         with suppress(OpenaneError):
             parse(texts[1:])
+    for kind in (ByteCount(), Seconds()):
+        with suppress(click.BadParameter):
+            kind.convert(texts[1], None, None)
 
 
 def _parse_inputs(texts: tuple[str, ...]) -> None:
@@ -406,11 +385,12 @@ def _with(first: Callable[[], Sequence[bytes]], second: Callable[[], Sequence[by
 _NAMES = ("</script><img src=x onerror=alert(1)>", "<!--<script>", "@DATA@", "a&amp;b\u2028\"'")
 _PROTOBUF = change_any(change_protobuf)
 READERS: Mapping[str, Reader] = {
-    "sniff": Reader(_seeds(""), _use_sniff, share=0.5),
-    "hwx": Reader(_seeds(".hwx"), _use_hwx, kinds=(FileKind.HWX,)),
-    "anec": Reader(_seeds(".anec"), _use_anec, kinds=(FileKind.ANEC,)),
-    "container": Reader(_seeds(".hwx", ".anec"), _use_container, kinds=(FileKind.HWX, FileKind.ANEC)),
-    "assembly": Reader(_seeds(".asm"), _use_assembly, kinds=(FileKind.ASSEMBLY,)),
+    "sniff": Reader(_seeds(""), use_sniff, share=0.5),
+    "hwx": Reader(_seeds(".hwx"), use_hwx, kinds=(FileKind.HWX,)),
+    "anec": Reader(_seeds(".anec"), use_anec, kinds=(FileKind.ANEC,)),
+    "container": Reader(_seeds(".hwx", ".anec"), use_container, kinds=(FileKind.HWX, FileKind.ANEC)),
+    "simulator": Reader(_seeds(".hwx"), use_simulator, change_any(change_tasks), (FileKind.HWX,)),
+    "assembly": Reader(assembly_seeds, use_assembly, kinds=(FileKind.ASSEMBLY,)),
     "plist": Reader(_seeds(".plist"), _use_plist, change_any(change_plist), (FileKind.PLIST,)),
     "weights": Reader(lambda: [files()["made.weights"], files()["weights/weight.bin"]], _use_weights),
     "mil": Reader(_with(_seeds(".mil"), mil_models), _use_model(".mil"), kinds=(FileKind.MIL,)),
@@ -433,7 +413,7 @@ READERS: Mapping[str, Reader] = {
     "journal": Reader(journals, _use_journal, change_any(change_json_line)),
     "cache": Reader(_cache_seeds, _use_cache, change_any(_change_cache)),
     "patch": Reader(_texts(*PATCHES), _use_patch, share=0.5),
-    "option": Reader(_texts(*SHAPES, *CONSTANTS), _use_option, share=0.5),
+    "option": Reader(_texts(*SHAPES, *CONSTANTS, *AMOUNTS), _use_option, share=0.5),
     "command": Reader(_texts(*COMMANDS), _use_command),
     "page": Reader(_texts(*_NAMES), _use_page),
 }

@@ -469,6 +469,13 @@ def test_every_layer_that_is_read_exists_in_the_specification() -> None:
         ("tile", setter(reps=[1 << 20] * 4), [X], ModelError, "absurdly large"),
         ("fillStatic", setter(targetShape=[1 << 20] * 4), [X], ModelError, "impossible size"),
         ("pooling", setter(kernelSize=[0, 1], stride=[1, 1]), [X], ModelError, "must be positive"),
+        ("upsample", setter(fractionalScalingFactor=[np.inf, 1.0]), [X], ModelError, "two positive factors"),
+        ("upsample", setter(fractionalScalingFactor=[1e30, 1.0]), [X], ModelError, "absurdly large"),
+        ("rangeStatic", setter(endValue=np.inf), [], ModelError, "a range without end"),
+        ("rangeStatic", setter(startValue=np.nan, endValue=1.0), [], ModelError, "a range without end"),
+        ("rangeStatic", setter(endValue=1e30), [], ModelError, "impossible size"),
+        ("simpleRecurrent", setter(outputVectorSize=1 << 31), [X], OpenaneError, "absurd size"),
+        ("gru", setter(outputVectorSize=1 << 31), [X], OpenaneError, "wrong number of weights"),
     ],
 )
 def test_bad_layers_are_named(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import eval_faults
 import numpy as np
 import pytest
 
@@ -20,7 +24,7 @@ from openane.analysis.journal import Job, Journal
 from openane.analysis.metrics import NO_ERROR, statistics, sums_of_errors
 from openane.analysis.spread import cluster, processes
 from openane.cli.demo import enlarge
-from openane.core.errors import FormatError, InputError, OpenaneError
+from openane.core.errors import FaultError, FormatError, InputError, OpenaneError, UnavailableError
 from openane.graph import Graph, TensorType
 
 DATA = Path(__file__).parents[2] / "src" / "openane" / "data"
@@ -307,3 +311,76 @@ def test_a_cluster_that_loses_a_worker(job: Job, expected: Evaluation, tmp_path:
     same(summarize(job, journal.pieces.values()), expected)
     numbers = [json.loads(line)["number"] for line in (tmp_path / "journal.jsonl").read_text().splitlines()[1:]]
     assert sorted(numbers) == list(range(4))
+
+
+def one_done(job: Job, path: Path) -> None:
+    """Begins a journal with the first piece."""
+    with Journal(path, job) as journal:
+        for done, _ in evaluate(job, journal):
+            if done:
+                return
+
+
+def goes_on(job: Job, path: Path, expected: Evaluation) -> None:
+    """The journal is whole, the same command again ends it, and no piece counts twice."""
+    with Journal(path, job) as journal:
+        same(run(job, journal), expected)
+    numbers = [json.loads(line)["number"] for line in path.read_text().splitlines()[1:]]
+    assert sorted(numbers) == list(range(4))
+
+
+@contextmanager
+def scheduler(workers: int) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A scheduler in a process of its own: its address, and the process."""
+    pytest.importorskip("distributed", reason="the package distributed is missing")
+    words = [sys.executable, eval_faults.__file__, str(workers)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as local:
+        assert local.stdout is not None
+        try:
+            yield local.stdout.readline().strip(), local
+        finally:
+            local.kill()
+
+
+def test_a_process_that_is_killed(
+    job: Job, expected: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a system that runs out of memory: one error, and what is finished is kept."""
+    pytest.importorskip("joblib", reason="the package joblib is missing")
+    monkeypatch.setattr("openane.analysis.spread.run_piece", eval_faults.dies)
+    path = tmp_path / "journal.jsonl"
+    one_done(job, path)
+    with Journal(path, job) as journal, pytest.raises(FaultError, match=r"was killed .*same command again to go on"):
+        run(job, journal, processes(2))
+    assert 0 in journal.pieces
+    goes_on(job, path, expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_that_dies(
+    job: Job, expected: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Scheduler and worker are killed while the worker is busy with the third piece."""
+    monkeypatch.setattr("openane.analysis.spread.run_piece", eval_faults.stops)
+    path = tmp_path / "journal.jsonl"
+    with (
+        scheduler(1) as (address, local),
+        Journal(path, job) as journal,
+        pytest.raises(UnavailableError, match="the scheduler went away"),
+    ):
+        for done, _ in evaluate(job, journal, cluster(address)):
+            if done == 2:
+                local.kill()
+    assert sorted(journal.pieces) == [0, 1]
+    assert "Traceback" not in capfd.readouterr().err
+    with pytest.raises(UnavailableError, match="the scheduler does not answer"):
+        run(job, spread=cluster(address))
+    goes_on(job, path, expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_without_workers(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openane.analysis.spread.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("openane.analysis.spread.ALONE_SECONDS", 0.0)
+    with scheduler(0) as (address, _), pytest.raises(UnavailableError, match="the scheduler has no workers"):
+        run(job, spread=cluster(address))

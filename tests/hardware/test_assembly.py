@@ -13,7 +13,7 @@ from openane.core.errors import FormatError, OpenaneError
 from openane.core.origin import Origin
 from openane.formats.anec import write_anec
 from openane.formats.assembly import Parts
-from openane.formats.assembly.data import DataBlock, data_lines, reference_line
+from openane.formats.assembly.data import DataBlock, Supply, data_lines, reference_line
 from openane.formats.assembly.syntax import lines_of, quote
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.formats.hwx.dialects import FILE_DIALECTS
@@ -62,9 +62,9 @@ def test_any_bytes_survive_their_lines(data):
     assert bytes(block.bytes()) == data
 
 
-def block_of(size, opener=None):
+def block_of(size, opener=lambda name, known: b""):
     (line,) = lines_of(".constants", "test")
-    return DataBlock(opener, line, size)
+    return DataBlock(Supply(opener), line, size)
 
 
 def test_repeats_are_one_line():
@@ -74,13 +74,13 @@ def test_repeats_are_one_line():
 def test_constants_may_stand_in_another_file():
     data = bytes(range(100))
     for line in lines_of(reference_line("weights.bin", 10, data[10:50]), "test"):
-        block = block_of(40, lambda name: data)
+        block = block_of(40, lambda name, known: data)
         block.add(line)
         assert bytes(block.bytes()) == data[10:50]
         with pytest.raises(FormatError, match="other bytes than when this text was made"):
-            block_of(40, lambda name: bytes(100)).add(line)
+            block_of(40, lambda name, known: bytes(100)).add(line)
         with pytest.raises(FormatError, match="has not these bytes"):
-            block_of(41, lambda name: data).add(line)
+            block_of(41, lambda name, known: data).add(line)
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +233,8 @@ def test_mistakes_are_pointed_at(sum_file, old, new, message):
         (".target h13\n.constants size=8\n 0x0 *99999999999: 00\n", "beyond the end of its block"),
         ('.target h13\n.constants size=8\n incbin "no such file"\n', "No such file"),
         ('.target h13\n.network "a\\q"\n', "an unknown escape"),
+        ('.target h13\n.network "a\\Uffffffff"\n', "an escape that is no character"),
+        ('.target h13\n.network "a\\ud800"\n', "an escape that is no character"),
     ],
 )
 def test_short_wrong_texts(text, message):

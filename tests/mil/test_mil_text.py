@@ -121,6 +121,20 @@ BAD = {
         "operation 'cond' has a block of its own",
     ),
     "no value": (program("tensor<fp32, [2]> c = const()[];"), "a constant without 'val'"),
+    "a number of more than 64 bits": (
+        program("tensor<fp32, [2, 3]> y = add(x = x, y = 18446744073709551616)[];"),
+        r"model.mil:5:\d+: an integer has more than 64 bits",
+    ),
+    **{
+        f"a weight file from {offset}": (
+            program(
+                'fp32 c = const()[val = tensor<fp32, [1]>(BLOBFILE(path = string("@model_path/weights.bin"), '
+                f"offset = {offset}))];"
+            ),
+            "expected BLOBFILE",
+        )
+        for offset in ("fp32(nan)", "fp32(1e999)", "fp32(64)", "tensor<uint64, [0]>([])", "bool(true)", 'string("a")')
+    },
 }
 
 
@@ -159,6 +173,16 @@ REFUSED = {
         "tensor<fp32, [2, 3]> y = softmax(x = x, axis = x)[];",
         UnsupportedError,
         "argument 'axis' is not constant",
+    ),
+    "axis between two": (
+        "tensor<fp32, [2, 3]> y = softmax(x = x, axis = fp32(0.5))[];",
+        ModelError,
+        "must be a whole number",
+    ),
+    "axes between two": (
+        "tensor<fp32, [2, 3]> y = reduce_sum(x = x, axes = tensor<fp32, [1]>([0.5]), keep_dims = bool(true))[];",
+        ModelError,
+        "must be whole numbers",
     ),
     "too many arguments": ("tensor<fp32, [2, 3]> y = relu(x, x)[];", ModelError, "too many arguments without a name"),
     "never computed": ("tensor<fp32, [2, 3]> z = relu(x = x)[];", ModelError, "result 'y' is never computed"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import plistlib
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,8 @@ from onnx import TensorProto, helper
 import openane
 from openane.core.errors import FormatError, OpenaneError
 from openane.core.files import safe_file_name, write_array
+from openane.formats.sniff import sniff
+from openane.targets.assembly import assemble_file
 
 SECRET = b"\x00\x3c" * 64
 """64 numbers of 1.0 in half precision; a model that gets at them would work."""
@@ -236,3 +240,41 @@ def test_the_onnx_package_is_not_asked_for_external_data(folder: Path, monkeypat
     monkeypatch.setattr("onnx.external_data_helper.load_external_data_for_model", forbidden)
     (folder / "w.bin").write_bytes(SECRET)
     openane.load(onnx_model(folder / "m.onnx", "w.bin"))
+
+
+def text(location: str, size: int = len(SECRET), more: str = "") -> str:
+    """An assembly text that takes its constants from a file."""
+    return f".target h13\n.constants size={size}\n incbin {json.dumps(location)}{more}\n"
+
+
+def test_assembly_includes(folder: Path, secret: Path) -> None:
+    """Had the secret been opened, the message would be about the tasks that are missing."""
+    for location in (*reaching(folder, secret), "../nothing"):
+        for size in (len(SECRET), 1):
+            (folder / "t.s").write_text(text(location, size))
+            with pytest.raises(OpenaneError) as caught:
+                assemble_file(folder / "t.s")
+            assert not re.search(r"no tasks|has not these bytes", str(caught.value)), location
+
+
+def test_assembly_includes_what_it_knows(folder: Path, secret: Path) -> None:
+    """The disassembler names files anywhere, and tells their digest; who can has seen them before."""
+    (folder / "inside.bin").write_bytes(SECRET)
+    known = f" sha256={hashlib.sha256(SECRET).hexdigest()}"
+    for location, more in (("inside.bin", ""), (str(secret), known)):
+        (folder / "t.s").write_text(text(location, more=more))
+        with pytest.raises(OpenaneError, match="no tasks"):
+            assemble_file(folder / "t.s")
+    (folder / "t.s").write_text(text(str(secret), more=f" sha256={'0' * 64}"))
+    with pytest.raises(OpenaneError, match="other bytes"):
+        assemble_file(folder / "t.s")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_assembly_includes_no_pipe(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "t.s").write_text(text("pipe"))
+    with pytest.raises(OpenaneError, match="not a file"):
+        assemble_file(folder / "t.s")
+    with pytest.raises(OpenaneError, match="not a file but a pipe"):
+        sniff(folder / "pipe")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zipfile
@@ -42,6 +43,7 @@ PICTURES: Mapping[str, str] = MappingProxyType(
     {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP"}
 )
 """Endings of pictures, and what Pillow calls the formats."""
+_PICTURE_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +190,13 @@ def _read_picture(path: Path, kind: TensorType, scale: float) -> np.ndarray:
     shape = kind.shape[-3:]
     channels_last = shape[-1] in (1, 3) and shape[0] not in (1, 3)
     height, width, channels = shape if channels_last else (shape[1], shape[2], shape[0])
+    if path.stat().st_size > _PICTURE_BYTES:
+        raise FormatError("the picture's file is too large", where=str(path), limit=f"{_PICTURE_BYTES} bytes")
+    content = io.BytesIO(path.read_bytes())  # Pillow reads as much as a length in the file says; more is not there
     try:
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-            Image.open(path, formats=tuple(PICTURES.values())) as picture,  # some other formats start programs
+            Image.open(content, formats=tuple(PICTURES.values())) as picture,  # some other formats start programs
         ):
             fitted = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -252,7 +252,8 @@ def content(path: Path) -> str:
     try:
         for name, file in _files(path):
             with file.open("rb") as opened:
-                digest.update(f"{name}\0{hashlib.file_digest(opened, 'sha256').hexdigest()}\0".encode())
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+                digest.update(os.fsencode(name) + f"\0{found}\0".encode())
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     return digest.hexdigest()
@@ -268,7 +269,7 @@ def state(path: Path) -> str:
     try:
         for name, file in _files(path):
             facts = file.stat()
-            digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
+            digest.update(os.fsencode(name) + f"\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     return digest.hexdigest()

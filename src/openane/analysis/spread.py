@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any
 
 from openane.analysis.evaluate import run_piece
 from openane.analysis.journal import Job
@@ -11,6 +15,10 @@ from openane.core.errors import FaultError, UnavailableError
 
 RETRIES = 3
 """How often a piece is tried again when the worker that had it dies."""
+LOOK_SECONDS = 5.0
+"""How often workers are looked for while nothing comes back."""
+ALONE_SECONDS = 120.0
+"""How long the scheduler may be without workers, which may be starting again."""
 GO_ON = "What is finished stays in the --journal, if one was given; run the same command again to go on."
 
 Spread = Callable[[Job, Sequence[int]], Iterable[dict[str, object]]]
@@ -54,12 +62,10 @@ def cluster(scheduler: str) -> Spread:
             client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise UnavailableError("the scheduler does not answer", where=scheduler) from error
-        with client:
+        with _silent("distributed", "distributed.client"), client:
             futures = [client.submit(run_piece, job, number, pure=False, retries=RETRIES) for number in numbers]
             try:
-                for future in distributed.as_completed(futures, loop=client.loop):
-                    result: dict[str, object] = future.result()
-                    yield result
+                yield from _results(client, futures, scheduler)
             except distributed.scheduler.KilledWorker as error:
                 raise FaultError(
                     "a piece killed every worker that tried it", where=scheduler, hint="Look at the workers' memory."
@@ -74,6 +80,46 @@ def cluster(scheduler: str) -> Spread:
                 ) from error
 
     return spread
+
+
+def _results(client: Any, futures: Sequence[Any], scheduler: str) -> Iterator[dict[str, object]]:
+    """Results as they come.
+
+    Raises:
+        UnavailableError: the scheduler has had no worker for a while; else it would be waited for without end.
+    """
+    from distributed import wait
+
+    left, alone_since = set(futures), None
+    while left:
+        try:
+            with client.as_current():
+                done, left = wait(left, timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            done = set()
+        for future in done:
+            result: dict[str, object] = future.result()
+            yield result
+        now = time.monotonic()
+        if done or client.scheduler_info()["workers"]:
+            alone_since = None
+        elif alone_since is None:
+            alone_since = now
+        elif now - alone_since > ALONE_SECONDS:
+            raise UnavailableError("the scheduler has no workers", where=scheduler, hint=GO_ON)
+
+
+@contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Keeps tracebacks in the logs of a library from the terminal, where one error says the same."""
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from openane.cli._say import say, say_usage
 from openane.core.errors import OpenaneError
 
 BUG_STATUS = 70
@@ -53,16 +54,16 @@ def main(arguments: list[str] | None = None) -> None:
         root.main(arguments, prog_name="openane", standalone_mode=False)
     except OpenaneError as error:
         for diagnostic in error.diagnostics:
-            click.echo(f"error: {diagnostic}", err=True)
+            say(f"error: {diagnostic}", err=True)
         sys.exit(1)
     except click.UsageError as error:
-        error.show()
+        say_usage(error)
         sys.exit(2)
     except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
+        say(f"error: {error.format_message()}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        say("interrupted", err=True)
         sys.exit(130)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -70,11 +71,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.close()  # the reader of our output went away; nothing is left to say
         sys.exit(1)
     except MemoryError:
-        click.echo("error: not enough memory. Set a lower limit or take a smaller model.", err=True)
+        say("error: not enough memory. Set a lower limit or take a smaller model.", err=True)
         sys.exit(1)
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        click.echo(
+        say(
             f"error: openane itself failed ({what[:300]}). This is a bug: please report it with the output of "
             f"`openane --traceback {' '.join(arguments)}`",
             err=True,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
+from openane.cli._say import say
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
 from openane.core.reader import Buffer
@@ -81,6 +80,6 @@ def warn_about(program: Program) -> None:
     """Prints to standard error what is wrong with a program that someone wrote by hand."""
     findings = verify_program(program)
     for each in findings[:_SHOWN_WARNINGS]:
-        click.echo(f"warning: {each}", err=True)
+        say(f"warning: {each}", err=True)
     if len(findings) > _SHOWN_WARNINGS:
-        click.echo("warning: and more; `openane info` lists them", err=True)
+        say("warning: and more; `openane info` lists them", err=True)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from openane.cli._say import say_json
 from openane.compiler.execution import made_up_input
 from openane.core.errors import FormatError, InputError, printable
 from openane.core.files import read_npy
@@ -50,6 +51,8 @@ HOST_OPTION = click.option(
 WIDE_OPTION = click.option(
     "--wide", multiple=True, metavar="LAYER", help="Keep this layer (or node) on the host, in its own precision."
 )
+DESCRIPTION = TextColumn("{task.description}", markup=False)
+"""Of a display of progress: names of files are no markup."""
 PAGE_COLUMNS = 160
 """Width of tables that go to a file or a pipe."""
 ARRAY_LIMIT_BYTES = 4 << 30
@@ -57,7 +60,7 @@ ARRAY_LIMIT_BYTES = 4 << 30
 
 def print_json(value: Any) -> None:
     """Prints a value as JSON, numbers that JSON has not (inf, nan) as text."""
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    say_json(json.dumps(_plain(value), indent=2, ensure_ascii=False))
 
 
 def _plain(value: Any) -> Any:
@@ -76,14 +79,16 @@ def print_table(
     title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]], numeric: tuple[str, ...] = ()
 ) -> None:
     """Prints a table to standard output; `numeric` columns are aligned to the right."""
-    table = Table(title=printable(title), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title=printable(title, keep=""), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
     for column in columns:
         table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(printable(str(cell)) for cell in row), style=None)
-    console = Console(highlight=False, markup=False)
+        table.add_row(*(printable(str(cell), keep="") for cell in row), style=None)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=PAGE_COLUMNS)
+        console = Console(highlight=False, markup=False, emoji=False, width=PAGE_COLUMNS)
     console.print(table)
 
 
@@ -94,9 +99,9 @@ def working(what: str) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), DESCRIPTION, TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        progress.add_task(what)
+        progress.add_task(printable(what, keep=""))
         yield
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from openane.cli._compiled import container_of, warn_about, write_pieces
+from openane.cli._say import say
 from openane.cli._show import FILE, quantity
 from openane.targets.assembly import assemble_file
 
@@ -25,4 +26,4 @@ def command(file: Path, output: Path) -> None:
         warn_about(assembled.program)
     size = write_pieces(output, assembled.file(kind))
     how = "as the text tells it" if assembled.container == kind else "newly made"
-    click.echo(f"{output}: {quantity(size, 'B')}, container {how}")
+    say(f"{output}: {quantity(size, 'B')}, container {how}")

@@ -13,6 +13,7 @@ from openane.analysis.compare import TOLERANCE, Comparison, LayerComparison, Out
 from openane.analysis.measure import Error
 from openane.analysis.sides import EXECUTORS, RUNTIMES, PairComparison, Side, compare_sides, pair_values, side_of
 from openane.api import compile
+from openane.cli._say import say
 from openane.cli._show import (
     FILE,
     JSON_OPTION,
@@ -114,7 +115,7 @@ def _compare_pair(
 
 def _show_made(made: list[str]) -> None:
     if made:
-        click.echo(f"made up from a fixed seed: {', '.join(made)} (give arrays with --input NAME=FILE.npy)")
+        say(f"made up from a fixed seed: {', '.join(made)} (give arrays with --input NAME=FILE.npy)")
 
 
 def _ulps(error: Error | None) -> str:
@@ -165,13 +166,13 @@ def _show(found: Comparison) -> None:
         ("engine, ulp", "ideal, ulp", "engine, max", "ideal, max", "cosine"),
     )
     for note in found.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     if found.first_wrong is None:
-        click.echo(f"every layer is within {found.tolerance:.2%} of its largest value")
+        say(f"every layer is within {found.tolerance:.2%} of its largest value")
     else:
         layer = found.layers[found.first_wrong]
         why = f": {'; '.join(layer.causes)}" if layer.causes else ""
-        click.echo(f"the first layer that goes wrong is {layer.name!r} ({layer.operation}){why}")
+        say(f"the first layer that goes wrong is {layer.name!r} ({layer.operation}){why}")
 
 
 def _show_pair(found: PairComparison) -> None:
@@ -192,6 +193,6 @@ def _show_pair(found: PairComparison) -> None:
         ("ulp", "max", "cosine"),
     )
     if found.first_wrong is None:
-        click.echo(f"every value is within {found.tolerance:.2%} of its largest magnitude")
+        say(f"every value is within {found.tolerance:.2%} of its largest magnitude")
     else:
-        click.echo(f"the first value that differs is {found.values[found.first_wrong].name!r}")
+        say(f"the first value that differs is {found.values[found.first_wrong].name!r}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from openane.cli._say import say
 from openane.cli._show import (
     CACHE_OPTION,
     CONSTANT_OPTION,
@@ -14,6 +15,7 @@ from openane.cli._show import (
     JSON_OPTION,
     SHAPE_OPTION,
     TARGET_OPTION,
+    Seconds,
     complete_inputs,
     parse_constants,
     parse_shapes,
@@ -35,6 +37,15 @@ from openane.targets.target import Stage
 @click.option("--dialect", metavar="NAME", help="Whose layout habits to follow: macos-26, macos-11 or linux.")
 @click.option("--dump", type=FILE, metavar="DIR", help="Write every stage of the compilation to DIR, as text.")
 @click.option("--check", is_flag=True, help="Compare with the reference on made-up inputs; name the first wrong layer.")
+@click.option(
+    "--time-limit",
+    "time_limit_seconds",
+    type=Seconds(),
+    default="600",
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up when it takes longer; 0 for no limit.",
+)
 @SHAPE_OPTION
 @CONSTANT_OPTION
 @CACHE_OPTION
@@ -51,6 +62,7 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         parse_constants(choices["constants"]),
         host=False,
         observe=None if dump is None else Dump(dump),
+        time_limit_seconds=choices["time_limit_seconds"],
     )
     with working(f"compiling {file.name}"):
         whole = choices["check"] or dump is not None or kind is OutputKind.PLIST  # more than a program is asked for
@@ -76,12 +88,12 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     if as_json:
         print_json(facts)
     else:
-        click.echo(
+        say(
             f"{output}: {quantity(output.stat().st_size, 'B')}, {len(program.tasks)} tasks for {artifact.target} "
             f"({program.dialect}), constants {quantity(len(program.constants), 'B')}"
         )
         if facts["evidence"]:
-            click.echo(f"encoding: {facts['evidence']}")
+            say(f"encoding: {facts['evidence']}")
 
 
 class Dump:

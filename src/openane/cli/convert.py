@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, working
 from openane.convert import Form, convert, form_of
 from openane.convert.coreml import coremltools, without_frameworks
@@ -48,6 +49,6 @@ def command(file: Path, output: Path, precision: str, shapes: tuple[str, ...], a
             }
         )
     else:
-        click.echo(
+        say(
             f"{done.path}: read back and compared, relative error {done.error:.2g} (at most {done.tolerance:g} allowed)"
         )

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from openane.api import compile
+from openane.cli._say import say
 from openane.cli._show import FILE, print_table, quantity, working
 from openane.compiler.driver import save
 from openane.compiler.execution import Execution
@@ -31,7 +32,7 @@ def command(keep: Path | None) -> None:
         artifact = compile(data / "digits.onnx")
     compile_seconds = time.perf_counter() - start
     program = artifact.program
-    click.echo(
+    say(
         f"digits.onnx -> {len(program.tasks)} task descriptors, constants {quantity(len(program.constants), 'B')}, "
         f"compiled in {compile_seconds:.2f} s"
     )
@@ -90,7 +91,7 @@ def report(scores: np.ndarray, expected: np.ndarray, labels: np.ndarray, seconds
     rows.append(("all", len(labels), right, right_reference))
     columns = ("digit", "pictures", "right, simulated M1", "right, onnxruntime")
     print_table("test digits", columns, rows, numeric=columns[1:])
-    click.echo(
+    say(
         f"accuracy {right / len(labels):.2%}; same class as onnxruntime on {(guesses == references).sum()} of "
         f"{len(labels)}; largest difference of a probability {np.abs(scores - expected).max():.2g}; "
         f"{1000 * seconds / len(labels):.1f} ms a picture"

@@ -10,6 +10,7 @@ import click
 
 from openane.analysis.diff import Difference, FieldDifference, TaskDifference, diff_programs
 from openane.cli._compiled import open_compiled
+from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json
 
 _SHOWN_LINES = 40
@@ -36,35 +37,36 @@ def command(first: Path, second: Path, show_all: bool, target: str, as_json: boo
 
 
 def _print(difference: Difference, first: str, second: str, limit: int | None) -> None:
-    click.echo(f"--- {first}\n+++ {second}")
+    say(f"--- {first}")
+    say(f"+++ {second}")
     if difference.same:
-        click.echo("no difference")
+        say("no difference")
         return
     _print_fields("program", difference.program)
     _print_fields("surfaces", difference.surfaces)
     for task in difference.tasks:
         _print_task(task)
-    click.echo(f"tasks: {difference.equal_tasks} equal, {len(difference.tasks)} different")
+    say(f"tasks: {difference.equal_tasks} equal, {len(difference.tasks)} different")
     sizes = difference.constant_sizes
     if difference.constants or sizes[0] != sizes[1]:
-        click.echo(f"constants: {sizes[0]} bytes, {sizes[1]} bytes")
+        say(f"constants: {sizes[0]} bytes, {sizes[1]} bytes")
         _print_some([f"  {r.start:#x}..{r.end:#x}: {r.count} bytes differ" for r in difference.constants], limit)
     if difference.container:
-        click.echo("container:")
+        say("container:")
         _print_some([f"  {line}" for line in difference.container], limit)
 
 
 def _print_some(lines: list[str], limit: int | None) -> None:
     shown = lines if limit is None else lines[:limit]
     for line in shown:
-        click.echo(line)
+        say(line)
     if len(shown) < len(lines):
-        click.echo(f"  ... {len(lines) - len(shown)} more lines (--all shows them)")
+        say(f"  ... {len(lines) - len(shown)} more lines (--all shows them)")
 
 
 def _print_fields(title: str, fields: tuple[FieldDifference, ...]) -> None:
     if fields:
-        click.echo(f"{title}:")
+        say(f"{title}:")
     for each in fields:
         _print_field(each)
 
@@ -72,18 +74,18 @@ def _print_fields(title: str, fields: tuple[FieldDifference, ...]) -> None:
 def _print_field(each: FieldDifference) -> None:
     values = (value if value is not None else "absent" for value in (each.first, each.second))
     meaning = f"   ({each.meaning})" if each.meaning else ""
-    click.echo(f"  {each.path}: {' -> '.join(values)}{meaning}")
+    say(f"  {each.path}: {' -> '.join(values)}{meaning}")
 
 
 def _print_task(task: TaskDifference) -> None:
     if task.second is None:
-        click.echo(f"task {task.first} only in A: {task.first_summary}")
+        say(f"task {task.first} only in A: {task.first_summary}")
     elif task.first is None:
-        click.echo(f"task {task.second} only in B: {task.second_summary}")
+        say(f"task {task.second} only in B: {task.second_summary}")
     else:
         index = str(task.first) if task.first == task.second else f"{task.first} (in B {task.second})"
-        click.echo(f"task {index}: {task.first_summary}")
+        say(f"task {index}: {task.first_summary}")
         if task.second_summary != task.first_summary:
-            click.echo(f"  in B: {task.second_summary}")
+            say(f"  in B: {task.second_summary}")
     for each in task.fields:
         _print_field(each)

@@ -8,6 +8,7 @@ import click
 
 from openane.analysis.listing import listing
 from openane.cli._compiled import open_compiled
+from openane.cli._say import say_text
 from openane.cli._show import FILE, JSON_OPTION, print_json
 from openane.core.files import write_atomically
 from openane.core.reader import Buffer
@@ -48,7 +49,7 @@ def command(file: Path, output: Path | None, constants: str, program_only: bool,
     if extra is not None:
         write_atomically(*extra)
     if output is None:
-        click.echo(text, nl=False)
+        say_text(text)
     else:
         write_atomically(output, text.encode())
 

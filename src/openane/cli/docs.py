@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from openane.analysis.reference import register_reference, registers_as_values
+from openane.cli._say import say_text
 from openane.cli._show import JSON_OPTION, print_json
 from openane.core.errors import InputError
 from openane.program.fields import suggest
@@ -25,4 +26,4 @@ def command(topic: str, target: str, as_json: bool) -> None:
     if as_json:
         print_json(registers_as_values(made_for))
     else:
-        click.echo(register_reference(made_for), nl=False)
+        say_text(register_reference(made_for))

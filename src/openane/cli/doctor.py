@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from openane.cli._say import say
 from openane.cli._show import JSON_OPTION, print_json, print_table
 from openane.runtimes.doctor import examine
 
@@ -27,8 +28,9 @@ def command(as_json: bool) -> None:
         (each.area, each.name, MARKS[each.works], each.value, each.hint) for each in report.findings
     ]
     print_table("This machine", ("area", "what", "works", "found", "hint"), rows)
+    say()
     print_table(
-        "\nRuntimes",
+        "Runtimes",
         ("runtime", "available", "why", "hint"),
         [(name, MARKS[found.available], found.reason, found.hint) for name, found in report.runtimes.items()],
     )
@@ -36,7 +38,9 @@ def command(as_json: bool) -> None:
         (name, fact, value) for name, found in report.runtimes.items() for fact, value in found.facts.items()
     ]
     if details:
-        print_table("\nDetails", ("runtime", "fact", "value"), details)
-    click.echo("\nNext steps")
+        say()
+        print_table("Details", ("runtime", "fact", "value"), details)
+    say()
+    say("Next steps")
     for step in report.next_steps:
-        click.echo(f"- {step}")
+        say(f"- {step}")

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from openane.cli._say import say
 from openane.runtimes.linux.emulation import NODE_PATH, EmulatedDriver
 from openane.runtimes.linux.engine import SimulatedEngine
 from openane.runtimes.linux.server import run_program
@@ -31,5 +32,5 @@ def command(node: str, quiet: bool, program: tuple[str, ...]) -> None:
     status = run_program(program, driver, os.environ, node)
     if not quiet:
         for line in driver.log:
-            click.echo(line, err=True)
+            say(line, err=True)
     sys.exit(status if status >= 0 else 128 - status)

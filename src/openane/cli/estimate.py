@@ -9,6 +9,7 @@ import click
 
 from openane.analysis.estimate import Estimate, as_values, estimate
 from openane.api import compile
+from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, print_table, working
 from openane.cost.chips import CHIPS
 from openane.cost.model import Part
@@ -82,31 +83,29 @@ def _print_tasks(found: Estimate) -> None:
         )
         for task in found.tasks
     ]
-    click.echo()
+    say()
     print_table("By task", _TASK_COLUMNS, rows, _TASK_COLUMNS[3:-1])
 
 
 def _print_totals(found: Estimate) -> None:
     roofline = found.roofline
-    click.echo()
-    click.echo("us = NE + PE + DMA (weights, DRAM, hand-over of inputs and outputs) + rest (starting tasks)")
-    click.echo(
+    say()
+    say("us = NE + PE + DMA (weights, DRAM, hand-over of inputs and outputs) + rest (starting tasks)")
+    say(
         f"One call: {found.time_us:.0f} us, of which dispatch {found.times_us[Part.DISPATCH]:.0f} us "
         f"({_count(found.programs, 'program')}); {found.energy_uj / 1000:.3g} mJ, {found.milliwatts:.0f} mW"
     )
-    click.echo(
-        f"DRAM: {found.dram_bytes / 1e6:.3g} MB a call, {found.least_bytes / 1e6:.3g} MB when everything crosses once"
-    )
-    click.echo(
+    say(f"DRAM: {found.dram_bytes / 1e6:.3g} MB a call, {found.least_bytes / 1e6:.3g} MB when everything crosses once")
+    say(
         f"Roofline: {roofline.flops_per_byte:.3g} operations a byte (ridge {roofline.ridge_flops_per_byte:.0f}), "
         f"{roofline.gflops_per_s:.4g} of {roofline.roof_gflops_per_s:.4g} GFLOP/s that this reuse allows "
         f"(peak {roofline.peak_gflops_per_s:.5g})"
     )
     if found.host_steps:
-        click.echo(f"Not in the estimate: {_count(found.host_steps, 'step')} on the host")
+        say(f"Not in the estimate: {_count(found.host_steps, 'step')} on the host")
     for advice in found.advice:
-        click.echo(f"- {advice.what}: {advice.why}; saves up to {advice.saves_us:.0f} us")
-    click.echo(f"Constants of {found.chip.name}: {found.chip.evidence}")
+        say(f"- {advice.what}: {advice.why}; saves up to {advice.saves_us:.0f} us")
+    say(f"Constants of {found.chip.name}: {found.chip.evidence}")
 
 
 def _count(count: int, thing: str) -> str:

@@ -9,14 +9,16 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 from openane.analysis.evaluate import Evaluation, evaluate, summarize
 from openane.analysis.journal import PIECE_SAMPLES, Job, Journal
 from openane.analysis.metrics import METRICS
 from openane.analysis.spread import cluster, processes
+from openane.cli._say import say
 from openane.cli._show import (
     CACHE_OPTION,
+    DESCRIPTION,
     FILE,
     JSON_OPTION,
     MEMORY_OPTION,
@@ -26,7 +28,7 @@ from openane.cli._show import (
     print_table,
 )
 from openane.compiler.cache import default_folder
-from openane.core.errors import InputError
+from openane.core.errors import InputError, printable
 
 _FOR_THE_JOB = ("metric", "target", "on", "scale", "layer_samples", "memory_limit_bytes", "time_limit_seconds")
 
@@ -76,11 +78,12 @@ def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
     )
     spread = cluster(scheduler) if scheduler else None if alone else processes(jobs)
     console = Console(stderr=True)
+    columns = (DESCRIPTION, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with (
         Journal(choices["journal"], job) as kept,
-        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
-        task = progress.add_task(f"evaluating {model.name}")
+        task = progress.add_task(printable(f"evaluating {model.name}", keep=""))
         for done, count in evaluate(job, kept, spread):
             progress.update(task, completed=done, total=count)
         found = summarize(job, kept.pieces.values())
@@ -93,7 +96,7 @@ def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
 def show(found: Evaluation) -> None:
     """Prints metric, time and error statistics."""
     rate = found.samples / found.seconds if found.seconds else 0.0
-    click.echo(f"{found.metric} {found.value:.6g} over {found.samples} samples; {rate:.1f} samples a second of running")
+    say(f"{found.metric} {found.value:.6g} over {found.samples} samples; {rate:.1f} samples a second of running")
     if found.errors:
         show_errors("errors against what was expected", "output", found.errors)
     if found.layers:

@@ -11,6 +11,7 @@ import click
 from openane.analysis.explain import Explanation, explain
 from openane.analysis.hazards import Hazard, find_hazards
 from openane.api import load
+from openane.cli._say import say
 from openane.cli._show import (
     FILE,
     JSON_OPTION,
@@ -70,10 +71,10 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
         show(found)
     share = 100 * found.engine_share
     if require is not None and share < require:
-        click.echo(f"error: {share:.1f} % of the work is on the engine, {require:g} % is required", err=True)
+        say(f"error: {share:.1f} % of the work is on the engine, {require:g} % is required", err=True)
         for layer in found.layers:
             if layer.reason is not None and (layer.macs or not any(each.macs for each in found.layers)):
-                click.echo(f"error: layer {layer.name!r}: {layer.reason.what}. {layer.reason.hint}", err=True)
+                say(f"error: layer {layer.name!r}: {layer.reason.what}. {layer.reason.hint}", err=True)
         sys.exit(1)
 
 
@@ -170,7 +171,7 @@ def show_totals(found: Explanation) -> None:
     """Prints the totals: shares, programs, crossings, estimated time."""
     total = sum(layer.macs for layer in found.layers)
     work = f"{quantity(total)} multiply-adds" if total else "the layers"
-    click.echo(
+    say(
         f"{found.engine_share:.1%} of {work} on the engine; {found.programs} programs, "
         f"{found.host_layers} layers on the host"
     )
@@ -178,13 +179,11 @@ def show_totals(found: Explanation) -> None:
     names = ", ".join(f"{each.value} {quantity(each.moved_bytes, 'B')}" for each in largest)
     more = f" and {len(found.crossings) - len(largest)} more" if len(found.crossings) > len(largest) else ""
     listed = f": {names}{more}" if names else ""
-    click.echo(
-        f"{len(found.crossings)} crossings between engine and host, {quantity(found.crossing_bytes, 'B')}{listed}"
-    )
+    say(f"{len(found.crossings)} crossings between engine and host, {quantity(found.crossing_bytes, 'B')}{listed}")
     engine = "not known" if found.engine_us is None else f"{found.engine_us:.0f} us on the engine (m1)"
-    click.echo(f"estimated time: {engine}, {found.host_us:.0f} us on the host (a guess)")
+    say(f"estimated time: {engine}, {found.host_us:.0f} us on the host (a guess)")
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 def _spans(numbers: tuple[int, ...]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from openane.api import compile
+from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json, print_table, working
 from openane.compiler.driver import save
 from openane.core.errors import OpenaneError, UnavailableError
@@ -43,7 +44,7 @@ def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) ->
     steps: list[Step] = []
     for step in Capture(SystemBridge(), model, folder, target).steps():
         steps.append(step)
-        click.echo(f"{step.name}: {step.outcome.value} {step.message}".rstrip(), err=True)
+        say(f"{step.name}: {step.outcome.value} {step.message}".rstrip(), err=True)
     document = _report(model, folder, steps, target, run)
     write_atomically(folder / "report.json", json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n")
     if as_json:
@@ -54,7 +55,7 @@ def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) ->
             for each in steps
         ]
         print_table("Capture", ("step", "outcome", "details"), rows)
-        click.echo(f"Answer the questions in {folder / 'report.json'} and send the folder back.")
+        say(f"Answer the questions in {folder / 'report.json'} and send the folder back.")
     if not any(step.outcome is Outcome.DONE and _is_result(step) for step in steps):
         raise click.exceptions.Exit(1)
 
@@ -86,7 +87,7 @@ def _try_read(path: Path) -> Program | None:
     try:
         return read_program(path)
     except OpenaneError as error:
-        click.echo(f"{path.name}: {error}", err=True)
+        say(f"{path.name}: {error}", err=True)
         return None
 
 

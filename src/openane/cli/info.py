@@ -10,6 +10,7 @@ import click
 
 from openane.analysis.describe import Description, describe, describe_program
 from openane.api import load
+from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, print_table, quantity, working
 from openane.formats.anec import read_anec
 from openane.formats.hwx import read_hwx
@@ -71,7 +72,7 @@ def show_facts(kind: FileKind, facts: dict[str, object], as_json: bool) -> None:
     if as_json:
         print_json({"kind": kind.value, **facts})
         return
-    click.echo(f"{facts['name']}: {kind.value}")
+    say(f"{facts['name']}: {kind.value}")
     for role in ("inputs", "outputs"):
         tensors = facts[role]
         assert isinstance(tensors, dict)
@@ -81,7 +82,7 @@ def show_facts(kind: FileKind, facts: dict[str, object], as_json: bool) -> None:
     print_table("operations", ("operation", "count"), list(operations.items()), numeric=("count",))
     parameters, size = facts.get("parameters"), facts.get("parameter_bytes")
     if isinstance(parameters, int) and isinstance(size, int):
-        click.echo(f"{quantity(parameters)} parameters, {quantity(size, 'B')}")
+        say(f"{quantity(parameters)} parameters, {quantity(size, 'B')}")
 
 
 def show_program(found: Description, as_json: bool) -> None:
@@ -90,16 +91,16 @@ def show_program(found: Description, as_json: bool) -> None:
         print_json(asdict(found))
         return
     container = f".{found.container}, " if found.container else ""
-    click.echo(f"{found.file}: {container}{quantity(found.file_bytes, 'B')}, program {found.network!r}")
-    click.echo(f"generation {found.generation} ({found.chips}); {found.standing}")
+    say(f"{found.file}: {container}{quantity(found.file_bytes, 'B')}, program {found.network!r}")
+    say(f"generation {found.generation} ({found.chips}); {found.standing}")
     if found.compiler:
-        click.echo(f"compiler {found.compiler}, laid out like {found.dialect}")
+        say(f"compiler {found.compiler}, laid out like {found.dialect}")
     if found.evidence:
-        click.echo(f"encoding: {found.evidence}")
+        say(f"encoding: {found.evidence}")
     if found.flags:
-        click.echo("flags " + " ".join(found.flags))
+        say("flags " + " ".join(found.flags))
     for problem in found.problems:
-        click.echo(f"problem: {problem}")
+        say(f"problem: {problem}")
     print_table(
         "tensors",
         ("name", "role", "type", "N D C H W", "strides in bytes", "bytes", "buffer"),
@@ -132,7 +133,7 @@ def show_program(found: Description, as_json: bool) -> None:
         ],
         numeric=("task", "offset", "bytes"),
     )
-    click.echo(
+    say(
         f"text {quantity(found.text_bytes, 'B')}, constants {quantity(found.constant_bytes, 'B')}, "
         f"scratch {quantity(found.scratch_bytes, 'B')}, {found.relocation_count} relocations, "
         f"{found.symbol_count} symbols"

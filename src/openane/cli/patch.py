@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from openane.cli._compiled import Compiled, container_of, open_compiled, program_pieces, warn_about, write_pieces
+from openane.cli._say import say
 from openane.cli._show import FILE
 from openane.core.reader import Buffer
 from openane.formats.anec import AnecFile
@@ -30,7 +31,7 @@ def command(file: Path, changes: tuple[str, ...], output: Path) -> None:
     words = sum(
         one != two for a, b in zip(compiled.program.tasks, patched.tasks, strict=True) for one, two in _words(a, b)
     )
-    click.echo(f"{output}: {words} words changed")
+    say(f"{output}: {words} words changed")
 
 
 def _words(one: Task, two: Task) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from openane import targets
+from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json, print_table
 from openane.core.errors import InputError, UnavailableError
 from openane.core.files import write_atomically
@@ -79,7 +80,7 @@ def command(
         _write_kit(cases, kit, target)
         return
     choice = choose(on)
-    click.echo(f"running on {choice.reason}", err=True)
+    say(f"running on {choice.reason}", err=True)
     report = examine()
     simulation = RunOptions(time_limit_seconds=timeout)
     options = SessionOptions(timeout_seconds=timeout, device=device, simulation=simulation)
@@ -110,7 +111,7 @@ def _run(case: Case, choice: Choice, options: SessionOptions, target: str, befor
 
 
 def _progress(result: CaseResult) -> None:
-    click.echo(f"{result.case.name}: {_line(result)}", err=True)
+    say(f"{result.case.name}: {_line(result)}", err=True)
 
 
 def _line(result: CaseResult) -> str:
@@ -149,5 +150,5 @@ def _write_kit(cases: tuple[Case, ...], folder: Path, target: str) -> None:
     for case, problem in write_kit(cases, folder, target):
         written += not problem
         if problem:
-            click.echo(f"{case.name}: left out: {problem}", err=True)
-    click.echo(f"{written} of {len(cases)} cases written to {folder}")
+            say(f"{case.name}: left out: {problem}", err=True)
+    say(f"{written} of {len(cases)} cases written to {folder}")

@@ -11,6 +11,7 @@ from openane.analysis.compare import Comparison, compare_layers
 from openane.analysis.describe import Description, describe
 from openane.analysis.diff import diff_programs
 from openane.api import load
+from openane.cli._say import say
 from openane.cli._show import (
     FILE,
     SHAPE_OPTION,
@@ -23,7 +24,7 @@ from openane.cli._show import (
 )
 from openane.compiler.driver import Options, build
 from openane.compiler.plan import Artifact
-from openane.core.errors import InputError
+from openane.core.errors import InputError, valid
 from openane.core.files import write_atomically
 from openane.cost.chips import CHIPS
 from openane.graph import Graph
@@ -76,7 +77,7 @@ def command(
             found = difference_document(artifact, choices, file, other, options)
     text = page(found).encode()
     write_atomically(output, text)
-    click.echo(f"{output}: {quantity(len(text), 'B')}, {len(found['layers'])} layers, {len(found['tasks'])} tasks")
+    say(f"{output}: {quantity(len(text), 'B')}, {len(found['layers'])} layers, {len(found['tasks'])} tasks")
 
 
 def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None, Description | None]:
@@ -110,6 +111,6 @@ def difference_document(
     containers = (open_container(file), open_container(other))
     difference = diff_programs(artifact.program, second.program, containers)
     found = diff_document(artifact, second, difference, choices)
-    found["title"] = f"{file.name} and {other.name}"
-    found["difference"]["names"] = [file.name, other.name]
+    found["title"] = valid(f"{file.name} and {other.name}")
+    found["difference"]["names"] = [valid(file.name), valid(other.name)]
     return found

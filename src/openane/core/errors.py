@@ -12,11 +12,21 @@ LONGEST_TEXT = 1000
 """Characters of one part of a message; names in files may be as long as the file."""
 
 
-def printable(text: str) -> str:
-    """A text of a stranger, fit for a terminal: control characters and reversed writing are shown as escapes."""
+def printable(text: str, keep: str = "\t\n") -> str:
+    """A text of a stranger, fit for a terminal: control characters and reversed writing are shown as escapes.
+
+    Args:
+        text: of any characters.
+        keep: those that stay as they are all the same.
+    """
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() or char in "\t\n" else ascii(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
+
+
+def valid(text: str) -> str:
+    """A text that every encoding can hold: bytes of file names that are no UTF-8 stand in it as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _shown(value: object) -> str:

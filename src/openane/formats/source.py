@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import mmap
+import stat
 from pathlib import Path
 
-from openane.core.errors import FormatError, InputError
+from openane.core.errors import FormatError, InputError, valid
 from openane.core.reader import Buffer, Reader
 
 Source = str | Path | Buffer
@@ -24,7 +25,7 @@ def open_source(source: Source, name: str = "") -> Reader:
     """
     if isinstance(source, (str, Path)):
         path = Path(source)
-        name = name or path.name
+        name = name or valid(path.name)
         data: Buffer = _map(path)
     else:
         data = source
@@ -35,6 +36,9 @@ def open_source(source: Source, name: str = "") -> Reader:
 
 def _map(path: Path) -> Buffer:
     try:
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a pipe would be waited for
+            raise InputError("not a file but a pipe or device", where=str(path))
         with path.open("rb") as file:
             if not path.stat().st_size:
                 return b""

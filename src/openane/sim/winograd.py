@@ -20,7 +20,7 @@ from openane.sim.work import MacOperation, MacWork, Work
 
 _WINDOW = (3, 3)
 _PRODUCT_COST, _TILE_COST, _RESULT_COST = 36.0, 400.0, 300.0
-"""Cycles of VECTOR tiles: a pair of channels, a channel of the input, one of the output; estimated from the instructions of each."""
+"""Cycles of VECTOR tiles, estimated: for a pair of channels, a channel of the input, one of the output."""
 _GAIN = 0.8
 """Share of the direct time below which it pays."""
 _CYCLE = 0.4

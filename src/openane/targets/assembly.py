@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openane.core.errors import InputError
+from openane.core.errors import InputError, valid
 from openane.core.reader import Buffer
 from openane.formats.anec import AnecFile, read_anec
 from openane.formats.assembly import Assembled, Parts, assemble_text, disassemble_lines, program_lines
@@ -66,16 +66,37 @@ def assemble(text: str, where: str = "assembly", folder: Path | None = None) -> 
 
     Raises:
         FormatError: with line and column of what is wrong.
+        InputError: a file that is missing, or outside of the folder without the digest of its bytes: a text of a
+            stranger must not carry what its author does not know.
     """
 
     def codec_of(name: str) -> StreamCodec:
         return generation(name).codec
 
-    def opener(name: str) -> Buffer:
-        beside = (folder or Path()) / name
-        return open_source(beside if beside.exists() else Path(name)).data
+    def opener(name: str, known: bool) -> Buffer:
+        return _included(folder or Path(), name, known)
 
     return assemble_text(text, codec_of, opener, where)
+
+
+def _included(folder: Path, name: str, known: bool) -> Buffer:
+    """The bytes of a file that a text names; anywhere when the text knows them, else in the folder only."""
+    beside = folder / name
+    try:
+        path = beside if beside.exists() else Path(name)
+        inside = path.resolve().is_relative_to(folder.resolve())
+        file = path.is_file() or not path.exists()  # what is missing is told by who opens it
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"cannot read the file: {error}", where=name) from error
+    if not inside and not known:
+        raise InputError(
+            "a file outside of the folder of the text",
+            where=name,
+            hint="Put a copy beside the text, or tell its digest by sha256=.",
+        )
+    if not file:
+        raise InputError("not a file", where=name)
+    return open_source(path).data
 
 
 def assemble_file(path: Path) -> Assembled:
@@ -90,7 +111,7 @@ def assemble_file(path: Path) -> Assembled:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError("not a text in UTF-8", where=str(path), value=f"byte {error.start:#x}") from None
-    return assemble(text, path.name, path.parent)
+    return assemble(text, valid(path.name), path.parent)
 
 
 def load_assembly(path: Path) -> Program:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from openane.core.reader import Buffer
 from openane.formats.anec import HEADER_SIZES, TILE_COUNT, USED_BYTES, AnecFile, AnecHeader
-from openane.formats.assembly.data import DataBlock, Opener, any_set, data_lines
+from openane.formats.assembly.data import DataBlock, Supply, any_set, data_lines
 from openane.formats.assembly.hwx_text import Region
 from openane.formats.assembly.syntax import Line, indent
 from openane.formats.image import Image
@@ -56,10 +56,10 @@ class AnecReader:
 
     Args:
         line: the `.anec` line.
-        opener: gives the bytes of files that `incbin` lines name.
+        supply: of the bytes of its data.
     """
 
-    def __init__(self, line: Line, opener: Opener) -> None:
+    def __init__(self, line: Line, supply: Supply) -> None:
         wanted = ("size", "header", *_NUMBERS)
         pairs = line.pairs(wanted)
         missing = [name for name in wanted if name not in pairs]
@@ -69,7 +69,7 @@ class AnecReader:
         if self._header_bytes not in HEADER_SIZES:
             raise line.error("not a header size", pairs["header"], limit="0x1000 or 0x800")
         self._line = line
-        self._opener = opener
+        self._supply = supply
         self._tiles = [0] * TILE_COUNT
         self._geometry = [(0,) * len(_GEOMETRY)] * TILE_COUNT
         self._bytes: list[tuple[int, DataBlock]] = []
@@ -92,7 +92,7 @@ class AnecReader:
             pairs = line.pairs(("offset", "size"))
             if len(pairs) != 2:
                 raise line.error(".bytes needs offset, size")
-            block = DataBlock(self._opener, line, line.number_of(pairs["size"]))
+            block = DataBlock(self._supply, line, line.number_of(pairs["size"]))
             self._bytes.append((line.number_of(pairs["offset"]), block))
         elif self._bytes and not line.word.startswith("."):
             self._bytes[-1][1].add(line)

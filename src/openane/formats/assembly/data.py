@@ -12,9 +12,11 @@ LINE_BYTES = 32
 _CHUNK_BYTES = 1 << 20
 #: Longest data that a text may ask for: the largest constant section of Apple's compiler.
 LARGEST_BYTES = 1 << 31
+#: All data that is in no file: zeros and repeats are many bytes in few words.
+TOLD_BYTES = 1 << 29
 
 #: Gives the bytes of a file that a text names.
-Opener = Callable[[str], Buffer]
+Opener = Callable[[str, bool], Buffer]
 
 
 def data_lines(data: Buffer) -> Iterator[str]:
@@ -54,19 +56,45 @@ def reference_line(file: str, offset: int, data: Buffer) -> str:
     return f"incbin {quote(file)} offset={offset:#x} size={len(data):#x} sha256={sha256(data).hexdigest()}"
 
 
+class Supply:
+    """Where the bytes of all data of a text come from: files, and numbers that the text tells.
+
+    Args:
+        opener: gives the bytes of a file that an `incbin` line names.
+    """
+
+    def __init__(self, opener: Opener) -> None:
+        self.file = opener
+        self._left = TOLD_BYTES
+
+    def take(self, line: Line, count: int) -> None:
+        """Says that so many bytes will be made out of what the text tells.
+
+        Raises:
+            FormatError: they are more than a text may ask for.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise line.error(
+                "more data than a text may tell",
+                limit=f"{TOLD_BYTES} bytes",
+                hint="Put it into a file beside the text, and name that by incbin.",
+            )
+
+
 class DataBlock:
     """Bytes that are read from the lines of a block.
 
     Args:
-        opener: gives the bytes of a file that an `incbin` line names.
+        supply: of its bytes.
         line: the line that begins the block.
         size: number of bytes in all.
     """
 
-    def __init__(self, opener: Opener, line: Line, size: int) -> None:
+    def __init__(self, supply: Supply, line: Line, size: int) -> None:
         if not 0 <= size <= LARGEST_BYTES:
             raise line.error("an impossible size", value=size, limit=f"0..{LARGEST_BYTES}")
-        self._opener = opener
+        self._supply = supply
         self._size = size
         self._line = line
         self._runs: list[tuple[int, bytes, int]] = []
@@ -103,6 +131,7 @@ class DataBlock:
                 value=f"{count * len(data)} bytes at {offset:#x}",
                 limit=f"{self._size:#x} bytes",
             )
+        self._supply.take(line, count * len(data))
         self._runs.append((offset, bytes(data), count))
 
     def _include(self, line: Line) -> None:
@@ -110,7 +139,7 @@ class DataBlock:
             raise line.error("incbin needs a file name")
         pairs = line.pairs(("offset", "size", "sha256"), 2)
         name = line.string_of(line.tokens[1])
-        data = memoryview(self._opener(name))
+        data = memoryview(self._supply.file(name, "sha256" in pairs))
         offset = line.number_of(pairs["offset"]) if "offset" in pairs else 0
         size = line.number_of(pairs["size"]) if "size" in pairs else len(data) - offset
         if offset < 0 or size != self._size or offset + size > len(data):
@@ -129,6 +158,7 @@ class DataBlock:
         """The bytes, zeros where no line set any."""
         if self._whole is not None and not self._runs:
             return self._whole
+        self._supply.take(self._line, self._size)
         if not self._runs and self._size > _CHUNK_BYTES:
             return bytes(self._size)
         result = bytearray(self._whole) if self._whole is not None else bytearray(self._size)

@@ -9,7 +9,7 @@ from typing import Any
 
 from openane.core.errors import OpenaneError
 from openane.core.reader import Buffer
-from openane.formats.assembly.data import DataBlock, Opener, any_set, data_lines
+from openane.formats.assembly.data import DataBlock, Supply, any_set, data_lines
 from openane.formats.assembly.syntax import Line, Token, indent, quote
 from openane.formats.hwx import codec, layout
 from openane.formats.hwx.file import HwxFile
@@ -269,15 +269,15 @@ class HwxReader:
 
     Args:
         line: the `.hwx` line.
-        opener: gives the bytes of files that `incbin` lines name.
+        supply: of the bytes of its data.
     """
 
-    def __init__(self, line: Line, opener: Opener) -> None:
+    def __init__(self, line: Line, supply: Supply) -> None:
         pairs = line.pairs(("size",))
         if "size" not in pairs:
             raise line.error(".hwx needs size=")
         self.size = line.number_of(pairs["size"])
-        self._opener = opener
+        self._supply = supply
         self._header: Header | None = None
         self._commands: list[_Draft] = []
         self._commands_size: int | None = None
@@ -332,7 +332,7 @@ class HwxReader:
         elif line.word == _RAW:
             pairs = line.pairs(("size",), 2)
             size = line.number_of(pairs["size"]) if "size" in pairs else 8
-            draft = _Draft(line, data=DataBlock(self._opener, line, size - 8))
+            draft = _Draft(line, data=DataBlock(self._supply, line, size - 8))
             draft.kind = self._u32(line, line.tokens[1])
             self._commands.append(draft)
         elif line.word == ".commands_size":
@@ -358,7 +358,7 @@ class HwxReader:
         if line.word == ".symbols":
             self._symbols.append((numbers[0], numbers[1], []))
         elif line.word == ".bytes":
-            self._bytes.append((numbers[0], DataBlock(self._opener, line, numbers[1])))
+            self._bytes.append((numbers[0], DataBlock(self._supply, line, numbers[1])))
         else:
             self._places[line.word] = numbers[0]
 

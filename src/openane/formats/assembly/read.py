@@ -11,7 +11,7 @@ from openane.core.reader import Buffer
 from openane.core.types import DType
 from openane.formats.anec import anec_pieces, read_anec
 from openane.formats.assembly.anec_text import AnecReader
-from openane.formats.assembly.data import LARGEST_BYTES, DataBlock, Opener
+from openane.formats.assembly.data import LARGEST_BYTES, DataBlock, Opener, Supply
 from openane.formats.assembly.hwx_text import HwxReader, Region
 from openane.formats.assembly.syntax import Line, Token, lines_of
 from openane.formats.assembly.tasks import TaskReader
@@ -64,7 +64,8 @@ def assemble_text(text: str, codec_of: CodecOf, opener: Opener, where: str = "as
     Args:
         text: the text.
         codec_of: codec of a generation by name.
-        opener: bytes of a file that an `incbin` line names; raises OpenaneError.
+        opener: bytes of a file that an `incbin` line names, and whether the line tells their digest, as one who has
+            seen them can; raises OpenaneError.
         where: name of the text, for messages.
 
     Raises:
@@ -81,7 +82,7 @@ class _Reader:
 
     def __init__(self, codec_of: CodecOf, opener: Opener, where: str) -> None:
         self._codec_of = codec_of
-        self._opener = opener
+        self._supply = Supply(opener)
         self._where = where
         self._codec: StreamCodec | None = None
         self._target = ""
@@ -111,8 +112,8 @@ class _Reader:
             ".gaps": self._begin_gaps,
             ".relocate": self._relocate,
             ".constants": self._begin_constants,
-            ".hwx": lambda line: self._begin_container(line, HwxReader(line, self._opener)),
-            ".anec": lambda line: self._begin_container(line, AnecReader(line, self._opener)),
+            ".hwx": lambda line: self._begin_container(line, HwxReader(line, self._supply)),
+            ".anec": lambda line: self._begin_container(line, AnecReader(line, self._supply)),
             ".end": lambda line: None,
         }
 
@@ -210,7 +211,7 @@ class _Reader:
         pairs = line.pairs(("size",))
         if "size" not in pairs:
             raise line.error(f"{line.word} needs size=")
-        block = DataBlock(self._opener, line, line.number_of(pairs["size"]))
+        block = DataBlock(self._supply, line, line.number_of(pairs["size"]))
         self._block = block
         return block
 

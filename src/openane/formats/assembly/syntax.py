@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from openane.core.errors import FormatError, OpenaneError
+from openane.core.errors import FormatError, OpenaneError, printable
 from openane.core.numbers import parse_integer
 from openane.program.fields import suggest
 
@@ -81,7 +82,12 @@ class Line:
         code = match.group(1)
         if code is None:
             raise self.error("an unknown escape", token, value=match.group(0), limit=r"\n \r \t \" \\ \xNN \uNNNN")
-        return _PLAIN_ESCAPES.get(code) or chr(int(code[1:], 16))
+        return _PLAIN_ESCAPES.get(code) or self._character(int(code[1:], 16), token)
+
+    def _character(self, code: int, token: Token) -> str:
+        if code > sys.maxunicode or 0xD800 <= code < 0xE000:
+            raise self.error("an escape that is no character", token, value=f"{code:#x}")
+        return chr(code)
 
     def pairs(self, known: Sequence[str], start: int = 1) -> dict[str, Token]:
         """The `name=value` tokens from the given position on; tokens hold the value with its column.
@@ -160,5 +166,9 @@ def indent(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
 
 
 def commented(line: str, comment: str, column: int = 40) -> str:
-    """A line with a comment behind it; line breaks in the comment become spaces."""
-    return f"{line:<{column}} ; {' '.join(comment.split())}"
+    """A line with a comment behind it, on its own where the line is empty.
+
+    Line breaks in the comment become spaces, other control characters escapes: it holds names of strangers.
+    """
+    text = f"; {printable(' '.join(comment.split()))}"
+    return f"{line:<{column}} {text}" if line else text

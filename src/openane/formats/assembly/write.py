@@ -59,11 +59,11 @@ def disassemble_lines(
     """
     image = file.image()
     stream, reason = _stream(image, codec)
-    yield f"; {image.where}: {image.notes.get('compiler', 'compiler unknown')}"
+    yield commented("", f"{image.where}: {image.notes.get('compiler', 'compiler unknown')}")
     yield from _head_lines(image, target)
     yield ""
     if stream is None:
-        yield f"; the tasks cannot be read: {reason}"
+        yield commented("", f"the tasks cannot be read: {reason}")
         yield f".raw_tasks size={len(image.text):#x}"
         yield from indent(data_lines(image.text))
     else:

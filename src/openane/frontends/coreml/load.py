@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from openane.core.errors import FormatError, InputError, OpenaneError, UnsupportedError
+from openane.core.errors import FormatError, InputError, OpenaneError, UnsupportedError, valid
 from openane.frontends.coreml.inputs import described_shapes
 from openane.frontends.coreml.proto import parse_model
 from openane.graph import Graph
@@ -90,7 +90,7 @@ def load(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | N
         data = file.read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read: {error}", where=str(path)) from error
-    return read_model(data, shapes or {}, name=path.name, folder=file.parent)
+    return read_model(data, shapes or {}, name=valid(path.name), folder=file.parent)
 
 
 def read_model(

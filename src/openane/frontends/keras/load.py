@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from openane.core.errors import FormatError, InputError, UnavailableError, UnsupportedError
+from openane.core.errors import FormatError, InputError, UnavailableError, UnsupportedError, valid
 from openane.frontends.foreign import first_line, quiet
 from openane.frontends.keras.storage import check_file
 from openane.frontends.onnx import load_model
@@ -51,7 +51,7 @@ def load(path: str | Path, shapes: Shapes | None = None) -> Graph:
             raise FormatError(f"cannot be read: {first_line(error)}", where=str(path)) from error
     if path.is_dir():
         return _load_saved(tensorflow, model, shapes or {}, path)
-    return load_keras(model, shapes, where=str(path), name=path.stem)
+    return load_keras(model, shapes, where=str(path), name=valid(path.stem))
 
 
 class CodeInFileError(Exception):
@@ -125,7 +125,7 @@ def _load_saved(tensorflow: Any, model: Any, shapes: Shapes, path: Path) -> Grap
         results: dict[str, Any] = function(**dict(zip(inputs, arrays, strict=True)))
         return results
 
-    return _translate(tensorflow, call, specs, str(path), path.name)
+    return _translate(tensorflow, call, specs, str(path), valid(path.name))
 
 
 def _fixed(name: str, shape: tuple[int | None, ...], shapes: Shapes, where: str) -> tuple[int, ...]:

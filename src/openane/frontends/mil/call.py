@@ -186,7 +186,7 @@ class Call:
         if default is not None and not self.has(name):
             return tuple(default)
         array = self.constant(name).reshape(-1)
-        if not np.isfinite(array).all():
+        if not (np.isfinite(array) & (array == np.trunc(array))).all():
             self.refuse(f"argument {name!r} must be whole numbers")
         return tuple(int(v) for v in array)
 
@@ -195,7 +195,7 @@ class Call:
         if default is not None and not self.has(name):
             return default
         value = self._scalar(name)
-        if not math.isfinite(value):
+        if not math.isfinite(value) or value != int(value):
             self.refuse(f"argument {name!r} must be a whole number", value=value)
         return int(value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import TypeGuard
 
 import numpy as np
 
@@ -169,13 +170,21 @@ class _Elaborator:
         match value:
             case Name(name=name):
                 return Reference(name)
-            case Literal(value=literal):
-                return literal if isinstance(literal, str) else np.asarray(literal)
+            case Literal():
+                return self._literal(value)
             case Items(items=items):
                 return tuple(self._argument(item) for item in items)
             case Typed(type=kind, value=inner, place=place):
                 return self._typed(kind, inner, place)
         raise self._source.error(f"{value.word} stands where a value is expected", value.place)
+
+    def _literal(self, literal: Literal) -> Constant:
+        """A value that says no type of its own."""
+        if isinstance(literal.value, str):
+            return literal.value
+        if isinstance(literal.value, int) and not -(1 << 63) <= literal.value < 1 << 64:
+            raise self._source.error("an integer has more than 64 bits", literal.place, value=literal.value)
+        return np.asarray(literal.value)
 
     def _typed(self, kind: TypeSyntax, value: Expression, place: Place) -> Constant:
         if kind.name == "string" or (kind.name == "tensor" and _is_text(kind)):
@@ -224,7 +233,7 @@ class _Elaborator:
     def _blob(self, kind: TypeSyntax, found: TensorType, call: Call) -> np.ndarray:
         path = self._argument(call.arguments["path"]) if "path" in call.arguments else None
         offset = self._argument(call.arguments["offset"]) if "offset" in call.arguments else None
-        if call.word != "BLOBFILE" or not isinstance(path, str) or not isinstance(offset, np.ndarray):
+        if call.word != "BLOBFILE" or not isinstance(path, str) or not _is_offset(offset):
             raise self._source.error(
                 'expected BLOBFILE(path = string("..."), offset = uint64(...))', call.place, value=call.word
             )
@@ -232,10 +241,14 @@ class _Elaborator:
         if name not in BLOB_TYPES:
             raise self._source.error(f"weight files cannot hold {name}", call.place, limit=", ".join(BLOB_TYPES))
         try:
-            flat = self._store.read(path, int(offset.reshape(-1)[0]), BLOB_TYPES[name], found.size)
+            flat = self._store.read(path, int(offset.item()), BLOB_TYPES[name], found.size)
         except OpenaneError as error:
             raise error.at(f"{self._source.name}:{call.place}") from error
         return flat.reshape(found.shape)
+
+
+def _is_offset(value: object) -> TypeGuard[np.ndarray]:
+    return isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "iu"
 
 
 def _is_text(kind: TypeSyntax) -> bool:

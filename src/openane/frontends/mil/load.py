@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from openane.core.errors import FormatError, ModelError
+from openane.core.errors import FormatError, ModelError, valid
 from openane.frontends.mil.blob import BlobStore
 from openane.frontends.mil.call import Call, ConstantValue, GraphBuilder
 from openane.frontends.mil.elaborate import elaborate
@@ -78,7 +78,7 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Gra
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError("not UTF-8 text", where=f"{path}: offset {error.start:#x}") from error
-    return loads(text, folder=file.parent, name=file.name, shapes=shapes)
+    return loads(text, folder=file.parent, name=valid(file.name), shapes=shapes)
 
 
 def loads(

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from openane.core.errors import Diagnostic, ModelError, OpenaneError, UnsupportedError
+from openane.core.deadline import check_deadline
+from openane.core.errors import Diagnostic, ModelError, OpenaneError, UnsupportedError, valid
 from openane.core.origin import Origin
 from openane.frontends.onnx.builder import NODE_LIMIT, Builder
 from openane.frontends.onnx.call import Call
@@ -67,7 +68,7 @@ def import_model(model: onnx.ModelProto, shapes: Shapes, constants: Arrays, name
     """
     verify(model)
     _refuse_unknown(model)
-    return Importer(model, shapes, constants, folder).run(Path(name).stem or "model")
+    return Importer(model, shapes, constants, folder).run(valid(Path(name).stem) or "model")
 
 
 def _domain(name: str) -> str:
@@ -159,6 +160,7 @@ class Importer:
     def nodes(self, nodes: Iterable[onnx.NodeProto], scope: Scope) -> None:
         """Imports nodes in order; `scope` learns what they define."""
         for node in nodes:
+            check_deadline()
             self._visits += 1
             if self._visits > self._most_visits:
                 raise ModelError("the model has too many nodes", limit=self._most_visits)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from openane.core.errors import FormatError, InputError, ModelError, UnavailableError, UnsupportedError
+from openane.core.errors import FormatError, InputError, ModelError, UnavailableError, UnsupportedError, valid
 from openane.frontends.foreign import first_line, quiet
 from openane.frontends.onnx import load_model
 from openane.graph import Graph
@@ -48,7 +48,7 @@ def load(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) 
             exported = torch.export.load(path)
     except Exception as error:  # torch raises many kinds for a damaged archive
         raise FormatError(f"PyTorch cannot read it: {first_line(error)}", where=str(path)) from error
-    return _graph(exported, path.stem, str(path))
+    return _graph(exported, valid(path.stem), str(path))
 
 
 def load_module(module: Any, example_inputs: Sequence[Any], name: str = "") -> Graph:

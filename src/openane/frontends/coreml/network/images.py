@@ -232,7 +232,7 @@ def _local_response(layer: Layer) -> str:
 def _upsample(layer: Layer) -> str:
     p = layer.params
     factors = list(p.fractionalScalingFactor or p.scalingFactor)
-    if len(factors) not in (0, 2) or any(not f > 0 for f in factors):
+    if len(factors) not in (0, 2) or any(not 0 < f < math.inf for f in factors):
         layer.wrong("two positive factors are needed", value=factors)
     x, _ = layer.image(layer.x())
     n, c, h, w = layer.shape(x)

@@ -56,12 +56,13 @@ def _gates(
             [weights(getattr(message, gate + ending), shape, f"{layer.where}: {gate}{ending}") for gate in gates]
         )
 
-    rows = len(gates) * hidden
-    vector = stacked("BiasVector", (hidden,)) if bias else np.zeros(rows, np.float32)
+    # The file holds as many weights as it says, before anything of that size is made.
+    w, r = stacked("WeightMatrix", (hidden, features)), stacked("RecursionMatrix", (hidden, hidden))
+    vector = stacked("BiasVector", (hidden,)) if bias else np.zeros(len(gates) * hidden, np.float32)
     if forget:
         vector[gates.index("forgetGate") * hidden :][:hidden] += 1
     both = np.concatenate([vector, np.zeros_like(vector)])
-    return stacked("WeightMatrix", (hidden, features)), stacked("RecursionMatrix", (hidden, hidden)), both
+    return w, r, both
 
 
 def _sequence(layer: Layer, features: int) -> str:
@@ -150,12 +151,9 @@ def _gru(layer: Layer) -> tuple[str, ...]:
 def _simple(layer: Layer) -> tuple[str, ...]:
     p = layer.params
     features, hidden = p.inputVectorSize, p.outputVectorSize
+    w, r = layer.weights("weightMatrix", (hidden, features)), layer.weights("recursionMatrix", (hidden, hidden))
     bias = layer.weights("biasVector", (hidden,)) if p.hasBiasVector else np.zeros(hidden, np.float32)
-    part = (
-        layer.weights("weightMatrix", (hidden, features)),
-        layer.weights("recursionMatrix", (hidden, hidden)),
-        np.concatenate([bias, np.zeros_like(bias)]),
-    )
+    part = (w, r, np.concatenate([bias, np.zeros_like(bias)]))
     direction = g.Direction.REVERSE if p.reverseInput else g.Direction.FORWARD
     operation = g.RNN(hidden, direction, _functions(layer, [p.activation], 1))
     return _finish(layer, operation, _operands(layer, features, [part]), (1,), p.sequenceOutput)

@@ -253,7 +253,10 @@ def _fill(layer: Layer) -> str:
 def _range(layer: Layer) -> str:
     p = layer.params
     step = p.stepSizeValue or 1.0
-    count = math.ceil((p.endValue - p.startValue) / step)
+    steps = (p.endValue - p.startValue) / step
+    if not math.isfinite(steps):
+        layer.wrong("a range without end", value=f"{p.startValue:g} to {p.endValue:g} by {step:g}")
+    count = math.ceil(steps)
     _checked(layer, (count,))
     return layer.constant((p.startValue + step * np.arange(count)).astype(np.float32), "constant")
 
