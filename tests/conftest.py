@@ -1,4 +1,7 @@
-"""What all tests share: where the data outside the repository lies."""
+"""What all tests share: where the data outside the repository lies; and random tests take the same cases each time.
+
+`pytest --hypothesis-profile=explore` looks for new ones.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore", max_examples=2000)
+settings.load_profile("repeatable")
 
 SHARED = Path(os.environ.get("OPENANE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

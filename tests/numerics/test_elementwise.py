@@ -52,7 +52,7 @@ def test_elementwise(data: st.DataObject, shape: tuple[int, ...], seed: int, fac
     for place in (places.NEGATE_FIRST, places.NEGATE_SECOND, places.ABSOLUTE, places.RELU, places.RELU_FIRST):
         flags[place] = data.draw(st.booleans())
     if two and NATIVE_HALF and data.draw(st.booleans()):
-        flags[[places.NEGATE_FIRST, places.ABSOLUTE, places.RELU_FIRST]] = 0
+        flags[[places.NEGATE_FIRST, places.NEGATE_SECOND, places.ABSOLUTE, places.RELU_FIRST]] = 0
         flags[places.OPERATION], flags[places.STRAIGHT] = data.draw(st.integers(0, 3)), True
         factors = (1.0, *factors[1:])
     numbers = np.array([factors[0], factors[1], factors[2], 1, factors[3]], np.float32)

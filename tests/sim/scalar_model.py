@@ -9,7 +9,7 @@ import itertools
 import math
 
 import numpy as np
-from random_programs import Kernel, Made
+from random_tensors import Kernel, Made
 
 from openane.core.types import DType
 from openane.numerics.profile import Profile

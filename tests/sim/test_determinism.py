@@ -8,7 +8,8 @@ import numpy as np
 import programs as make
 import pytest
 from programs import Builder, Fields
-from random_programs import Seeded, random_program
+from random_programs import random_program
+from random_tensors import Seeded
 
 from openane.program import Program, Role
 from openane.sim.machine import Simulator

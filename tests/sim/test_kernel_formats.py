@@ -131,7 +131,7 @@ def test_a_short_stream_is_a_fault() -> None:
 
 
 def test_lanes_with_different_tables_are_a_fault() -> None:
-    from random_programs import tanh_table
+    from random_kernels import tanh_table
 
     other = bytearray(tanh_table())
     other[10] ^= 1

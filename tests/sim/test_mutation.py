@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from mutation import Outcome, Place, Subject, Use, executed, fixed, goldens, roomy, schedule_only, signature, uses
-from random_programs import Seeded, random_program
+from random_programs import random_program
+from random_tensors import Seeded
 
 from openane.program import Task
 from openane.targets.h13.machine import decode_program

@@ -10,7 +10,8 @@ import pytest
 import scalar_model as scalar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from random_programs import KINDS, Made, Seeded, random_program
+from random_programs import KINDS, random_program
+from random_tensors import Made, Seeded
 
 from openane.core.types import DType
 from openane.sim.work import (
