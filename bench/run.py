@@ -26,7 +26,8 @@ WITH_MODELS = {"compile": (), "simulator": ("--json",)}
 """Benchmarks that take the folder of models, and what else they take."""
 ROW_PEER = "onnxruntime"
 ROW_SIDES = ("exact", "fast", "many")
-"""Of rows of JSON: NAME_ms is the time of one side, for the model in "name"."""
+"""Of rows of JSON: NAME_ms is the time of one side, for the model in "name"; NAME_ratio, where there is one, was taken
+by turns."""
 HISTORY = FOLDER / "history.jsonl"
 _RATIO = re.compile(r"^(?P<what>[^:\n]+): .*\bratio (?P<ratio>\d+(?:\.\d+)?)", re.MULTILINE)
 
@@ -63,7 +64,8 @@ def ratios_of(output: str) -> dict[str, float]:
         peer = row[f"{ROW_PEER}_ms"]
         for side in ROW_SIDES:
             if row.get(f"{side}_ms"):
-                found[f"{row['name']}, {side}, against {ROW_PEER}"] = round(row[f"{side}_ms"] / peer, 4)
+                ratio = row.get(f"{side}_ratio") or row[f"{side}_ms"] / peer
+                found[f"{row['name']}, {side}, against {ROW_PEER}"] = round(ratio, 4)
     return found
 
 
