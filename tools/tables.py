@@ -10,10 +10,10 @@ import math
 import sys
 from pathlib import Path
 
+from openane.backend.functions.accuracy import measure
+from openane.backend.functions.recipes import kinds, recipe
+from openane.backend.functions.steps import Recipe, TableStep
 from openane.net.units.neuron import NeuronKind
-from openane.targets.h13.accuracy import measure
-from openane.targets.h13.recipes import kinds, recipe
-from openane.targets.h13.steps import Recipe, TableStep
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tables.md"
 

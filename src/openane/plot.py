@@ -13,11 +13,11 @@ import numpy as np
 from openane.analysis.estimate import Estimate
 from openane.analysis.measure import ulp
 from openane.analysis.notebook import COLOURS
+from openane.backend.functions.accuracy import evaluate, half_numbers
+from openane.backend.functions.recipes import recipe, reference
 from openane.core.errors import InputError, UnavailableError
 from openane.cost.model import Part
 from openane.net.units.neuron import NeuronKind
-from openane.targets.h13.accuracy import evaluate, half_numbers
-from openane.targets.h13.recipes import recipe, reference
 
 __all__ = ["roofline", "table_error", "timeline"]
 

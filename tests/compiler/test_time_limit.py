@@ -75,8 +75,8 @@ def test_the_earlier_end_holds() -> None:
 
 
 def test_too_many_tasks_are_refused_before_they_are_placed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openane.targets.h13.lowering.MAX_TASKS", 3)
-    monkeypatch.setattr("openane.targets.h13.allocate.place", None)
+    monkeypatch.setattr("openane.backend.lowering.MAX_TASKS", 3)
+    monkeypatch.setattr("openane.backend.alloc.allocate.place", None)
     with pytest.raises(UnsupportedError, match=r"more tasks than task numbers .*h13.task-count"):
         build(one(ops.Softmax(1), 9), Options(host=False))
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openane.backend.task_cost import Engine, Kind, Work
 from openane.core.errors import InputError
 from openane.cost.chips import CHIPS, Chip, chip
 from openane.cost.measurements import MEASUREMENTS, split
 from openane.cost.model import Part, call_milliwatts, call_us, cost_of
 from openane.cost.operations import attention, convolution, elementwise, matmul, rowwise
-from openane.targets.work import Engine, Kind, Work
 
 ROOT = Path(__file__).parents[2]
 COUNTS = st.integers(0, 10**9)

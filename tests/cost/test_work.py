@@ -5,13 +5,13 @@ import math
 import pytest
 from cost_programs import program_of, record, record_names, tasks_of
 
+from openane.backend.task_cost import Engine, Kind
 from openane.core.errors import InputError, UnsupportedError
 from openane.cost.program import works_of
 from openane.program import Program, Task
 from openane.targets import registry
 from openane.targets.h13.estimate import LARGEST_US, time_estimate_us
-from openane.targets.h13.work import work_of
-from openane.targets.work import Engine, Kind
+from openane.targets.h13.task_cost import work_of
 
 
 def _convolutions() -> list[str]:

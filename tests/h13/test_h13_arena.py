@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openane.targets.h13.arena import Arena
+from openane.backend.alloc.arena import Arena
 
 ALIGNMENT = 16
 

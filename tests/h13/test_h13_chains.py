@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from h13_nets import check, random_inputs, shape, weights
 
+from openane.backend.passes import chains, fusion
 from openane.net.net import Net, TensorShape, Unit
 from openane.net.units import (
     GOC,
@@ -19,7 +20,6 @@ from openane.net.units import (
     NeuronKind,
     Softmax,
 )
-from openane.targets.h13 import chains, fusion
 
 ROWS = frozenset({Dimension.WIDTH})
 

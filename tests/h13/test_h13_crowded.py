@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import openane
+from openane.backend.alloc.arena import Arena
 from openane.graph import Graph, Node, TensorType, ops
-from openane.targets.h13.arena import Arena
 
 
 def crowded(size: int, channels: int) -> Graph:

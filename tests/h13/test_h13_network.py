@@ -8,6 +8,8 @@ from h13_nets import check, compile_net, random_inputs, shape, simulate, single,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openane.backend.machine import L2_BYTES
+from openane.backend.passes.fusion import PASSES
 from openane.core.errors import InputError, UnsupportedError
 from openane.net.net import Net, Unit
 from openane.net.units import (
@@ -24,9 +26,7 @@ from openane.net.units import (
     Reshape,
 )
 from openane.targets.h13 import TARGET
-from openane.targets.h13.fusion import PASSES
 from openane.targets.h13.hazards import hazards
-from openane.targets.h13.limits import L2_BYTES
 from openane.targets.target import CompileOptions, Stage
 
 SAME = Pads(1, 1, 1, 1)

@@ -13,12 +13,12 @@ import numpy as np
 import programs as make
 from programs import Builder, Fields
 
+from openane.backend.functions import tables
 from openane.formats.anec import read_anec
 from openane.formats.hwx import read_hwx
 from openane.numerics.lookup import CompiledTable, from_halfwords, to_halfwords
 from openane.program import Program, Role
 from openane.targets import load_program
-from openane.targets.h13 import tables
 from openane.targets.h13.machine import machine
 from openane.targets.target import RunOptions
 

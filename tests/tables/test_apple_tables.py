@@ -1,4 +1,4 @@
-"""The tables of targets/h13/tables.py are Apple's, byte for byte."""
+"""The tables of backend/functions/tables.py are Apple's, byte for byte."""
 
 import hashlib
 import os
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from openane.backend.functions import tables
 from openane.numerics.tables import LookupTable
-from openane.targets.h13 import tables
 
 SHARED = Path(os.environ.get("OPENANE_SHARED", Path(__file__).parents[3] / "shared"))
 GOLDENS = SHARED / "goldens" / "h13"

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference_table import reference
 
+from openane.backend.functions import tables
+from openane.backend.functions.recipes import kinds, recipe
+from openane.backend.functions.steps import TableStep
 from openane.core.errors import FormatError
 from openane.net.units.neuron import NeuronKind
 from openane.numerics.lookup import CompiledTable
 from openane.numerics.tables import KNOT_COUNT, NO_KNOTS, Line, LookupTable, SignRule, TableMode
-from openane.targets.h13 import tables
-from openane.targets.h13.recipes import kinds, recipe
-from openane.targets.h13.steps import TableStep
 
 FINITE = st.integers(0, 0xFFFF).map(lambda bits: float(np.uint16(bits & 0xBFFF).view(np.float16)))
 HALF = st.one_of(FINITE, st.sampled_from((math.inf, -math.inf, 65504.0, -0.0)))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import openane
+from openane.backend.functions.accuracy import evaluate, half_numbers
+from openane.backend.functions.recipes import kinds, recipe
 from openane.net import Net, TensorShape, Unit
 from openane.net.units.neuron import Neuron, NeuronKind
-from openane.targets.h13.accuracy import evaluate, half_numbers
-from openane.targets.h13.recipes import kinds, recipe
 
 CONSTANTS = {
     NeuronKind.LEAKY_RELU: (0.01, 0.0),

@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from openane.backend.functions import tables
+from openane.backend.functions.accuracy import evaluate, measure
+from openane.backend.functions.recipes import kinds, recipe
+from openane.backend.functions.steps import INPUT, PlanarStep, Recipe, TableStep
 from openane.core.errors import InputError, UnsupportedError
 from openane.net.units.neuron import NeuronKind
 from openane.numerics.fitting import Tail, fit_table
 from openane.numerics.tables import SignRule, TableMode
-from openane.targets.h13 import tables
-from openane.targets.h13.accuracy import evaluate, measure
-from openane.targets.h13.recipes import kinds, recipe
-from openane.targets.h13.steps import INPUT, PlanarStep, Recipe, TableStep
 
 CONSTANTS = {
     NeuronKind.LEAKY_RELU: (0.01, 0.0),

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from openane.backend.functions.recipes import kinds as neuron_recipes
 from openane.compiler.lowering import HANDLERS
 from openane.compiler.plan import Artifact, EngineStep
 from openane.graph import ops
@@ -17,7 +18,6 @@ from openane.numerics.tables import LookupTable, SignRule, TableMode
 from openane.program import Program, Task
 from openane.program.fields import Field
 from openane.targets import attach, generation
-from openane.targets.h13.recipes import kinds as neuron_recipes
 
 VALUES_KEPT = 64
 """Distinct values of one field that are told apart; more count as so many."""
@@ -160,8 +160,8 @@ def other_operations() -> list[str]:
 
 def table_names() -> list[str]:
     """Every reading of a table that the back end's recipes use."""
-    from openane.targets.h13.recipes import recipe
-    from openane.targets.h13.steps import TableStep
+    from openane.backend.functions.recipes import recipe
+    from openane.backend.functions.steps import TableStep
 
     found = set()
     for kind in neuron_recipes():

@@ -17,13 +17,13 @@ from types import MappingProxyType
 import numpy as np
 
 from differential.sketch import EXACT
+from openane.backend.functions.accuracy import evaluate as evaluate_recipe
+from openane.backend.functions.recipes import recipe
 from openane.compiler.plan import EngineStep, HostStep, Plan
 from openane.core.errors import OpenaneError
 from openane.graph import Graph, TensorType, ops
 from openane.net import Net, Unit, UnitParams
 from openane.net import units as u
-from openane.targets.h13.accuracy import evaluate as evaluate_recipe
-from openane.targets.h13.recipes import recipe
 
 ULP = 2.0**-10
 """Distance of neighbouring half-precision numbers, relative to the smaller power of two."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from openane.backend.task_cost import Work
 from openane.cost.operations import (
     TASKS_OF_L2_NORM,
     TASKS_OF_LAYER_NORM,
@@ -21,7 +22,6 @@ from openane.cost.operations import (
     matmul,
     rowwise,
 )
-from openane.targets.work import Work
 
 
 @dataclass(frozen=True, slots=True)

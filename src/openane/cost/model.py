@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
+from openane.backend.task_cost import Engine, Kind, Work
 from openane.cost.chips import Chip
-from openane.targets.work import Engine, Kind, Work
 
 
 class Part(Enum):

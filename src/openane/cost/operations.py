@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openane.targets.work import Engine, Kind, Work
+from openane.backend.task_cost import Engine, Kind, Work
 
 _HALF_BYTES = 2
 

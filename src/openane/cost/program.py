@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from openane.backend.task_cost import Work
 from openane.cost.chips import Chip
 from openane.cost.model import Cost, cost_of
 from openane.program import Program, Role
 from openane.targets.registry import generation
-from openane.targets.work import Work
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 
+from openane.backend.task_cost import Work
 from openane.core.errors import InputError, UnsupportedError
 from openane.program import Task
 from openane.program.fields import suggest
 from openane.program.stream import StreamCodec
 from openane.targets.target import Target
-from openane.targets.work import Work
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class H13:
 
     def limits(self) -> tuple[Limit, ...]:
         """Every rule of the back end, in the order in which they are checked."""
-        from openane.targets.h13.families import limits
+        from openane.backend.units.families import limits
 
         return limits()
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
+from openane.backend import describe, lowering
+from openane.backend.alloc import allocate, constants, reuse
+from openane.backend.machine import DEFAULT_DIALECT, DIALECTS, Dialect
+from openane.backend.passes import chains, fusion
+from openane.backend.rules import Query, unknown_unit, violations
+from openane.backend.units.families import family_of
+from openane.backend.units.tensor import TENSOR_RULES
 from openane.core.errors import Diagnostic, InputError
 from openane.net.net import Net, UnitParams
 from openane.program import Program
-from openane.targets.h13 import allocate, chains, constants, describe, fusion, hazards, link, lowering, reuse
-from openane.targets.h13.families import family_of
-from openane.targets.h13.limits import DEFAULT_DIALECT, DIALECTS, Dialect
-from openane.targets.h13.units.family import Query, unknown_unit, violations
-from openane.targets.h13.units.tensor import TENSOR_RULES
+from openane.targets.h13 import hazards, link
 from openane.targets.target import CompileOptions, Stage
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from openane.backend.alloc.allocate import PlacedTask, Spot
+from openane.backend.alloc.order import Ordering, has_address
+from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, Strides, TaskPlan
+from openane.backend.machine import SCRATCH_BUFFER, Dialect
 from openane.core.types import DType
 from openane.program.fields import Value
 from openane.program.task import Burst
-from openane.targets.h13 import earlier
-from openane.targets.h13.allocate import PlacedTask, Spot
-from openane.targets.h13.limits import SCRATCH_BUFFER, Dialect
-from openane.targets.h13.order import Ordering, has_address
-from openane.targets.h13.patches import patch_config, planar_tile
-from openane.targets.h13.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, Strides, TaskPlan
+from openane.targets.h13 import macos11
+from openane.targets.h13.patch_shape import patch_config, planar_tile
 from openane.targets.h13.registers import REGISTERS
 
 Fields = dict[str, Value]
@@ -60,7 +60,7 @@ def bursts(
         "TileDMADst": tile_dma_result(task, dtypes[1]),
     }
     if dialect.earlier:
-        earlier.adapt(words, task, ordering)
+        macos11.adapt(words, task, ordering)
     stream = []
     for block in REGISTERS.blocks:
         encoded = block.encode(words[block.name])

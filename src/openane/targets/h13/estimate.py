@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from openane.targets.h13.work import TaskFacts
+from openane.targets.h13.task_cost import TaskFacts
 
 LARGEST_US = 0xFFFF
 DRAM_BYTES_PER_US = 34_130

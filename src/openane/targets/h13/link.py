@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from openane.backend.alloc.allocate import NO_BUFFER, PlacedTask, Placement
+from openane.backend.alloc.constants import ConstantSection
+from openane.backend.alloc.order import Ordering, order
+from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides, element_bytes
+from openane.backend.ir.plan import Evidence, NeMode, NeWork, Place, Plan, TaskPlan
+from openane.backend.machine import CONSTANT_BUFFER, MAX_TASKS, PAGE_BYTES, SCRATCH_BUFFER, Dialect, too_many_tasks
 from openane.core.deadline import check_deadline
 from openane.core.errors import InputError, UnsupportedError
 from openane.core.types import DType
 from openane.program import Burst, Program, Relocation, Role, Surface, Task
 from openane.program.fields import Value
-from openane.targets.h13.allocate import NO_BUFFER, PlacedTask, Placement
-from openane.targets.h13.constants import ConstantSection
 from openane.targets.h13.encode import bursts
 from openane.targets.h13.estimate import time_estimate_us
-from openane.targets.h13.limits import CONSTANT_BUFFER, MAX_TASKS, PAGE_BYTES, SCRATCH_BUFFER, Dialect, too_many_tasks
-from openane.targets.h13.order import Ordering, order
-from openane.targets.h13.patches import active_log2, stream_patches
-from openane.targets.h13.plan import Evidence, NeMode, NeWork, Place, Plan, TaskPlan
+from openane.targets.h13.patch_shape import active_log2, stream_patches
 from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.stream import STREAM
-from openane.targets.h13.surfaces import align, dram_bytes, dram_strides, element_bytes
 
 #: Header word 2 by (first, last).
 LOG_EVENTS = {(True, True): 0x42A, (True, False): 0x408, (False, False): 0x400, (False, True): 0x422}

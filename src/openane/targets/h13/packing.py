@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from openane.targets.h13.limits import KERNEL_BYTES_PER_NE, LANES, STREAMED_KERNEL_PIXELS
-from openane.targets.h13.surfaces import align
+from openane.backend.alloc.surfaces import align
+from openane.backend.machine import KERNEL_BYTES_PER_NE, LANES, STREAMED_KERNEL_PIXELS
 
 #: Output channels a lane computes in one round.
 ROUND = 16

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from openane.backend.alloc import staging
+from openane.backend.alloc.surfaces import align
+from openane.backend.ir.plan import NeWork, PeMode, Strides, TaskPlan
 from openane.core.errors import UnsupportedError
-from openane.targets.h13 import staging
-from openane.targets.h13.plan import NeWork, PeMode, Strides, TaskPlan
-from openane.targets.h13.surfaces import align
 
 #: Columns of a tile when even one row of all channels is too much (goldens of 1600 columns work in columns of 64).
 COLUMN_TILE = 64

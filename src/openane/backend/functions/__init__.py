@@ -1,0 +1,1 @@
+"""Functions of one element: lookup tables, and compositions of steps."""

@@ -1,0 +1,98 @@
+"""How far each function of one element is from its definition, over every fp16 argument."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from openane.backend.functions.recipes import recipe, reference
+from openane.backend.functions.steps import PlanarOperation, PlanarStep, Recipe, TableStep
+from openane.net.units.neuron import NeuronKind
+from openane.numerics.fitting import Array, half
+from openane.numerics.lookup import CompiledTable, from_halfwords, to_halfwords
+
+Floats = npt.NDArray[np.float32]
+
+_OPERATIONS: Mapping[PlanarOperation, Callable[[Floats, Floats], Floats]] = MappingProxyType(
+    {
+        PlanarOperation.ONE: lambda first, _: first,
+        PlanarOperation.ADD: np.add,
+        PlanarOperation.MULTIPLY: np.multiply,
+        PlanarOperation.MAXIMUM: np.maximum,
+        PlanarOperation.MINIMUM: np.minimum,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How far a recipe is from its function, over every finite fp16 argument of a range.
+
+    Arguments where the function itself is not finite in fp16 are left out.
+
+    Attributes:
+        largest: largest absolute error; at: the argument where it occurs.
+        largest_relative: largest relative error where |f| >= 2^-10; relative_at: the argument.
+    """
+
+    largest: float
+    at: float
+    largest_relative: float
+    relative_at: float
+
+
+def half_numbers(low: float = -math.inf, high: float = math.inf) -> Array:
+    """Every finite fp16 number from low to high, ascending, zero once."""
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = np.unique(numbers[np.isfinite(numbers)]).astype(np.float64)
+    return finite[(finite >= low) & (finite <= high)]
+
+
+def measure(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0, *, within: float = math.inf) -> Accuracy:
+    """The error of a recipe over its domain, or over the part of it with |x| <= within.
+
+    Raises:
+        UnsupportedError: the function has no recipe.
+        InputError: a constant is not a finite fp16 number.
+    """
+    found = recipe(kind, alpha, beta)
+    x = half_numbers(max(found.domain[0], -within), min(found.domain[1], within))
+    with np.errstate(all="ignore"):
+        wanted = reference(kind, alpha, beta)(x)
+    kept = np.isfinite(half(wanted))
+    x, wanted = x[kept], wanted[kept]
+    error = np.abs(evaluate(found, x.astype(np.float16)).astype(np.float64) - wanted)
+    large = np.abs(wanted) >= 2.0**-10
+    relative = np.where(large, error / np.where(large, np.abs(wanted), 1), 0)
+    worst, worst_relative = int(error.argmax()), int(relative.argmax())
+    return Accuracy(float(error[worst]), float(x[worst]), float(relative[worst_relative]), float(x[worst_relative]))
+
+
+def evaluate(steps: Recipe, x: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:
+    """The function as the engine computes it: single precision within a step, each result stored as fp16."""
+    values = [from_halfwords(x.view(np.uint16))]
+    stored = x.view(np.uint16)
+    with np.errstate(all="ignore"):
+        for step in steps.steps:
+            result = _table(step, values) if isinstance(step, TableStep) else _planar(step, values)
+            stored = to_halfwords(result)
+            values.append(from_halfwords(stored))
+    return stored.view(np.float16)
+
+
+def _table(step: TableStep, values: list[Floats]) -> Floats:
+    argument = (values[step.operand] + np.float32(step.bias)) * np.float32(step.scale)
+    return CompiledTable.of(step.table.encode()).evaluate(argument)
+
+
+def _planar(step: PlanarStep, values: list[Floats]) -> Floats:
+    result = _OPERATIONS[step.operation](np.float32(step.pre_scale) * values[step.first], values[step.second])
+    if step.magnitude:
+        result = np.abs(result)
+    result = result * np.float32(step.scale) + np.float32(step.bias)
+    return np.maximum(result, np.float32(0)) if step.relu else result

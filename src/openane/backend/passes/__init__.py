@@ -1,0 +1,1 @@
+"""Passes over the net of units, before it becomes tasks."""

@@ -1,0 +1,336 @@
+"""Net -> Net passes of the H13 back end: what the engine does in one pass becomes one unit.
+
+Each pass takes and gives a network that computes the same; `PASSES` lists them in order with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from openane.backend.ir.fused import ColumnProduct, Fused, FusedElementWise
+from openane.backend.units.functions import is_relu, ne_function
+from openane.backend.units.scale import scale_and_bias
+from openane.net.net import Net, Unit, UnitParams
+from openane.net.units import (
+    GOC,
+    Broadcast,
+    Constant,
+    Conv,
+    Dimension,
+    ElementWise,
+    ElementWiseKind,
+    Linear,
+    MatMul,
+    Neuron,
+    NeuronKind,
+)
+
+#: Units whose datapath has scale, bias and a function behind the sum, and the dimension vectors run along.
+HOSTS: Mapping[type[UnitParams], Dimension] = MappingProxyType(
+    {
+        GOC: Dimension.CHANNEL,
+        Conv: Dimension.CHANNEL,
+        Linear: Dimension.WIDTH,
+        ColumnProduct: Dimension.WIDTH,
+        MatMul: Dimension.WIDTH,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A rewriting of the network.
+
+    Attributes:
+        name: for dumps.
+        run: the pass.
+        reason: why it stands where it stands.
+    """
+
+    name: str
+    run: Callable[[Net], Net]
+    reason: str
+
+
+class Editor:
+    """The units of a network with their uses, for passes that merge neighbours."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.units: dict[str, Unit] = {unit.name: unit for unit in net.units}
+        self.uses: dict[str, int] = {}
+        for unit in net.units:
+            for bottom in unit.bottoms:
+                self.uses[bottom] = self.uses.get(bottom, 0) + 1
+        self.shown = set(net.outputs.values())
+
+    def only_use(self, name: str) -> Unit | None:
+        """The unit of that name, when nothing but one bottom reads it."""
+        unit = self.units.get(name)
+        alone = unit is not None and self.uses.get(name, 0) == 1 and name not in self.shown
+        return unit if alone else None
+
+    def merge(self, unit: Unit, params: UnitParams, gone: Unit, bottoms: tuple[str, ...]) -> Unit:
+        """`unit` takes over the work of `gone`, which it alone reads."""
+        del self.units[gone.name]
+        merged = replace(unit, params=params, bottoms=bottoms, origin=gone.origin.merge(unit.origin))
+        self.units[unit.name] = merged
+        return merged
+
+    def result(self) -> Net:
+        """The network with the units that are left."""
+        return replace(self.net, units=tuple(self.units.values()))
+
+
+def constants_to_scalars(net: Net) -> Net:
+    """ElementWise with a constant of one number, or one a channel, becomes GOC or a clamp."""
+    editor = Editor(net)
+    for unit in net.units:
+        if not isinstance(unit.params, ElementWise):
+            continue
+        for position in (0, 1):
+            array = _constant(editor, unit.bottoms[position])
+            if array is None:
+                continue
+            params = _with_constant(unit.params, position, array)
+            if params is not None:
+                editor.units[unit.name] = replace(unit, params=params, bottoms=(unit.bottoms[1 - position],))
+                break
+    return remove_dead(editor.result())
+
+
+def _constant(editor: Editor, name: str) -> np.ndarray | None:
+    """The values of a constant, seen through a broadcast: a scalar or one value a channel."""
+    unit = editor.units.get(name)
+    if unit is not None and isinstance(unit.params, Broadcast):
+        unit = editor.units.get(unit.bottoms[0])
+    if unit is None or not isinstance(unit.params, Constant):
+        return None
+    array = unit.params.array.astype(np.float32)
+    if array.size == 1:
+        return array.reshape(())
+    # A tensor of equal numbers stays a tensor: Apple's compiler looks at shapes, not at values (chain_base_bias).
+    return array.reshape(-1) if array.size == array.shape[2] else None
+
+
+def _with_constant(params: ElementWise, position: int, array: np.ndarray) -> UnitParams | None:
+    """The unit x -> op(x, constant), or op(constant, x) when `position` is 0; None when there is no such unit."""
+    kind, scale = params.kind, params.scale
+    value: np.ndarray | float = float(array) if array.ndim == 0 else array
+    if kind is ElementWiseKind.ADD:
+        return GOC(scale, value * scale)
+    if kind is ElementWiseKind.MULT:
+        return GOC(value * scale, 0.0)
+    if kind is ElementWiseKind.SUB:
+        return GOC(scale, -value * scale) if position else GOC(-scale, value * scale)
+    if kind is ElementWiseKind.DIV and position and np.all(array != 0):
+        return GOC(scale / value, 0.0)
+    if scale != 1.0 or array.ndim:
+        return None
+    number = float(array)
+    if kind is ElementWiseKind.MAX:
+        return Neuron(NeuronKind.CLAMP, number, math.inf)
+    if kind is ElementWiseKind.MIN:
+        return Neuron(NeuronKind.CLAMP, -math.inf, number)
+    if kind is ElementWiseKind.POW and position:
+        return _power(number)
+    return None
+
+
+def _power(exponent: float) -> UnitParams | None:
+    known = {2.0: NeuronKind.SQUARE, 0.5: NeuronKind.SQRT, -0.5: NeuronKind.RSQRT, -1.0: NeuronKind.RECIPROCAL}
+    if exponent == 1.0:
+        return Neuron(NeuronKind.IDENTITY)
+    return Neuron(known[exponent]) if exponent in known else None
+
+
+def products_by_constants(net: Net) -> Net:
+    """MatMul with a constant matrix on the right becomes a product by that constant."""
+    editor = Editor(net)
+    for unit in net.units:
+        right = editor.units.get(unit.bottoms[1]) if isinstance(unit.params, MatMul) else None
+        if right is None or not isinstance(unit.params, MatMul) or not isinstance(right.params, Constant):
+            continue
+        array = right.params.array
+        if array.size != array.shape[3] * array.shape[4]:
+            continue
+        matrix = array.reshape(array.shape[3:])
+        weight = matrix if unit.params.transpose_b else matrix.T
+        params = ColumnProduct(weight) if unit.params.transpose_a else Linear(weight)
+        editor.units[unit.name] = replace(unit, params=params, bottoms=unit.bottoms[:1])
+    return remove_dead(editor.result())
+
+
+def fold_broadcasts(net: Net) -> Net:
+    """ElementWise reads the small operand of a Broadcast and repeats it itself."""
+    editor = Editor(net)
+    for unit in net.units:
+        if not isinstance(unit.params, ElementWise):
+            continue
+        sources = [editor.units.get(bottom) for bottom in unit.bottoms]
+        small = [source is not None and isinstance(source.params, Broadcast) for source in sources]
+        if any(small):
+            bottoms = tuple(
+                source.bottoms[0] if source is not None and is_small else bottom
+                for source, bottom, is_small in zip(sources, unit.bottoms, small, strict=True)
+            )
+            params = FusedElementWise(unit.params, net.shapes[unit.name])
+            editor.units[unit.name] = replace(unit, params=params, bottoms=bottoms)
+    return remove_dead(editor.result())
+
+
+def fuse_epilogues(net: Net) -> Net:
+    """Scale, bias and function behind a convolution or matrix product join it."""
+    editor = Editor(net)
+    for unit in net.units:
+        unit = editor.units[unit.name]
+        if not unit.bottoms:
+            continue
+        for bottom in unit.bottoms:
+            host = editor.only_use(bottom)
+            if host is None:
+                continue
+            main = host.params if isinstance(host.params, Fused) else None
+            if main is None:
+                if type(host.params) not in HOSTS:
+                    continue
+                main = Fused(host.params, dimension=HOSTS[type(host.params)])
+            params = _joined(main, unit, editor, net)
+            if params is not None:
+                editor.merge(unit, params, host, host.bottoms)
+                break
+    return remove_dead(editor.result())
+
+
+def _joined(host: Fused, unit: Unit, editor: Editor, net: Net) -> Fused | None:
+    """The host with the unit behind it taken in; None when the datapath cannot."""
+    params = unit.params
+    if host.function is not None:
+        return None
+    if isinstance(params, GOC):
+        vector = np.ndim(params.scale) or np.ndim(params.bias)
+        if isinstance(host.main, MatMul):
+            plain = not vector and params.bias == 0.0
+            return host.scaled(params.scale, 0.0) if plain else None
+        if vector and host.dimension is not Dimension.CHANNEL:
+            return None
+        return host.scaled(params.scale, params.bias)
+    if isinstance(params, Neuron):
+        function = ne_function(params)
+        if function is None or function.accumulate_bias or params.kind is NeuronKind.PRELU:
+            return None
+        scaled = not np.ndim(host.scale) and host.scale != 1.0
+        if isinstance(host.main, MatMul) and scaled and function.post_scale != 1.0:
+            return None
+        return replace(host, function=params)
+    if isinstance(params, FusedElementWise | ElementWise) and not isinstance(host.main, MatMul):
+        return _joined_row(host, unit, editor, net)
+    return None
+
+
+def _joined_row(host: Fused, unit: Unit, editor: Editor, net: Net) -> Fused | None:
+    """A constant row added behind a matrix product is its bias."""
+    main = unit.params.main if isinstance(unit.params, FusedElementWise) else unit.params
+    extras = isinstance(unit.params, FusedElementWise) and (
+        unit.params.bias or unit.params.relu or any(unit.params.source_relu)
+    )
+    assert isinstance(main, ElementWise)
+    if main.kind is not ElementWiseKind.ADD or main.scale != 1.0 or extras:
+        return None
+    others = [editor.units.get(bottom) for bottom in unit.bottoms]
+    for other in others:
+        if other is None or not isinstance(other.params, Constant):
+            continue
+        array = other.params.array
+        if array.size == array.shape[host.dimension.axis] == host.dimension.extent(net.shapes[unit.name]):
+            return host.scaled(1.0, array.reshape(-1).astype(np.float32))
+    return None
+
+
+def fuse_elementwise(net: Net) -> Net:
+    """ReLU and scalar scale or bias behind an elementwise unit join it; so does a ReLU of x in x + relu(x)."""
+    editor = Editor(net)
+    for unit in net.units:
+        unit = editor.units[unit.name]
+        if isinstance(unit.params, ElementWise | FusedElementWise):
+            _fuse_source_relu(editor, unit)
+            continue
+        host = editor.only_use(unit.bottoms[0]) if len(unit.bottoms) == 1 else None
+        if host is None or not isinstance(host.params, ElementWise | FusedElementWise):
+            continue
+        main = _fused_elementwise(host, net)
+        if main.relu or main.main.kind in (ElementWiseKind.POW,) or main.main.kind.is_comparison:
+            continue
+        if isinstance(unit.params, Neuron) and is_relu(unit.params):
+            editor.merge(unit, replace(main, relu=True), host, host.bottoms)
+        elif (line := _scalar_line(unit.params)) is not None:
+            scale, bias, relu = line
+            scaled = replace(main.main, scale=main.main.scale * scale)
+            merged = replace(main, main=scaled, bias=main.bias * scale + bias, relu=relu)
+            editor.merge(unit, merged, host, host.bottoms)
+    return editor.result()
+
+
+def _scalar_line(params: UnitParams) -> tuple[float, float, bool] | None:
+    """(scale, bias, relu) of a unit that is x * scale + bias with or without a ReLU; None for others."""
+    fused = params if isinstance(params, Fused) else Fused(params)
+    function = fused.function
+    if not isinstance(fused.main, GOC) or (function is not None and not is_relu(function)):
+        return None
+    scale, bias = scale_and_bias(fused)
+    return None if scale.ndim or bias.ndim else (float(scale), float(bias), function is not None)
+
+
+def _fused_elementwise(unit: Unit, net: Net) -> FusedElementWise:
+    if isinstance(unit.params, FusedElementWise):
+        return unit.params
+    assert isinstance(unit.params, ElementWise)
+    return FusedElementWise(unit.params, net.shapes[unit.name])
+
+
+def _fuse_source_relu(editor: Editor, unit: Unit) -> None:
+    """x + relu(x): the second source is rectified while it is loaded (recorded for an operand read twice)."""
+    main = _fused_elementwise(unit, editor.net)
+    if main.main.kind is not ElementWiseKind.ADD or any(main.source_relu):
+        return
+    for position in (0, 1):
+        relu = editor.only_use(unit.bottoms[position])
+        if relu is None or not isinstance(relu.params, Neuron) or not is_relu(relu.params):
+            continue
+        if relu.bottoms[0] == unit.bottoms[1 - position]:
+            same = relu.bottoms[0]
+            editor.merge(unit, replace(main, source_relu=(False, True)), relu, (same, same))
+            return
+
+
+def remove_dead(net: Net) -> Net:
+    """Drops units that nothing reads."""
+    needed = set(net.outputs.values())
+    kept = []
+    for unit in reversed(net.units):
+        if unit.name in needed:
+            kept.append(unit)
+            needed.update(unit.bottoms)
+    return replace(net, units=tuple(reversed(kept)))
+
+
+PASSES: tuple[Pass, ...] = (
+    Pass("remove-dead", remove_dead, "before use counts are taken"),
+    Pass("constants-to-scalars", constants_to_scalars, "before broadcasts are folded: a scalar needs no operand"),
+    Pass("products-by-constants", products_by_constants, "before epilogues: they join a product by a constant"),
+    Pass("fold-broadcasts", fold_broadcasts, "before epilogues: a row added behind a matrix product is its bias"),
+    Pass("fuse-epilogues", fuse_epilogues, "before elementwise fusion: the MAC engine takes a function for free"),
+    Pass("fuse-elementwise", fuse_elementwise, "after epilogues have taken what they can"),
+)
+
+
+def fuse(net: Net) -> Net:
+    """Runs every pass."""
+    for each in PASSES:
+        net = each.run(net)
+    return net

@@ -1,0 +1,60 @@
+"""One scale and bias a channel as depthwise 1x1 convolutions; no record shows Apple's form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Operand, TaskPlan, View
+from openane.backend.units.conv import image
+from openane.backend.units.copy import part
+from openane.backend.units.functions import NeFunction, with_table
+from openane.net.net import TensorShape
+from openane.targets.h13.packing import pack_depthwise
+
+#: Channels of one depthwise convolution: source and result of a tile of one pixel fit into half of L2.
+MOST_CHANNELS = 16384
+#: Elements pass as they are.
+NO_FUNCTION = NeFunction()
+
+
+def channel_scale(
+    scale: np.ndarray,
+    bias: np.ndarray | None,
+    shape: TensorShape,
+    source: Operand,
+    result: Operand,
+    function: NeFunction = NO_FUNCTION,
+) -> Iterator[TaskPlan]:
+    """function(x * scale + bias): one task for every image, since a kernel belongs to one group of a task.
+
+    Args:
+        scale, bias: (C,); no bias for None.
+        shape: of source and result.
+        source, result: operands.
+        function: behind the bias.
+    """
+    view = View.of(replace(shape, batch=1, depth=1))
+    for batch in range(shape.batch):
+        for depth in range(shape.depth):
+            images = image(source, batch, depth), image(result, batch, depth)
+            for first in range(0, view.channels, MOST_CHANNELS):
+                count = min(MOST_CHANNELS, view.channels - first)
+                some = slice(first, first + count)
+                ends = [part(operand, Axis.CHANNEL, first) for operand in images]
+                offset = None if bias is None else bias[some]
+                yield _task(scale[some], offset, replace(view, channels=count), ends[0], ends[1], function)
+
+
+def _task(
+    scale: np.ndarray, bias: np.ndarray | None, view: View, source: Operand, result: Operand, function: NeFunction
+) -> TaskPlan:
+    kernel = scale.astype(np.float32).reshape(-1, 1, 1, 1)
+    lanes = pack_depthwise(kernel, bias)
+    weights = Kernel(lanes, bias=bias is not None)
+    if function.table is not None:
+        weights = with_table(weights, function.table, len(lanes))
+    work = NeWork(NeMode.CONVOLUTION, function.nonlinearity, post_scale=function.post_scale)
+    return TaskPlan(work, view, view, (source,), result, weights, unicast=True, evidence=Evidence.EXTRAPOLATED)

@@ -1,0 +1,276 @@
+"""Convolutions: dense, grouped, depthwise; strides, dilation, any padding; bias and function fused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from openane.backend.alloc.residency import staged_bytes
+from openane.backend.ir.fused import Fused
+from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Operand, Place, TaskPlan, View
+from openane.backend.machine import (
+    L2_BYTES,
+    LANES,
+    MAX_GROUPS,
+    MAX_KERNEL_HEIGHT,
+    MAX_KERNEL_WIDTH,
+    MAX_PAD,
+)
+from openane.backend.rules import Query, rule
+from openane.backend.units.copy import part
+from openane.backend.units.functions import NeFunction, ne_function, with_table
+from openane.core.types import DType
+from openane.net.net import TensorShape, UnitParams
+from openane.net.units import Conv
+from openane.targets.h13 import packing
+
+if TYPE_CHECKING:
+    from openane.backend.lowering import Lowering
+
+
+def parts(params: UnitParams) -> tuple[Conv, Fused]:
+    """The convolution and its epilogue."""
+    fused = params if isinstance(params, Fused) else Fused(params)
+    assert isinstance(fused.main, Conv)
+    return fused.main, fused
+
+
+@rule(
+    "h13.kernel-padding",
+    f"0 to {MAX_PAD} at the left and the top",
+    "Pad in a layer of its own.",
+    "Px and Py of ConvCfg have 5 bits",
+)
+def padding(query: Query) -> object | None:
+    """A convolution has more padding than the engine can express."""
+    conv, _ = parts(query.params)
+    front = (conv.pads.left, conv.pads.top)
+    bad = min(conv.pads) < 0 or (not conv.transposed and max(front) > MAX_PAD)
+    return f"left {conv.pads.left}, top {conv.pads.top}" if bad else None
+
+
+@rule(
+    "h13.conv-groups", f"1 to {MAX_GROUPS}, or depthwise", "Split the layer.", "NumGroups of GroupConvCfg has 13 bits"
+)
+def groups(query: Query) -> object | None:
+    """A convolution has too many groups."""
+    conv, _ = parts(query.params)
+    depthwise = conv.kernel.shape[0] == conv.groups and conv.kernel.shape[1] == 1
+    return conv.groups if conv.groups > MAX_GROUPS and not depthwise else None
+
+
+@rule(
+    "h13.kernel-reach",
+    f"{MAX_KERNEL_HEIGHT}x{MAX_KERNEL_WIDTH}",
+    "Use less padding, or pad in a layer of its own.",
+    "compiler-facts 7: fp16 kernels",
+)
+def reach(query: Query) -> object | None:
+    """A result of a convolution lies so far outside of the image that no kernel the engine has reaches it."""
+    conv, _ = parts(query.params)
+    if conv.transposed:
+        return None
+    (image,) = query.bottoms
+    needed = []
+    for extent, results, taps, step, pad in (
+        (image.height, query.result.height, conv.reach[1], conv.step[1], conv.pads.top),
+        (image.width, query.result.width, conv.reach[0], conv.step[0], conv.pads.left),
+    ):
+        outside = max((results - 1) * step - pad - extent + 1, 0) + max(pad - taps + 1, 0)
+        needed.append(taps + outside if outside else 1)
+    large = needed[0] > MAX_KERNEL_HEIGHT or needed[1] > MAX_KERNEL_WIDTH
+    return f"a kernel of {needed[0]}x{needed[1]} with zeros" if large else None
+
+
+RULES = (padding, groups, reach)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A convolution in the engine's terms, for one image.
+
+    Attributes:
+        kernel: (Cout, Cin/groups, Kh, Kw) with scale folded in, fp32.
+        bias: (Cout,) or None.
+        stride: (x, y).
+        pad_left, pad_top: zeros in front.
+        groups: independent groups.
+        function: the last step.
+        evidence: of the form of the convolution.
+        dilation: (x, y).
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray | None
+    stride: tuple[int, int]
+    pad_left: int
+    pad_top: int
+    groups: int
+    function: NeFunction
+    evidence: Evidence
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the engine has this convolution as it is."""
+        height, width = self.kernel.shape[2:]
+        size = height <= MAX_KERNEL_HEIGHT and width <= MAX_KERNEL_WIDTH
+        return size and self.dilation == (1, 1) and self.stride in ((1, 1), (2, 2))
+
+    def stuffed(self) -> Job:
+        """The same with zeros between the taps in place of dilation."""
+        return replace(self, kernel=dilate(self.kernel, self.dilation), dilation=(1, 1)).extrapolated()
+
+    def extrapolated(self) -> Job:
+        """The same, not on record."""
+        return replace(self, evidence=max(self.evidence, Evidence.EXTRAPOLATED))
+
+    @property
+    def depthwise(self) -> bool:
+        """Every channel for itself."""
+        return self.kernel.shape[1] == 1 and self.kernel.shape[0] == self.groups > 1
+
+
+def dilate(kernel: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
+    """The kernel with zeros between its taps."""
+    dx, dy = dilation
+    if (dx, dy) == (1, 1):
+        return kernel
+    outputs, inputs, height, width = kernel.shape
+    wide = np.zeros((outputs, inputs, (height - 1) * dy + 1, (width - 1) * dx + 1), kernel.dtype)
+    wide[:, :, ::dy, ::dx] = kernel
+    return wide
+
+
+def job(conv: Conv, fused: Fused) -> Job:
+    """Folds scale and dilation into the kernel and finds the function's form."""
+    outputs = conv.kernel.shape[0]
+    kernel = conv.kernel.astype(np.float32)
+    function = ne_function(fused.function) if fused.function else NeFunction()
+    assert function is not None, "fusion takes only functions of one NE task"
+    scalar = not np.ndim(fused.scale)
+    has_bias = bool(np.any(fused.bias))
+    if scalar and not has_bias and not function.nonlinearity:
+        function = replace(function, post_scale=function.post_scale * float(fused.scale))
+    elif np.any(np.asarray(fused.scale) != 1.0):
+        kernel = kernel * np.broadcast_to(np.float32(fused.scale), outputs)[:, None, None, None]
+    bias = np.broadcast_to(np.float32(fused.bias), outputs) if has_bias else None
+    evidence = max(Evidence.RECORDED if _is_recorded(conv) else Evidence.EXTRAPOLATED, function.evidence)
+    return Job(kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence, conv.dilation)
+
+
+def _is_recorded(conv: Conv) -> bool:
+    """Whether Apple's form of such a convolution is on record: square kernels, stride 1 and 2, even padding.
+
+    Stride 2 is recorded dense and depthwise; padding with one more row behind than in front.
+    """
+    depthwise = conv.kernel.shape[1] == 1 and conv.kernel.shape[0] == conv.groups
+    square = conv.kernel.shape[2] == conv.kernel.shape[3]
+    strided = conv.step == (1, 1) or (conv.step == (2, 2) and (conv.groups == 1 or depthwise))
+    top, bottom, left, right = conv.pads
+    padded = 0 <= bottom - top <= 1 and 0 <= right - left <= 1
+    return square and strided and padded and conv.dilation == (1, 1)
+
+
+def pack(task: Job, view: View, channels: slice) -> Kernel:
+    """The coefficient streams of the output channels of one task."""
+    kernel = task.kernel[channels]
+    bias = None if task.bias is None else task.bias[channels]
+    sparse = task.stride != (1, 1)
+    capacity = packing.round_capacity(view.channels, view.width, view.height, matrix=False)
+    if task.depthwise:
+        lanes = packing.pack_sparse_depthwise(kernel, bias) if sparse else packing.pack_depthwise(kernel, bias)
+        group = 1
+    else:
+        per_lane = packing.channels_per_lane(kernel.shape[0] // task.groups)
+        group = min(per_lane, capacity)
+        if task.groups > 1:
+            form = packing.pack_sparse_grouped if sparse else packing.pack_grouped
+            lanes = form(kernel, bias, task.groups, capacity)
+        else:
+            dense = packing.pack_sparse if sparse else packing.pack_dense
+            lanes = dense(kernel, bias, capacity)
+    return Kernel(lanes, sparse=sparse, bias=bias is not None, group_channels=group)
+
+
+def conv_task(
+    task: Job, shape: TensorShape, result_shape: TensorShape, source: Operand, result: Operand, channels: slice
+) -> TaskPlan:
+    """One task of a convolution of one image.
+
+    Args:
+        task: the convolution.
+        shape: of the input image.
+        result_shape: of the whole result; `channels` are those of this task.
+        source, result: operands.
+        channels: output channels of this task.
+    """
+    count = channels.stop - channels.start
+    per_group = 1 if task.depthwise else task.groups
+    view = View(shape.width, shape.height, shape.channels // per_group, groups=per_group)
+    result_view = View(result_shape.width, result_shape.height, count // per_group, groups=per_group)
+    kernel = pack(task, view, channels)
+    if task.function.table is not None:
+        kernel = with_table(kernel, task.function.table, len(kernel.lanes))
+    work = NeWork(
+        NeMode.CONVOLUTION,
+        task.function.nonlinearity,
+        post_scale=task.function.post_scale,
+        kernel_width=task.kernel.shape[3],
+        kernel_height=task.kernel.shape[2],
+        stride=task.stride,
+        pad_left=task.pad_left,
+        pad_top=task.pad_top,
+    )
+    if per_group > 1:
+        source = replace(source, group_channels=view.channels)
+        result = replace(result, group_channels=result_view.channels)
+    even = result_shape.channels % LANES == 0 or result_shape.channels < LANES
+    evidence = task.evidence if even else max(task.evidence, Evidence.EXTRAPOLATED)
+    return TaskPlan(work, view, result_view, (source,), result, kernel, unicast=task.depthwise, evidence=evidence)
+
+
+def slices(task: Job, result_shape: TensorShape) -> tuple[slice, ...]:
+    """Output channels of each task, as the weight memory allows (h13-encoding 7.3)."""
+    outputs, inputs, height, width = task.kernel.shape
+    if task.groups > 1:
+        return (slice(0, outputs),)
+    size = 2 * inputs * height * width
+    if task.stride != (1, 1):
+        size = packing.sparse_bytes_per_channel(inputs, height, width)
+    pixels = result_shape.height * result_shape.width
+    return tuple(slice(first, first + count) for first, count in packing.split_channels(outputs, size, pixels))
+
+
+def image_tasks(
+    task: Job, shape: TensorShape, result_shape: TensorShape, source: Operand, result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """All tasks of a convolution of one image; slices of channels share the staged input."""
+    plans = []
+    for number, channels in enumerate(slices(task, result_shape)):
+        target = part(result, Axis.CHANNEL, channels.start)
+        plan = conv_task(task, shape, result_shape, source, target, channels)
+        assert plan.kernel is not None
+        plans.append(replace(plan, kernel=replace(plan.kernel, part=number)))
+    if len(plans) == 1:
+        yield plans[0]
+        return
+    largest = max(staged_bytes(plan) for plan in plans)
+    if largest <= L2_BYTES and lowering.tensors[source.tensor].dtype is DType.FLOAT16:
+        kept = lowering.tensor(f"{result.tensor}/input{result.offset}{result.step}", shape, Place.RESIDENT)
+        yield replace(plans[0], sources=(replace(source, keep=kept.tensor),))
+        yield from (replace(plan, sources=(kept,)) for plan in plans[1:])
+        return
+    for index, plan in enumerate(plans):
+        last = index + 1 == len(plans)
+        operand = replace(source, read_again=not last, reread=index > 0)
+        yield replace(plan, sources=(operand,), new_group=index > 0)
+
+
+def image(operand: Operand, batch: int, depth: int) -> Operand:
+    """One image of a batch and depth."""
+    group, plane, channel, row = operand.offset
+    return replace(operand, offset=(group + batch * operand.step[0], plane + depth * operand.step[1], channel, row))

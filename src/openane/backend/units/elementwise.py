@@ -1,0 +1,230 @@
+"""Two tensors element by element, scalars, per-channel scale and bias, broadcasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from openane.backend.alloc.staging import resident
+from openane.backend.functions import tables
+from openane.backend.ir.fused import FusedElementWise
+from openane.backend.ir.plan import (
+    Axis,
+    Evidence,
+    NeMode,
+    NeWork,
+    Nonlinearity,
+    Operand,
+    PeMode,
+    PeOperation,
+    PeWork,
+    Place,
+    Strides,
+    TaskPlan,
+    View,
+)
+from openane.backend.machine import LANES
+from openane.backend.rules import Family, Query, rule
+from openane.backend.units.comparison import COMPARISONS, difference, lower_select, step_tasks
+from openane.backend.units.copy import copy_task
+from openane.backend.units.functions import NeFunction, with_table
+from openane.backend.units.unary import planar_task, table_task
+from openane.net.net import TensorShape, Unit
+from openane.net.units import Dimension, ElementWise, ElementWiseKind, Select
+from openane.targets.h13.packing import lane_count
+
+if TYPE_CHECKING:
+    from openane.backend.lowering import Lowering, Value
+
+PLANAR: Mapping[ElementWiseKind, PeOperation] = MappingProxyType(
+    {
+        ElementWiseKind.ADD: PeOperation.ADD,
+        ElementWiseKind.SUB: PeOperation.ADD,
+        ElementWiseKind.MULT: PeOperation.MULTIPLY,
+        ElementWiseKind.DIV: PeOperation.MULTIPLY,
+        ElementWiseKind.MAX: PeOperation.MAX,
+        ElementWiseKind.MIN: PeOperation.MIN,
+        ElementWiseKind.SUM_SQUARE: PeOperation.SQUARE_SUM,
+    }
+)
+#: Common 0x24 of the multiplication of channel pairs: two input channels a lane, each for itself.
+PAIRS_CONFIG = 0x2C001
+#: Lanes that load the table of a task that swaps channels and columns (h13-encoding 7.1).
+SWAPPED_TABLE_LANES = 8
+_AXES: Mapping[Dimension, Axis] = MappingProxyType(
+    {
+        Dimension.BATCH: Axis.GROUP,
+        Dimension.DEPTH: Axis.DEPTH,
+        Dimension.CHANNEL: Axis.CHANNEL,
+        Dimension.HEIGHT: Axis.HEIGHT,
+        Dimension.WIDTH: Axis.WIDTH,
+    }
+)
+
+
+def as_fused(params: object, shape: TensorShape) -> FusedElementWise:
+    """A plain unit as a fused one without extras."""
+    if isinstance(params, FusedElementWise):
+        return params
+    assert isinstance(params, ElementWise)
+    return FusedElementWise(params, shape)
+
+
+@rule(
+    "h13.elementwise-operation",
+    ", ".join(sorted(kind.value for kind in (*PLANAR, *COMPARISONS, ElementWiseKind.POW))),
+    "Compute it on the host, or write it with the operations that are there.",
+    "PE.Cfg has five operations; comparisons are composed",
+)
+def known_operation(query: Query) -> object | None:
+    """The engine has no operation for this elementwise unit."""
+    kind = as_fused(query.params, query.result).main.kind
+    return None if kind in PLANAR or kind in COMPARISONS or kind is ElementWiseKind.POW else kind.value
+
+
+def repeated_axes(shape: TensorShape, full: TensorShape) -> frozenset[Axis]:
+    """The axes along which an operand is repeated."""
+    return frozenset(
+        axis for dimension, axis in _AXES.items() if dimension.extent(shape) == 1 != dimension.extent(full)
+    )
+
+
+def lower_elementwise(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """One planar task; in front of it a copy of a repeated operand into L2, or the reciprocal of a divisor."""
+    shape = lowering.shape(unit.name)
+    fused = as_fused(unit.params, shape)
+    first, second = (lowering.value(name) for name in unit.bottoms)
+    result = lowering.result(unit)
+    kind = fused.main.kind
+    if kind is ElementWiseKind.POW:
+        yield from _power(unit.name, fused, first, second, result, lowering)
+        return
+    comparison = COMPARISONS.get(kind)
+    if comparison is None:
+        yield from _planar(unit.name, fused, (first, second), result, lowering)
+        return
+    target = lowering.tensor(f"{unit.name}/difference", shape, Place.AUTO)
+    operands = (second, first) if comparison.turned else (first, second)
+    tasks = list(_planar(unit.name, difference(fused, comparison), operands, target, lowering))
+    last = tasks.pop()
+    assert isinstance(last.work, PeWork)
+    yield from tasks
+    yield replace(last, work=replace(last.work, absolute=comparison.absolute), evidence=Evidence.EXTRAPOLATED)
+    yield from step_tasks(unit.name, fused, comparison, target, result, lowering)
+
+
+def _planar(
+    name: str, fused: FusedElementWise, values: tuple[Value, Value], result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """The planar task of two values and what prepares them."""
+    shape, kind = fused.shape, fused.main.kind
+    first, second = values
+    operands = []
+    commutes = kind not in (ElementWiseKind.SUB, ElementWiseKind.DIV)
+    order = [0, 1]
+    if commutes and repeated_axes(first.shape, shape) and not repeated_axes(second.shape, shape):
+        order = [1, 0]  # the full operand streams, the repeated one stays in L2
+    for position in order:
+        operand, tasks = _prepared(name, position, values[position], shape, lowering, kind)
+        yield from tasks
+        operands.append(replace(operand, relu=fused.source_relu[position]))
+    work = PeWork(
+        PeMode.BINARY,
+        PLANAR[kind],
+        relu=fused.relu,
+        subtract=kind is ElementWiseKind.SUB,
+        scale=fused.main.scale,
+        bias=fused.bias,
+    )
+    known = kind is not ElementWiseKind.SUM_SQUARE and fused.main.scale == 1.0 and fused.bias == 0.0
+    evidence = Evidence.RECORDED if known and shape.depth == 1 else Evidence.EXTRAPOLATED
+    yield planar_task(work, shape, tuple(operands), result, evidence)
+
+
+def _prepared(
+    name: str,
+    position: int,
+    value: Value,
+    full: TensorShape,
+    lowering: Lowering,
+    kind: ElementWiseKind,
+) -> tuple[Operand, list[TaskPlan]]:
+    """An operand ready for the planar engine, and the tasks that make it so."""
+    repeats = repeated_axes(value.shape, full)
+    if kind is ElementWiseKind.DIV and position == 1:
+        operand, task = _reciprocal(name, value, lowering)
+        return replace(operand, repeats=repeats), [task]
+    if not repeats:
+        return value.operand, []
+    target = lowering.tensor(f"{name}/repeated{position}", value.shape, Place.RESIDENT)
+    return replace(target, repeats=repeats), [copy_task(value.operand, value.shape, target)]
+
+
+def _reciprocal(name: str, value: Value, lowering: Lowering) -> tuple[Operand, TaskPlan]:
+    """1 / divisor in L2; of a 1x1 image channels lie side by side, as Apple's compiler writes it."""
+    function = NeFunction(Nonlinearity.TABLE, tables.reciprocal())
+    shape = value.shape
+    if (shape.width, shape.height, shape.depth, shape.batch) != (1, 1, 1, 1):
+        target = lowering.tensor(f"{name}/reciprocal", shape, Place.AUTO)
+        return target, table_task(function, shape, value.operand, target)
+    target = lowering.tensor(f"{name}/reciprocal", TensorShape(width=shape.channels), Place.RESIDENT)
+    task = table_task(function, shape, value.operand, replace(target, swapped=True))
+    kernel = with_table(None, tables.reciprocal(), min(max(shape.width, SWAPPED_TABLE_LANES), LANES))
+    return replace(target, swapped=True), replace(task, kernel=kernel)
+
+
+def _power(
+    name: str, fused: FusedElementWise, base: Value, exponent: Value, result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """2^(exponent * log2(base)) by tables; for positive bases, as Apple's compiler does it."""
+    shape = fused.shape
+    plain = base.shape == exponent.shape == shape and shape.batch == shape.depth == 1 and fused.main.scale == 1.0
+    tasks = _power_of_pairs if plain else _power_by_product
+    yield from tasks(name, fused, base, exponent, result, lowering)
+
+
+def _power_of_pairs(
+    name: str, fused: FusedElementWise, base: Value, exponent: Value, result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """Exponent and logarithm as neighbouring channels in L2, multiplied in pairs in front of the exp2 table."""
+    shape = fused.shape
+    paired = replace(shape, channels=2 * shape.channels)
+    strides = resident(paired, pe_reader=False)
+    pairs = lowering.tensor(f"{name}/pairs", paired, Place.RESIDENT, l2_strides=strides)
+    even, odd = (replace(pairs, offset=(0, 0, first, 0), step=(1, 1, 2, 1)) for first in (0, 1))
+    yield copy_task(exponent.operand, shape, replace(even, l2=_pair_words(strides)))
+    logarithm = NeFunction(Nonlinearity.TABLE, tables.log2())
+    yield table_task(logarithm, shape, base.operand, replace(odd, l2=_pair_words(strides)))
+    work = NeWork(NeMode.MULTIPLY, Nonlinearity.TABLE)
+    kernel = with_table(None, tables.exp2(), lane_count(shape.channels))
+    yield TaskPlan(work, View.of(paired), View.of(shape), (pairs,), result, kernel, group_config=PAIRS_CONFIG)
+
+
+def _pair_words(strides: Strides) -> Strides:
+    return replace(strides, channel=2 * strides.channel)
+
+
+def _power_by_product(
+    name: str, fused: FusedElementWise, base: Value, exponent: Value, result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """The same with the product on the planar engine, for broadcasts."""
+    shape = fused.shape
+    logarithm = lowering.tensor(f"{name}/log2", base.shape, Place.AUTO)
+    product = lowering.tensor(f"{name}/product", shape, Place.AUTO)
+    yield table_task(NeFunction(Nonlinearity.TABLE, tables.log2()), base.shape, base.operand, logarithm)
+    operands = [replace(logarithm, repeats=repeated_axes(base.shape, shape))]
+    operand, tasks = _prepared(name, 1, exponent, shape, lowering, ElementWiseKind.MULT)
+    yield from tasks
+    operands.append(operand)
+    work = PeWork(PeMode.BINARY, PeOperation.MULTIPLY)
+    yield planar_task(work, shape, tuple(operands), product, Evidence.EXTRAPOLATED)
+    function = NeFunction(Nonlinearity.TABLE, tables.exp2(), fused.main.scale, evidence=Evidence.EXTRAPOLATED)
+    yield table_task(function, shape, product, result)
+
+
+FAMILIES = (
+    Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise, (known_operation,)),
+    Family("selection", (Select,), lower_select),
+)

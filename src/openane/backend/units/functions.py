@@ -1,0 +1,127 @@
+"""Functions of one element in the engine's terms: the last step of a NE task, or the steps of a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from openane.backend.functions.recipes import recipe
+from openane.backend.functions.steps import PlanarOperation, PlanarStep, Recipe, TableStep
+from openane.backend.ir.plan import Evidence, Kernel, Nonlinearity, PeMode, PeOperation, PeWork
+from openane.core.errors import UnsupportedError
+from openane.net.units import Neuron, NeuronKind
+from openane.numerics.tables import LookupTable
+
+#: Functions whose one-task form is on record with this compiler, or follows a recorded one.
+RECORDED = frozenset(
+    {
+        NeuronKind.RELU,
+        NeuronKind.LEAKY_RELU,
+        NeuronKind.CLAMP,
+        NeuronKind.SIGMOID,
+        NeuronKind.TANH,
+        NeuronKind.GELU,
+        NeuronKind.SILU,
+        NeuronKind.EXP,
+        NeuronKind.EXP2,
+        NeuronKind.SQRT,
+        NeuronKind.RSQRT,
+        NeuronKind.RECIPROCAL,
+        NeuronKind.ABS,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NeFunction:
+    """The last step of a NE task: nonlinearity((v + accumulate_bias) * post_scale).
+
+    Attributes:
+        nonlinearity: none, ReLU or table.
+        table: of TABLE.
+        post_scale: factor in front of the table.
+        accumulate_bias: added before that; 0 for most.
+        evidence: whether Apple's compiler writes this table for this function.
+    """
+
+    nonlinearity: Nonlinearity = Nonlinearity.NONE
+    table: LookupTable | None = None
+    post_scale: float = 1.0
+    accumulate_bias: float = 0.0
+    evidence: Evidence = Evidence.RECORDED
+
+
+def is_relu(neuron: Neuron) -> bool:
+    """Whether the function is max(x, 0), however it is written."""
+    clamp = neuron.kind is NeuronKind.CLAMP and neuron.alpha == 0.0 and math.isinf(neuron.beta)
+    leaky = neuron.kind is NeuronKind.LEAKY_RELU and neuron.alpha == 0.0
+    return neuron.kind is NeuronKind.RELU or clamp or leaky
+
+
+def find_recipe(neuron: Neuron) -> Recipe | None:
+    """The steps of a function; None when the engine has none."""
+    if neuron.kind is NeuronKind.PRELU:
+        return None
+    try:
+        return recipe(neuron.kind, neuron.alpha, neuron.beta)
+    except UnsupportedError:
+        return None
+
+
+def ne_function(neuron: Neuron) -> NeFunction | None:
+    """How one NE task computes the function; None when it takes more steps, or another engine."""
+    if is_relu(neuron):
+        return NeFunction(Nonlinearity.RELU)
+    if neuron.kind is NeuronKind.IDENTITY:
+        return NeFunction()
+    found = find_recipe(neuron)
+    if found is None or len(found.steps) != 1 or not isinstance(found.steps[0], TableStep):
+        return None
+    return table_function(found.steps[0], Evidence.RECORDED if neuron.kind in RECORDED else Evidence.EXTRAPOLATED)
+
+
+def table_function(step: TableStep, evidence: Evidence) -> NeFunction:
+    """A table step as the last step of a NE task."""
+    return NeFunction(Nonlinearity.TABLE, step.table, step.scale, step.bias, evidence)
+
+
+_OPERATIONS: Mapping[PlanarOperation, PeOperation] = MappingProxyType(
+    {
+        PlanarOperation.ONE: PeOperation.ADD,
+        PlanarOperation.ADD: PeOperation.ADD,
+        PlanarOperation.MULTIPLY: PeOperation.MULTIPLY,
+        PlanarOperation.MAXIMUM: PeOperation.MAX,
+        PlanarOperation.MINIMUM: PeOperation.MIN,
+    }
+)
+
+
+def planar_work(step: PlanarStep) -> PeWork:
+    """A planar step as the words of a planar task."""
+    one = step.operation is PlanarOperation.ONE
+    return PeWork(
+        PeMode.UNARY if one else PeMode.BINARY,
+        _OPERATIONS[step.operation],
+        relu=step.relu,
+        absolute=step.magnitude,
+        scale=step.scale,
+        bias=step.bias,
+        pre_scale=step.pre_scale,
+    )
+
+
+def with_table(kernel: Kernel | None, table: LookupTable, lanes: int) -> Kernel:
+    """A kernel whose lanes also load a table: alone they share one, with weights it stands in front of each lane."""
+    image = table.encode()
+    if kernel is None:
+        return Kernel((image,), table_lanes=lanes, pole=table.has_pole)
+    return Kernel(
+        tuple(image + lane for lane in kernel.lanes),
+        sparse=kernel.sparse,
+        bias=kernel.bias,
+        group_channels=kernel.group_channels,
+        part=kernel.part,
+        pole=table.has_pole,
+    )

@@ -1,0 +1,486 @@
+"""Layer normalization without affine parameters, and its form without a mean (h13-encoding 9.8).
+
+Statistics are planar reductions: the mean, then 1 / sqrt(variance + epsilon) in one task where mean and x can be read
+together, else from the centred value. Recorded are columns (one row of pixels or an image), channels (one pixel or an
+image), and channels, rows and columns together; other sets of dimensions are seen as one of these. What does not fit
+into L2 is cut into bands, and a single item that does not fit is read from DRAM for each of its three steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from openane.backend.alloc.staging import BANK_BYTES, ne_distance, padded_row
+from openane.backend.alloc.surfaces import align
+from openane.backend.ir.plan import (
+    PLAIN,
+    Axis,
+    Evidence,
+    Operand,
+    PeMode,
+    PeWork,
+    Strides,
+    TaskPlan,
+    Tuning,
+    View,
+)
+from openane.backend.lowering import Lowering
+from openane.backend.machine import L2_BYTES, MAX_GROUPS, MAX_HEIGHT
+from openane.backend.rules import Family, Query, rule
+from openane.backend.units.multi_task import (
+    CHANNELS,
+    COLUMNS,
+    COPY,
+    MULTIPLY,
+    PLANAR_COPY,
+    ROWS,
+    Band,
+    Ends,
+    axis_bands,
+    seen_as,
+)
+from openane.backend.units.rows import (
+    DEEP,
+    TURNED,
+    as_image,
+    as_matrix,
+    bands,
+    copied_row,
+    flat,
+    image,
+    matrix_view,
+    planar_row,
+    reread_row,
+    row_groups,
+    row_statistics,
+    rows_of,
+    streamed_row,
+    summed_row,
+    swapped_patch,
+)
+from openane.net.net import TensorShape, Unit
+from openane.net.units import Dimension, LayerNorm
+
+#: PE configuration words: 1 / sqrt(final_scale * sum((x - mean)^2) + epsilon), of two sources and of one (14 of 14).
+_VARIANCE, _MEAN_SQUARE = 0x92010, 0x2010
+#: (x - mean) * deviation by rows of statistics.
+NORMALIZE = PeWork(PeMode.ROWS, subtract=True)
+SUBTRACT = PeWork(PeMode.BINARY, subtract=True)
+#: Rows of a tile of the first task when its source is kept (3 of 3).
+_KEPT_TILE_ROWS = 32
+#: Statistics of fewer values take this much.
+_LEAST_VECTOR_BYTES = 0x20
+#: The transposing copy behind the subtraction follows it up to this width (8 columns do, 16 do not).
+_STREAMED_COLUMNS = 8
+#: View axes in which everything is reduced without being kept: channels are depth.
+_STACKED = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.HEIGHT, Axis.DEPTH: Axis.CHANNEL}
+
+
+@dataclass(frozen=True, slots=True)
+class NormBand(Band):
+    """A band of a normalization.
+
+    Attributes:
+        epsilon: added to the variance.
+        center: the mean is subtracted.
+    """
+
+    epsilon: float = 0.0
+    center: bool = True
+
+    def mean(self, count: int) -> PeWork:
+        """The mean of `count` elements."""
+        return PeWork(PeMode.REDUCTION, final_scale=1 / count)
+
+    def variance(self, count: int) -> PeWork:
+        """1 / deviation around a mean that is the first source."""
+        return PeWork(PeMode.VARIANCE, config=_VARIANCE, epsilon=self.epsilon, final_scale=1 / count)
+
+    def mean_square(self, count: int) -> PeWork:
+        """1 / sqrt(mean of squares + epsilon)."""
+        return PeWork(PeMode.REDUCTION, config=_MEAN_SQUARE, epsilon=self.epsilon, final_scale=1 / count)
+
+
+def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """The tasks of a normalization."""
+    params = unit.params
+    assert isinstance(params, LayerNorm)
+    shape = lowering.shape(unit.name)
+    single = shape.batch == 1 and shape.depth == 1
+    evidence = Evidence.RECORDED if single and params.center else Evidence.EXTRAPOLATED
+    ends = Ends(unit, lowering)
+    run = NormBand(unit.name, ends.source(), ends.result(), evidence, lowering, params.epsilon, params.center)
+    return ends.around(_FORMS[_form(params, shape)](run, shape))
+
+
+def _form(params: LayerNorm, shape: TensorShape) -> frozenset[Dimension]:
+    """The dimensions that really have to be reduced together; those of extent 1 make no difference.
+
+    A set without columns takes them in when there is only one, and channels of an image of one pixel are all three.
+    """
+    wanted = params.dimensions
+    if wanted in _FORMS:
+        return wanted
+    real = frozenset(d for d in wanted if d.extent(shape) > 1)
+    ones = frozenset(d for d in Dimension if d.extent(shape) == 1)
+    fitting = (form for form in _FORMS if real <= form and form <= real | ones | wanted)
+    return min(fitting, key=len, default=frozenset())
+
+
+# Columns -----------------------------------------------------------------------------------------------
+
+
+def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    single = shape.batch == 1 and shape.depth == 1
+    image_form = single and shape.channels > 1 and 1 < shape.height <= MAX_GROUPS and run.center
+    if image_form and _image_bytes(shape) <= L2_BYTES:
+        yield from _image_rows(run, shape)
+        return
+    # Rows of the only channel are a matrix: Apple's compiler takes three tasks for [1, S, D] (compiler-facts 3 and 4).
+    matrix = as_matrix(shape)
+    size = max((L2_BYTES - 4 * _LEAST_VECTOR_BYTES) // (2 * align(2 * shape.width, BANK_BYTES) + 4), 1)
+    recorded = single and shape.height == 1 and matrix.height <= size
+    for first, count in bands(matrix.height, size):
+        part = run if recorded else _part(run, f"{first}", rows_of(run.x, matrix, first), rows_of(run.y, matrix, first))
+        yield from _matrix_rows(part, count, shape.width)
+
+
+def _part(run: NormBand, name: str, x: Operand, y: Operand) -> NormBand:
+    return replace(run, name=f"{run.name}/{name}", x=x, y=y, evidence=Evidence.EXTRAPOLATED)
+
+
+def vector_pair(rows: int) -> Strides:
+    """L2 strides of two vectors, mean and deviation, of one value a row."""
+    size = align(2 * rows, BANK_BYTES)
+    return Strides(size, max(_LEAST_VECTOR_BYTES, size), size, 2 * max(_LEAST_VECTOR_BYTES, size))
+
+
+def _matrix_rows(run: NormBand, rows: int, columns: int) -> Iterator[TaskPlan]:
+    """Rows as channels; mean and deviation of all rows are two vectors."""
+    view, shape = matrix_view(rows, columns), TensorShape(channels=rows, width=columns)
+    pair, values = vector_pair(rows), flat(align(2 * columns, BANK_BYTES), rows)
+    kept_base = 2 * pair.row
+    kept = run.kept(shape)
+    source = replace(run.x, keep=kept.tensor, staging_base=kept_base, staging=values)
+    result = replace(run.y, staging_base=kept_base + values.row)
+    yield from row_steps(run, view, (source, kept), pair, 0, result)
+
+
+def row_steps(
+    run: NormBand, view: View, x: tuple[Operand, Operand], pair: Strides, base: int, result: Operand
+) -> Iterator[TaskPlan]:
+    """The two or three planar tasks of a matrix whose rows are channels, or of the channels of an image.
+
+    Args:
+        run: the band.
+        view: of the values; statistics are per channel.
+        x: as the first task reads it, and as the later ones do.
+        pair: strides of the two vectors of statistics.
+        base: L2 address of the first one.
+        result: where the normalized values go.
+    """
+    count = view.width * view.height
+    swapped = view.channels > 1
+    statistics = run.tensor("statistics", TensorShape(height=2, width=view.channels), base, pair)
+    mean = replace(statistics, swapped=swapped)
+    deviation = replace(mean, offset=(0, 0, 0, 1))
+    repeats = frozenset(axis for axis in (Axis.WIDTH, Axis.HEIGHT) if view.extent(axis) > 1)
+    if not run.center:
+        yield run.task(run.mean_square(count), view, (x[0],), mean)
+        yield run.task(MULTIPLY, view, (replace(mean, repeats=repeats or COLUMNS), x[1]), result)
+        return
+    yield run.task(run.mean(count), view, (x[0],), mean)
+    yield run.task(run.variance(count), view, (replace(mean, repeats=repeats or COLUMNS), x[1]), deviation)
+    yield run.task(NORMALIZE, view, (x[1], mean), result)
+
+
+def _image_bytes(shape: TensorShape) -> int:
+    """L2 bytes of the form for rows of an image, at most."""
+    row = align(2 * shape.width, BANK_BYTES) * shape.channels + 64 * BANK_BYTES
+    return shape.height * 4 * row
+
+
+def _image_rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Rows of an image: a copy in L2, whose rows are reduced as groups; then the same with the centred rows."""
+    channels, height, width = shape.channels, shape.height, shape.width
+    whole, rows = View(width, height, channels), row_groups(shape)
+    copied = image(channels, copied_row(channels, width), width)
+    reread = image(channels, reread_row(channels, width), width)
+    size = copied.row * height
+    statistic, column = row_statistics(shape), replace(shape, width=1)
+    copy = run.tensor("copy", shape, size, copied)
+    mean = run.tensor("mean", column, 2 * size, statistic)
+    centred = run.tensor("centred", shape, 0, reread)
+    deviation = run.tensor("deviation", column, size, statistic)
+    yield run.task(COPY, whole, (replace(run.x, staging_base=2 * size),), copy)
+    yield run.task(run.mean(width), rows.view, (rows.source(copy, copied),), rows.statistic(mean))
+    yield run.task(SUBTRACT, whole, (copy, replace(mean, repeats=COLUMNS)), centred)
+    yield run.task(run.mean_square(width), rows.view, (rows.source(centred, reread),), rows.statistic(deviation))
+    result = replace(run.y, staging_base=size + BANK_BYTES * channels * height)
+    yield run.task(MULTIPLY, whole, (centred, replace(deviation, repeats=COLUMNS)), result)
+
+
+# Rows and columns of every channel ---------------------------------------------------------------------
+
+
+def _images(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Every channel by itself: the statistics of all channels are two vectors, as for the rows of a matrix."""
+    seen = as_image(shape)
+    yield from _planes(run, shape, seen, View(seen.width, seen.height, seen.channels), 0, turned=False)
+
+
+def _sheets(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Every row of all channels by itself: rows are the channels of the view, channels its rows."""
+    seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
+    for item in range(seen.batch):
+        yield from _planes(run, shape, seen, View(seen.width, seen.channels, seen.height), item, turned=True)
+
+
+def _planes(
+    run: NormBand, shape: TensorShape, seen: TensorShape, whole: View, item: int, *, turned: bool
+) -> Iterator[TaskPlan]:
+    """Columns and rows of a view, in bands of its channels.
+
+    Args:
+        run: the band of everything.
+        shape: of the tensor.
+        seen: the same rows as items of images.
+        whole: the view of one item.
+        item: which one.
+        turned: channels of the view are rows of the image.
+    """
+    row, axes = planar_row(1, whole.width), TURNED if turned else PLAIN
+    size = max((L2_BYTES - 4 * _LEAST_VECTOR_BYTES) // (2 * (row * whole.height + 64 * BANK_BYTES) + 4), 1)
+    while size > 1 and 2 * planar_row(min(size, whole.channels), whole.width) * whole.height + 8 * size > L2_BYTES:
+        size -= 1
+    for first, count in bands(whole.channels, size):
+        view = replace(whole, channels=count)
+        offset = (item, 0, 0, first) if turned else (item, 0, first, 0)
+        x, y = (replace(seen_as(operand, shape, seen), axes=axes, offset=offset) for operand in (run.x, run.y))
+        part = _part(run, f"{item}/{first}", x, y)
+        pair = vector_pair(count)
+        if 2 * row * whole.height > L2_BYTES - 4 * pair.row:
+            yield from row_steps(part, view, (replace(x, read_again=True), replace(x, reread=True)), pair, 0, y)
+            continue
+        base, pitch = 2 * pair.row, planar_row(count, whole.width)
+        kept = part.kept(TensorShape(channels=count, height=whole.height, width=whole.width))
+        source = replace(x, keep=kept.tensor, staging_base=base)
+        result = replace(y, staging_base=base + pitch * whole.height)
+        yield from row_steps(part, view, (source, kept), pair, 0, result)
+
+
+# Channels, rows and columns ----------------------------------------------------------------------------
+
+
+def _items(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Every item of the batch by itself."""
+    single = shape.batch == 1 and shape.depth == 1
+    seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
+    rows = shape.channels * shape.height
+    if not _deep_fits(shape) and rows <= MAX_HEIGHT:
+        images = TensorShape(1, seen.batch, rows, shape.width)
+        yield from _planes(run, shape, images, View(shape.width, rows, seen.batch), 0, turned=False)
+        return
+    for item in range(seen.batch):
+        offset = (item, 0, 0, 0)
+        if single:
+            yield from _item(run, shape)
+            continue
+        x, y = (
+            replace(operand, shape=operand.shape if seen == shape else seen, offset=offset)
+            for operand in (run.x, run.y)
+        )
+        yield from _item(_part(run, f"{item}", x, y), replace(seen, batch=1))
+
+
+def _deep_fits(shape: TensorShape) -> bool:
+    """Whether x can be kept in L2 in the view of channels as rows and rows as depth."""
+    row = padded_row(align(2 * shape.width, BANK_BYTES) * shape.height, shape.width, 1, 2)
+    return 2 * _LEAST_VECTOR_BYTES + row * shape.channels <= L2_BYTES
+
+
+def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Statistics over everything; the last task reads x again in its own view."""
+    count = shape.channels * shape.height * shape.width
+    keeps = _deep_fits(shape)
+    deep, axes = View(shape.width, shape.channels, 1, shape.height), DEEP
+    if not keeps:
+        deep, axes = View(shape.width, shape.height, 1, shape.channels), _STACKED
+        run = replace(run, evidence=Evidence.EXTRAPOLATED)
+    vector = 2 * _LEAST_VECTOR_BYTES
+    statistics = run.tensor("statistics", TensorShape(height=2), 0, vector_pair(1))
+    mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
+    repeats = frozenset(axis for axis in (Axis.WIDTH, Axis.HEIGHT, Axis.DEPTH) if deep.extent(axis) > 1)
+    repeated = replace(mean, repeats=repeats)
+    x = replace(run.x, axes=axes, read_again=True)
+    values, again, result, tuning = replace(x, reread=True), replace(run.x, reread=True), run.y, Tuning()
+    if keeps:
+        values = run.kept(TensorShape(1, 1, shape.channels, shape.width, shape.height))
+        x = replace(x, keep=values.tensor, staging_base=vector)
+        tuning = Tuning(tile_height=_KEPT_TILE_ROWS if deep.height > _KEPT_TILE_ROWS else None)
+    pitch = planar_row(shape.channels, shape.width) * shape.height
+    if vector + 2 * pitch <= L2_BYTES:
+        again, result = replace(again, staging_base=vector), replace(run.y, staging_base=vector + pitch)
+    view = View(shape.width, shape.height, shape.channels)
+    if not run.center:
+        yield run.task(run.mean_square(count), deep, (x,), mean, tuning=tuning)
+        everywhere = frozenset(a for a in (Axis.WIDTH, Axis.HEIGHT, Axis.CHANNEL) if view.extent(a) > 1)
+        yield run.task(MULTIPLY, view, (replace(mean, repeats=everywhere), again), result)
+        return
+    yield run.task(run.mean(count), deep, (x,), mean, tuning=tuning)
+    yield run.task(run.variance(count), deep, (repeated, values), deviation)
+    yield run.task(NORMALIZE, view, (again, replace(mean, repeats=CHANNELS)), result)
+
+
+# Channels ----------------------------------------------------------------------------------------------
+
+
+def _channels(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Channels of every pixel."""
+    yield from _along_axis(run, shape, Dimension.CHANNEL)
+
+
+def _rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    """Rows of every column; no record."""
+    yield from _along_axis(replace(run, evidence=Evidence.EXTRAPOLATED), shape, Dimension.HEIGHT)
+
+
+def _along_axis(run: NormBand, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
+    extent = dimension.extent(shape)
+    if extent == shape.channels == shape.size and run.center and 34 * extent + 0x200 <= L2_BYTES:
+        yield from _one_pixel(run, extent)
+        return
+    for part, view, turned in axis_bands(run, shape, dimension, partial(_fits, extent)):
+        yield from _image_channels(part, view, turned=turned)
+
+
+def _fits(channels: int, rows: int, columns: int) -> bool:
+    """Whether a part of so many rows and columns fits into L2, with rows as groups."""
+    step = align(2 * columns, BANK_BYTES)
+    centred, swapped = _centred_row(channels, columns), summed_row(channels, columns)
+    kept = max(planar_row(channels, columns), step * channels)
+    behind = swapped + kept if columns <= _STREAMED_COLUMNS else max(swapped, kept)
+    return rows <= MAX_GROUPS and rows * (step + max(centred, swapped) + behind) <= L2_BYTES
+
+
+def _centred_row(channels: int, width: int) -> int:
+    """Row pitch of the centred values, which the transposing copy reads next."""
+    if width <= _STREAMED_COLUMNS:
+        return streamed_row(channels, width)
+    return padded_row(align(2 * width, BANK_BYTES) * channels, width, 1, ne_distance(width))
+
+
+def _one_pixel(run: NormBand, channels: int) -> Iterator[TaskPlan]:
+    """Channels of one pixel, copied to a row and back."""
+    pixel, line = View(channels=channels), View(width=channels)
+    pair = vector_pair(1)
+    row = flat(align(2 * channels, BANK_BYTES), 1)
+    base = 2 * pair.row
+    vector = TensorShape(width=channels)
+    values = run.tensor("row", vector, base, row)
+    statistics = run.tensor("statistics", TensorShape(height=2), 0, pair)
+    mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
+    normalized = run.tensor("normalized", vector, base, row)
+    behind = base + row.row
+    yield run.task(PLANAR_COPY, pixel, (replace(run.x, staging_base=behind),), replace(values, swapped=True))
+    yield run.task(run.mean(channels), line, (values,), mean)
+    yield run.task(run.variance(channels), line, (replace(mean, repeats=COLUMNS), values), deviation)
+    yield run.task(NORMALIZE, line, (values, replace(mean, swapped=True)), normalized)
+    yield run.task(PLANAR_COPY, pixel, (replace(normalized, swapped=True),), replace(run.y, staging_base=behind))
+
+
+def _image_channels(run: NormBand, view: View, *, turned: bool) -> Iterator[TaskPlan]:
+    """Channels of an image: transposed, reduced by groups of rows, twice."""
+    channels, height, width = view.channels, view.height, view.width
+    whole, one = TensorShape(1, channels, height, width), TensorShape(1, 1, height, width)
+    swapped_shape = TensorShape(1, width, height, channels)
+    rows = row_groups(swapped_shape, always_groups=True)
+    step = align(2 * width, BANK_BYTES)
+    statistic = image(1, step, width)
+    written = Strides(step, step * height, step, step)
+    streams = width <= _STREAMED_COLUMNS
+    row = _centred_row(channels, width)
+    centred_layout, swapped = image(channels, row, width), image(width, summed_row(channels, width), channels)
+    base = step * height
+    behind = base + max(row, swapped.row) * height
+    kept_base = behind + (swapped.row * height if streams else 0)
+    source = replace(run.x, staging_base=kept_base)
+    if turned:
+        source = replace(source, axes=TURNED)
+    copies = run.tensor("swapped", swapped_shape, base, swapped)
+    copy_result = replace(copies, swapped=True)
+    statistic_work = run.mean(channels) if run.center else None
+    if statistic_work is None:
+        yield from _without_mean(run, view, source, turned=turned)
+        return
+    kept = run.kept(whole)
+    mean = run.tensor("mean", one, 0, statistic)
+    centred = run.tensor("centred", whole, base, centred_layout)
+    again = run.tensor("swapped again", swapped_shape, behind, swapped)
+    deviation = run.tensor("deviation", one, 0, statistic)
+    yield run.task(COPY, view, (replace(source, keep=kept.tensor),), copy_result)
+    first = replace(mean, swapped=True, l2=written)
+    yield run.task(statistic_work, rows.view, (rows.source(copies, swapped),), first)
+    yield run.task(SUBTRACT, view, (kept, replace(mean, repeats=CHANNELS)), centred)
+    tuning = Tuning() if streams else Tuning(streams=False, patch=(swapped_patch(width),) * 3)
+    yield run.task(COPY, view, (centred,), replace(again, swapped=True), tuning=tuning)
+    second = replace(deviation, swapped=True, l2=written)
+    yield run.task(run.mean_square(channels), rows.view, (rows.source(again, swapped),), second)
+    last = View(width, channels, height) if turned else view
+    values, divisor = centred, replace(deviation, repeats=ROWS if turned else CHANNELS)
+    if turned:
+        values, divisor = replace(values, axes=TURNED), replace(divisor, axes=TURNED)
+    yield run.task(MULTIPLY, last, (values, divisor), replace(run.y, staging_base=behind))
+
+
+def _without_mean(run: NormBand, view: View, source: Operand, *, turned: bool) -> Iterator[TaskPlan]:
+    """The same without a mean: x is transposed once, and x itself is multiplied."""
+    channels, height, width = view.channels, view.height, view.width
+    one, swapped_shape = TensorShape(1, 1, height, width), TensorShape(1, width, height, channels)
+    rows, step = row_groups(swapped_shape, always_groups=True), align(2 * width, BANK_BYTES)
+    swapped = image(width, summed_row(channels, width), channels)
+    base = step * height
+    kept = run.kept(TensorShape(1, channels, height, width))
+    copies = run.tensor("rows", swapped_shape, base, swapped)
+    deviation = run.tensor("deviation", one, 0, image(1, step, width))
+    kept_base = base + swapped.row * height
+    yield run.task(
+        COPY, view, (replace(source, keep=kept.tensor, staging_base=kept_base),), replace(copies, swapped=True)
+    )
+    written = replace(deviation, swapped=True, l2=Strides(step, step * height, step, step))
+    yield run.task(run.mean_square(channels), rows.view, (rows.source(copies, swapped),), written)
+    last = View(width, channels, height) if turned else view
+    values, divisor = kept, replace(deviation, repeats=ROWS if turned else CHANNELS)
+    if turned:
+        values, divisor = replace(values, axes=TURNED), replace(divisor, axes=TURNED)
+    yield run.task(MULTIPLY, last, (values, divisor), run.y)
+
+
+_FORMS = {
+    frozenset({Dimension.WIDTH}): _columns,
+    frozenset({Dimension.CHANNEL}): _channels,
+    frozenset({Dimension.HEIGHT}): _rows,
+    frozenset({Dimension.HEIGHT, Dimension.WIDTH}): _images,
+    frozenset({Dimension.CHANNEL, Dimension.WIDTH}): _sheets,
+    frozenset({Dimension.CHANNEL, Dimension.HEIGHT, Dimension.WIDTH}): _items,
+}
+
+
+@rule(
+    "h13.norm-dimensions",
+    "Width; Channel; Height; Height and Width; Channel and Width; Channel, Height and Width; extents of 1 do not count",
+    "Transpose the tensor so that the normalized dimensions are the last ones.",
+    "statistics are planar reductions, which take in all columns",
+)
+def dimensions(query: Query) -> object | None:
+    """A normalization runs over dimensions that the engine cannot reduce together."""
+    params = query.params
+    assert isinstance(params, LayerNorm)
+    if not _form(params, query.result):
+        return ", ".join(d.value for d in Dimension if d in params.dimensions)
+    return None
+
+
+FAMILIES = (Family("normalization", (LayerNorm,), lower, (dimensions,)),)

@@ -1,0 +1,178 @@
+"""Windowed pooling on the planar engine, averages as depthwise convolutions, and whole images as reductions.
+
+No program on record pools windows. Maximum pooling follows assumption A1 (docs/assumptions.md) and is marked "simulator
+only"; an average is a depthwise convolution with equal weights wherever that is exact, since those are on record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeOperation, PeWork, Place, TaskPlan, View
+from openane.backend.machine import MAX_KERNEL_HEIGHT, MAX_KERNEL_WIDTH, MAX_PAD, MAX_POOL_STRIDE, MAX_WINDOW
+from openane.backend.rules import Family, Query, rule
+from openane.backend.units.conv import Job, conv_task, image
+from openane.backend.units.copy import copy_task
+from openane.backend.units.functions import NeFunction
+from openane.net.net import TensorShape, Unit
+from openane.net.units import Pooling, PoolingKind
+
+if TYPE_CHECKING:
+    from openane.backend.lowering import Lowering
+
+#: PoolMode of PE.Cfg.
+SUM, AVERAGE, MAXIMUM = 0, 1, 2
+
+
+@rule("h13.pool-window", f"1 to {MAX_WINDOW} rows and columns", "Pool twice with smaller windows.", "fields of ConvCfg")
+def window(query: Query) -> object | None:
+    """A pooling window is too large."""
+    params = query.params
+    assert isinstance(params, Pooling)
+    return None if max(params.kernel) <= MAX_WINDOW or covers_image(params, query.bottoms[0]) else params.kernel
+
+
+@rule("h13.pool-stride", f"1 to {MAX_POOL_STRIDE}", "Pool twice with smaller strides.", "fields of ConvCfg")
+def stride(query: Query) -> object | None:
+    """A pooling stride is too large."""
+    params = query.params
+    assert isinstance(params, Pooling)
+    whole = covers_image(params, query.bottoms[0])
+    single = (query.result.width == 1 or params.step[0] <= MAX_POOL_STRIDE) and (
+        query.result.height == 1 or params.step[1] <= MAX_POOL_STRIDE
+    )
+    return None if whole or single else params.step
+
+
+@rule("h13.pool-padding", f"0 to {MAX_PAD} at the left and the top", "Pad in a layer of its own.", "fields of ConvCfg")
+def padding(query: Query) -> object | None:
+    """A pooling layer has more padding than the engine can express."""
+    params = query.params
+    assert isinstance(params, Pooling)
+    return params.pads if max(params.pads.left, params.pads.top) > MAX_PAD else None
+
+
+@rule("h13.pool-dilation", "1", "Pool without dilation.", "the engine has no field for it")
+def dilation(query: Query) -> object | None:
+    """Pooling windows cannot be dilated."""
+    params = query.params
+    assert isinstance(params, Pooling)
+    return None if params.dilation == (1, 1) else params.dilation
+
+
+def covers_image(params: Pooling, shape: TensorShape) -> bool:
+    """Whether one window takes the whole image and nothing else."""
+    return params.kernel == (shape.width, shape.height) and not any(params.pads)
+
+
+def global_task(kind: PoolingKind, shape: TensorShape, source: Operand, result: Operand) -> TaskPlan:
+    """The whole image of each channel to one number (h13-encoding 9.6: H,W in one planar task)."""
+    view = View.of(shape)
+    average = kind is PoolingKind.AVERAGE
+    work = PeWork(
+        PeMode.REDUCTION,
+        pool=SUM if average else MAXIMUM,
+        final_scale=1.0 / (shape.width * shape.height) if average else 1.0,
+    )
+    return TaskPlan(work, view, view, (source,), result)
+
+
+def window_task(params: Pooling, shape: TensorShape, pooled: TensorShape, source: Operand, result: Operand) -> TaskPlan:
+    """Windows on the planar engine: assumptions A1 to A3."""
+    pool, scale = MAXIMUM, 1.0
+    if params.kind is PoolingKind.AVERAGE:
+        pool = SUM if params.count_include_pad else AVERAGE
+        scale = 1.0 / (params.kernel[0] * params.kernel[1]) if params.count_include_pad else 1.0
+    # A single column or row of results takes no step; the field then holds the smallest.
+    steps = tuple(
+        step if extent > 1 else 1 for step, extent in zip(params.step, (pooled.width, pooled.height), strict=True)
+    )
+    work = PeWork(
+        PeMode.POOLING,
+        pool=pool,
+        final_scale=scale,
+        kernel=params.kernel,
+        stride=(steps[0], steps[1]),
+        pad=(params.pads.left, params.pads.top),
+    )
+    return TaskPlan(work, View.of(shape), View.of(pooled), (source,), result, evidence=Evidence.SIMULATOR_ONLY)
+
+
+def lower_pooling(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """A reduction, a depthwise convolution, or windows."""
+    params = unit.params
+    assert isinstance(params, Pooling)
+    (bottom,) = unit.bottoms
+    value = lowering.value(bottom)
+    result = lowering.result(unit)
+    pooled = lowering.shape(unit.name)
+    if covers_image(params, value.shape):
+        yield global_task(params.kind, value.shape, value.operand, result)
+    elif params.kind is PoolingKind.AVERAGE and _is_convolution(params):
+        yield from _average(unit.name, params, value.shape, pooled, value.operand, result, lowering)
+    else:
+        yield window_task(params, value.shape, pooled, value.operand, result)
+
+
+def _is_convolution(params: Pooling) -> bool:
+    kx, ky = params.kernel
+    return kx <= MAX_KERNEL_WIDTH and ky <= MAX_KERNEL_HEIGHT and params.step in ((1, 1), (2, 2))
+
+
+def _average(
+    name: str,
+    params: Pooling,
+    shape: TensorShape,
+    pooled: TensorShape,
+    source: Operand,
+    result: Operand,
+    lowering: Lowering,
+) -> Iterator[TaskPlan]:
+    """Equal weights; averages that leave out the padding are corrected by a constant image."""
+    weights, correction = np.float32(1.0 / (params.kernel[0] * params.kernel[1])), _correction(params, shape)
+    kernel = np.full((shape.channels, 1, params.kernel[1], params.kernel[0]), weights, np.float32)
+    job = Job(
+        kernel,
+        None,
+        params.step,
+        params.pads.left,
+        params.pads.top,
+        shape.channels,
+        NeFunction(),
+        Evidence.EXTRAPOLATED,
+    )
+    target = result if correction is None else lowering.tensor(f"{name}/sum", pooled, Place.AUTO)
+    for batch in range(shape.batch):
+        for depth in range(shape.depth):
+            images = image(source, batch, depth), image(target, batch, depth)
+            yield conv_task(job, shape, pooled, *images, slice(0, shape.channels))
+    if correction is None:
+        return
+    constant = lowering.constant(f"{name}/correction", correction)
+    factor = lowering.tensor(f"{name}/factor", TensorShape(1, 1, pooled.height, pooled.width), Place.RESIDENT)
+    yield copy_task(constant, TensorShape(1, 1, pooled.height, pooled.width), factor)
+    repeats = frozenset(
+        axis
+        for axis, extent in ((Axis.CHANNEL, shape.channels), (Axis.DEPTH, shape.depth), (Axis.GROUP, shape.batch))
+        if extent > 1
+    )
+    view = View.of(pooled)
+    work = PeWork(PeMode.BINARY, PeOperation.MULTIPLY)
+    sources = (target, replace(factor, repeats=repeats))
+    yield TaskPlan(work, view, view, sources, result, evidence=Evidence.EXTRAPOLATED)
+
+
+def _correction(params: Pooling, shape: TensorShape) -> np.ndarray | None:
+    """Window size over number of elements inside the image, for each result; None when it is 1 everywhere."""
+    if params.count_include_pad:
+        return None
+    ones = np.ones((1, 1, 1, shape.height, shape.width), np.float32)
+    inside = replace(params, count_include_pad=True).evaluate([ones])
+    return None if np.all(inside == 1.0) else (1.0 / inside).astype(np.float32)
+
+
+FAMILIES = (Family("pooling", (Pooling,), lower_pooling, (window, stride, padding, dilation)),)

@@ -1,0 +1,216 @@
+"""Matrices in the engine's views, shared by the families that work on rows: products, softmax, normalization, sums.
+
+A matrix [M, K] is the surface C=1, H=M, W=K; tasks address the same bytes as C=M, H=1, W=K (h13-encoding 1). Any tensor
+is a matrix of its rows, because batch, depth, channels and rows lie one inside the other without gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from openane.backend.alloc.staging import BANK_BYTES, padded_row
+from openane.backend.alloc.surfaces import align
+from openane.backend.ir.plan import Axis, Operand, Strides, View
+from openane.net.net import TensorShape
+
+#: View axes of a matrix: rows are channels.
+ROWS = {Axis.WIDTH: Axis.WIDTH, Axis.CHANNEL: Axis.HEIGHT}
+#: View axes of an image whose rows and channels change places.
+TURNED = {
+    Axis.WIDTH: Axis.WIDTH,
+    Axis.CHANNEL: Axis.HEIGHT,
+    Axis.HEIGHT: Axis.CHANNEL,
+    Axis.DEPTH: Axis.DEPTH,
+}
+#: View axes of a reduction over columns alone: rows are groups.
+GROUPS = {Axis.WIDTH: Axis.WIDTH, Axis.CHANNEL: Axis.CHANNEL, Axis.GROUP: Axis.HEIGHT}
+#: View axes in which channels and rows are reduced with the columns: channels are rows, rows depth (h13-encoding 4).
+DEEP = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.CHANNEL, Axis.DEPTH: Axis.HEIGHT}
+#: Columns of a DMA unit of 64 bytes: parts of rows begin at multiples of it.
+UNIT_COLUMNS = 32
+#: Columns a matrix task stages at a time (h13-encoding 9.2: segments of 0x100 bytes).
+SEGMENT_BYTES = 0x100
+
+
+def as_matrix(shape: TensorShape) -> TensorShape:
+    """All rows of a tensor under each other."""
+    return TensorShape(height=shape.batch * shape.depth * shape.channels * shape.height, width=shape.width)
+
+
+def as_image(shape: TensorShape) -> TensorShape:
+    """All channels of a tensor, of every batch and depth, behind each other."""
+    return TensorShape(channels=shape.batch * shape.depth * shape.channels, height=shape.height, width=shape.width)
+
+
+def rows_of(operand: Operand, matrix: TensorShape, first: int = 0) -> Operand:
+    """Rows of a DRAM tensor as channels, beginning with row `first`."""
+    return replace(operand, axes=ROWS, shape=matrix, offset=(0, 0, 0, first))
+
+
+def matrix_view(rows: int, columns: int) -> View:
+    """The view of a matrix task."""
+    return View(width=columns, channels=rows)
+
+
+def segments(rows: int, columns: int) -> Strides:
+    """Staging of a matrix that is read in segments of columns."""
+    channel = min(SEGMENT_BYTES, align(2 * columns, BANK_BYTES))
+    return Strides(channel=channel, row=channel * rows, depth=channel * rows, group=channel * rows)
+
+
+def odd_pitch(rows: int) -> int:
+    """Bytes from column to column of a transposed operand: an odd number of banks (h13-encoding 6.3)."""
+    return (-(-2 * rows // BANK_BYTES) | 1) * BANK_BYTES
+
+
+def flat(channel: int, channels: int) -> Strides:
+    """L2 strides of a tensor of one row: channels behind each other."""
+    size = channel * channels
+    return Strides(channel=channel, row=size, depth=size, group=size)
+
+
+def image(channels: int, row: int, width: int) -> Strides:
+    """L2 strides of an image with a given row pitch."""
+    channel = align(2 * width, BANK_BYTES)
+    return Strides(channel=channel, row=row, depth=channel * channels, group=channel * channels)
+
+
+def streamed_row(channels: int, width: int) -> int:
+    """Row pitch of a planar result that the neural engine follows tile by tile: planar rule, tiles of 16 columns."""
+    return padded_row(align(2 * width, BANK_BYTES) * channels, 16, 1, 2)
+
+
+def planar_row(channels: int, width: int) -> int:
+    """Row pitch of a tensor that the planar engine reads."""
+    return padded_row(align(2 * width, BANK_BYTES) * channels, width, 1, 2)
+
+
+def largest(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number from 1 to `most` that fits, when every smaller one does too; 1 when none does."""
+    low, high = 1, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def tile(rows: int, columns: int, fits: Callable[[int, int], bool]) -> tuple[int, int]:
+    """Rows and columns of the largest part that fits; whole rows if one fits, else columns in whole DMA units."""
+    width = columns
+    while width > UNIT_COLUMNS and not fits(1, width):
+        width = align(-(-width // 2), UNIT_COLUMNS)
+    return largest(rows, lambda count: fits(count, width)), width
+
+
+def bands(total: int, size: int) -> Iterator[tuple[int, int]]:
+    """(first, count) of consecutive parts of at most `size`."""
+    for first in range(0, total, size):
+        yield first, min(size, total - first)
+
+
+def copied_row(channels: int, width: int) -> int:
+    """Row pitch of an image that is copied into L2 for a reduction of its rows (4 records)."""
+    used = align(2 * width, BANK_BYTES) * channels
+    return patch_row(used, width, _patch_width(width) // 8)
+
+
+def reread_row(channels: int, width: int) -> int:
+    """Row pitch of a computed image whose rows are reduced next (4 records)."""
+    return patch_row(align(2 * width, BANK_BYTES) * channels, width, 2)
+
+
+def _patch_width(width: int) -> int:
+    return min(max(1 << max(width - 1, 0).bit_length(), 16), 128)
+
+
+def patch_row(used_bytes: int, width: int, distance_banks: int) -> int:
+    """The bank rule of h13-encoding 6.1 for patches of 128 pixels."""
+    rows = 128 // _patch_width(width)
+    pitch = used_bytes // BANK_BYTES
+    while any(min(d * pitch % 64, -d * pitch % 64) < distance_banks for d in range(1, rows)):
+        pitch += 1
+    return pitch * BANK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroups:
+    """How each row of an image is reduced by itself.
+
+    Attributes:
+        view: rows are groups, or channels.
+        shape: of the image.
+        as_channels: rows are channels, because the image has only one.
+    """
+
+    view: View
+    shape: TensorShape
+    as_channels: bool
+
+    def source(self, operand: Operand, strides: Strides) -> Operand:
+        """The resident image in this view."""
+        channel = strides.channel
+        used = channel * self.shape.channels
+        if self.as_channels:
+            return replace(operand, l2=Strides(strides.row, used, used, 0))
+        row = 2 * self.view.width if self.view.height > 1 else used
+        return replace(operand, l2=Strides(channel, row, used, strides.row))
+
+    def statistic(self, operand: Operand) -> Operand:
+        """The results, one a row and channel, as this view writes them."""
+        step = BANK_BYTES * self.shape.channels
+        if self.as_channels:
+            total = BANK_BYTES * self.shape.height
+            return replace(operand, l2=Strides(BANK_BYTES, total, total, 0))
+        return replace(operand, l2=Strides(BANK_BYTES, step * self.shape.height, step, step))
+
+
+#: Rows that are groups are folded into parts of so many columns when they are at least four parts long (2 records).
+FOLDED_COLUMNS = 32
+_FOLDED_LEAST = 128
+
+
+def row_groups(shape: TensorShape, *, always_groups: bool = False) -> RowGroups:
+    """The view in which every row of an image in L2 is reduced by itself; rows of the only channel are channels."""
+    if shape.channels == 1 and not always_groups:
+        return RowGroups(View(shape.width, 1, shape.height), shape, True)
+    width, height = folded(shape.width)
+    return RowGroups(View(width, height, shape.channels, 1, shape.height), shape, False)
+
+
+def folded(width: int) -> tuple[int, int]:
+    """Columns and rows into which a long resident row is folded for a reduction by groups."""
+    if width >= _FOLDED_LEAST and width % FOLDED_COLUMNS == 0:
+        return FOLDED_COLUMNS, width // FOLDED_COLUMNS
+    return width, 1
+
+
+def row_statistics(shape: TensorShape) -> Strides:
+    """L2 strides of one value a row and channel, in the axes of the image."""
+    if shape.channels == 1:
+        total = BANK_BYTES * shape.height
+        return Strides(total, BANK_BYTES, total, total)
+    step = BANK_BYTES * shape.channels
+    return Strides(BANK_BYTES, step, step, step)
+
+
+def summed_row(channels: int, width: int) -> int:
+    """Row pitch of an image with channels and columns swapped, whose `channels` columns are then added up (5 records).
+
+    A fit: patches of 128 pixels, rows that are fetched together at least a bank apart for every 32 columns, counted
+    modulo 16 banks.
+    """
+    used = align(2 * channels, BANK_BYTES) * width
+    columns = _patch_width(channels)
+    pitch, least = used // BANK_BYTES, max(columns // 32, 1)
+    while any(min(d * pitch % 16, -d * pitch % 16) < least for d in range(1, 128 // columns)):
+        pitch += 1
+    return pitch * BANK_BYTES
+
+
+def swapped_patch(width: int) -> int:
+    """The shape code of a patch that is as wide as the image, for copies that are forced to one (5 records)."""
+    return min(max(7 - max(width - 1, 0).bit_length(), 0), 4)

@@ -1,0 +1,64 @@
+"""Rules that hold for every tensor on H13, whatever unit makes it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openane.backend.alloc.surfaces import dram_bytes
+from openane.backend.machine import MAX_BATCH, MAX_CHANNELS, MAX_DMA_STRIDE_BYTES, MAX_HEIGHT, MAX_WIDTH
+from openane.backend.rules import Query, rule
+
+LARGEST_HALF = float(np.finfo(np.float16).max)
+_HINT = "Tile the layer outside of the engine, or fold the long axis into another one."
+
+
+@rule("h13.tensor-width", f"1 to {MAX_WIDTH}", _HINT, "compiler-facts 7: 16385 is rejected on an M1")
+def width(query: Query) -> object | None:
+    """A tensor is too wide for the engine."""
+    return query.result.width if query.result.width > MAX_WIDTH else None
+
+
+@rule("h13.tensor-height", f"1 to {MAX_HEIGHT}", _HINT, "compiler-facts 7: 16385 is rejected on an M1")
+def height(query: Query) -> object | None:
+    """A tensor is too high for the engine."""
+    return query.result.height if query.result.height > MAX_HEIGHT else None
+
+
+@rule("h13.tensor-channels", f"1 to {MAX_CHANNELS}", _HINT, "compiler-facts 7")
+def channels(query: Query) -> object | None:
+    """A tensor has too many channels for the engine."""
+    return query.result.channels if query.result.channels > MAX_CHANNELS else None
+
+
+@rule("h13.tensor-batch", f"1 to {MAX_BATCH}", _HINT, "compiler-facts 7")
+def batch(query: Query) -> object | None:
+    """A tensor has too many batches for the engine."""
+    return query.result.batch if query.result.batch > MAX_BATCH else None
+
+
+@rule("h13.tensor-bytes", f"at most {MAX_DMA_STRIDE_BYTES} bytes", _HINT, "stride fields end at bit 31")
+def size(query: Query) -> object | None:
+    """A tensor, with its rows padded to 64 bytes, is larger than a DMA stride can express."""
+    total = dram_bytes(query.result)
+    return f"{total} bytes" if total > MAX_DMA_STRIDE_BYTES else None
+
+
+@rule(
+    "h13.weight-range",
+    f"finite values up to {LARGEST_HALF} in size",
+    "Scale the layer down, or keep it on the host with --wide.",
+    "kernels are stored as fp16",
+)
+def weight_range(query: Query) -> object | None:
+    """A weight or bias does not fit half precision."""
+    for params in (query.params, getattr(query.params, "main", None)):
+        for name in ("kernel", "weight", "scale", "bias"):
+            values = getattr(params, name, None)
+            if isinstance(values, (np.ndarray, float)) and np.size(values) and np.asarray(values).dtype.kind == "f":
+                largest = float(np.abs(values).max())
+                if not largest <= LARGEST_HALF:
+                    return f"{name} of {largest:g}"
+    return None
+
+
+TENSOR_RULES = (width, height, channels, batch, size, weight_range)

@@ -1,0 +1,157 @@
+"""Functions of one element: NE tasks (ReLU, tables) and planar tasks (|x|, scale and bias) after their recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from openane.backend.functions.recipes import kinds
+from openane.backend.functions.steps import PlanarOperation, PlanarStep, Recipe, Step
+from openane.backend.ir.plan import (
+    Evidence,
+    NeMode,
+    NeWork,
+    Nonlinearity,
+    Operand,
+    PeMode,
+    PeOperation,
+    PeWork,
+    Place,
+    TaskPlan,
+    View,
+)
+from openane.backend.rules import Family, Query, rule
+from openane.backend.units.channel_scale import channel_scale
+from openane.backend.units.functions import (
+    RECORDED,
+    NeFunction,
+    find_recipe,
+    ne_function,
+    planar_work,
+    table_function,
+    with_table,
+)
+from openane.net.net import TensorShape, Unit
+from openane.net.units import Neuron, NeuronKind
+from openane.targets.h13.packing import lane_count
+
+if TYPE_CHECKING:
+    from openane.backend.lowering import Lowering
+
+
+def table_task(function: NeFunction, shape: TensorShape, source: Operand, result: Operand) -> TaskPlan:
+    """One NE task that passes every element through a function.
+
+    Args:
+        function: ReLU or a table with its scale.
+        shape: of source and result.
+        source, result: operands.
+    """
+    view = View.of(shape)
+    kernel = None
+    if function.table is not None:
+        kernel = with_table(None, function.table, lane_count(shape.channels))
+    work = NeWork(
+        NeMode.ACCUMULATE if function.accumulate_bias else NeMode.BYPASS,
+        function.nonlinearity,
+        accumulate_bias=function.accumulate_bias,
+        post_scale=function.post_scale,
+    )
+    return TaskPlan(work, view, view, (source,), result, kernel, unicast=True, evidence=function.evidence)
+
+
+def planar_task(
+    work: PeWork,
+    shape: TensorShape,
+    sources: tuple[Operand, ...],
+    result: Operand,
+    evidence: Evidence = Evidence.RECORDED,
+) -> TaskPlan:
+    """One planar task on whole tensors of one shape."""
+    view = View.of(shape)
+    return TaskPlan(work, view, view, sources, result, evidence=evidence)
+
+
+@rule(
+    "h13.function",
+    ", ".join(sorted(kind.value for kind in (*kinds(), NeuronKind.PRELU))),
+    "Compute the function on the host.",
+    "recipes",
+)
+def known_function(query: Query) -> object | None:
+    """The engine has no table or operation for this function."""
+    params = query.params
+    assert isinstance(params, Neuron)
+    return None if params.kind is NeuronKind.PRELU or find_recipe(params) else params.kind.value
+
+
+def lower_neuron(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """One task, or the steps of the function's recipe with intermediates between them."""
+    neuron = unit.params
+    assert isinstance(neuron, Neuron)
+    (bottom,) = unit.bottoms
+    value = lowering.value(bottom)
+    result = lowering.result(unit)
+    if neuron.slopes is not None:
+        yield from prelu(unit.name, neuron.slopes, value.shape, value.operand, result, lowering)
+        return
+    function = ne_function(neuron)
+    if function is not None:
+        yield table_task(function, value.shape, value.operand, result)
+        return
+    found = find_recipe(neuron)
+    assert found is not None
+    evidence = Evidence.RECORDED if neuron.kind in RECORDED else Evidence.EXTRAPOLATED
+    yield from run_recipe(found, unit.name, value.shape, value.operand, result, lowering, evidence)
+
+
+def run_recipe(
+    found: Recipe,
+    name: str,
+    shape: TensorShape,
+    source: Operand,
+    result: Operand,
+    lowering: Lowering,
+    evidence: Evidence,
+) -> Iterator[TaskPlan]:
+    """The tasks of a recipe; operand 0 is the source, operand n the result of step n."""
+    operands = [source]
+    for number, step in enumerate(found.steps, 1):
+        last = number == len(found.steps)
+        target = result if last else lowering.tensor(f"{name}/{number}", shape, Place.AUTO)
+        yield step_task(step, shape, operands, target, evidence)
+        operands.append(target)
+
+
+def step_task(
+    step: Step, shape: TensorShape, operands: Sequence[Operand], result: Operand, evidence: Evidence
+) -> TaskPlan:
+    """One step of a recipe."""
+    if isinstance(step, PlanarStep):
+        used = [operands[step.first]]
+        if step.operation is not PlanarOperation.ONE:
+            used.append(operands[step.second])
+        return planar_task(planar_work(step), shape, tuple(used), result, evidence)
+    return table_task(table_function(step, evidence), shape, operands[step.operand], result)
+
+
+def prelu(
+    name: str, slopes: np.ndarray, shape: TensorShape, source: Operand, result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """max(x, 0) + slope * min(x, 0) = x + (slope - 1) * min(x, 0), written as relu(x) - slope * relu(-x).
+
+    A ReLU, a depthwise 1x1 convolution of relu(-x) by -slope, and a sum; no record shows Apple's form.
+    """
+    positive = lowering.tensor(f"{name}/positive", shape, Place.AUTO)
+    negative = lowering.tensor(f"{name}/negative", shape, Place.AUTO)
+    scaled = lowering.tensor(f"{name}/scaled", shape, Place.AUTO)
+    evidence = Evidence.EXTRAPOLATED
+    yield table_task(NeFunction(Nonlinearity.RELU, evidence=evidence), shape, source, positive)
+    yield table_task(NeFunction(Nonlinearity.RELU, post_scale=-1.0, evidence=evidence), shape, source, negative)
+    yield from channel_scale(-slopes, None, shape, negative, scaled)
+    yield planar_task(PeWork(PeMode.BINARY, PeOperation.ADD), shape, (positive, scaled), result, evidence)
+
+
+FAMILIES = (Family("unary function", (Neuron,), lower_neuron, (known_function,)),)

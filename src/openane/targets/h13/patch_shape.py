@@ -1,0 +1,133 @@
+"""Schedule fields of Common: tiles of planar tasks (0x2C) and patches of the MAC engine (0x34).
+
+They never change a result; the rules are fits of h13-encoding 4 with the counts given there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openane.backend.alloc.allocate import PlacedTask
+from openane.backend.alloc.order import PE_RESULT, Ordering
+from openane.backend.ir.plan import NeMode, NeWork, PeMode, TaskPlan
+from openane.program.fields import Value
+from openane.targets.h13.tiling import patch_shape
+
+#: Weights of small-source mode: 2 * Cin * group in bytes.
+_SMALL_SOURCE_BYTES = 32768
+
+
+def stream_patches(tasks: Sequence[PlacedTask], orderings: Sequence[Ordering]) -> list[int | None]:
+    """For each planar task that streams into or from a NE task, that task's preferred patch; else None."""
+    shapes: list[int | None] = [None] * len(tasks)
+    for index, task in enumerate(tasks):
+        if task.plan.is_ne:
+            continue
+        follower = index + 1
+        if follower < len(tasks) and orderings[follower].streams_from == "PE" and tasks[follower].plan.is_ne:
+            shapes[index] = _preferred(tasks[follower], orderings[follower])
+        elif orderings[index].streams_from == "NE" and not orderings[index].source_waits & PE_RESULT:
+            shapes[index] = _preferred(tasks[index - 1], orderings[index - 1])
+    return shapes
+
+
+def _preferred(task: PlacedTask, ordering: Ordering) -> int:
+    value = patch_config(task, ordering)["ShPref"]
+    assert isinstance(value, int)
+    return value
+
+
+def planar_tile(plan: TaskPlan, stream_patch: int | None) -> tuple[int, int]:
+    """log2 of width and height of a planar task's tile (180 of 180).
+
+    Args:
+        plan: of the planar task.
+        stream_patch: preferred patch of the NE task it streams with (19 of 19), else None.
+    """
+    if plan.tuning.pe_tile is not None:
+        return plan.tuning.pe_tile & 15, plan.tuning.pe_tile >> 4
+    if stream_patch is not None:
+        return max(7 - stream_patch, 4), stream_patch
+    two = plan.work.mode in (PeMode.BINARY, PeMode.ROWS, PeMode.VARIANCE)
+    size = 8 if two else 9
+    width = min(max((plan.view.width - 1).bit_length(), 4), 9)
+    height = min((plan.view.height - 1).bit_length(), max(0, size - width))
+    return width, height
+
+
+def patch_config(task: PlacedTask, ordering: Ordering) -> dict[str, Value]:
+    """Patch shapes, small-source mode and active lanes of a NE task."""
+    plan = task.plan
+    assert isinstance(plan.work, NeWork)
+    small = plan.tuning.small_source
+    small = is_small_source(plan) if small is None else small
+    preferred, least, most = plan.tuning.patch or patches(plan, ordering.streams_from, small=small)
+    return {
+        "Src1Tiled": 1,
+        "SmallSourceMode": int(small),
+        "ShPref": preferred,
+        "ShMin": least,
+        "ShMax": most,
+        "ActiveNE": active_log2(plan),
+        "Transpose": int(plan.result.swapped),
+    }
+
+
+def active_log2(plan: TaskPlan) -> int:
+    """log2 of the active cores (231 of 231)."""
+    if plan.tuning.lanes_log2 is not None:
+        return plan.tuning.lanes_log2
+    lanes = min(plan.result_view.channels, 16)
+    assert isinstance(plan.work, NeWork)
+    if plan.result.swapped and plan.work.mode is not NeMode.CONVOLUTION:
+        lanes = min(max(plan.view.width, 8), 16)
+    return (lanes - 1).bit_length()
+
+
+def is_small_source(plan: TaskPlan) -> bool:
+    """Weights and an image of at most 8 columns (32 of 33)."""
+    work, kernel = plan.work, plan.kernel
+    if not isinstance(work, NeWork) or kernel is None or kernel.source:
+        return False
+    weighted = work.mode is NeMode.CONVOLUTION or (
+        work.mode is NeMode.ACCUMULATE and plan.view.channels != plan.result_view.channels
+    )
+    return (
+        weighted
+        and plan.result_view.width <= 8
+        and 2 * plan.view.channels * kernel.group_channels <= _SMALL_SOURCE_BYTES
+    )
+
+
+def patches(plan: TaskPlan, streams_from: str, *, small: bool) -> tuple[int, int, int]:
+    """(preferred, smallest, largest) shape code."""
+    view = plan.result_view
+    best = patch_shape(view.width, view.height)
+    forced = _forced(plan, streams_from, best)
+    if small:
+        return 4, 4, 4
+    if forced is not None:
+        return forced, forced, forced
+    return 0, 0, best
+
+
+def _forced(plan: TaskPlan, streams_from: str, best: int) -> int | None:
+    """The one shape a task must take, or None (h13-encoding 4, table of forced shapes)."""
+    work, view = plan.work, plan.result_view
+    assert isinstance(work, NeWork)
+    if streams_from:
+        if view.height > 1:
+            return 3 if work.mode is NeMode.ACCUMULATE and view.width == 16 else 4
+        return min(max(7 - (view.width - 1).bit_length(), 0), 4)
+    if plan.sources[0].keep and work.mode is not NeMode.CONVOLUTION:
+        if view.height == 1:
+            return 0
+        return 4 if view.width <= 8 else 3
+    if work.mode is NeMode.MULTIPLY:
+        return 1
+    if work.mode is NeMode.CONVOLUTION and plan.kernel is not None and not plan.kernel.source and work.stride == (1, 1):
+        channels = 1 if plan.unicast else plan.kernel.group_channels
+        taps = work.kernel_width * work.kernel_height * min(channels, 16)
+        if taps > 18 or (taps == 18 and plan.view.channels >= 512):
+            return best
+    return None

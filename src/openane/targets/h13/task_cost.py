@@ -1,0 +1,225 @@
+"""What an H13 task moves and computes, read from its registers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from openane.backend.task_cost import Engine, Kind, Work
+from openane.program import Task
+from openane.targets.h13.registers import REGISTERS
+
+LANES = 16
+"""Kernel streams, one for each multiply-accumulate engine."""
+
+_FIRST_SURFACE = 4
+_SCRATCH_BUFFER = 3
+_VECTOR_KERNEL_MODE = 1
+_BASES_WORD = 8
+_TABLE = 2
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """The numbers of a task that its cost is made of. Registers that are not written count as 0.
+
+    Attributes:
+        words: byte address -> word of every register that is written.
+        bases: header word 8, the buffer index of each source and of the result.
+    """
+
+    words: Mapping[int, int]
+    bases: int
+
+    @classmethod
+    def of(cls, task: Task) -> TaskFacts:
+        """The facts of a descriptor."""
+        return cls(task.registers(), task.header[_BASES_WORD])
+
+    def get(self, register: str, name: str) -> int:
+        """The value of a declared field, 0 when its register is not written."""
+        declared = REGISTERS[register]
+        return declared[name].get(self.words.get(declared.address, 0))
+
+    def base(self, name: str) -> int:
+        """A field of header word 8."""
+        return REGISTERS["Header.Bases"][name].get(self.bases)
+
+    @cached_property
+    def width(self) -> int:
+        """Input columns."""
+        return self.get("Common.InDim", "Win")
+
+    @cached_property
+    def height(self) -> int:
+        """Input rows."""
+        return self.get("Common.InDim", "Hin")
+
+    @cached_property
+    def depth(self) -> int:
+        """Input depth."""
+        return self.get("Common.InDepth", "Din")
+
+    @cached_property
+    def output_width(self) -> int:
+        """Output columns; a reduction keeps the input's."""
+        return self.get("Common.OutDim", "Wout")
+
+    @cached_property
+    def output_height(self) -> int:
+        """Output rows; a reduction keeps the input's."""
+        return self.get("Common.OutDim", "Hout")
+
+    @cached_property
+    def channels(self) -> int:
+        """Input channels of a group."""
+        return self.get("Common.Cin", "Cin")
+
+    @cached_property
+    def channels_out(self) -> int:
+        """Output channels of a group."""
+        return self.get("Common.Cout", "Cout")
+
+    @cached_property
+    def groups(self) -> int:
+        """Groups or batch."""
+        return self.get("Common.GroupConvCfg", "NumGroups")
+
+    @cached_property
+    def planar_type(self) -> int:
+        """0 for a task of the neural engine, else the shape of the planar operation."""
+        return self.get("Common.Cfg", "TaskType")
+
+    @cached_property
+    def reduces(self) -> bool:
+        """Whether a planar task is a reduction or a variance."""
+        return self.planar_type in (5, 6)
+
+    @cached_property
+    def engines(self) -> int:
+        """Multiply-accumulate engines at work."""
+        return 0 if self.planar_type else 1 << self.get("Common.Cfg", "ActiveNE")
+
+    @cached_property
+    def has_weights(self) -> bool:
+        """Whether the neural engine multiplies with a kernel stream."""
+        return not self.planar_type and self.get("NE.MACCfg", "KernelMode") != _VECTOR_KERNEL_MODE
+
+    @cached_property
+    def has_table(self) -> bool:
+        """Whether the neural engine ends with a lookup table."""
+        return not self.planar_type and self.get("NE.MACCfg", "NonlinearMode") == _TABLE
+
+    @cached_property
+    def stream_bytes(self) -> int:
+        """Bytes of all enabled kernel streams."""
+        lanes = [lane for lane in range(LANES) if self.get(f"KernelDMASrc.CoeffDMAConfig[{lane}]", "En")]
+        return sum(self.get(f"KernelDMASrc.CoeffBfrSize[{lane}]", "MemBfrSize") for lane in lanes)
+
+    @cached_property
+    def reads_first(self) -> bool:
+        """Whether source 1 comes from DRAM."""
+        return bool(self.get("TileDMASrc.DMAConfig", "En") and self.base("RBE0"))
+
+    @cached_property
+    def reads_second(self) -> bool:
+        """Whether source 2 comes from DRAM."""
+        return bool(self.get("L2.SourceCfg", "Source2Dram"))
+
+    @cached_property
+    def writes(self) -> bool:
+        """Whether the result goes to DRAM."""
+        return bool(self.get("TileDMADst.DMAConfig", "En"))
+
+    @cached_property
+    def writes_scratch(self) -> bool:
+        """Whether the result's buffer is the intermediate one."""
+        return self.base("WBase") == _SCRATCH_BUFFER
+
+    @cached_property
+    def first_bytes(self) -> int:
+        """The DRAM tensor behind source 1, row padding included; 0 when it is not read."""
+        return self._tensor_bytes("TileDMASrc", "", "Stride") if self.reads_first else 0
+
+    @cached_property
+    def second_bytes(self) -> int:
+        """The same of source 2."""
+        return self._tensor_bytes("TileDMASrc", "Src2", "Stride") if self.reads_second else 0
+
+    @cached_property
+    def result_bytes(self) -> int:
+        """What this task writes to DRAM: of a tensor that several tasks write, its own part."""
+        if not self.writes:
+            return 0
+        if self.get("Common.Cfg", "Transpose"):
+            row = max(64, -(-2 * self.channels_out // 64) * 64)
+            part = self.output_width * self.output_height * row
+        else:
+            part = self.channels_out * self.get("TileDMADst.PlaneStride", "PlaneStride") * max(1, self.groups)
+        return min(self._tensor_bytes("TileDMADst", "", ""), part)
+
+    def _tensor_bytes(self, block: str, source: str, field: str) -> int:
+        """The largest stride of a DRAM tensor, that of a group for each group."""
+        row, plane, depth, group = (
+            self.get(f"{block}.{source}{axis}Stride", field or f"{axis}Stride")
+            for axis in ("Row", "Plane", "Depth", "Group")
+        )
+        return max(row, plane, depth, group * self.groups)
+
+    @cached_property
+    def kernel_area(self) -> int:
+        """Taps of the kernel."""
+        return self.get("Common.ConvCfg", "Kw") * self.get("Common.ConvCfg", "Kh")
+
+    @cached_property
+    def kernel_channels(self) -> int:
+        """Input channels that one output channel sums over."""
+        own_channels = self.get("Common.GroupConvCfg", "UnicastEn")
+        return self.get("Common.GroupConvCfg", "UnicastCin") if own_channels else self.channels
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the result."""
+        if not self.has_weights:
+            return 0
+        pixels = self.output_width * self.output_height * max(1, self.groups)
+        return self.kernel_channels * self.kernel_area * self.channels_out * pixels
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What the task does."""
+        if self.planar_type:
+            return Kind.REDUCTION if self.reduces else Kind.ELEMENTWISE
+        if self.has_weights:
+            return Kind.MATMUL if self.kernel_area == 1 else Kind.CONVOLUTION
+        return Kind.TABLE if self.has_table else Kind.COPY
+
+
+def work_of(task: Task) -> Work:
+    """What a task moves and computes."""
+    facts = TaskFacts.of(task)
+    traffic = {"surface_in": 0, "surface_out": 0, "scratch": 0, "constant": 0}
+    for moved, buffer in ((facts.first_bytes, facts.base("RBase0")), (facts.second_bytes, facts.base("RBase1"))):
+        traffic[_place(buffer, "surface_in")] += moved
+    traffic[_place(facts.base("WBase"), "surface_out")] += facts.result_bytes
+    elements = facts.width * facts.height * facts.depth * facts.channels * max(1, facts.groups)
+    return Work(
+        name=str(task.origin),
+        engine=Engine.PLANAR if facts.planar_type else Engine.NEURAL,
+        kind=facts.kind,
+        macs=facts.macs,
+        elements=0 if facts.has_weights else elements,
+        input_bytes=traffic["surface_in"],
+        output_bytes=traffic["surface_out"],
+        scratch_bytes=traffic["scratch"],
+        weight_bytes=facts.stream_bytes + traffic["constant"],
+        engines=facts.engines,
+    )
+
+
+def _place(buffer: int, surface: str) -> str:
+    """What a buffer index holds: a surface of the caller, constants, or an intermediate."""
+    if buffer >= _FIRST_SURFACE:
+        return surface
+    return "constant" if buffer < 2 else "scratch"
