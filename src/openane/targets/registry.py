@@ -69,7 +69,7 @@ class Generation:
                 f"the cost of programs for {self.name} is not known",
                 limit=", ".join(each.name for each in GENERATIONS.values() if each.executable),
             )
-        work_of: Callable[[Task], Work] = import_module(f"openane.targets.{self.name}.work").work_of
+        work_of: Callable[[Task], Work] = import_module(f"openane.targets.{self.name}.task_cost").work_of
         return work_of
 
 
