@@ -32,6 +32,84 @@ class Ties(Enum):
     AWAY = "away"
 
 
+class PostScale(Enum):
+    """What PostScale multiplies."""
+
+    SUM = "sum"
+    """The sum in the accumulator; the product is rounded to fp16 once."""
+    FP16_SUM = "fp16-sum"
+    """The sum rounded to fp16; the product is rounded again."""
+
+
+class TableIndex(Enum):
+    """What a table sees."""
+
+    SUM = "sum"
+    """The scaled sum."""
+    FP16 = "fp16"
+    """The scaled sum rounded to fp16."""
+
+
+class ReductionOrder(Enum):
+    """How the planar engine adds the elements of a reduction: depth, height, width."""
+
+    FLOAT32 = "float32"
+    """One after the other in float32; the result is rounded to fp16 once."""
+    FP16_SEQUENCE = "fp16-sequence"
+    """One after the other; every partial sum is rounded to fp16."""
+    FP16_PAIRS = "fp16-pairs"
+    """Neighbors, then neighbors of the sums; every partial sum is rounded to fp16."""
+
+
+class RunTimeKernel(Enum):
+    """Which unit multiplies two run-time tensors."""
+
+    MAC_ARRAY = "mac-array"
+    """The MAC array, with the arithmetic of constant weights."""
+    PLANAR = "planar"
+    """The arithmetic of the planar engine: products rounded to fp16, added as in a reduction."""
+
+
+class OverflowOrder(Enum):
+    """The order of additions in which a running total may leave the range of the accumulator."""
+
+    STREAM = "stream"
+    """The order of the kernel stream: input channel, row, column."""
+    TAPS = "taps"
+    """Row, column, input channel."""
+    TOTAL = "total"
+    """None: only the complete sum is compared with the range."""
+
+
+class ZeroBinaryPoint(Enum):
+    """What binary point 0 means for fp16, which the compiler of macOS 11 writes where later ones write -4."""
+
+    SAME = "same"
+    """Nothing: range 32768, step 2^-16."""
+    SMALLER_STEP = "smaller-step"
+    """Range 2048, step 2^-20."""
+    LARGER_RANGE = "larger-range"
+    """Range 524288, step 2^-12."""
+
+
+class Winograd(Enum):
+    """How 3x3 convolutions of stride 1 are computed."""
+
+    DIRECT = "direct"
+    """As every other convolution."""
+    TRANSFORMED = "transformed"
+    """F(2x2, 3x3): transformed values and kernels are rounded to fp16, the sums are those of the MAC array."""
+
+
+class IntegerPath(Enum):
+    """What becomes of 8-bit weights that meet an 8-bit source."""
+
+    EXPANDED = "expanded"
+    """Both are expanded to fp16."""
+    INTEGER = "integer"
+    """Products are integers and their sum is exact in 32 bits [measured on an M6]."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The arithmetic of one generation. Not options, because nothing contradicts them: storage in fp16; exponent 31
@@ -45,12 +123,26 @@ class Profile:
         output_limit: sums of two products or more that round to this magnitude or above leave the MAC engine as
             infinity [measured on six chips: the last finite output is 32752]; 0 for no limit.
         reduction_ties: rounding of PE reductions [measured on six chips: a sum of 2049 reads 2050].
+        post_scale, table_index, reduction, run_time_kernel, overflow_order, zero_binary_point, winograd: questions
+            that no measurement answers; docs/simulator.md has the evidence for each default.
+        pass_steps: steps of a sum after which it leaves the accumulator as fp16 and comes back; 0 for never [a GEMM
+            over 8,192 channels on an M4 shows no such rounding].
+        integers: of the int8 path.
     """
 
     accumulate: Accumulate = Accumulate.WIDE
     denormals: Denormals = Denormals.FLUSH
     output_limit: float = 32768.0
     reduction_ties: Ties = Ties.AWAY
+    post_scale: PostScale = PostScale.SUM
+    table_index: TableIndex = TableIndex.SUM
+    reduction: ReductionOrder = ReductionOrder.FLOAT32
+    run_time_kernel: RunTimeKernel = RunTimeKernel.MAC_ARRAY
+    pass_steps: int = 0
+    overflow_order: OverflowOrder = OverflowOrder.STREAM
+    zero_binary_point: ZeroBinaryPoint = ZeroBinaryPoint.SAME
+    winograd: Winograd = Winograd.DIRECT
+    integers: IntegerPath = IntegerPath.EXPANDED
 
     def with_options(self, options: Mapping[str, str]) -> Profile:
         """This profile with options by name, values as text.
