@@ -1,28 +1,21 @@
 """PyTorch -> ONNX -> Graph.
 
 PyTorch's exporter (torch.onnx, with onnxscript) knows every operator and is kept up by others, so it does the
-translation. What it must not do is run code out of a file: an archive that holds pickled objects or symbolic
-expressions (PyTorch evaluates both) is refused before PyTorch sees it.
+translation. What it must not do is run code out of a file: PyTorch sees an archive that openane rebuilt from the
+validated parts of the file, never the file itself (`archive.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from openane.core.errors import FormatError, InputError, ModelError, UnavailableError, UnsupportedError, valid
 from openane.frontends.foreign import first_line, quiet
 from openane.frontends.onnx import load_model
+from openane.frontends.torch.archive import rebuilt_archive
 from openane.graph import Graph
-
-JSON_LIMIT_BYTES = 256 << 20
-EXPANSION_LIMIT = 1000
-"""Largest accepted ratio of unpacked to packed size of a member, against archive bombs; real weights are not packed."""
 
 
 def load(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
@@ -41,11 +34,11 @@ def load(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) 
     path = Path(path)
     if shapes:
         raise InputError("the sizes of an exported program are fixed", where=str(path), value=", ".join(shapes))
-    check_archive(path)
     torch = import_torch()
+    archive = rebuilt_archive(path)
     try:
-        with quiet(), _no_pickles():
-            exported = torch.export.load(path)
+        with quiet():
+            exported = torch.export.load(archive)
     except Exception as error:  # torch raises many kinds for a damaged archive
         raise FormatError(f"PyTorch cannot read it: {first_line(error)}", where=str(path)) from error
     return _graph(exported, valid(path.stem), str(path))
@@ -77,51 +70,6 @@ def load_module(module: Any, example_inputs: Sequence[Any], name: str = "") -> G
     return _graph(exported, name, name)
 
 
-def check_archive(path: Path) -> None:
-    """Refuses an archive that PyTorch would have to unpickle or evaluate.
-
-    Raises:
-        FormatError: not a zip archive, absurd sizes, or broken tables.
-        UnsupportedError: pickled objects or symbolic sizes.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if member.file_size > EXPANSION_LIMIT * max(member.compress_size, 1):
-                    raise FormatError("a member expands absurdly", where=f"{path}: {member.filename}")
-                if not member.filename.endswith(".json"):
-                    continue
-                if member.file_size > JSON_LIMIT_BYTES:
-                    raise FormatError("a table is too large", where=f"{path}: {member.filename}")
-                _check_table(archive.read(member), f"{path}: {member.filename}")
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError) as error:
-        raise FormatError(f"not a readable archive: {first_line(error)}", where=str(path)) from error
-
-
-def _check_table(data: bytes, where: str) -> None:
-    try:
-        table = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError("not a JSON table", where=where) from error
-    if isinstance(table, dict) and isinstance(table.get("config"), dict):
-        for name, entry in table["config"].items():
-            pickled = isinstance(entry, dict) and entry.get("use_pickle")
-            file_name = str(entry.get("path_name", "")) if isinstance(entry, dict) else ""
-            if pickled or not file_name.startswith(("weight_", "tensor_")):
-                raise UnsupportedError(
-                    "a constant is stored as a pickled object, which openane never loads",
-                    where=where,
-                    value=name,
-                    hint="Export the model again with plain tensors.",
-                )
-    if b'"as_expr"' in data or b"as_expr" in data:
-        raise UnsupportedError(
-            "the program has open (symbolic) sizes",
-            where=where,
-            hint="Export it with fixed sizes: torch.export.export(module, example_inputs) without dynamic_shapes.",
-        )
-
-
 def import_torch() -> Any:
     """The torch package.
 
@@ -150,18 +98,3 @@ def _graph(exported: Any, name: str, where: str) -> Graph:
         thing.doc_string = ""
         del thing.metadata_props[:]
     return load_model(model, name=name)
-
-
-@contextlib.contextmanager
-def _no_pickles() -> Iterator[None]:
-    """Makes every torch.load inside refuse anything but tensors."""
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
