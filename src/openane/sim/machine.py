@@ -13,13 +13,15 @@ import numpy as np
 
 from openane.core.errors import FaultError, InputError
 from openane.numerics.profile import Profile
-from openane.program import Program, Surface
-from openane.program.layout import extent_bytes, read_surface
-from openane.sim.check import Walk, check_memory, check_operations
+from openane.program import Program
+from openane.program.layout import read_surface
+from openane.sim.check import check_addresses, check_operations
+from openane.sim.check.memory import check_memory
 from openane.sim.inputs import bind_input
 from openane.sim.kernel import constant_count
+from openane.sim.layout import BufferMap, MemoryLayout, layout_of
 from openane.sim.mac import add_mac
-from openane.sim.memory import Arena, Halfwords, MemoryLayout
+from openane.sim.memory import Arena, Halfwords
 from openane.sim.place import add_kept
 from openane.sim.planar import add_planar
 from openane.sim.schedule import RunState, Schedule, ScheduleBuilder
@@ -30,23 +32,6 @@ from openane.sim.workers import Workers
 
 _PORTION_COST = 50_000_000
 """Nanoseconds of work, roughly, between two looks at the clock and at signals."""
-
-
-@dataclass(frozen=True, slots=True)
-class BufferMap:
-    """Which buffer index means what, beside the surfaces.
-
-    Attributes:
-        constants: index of the constant section.
-        scratch: index of the intermediate buffer.
-        l2_bytes: size of L2.
-        first_surface: the smallest index of a surface.
-    """
-
-    constants: int
-    scratch: int
-    l2_bytes: int
-    first_surface: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +95,7 @@ class Simulator:
         self.program = program
         self.works = tuple(works)
         self.execution = execution
-        self.layout = _layout(program, self.works, buffers)
+        self.layout = layout_of(program, self.works, buffers)
         _check(program, self.works, self.layout, buffers, execution)
         self._schedule = _prepare(self.works, Arena(self.layout, buffers.constants), program, execution)
         self._workers = Workers(execution.threads)
@@ -274,31 +259,6 @@ def _halfwords(data: bytes | memoryview) -> Halfwords:
     return (np.append(values, np.uint8(0)) if values.size % 2 else values).view(np.uint16)
 
 
-def _layout(program: Program, works: Sequence[Work], buffers: BufferMap) -> MemoryLayout:
-    sizes = {buffers.constants: len(program.constants)}
-    names = {buffers.constants: "constants", buffers.scratch: "scratch"}
-    if program.scratch_bytes:
-        sizes[buffers.scratch] = program.scratch_bytes
-    for surface in program.surfaces:
-        if surface.buffer < buffers.first_surface:
-            raise FaultError(
-                "a surface has the index of a buffer that is not its own",
-                where=f"{program.name}: surface {surface.name}",
-                value=f"buffer {surface.buffer}",
-                limit=f"{buffers.first_surface} and above",
-            )
-        sizes[surface.buffer] = max(_surface_bytes(surface), sizes.get(surface.buffer, 0))
-        names[surface.buffer] = surface.name
-    chained = [o for work in works for o in (*work.sources, work.result) if o.space is Space.CHAIN]
-    chain_bytes = max((operand.end for operand in chained), default=0)
-    read_only = frozenset({buffers.constants, *(surface.buffer for surface in program.inputs)})
-    return MemoryLayout(sizes, names, buffers.l2_bytes, chain_bytes, read_only)
-
-
-def _surface_bytes(surface: Surface) -> int:
-    return max(surface.size_bytes, extent_bytes(surface))
-
-
 def _check(
     program: Program, works: Sequence[Work], layout: MemoryLayout, buffers: BufferMap, execution: Execution
 ) -> None:
@@ -306,22 +266,8 @@ def _check(
     check_operations(works, execution.operation_limit)
     threads, limit_bytes = execution.threads or os.cpu_count() or 1, execution.memory_limit_bytes
     check_memory(works, layout, buffers.constants, threads, limit_bytes, program.name, fast=execution.fast)
-    whole = frozenset({surface.buffer for surface in program.inputs} | {buffers.constants})
-    walk = Walk(layout, whole, limit_bytes - len(program.constants))
-    for work in works:
-        walk.task(work)
-    if execution.until is None:
-        walk.end(() if execution.partial_outputs else tuple(map(_operand, program.outputs)), program.name)
-
-
-def _operand(surface: Surface) -> Operand:
-    """A surface as if a task read all of it."""
-    n, d, c, h, w = surface.strides_bytes
-    g, depth, channels, height, width = surface.shape
-    return Operand(
-        f"output {surface.name}", Space.DRAM, surface.buffer, 0, (g, depth, channels, height, width),
-        (n, d, c, h, w), surface.dtype, surface.interleave,
-    )  # fmt: skip
+    complete = None if execution.until is not None else () if execution.partial_outputs else program.outputs
+    check_addresses(program, works, layout, buffers, limit_bytes, complete)
 
 
 def _touches(operand: Operand, work: Work) -> bool:

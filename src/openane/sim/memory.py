@@ -6,7 +6,6 @@ are as large as the model and never change); sources that lie in the constant se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +15,7 @@ from openane.core.errors import FaultError
 from openane.core.types import DType
 from openane.numerics.jit import VECTOR
 from openane.numerics.lookup import from_halfwords, to_halfwords
+from openane.sim.layout import MemoryLayout
 from openane.sim.work import Operand, Space
 
 Halfwords = npt.NDArray[np.uint16]
@@ -24,45 +24,6 @@ _ALIGNMENT = 64
 """Halfwords: areas begin at a cache line of their own."""
 _SLACK = 8 * VECTOR
 """Halfwords behind the last area that vector loads may read."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryLayout:
-    """Sizes of everything that can be addressed.
-
-    Attributes:
-        buffers: bytes of each DRAM buffer by index.
-        names: of the tensors behind the buffers, for messages.
-        l2_bytes: size of L2.
-        chain_bytes: largest value that two chained tasks exchange.
-        read_only: buffers that a task must not write.
-    """
-
-    buffers: Mapping[int, int]
-    names: Mapping[int, str]
-    l2_bytes: int
-    chain_bytes: int = 0
-    read_only: frozenset[int] = frozenset()
-
-    def size_of(self, operand: Operand) -> int:
-        """Bytes of the memory that the operand lies in; -1 when there is no such buffer."""
-        if operand.space is Space.L2:
-            return self.l2_bytes
-        if operand.space is Space.CHAIN:
-            return self.chain_bytes
-        return self.buffers.get(operand.buffer, -1)
-
-    def describe(self, operand: Operand) -> str:
-        """The memory in words: "buffer 4 (image)", "L2"."""
-        if operand.space is not Space.DRAM:
-            return operand.space.value
-        name = self.names.get(operand.buffer)
-        return f"buffer {operand.buffer} ({name})" if name else f"buffer {operand.buffer}"
-
-    @property
-    def total_bytes(self) -> int:
-        """Bytes of all buffers together."""
-        return sum(self.buffers.values())
 
 
 @dataclass(eq=False, slots=True)

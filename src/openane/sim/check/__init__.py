@@ -12,11 +12,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openane.core.errors import FaultError
-from openane.sim.check.memory import check_memory
+from openane.program import Program, Surface
 from openane.sim.check.walk import Walk
-from openane.sim.work import Work
+from openane.sim.layout import BufferMap, MemoryLayout
+from openane.sim.work import Operand, Space, Work
 
-__all__ = ["Walk", "check_memory", "check_operations"]
+
+def check_addresses(
+    program: Program, works: Sequence[Work], layout: MemoryLayout, buffers: BufferMap, limit_bytes: int,
+    complete: Sequence[Surface] | None,
+) -> None:  # fmt: skip
+    """Proves that no run of a program leaves its memories or uses a byte twice.
+
+    Args:
+        program: surfaces and constants.
+        works: its decoded tasks.
+        layout: sizes of the memories.
+        buffers: meaning of buffer indices.
+        limit_bytes: of the constants and of the maps that the proof takes.
+        complete: outputs that the tasks write as a whole; None: the last tasks do not run.
+
+    Raises:
+        FaultError: a task reads what nobody wrote or what another transfer has overwritten, two uses share a byte, an
+            address is outside of its memory, or an output is incomplete.
+    """
+    whole = frozenset({surface.buffer for surface in program.inputs} | {buffers.constants})
+    walk = Walk(layout, whole, limit_bytes - len(program.constants))
+    for work in works:
+        walk.task(work)
+    if complete is not None:
+        walk.end(tuple(map(_operand, complete)), program.name)
 
 
 def check_operations(works: Sequence[Work], limit: int) -> None:
@@ -38,3 +63,13 @@ def check_operations(works: Sequence[Work], limit: int) -> None:
             value=f"{operations} operations in all, most in this task",
             limit=limit,
         )
+
+
+def _operand(surface: Surface) -> Operand:
+    """A surface as if a task read all of it."""
+    n, d, c, h, w = surface.strides_bytes
+    g, depth, channels, height, width = surface.shape
+    return Operand(
+        f"output {surface.name}", Space.DRAM, surface.buffer, 0, (g, depth, channels, height, width),
+        (n, d, c, h, w), surface.dtype, surface.interleave,
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from itertools import combinations
 
 from openane.core.errors import FaultError
 from openane.sim.check.footprint import Ask, shared, shared_with_range
-from openane.sim.memory import MemoryLayout
+from openane.sim.layout import MemoryLayout
 from openane.sim.work import MacOperation, MacWork, Operand, Reduction, Space, Staging, Work
 
 

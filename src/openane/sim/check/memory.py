@@ -13,7 +13,7 @@ from openane.numerics.panel import SLACK
 from openane.numerics.rows import SCRATCH_FLOATS, SCRATCH_WORDS
 from openane.numerics.winograd import SIDE, unit_size, weights_size
 from openane.sim import winograd
-from openane.sim.memory import MemoryLayout
+from openane.sim.layout import MemoryLayout
 from openane.sim.work import MacOperation, MacWork, Operand, PlanarWork, Space, Work
 
 _FLOAT, _HALFWORD, _INTEGER = 4, 2, 8

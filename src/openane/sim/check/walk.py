@@ -13,7 +13,7 @@ from openane.core.types import DType
 from openane.sim.check.conflicts import check_conflicts
 from openane.sim.check.footprint import Footprint, index_of, marks, overlaps
 from openane.sim.check.window import check_window
-from openane.sim.memory import MemoryLayout
+from openane.sim.layout import MemoryLayout
 from openane.sim.work import KernelSource, Lane, MacWork, Operand, Space, Staging, Work
 
 _Bytes = npt.NDArray[np.uint8]

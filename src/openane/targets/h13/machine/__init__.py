@@ -7,22 +7,30 @@ docs/assumptions.md and beside each rule.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from openane.core.errors import Diagnostic, FaultError
 from openane.numerics.profile import Profile
 from openane.program import Program, Task
-from openane.sim.machine import BufferMap, Execution, Simulator
+from openane.sim.check import check_addresses
+from openane.sim.layout import BufferMap, layout_of
 from openane.sim.work import Work
 from openane.targets.h13.machine.decode import decode
 from openane.targets.h13.machine.tensors import L2_BYTES
 from openane.targets.h13.machine.understood import findings
 from openane.targets.target import RunOptions
 
+if TYPE_CHECKING:
+    from openane.sim.machine import Simulator
+
 PROFILE = Profile()
 """The arithmetic of H13."""
 
 BUFFERS = BufferMap(constants=1, scratch=3, l2_bytes=L2_BYTES, first_surface=4)
 """Buffer 0 is the task chain."""
+
+_PROOF_BYTES = 1 << 40
+"""No limit: the maps are as large as the buffers of a program that we made ourselves."""
 
 
 def machine(program: Program, options: RunOptions | None = None) -> Simulator:
@@ -37,6 +45,8 @@ def machine(program: Program, options: RunOptions | None = None) -> Simulator:
             nobody wrote, a missing kernel, or too much memory.
         InputError: an unknown option of the profile.
     """
+    from openane.sim.machine import Execution, Simulator  # loads the compiler of kernels, which decoding does without
+
     options = options or RunOptions()
     works = decode_program(program, permissive=options.permissive)
     profile = PROFILE.with_options(options.profile)
@@ -50,6 +60,19 @@ def machine(program: Program, options: RunOptions | None = None) -> Simulator:
         partial_outputs=options.partial_outputs,
     )
     return Simulator(program, works, BUFFERS, execution)
+
+
+def check_program(program: Program) -> None:
+    """Proves, without running it, that a program keeps to its memories and never reads what it has overwritten.
+
+    Args:
+        program: complete: every task, and every output written as a whole.
+
+    Raises:
+        FaultError: names the first task, register and address that break a rule.
+    """
+    works = decode_program(program)
+    check_addresses(program, works, layout_of(program, works, BUFFERS), BUFFERS, _PROOF_BYTES, program.outputs)
 
 
 def decode_program(program: Program, *, permissive: bool = False) -> tuple[Work, ...]:
@@ -78,4 +101,4 @@ def _decode(task: Task, index: int, permissive: bool) -> Work:
     return replace(work, notes=tuple(map(str, found))) if found else work
 
 
-__all__ = ["BUFFERS", "PROFILE", "decode_program", "machine"]
+__all__ = ["BUFFERS", "PROFILE", "check_program", "decode_program", "machine"]

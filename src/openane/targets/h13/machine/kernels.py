@@ -25,7 +25,6 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import FaultError
-from openane.numerics.jit import compiled
 from openane.sim.work import Kernel, Lane
 
 TABLE_BYTES = 128
@@ -380,11 +379,13 @@ class _Stream:
         return numbers.astype(np.float16).view(np.uint16)
 
     def _sparse(self, count: int) -> Halfwords:
+        from openane.numerics.expand import expand  # loads the compiler of kernels, which addresses do without
+
         head = self.take(3)
         length = int(head[0]) | int(head[1]) << 8 | int(head[2]) << 16
         body = self.take(length)
         result = np.zeros(count, np.uint16)
-        used = _expand(body, result)
+        used = expand(body, result)
         if used != length:
             raise FaultError(
                 "a sparse kernel stream contradicts its length",
@@ -426,22 +427,3 @@ class _Marks(_Stream):
         else:
             marks = np.repeat(flags, kind.bytes_of(1))
         super().take(marks.size)[:] = marks
-
-
-@compiled
-def _expand(body: Bytes, result: Halfwords) -> int:
-    """Puts the zeros back; returns the bytes used, or one more than there are when the masks ask for more."""
-    position = 0
-    size = body.size
-    for start in range(0, result.size, 8):
-        if position >= size:
-            return size + 1
-        mask = body[position]
-        position += 1
-        for bit in range(8):
-            if mask >> bit & 1:
-                if position + 2 > size or start + bit >= result.size:
-                    return size + 1
-                result[start + bit] = np.uint16(body[position]) | np.uint16(body[position + 1]) << np.uint16(8)
-                position += 2
-    return position
