@@ -72,7 +72,7 @@ def _work(
     unused = None if loads else _unused_kernel(words)
     return Work(
         index, str(task.origin), engine, view, result_view, sources, result, tensors.kept(words, sources[0]),
-        tensors.staging(words, sources, view), tensors.result_staging(words, result, result_view), unused,
+        tensors.staging(words, engine, sources, views), tensors.result_staging(words, result, result_view), unused,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from openane.core.types import DType
-from openane.sim.work import Axes, Operand, Space, Staging
+from openane.sim.work import Axes, MacOperation, MacWork, Operand, PlanarWork, Space, Staging
 from openane.targets.h13.machine.kernels import FP16
 from openane.targets.h13.machine.words import Words
 
@@ -14,6 +14,9 @@ RESIDENT, DRAM_KEPT, DRAM, CHAIN = range(4)
 """Values of SourceType and ResultType."""
 
 L2_BYTES = 2 << 20
+
+Views = tuple[Axes, Axes]
+"""Extents of the source and of the result."""
 
 DTYPES: Mapping[int, DType] = MappingProxyType({0: DType.UINT8, 1: DType.INT8, 2: DType.FLOAT16})
 
@@ -145,40 +148,74 @@ def result(words: Words, extents: Axes, swapped: bool) -> Operand:
     )  # fmt: skip
 
 
-def staging(words: Words, sources: Sequence[Operand], view: Axes) -> tuple[Staging, ...]:
-    """L2 that sources from DRAM pass through: the rows that are in flight, from the source's L2 base on.
+def staging(
+    words: Words, engine: MacWork | PlanarWork, sources: Sequence[Operand], views: Views
+) -> tuple[Staging, ...]:
+    """L2 that sources from DRAM pass through: the rows in flight, from the source's L2 base on.
 
-    A task whose L2 base and row stride of a source are 0 says nothing about its way; no program of Apple's does that.
+    A task whose L2 base and row stride of a source are 0 states no staging; no program of Apple's compiler does that.
     """
     found = []
-    rows = min(view[3], max(words("Common.TileCfg", "TileHeight"), 1))
+    flying = rows_in_flight(engine, views, max(words("Common.TileCfg", "TileHeight"), 1))
     for operand, prefix in zip(sources, ("Source", "Source2"), strict=False):
         if operand.space is Space.DRAM:
             base, row = words(f"L2.{prefix}Base", "Addr"), words(f"L2.{prefix}RowStride", "Stride")
             least = min(operand.extent[4], _SOURCE_SEGMENT) * operand.item_bytes if base or row else 0
+            rows = flying if operand.extent[3] == views[0][3] else operand.extent[3]
             found.append(Staging(operand.role, base, base + rows * max(row, least), f"L2.{prefix}Base"))
     return tuple(found)
 
 
-def result_staging(words: Words, result: Operand, view: Axes) -> Staging | None:
-    """L2 that a result on its way to DRAM passes through: the rows of one tile, channels side by side.
+def rows_in_flight(engine: MacWork | PlanarWork, views: Views, tile_height: int) -> int:
+    """Most source rows that one tile of result rows reads.
 
-    With this rule no program on record reads a byte that a result has destroyed, and none has two things in one place.
-    Rows that a task does not space itself are taken as dense; where they do not fit behind the base, the task works in
-    segments of columns (13 goldens of 16384 columns). Both 0: see `staging`.
+    Apple's compiler leaves exactly this many row strides between the bases of source and result: 33 rows for two tiles
+    of 32 under a 3x3 kernel, 114 for 56 rows of a 3x3 kernel of stride 2, whose taps it makes even.
+
+    Args:
+        engine: for the window and stride.
+        views: of the source and of the result.
+        tile_height: result rows of a tile.
+    """
+    height, result_height = views[0][3], views[1][3]
+    window, pad, stride = engine.window[0] if engine.window else 1, engine.pad[0], engine.stride[0]
+    spread = 1
+    if isinstance(engine, MacWork) and engine.operation is MacOperation.TRANSPOSED:
+        stride, spread = 1, stride
+    window += window % 2 if stride == 2 else 0  # taps of stride 2 come in pairs
+
+    def rows(tile: int) -> int:
+        first = tile * tile_height
+        start = first * stride - pad
+        stop = (min(first + tile_height, result_height) - 1) * stride - pad + window
+        return min(-(-stop // spread), height) - max(-(-start // spread), 0)
+
+    tiles = -(-result_height // tile_height)
+    inner = min(-(-pad // (tile_height * stride)), tiles - 1)  # the first one without padding above, when there is one
+    return max(0, *(rows(tile) for tile in range(max(inner - 1, 0), min(inner + spread, tiles))))
+
+
+def result_staging(words: Words, result: Operand, view: Axes) -> Staging | None:
+    """L2 that a result passes through to DRAM: the rows of one tile, or as many as fit between its base and the end.
+
+    The transfer reuses this room: base plus one row always fits in Apple's programs, the rows of a whole tile do not
+    (a program whose base leaves room for one of 255 rows ran bit-exact on a chip). No program has anything else there.
+    Rows that a task does not space itself are dense, and tasks too wide for L2 hold a segment of columns; rows that it
+    does space fit as a whole in every program on record. Base and row stride both 0: see `staging`.
     """
     base, stated = words("L2.ResultBase", "Addr"), words("L2.ConvResultRowStride", "Stride")
     if result.space is not Space.DRAM or not (base or stated):
         return None
     _, depth, channels, height, width = view
     rows = min(height, max(words("Common.TileCfg", "TileHeight"), 1))
+    if stated:
+        return Staging("result", base, base + rows * stated, "L2.ResultBase")
 
-    def end(columns: int) -> int:
-        row = stated or depth * channels * (-(-2 * columns // 16) * 16)
-        return base + rows * row
+    def row(columns: int) -> int:
+        return depth * channels * (-(-2 * columns // 16) * 16)
 
-    whole = end(width)
-    return Staging("result", base, whole if whole <= L2_BYTES else end(min(width, _RESULT_SEGMENT)), "L2.ResultBase")
+    least = row(width if base + row(width) <= L2_BYTES else min(width, _RESULT_SEGMENT))
+    return Staging("result", base, max(min(base + rows * row(width), L2_BYTES), base + least), "L2.ResultBase")
 
 
 def _chained(words: Words, role: str, extents: Axes, swapped: bool, code: str, path: str) -> Operand:
