@@ -363,7 +363,7 @@ class _Placer:
             if given is not None:
                 bases.append(given)
             else:
-                if number:
+                if cursor > start:
                     cursor = start + staging.second_base(cursor - start)
                 bases.append(cursor)
                 cursor += sizes[number]

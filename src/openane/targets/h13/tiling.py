@@ -124,7 +124,7 @@ def tile_strides(task: TaskPlan, number: int, tile: Tile) -> Strides:
 
 
 def source_rows(task: TaskPlan, tile: Tile) -> int:
-    """Input rows that a tile of output rows needs."""
+    """Most input rows that one tile of output rows needs; padding takes some off the first and the last tile only."""
     height, work = task.view.height, task.work
     if tile.whole:
         return height
@@ -135,7 +135,12 @@ def source_rows(task: TaskPlan, tile: Tile) -> int:
         stride, taps, pad = work.stride[1], work.kernel[1], work.pad[1]
     else:
         stride, taps, pad = 1, 1, 0
-    return min(height, max((tile.rows - 1) * stride + taps - pad, 1))
+    result_height = task.result_view.height
+    inner_tiles_begin = min(result_height, pad + tile.rows + 1)
+    return max(
+        min((min(first + tile.rows, result_height) - 1) * stride - pad + taps, height) - max(first * stride - pad, 0)
+        for first in range(0, inner_tiles_begin, tile.rows)
+    )
 
 
 def _input_columns(task: TaskPlan, columns: int) -> int:
