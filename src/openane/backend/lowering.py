@@ -135,7 +135,9 @@ class Lowering:
         """Makes a constant tensor (N, D, C, H, W) that tasks read from the constant section."""
         batch, depth, channels, height, width = values.shape
         shape = TensorShape(batch, channels, height, width, depth)
-        return self.tensor(name, shape, Place.CONSTANT, constant=values.astype(np.float16))
+        with np.errstate(over="ignore"):  # a net.plist may hold what becomes infinite
+            halves = values.astype(np.float16)
+        return self.tensor(name, shape, Place.CONSTANT, constant=halves)
 
     # -- walking --------------------------------------------------------------------------------------------
 

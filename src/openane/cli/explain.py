@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from openane.analysis.explain import Explanation, explain
-from openane.analysis.hazards import Hazard, find_hazards
+from openane.analysis.hazards import Hazard, as_values, find_hazards
 from openane.api import load
 from openane.cli._say import say
 from openane.cli._show import (
@@ -85,7 +85,7 @@ def hazards_of(artifact: Artifact, calibrate: tuple[str, ...]) -> tuple[Hazard, 
     arrays, _ = complete_inputs(read_inputs(calibrate, wanted), wanted)
     batch = fit_inputs(wanted, arrays, artifact.plan.name)
     on_host = {n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes}
-    return find_hazards(graph, [batch], frozenset(on_host))
+    return find_hazards(graph, [batch], frozenset(on_host), artifact.target)
 
 
 def as_plain(found: Explanation) -> dict[str, object]:
@@ -117,20 +117,7 @@ def as_plain(found: Explanation) -> dict[str, object]:
             }
             for layer in found.layers
         ],
-        "hazards": [
-            {
-                "layer": hazard.layers[-1],
-                "layers": list(hazard.layers),
-                "operation": hazard.operation,
-                "kind": hazard.kind.value,
-                "found_by": hazard.source.value,
-                "what": hazard.what,
-                "value": hazard.value,
-                "limit": hazard.limit,
-                "hint": hazard.hint,
-            }
-            for hazard in found.hazards
-        ],
+        "hazards": [as_values(hazard) for hazard in found.hazards],
     }
 
 

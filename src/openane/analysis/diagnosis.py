@@ -1,0 +1,219 @@
+"""Which layers of a model half precision spoils for given inputs, which outputs that explains, and what helps.
+
+A node is a root when the engine, fed with the operands of the reference, gives noticeably other results, and these
+results change an output that is off. What changes no output (a mask of -1e9 that softmax maps to 0) is not reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from openane.analysis.effects import Reference, Values, clamped, differs, run_alone
+from openane.analysis.measure import half
+from openane.analysis.suspects import Finding, epsilon_finding, findings, unnamed, value_finding
+from openane.graph import Graph, Node
+from openane.graph import ops as g
+from openane.numerics.limits import HALF_LARGEST, SUM_LIMIT, SUM_STEP
+
+ROUNDED_ONLY = (
+    *(g.Add, g.Sub, g.Mul, g.Max, g.Min, g.Neg, g.Abs, g.Relu, g.Clip, g.Where, g.Identity, g.Reshape, g.Transpose),
+    *(g.Concat, g.Split, g.Slice, g.Pad, g.Expand, g.Tile, g.MaxPool, g.ReduceMax, g.ReduceMin, g.Gather),
+)
+"""Operations that do nothing but round their results: numpy says what the engine gives."""
+PRODUCTS = (g.Conv, g.ConvTranspose, g.MatMul, g.Einsum)
+
+
+@dataclass(frozen=True, eq=False)
+class Root:
+    """A node that half precision spoils.
+
+    Attributes:
+        node: of the compiled graph.
+        finding: what happens there.
+        outputs: names of the outputs that it changes.
+        keep: names of the nodes to keep on the host, in the order of the graph.
+    """
+
+    node: Node
+    finding: Finding
+    outputs: tuple[str, ...]
+    keep: tuple[str, ...]
+
+
+class Diagnosis:
+    """A search for roots on one set of inputs.
+
+    Args:
+        graph: the model after the graph passes.
+        inputs: one array per input.
+        on_host: names of nodes that the host runs.
+        target: chip generation by name.
+
+    Raises:
+        ModelError: an operation refuses its operands.
+    """
+
+    def __init__(self, graph: Graph, inputs: Mapping[str, np.ndarray], on_host: frozenset[str], target: str) -> None:
+        self.graph, self.on_host, self.target = graph, on_host, target
+        self.reference = Reference(graph, inputs)
+        self._fits: dict[tuple[str, bool], bool] = {}
+
+    def wrong(self, outputs: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+        """The reference of the outputs that are off or not finite; of all when it is not known what came out."""
+        wanted = {name: self.reference.values[name] for name in self.graph.outputs}
+        if outputs is None:
+            return wanted
+        return {name: array for name, array in wanted.items() if is_wrong(outputs[name], array)}
+
+    def roots(self, wrong: Mapping[str, np.ndarray]) -> Iterator[Root]:
+        """The roots of some wrong outputs, in the order of the graph."""
+        upstream = self.reference.upstream(wrong)
+        spoiled: set[str] = set()
+        for node in self.graph.nodes:
+            if node.name not in upstream or node.name in self.on_host:
+                continue
+            for finding, changes in self._damages(node, spoiled):
+                explained = tuple(name for name in self.reference.spread(changes) if name in wrong)
+                if not explained and not changes:
+                    explained = self._not_finite(node, wrong)
+                if explained:
+                    spoiled.update(changes)
+                    outside = {name for name in changes if name not in node.outputs}
+                    yield Root(node, finding, explained, self._remedy(node, outside, wrong))
+                    break
+
+    def _damages(self, node: Node, spoiled: set[str]) -> Iterator[tuple[Finding, Values]]:
+        """What half precision makes of a node, with the values that change; none for what only inherits."""
+        use = self.reference.use(node)
+        for name in dict.fromkeys(filter(None, node.inputs)):
+            if name in spoiled:
+                if self._made_by_engine(name):
+                    return
+                continue
+            value = self.reference.values[name]
+            finding = None if self._made_by_engine(name) or name in self.graph.constants else value_finding(value)
+            if finding is not None:
+                yield finding, {name: np.where(np.isnan(value), np.float32(np.inf), self.arriving[name])}
+        made = self._on_engine(node)
+        changes = {name: a for name, a in made.items() if differs(a, self.reference.values[name])}
+        operands = self.reference.operands(node, self.arriving)
+        if changes:
+            yield self._lost_epsilon(node) or next(findings(use, self.graph), None) or unnamed(use, operands), changes
+        elif _makes_infinities(use.operands, use.results):
+            named = next(findings(use, self.graph), None)
+            if named is not None:
+                yield named, {}
+
+    def _lost_epsilon(self, node: Node) -> Finding | None:
+        """For an operation on a value that an epsilon should have kept from 0, and that half precision takes for 0."""
+        for name in node.inputs:
+            producer = self.reference.producers.get(name)
+            if producer is None or not np.any((self.arriving[name] == 0) & (self.reference.values[name] != 0)):
+                continue
+            found = epsilon_finding(self.reference.use(producer))
+            if found is not None:
+                return found
+        return None
+
+    @cached_property
+    def arriving(self) -> Values:
+        """Every value as a node of the engine reads it."""
+        values = self.reference.values
+        outside = {name for name in values if not self._made_by_engine(name) and name not in self.graph.constants}
+        return {name: clamped(array) if name in outside else half(array) for name, array in values.items()}
+
+    def _made_by_engine(self, name: str) -> bool:
+        producer = self.reference.producers.get(name)
+        return producer is not None and producer.name not in self.on_host
+
+    def _on_engine(self, node: Node) -> Values:
+        """The results of a node on the engine, fed with the reference's operands."""
+        if self._needs_simulator(node):
+            found = run_alone(self.reference, node, self.arriving, self.target)
+            if found is not None:
+                return {name: a.reshape(self.reference.values[name].shape) for name, a in found.items()}
+        results = self.reference.evaluate(node, self.reference.operands(node, self.arriving))
+        return {name: half(array) for name, array in zip(node.outputs, results, strict=True) if name}
+
+    def _needs_simulator(self, node: Node) -> bool:
+        if isinstance(node.operation, PRODUCTS):
+            return self._strains_the_sum(node)
+        return not isinstance(node.operation, ROUNDED_ONLY)
+
+    def _strains_the_sum(self, node: Node) -> bool:
+        """Whether sums of products may leave the accumulator's range, or are so small that its step is noticeable."""
+        operands = self.reference.operands(node, self.arriving)
+        magnitudes = [None if a is None else np.abs(np.nan_to_num(a, posinf=HALF_LARGEST)) for a in operands]
+        bound = self.reference.evaluate(node, magnitudes)[0]
+        result = self.reference.values[node.outputs[0]]
+        if not bound.size or float(bound.max()) >= SUM_LIMIT or not np.isfinite(result).all():
+            return True
+        terms = self.reference.evaluate(node, [None if a is None else (a != 0).astype(np.float32) for a in operands])[0]
+        noise = SUM_STEP * float(np.sqrt(terms.max() / 12))
+        return 100 * noise > float(np.sqrt(np.mean(np.square(result, dtype=np.float64))))
+
+    def _not_finite(self, node: Node, wrong: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+        """The outputs with infinities or NaNs that depend on a node."""
+        reached = set(node.outputs)
+        for each in self.graph.nodes:
+            if reached.intersection(each.inputs):
+                reached.update(each.outputs)
+        return tuple(name for name, a in wrong.items() if name in reached and not _finite(a))
+
+    # What helps ---------------------------------------------------------------------------------------------------
+
+    def _remedy(self, node: Node, outside: set[str], wrong: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+        """The nodes to keep on the host: the node, and what must join it so that no spoiled value is rounded.
+
+        Args:
+            node: the root.
+            outside: values that the engine reads from outside and that are spoiled on the way.
+            wrong: outputs to mend.
+        """
+        kept = {node.name} | {r.name for name in outside for r in self.reference.readers[name]}
+        kept -= self.on_host
+        while more := {each.name for each in self._neighbors(kept) if each.name not in self.on_host} - kept:
+            kept |= more
+        return tuple(each.name for each in self.graph.nodes if each.name in kept)
+
+    def _neighbors(self, kept: set[str]) -> Iterator[Node]:
+        """Nodes of the engine that exchange a value with kept ones which does not survive half precision."""
+        for node in self.graph.nodes:
+            if node.name not in kept:
+                continue
+            for name in filter(None, node.inputs):
+                if self._made_by_engine(name) and not self._fit(name, made_by_engine=True):
+                    yield self.reference.producers[name]
+            for name in node.outputs:
+                readers = self.reference.readers.get(name, [])
+                if any(r.name not in kept for r in readers) and not self._fit(name, made_by_engine=False):
+                    yield from readers
+
+    def _fit(self, name: str, *, made_by_engine: bool) -> bool:
+        """Whether the outputs survive that a value is rounded to half precision."""
+        key = name, made_by_engine
+        if key not in self._fits:
+            value = self.reference.values[name]
+            rounded = half(value) if made_by_engine else clamped(value)
+            same = np.array_equal(rounded, value, equal_nan=value.dtype.kind == "f")
+            self._fits[key] = same or not self.reference.spread({name: rounded})
+        return self._fits[key]
+
+
+def is_wrong(found: np.ndarray, wanted: np.ndarray) -> bool:
+    """Whether an output is noticeably off, or infinite."""
+    return differs(found, wanted) or (found.dtype.kind == "f" and bool(np.isinf(found).any()))
+
+
+def _finite(array: np.ndarray) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _makes_infinities(operands: object, results: object) -> bool:
+    """Whether finite operands give results that are not finite."""
+    assert isinstance(operands, list) and isinstance(results, list)
+    return all(a is None or _finite(a) for a in operands) and not all(map(_finite, results))

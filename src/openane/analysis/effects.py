@@ -1,0 +1,177 @@
+"""What becomes of a value in half precision, and how far its change reaches: evaluation in single precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from openane.analysis.measure import half
+from openane.compiler.driver import Options, build
+from openane.compiler.execution import Execution
+from openane.core.errors import ModelError, OpenaneError
+from openane.graph import Graph, Node
+from openane.numerics.limits import HALF_LARGEST
+
+NOTICEABLE = 0.02
+"""Error of an array, as a share of its root mean square, from which on it counts as off."""
+NOTICEABLE_PEAK = 0.05
+"""The same for a single element, as a share of the largest magnitude."""
+
+CONTRIBUTION = 0.25
+"""A change explains an output that is off when it alone makes this share of a noticeable error."""
+
+Values = dict[str, np.ndarray]
+
+
+def differs(found: np.ndarray, wanted: np.ndarray, share: float = 1.0) -> bool:
+    """Whether an array is noticeably off: other infinities or NaNs, other integers, or a large error.
+
+    Args:
+        found, wanted: of the same size.
+        share: of the noticeable error from which on the answer is yes.
+    """
+    if found.size != wanted.size:
+        return True
+    if wanted.dtype.kind != "f" or found.dtype.kind != "f":
+        return not np.array_equal(found.reshape(-1), wanted.reshape(-1))
+    a, b = found.reshape(-1), wanted.reshape(-1)
+    finite = np.isfinite(b)
+    if not finite.all() or not np.isfinite(a).all():
+        if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(a[finite]).all():
+            return True
+        a, b = a[finite], b[finite]
+    if not b.size:
+        return False
+    wide_b = b.astype(np.float64)
+    gap = np.abs(a - wide_b)
+    worst, peak = float(gap.max()), float(np.abs(wide_b).max())
+    if worst > share * NOTICEABLE_PEAK * peak:
+        return True
+    return float(np.sqrt(np.mean(gap**2))) > share * NOTICEABLE * float(np.sqrt(np.mean(wide_b**2)))
+
+
+def clamped(array: np.ndarray) -> np.ndarray:
+    """A float array as it reaches the engine from outside: finite values clamped to the range of fp16, then rounded."""
+    if array.dtype.kind != "f":
+        return array
+    with np.errstate(all="ignore"):
+        inside = np.clip(array, -HALF_LARGEST, HALF_LARGEST)
+        return half(np.where(np.isinf(array), array, inside).astype(np.float32))
+
+
+def single(array: np.ndarray) -> np.ndarray:
+    """Floats in single precision, everything else as it is."""
+    return array.astype(np.float32) if array.dtype.kind == "f" and array.dtype != np.float64 else array
+
+
+@dataclass(frozen=True)
+class Use:
+    """A node with the arrays that it reads and makes, in single precision."""
+
+    node: Node
+    operands: Sequence[np.ndarray | None]
+    results: Sequence[np.ndarray]
+
+
+class Reference:
+    """Every value of a graph for one set of inputs, in single precision.
+
+    Args:
+        graph: the model after the graph passes.
+        inputs: one array per input.
+
+    Raises:
+        ModelError: an operation refuses its operands.
+    """
+
+    def __init__(self, graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
+        self.graph = graph
+        self.values: Values = {name: single(np.asarray(a)) for name, a in (*graph.constants.items(), *inputs.items())}
+        for node in graph.nodes:
+            self.values.update(zip(node.outputs, self.evaluate(node, self.operands(node)), strict=True))
+
+    @cached_property
+    def producers(self) -> dict[str, Node]:
+        """The node that makes each value."""
+        return {name: node for node in self.graph.nodes for name in node.outputs if name}
+
+    @cached_property
+    def readers(self) -> dict[str, list[Node]]:
+        """The nodes that read each value."""
+        found: dict[str, list[Node]] = {}
+        for node in self.graph.nodes:
+            for name in dict.fromkeys(filter(None, node.inputs)):
+                found.setdefault(name, []).append(node)
+        return found
+
+    def operands(self, node: Node, changed: Mapping[str, np.ndarray] | None = None) -> list[np.ndarray | None]:
+        """What a node reads; `changed` takes precedence."""
+        changed = changed or {}
+        return [(changed[name] if name in changed else self.values[name]) if name else None for name in node.inputs]
+
+    def use(self, node: Node) -> Use:
+        """A node with its arrays."""
+        return Use(node, self.operands(node), [self.values[name] for name in node.outputs])
+
+    def evaluate(self, node: Node, operands: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        """A node's results for other operands."""
+        with np.errstate(all="ignore"):
+            try:
+                return [single(np.asarray(each)) for each in node.operation.evaluate(operands)]
+            except ModelError as error:
+                raise error.at(f"{self.graph.name}: node {node.name!r}") from error
+
+    def spread(self, changes: Mapping[str, np.ndarray]) -> Values:
+        """The outputs that change when some values are replaced, with their new arrays; see `CONTRIBUTION`."""
+        changed = dict(changes)
+        for node in self.graph.nodes:
+            if not any(name in changed for name in node.inputs):
+                continue
+            results = self.evaluate(node, self.operands(node, changed))
+            for name, result in zip(node.outputs, results, strict=True):
+                if name not in changes and not np.array_equal(result, self.values[name], equal_nan=_is_float(result)):
+                    changed[name] = result
+        return {
+            name: changed[name]
+            for name in self.graph.outputs
+            if name in changed and differs(changed[name], self.values[name], CONTRIBUTION)
+        }
+
+    def upstream(self, names: Iterable[str]) -> set[str]:
+        """The names of all nodes that some values depend on."""
+        wanted, found = set(names), set()
+        for node in reversed(self.graph.nodes):
+            if wanted.intersection(node.outputs):
+                found.add(node.name)
+                wanted.update(filter(None, node.inputs))
+        return found
+
+
+def _is_float(array: np.ndarray) -> bool:
+    return array.dtype.kind == "f"
+
+
+def run_alone(reference: Reference, node: Node, arriving: Mapping[str, np.ndarray], target: str) -> Values | None:
+    """A node's results when it alone runs on the simulator, by name; None where it cannot stand alone.
+
+    Args:
+        reference: gives types and constants.
+        node: to compile.
+        arriving: its operands in half precision.
+        target: chip generation by name.
+    """
+    graph = reference.graph
+    constants = {name: graph.constants[name] for name in node.inputs if name in graph.constants}
+    inputs = {name: graph.types[name] for name in node.inputs if name and name not in constants}
+    piece = Graph(graph.name, inputs, tuple(filter(None, node.outputs)), (node,), constants, graph.rows)
+    try:
+        artifact = build(piece, Options(target, host=False))
+        fed = {name: arriving[name].astype(kind.dtype.numpy) for name, kind in inputs.items()}
+        with Execution(artifact) as execution, np.errstate(all="ignore"):
+            outputs = execution.run(fed).outputs
+    except OpenaneError:
+        return None
+    return {name: single(array) for name, array in outputs.items()}
