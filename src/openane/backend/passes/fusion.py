@@ -29,6 +29,7 @@ from openane.net.units import (
     Neuron,
     NeuronKind,
 )
+from openane.program.layout import HALF_LARGEST
 
 #: Units whose datapath has scale, bias and a function behind the sum, and the dimension vectors run along.
 HOSTS: Mapping[type[UnitParams], Dimension] = MappingProxyType(
@@ -216,10 +217,10 @@ def _joined(host: Fused, unit: Unit, editor: Editor, net: Net) -> Fused | None:
         vector = np.ndim(params.scale) or np.ndim(params.bias)
         if isinstance(host.main, MatMul):
             plain = not vector and params.bias == 0.0
-            return host.scaled(params.scale, 0.0) if plain else None
+            return _held(host.scaled(params.scale, 0.0)) if plain else None
         if vector and host.dimension is not Dimension.CHANNEL:
             return None
-        return host.scaled(params.scale, params.bias)
+        return _held(host.scaled(params.scale, params.bias))
     if isinstance(params, Neuron):
         function = ne_function(params)
         if function is None or function.accumulate_bias or params.kind is NeuronKind.PRELU:
@@ -248,8 +249,21 @@ def _joined_row(host: Fused, unit: Unit, editor: Editor, net: Net) -> Fused | No
             continue
         array = other.params.array
         if array.size == array.shape[host.dimension.axis] == host.dimension.extent(net.shapes[unit.name]):
-            return host.scaled(1.0, array.reshape(-1).astype(np.float32))
+            return _held(host.scaled(1.0, array.reshape(-1).astype(np.float32)))
     return None
+
+
+def _held(fused: Fused) -> Fused | None:
+    """The unit, when fp16 holds its constants also where scales are multiplied into weights; None beyond."""
+    main = fused.main
+    scale = _largest(fused.scale)
+    weight = max(1.0, *(_largest(getattr(main, name, None)) for name in ("kernel", "weight", "scale")))
+    total = _largest(getattr(main, "bias", None)) * scale + _largest(fused.bias)
+    return fused if max(weight * scale, total) <= HALF_LARGEST else None
+
+
+def _largest(values: np.ndarray | float | None) -> float:
+    return 0.0 if values is None else float(np.abs(values).max(initial=0.0))
 
 
 def fuse_elementwise(net: Net) -> Net:
@@ -272,6 +286,8 @@ def fuse_elementwise(net: Net) -> Net:
             scale, bias, relu = line
             scaled = replace(main.main, scale=main.main.scale * scale)
             merged = replace(main, main=scaled, bias=main.bias * scale + bias, relu=relu)
+            if max(abs(scaled.scale), abs(merged.bias)) > HALF_LARGEST:
+                continue
             editor.merge(unit, merged, host, host.bottoms)
     return editor.result()
 

@@ -9,6 +9,7 @@ import numpy as np
 from openane.compiler.passes.rewriting import Editor, Replacement, Rules
 from openane.graph import Graph, Node
 from openane.graph.ops import Add, Affine, BatchNorm, Conv, ConvTranspose, MatMul, Mul
+from openane.program.layout import HALF_LARGEST
 
 
 def fold_scales(graph: Graph) -> Graph:
@@ -64,14 +65,18 @@ def scaling_of(editor: Editor, node: Node, axis: int) -> Scaling | None:
 def _new_constants(
     editor: Editor, node: Node, weight: np.ndarray, bias: np.ndarray, like: np.ndarray
 ) -> tuple[str, str] | None:
-    """Names of a new weight and bias in the type of the old weight; None if they leave its range."""
-    with np.errstate(over="ignore"):
-        arrays = [np.ascontiguousarray(a.astype(like.dtype)) for a in (weight, bias)]
-    if not all(bool(np.all(np.isfinite(a))) for a in arrays):
+    """Names of a new weight and bias in the type of the old weight; None if they leave the range of fp16."""
+    arrays = [np.ascontiguousarray(a.astype(like.dtype)) for a in (weight, bias)]
+    if not all(_held(a) for a in arrays):
         return None
     names = (editor.add_constant(a, f"{node.name}/{what}") for a, what in zip(arrays, ("weight", "bias"), strict=True))
     first, second = names
     return first, second
+
+
+def _held(array: np.ndarray) -> bool:
+    """Whether fp16 holds every value; a constant that grows beyond would keep the layer off the engine."""
+    return bool(np.all(np.abs(array) <= HALF_LARGEST))
 
 
 def _weights(editor: Editor, conv: Node) -> tuple[np.ndarray, np.ndarray] | None:
@@ -211,7 +216,7 @@ def _two_in_a_row(editor: Editor, node: Node) -> Replacement | None:
         return None
     wide = first.astype(np.float64), second.astype(np.float64)
     merged = (wide[0] * wide[1] if kind is Mul else wide[0] + wide[1]).astype(first.dtype)
-    if not bool(np.all(np.isfinite(merged))):
+    if not _held(merged) and (kind is Mul or not bool(np.all(np.isfinite(merged)))):
         return None
     return editor.put(node, node.operation, (inner.inputs[0], editor.add_constant(merged, node.name)))
 
