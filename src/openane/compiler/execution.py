@@ -16,6 +16,7 @@ from openane.core.types import DType
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.graph import TensorType
 from openane.program import Program, Surface
+from openane.program.layout import saturated
 from openane.runtimes.host import HostSession, open_host
 from openane.runtimes.registry import choose
 from openane.runtimes.runtime import Session, SessionOptions
@@ -208,8 +209,11 @@ def _fit(array: np.ndarray, kind: TensorType, where: str) -> np.ndarray:
 
 
 def to_surface(surface: Surface, array: np.ndarray) -> np.ndarray:
-    """A logical array as the surface's (N, D, C, H, W) array: the same elements in the same order."""
-    return array.reshape(surface.shape)
+    """A logical array as the surface's (N, D, C, H, W) array: the same elements in the same order.
+
+    Finite values beyond fp16 become its largest ones, see `saturated`.
+    """
+    return saturated(array.reshape(surface.shape))
 
 
 def made_up_input(name: str, kind: TensorType) -> np.ndarray:

@@ -50,6 +50,7 @@ BY_RULE: Mapping[str, str] = MappingProxyType(
     {
         "element-types": _INTEGERS,
         "constant-weights": "Make the operand a constant of the model, or write the layer as MatMul of two tensors.",
+        "constant-factors": "Scale the layer down, for example by a factor that the next layer takes back.",
         "five-dimensions": "Merge neighbouring axes by a Reshape first, so that at most five are left.",
         "axis-matrix": "Do it in two shorter steps, or before the model.",
         "pooling-window": "Pool one axis after the other.",

@@ -20,6 +20,9 @@ from openane.program.program import Surface
 Memory = bytes | bytearray | memoryview | np.ndarray
 """Anything with the buffer protocol whose bytes are contiguous."""
 
+HALF_LARGEST = float(np.finfo(np.float16).max)
+"""The largest finite fp16 value."""
+
 _SHORT_ROW = 16
 """Elements."""
 
@@ -134,10 +137,28 @@ def fit_array(surface: Surface, array: np.ndarray) -> np.ndarray:
             "values do not fit the element type",
             where=where,
             value=f"{float(np.nanmin(array)):g} to {float(np.nanmax(array)):g}",
-            limit=f"finite values up to {float(np.finfo(np.float16).max):g} in size",
+            limit=f"finite values up to {HALF_LARGEST:g} in size",
             hint="Scale the input, or pass infinities where they are meant.",
         )
     return result
+
+
+def saturated(array: np.ndarray) -> np.ndarray:
+    """The array with finite values beyond fp16 moved to its ends, +-65504; the same object when none is.
+
+    Infinities and NaN stay. Masks of attention are written as -1e9 or as the lowest float32, and mean "far below";
+    rounded to nearest they would become infinities, which differ from what the model says once two of them meet.
+
+    Args:
+        array: of any shape and element type; integers and booleans stay as they are.
+    """
+    if array.dtype.kind != "f" or array.dtype == np.float16 or not array.size:
+        return array
+    with np.errstate(invalid="ignore"):
+        if array.max() <= HALF_LARGEST and array.min() >= -HALF_LARGEST:
+            return array
+        kept: np.ndarray = np.where(np.isfinite(array), np.clip(array, -HALF_LARGEST, HALF_LARGEST), array)
+    return kept
 
 
 def has_special(halves: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from openane.backend.functions.recipes import recipe
 from openane.backend.functions.steps import PlanarOperation, PlanarStep, Recipe, TableStep
 from openane.backend.ir.plan import Evidence, Kernel, Nonlinearity, PeMode, PeOperation, PeWork
-from openane.core.errors import UnsupportedError
+from openane.core.errors import InputError, UnsupportedError
 from openane.net.units import Neuron, NeuronKind
 from openane.numerics.tables import LookupTable
 
@@ -61,12 +61,12 @@ def is_relu(neuron: Neuron) -> bool:
 
 
 def find_recipe(neuron: Neuron) -> Recipe | None:
-    """The steps of a function; None when the engine has none."""
+    """The steps of a function; None when the engine has none, or none for these constants."""
     if neuron.kind is NeuronKind.PRELU:
         return None
     try:
         return recipe(neuron.kind, neuron.alpha, neuron.beta)
-    except UnsupportedError:
+    except (UnsupportedError, InputError):
         return None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from openane.backend.alloc.surfaces import dram_bytes
 from openane.backend.machine import MAX_BATCH, MAX_CHANNELS, MAX_DMA_STRIDE_BYTES, MAX_HEIGHT, MAX_WIDTH
 from openane.backend.rules import Query, rule
+from openane.net.units import Neuron, NeuronKind
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
 _HINT = "Tile the layer outside of the engine, or fold the long axis into another one."
@@ -50,9 +51,10 @@ def size(query: Query) -> object | None:
     "kernels are stored as fp16",
 )
 def weight_range(query: Query) -> object | None:
-    """A weight or bias does not fit half precision."""
+    """A weight, bias or constant of a function does not fit half precision."""
     for params in (query.params, getattr(query.params, "main", None)):
-        for name in ("kernel", "weight", "scale", "bias"):
+        limits = isinstance(params, Neuron) and params.kind is NeuronKind.CLAMP  # infinite where there is no limit
+        for name in ("kernel", "weight", "scale", "bias", "slopes", "epsilon", *(() if limits else ("alpha", "beta"))):
             values = getattr(params, name, None)
             if isinstance(values, (np.ndarray, float)) and np.size(values) and np.asarray(values).dtype.kind == "f":
                 largest = float(np.abs(values).max())

@@ -84,7 +84,10 @@ def known_function(query: Query) -> object | None:
     """The engine has no table or operation for this function."""
     params = query.params
     assert isinstance(params, Neuron)
-    return None if params.kind is NeuronKind.PRELU or find_recipe(params) else params.kind.value
+    if params.kind is NeuronKind.PRELU or find_recipe(params):
+        return None
+    constants = f" with constants {params.alpha:g} and {params.beta:g}" if params.kind in kinds() else ""
+    return f"{params.kind.value}{constants}"
 
 
 def lower_neuron(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:

@@ -14,6 +14,7 @@ from openane.core.origin import Origin
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.net import Broadcast, Constant, Dimension, Net, Reshape, TensorShape, Unit, UnitParams
+from openane.program.layout import HALF_LARGEST, saturated
 
 #: A unit or input of the net under construction.
 Handle = int
@@ -35,6 +36,22 @@ class LoweringOptions:
     window: tuple[int, int] = (13, 29)
     padding: int = 31
     pool_step: int = 3
+
+
+def check_factor(array: np.ndarray) -> None:
+    """Refuses a factor or divisor beyond fp16: clamped it would change every product, and the engine has no infinite
+    factor (exponent 31 counts as 65536 in the MAC array).
+
+    Raises:
+        UnsupportedError: a value is larger than 65504 in size, or not a number.
+    """
+    if array.dtype.kind == "f" and not bool(np.all(np.abs(array) <= HALF_LARGEST)):
+        raise UnsupportedError(
+            "the layer multiplies by a constant that fp16 does not hold",
+            value=f"{float(np.abs(array).max()):g}",
+            limit=f"at most {HALF_LARGEST:g} in size",
+            rule="constant-factors",
+        )
 
 
 @dataclass(slots=True)
@@ -137,6 +154,16 @@ class Lowering:
             )
         return array
 
+    def check_factors(self, *names: str) -> None:
+        """Refuses constants of these names that the engine cannot multiply by, see `check_factor`.
+
+        Raises:
+            UnsupportedError: one of them leaves fp16.
+        """
+        for name in names:
+            if name in self.constants:
+                check_factor(self.constants[name])
+
     def layout(self, name: str) -> Layout:
         """The layout a value stands in; the one its users like best where it stands in none."""
         value = self.values.get(name)
@@ -204,10 +231,10 @@ class Lowering:
         return self.emit(Broadcast(sizes), handle) if sizes else handle
 
     def hold(self, array: np.ndarray) -> Handle:
-        """A constant unit; truth values become 1 and 0."""
+        """A constant unit; booleans become 1 and 0, and finite values beyond fp16 its largest ones."""
         if array.dtype.kind != "f":
             array = array.astype(np.float32)
-        return self.emit(Constant(array))
+        return self.emit(Constant(saturated(array)))
 
     def define(self, name: str, handle: Handle, layout: Layout | None) -> None:
         """Says which unit holds a value.

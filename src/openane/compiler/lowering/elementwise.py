@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import Handle, Lowering, check_factor
 from openane.compiler.lowering.layout import Layout, engine_shape
+from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
@@ -23,6 +24,7 @@ from openane.net import (
     TensorShape,
 )
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
+from openane.program.layout import saturated
 
 K = NeuronKind
 Handler = Callable[[Lowering, Node], None]
@@ -69,7 +71,10 @@ PLAIN_NEURONS: Mapping[type[Operation], NeuronKind] = MappingProxyType(
 def _clip(minimum: float, maximum: float) -> Neuron:
     if minimum == 0 and maximum == math.inf:
         return Neuron(K.RELU)
-    return Neuron(K.CLAMP, minimum, maximum)
+    if minimum == math.inf or maximum == -math.inf:
+        raise UnsupportedError("every result is infinite", value=f"limits {minimum:g} and {maximum:g}")
+    low, high = saturated(np.array([minimum, maximum])).tolist()
+    return Neuron(K.CLAMP, low, high)
 
 
 #: Operations that are a chain of one-bottom units.
@@ -182,6 +187,8 @@ def affine(ctx: Lowering, x: Handle, *, scale: np.ndarray | None = None, bias: n
             vectors.append(array.reshape(-1))
     if len(vectors) == 2:
         return ctx.emit(GOC(vectors[0], vectors[1]), x)
+    if scale is not None:
+        check_factor(scale)
     for array, kind in ((scale, ElementWiseKind.MULT), (bias, ElementWiseKind.ADD)):
         if array is not None:
             x = ctx.emit(ElementWise(kind), x, ctx.broadcast(ctx.hold(array), engine))
@@ -208,6 +215,10 @@ BINARIES: Mapping[type[Operation], ElementWiseKind] = MappingProxyType(
 def _lower_binary(ctx: Lowering, node: Node) -> None:
     a, b = node.inputs
     kind = BINARIES[type(node.operation)]
+    if kind in (E_.MULT, E_.POW):
+        ctx.check_factors(a, b)
+    elif kind is E_.DIV:
+        ctx.check_factors(a)
     if _lower_in_place(ctx, node, kind):
         return
     layout = common_layout(ctx, node)
@@ -252,16 +263,15 @@ def _lower_in_place(ctx: Lowering, node: Node, kind: ElementWiseKind) -> bool:
 
 def _right_constant(ctx: Lowering, kind: ElementWiseKind, x: Handle, array: np.ndarray) -> Handle | None:
     """x op constant without a constant tensor, where there is such a form."""
-    with np.errstate(divide="ignore"):
-        match kind:
-            case E_.ADD:
-                return affine(ctx, x, bias=array)
-            case E_.SUB:
-                return affine(ctx, x, bias=-array)
-            case E_.MULT:
-                return affine(ctx, x, scale=array)
-            case E_.DIV if np.all(array):
-                return affine(ctx, x, scale=1 / array.astype(np.float64))
+    match kind:
+        case E_.ADD:
+            return affine(ctx, x, bias=array)
+        case E_.SUB:
+            return affine(ctx, x, bias=-array)
+        case E_.MULT:
+            return affine(ctx, x, scale=array)
+        case E_.DIV if np.all(array):
+            return affine(ctx, x, scale=1 / array.astype(np.float64))
     if array.size != 1:
         return None
     value = float(array.reshape(()))
@@ -269,7 +279,7 @@ def _right_constant(ctx: Lowering, kind: ElementWiseKind, x: Handle, array: np.n
         case E_.MAX:
             return ctx.emit(_clip(value, math.inf), x)
         case E_.MIN:
-            return ctx.emit(Neuron(K.CLAMP, -math.inf, value), x)
+            return ctx.emit(_clip(-math.inf, value), x)
         case E_.POW:
             return power(ctx, x, value)
     return None

@@ -24,9 +24,7 @@ from openane.core.types import DType
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import GOC, ElementWise, ElementWiseKind, Neuron, NeuronKind, TensorShape
-
-#: The largest number of half precision stands for infinity: the engine has no infinite factor.
-_LARGEST = 65504.0
+from openane.program.layout import HALF_LARGEST, saturated
 
 _NOT = GOC(-1.0, 1.0)
 _ABS, _RELU = Neuron(NeuronKind.ABS), Neuron(NeuronKind.RELU)
@@ -54,10 +52,11 @@ def compare(ctx: Lowering, kind: type[Operation], difference: Handle) -> Handle:
 
 
 def _finite(array: np.ndarray) -> np.ndarray:
+    """The constant in float64, with the largest fp16 value for infinity: the engine has no infinite factor."""
     wide = array.astype(np.float64)
     if np.isnan(wide).any():
         raise UnsupportedError("the engine has no NaN", value="a constant that is not a number")
-    return np.clip(wide, -_LARGEST, _LARGEST) if np.isinf(wide).any() else wide
+    return np.clip(wide, -HALF_LARGEST, HALF_LARGEST) if np.isinf(wide).any() else wide
 
 
 def _lower_comparison(ctx: Lowering, node: Node) -> None:
@@ -115,7 +114,7 @@ def _term(ctx: Lowering, mask: Handle, name: str, layout: Layout, engine: Tensor
         return ctx.emit(ElementWise(ElementWiseKind.MULT), operand(ctx, name, layout, engine), mask)
     if not np.any(array):
         return None
-    return affine(ctx, mask, scale=spread(_finite(array), layout))
+    return affine(ctx, mask, scale=spread(saturated(_finite(array)), layout))
 
 
 def _known_choice(ctx: Lowering, mask: np.ndarray, a: str, b: str, layout: Layout, engine: TensorShape) -> Handle:
@@ -125,7 +124,7 @@ def _known_choice(ctx: Lowering, mask: np.ndarray, a: str, b: str, layout: Layou
     for name, share in ((a, mask), (b, 1 - mask)):
         array = ctx.constant(name)
         if array is not None:
-            constant = share * spread(_finite(array), layout)
+            constant = share * spread(saturated(_finite(array)), layout)
             bias = constant if bias is None else bias + constant
             continue
         part = affine(ctx, operand(ctx, name, layout, engine), scale=share)

@@ -154,7 +154,8 @@ def _all_refusals(graph: Graph, first: Node, error: UnsupportedError, options: L
 def _lower_node(ctx: Lowering, node: Node) -> None:
     if all(name in ctx.constants for name in node.inputs if name):
         arrays = [ctx.constants[name] if name else None for name in node.inputs]
-        ctx.constants.update(zip(node.outputs, node.operation.evaluate(arrays), strict=True))
+        with np.errstate(all="ignore"):
+            ctx.constants.update(zip(node.outputs, node.operation.evaluate(arrays), strict=True))
         return
     # What has no elements is known, and nothing is computed for it.
     empty = [name for name in node.outputs if name and not ctx.types[name].size]
@@ -165,7 +166,8 @@ def _lower_node(ctx: Lowering, node: Node) -> None:
         name = type(node.operation).__name__
         raise UnsupportedError(REFUSALS.get(name, "the engine has no such operation"), rule="operations")
     _check_types(ctx, node)
-    handler(ctx, node)
+    with np.errstate(all="ignore"):  # a model's constants may be infinite, or become so
+        handler(ctx, node)
 
 
 def _check_types(ctx: Lowering, node: Node) -> None:

@@ -134,6 +134,7 @@ def _is_image(ctx: Lowering, name: str, engine: TensorShape, vectors: int) -> bo
 
 def _two_tensors(ctx: Lowering, node: Node, operation: g.MatMul) -> None:
     a, b = node.inputs
+    ctx.check_factors(a, b)
     shapes = [ctx.shape(a), ctx.shape(b)]
     out = ctx.shape(node.outputs[0])
     # One axis alone is a row on the left and a column on the right.

@@ -129,7 +129,10 @@ def _bound(editor: Editor, node: Node) -> Replacement | None:
     """max(x, number) and min(x, number) are clips."""
     for kept, other in ((0, 1), (1, 0)):
         number, x = editor.number(node.inputs[other]), node.inputs[kept]
-        if number is not None and not math.isnan(number) and editor.type_of(x) == editor.type_of(node.outputs[0]):
+        open_end = -math.inf if isinstance(node.operation, Max) else math.inf
+        if number is None or not (math.isfinite(number) or number == open_end):
+            continue
+        if editor.type_of(x) == editor.type_of(node.outputs[0]):
             clip = Clip(minimum=number) if isinstance(node.operation, Max) else Clip(maximum=number)
             return editor.put(node, clip, (x,))
     return None

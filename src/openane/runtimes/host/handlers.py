@@ -156,8 +156,9 @@ def _gelu(w: Writer, node: Node) -> list[str]:
 def _clip(w: Writer, node: Node) -> list[str]:
     (x,), operation = node.inputs, node.operation
     assert isinstance(operation, o.Clip)
-    bounds = [w.constant(bound, x) if math.isfinite(bound) else "" for bound in (operation.minimum, operation.maximum)]
-    return w.emit("Clip", x, *bounds)
+    low = "" if operation.minimum == -math.inf else w.constant(operation.minimum, x)
+    high = "" if operation.maximum == math.inf else w.constant(operation.maximum, x)
+    return w.emit("Clip", x, low, high)
 
 
 def _is_inf(w: Writer, node: Node) -> list[str]:

@@ -175,7 +175,7 @@ def _clip(call: Call) -> Sequence[str]:
             bounds[index - 1] = call.scalar(index, "the bound")
         else:
             x = call.emit(kind(), x, call.name(index))
-    return [x if math.isinf(bounds[0]) and math.isinf(bounds[1]) else call.emit(ops.Clip(*bounds), x)]
+    return [x if bounds == [-math.inf, math.inf] else call.emit(ops.Clip(*bounds), x)]
 
 
 def _dropout(call: Call) -> Sequence[str]:
