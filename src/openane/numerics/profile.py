@@ -70,6 +70,15 @@ class RunTimeKernel(Enum):
     """The arithmetic of the planar engine: products rounded to fp16, added as in a reduction."""
 
 
+class WithoutWeights(Enum):
+    """Where tasks of the neural engine without weights compute: copies, functions, sums of channels."""
+
+    FLOAT32 = "float32"
+    """Beside the accumulator, with the whole range of fp16."""
+    ACCUMULATOR = "accumulator"
+    """In the accumulator, as if every weight were 1."""
+
+
 class OverflowOrder(Enum):
     """The order of additions in which a running total may leave the range of the accumulator."""
 
@@ -93,12 +102,12 @@ class ZeroBinaryPoint(Enum):
 
 
 class Winograd(Enum):
-    """How 3x3 convolutions of stride 1 are computed."""
+    """How convolutions with three columns of taps and stride 1 are computed; others are always computed directly."""
 
     DIRECT = "direct"
-    """As every other convolution."""
-    TRANSFORMED = "transformed"
-    """F(2x2, 3x3): transformed values and kernels are rounded to fp16, the sums are those of the MAC array."""
+    """As every other convolution [errors of an M1, M2 Max, M4 and M4 Pro]."""
+    COLUMNS = "columns"
+    """F(2, 3) along the columns: see `openane.numerics.definition.winograd` [errors of an M5 and an M6]."""
 
 
 class IntegerPath(Enum):
@@ -123,8 +132,8 @@ class Profile:
         output_limit: sums of two products or more that round to this magnitude or above leave the MAC engine as
             infinity [measured on six chips: the last finite output is 32752]; 0 for no limit.
         reduction_ties: rounding of PE reductions [measured on six chips: a sum of 2049 reads 2050].
-        post_scale, table_index, reduction, run_time_kernel, overflow_order, zero_binary_point, winograd: questions
-            that no measurement answers; docs/simulator.md has the evidence for each default.
+        post_scale, table_index, reduction, run_time_kernel, without_weights, overflow_order, zero_binary_point,
+            winograd: questions that no measurement answers; docs/simulator.md has the evidence for each default.
         pass_steps: steps of a sum after which it leaves the accumulator as fp16 and comes back; 0 for never [a GEMM
             over 8,192 channels on an M4 shows no such rounding].
         integers: of the int8 path.
@@ -139,6 +148,7 @@ class Profile:
     reduction: ReductionOrder = ReductionOrder.FLOAT32
     run_time_kernel: RunTimeKernel = RunTimeKernel.MAC_ARRAY
     pass_steps: int = 0
+    without_weights: WithoutWeights = WithoutWeights.FLOAT32
     overflow_order: OverflowOrder = OverflowOrder.STREAM
     zero_binary_point: ZeroBinaryPoint = ZeroBinaryPoint.SAME
     winograd: Winograd = Winograd.DIRECT

@@ -171,6 +171,16 @@ class KernelSource(Protocol):
         ...
 
     @property
+    def element_bits(self) -> int:
+        """Bits of a stored weight before palettes: 8 or 16."""
+        ...
+
+    @property
+    def sparse(self) -> bool:
+        """Whether zeros are left out of the streams."""
+        ...
+
+    @property
     def plain(self) -> bool:
         """Whether the streams hold weights only, as fp16 halfwords at even addresses."""
         ...
@@ -245,6 +255,7 @@ class MacWork:
         relu_in: ReLU on the way in.
         acc_bias, post_scale: as numbers, see `numerics.finish`.
         function: behind the scale.
+        zero_binary_point: the task has binary point 0 and not -4; see `numerics.profile.ZeroBinaryPoint`.
     """
 
     operation: MacOperation
@@ -258,6 +269,7 @@ class MacWork:
     acc_bias: float = 0.0
     post_scale: float = 1.0
     function: Function = Function.LINEAR
+    zero_binary_point: bool = False
 
 
 class PlanarOperation(Enum):

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from openane.backend.task_cost import Work
 from openane.core.errors import InputError, UnsupportedError
+from openane.numerics.profile import IntegerPath, Profile, Winograd
 from openane.program import Task
 from openane.program.fields import suggest
 from openane.program.stream import StreamCodec
@@ -28,6 +29,8 @@ class Generation:
         chips: marketing names.
         executable: whether openane compiles for it and simulates it; else it only reads its programs.
         standing: how well its declarations are verified, one sentence.
+        arithmetic: numerics profile of its chips.
+        measured: what the profile rests on, one sentence.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Generation:
     chips: str
     executable: bool
     standing: str
+    arithmetic: Profile
+    measured: str
 
     @property
     def codec(self) -> StreamCodec:
@@ -77,13 +82,69 @@ GENERATIONS: Mapping[str, Generation] = MappingProxyType(
     {
         each.name: each
         for each in (
-            Generation("h11", 1, "A12", False, "one source, no program; block addresses are not known"),
-            Generation("h13", 4, "A14, M1", True, "every word of every program at hand is decoded and encoded"),
-            Generation("h14", 5, "A15, M2", False, "one source that contradicts itself, no program"),
-            Generation("h15", 6, "A16, M3", False, "one thin source, no program; addresses are the reliable part"),
-            Generation("h16", 7, "A17 Pro, M4", False, "one source, no program; shares the layout of H17"),
-            Generation("h17", 9, "A18, M5", False, "one source; 87 registers agree with a published program"),
-            Generation("h18", 10, "A19", False, "one source, no program; tile DMA mapped only in part"),
+            Generation(
+                "h11",
+                1,
+                "A12",
+                False,
+                "one source, no program; block addresses are not known",
+                Profile(),
+                "assumed: as H13",
+            ),
+            Generation(
+                "h13",
+                4,
+                "A14, M1",
+                True,
+                "every word of every program at hand is decoded and encoded",
+                Profile(),
+                "errors of an M1 Air and an M1 Max, to 12 digits and more",
+            ),
+            Generation(
+                "h14",
+                5,
+                "A15, M2",
+                False,
+                "one source that contradicts itself, no program",
+                Profile(),
+                "errors of an M2 Pro and an M2 Max, to 12 digits and more",
+            ),
+            Generation(
+                "h15",
+                6,
+                "A16, M3",
+                False,
+                "one thin source, no program; addresses are the reliable part",
+                Profile(),
+                "assumed: as H14 and H16",
+            ),
+            Generation(
+                "h16",
+                7,
+                "A17 Pro, M4",
+                False,
+                "one source, no program; shares the layout of H17",
+                Profile(),
+                "106 single outputs and the errors of an M4, an M4 Pro and an M4 Max",
+            ),
+            Generation(
+                "h17",
+                9,
+                "A18, M5",
+                False,
+                "one source; 87 registers agree with a published program",
+                Profile(winograd=Winograd.COLUMNS),
+                "errors of an M5 and an M5 Pro, to 12 digits and more",
+            ),
+            Generation(
+                "h18",
+                10,
+                "A19",
+                False,
+                "one source, no program; tile DMA mapped only in part",
+                Profile(winograd=Winograd.COLUMNS, integers=IntegerPath.INTEGER),
+                "401 single outputs and the errors of an M6",
+            ),
         )
     }
 )

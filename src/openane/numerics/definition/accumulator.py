@@ -33,11 +33,13 @@ class Accumulator:
 
     Attributes:
         step_bits: the step is 2^-step_bits.
+        total_only: whether only the complete sum may overflow (`profile.OverflowOrder.TOTAL`).
         total: in steps.
         overflow: 0, or the sign of the first overflow.
     """
 
     step_bits: int = STEP_BITS
+    total_only: bool = False
     total: int = 0
     overflow: int = 0
 
@@ -57,12 +59,17 @@ class Accumulator:
 
     def _add(self, steps: int) -> None:
         self.total += steps
+        if not self.total_only:
+            self._compare()
+
+    def _compare(self) -> None:
         if not self.overflow and abs(self.total) >= LIMIT:
             self.overflow = 1 if self.total > 0 else -1
 
     @property
     def value(self) -> Fraction:
         """The sum."""
+        self._compare()
         return self.overflow * INFINITE if self.overflow else Fraction(self.total, 1 << self.step_bits)
 
 

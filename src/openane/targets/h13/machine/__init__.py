@@ -10,20 +10,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openane.core.errors import Diagnostic, FaultError
-from openane.numerics.profile import Profile
 from openane.program import Program, Task
 from openane.sim.check import check_addresses
 from openane.sim.layout import BufferMap, layout_of
+from openane.sim.reference import ReferenceMachine
 from openane.sim.work import Work
 from openane.targets.h13.machine.decode import decode
 from openane.targets.h13.machine.tensors import L2_BYTES
 from openane.targets.h13.machine.understood import findings
+from openane.targets.registry import GENERATIONS
 from openane.targets.target import RunOptions
 
 if TYPE_CHECKING:
     from openane.sim.machine import Simulator
 
-PROFILE = Profile()
+PROFILE = GENERATIONS["h13"].arithmetic
 """The arithmetic of H13."""
 
 BUFFERS = BufferMap(constants=1, scratch=3, l2_bytes=L2_BYTES, first_surface=4)
@@ -75,6 +76,22 @@ def check_program(program: Program) -> None:
     check_addresses(program, works, layout_of(program, works, BUFFERS), BUFFERS, _PROOF_BYTES, program.outputs)
 
 
+def reference(program: Program, options: RunOptions | None = None) -> ReferenceMachine:
+    """Loads a program into the reference machine, which defines what it computes and is slow.
+
+    Args:
+        program: tasks, constants, surfaces.
+        options: choices of the run; only `profile` and `permissive` have a meaning here.
+
+    Raises:
+        FaultError: a register combination that is not understood.
+        InputError: an unknown option of the profile.
+    """
+    options = options or RunOptions()
+    works = decode_program(program, permissive=options.permissive)
+    return ReferenceMachine(program, works, BUFFERS, PROFILE.with_options(options.profile))
+
+
 def decode_program(program: Program, *, permissive: bool = False) -> tuple[Work, ...]:
     """The work of every task, in order.
 
@@ -101,4 +118,4 @@ def _decode(task: Task, index: int, permissive: bool) -> Work:
     return replace(work, notes=tuple(map(str, found))) if found else work
 
 
-__all__ = ["BUFFERS", "PROFILE", "check_program", "decode_program", "machine"]
+__all__ = ["BUFFERS", "PROFILE", "check_program", "decode_program", "machine", "reference"]

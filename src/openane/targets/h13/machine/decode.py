@@ -239,7 +239,7 @@ def _mac_engine(words: Words, view: Axes, result_view: Axes) -> MacWork:
     return MacWork(
         operation, inputs if unicast or operation in (MacOperation.PASS,) else 0, groups, kernel, window, stride, pad,
         bool(words("L2.L2Cfg", "InputReLU")), words.half("NE.AccBias", "AccBias"),
-        words.half("NE.PostScale", "PostScale"), Function(function),
+        words.half("NE.PostScale", "PostScale"), Function(function), words("NE.MACCfg", "BinaryPoint") == 0,
     )  # fmt: skip
 
 

@@ -136,6 +136,16 @@ class KernelStreams:
         return count // 8 if self.format.sparse else self.format.bytes_of(count)
 
     @property
+    def element_bits(self) -> int:
+        """Bits of a stored weight before palettes."""
+        return 16 if self.format.element == FP16 else 8
+
+    @property
+    def sparse(self) -> bool:
+        """Whether zeros are left out of the streams."""
+        return self.format.sparse
+
+    @property
     def plain(self) -> bool:
         """Whether the lanes hold nothing but fp16 weights, each at an even address."""
         kind = self.format

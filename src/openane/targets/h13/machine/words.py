@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openane.core.errors import FaultError
+from openane.numerics.definition.fp16 import value
 from openane.program import Task
 from openane.targets.h13.registers import REGISTERS
 
@@ -43,11 +44,8 @@ class Words:
         return REGISTERS[path][name].get(self.word(path))
 
     def half(self, path: str, name: str) -> float:
-        """A field of 16 bits as the data path reads it: exponent 31 is 2^16."""
-        bits = self(path, name)
-        if bits & 0x7C00 == 0x7C00:
-            return -65536.0 if bits == 0xFC00 else 65536.0
-        return float(struct.unpack("<e", struct.pack("<H", bits))[0])
+        """A field of 16 bits as the data path reads it; exponent 31 is an ordinary number."""
+        return float(value(self(path, name)))
 
     def single(self, path: str) -> float:
         """A register of 32 bits as a number."""
