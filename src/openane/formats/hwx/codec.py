@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import accumulate
 
 from openane.core.errors import FormatError
 from openane.core.reader import Reader
+from openane.formats import structure
 from openane.formats.hwx import layout
 from openane.formats.hwx.layout import Command, Flavor
 from openane.formats.hwx.parts import (
@@ -18,14 +21,14 @@ from openane.formats.hwx.parts import (
     SurfaceState,
     Symbol,
     SymbolTable,
-    Words,
 )
 
-_SECTION = struct.Struct("<16s16s2Q5I12x")
-_NAME_BYTES = 16
 _SURFACE_KIND = 3
-_INPUT, _OUTPUT = 1, 2
+#: Byte offsets in load commands: the count of a thread state, the number of a segment's sections, and where a surface
+#: state says that the names of its network, tensor and symbol begin.
 _COUNT_OFFSET = 0xC
+_SECTION_COUNT = 0x40
+_SURFACE_NAMES = (0x18, 0x20, 0x7C)
 
 
 def align(value: int, step: int) -> int:
@@ -41,31 +44,13 @@ def encode_command(kind: int, body: bytes) -> bytes:
 
 def encode_header(header: Header) -> bytes:
     """The start of the file."""
-    return struct.pack(
-        "<8I",
-        layout.MAGIC,
-        header.cpu_type,
-        header.cpu_subtype,
-        header.file_type,
-        header.command_count,
-        header.commands_bytes,
-        header.flags,
-        header.reserved,
-    )
+    raw = bytearray(layout.HEADER_BYTES)
+    structure.put(raw, "I", 0, layout.MAGIC)
+    structure.write(header, raw)
+    return bytes(raw)
 
 
 # Segments ----------------------------------------------------------------------------------------------------------
-
-
-def _fixed_text(raw: memoryview) -> str:
-    return bytes(raw).split(b"\0", 1)[0].decode("utf-8", "replace")
-
-
-def _name16(name: str) -> bytes:
-    raw = name.encode()
-    if len(raw) > _NAME_BYTES:
-        raise FormatError("a segment name is too long", value=repr(name), limit=f"{_NAME_BYTES} bytes")
-    return raw
 
 
 def decode_segment(reader: Reader) -> Segment:
@@ -74,48 +59,21 @@ def decode_segment(reader: Reader) -> Segment:
     Raises:
         FormatError: the command is too short for its sections.
     """
-    address, size, file_offset, file_size, *rest = reader.unpack("4Q4I", 8 + _NAME_BYTES, "segment")
-    max_protection, protection, count, flags = rest
+    count = reader.u32(_SECTION_COUNT, "number of sections")
     reader.bytes_at(layout.SEGMENT_BYTES, count * layout.SECTION_BYTES, f"table of {count} sections")
-    sections = tuple(_decode_section(reader, layout.SEGMENT_BYTES + i * layout.SECTION_BYTES) for i in range(count))
-    name = _fixed_text(reader.bytes_at(8, _NAME_BYTES, "segment name"))
-    return Segment(name, address, size, file_offset, file_size, max_protection, protection, flags, sections)
-
-
-def _decode_section(reader: Reader, offset: int) -> Section:
-    name, segment = (_fixed_text(reader.bytes_at(offset + at, _NAME_BYTES, "name")) for at in (0, _NAME_BYTES))
-    return Section(name, segment, *reader.unpack("2Q5I", offset + 2 * _NAME_BYTES, "section"))
+    starts = range(layout.SEGMENT_BYTES, layout.SEGMENT_BYTES + count * layout.SECTION_BYTES, layout.SECTION_BYTES)
+    sections = tuple(Section(**structure.read(Section, reader, start, "section")) for start in starts)
+    return Segment(**structure.read(Segment, reader, 0, "segment"), sections=sections)
 
 
 def encode_segment(segment: Segment) -> bytes:
     """The command of a segment and its sections."""
-    head = struct.pack(
-        "<16s4Q4I",
-        _name16(segment.name),
-        segment.address,
-        segment.size,
-        segment.file_offset,
-        segment.file_size,
-        segment.max_protection,
-        segment.protection,
-        len(segment.sections),
-        segment.flags,
-    )
-    return encode_command(Command.SEGMENT, head + b"".join(map(_encode_section, segment.sections)))
-
-
-def _encode_section(section: Section) -> bytes:
-    return _SECTION.pack(
-        _name16(section.name),
-        _name16(section.segment),
-        section.address,
-        section.size,
-        section.file_offset,
-        section.align,
-        section.relocation_offset,
-        section.relocation_count,
-        section.flags,
-    )
+    raw = bytearray(layout.SEGMENT_BYTES + len(segment.sections) * layout.SECTION_BYTES)
+    structure.write(segment, raw)
+    structure.put(raw, "I", _SECTION_COUNT, len(segment.sections))
+    for i, section in enumerate(segment.sections):
+        structure.write(section, raw, layout.SEGMENT_BYTES + i * layout.SECTION_BYTES)
+    return encode_command(Command.SEGMENT, bytes(raw[8:]))
 
 
 # Names -------------------------------------------------------------------------------------------------------------
@@ -144,18 +102,6 @@ def encode_name(name: ObjectName) -> bytes:
 # Thread states -----------------------------------------------------------------------------------------------------
 
 
-def _other_words(reader: Reader, end: int, known: Iterable[int]) -> dict[int, int]:
-    """The words up to `end` that are not 0 and not at the known offsets."""
-    count = (min(end, len(reader)) - 0x10) // 4
-    words = reader.unpack(f"{max(count, 0)}I", 0x10)
-    explained = set(known)
-    return {0x10 + 4 * i: word for i, word in enumerate(words) if word and 0x10 + 4 * i not in explained}
-
-
-def _double(offset: int) -> tuple[int, int]:
-    return offset, offset + 4
-
-
 def decode_program_state(reader: Reader) -> ProgramState:
     """The program descriptor of a thread command.
 
@@ -164,29 +110,19 @@ def decode_program_state(reader: Reader) -> ProgramState:
     """
     flavor = reader.u32(8, "flavor")
     where = layout.PROGRAM_LAYOUTS[Flavor(flavor)]
-    count = (layout.BUFFER_TABLE_END - layout.BUFFER_TABLE) // where.stride
-    places = [layout.BUFFER_TABLE + where.stride * i for i in range(count)]
-    addresses = [reader.u64(place, "table of buffer addresses") for place in places]
-    first = 4 * (reader.u32(where.first_task, "size of the first task") + 1) if where.first_task else None
+    addresses = [reader.u64(place, "table of buffer addresses") for place in where.buffer_places]
     strings = reader.u32(where.name, "offset of the network's name") if where.name else 0
-    name = reader.text(strings, len(reader) - strings, "network name") if strings else ""
-    known = [word for place in places for word in _double(place)]
-    known += [*_double(layout.TEXT_ADDRESS), where.first_task, where.task_count, where.name]
-    words = _other_words(reader, strings or len(reader), known)
-    told = reader.u32(_COUNT_OFFSET, "count")
-    if told != _count(strings or len(reader), bool(strings)):
-        words[_COUNT_OFFSET] = told
-    return ProgramState(
+    state = ProgramState(
         flavor=flavor,
-        name=name,
+        name=reader.text(strings, len(reader) - strings, "network name") if strings else "",
         task_count=reader.u32(where.task_count, "number of tasks"),
-        first_task_bytes=first,
+        first_task_bytes=4 * (reader.u32(where.first_task, "size of the first task") + 1) if where.first_task else None,
         text_address=reader.u64(layout.TEXT_ADDRESS, "address of the tasks"),
         strings=strings,
         state_bytes=0 if strings else len(reader),
         buffers={i: address for i, address in enumerate(addresses) if address},
-        words=words,
     )
+    return replace(state, words=_other_words(encode_program_state(state), reader, strings or len(reader)))
 
 
 def encode_program_state(state: ProgramState) -> bytes:
@@ -198,14 +134,14 @@ def encode_program_state(state: ProgramState) -> bytes:
     where = layout.PROGRAM_LAYOUTS[Flavor(state.flavor)]
     body = _thread_body(state.flavor, state.strings or state.state_bytes, bool(state.strings))
     for buffer, address in state.buffers.items():
-        _put(body, "Q", layout.BUFFER_TABLE + where.stride * buffer, address)
-    _put(body, "Q", layout.TEXT_ADDRESS, state.text_address)
+        structure.put(body, "Q", layout.BUFFER_TABLE + where.stride * buffer, address)
+    structure.put(body, "Q", layout.TEXT_ADDRESS, state.text_address)
     if where.first_task and state.first_task_bytes is not None:
-        _put(body, "I", where.first_task, state.first_task_bytes // 4 - 1)
-    _put(body, "I", where.task_count, state.task_count)
+        structure.put(body, "I", where.first_task, state.first_task_bytes // 4 - 1)
+    structure.put(body, "I", where.task_count, state.task_count)
     if where.name:
-        _put(body, "I", where.name, state.strings)
-    _put_words(body, state.words)
+        structure.put(body, "I", where.name, state.strings)
+    structure.put_words(body, state.words)
     return encode_command(Command.THREAD, bytes(body[8:]) + (state.name.encode() + b"\0" if state.strings else b""))
 
 
@@ -215,34 +151,11 @@ def decode_surface_state(reader: Reader) -> SurfaceState:
     Raises:
         FormatError: too short, or a name is not inside.
     """
-    kind, direction, network, _, tensor, element_type = reader.unpack("6I", 0x10, "surface")
-    n, c, h, w, d = reader.unpack("5I", 0x28, "extents")
-    batch, plane, row, element, total = reader.unpack("5Q", 0x50, "strides")
-    interleave, symbol, used = reader.unpack("2IQ", 0x78, "surface")
-    names = [reader.text(start, len(reader) - start, "surface name") for start in (network, tensor, symbol)]
-    known = [*range(0x14, 0x1C, 4), *range(0x20, 0x3C, 4), *range(0x50, 0x88, 4)]
-    words = _other_words(reader, min(network, tensor, symbol), known)
-    if kind == _SURFACE_KIND:
-        words.pop(0x10, None)
-    if direction not in (_INPUT, _OUTPUT):
-        words[0x14] = direction
-    return SurfaceState(
-        is_output=direction == _OUTPUT,
-        network=names[0],
-        tensor=names[1],
-        symbol=names[2],
-        element_type=element_type,
-        extents=(n, c, h, w, d),
-        batch_stride=batch,
-        plane_stride=plane,
-        row_stride=row,
-        element_bytes=element,
-        total_bytes=total,
-        used_bytes=used,
-        interleave=interleave,
-        strings=network,
-        words=words,
-    )
+    starts = [reader.u32(offset, "offset of a name") for offset in _SURFACE_NAMES]
+    network, tensor, symbol = (reader.text(start, len(reader) - start, "surface name") for start in starts)
+    values = structure.read(SurfaceState, reader, 0, "surface")
+    state = SurfaceState(network=network, tensor=tensor, symbol=symbol, **values)
+    return replace(state, words=_other_words(encode_surface_state(state), reader, min(starts)))
 
 
 def encode_surface_state(state: SurfaceState) -> bytes:
@@ -253,43 +166,27 @@ def encode_surface_state(state: SurfaceState) -> bytes:
     """
     body = _thread_body(Flavor.SURFACE, state.strings, True)
     names = [name.encode() + b"\0" for name in (state.network, state.tensor, state.symbol)]
-    tensor = state.strings + len(names[0])
-    _put(body, "2I", 0x10, _SURFACE_KIND, _OUTPUT if state.is_output else _INPUT)
-    _put(body, "4I", 0x18, state.strings, 0, tensor, state.element_type)
-    _put(body, "5I", 0x28, *state.extents)
-    strides = (state.batch_stride, state.plane_stride, state.row_stride, state.element_bytes)
-    _put(body, "5Q", 0x50, *strides, state.total_bytes)
-    _put(body, "2IQ", 0x78, state.interleave, tensor + len(names[1]), state.used_bytes)
-    _put_words(body, state.words)
+    structure.write(state, body)
+    structure.put(body, "I", layout.BUFFER_TABLE, _SURFACE_KIND)
+    for offset, start in zip(_SURFACE_NAMES, accumulate(map(len, names[:-1]), initial=state.strings), strict=True):
+        structure.put(body, "I", offset, start)
+    structure.put_words(body, state.words)
     return encode_command(Command.THREAD, bytes(body[8:]) + b"".join(names))
 
 
+def _other_words(encoded: bytes, reader: Reader, end: int) -> dict[int, int]:
+    """The words of a thread state that its attributes do not explain."""
+    return structure.differing_words(encoded, reader, _COUNT_OFFSET, end)
+
+
 def _thread_body(flavor: int, size: int, counted: bool) -> bytearray:
-    """The zeroed state with its head; the count is the words before the strings."""
+    """The zeroed state with its head; the count is the words from 0x10 to the strings, or from 8 where it has none."""
     if not 0x10 <= size <= 0x10000:
         raise FormatError("a thread state of impossible size", value=f"{size:#x}", limit="0x10..0x10000")
     body = bytearray(size)
-    struct.pack_into("<2I", body, 8, flavor, _count(size, counted))
+    count = (size - 0x10) // 4 if counted else (size - 8) // 4
+    structure.put(body, "2I", 8, flavor, count)
     return body
-
-
-def _count(size: int, counted: bool) -> int:
-    """The count of a state: words from 0x10 to its strings, or from 8 on where it has none."""
-    return (size - 0x10) // 4 if counted else (size - 8) // 4
-
-
-def _put(body: bytearray, codes: str, offset: int, *values: int) -> None:
-    try:
-        struct.pack_into("<" + codes, body, offset, *values)
-    except struct.error as error:
-        raise FormatError(
-            "a value does not fit in the load command", value=f"{values} at {offset:#x}", limit=f"{len(body):#x} bytes"
-        ) from error
-
-
-def _put_words(body: bytearray, words: Words) -> None:
-    for offset, word in words.items():
-        _put(body, "I", offset, word)
 
 
 # Symbols -----------------------------------------------------------------------------------------------------------
@@ -301,14 +198,14 @@ def decode_symbol_table(reader: Reader) -> SymbolTable:
     Raises:
         FormatError: the command is too short.
     """
-    return SymbolTable(*reader.unpack("4I", 8, "symbol table command"))
+    return SymbolTable(**structure.read(SymbolTable, reader, 0, "symbol table command"))
 
 
 def encode_symbol_table(table: SymbolTable) -> bytes:
     """The command that tells where the symbols are."""
-    return encode_command(
-        Command.SYMBOLS, struct.pack("<4I", table.offset, table.count, table.strings, table.strings_bytes)
-    )
+    raw = bytearray(structure.size_bytes(SymbolTable))
+    structure.write(table, raw)
+    return encode_command(Command.SYMBOLS, bytes(raw[8:]))
 
 
 def decode_symbols(reader: Reader, table: SymbolTable) -> tuple[Symbol, ...]:

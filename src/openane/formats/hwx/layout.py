@@ -70,6 +70,11 @@ class ProgramLayout:
     task_count: int
     name: int
 
+    @property
+    def buffer_places(self) -> range:
+        """Byte offsets of the buffer addresses."""
+        return range(BUFFER_TABLE, BUFFER_TABLE_END, self.stride)
+
 
 BUFFER_TABLE = 0x10
 BUFFER_TABLE_END = 0x810

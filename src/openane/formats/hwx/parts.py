@@ -1,25 +1,33 @@
-"""The parts of a .hwx file as values; `codec` turns load commands into them and back."""
+"""The parts of a .hwx file as values with their byte offsets; `codec` turns load commands into them and back.
+
+A field declared with `at` is read from and written to that offset of its load command or table entry; adding one is a
+line here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from openane.formats.structure import at, structure
+
+_INPUT, _OUTPUT = 1, 2
+
 #: Words of a load command that no attribute explains: byte offset in the command -> u32.
 Words = Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@structure
 class Header:
     """The eight words at the start: magic, then these."""
 
-    cpu_type: int
-    cpu_subtype: int
-    file_type: int
-    command_count: int
-    commands_bytes: int
-    flags: int
-    reserved: int
+    cpu_type: int = at(0x04, "I")
+    cpu_subtype: int = at(0x08, "I")
+    file_type: int = at(0x0C, "I")
+    command_count: int = at(0x10, "I")
+    commands_bytes: int = at(0x14, "I")
+    flags: int = at(0x18, "I")
+    reserved: int = at(0x1C, "I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +45,19 @@ class LoadCommand:
     data: memoryview
 
 
-@dataclass(frozen=True, slots=True)
+@structure
 class Section:
     """A section of a segment; `align` is a power of two as its exponent."""
 
-    name: str
-    segment: str
-    address: int
-    size: int
-    file_offset: int
-    align: int
-    relocation_offset: int
-    relocation_count: int
-    flags: int
+    name: str = at(0x00, "16s")
+    segment: str = at(0x10, "16s")
+    address: int = at(0x20, "Q")
+    size: int = at(0x28, "Q")
+    file_offset: int = at(0x30, "I")
+    align: int = at(0x34, "I")
+    relocation_offset: int = at(0x38, "I")
+    relocation_count: int = at(0x3C, "I")
+    flags: int = at(0x40, "I")
 
     @property
     def end(self) -> int:
@@ -57,18 +65,18 @@ class Section:
         return self.address + self.size
 
 
-@dataclass(frozen=True, slots=True)
+@structure
 class Segment:
     """A range of the address space, with the part of the file that fills it."""
 
-    name: str
-    address: int
-    size: int
-    file_offset: int
-    file_size: int
-    max_protection: int
-    protection: int
-    flags: int
+    name: str = at(0x08, "16s")
+    address: int = at(0x18, "Q")
+    size: int = at(0x20, "Q")
+    file_offset: int = at(0x28, "Q")
+    file_size: int = at(0x30, "Q")
+    max_protection: int = at(0x38, "I")
+    protection: int = at(0x3C, "I")
+    flags: int = at(0x44, "I")
     sections: tuple[Section, ...] = ()
 
 
@@ -108,7 +116,7 @@ class ProgramState:
     words: Words = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@structure
 class SurfaceState:
     """What a thread state tells about one input or output.
 
@@ -127,31 +135,31 @@ class SurfaceState:
         words: what else is not 0.
     """
 
-    is_output: bool
+    is_output: bool = at(0x14, "I", decode=_OUTPUT.__eq__, encode=lambda is_output: _OUTPUT if is_output else _INPUT)
     network: str
     tensor: str
     symbol: str
-    element_type: int
-    extents: tuple[int, int, int, int, int]
-    batch_stride: int
-    plane_stride: int
-    row_stride: int
-    element_bytes: int
-    total_bytes: int
-    used_bytes: int
-    interleave: int
-    strings: int
+    element_type: int = at(0x24, "I")
+    extents: tuple[int, int, int, int, int] = at(0x28, "5I")
+    batch_stride: int = at(0x50, "Q")
+    plane_stride: int = at(0x58, "Q")
+    row_stride: int = at(0x60, "Q")
+    element_bytes: int = at(0x68, "Q")
+    total_bytes: int = at(0x70, "Q")
+    used_bytes: int = at(0x80, "Q")
+    interleave: int = at(0x78, "I")
+    strings: int = at(0x18, "I")
     words: Words = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@structure
 class SymbolTable:
     """Where the symbol table and its names are in the file."""
 
-    offset: int
-    count: int
-    strings: int
-    strings_bytes: int
+    offset: int = at(0x08, "I")
+    count: int = at(0x0C, "I")
+    strings: int = at(0x10, "I")
+    strings_bytes: int = at(0x14, "I")
 
 
 @dataclass(frozen=True, slots=True)

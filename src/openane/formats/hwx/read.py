@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from openane.core.errors import FormatError
 from openane.core.reader import Reader
 from openane.core.types import DType
+from openane.formats import structure
 from openane.formats.hwx import layout
 from openane.formats.hwx.file import HwxFile
 from openane.formats.hwx.layout import Command
@@ -40,7 +41,7 @@ def read_hwx(source: Source, name: str = "") -> HwxFile:
     if len(reader) < 4 or reader.u32(0) != layout.MAGIC:
         found = bytes(reader.data[:4]).hex(" ")
         raise FormatError("not a .hwx file", where=reader.where, value=f"first bytes {found}", limit="ce fa ef be")
-    header = Header(*reader.unpack("7I", 4, "header"))
+    header = Header(**structure.read(Header, reader, 0, "header"))
     return HwxFile(reader, header, tuple(_commands(reader, header)))
 
 
