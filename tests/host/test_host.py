@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from openane.cli.run import command
+from openane.compiler.driver import build
+from openane.compiler.execution import Execution
 from openane.core.types import DType
 from openane.graph import Case, Graph, Node, TensorType
 from openane.graph.ops import OPERATIONS
-from openane.runtimes.host import open_host
+from openane.runtimes.host import HostSession, open_host
+from openane.runtimes.host.export import export_model
 
 CASES = [(name, index, case) for name, kind in OPERATIONS.items() for index, case in enumerate(kind.cases())]
 LIBRARY_SHARE = 0.85
@@ -45,3 +52,36 @@ def test_most_operations_run_in_onnxruntime() -> None:
     reasons = {f"{name}-{i}": open_host(graph_of(case)[0]).reason for name, i, case in CASES}
     left = {name: reason for name, reason in reasons.items() if reason}
     assert len(left) <= (1 - LIBRARY_SHARE) * len(CASES), left
+
+
+class FailingLibrary:
+    """onnxruntime on a bad day."""
+
+    def run(self, names: object, inputs: object) -> list[np.ndarray]:
+        raise RuntimeError("[ONNXRuntimeError] : 1 : FAIL :\n  out of luck")
+
+
+def failing_host(graph: Graph) -> HostSession:
+    return HostSession(graph, "onnxruntime", session=FailingLibrary())
+
+
+def test_a_failure_of_onnxruntime_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    graph, inputs = graph_of(next(OPERATIONS["TopK"].cases()))
+    result = failing_host(graph).run(inputs)
+    assert (result.library, result.failure) == ("reference", "[ONNXRuntimeError] : 1 : FAIL : out of luck")
+    for name, array in graph.evaluate(inputs).items():
+        np.testing.assert_array_equal(result.outputs[name], array)
+    assert open_host(graph).run(inputs).failure == ""
+
+    monkeypatch.setattr("openane.compiler.execution.open_host", failing_host)
+    with Execution(build(graph)) as execution:
+        (step,) = execution.run(inputs).steps
+    assert step.where == "host (reference)"
+    assert "numpy computed it, because onnxruntime failed: [ONNXRuntimeError]" in step.substitution
+
+    model = tmp_path / "model.onnx"
+    model.write_bytes(export_model(graph).SerializeToString())
+    done = CliRunner().invoke(command, [str(model), "--no-cache"])
+    assert done.exit_code == 0, done.output
+    assert "warning: step 1: numpy computed it, because onnxruntime failed" in done.stderr
+    assert "host (onnxruntime)" not in done.stdout

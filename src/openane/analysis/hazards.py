@@ -143,7 +143,7 @@ def matches(graph: Graph, inputs: Mapping[str, np.ndarray], outputs: Mapping[str
     if any(kind.dtype is DType.FLOAT16 for kind in graph.types.values()):
         values = Reference(graph, fitted).values
     else:
-        values = {**graph.constants, **open_host(graph).run(fitted)}
+        values = {**graph.constants, **open_host(graph).run(fitted).outputs}
     return not any(is_wrong(outputs[name], values[name]) for name in graph.outputs)
 
 

@@ -196,7 +196,10 @@ def summary(execution: Execution, result: RunResult, made: list[str]) -> dict[st
         "constant_bytes": sum(len(program.constants) for program in artifact.programs),
         "crossings": len(artifact.plan.crossings),
         "crossing_bytes": sum(each.moved_bytes for each in artifact.plan.crossings),
-        "warnings": list(artifact.warnings),
+        "warnings": [
+            *artifact.warnings,
+            *(f"{step.name}: {step.substitution}" for step in result.steps if step.substitution),
+        ],
         "runtime": execution.choice.reason,
     }
     if execution.choice.runtime.name == "simulator":

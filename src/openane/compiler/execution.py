@@ -35,12 +35,14 @@ class StepReport:
         where: runtime or host library that ran it.
         seconds: wall time.
         tasks: number of task descriptors; 0 for a host step.
+        substitution: why another library than the one that was chosen ran it; empty when none did.
     """
 
     name: str
     where: str
     seconds: float
     tasks: int
+    substitution: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +106,18 @@ class Execution:
         values = {**plan.constants, **fit_inputs(plan.inputs, inputs, plan.name)}
         reports = []
         for index, step in enumerate(plan.steps):
-            start = time.perf_counter()
+            start, substitution = time.perf_counter(), ""
             if isinstance(step, HostStep):
-                host = self._hosts[index]
-                values.update(host.run({name: values[name] for name in step.graph.inputs}))
-                where, tasks = f"host ({host.library})", 0
+                result = self._hosts[index].run({name: values[name] for name in step.graph.inputs})
+                values.update(result.outputs)
+                where, tasks = f"host ({result.library})", 0
+                if result.failure:
+                    substitution = f"numpy computed it, because onnxruntime failed: {result.failure}"
             else:
                 session = self._sessions[index]
                 values.update(self._run_engine(step, session, values))
                 where, tasks = self.choice.runtime.name, len(session.program.tasks)
-            reports.append(StepReport(f"step {index + 1}", where, time.perf_counter() - start, tasks))
+            reports.append(StepReport(f"step {index + 1}", where, time.perf_counter() - start, tasks, substitution))
         outputs = {name: values[name] for name in plan.outputs}
         return RunResult(outputs, tuple(reports))
 

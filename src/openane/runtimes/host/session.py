@@ -16,6 +16,21 @@ LIBRARY = "onnxruntime"
 
 
 @dataclass(frozen=True, slots=True)
+class HostResult:
+    """What a graph gave on the processor.
+
+    Attributes:
+        outputs: one array per output, in the declared shapes and element types.
+        library: that computed them, "onnxruntime" or "reference".
+        failure: what onnxruntime said when it failed on these inputs and the reference took over; empty otherwise.
+    """
+
+    outputs: dict[str, np.ndarray]
+    library: str
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostSession:
     """A graph that is ready to run on the processor.
 
@@ -31,20 +46,22 @@ class HostSession:
     reason: str = ""
     session: Any = None
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs for one array per input, in the declared shapes and element types.
+    def run(self, inputs: Mapping[str, np.ndarray]) -> HostResult:
+        """The outputs for one array per input.
+
+        Where onnxruntime fails, the reference says what is wrong with the values, or computes them after all.
 
         Raises:
             InputError: an input does not fit.
             ModelError: an index that the model computes is out of range.
         """
         if self.session is None:
-            return self.graph.evaluate(inputs)
+            return HostResult(self.graph.evaluate(inputs), REFERENCE)
         try:
             results = self.session.run(None, dict(inputs))
-        except Exception:
-            return self.graph.evaluate(inputs)  # says in our words what is wrong with the values
-        return dict(zip(self.graph.outputs, results, strict=True))
+        except Exception as error:
+            return HostResult(self.graph.evaluate(inputs), REFERENCE, _one_line(error))
+        return HostResult(dict(zip(self.graph.outputs, results, strict=True)), LIBRARY)
 
 
 def open_host(graph: Graph) -> HostSession:
@@ -65,5 +82,9 @@ def open_host(graph: Graph) -> HostSession:
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        return HostSession(graph, REFERENCE, f"onnxruntime refuses it: {' '.join(str(error).split())[:120]}")
+        return HostSession(graph, REFERENCE, f"onnxruntime refuses it: {_one_line(error)}")
     return HostSession(graph, LIBRARY, session=session)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
