@@ -18,7 +18,21 @@ from openane.core.errors import Diagnostic, InputError, UnsupportedError
 from openane.core.types import DType
 from openane.cost.chips import chip
 from openane.graph import Graph, Node, Operation, TensorType
-from openane.graph.ops import Add, Affine, ArgMax, Cast, Conv, Greater, Mul, Relu, TopK, Where
+from openane.graph.ops import (
+    Add,
+    Affine,
+    ArgMax,
+    Cast,
+    Concat,
+    Conv,
+    Greater,
+    Mul,
+    Relu,
+    Slice,
+    TopK,
+    Transpose,
+    Where,
+)
 
 SHAPE = (1, 4, 6, 8)
 KIND = TensorType(SHAPE)
@@ -212,3 +226,34 @@ def test_wide_keeps_a_layer_on_the_host() -> None:
     assert isinstance(artifact.plan.steps[0], HostStep)
     with pytest.raises(InputError, match="Did you mean first"):
         openane.compile(model, wide=frozenset({"frist"}))
+
+
+MIX = Transpose((0, 2, 3, 1))
+CUT = Slice((0, 0, 0, 1), (1, 5, 7, 4), (1, 1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "on_host"),
+    [
+        ((node("t", MIX, "x"), node("y", ArgMax(3), "t")), "t y"),
+        ((node("t", MIX, "x"), node("s", CUT, "t"), node("y", ArgMax(3), "s")), "t s y"),
+        ((node("c", Concat(1), "x", "z"), node("y", ArgMax(1), "c")), "c y"),
+        ((node("r", Relu(), "z"), node("c", Concat(1), "x", "r"), node("y", ArgMax(1), "c")), "c y"),
+        ((node("r", Relu(), "x"), node("t", MIX, "r"), node("y", ArgMax(3), "t")), "y"),  # already in fp16
+        ((node("t", MIX, "x"), node("r", Relu(), "t"), node("y", ArgMax(3), "t")), "y"),  # the engine reads it too
+    ],
+)
+def test_data_that_only_moves_for_the_host_stays_there(nodes: tuple[Node, ...], on_host: str) -> None:
+    unread = {n.name for n in nodes} - {name for n in nodes for name in n.inputs}
+    model = graph(" ".join(sorted(unread)), *nodes, inputs="x z")
+    parts = partition(model, {"y": WHY})
+    assert [n.name for part in parts if not part.on_engine for n in part.graph.nodes] == on_host.split()
+
+
+def test_positions_are_found_in_the_precision_of_the_model() -> None:
+    """Neighbours closer than a step of fp16, behind every kind of move."""
+    x = np.nextafter(np.float32(1), np.float32(2)) * np.ones(SHAPE, np.float32)
+    x[:, 2] += np.float32(2**-20)
+    flat = node("c", Concat(1), "x", "x")
+    model = graph("y", flat, node("t", MIX, "c"), node("y", ArgMax(3), "t"))
+    np.testing.assert_array_equal(openane.run(build(model), {"x": x})["y"], np.full((1, 6, 8, 1), 2))

@@ -4,6 +4,7 @@ Every node gets a phase: host phases are even, engine phases odd. A node's phase
 side that is not before those of the nodes it reads; all nodes of one phase become one step, so the number of steps on
 any path is the smallest possible for the given sides. Then
 
+- nodes that only move the caller's or the host's data for host nodes stay on the host (`_moved_for_the_host`);
 - islands of engine nodes that are fed by the host stay on the host, where moving their values costs more time than
   computing them (`_cheaper_here`);
 - nodes move to a later phase where that leaves fewer bytes to move between engine and host (`_move_late`).
@@ -57,7 +58,7 @@ def partition(graph: Graph, reasons: Mapping[str, Diagnostic], chip: Chip | None
     Returns:
         The parts. A model wholly on the engine is one part; one without nodes has none.
     """
-    sides = _Sides(graph, reasons)
+    sides = _Sides(graph, {**reasons, **_moved_for_the_host(graph, reasons)})
     while chip is not None and (more := _cheaper_here(sides, chip)):
         sides = _Sides(graph, {**sides.reasons, **more})
     _move_late(sides)
@@ -65,6 +66,35 @@ def partition(graph: Graph, reasons: Mapping[str, Diagnostic], chip: Chip | None
     for node in graph.nodes:
         members.setdefault(sides.phases[node.name], []).append(node)
     return tuple(part_of(graph, members[phase], phase % 2 == 1, sides.reasons) for phase in sorted(members))
+
+
+def _moved_for_the_host(graph: Graph, reasons: Mapping[str, Diagnostic]) -> dict[str, Diagnostic]:
+    """The nodes that only move data which the engine did not make, for host nodes alone.
+
+    On the engine the data would be rounded to fp16 for nothing: an ArgMax of float32 could find another element.
+    """
+    readers: dict[str, list[str]] = {}
+    for node in graph.nodes:
+        for name in filter(None, node.inputs):
+            readers.setdefault(name, []).append(node.name)
+    candidates: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.operation.moves_data and node.name not in reasons and not set(node.outputs) & set(graph.outputs):
+            uses = [reader for name in node.outputs for reader in readers.get(name, ())]
+            if all(reader in reasons or reader in candidates for reader in uses):
+                candidates.add(node.name)
+    made_by = {name: node.name for node in graph.nodes for name in node.outputs}
+    moved: dict[str, Diagnostic] = {}
+    for node in graph.nodes:
+        sources = [made_by.get(name) for name in node.inputs if name and name not in graph.constants]
+        if node.name in candidates and any(each is None or each in reasons or each in moved for each in sources):
+            moved[node.name] = Diagnostic(
+                "it only moves data for host steps, which read it in its own precision",
+                where=f"{graph.name}: node {node.name!r} ({type(node.operation).__name__})",
+                rule="moves-for-the-host",
+                hint="It goes to the engine once a layer on the engine reads it.",
+            )
+    return moved
 
 
 def host_us(nodes: Sequence[Node], graph: Graph) -> float:

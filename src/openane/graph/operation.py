@@ -54,6 +54,9 @@ class Operation:
     #: Names of the inputs in order; a trailing "*" marks a variadic input, a "?" an optional one.
     input_names: ClassVar[tuple[str, ...]] = ("x",)
 
+    #: Whether every element of the result is an element of an input or a fixed number: nothing is computed.
+    moves_data: ClassVar[bool] = False
+
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
         """The result types for these input types.
 

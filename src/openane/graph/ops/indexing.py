@@ -51,6 +51,8 @@ class Gather(Operation):
         axis: counted from the front.
     """
 
+    moves_data: ClassVar[bool] = True
+
     axis: int = 0
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "indices")
@@ -80,6 +82,8 @@ class GatherElements(Operation):
     Attributes:
         axis: counted from the front.
     """
+
+    moves_data: ClassVar[bool] = True
 
     axis: int = 0
 
@@ -119,6 +123,8 @@ class GatherND(Operation):
     Attributes:
         batch_axes: leading axes that x and indices share.
     """
+
+    moves_data: ClassVar[bool] = True
 
     batch_axes: int = 0
 

@@ -34,6 +34,8 @@ class Reshape(Operation):
         shape: of the result; every extent is given.
     """
 
+    moves_data: ClassVar[bool] = True
+
     shape: tuple[int, ...]
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
@@ -59,6 +61,8 @@ class Transpose(Operation):
         permutation: names every axis once.
     """
 
+    moves_data: ClassVar[bool] = True
+
     permutation: tuple[int, ...]
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
@@ -83,6 +87,8 @@ class Concat(Operation):
     Attributes:
         axis: counted from the front.
     """
+
+    moves_data: ClassVar[bool] = True
 
     axis: int
 
@@ -119,6 +125,8 @@ class Split(Operation):
         sizes: extents of the parts.
     """
 
+    moves_data: ClassVar[bool] = True
+
     axis: int
     sizes: tuple[int, ...]
 
@@ -148,6 +156,8 @@ class Slice(Operation):
         ends: one per axis, at most the extent; for a negative step at least -1, which is before the first position.
         steps: one per axis, not 0.
     """
+
+    moves_data: ClassVar[bool] = True
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
@@ -199,6 +209,8 @@ class Pad(Operation):
         value: of constant padding.
     """
 
+    moves_data: ClassVar[bool] = True
+
     pads: tuple[int, ...]
     mode: PadMode = PadMode.CONSTANT
     value: float = 0.0
@@ -243,6 +255,8 @@ class Expand(Operation):
         shape: of the result; x broadcasts to it.
     """
 
+    moves_data: ClassVar[bool] = True
+
     shape: tuple[int, ...]
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
@@ -265,6 +279,8 @@ class Tile(Operation):
     Attributes:
         repeats: one per axis.
     """
+
+    moves_data: ClassVar[bool] = True
 
     repeats: tuple[int, ...]
 
@@ -298,6 +314,8 @@ class DepthToSpace(Operation):
         block: side of the block.
         order: which part of the channel number names the place in the block.
     """
+
+    moves_data: ClassVar[bool] = True
 
     block: int
     order: BlockOrder = BlockOrder.DEPTH_COLUMN_ROW
@@ -335,6 +353,8 @@ class SpaceToDepth(Operation):
         order: which part of the channel number names the place in the block.
     """
 
+    moves_data: ClassVar[bool] = True
+
     block: int
     order: BlockOrder = BlockOrder.DEPTH_COLUMN_ROW
 
@@ -368,6 +388,8 @@ class ChannelShuffle(Operation):
         groups: of neighbouring channels, into which x is cut.
     """
 
+    moves_data: ClassVar[bool] = True
+
     groups: int
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
@@ -395,6 +417,8 @@ class Trilu(Operation):
         upper: the upper triangle.
         offset: of the diagonal that bounds the triangle and belongs to it; positive ones lie above the main one.
     """
+
+    moves_data: ClassVar[bool] = True
 
     upper: bool = True
     offset: int = 0
@@ -425,6 +449,8 @@ class ReverseSequence(Operation):
         batch_axis: 0 or 1.
         time_axis: the other one.
     """
+
+    moves_data: ClassVar[bool] = True
 
     batch_axis: int = 1
     time_axis: int = 0
