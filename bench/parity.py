@@ -131,7 +131,7 @@ def _form(task: Task) -> list[tuple[int, int]]:
 def compile_record(record: Record) -> Program:
     """Compiles a record from its text and weights, as a user would."""
     with tempfile.TemporaryDirectory() as folder:
-        return openane.compile(record.write(Path(folder)), dialect="macos-26").program
+        return openane.compile(record.write(Path(folder)), dialect="macos-26", like_apple=True).program
 
 
 def compare_record(record: Record, program: Program) -> Comparison:
@@ -196,7 +196,7 @@ def _described(surface: Surface) -> tuple[tuple[int, ...], tuple[int, ...], int,
 
 def compile_pair(folder: Path) -> Program:
     """Compiles the net.plist of a pair."""
-    return openane.compile(folder / "net.plist", dialect="macos-11").program
+    return openane.compile(folder / "net.plist", dialect="macos-11", like_apple=True).program
 
 
 def compare_pair(folder: Path) -> Comparison:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from openane.compiler.driver import Level, Options, Shapes, build
+from openane.compiler.driver import LIKE_APPLE, Level, Options, Shapes, build
 from openane.compiler.driver import load as load
 from openane.compiler.execution import Execution
+from openane.compiler.lowering.functions import functions_named
 from openane.compiler.plan import Artifact
 from openane.core.errors import InputError
 from openane.graph import Graph
@@ -32,6 +34,8 @@ def compile(
     shapes: Shapes | None = None,
     host: bool = True,
     wide: frozenset[str] = frozenset(),
+    functions: str = "accurate",
+    like_apple: bool = False,
     example_inputs: Sequence[Any] = (),
 ) -> Artifact:
     """Compiles a model of any level.
@@ -43,6 +47,9 @@ def compile(
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         wide: names of nodes to keep on the host, in the model's own precision.
+        functions: "accurate" puts functions of one element together from the tables that lose least, "apple" takes
+            the table that Apple's compiler writes for each. A Net keeps its units.
+        like_apple: make every such choice as Apple's compiler does.
         example_inputs: for a PyTorch module: tensors of the shapes to compile for, in the order of `forward`.
 
     Returns:
@@ -57,7 +64,8 @@ def compile(
         from openane.frontends.torch import load_module
 
         source = load_module(source, example_inputs)
-    return build(source, Options(target, dialect, shapes or {}, host=host, wide=wide))
+    options = Options(target, dialect, shapes or {}, host=host, wide=wide, functions=functions_named(functions))
+    return build(source, replace(options, **LIKE_APPLE) if like_apple else options)
 
 
 def run(

@@ -12,6 +12,7 @@ from openane.analysis.levels import Steps
 from openane.analysis.measure import half_of_array
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution, fit_inputs, to_surface
+from openane.compiler.lowering import Functions
 from openane.compiler.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import OpenaneError
 from openane.graph import Graph
@@ -146,7 +147,7 @@ def load_alone(level: Steps, group: Group, artifact: Artifact, on: str, options:
         piece = level.piece(group.steps, group.makes)
         if isinstance(piece, Graph) and artifact.graph is not None:
             piece = replace(piece, rows=artifact.graph.rows)
-        compiled = build(piece, Options(artifact.target, _dialect(artifact), host=False))
+        compiled = build(piece, _options(artifact))
         execution = Execution(compiled, on, options)
     except OpenaneError as error:
         return Alone(None, why=str(error))
@@ -162,6 +163,10 @@ def load_alone(level: Steps, group: Group, artifact: Artifact, on: str, options:
     )
 
 
-def _dialect(artifact: Artifact) -> str | None:
-    engine = [step for step in artifact.plan.steps if isinstance(step, EngineStep)]
-    return engine[0].program.dialect if engine else None
+def _options(artifact: Artifact) -> Options:
+    """The choices that an artifact was compiled with."""
+    programs = [step.program for step in artifact.plan.steps if isinstance(step, EngineStep)]
+    dialect = programs[0].dialect if programs else None
+    functions = programs[0].notes.get("functions") if programs else None
+    chosen = next((choice for choice in Functions if choice.value == functions), Functions.ACCURATE)
+    return Options(artifact.target, dialect, host=False, functions=chosen)

@@ -24,6 +24,7 @@ from openane.analysis.told import LayerMap, map_layers
 from openane.compiler.cache import Cache, build_cached
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution
+from openane.compiler.lowering import Functions
 from openane.core.errors import InputError, OpenaneError
 
 
@@ -53,7 +54,7 @@ class _Loaded:
     """A model in this process, and whose turn it is: a worker may have several threads."""
 
     def __init__(self, job: Job) -> None:
-        options, path = Options(target=job.target), Path(job.model)
+        options, path = Options(target=job.target, functions=Functions(job.functions)), Path(job.model)
         if job.cache_folder and not job.layer_samples:
             artifact = build_cached(path, options, Cache(Path(job.cache_folder)))
         else:  # out of the cache come programs without their layers

@@ -32,6 +32,7 @@ class Job:
         dataset: path of the data set.
         metric: one of METRICS.
         target: chip generation.
+        functions: form of functions of one element, by name.
         on: runtime by name.
         scale: divisor of pictures.
         layer_samples: of how many samples of each piece the layers are compared with the float32 reference.
@@ -45,6 +46,7 @@ class Job:
     dataset: str
     metric: str
     target: str = "h13"
+    functions: str = "accurate"
     on: str = "simulator"
     scale: float = 255.0
     layer_samples: int = 0

@@ -14,6 +14,7 @@ from openane.analysis.compare import LEAST_COSINE
 from openane.analysis.levels import Values, logical_inputs, steps_of
 from openane.analysis.measure import Error, Range, measure, range_of
 from openane.compiler.driver import Options, build, load
+from openane.compiler.lowering import Functions
 from openane.compiler.plan import Artifact
 from openane.core.errors import InputError, UnavailableError
 from openane.core.frames import to_frame
@@ -116,6 +117,7 @@ def side_of(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     target: str = "h13",
     options: SessionOptions | None = None,
+    functions: Functions = Functions.ACCURATE,
 ) -> Side:
     """A file as a side.
 
@@ -125,6 +127,7 @@ def side_of(
         shapes: sizes for open dimensions.
         target: chip generation to compile for.
         options: of the sessions of a runtime.
+        functions: form of functions of one element, for a model.
 
     Raises:
         InputError: the file has no such executor, or cannot be read.
@@ -141,7 +144,8 @@ def side_of(
         return _numpy_side(name, level, executor == IDEAL)
     if executor not in RUNTIMES:
         raise InputError("nothing runs by that name", value=executor, limit=", ".join(EXECUTORS))
-    artifact = build(path if isinstance(level, Graph) else level, Options(target, shapes=dict(shapes or {})))
+    compilation = Options(target, shapes=dict(shapes or {}), functions=functions)
+    artifact = build(path if isinstance(level, Graph) else level, compilation)
     return _engine_side(name, artifact, executor, options)
 
 

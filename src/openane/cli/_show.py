@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from openane.cli._say import say_json
+from openane.compiler.driver import LIKE_APPLE
 from openane.compiler.execution import made_up_input
+from openane.compiler.lowering import Functions
 from openane.core.errors import FormatError, InputError, printable
 from openane.core.files import read_npy
 from openane.graph import TensorType
@@ -90,6 +92,24 @@ def print_table(
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, emoji=False, width=PAGE_COLUMNS)
     console.print(table)
+
+
+def compiler_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --functions and --like-apple to a command; `compiler_choices` reads them."""
+    functions = click.option(
+        "--functions",
+        type=click.Choice([choice.value for choice in Functions]),
+        default=Functions.ACCURATE.value,
+        show_default=True,
+        help="Functions of one element: in the most accurate form, or by the table that Apple's compiler writes.",
+    )
+    like_apple = click.option("--like-apple", is_flag=True, help="Choose as Apple's compiler does: --functions apple.")
+    return functions(like_apple(command))
+
+
+def compiler_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options of `compiler_options` stand for, as fields of `Options`."""
+    return {"functions": Functions(choices["functions"])} | (dict(LIKE_APPLE) if choices["like_apple"] else {})
 
 
 @contextmanager

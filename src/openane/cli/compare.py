@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from openane.analysis.compare import TOLERANCE, Comparison, LayerComparison, OutputComparison, as_values, compare_layers
 from openane.analysis.measure import Error
 from openane.analysis.sides import EXECUTORS, RUNTIMES, PairComparison, Side, compare_sides, pair_values, side_of
-from openane.api import compile
 from openane.cli._say import say
 from openane.cli._show import (
     FILE,
@@ -21,6 +21,8 @@ from openane.cli._show import (
     SHAPE_OPTION,
     TARGET_OPTION,
     TIME_OPTION,
+    compiler_choices,
+    compiler_options,
     complete_inputs,
     limited,
     parse_shapes,
@@ -29,6 +31,7 @@ from openane.cli._show import (
     read_inputs,
     working,
 )
+from openane.compiler.driver import Options, build
 
 _COLUMNS = ("layer", "where", "range", "alone", "ideal", "with all before", "ideal", "max", "cosine", "why")
 _NUMERIC = ("alone", "ideal", "with all before", "max", "cosine")
@@ -55,6 +58,7 @@ _NUMERIC = ("alone", "ideal", "with all before", "max", "cosine")
 @MEMORY_OPTION
 @TIME_OPTION
 @SHAPE_OPTION
+@compiler_options
 @TARGET_OPTION
 @JSON_OPTION
 def command(
@@ -68,6 +72,7 @@ def command(
     shapes: tuple[str, ...],
     target: str,
     as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Compare the numbers of FILE (a model, net.plist, .hwx or .anec) on the same inputs.
 
@@ -76,11 +81,17 @@ def command(
     """
     options = limited(memory_limit_bytes, time_limit_seconds)
     if other is not None:
-        open_side = partial(side_of, shapes=parse_shapes(shapes), target=target, options=options)
+        open_side = partial(
+            side_of,
+            shapes=parse_shapes(shapes),
+            target=target,
+            options=options,
+            functions=compiler_choices(chosen)["functions"],
+        )
         _compare_pair(open_side, file, other, inputs, tolerance, as_json)
         return
     with working(f"compiling {file.name}"):
-        artifact = compile(file, target, shapes=parse_shapes(shapes))
+        artifact = build(file, Options(target, shapes=parse_shapes(shapes), **compiler_choices(chosen)))
     arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan.inputs)
     with working(f"running every layer of {file.name} on the {on}"):
         found = compare_layers(artifact, arrays, on, tolerance, options)

@@ -16,6 +16,8 @@ from openane.cli._show import (
     SHAPE_OPTION,
     TARGET_OPTION,
     Seconds,
+    compiler_choices,
+    compiler_options,
     complete_inputs,
     parse_constants,
     parse_shapes,
@@ -46,6 +48,7 @@ from openane.targets.target import Stage
     metavar="SECONDS",
     help="Give up when it takes longer; 0 for no limit.",
 )
+@compiler_options
 @SHAPE_OPTION
 @CONSTANT_OPTION
 @CACHE_OPTION
@@ -63,6 +66,7 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         host=False,
         observe=None if dump is None else Dump(dump),
         time_limit_seconds=choices["time_limit_seconds"],
+        **compiler_choices(choices),
     )
     with working(f"compiling {file.name}"):
         whole = choices["check"] or dump is not None or kind is OutputKind.PLIST  # more than a program is asked for
@@ -80,6 +84,7 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         "bytes": output.stat().st_size,
         "target": artifact.target,
         "dialect": program.dialect,
+        "functions": program.notes.get("functions", ""),
         "evidence": program.notes.get("evidence", ""),
         "tasks": len(program.tasks),
         "constant_bytes": len(program.constants),

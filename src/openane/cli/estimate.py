@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from openane.analysis.estimate import Estimate, as_values, estimate
-from openane.api import compile
 from openane.cli._say import say
-from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, print_table, working
+from openane.cli._show import (
+    FILE,
+    JSON_OPTION,
+    SHAPE_OPTION,
+    compiler_choices,
+    compiler_options,
+    parse_shapes,
+    print_json,
+    print_table,
+    working,
+)
+from openane.compiler.driver import Options, build
 from openane.cost.chips import CHIPS
 from openane.cost.model import Part
 
@@ -24,14 +35,15 @@ _TRANSFERS = (Part.WEIGHTS, Part.DRAM, Part.SURFACES)
 @click.option("--chip", default="m1", show_default=True, metavar="NAME", help=f"One of {', '.join(CHIPS)}.")
 @click.option("--tasks", "show_tasks", is_flag=True, help="Also show every task.")
 @SHAPE_OPTION
+@compiler_options
 @JSON_OPTION
-def command(file: Path, chip: str, show_tasks: bool, shapes: tuple[str, ...], as_json: bool) -> None:
+def command(file: Path, chip: str, show_tasks: bool, shapes: tuple[str, ...], as_json: bool, **chosen: Any) -> None:
     """Estimate time and energy of one call of FILE (a model, net.plist or program).
 
     It is an estimate: constants fitted to published timings, see `python bench/cost.py` for how well they agree.
     """
     with working(f"compiling {file.name}"):
-        found = estimate(compile(file, shapes=parse_shapes(shapes)), chip)
+        found = estimate(build(file, Options(shapes=parse_shapes(shapes), **compiler_choices(chosen))), chip)
     if as_json:
         print_json(as_values(found))
         return

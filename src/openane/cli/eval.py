@@ -24,6 +24,8 @@ from openane.cli._show import (
     MEMORY_OPTION,
     TARGET_OPTION,
     TIME_OPTION,
+    compiler_choices,
+    compiler_options,
     print_json,
     print_table,
 )
@@ -58,6 +60,7 @@ _FOR_THE_JOB = ("metric", "target", "on", "scale", "layer_samples", "memory_limi
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes of this machine.")
 @click.option("--scheduler", metavar="ADDRESS", help="Address of a Dask scheduler; its workers do the work.")
 @CACHE_OPTION
+@compiler_options
 @MEMORY_OPTION
 @TIME_OPTION
 @TARGET_OPTION
@@ -73,6 +76,7 @@ def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
         str(model.resolve()),
         str(dataset.resolve()),
         **{name: choices[name] for name in _FOR_THE_JOB},
+        functions=compiler_choices(choices)["functions"].value,
         cache_folder=str(default_folder()) if choices["cache"] else "",
         threads=0 if alone else 1,  # the workers share the cores
     )

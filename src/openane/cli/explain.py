@@ -18,6 +18,8 @@ from openane.cli._show import (
     SHAPE_OPTION,
     TARGET_OPTION,
     WIDE_OPTION,
+    compiler_choices,
+    compiler_options,
     complete_inputs,
     parse_shapes,
     print_json,
@@ -47,6 +49,7 @@ SHOWN_CROSSINGS = 8
     help="Fail unless this share of the multiply-adds (of the layers, where there are none) is on the engine.",
 )
 @WIDE_OPTION
+@compiler_options
 @click.option(
     "--calibrate",
     multiple=True,
@@ -62,7 +65,9 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
         source = load(file, shapes=parse_shapes(choices["shapes"]))
         if not isinstance(source, Graph):
             raise InputError("only models have layers to explain", where=str(file), hint="Try `openane info`.")
-        artifact = build(source, Options(target=choices["target"], wide=frozenset(choices["wide"])))
+        artifact = build(
+            source, Options(choices["target"], wide=frozenset(choices["wide"]), **compiler_choices(choices))
+        )
         hazards = () if choices["no_hazards"] else hazards_of(artifact, choices["calibrate"])
         found = explain(artifact, source, hazards)
     if as_json:

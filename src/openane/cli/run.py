@@ -21,6 +21,8 @@ from openane.cli._show import (
     TARGET_OPTION,
     TIME_OPTION,
     WIDE_OPTION,
+    compiler_choices,
+    compiler_options,
     complete_inputs,
     parse_constants,
     parse_shapes,
@@ -57,6 +59,7 @@ TOP_COUNT = 5
 @CONSTANT_OPTION
 @HOST_OPTION
 @WIDE_OPTION
+@compiler_options
 @TARGET_OPTION
 @CACHE_OPTION
 @click.option("--fast", is_flag=True, help="Simulator: more memory for more speed; results within a stated bound.")
@@ -79,7 +82,12 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
         shapes, wide = parse_shapes(choices["shapes"]), frozenset(choices["wide"])
         constants = parse_constants(choices["constants"])
         options = Options(
-            choices["target"], shapes=shapes, constants=constants, host=choices["host"] == "allow", wide=wide
+            choices["target"],
+            shapes=shapes,
+            constants=constants,
+            host=choices["host"] == "allow",
+            wide=wide,
+            **compiler_choices(choices),
         )
         artifact = build_cached(file, options, Cache(default_folder())) if choices["cache"] else build(file, options)
     arrays, made = complete_inputs(read_inputs(choices["inputs"], artifact.plan.inputs), artifact.plan.inputs)

@@ -16,6 +16,8 @@ from openane.cli._show import (
     FILE,
     SHAPE_OPTION,
     TARGET_OPTION,
+    compiler_choices,
+    compiler_options,
     complete_inputs,
     parse_shapes,
     quantity,
@@ -43,6 +45,7 @@ from openane.viewer import Choices, diff_document, document, page
 )
 @click.option("--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input for --compare.")
 @SHAPE_OPTION
+@compiler_options
 @TARGET_OPTION
 def command(
     file: Path,
@@ -53,6 +56,7 @@ def command(
     inputs: tuple[str, ...],
     shapes: tuple[str, ...],
     target: str,
+    **chosen: Any,
 ) -> None:
     """Write a page about FILE (a model, net.plist, .hwx or .anec), or about what differs between FILE and OTHER.
 
@@ -62,7 +66,7 @@ def command(
         raise InputError("the page is HTML", where=str(output), value=output.suffix or "no ending", limit=".html")
     if inputs and not with_errors:
         raise InputError("--input needs --compare, which runs the layers")
-    options = Options(target, shapes=parse_shapes(shapes))
+    options = Options(target, shapes=parse_shapes(shapes), **compiler_choices(chosen))
     with working(f"compiling {file.name}"):
         artifact, source, description = open_any(file, options)
     comparison = None

@@ -73,7 +73,14 @@ def key_of(source: Path, options: Options) -> str | None:
     if options.constants or kind not in FILES | WITH_FILES_BESIDE | FOLDERS:
         return None
     chosen = json.dumps(
-        [options.target, options.dialect, sorted(options.shapes.items()), options.host, sorted(options.wide)]
+        [
+            options.target,
+            options.dialect,
+            sorted(options.shapes.items()),
+            options.host,
+            sorted(options.wide),
+            options.functions.value,
+        ]
     )
     digest = hashlib.sha256(f"{code_digest()}\0{chosen}\0{source.name}\0".encode(errors="surrogateescape"))
     beside = kind in WITH_FILES_BESIDE

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from openane.compiler.cutting import Cutter
-from openane.compiler.lowering import LoweringOptions, lower
+from openane.compiler.lowering import Functions, LoweringOptions, lower
 from openane.compiler.pipeline import Pass, run_pipeline
 from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.compiler.verdicts import kept_on_host, refusal, verdicts
@@ -44,6 +46,7 @@ class Options:
         shapes: sizes for inputs whose dimensions the model leaves open.
         constants: values for inputs that decide shapes or branches; they stop being inputs (ONNX only).
         host: whether the host may run what the engine cannot; if not, such a model is refused.
+        functions: which form functions of one element take when a Graph becomes a Net; a Net keeps its units.
         wide: names of layers (or nodes) to keep on the host, in the model's own precision.
         observe: called with every stage of the compilation, for dumps.
         time_limit_seconds: of the clock; None for no limit.
@@ -55,6 +58,7 @@ class Options:
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     host: bool = True
     wide: frozenset[str] = frozenset()
+    functions: Functions = Functions.ACCURATE
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)
     time_limit_seconds: float | None = field(default=600.0, compare=False)
 
@@ -107,7 +111,7 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
         if isinstance(level, Net):
             return _of_net(level, options)
         graph = replace(_simplified(level, options), rows=level.rows)
-        return _of_graph(graph, level, LoweringOptions(rows=level.rows), options)
+        return _of_graph(graph, level, LoweringOptions(rows=level.rows, functions=options.functions), options)
 
 
 def _simplified(graph: Graph, options: Options) -> Graph:
@@ -120,6 +124,10 @@ def _simplified(graph: Graph, options: Options) -> Graph:
         observe(Stage(step.name, step.reason, lambda: describe(after)))
 
     return run_pipeline(graph, show)
+
+
+LIKE_APPLE: Mapping[str, Any] = MappingProxyType({"functions": Functions.APPLE})
+"""Fields of `Options` that together stand for Apple's compiler, for comparisons with what it writes."""
 
 
 class OutputKind(Enum):
@@ -195,6 +203,7 @@ def _of_net(net: Net, options: Options) -> Artifact:
 
 def _engine_step(net: Net, options: Options) -> EngineStep:
     program = get(options.target).lower(net, CompileOptions(dialect=options.dialect, observe=options.observe))
+    program = replace(program, notes={**net.notes, **program.notes})
     return EngineStep(program, {name: name for name in net.inputs}, {name: name for name in net.outputs}, net)
 
 

@@ -95,6 +95,7 @@ class Net:
         bindings: how the caller's tensors map to inputs and outputs: name -> (logical shape, element type). A name
             without a binding is seen by the caller as NCHW (NDCHW when depth is not 1). Logical and engine tensors
             hold the same elements in the same row-major order.
+        notes: choices that were made when the network came to be, by name; files keep them, nothing depends on them.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Net:
     units: tuple[Unit, ...]
     input_dtypes: Mapping[str, DType] = field(default_factory=dict)
     bindings: Mapping[str, tuple[tuple[int, ...], DType]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @cached_property
     def shapes(self) -> dict[str, TensorShape]:

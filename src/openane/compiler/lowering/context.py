@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from openane.compiler.lowering.functions import Functions
 from openane.compiler.lowering.layout import Layout, Preferences, canonical, engine_shape
 from openane.core.errors import ModelError, UnsupportedError
 from openane.core.origin import Origin
@@ -30,12 +31,14 @@ class LoweringOptions:
             images are flattened to channels first. The default is the largest kernel of the engine.
         padding: most rows at the top, or columns at the left, that a window takes; more become a unit of their own.
         pool_step: longest step of a pooling window; longer ones skip results that were computed.
+        functions: the form of functions of one element; one unit each here, the driver asks for accurate ones.
     """
 
     rows: bool = False
     window: tuple[int, int] = (13, 29)
     padding: int = 31
     pool_step: int = 3
+    functions: Functions = Functions.APPLE
 
 
 def check_factor(array: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from openane.compiler.lowering.context import Handle, Lowering, check_factor
+from openane.compiler.lowering.functions import emit_function
 from openane.compiler.lowering.layout import Layout, engine_shape
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
@@ -108,7 +109,7 @@ CHAINS: Mapping[type[Operation], Callable[[Any], tuple[Neuron | GOC, ...]]] = Ma
 def _lower_plain(ctx: Lowering, node: Node) -> None:
     # A function of one element works wherever the value stands.
     value = ctx.values[node.inputs[0]]
-    unit = ctx.emit(Neuron(PLAIN_NEURONS[type(node.operation)]), value.handle)
+    unit = emit_function(ctx, Neuron(PLAIN_NEURONS[type(node.operation)]), value.handle)
     ctx.define(node.outputs[0], unit, value.layout)
 
 
@@ -116,7 +117,7 @@ def _lower_chain(ctx: Lowering, node: Node) -> None:
     value = ctx.values[node.inputs[0]]
     unit = value.handle
     for params in CHAINS[type(node.operation)](node.operation):
-        unit = ctx.emit(params, unit)
+        unit = emit_function(ctx, params, unit)
     ctx.define(node.outputs[0], unit, value.layout)
 
 
@@ -131,9 +132,9 @@ def _lower_silu(ctx: Lowering, node: Node) -> None:
     value = ctx.values[node.inputs[0]]
     x = value.handle
     if operation.alpha == 1:
-        unit = ctx.emit(Neuron(K.SILU), x)
+        unit = emit_function(ctx, Neuron(K.SILU), x)
     else:
-        gate = ctx.emit(Neuron(K.SIGMOID), ctx.emit(GOC(operation.alpha), x))
+        gate = emit_function(ctx, Neuron(K.SIGMOID), ctx.emit(GOC(operation.alpha), x))
         unit = ctx.emit(ElementWise(ElementWiseKind.MULT), x, gate)
     ctx.define(node.outputs[0], unit, value.layout)
 

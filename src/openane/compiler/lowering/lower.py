@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -75,7 +76,7 @@ def lower(graph: Graph, options: LoweringOptions | None = None) -> Net:
             raise _all_refusals(graph, node, error, ctx.options) from error
     ctx.stop()
     try:
-        return ctx.net()
+        return replace(ctx.net(), notes={"functions": ctx.options.functions.value})
     except UnsupportedError as error:
         raise error.at(graph.name or "model") from error
 

@@ -20,7 +20,6 @@ from openane.program import Relocation, Role, Surface
 #: Main version of Apple's compiler -> the dialect that its layout is.
 COMPILER_DIALECTS = {4: "macos-11", 5: "macos-12", 7: "macos-14", 9: "macos-26"}
 _COMPILER = re.compile(r"zin_ane_compiler v(\d+)([.\d]*)")
-_OWN_EVIDENCE = re.compile(r"--evidence=([\w-]+)")
 _OWN_DIALECT = re.compile(r"--dialect=([\w-]+)")
 #: A surface larger than this is refused: the engine addresses 4 GB.
 _LARGEST_SURFACE = 1 << 32
@@ -121,8 +120,11 @@ def compiler_of(file: HwxFile) -> str:
 def _notes(file: HwxFile) -> dict[str, str]:
     compiler = compiler_of(file)
     notes = {"compiler": compiler} if compiler else {}
-    evidence = _OWN_EVIDENCE.search(file.metadata)
-    return notes | {"evidence": evidence.group(1).replace("-", " ")} if evidence else notes
+    for note in layout.RECORDED_NOTES:
+        found = re.search(rf"--{note}=([\w-]+)", file.metadata)
+        if found:
+            notes[note] = found.group(1).replace("-", " ")
+    return notes
 
 
 def _section_of(file: HwxFile, state: ProgramState, buffer: int, name: str) -> Section | None:

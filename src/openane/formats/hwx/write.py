@@ -7,6 +7,7 @@ of the program descriptor whose rule is not known (0x848, 0x850).
 
 from __future__ import annotations
 
+import re
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -148,23 +149,28 @@ class _Writer:
         size = sum(map(len, commands))
         return Header(layout.CPU_TYPE, subtype, layout.FILE_TYPE, len(commands), size, layout.HEADER_FLAGS, 0)
 
+    def _banner(self) -> str:
+        """The compiler's name and what is worth knowing of the program, in the form of its options."""
+        banner = _BANNER.format(target=self.program.target, dialect=self.dialect.name)
+        for name in layout.RECORDED_NOTES:
+            text = self.program.notes.get(name, "")
+            if re.fullmatch(r"[\w -]+", text):
+                banner += f"\t--{name}={text.replace(' ', '-')}\n"
+        return banner
+
     def _commands(self, table: SymbolTable, file_offset: int, relocation_offset: int) -> list[bytes]:
         text = self._text_segment(file_offset, relocation_offset)
         surfaces = [self._surface_segment(each) for each in self.surfaces]
         scratch = [_segment("__DATA", each, _READ | _WRITE, 4, ("__bss", 6, 0x25)) for each in self.scratch]
         zero = Segment("__PAGEZERO", 0, layout.PAGE_BYTES, 0, 0, 0, 0, 4)
         body = [*scratch, *surfaces, text] if self.dialect.surfaces_first else [text, *scratch, *surfaces]
-        banner = _BANNER.format(target=self.program.target, dialect=self.dialect.name)
-        evidence = self.program.notes.get("evidence", "")
-        if evidence:
-            banner += f"\t--evidence={evidence.replace(' ', '-')}\n"
         note = [codec.encode_command(Command.NOTE, _NOTE)] if self.dialect.note else []
         return [
             *map(codec.encode_segment, (zero, *body)),
             *(codec.encode_name(self._name(each)) for each in self.surfaces),
             codec.encode_program_state(self._program_state()),
             *(codec.encode_surface_state(self._surface_state(each)) for each in self.program.surfaces),
-            codec.encode_command(Command.METADATA, banner.encode() + b"\0"),
+            codec.encode_command(Command.METADATA, self._banner().encode() + b"\0"),
             *note,
             codec.encode_symbol_table(table),
         ]

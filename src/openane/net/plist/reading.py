@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 import os
 import plistlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from openane.core.errors import FormatError, InputError, ModelError, OpenaneError, UnsupportedError
@@ -22,6 +23,8 @@ _UNIT_LIMIT = 1 << 20
 _EXTENT_LIMIT = 1 << 24
 _TENSOR_LIMIT = 1 << 31
 _OUTPUT_SUFFIX = "@output"
+#: Beside the networks: how they came to be (`Net.notes`); an addition of openane.
+NOTES_KEY = "Notes"
 
 _ELEMENT_TYPES: Mapping[str, DType] = {
     "Float16": DType.FLOAT16,
@@ -90,7 +93,14 @@ def parse_net(
     if chosen not in names:
         raise InputError(f"there is no network {describe(chosen)}", where=where)
     fields = Fields(root.get(chosen), f"{where}: network {describe(chosen)}")
-    return _NetReader(chosen, fields, folder, weights or {}).read()
+    return replace(_NetReader(chosen, fields, folder, weights or {}).read(), notes=_notes(root, names))
+
+
+def _notes(root: Fields, networks: Sequence[str]) -> dict[str, str]:
+    """What the file says of how it came to be; anything but texts is another program's business."""
+    found = root.get(NOTES_KEY) if root.has(NOTES_KEY) and NOTES_KEY not in networks else {}
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {key: text for key, text in pairs if isinstance(key, str) and isinstance(text, str)}
 
 
 class _NetReader:

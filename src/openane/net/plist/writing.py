@@ -12,7 +12,7 @@ from openane.core.errors import InputError, UnsupportedError
 from openane.core.files import staged, write_atomically
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit
-from openane.net.plist.reading import surface_strides_bytes
+from openane.net.plist.reading import NOTES_KEY, surface_strides_bytes
 from openane.net.plist.units import WRITERS
 from openane.net.plist.weights import WeightWriter
 from openane.net.units import Concat, Conv
@@ -107,7 +107,10 @@ def describe_net(net: Net, weights_name: str) -> tuple[dict[str, Any], list[byte
         } | _surface("Output", net.shapes[source], dtype)
     if writer.pieces:
         content["Weights"] = [weights_name]
-    return {"Networks": [net.name], "Version": _VERSION, net.name: content}, writer.pieces
+    root = {"Networks": [net.name], "Version": _VERSION, net.name: content}
+    if net.notes and net.name != NOTES_KEY:
+        root[NOTES_KEY] = dict(net.notes)
+    return root, writer.pieces
 
 
 def _type_name(dtype: DType, where: str) -> str:

@@ -1,0 +1,213 @@
+"""Functions of one element as units: Apple's table of each, or the most accurate form that its other tables allow.
+
+A table of 33 knots over the argument is off by up to 1e-2, by any factor near zero, and gelu and silu are not even 0
+at 0. The tables of exp2, log2, reciprocal and sqrt reduce their argument to one octave first, so their relative error
+stays below 5e-4 everywhere. The accurate forms are put together from those, products and sums of the planar engine, and
+limits; Apple's compiler writes each of these encodings. Where a function passes through 0 the argument itself is a
+factor, so the relative error stays bounded and f(0) is 0.
+
+Constants are rounded to fp16, as the engine holds them. `fit` in a comment names the largest relative error of a
+formula in exact arithmetic; `docs/functions.md` has the errors that are left after every rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from openane.core.errors import InputError
+from openane.net import GOC, ElementWise, ElementWiseKind, Neuron, NeuronKind, UnitParams
+from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
+
+if TYPE_CHECKING:
+    from openane.compiler.lowering.context import Handle, Lowering
+
+K = NeuronKind
+_ADD, _SUB, _MULT = ElementWiseKind.ADD, ElementWiseKind.SUB, ElementWiseKind.MULT
+
+
+class Functions(Enum):
+    """Which form a function of one element takes when a Graph becomes a Net."""
+
+    ACCURATE = "accurate"
+    """The most accurate form whose encodings are on record."""
+    APPLE = "apple"
+    """One unit per function: the table that Apple's compiler writes, or a table fitted here where none is known."""
+
+
+def functions_named(name: str) -> Functions:
+    """The choice of a name.
+
+    Raises:
+        InputError: there is no such choice.
+    """
+    try:
+        return Functions(name)
+    except ValueError:
+        known = ", ".join(choice.value for choice in Functions)
+        raise InputError("no such form of functions", value=name, limit=known) from None
+
+
+def half(number: float) -> float:
+    """The nearest fp16 number."""
+    return float(np.float16(number))
+
+
+def emit_function(ctx: Lowering, params: UnitParams, x: Handle) -> Handle:
+    """Adds the units of a function of x.
+
+    Args:
+        ctx: the net under construction; its options choose the form.
+        params: a Neuron takes the chosen form; any other unit is added as it is.
+        x: the argument.
+
+    Returns:
+        The unit of the result.
+    """
+    form = None
+    if isinstance(params, Neuron) and ctx.options.functions is Functions.ACCURATE:
+        form = _FORMS.get(params.kind)
+    return ctx.emit(params, x) if form is None or not isinstance(params, Neuron) else form(ctx, x, params)
+
+
+# Building blocks -----------------------------------------------------------------------------------------------------
+
+
+def _line(ctx: Lowering, x: Handle, scale: float, bias: float = 0.0) -> Handle:
+    return ctx.emit(GOC(half(scale), half(bias)), x)
+
+
+def _multiply(ctx: Lowering, x: Handle, y: Handle, scale: float = 1.0) -> Handle:
+    return ctx.emit(ElementWise(_MULT, half(scale)), x, y)
+
+
+def _reciprocal(ctx: Lowering, x: Handle, plus: float) -> Handle:
+    """1 / (x + plus)."""
+    return ctx.emit(Neuron(K.RECIPROCAL, half(plus)), x)
+
+
+def _clip(ctx: Lowering, x: Handle, low: float, high: float) -> Handle:
+    return ctx.emit(Neuron(K.CLAMP, half(low), half(high)), x)
+
+
+def _odd_cubic(ctx: Lowering, x: Handle, linear: float, cubic: float) -> Handle:
+    """linear * x + cubic * x^3, as a product with x."""
+    return _multiply(ctx, x, _line(ctx, _multiply(ctx, x, x, cubic), 1.0, linear))
+
+
+def _logistic(ctx: Lowering, x: Handle, slope: float = 1.0) -> Handle:
+    """1 / (1 + e^(-slope * x)); an overflow of the power gives 0, an underflow 1."""
+    return _reciprocal(ctx, ctx.emit(Neuron(K.EXP), _line(ctx, x, -slope)), 1.0)
+
+
+# Functions -----------------------------------------------------------------------------------------------------------
+
+_LOG2_E_LOST = math.log2(math.e) - half(math.log2(math.e))
+"""What log2(e) loses as an fp16 factor in front of the exp2 table."""
+
+
+def _exp(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    """2^(c x), times 1 + x ln(2) (log2(e) - c): the factor c in front of the table is an fp16 number."""
+    limited = _clip(ctx, x, -18.0, 12.0)  # beyond, e^x is 0 or infinity in fp16; 0 * infinity must not come up
+    power = ctx.emit(Neuron(K.EXP), limited)
+    return ctx.emit(ElementWise(_ADD), power, _multiply(ctx, power, limited, _LOG2_E_LOST * math.log(2)))
+
+
+def _sigmoid(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    return _logistic(ctx, x)
+
+
+def _silu(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    return _multiply(ctx, x, _logistic(ctx, x))
+
+
+def _gelu(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    """x times the normal distribution function, whose logit is nearly an odd cubic: off by at most 1.4e-4."""
+    return _multiply(ctx, x, _logistic(ctx, _odd_cubic(ctx, x, 1.5976, 0.07056)))
+
+
+def _gelu_tanh(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    """(1 + tanh(p)) / 2 is the logistic function of 2 p."""
+    slope = 2 * math.sqrt(2 / math.pi)
+    return _multiply(ctx, x, _logistic(ctx, _odd_cubic(ctx, x, slope, slope * 0.044715)))
+
+
+def _gelu_sigmoid(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    return _multiply(ctx, x, _logistic(ctx, x, 1.702))
+
+
+def tanh(ctx: Lowering, x: Handle) -> Handle:
+    """x (C + A / (x^2 + a) + B / (x^2 + b)) within +-4.5, where tanh reaches 1 in fp16 (fit: 4e-5)."""
+    limited = _clip(ctx, x, -4.5, 4.5)
+    terms = []
+    for weight, pole in ((2.0125912, 2.4741558), (4.0242776, 30.402689)):
+        scale = half(1 / weight)
+        terms.append(_reciprocal(ctx, _multiply(ctx, limited, limited, scale), pole * scale))
+    factor = _line(ctx, ctx.emit(ElementWise(_ADD), *terms), 1.0, 0.05415974)
+    return _multiply(ctx, limited, factor)
+
+
+def _tanh(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    return tanh(ctx, x)
+
+
+def _erf(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    """tanh of an odd cubic (fit: 3.6e-4)."""
+    return tanh(ctx, _odd_cubic(ctx, x, 1.128756, 0.100769))
+
+
+def _softplus(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    """max(x, 0) + log(1 + u) with u = e^-|x|, and log(1 + u) = u (C + A / (u + a)) (fit: 3.3e-4)."""
+    power = ctx.emit(Neuron(K.EXP), _line(ctx, ctx.emit(Neuron(K.ABS), x), -1.0))
+    factor = _line(ctx, _reciprocal(ctx, power, 1.64589851), 1.33393194, 0.18921343)
+    return ctx.emit(ElementWise(_ADD), ctx.emit(Neuron(K.RELU), x), _multiply(ctx, power, factor))
+
+
+def _mish(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    """x tanh(log(1 + e^x)) = x / (1 + 2 / n) with n = e^x (e^x + 2)."""
+    power = ctx.emit(Neuron(K.EXP), x)
+    inverse = ctx.emit(Neuron(K.RECIPROCAL), _multiply(ctx, power, _line(ctx, power, 1.0, 2.0)))
+    return _multiply(ctx, x, _reciprocal(ctx, inverse, 0.5), 0.5)
+
+
+def _expm1(ctx: Lowering, x: Handle, scale: float) -> Handle:
+    """scale * (e^min(x, 0) - 1): x / (1 - x / 2 + x^2 / 12) down to -1 (fit: 9e-5), less 1/e - e^x beyond."""
+    near = _clip(ctx, x, -1.0, 0.0)
+    divisor = _multiply(ctx, near, _line(ctx, near, 0.08131734, -0.50079637))
+    near = _multiply(ctx, near, _reciprocal(ctx, divisor, 1.0))
+    beyond = ctx.emit(Neuron(K.RELU), _line(ctx, ctx.emit(Neuron(K.EXP), x), -1.0, math.exp(-1)))
+    return ctx.emit(ElementWise(_SUB, scale), near, beyond)
+
+
+def _elu(ctx: Lowering, x: Handle, params: Neuron) -> Handle:
+    return ctx.emit(ElementWise(_ADD), ctx.emit(Neuron(K.RELU), x), _expm1(ctx, x, params.alpha))
+
+
+def _selu(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+    positive = ctx.emit(Neuron(K.RELU), _line(ctx, x, SELU_GAMMA))
+    return ctx.emit(ElementWise(_ADD), positive, _expm1(ctx, x, SELU_GAMMA * SELU_ALPHA))
+
+
+_Form = Callable[["Lowering", "Handle", Neuron], "Handle"]
+
+_FORMS: Mapping[NeuronKind, _Form] = MappingProxyType(
+    {
+        K.EXP: _exp,
+        K.SIGMOID: _sigmoid,
+        K.SILU: _silu,
+        K.GELU: _gelu,
+        K.GELU_TANH: _gelu_tanh,
+        K.GELU_SIGMOID: _gelu_sigmoid,
+        K.TANH: _tanh,
+        K.ERF: _erf,
+        K.SOFTPLUS: _softplus,
+        K.MISH: _mish,
+        K.ELU: _elu,
+        K.SELU: _selu,
+    }
+)
