@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from openane.analysis.estimate import Estimate
+from openane.analysis.estimate import PART_COLORS, Estimate
 from openane.analysis.measure import ulp
-from openane.analysis.notebook import COLOURS
 from openane.backend.functions.accuracy import evaluate, half_numbers
 from openane.backend.functions.recipes import recipe, reference
 from openane.core.errors import InputError, UnavailableError
@@ -55,11 +54,11 @@ def roofline(found: Estimate, axes: Any = None) -> Any:
             [2 * layer.macs / layer.dram_bytes for layer in layers],
             [2e-3 * layer.macs / layer.time_us for layer in layers],
             s=18,
-            color=COLOURS[Part.NEURAL],
+            color=PART_COLORS[Part.NEURAL],
             label="layers, without dispatch",
         )
     if roof.flops_per_byte > 0 and roof.gflops_per_s > 0:
-        axes.scatter([roof.flops_per_byte], [roof.gflops_per_s], s=60, color=COLOURS[Part.PLANAR], label="one call")
+        axes.scatter([roof.flops_per_byte], [roof.gflops_per_s], s=60, color=PART_COLORS[Part.PLANAR], label="one call")
     axes.set(xlabel="operations per byte of DRAM traffic", ylabel="GFLOP/s", title=f"{found.name}: roofline (estimate)")
     axes.legend()
     return axes
@@ -92,7 +91,7 @@ def timeline(found: Estimate, axes: Any = None) -> Any:
             at += time_us
     for part, spans in bars.items():
         if spans:
-            axes.broken_barh(spans, (lane_of[part] - 0.4, 0.8), color=COLOURS[part], label=part.value)
+            axes.broken_barh(spans, (lane_of[part] - 0.4, 0.8), color=PART_COLORS[part], label=part.value)
     axes.set_yticks(range(len(_LANES)), list(_LANES))
     axes.invert_yaxis()
     axes.set(xlabel="microseconds", title=f"{found.name} on {found.chip.machine} (estimate)")
@@ -120,7 +119,7 @@ def table_error(function: str, alpha: float = 0.0, beta: float = 0.0, *, within:
     """
     x, error = table_errors(function, alpha, beta, within=within)
     axes = axes if axes is not None else _axes((8, 4))
-    axes.plot(x, error, ".", markersize=1.5, color=COLOURS[Part.NEURAL])
+    axes.plot(x, error, ".", markersize=1.5, color=PART_COLORS[Part.NEURAL])
     axes.axhline(0.5, color="#888888", linewidth=0.8, linestyle="--")
     axes.set(xlabel="argument", ylabel="error in ulp of fp16", title=f"{function.lower()} on H13 (simulator)")
     return axes

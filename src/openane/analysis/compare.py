@@ -15,8 +15,7 @@ from openane.analysis.levels import NetSteps, Values
 from openane.analysis.measure import Error, Range, half, measure, range_of
 from openane.analysis.told import map_layers
 from openane.compiler.plan import Artifact, EngineStep
-from openane.core.frames import to_frame
-from openane.core.html import table
+from openane.core.report import Column, Report
 from openane.runtimes.runtime import SessionOptions
 from openane.targets import attach
 
@@ -94,32 +93,43 @@ class Comparison:
     notes: tuple[str, ...] = field(default=())
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`, one row a layer.
+        """A `pandas.DataFrame`, one row per layer.
 
         Raises:
             UnavailableError: pandas is not installed.
         """
-        rows = [_flat(layer) for layer in self.layers]
-        columns = list(rows[0]) if rows else ["layer"]
-        return to_frame(columns, [list(row.values()) for row in rows])
+        return self.report().to_pandas()
+
+    def report(self) -> Report:
+        """One row per layer."""
+        rows = [(*_summary(layer), *_flat(layer).values()) for layer in self.layers]
+        flat = _flat(self.layers[0]) if self.layers else {"layer": ""}
+        records = (Column(name, in_tables=False) for name in flat)
+        return Report(f"{self.model} on {self.runtime} against float32", (*_SUMMARY_COLUMNS, *records), rows)
 
     def _repr_html_(self) -> str:
-        rows = [
-            (
-                layer.name,
-                layer.where,
-                f"{layer.range.least:.4g} .. {layer.range.largest:.4g}",
-                f"{layer.engine_isolated.max_ulp:.1f}" if layer.engine_isolated else "",
-                f"{layer.engine.max_ulp:.1f}",
-                f"{layer.engine.max_abs:.3g}",
-                f"{layer.engine.cosine:.6f}",
-                "wrong" if layer.wrong else "",
-                "; ".join(layer.causes),
-            )
-            for layer in self.layers
-        ]
-        columns = ("layer", "where", "range", "alone, ulp", "ulp", "max", "cosine", "verdict", "why")
-        return table(f"{self.model} on {self.runtime} against float32", columns, rows, columns[3:7])
+        return self.report().to_html()
+
+
+_SUMMARY_COLUMNS = tuple(
+    Column(name, numeric=3 <= i < 7, in_records=False)
+    for i, name in enumerate(("layer", "where", "range", "alone, ulp", "ulp", "max", "cosine", "verdict", "why"))
+)
+
+
+def _summary(layer: LayerComparison) -> tuple[str, ...]:
+    """What people read of a layer, under _SUMMARY_COLUMNS."""
+    return (
+        layer.name,
+        layer.where,
+        f"{layer.range.least:.4g} .. {layer.range.largest:.4g}",
+        f"{layer.engine_isolated.max_ulp:.1f}" if layer.engine_isolated else "",
+        f"{layer.engine.max_ulp:.1f}",
+        f"{layer.engine.max_abs:.3g}",
+        f"{layer.engine.cosine:.6f}",
+        "wrong" if layer.wrong else "",
+        "; ".join(layer.causes),
+    )
 
 
 def compare_layers(

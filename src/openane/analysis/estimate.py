@@ -8,13 +8,36 @@ from types import MappingProxyType
 from typing import Any
 
 from openane.analysis.advice import Advice, advise
-from openane.analysis.notebook import estimate_frame, estimate_html
 from openane.compiler.plan import Artifact, EngineStep
+from openane.core import html
+from openane.core.report import Column, Report, numbers, texts
 from openane.cost.chips import Chip, chip
 from openane.cost.model import Cost, Part
 from openane.cost.program import cost_of_program
 from openane.program import Program
 
+PART_COLORS: Mapping[Part, str] = MappingProxyType(
+    {
+        Part.NEURAL: "#2b66ad",
+        Part.PLANAR: "#a9590c",
+        Part.WEIGHTS: "#2c7a4b",
+        Part.DRAM: "#3f8f6e",
+        Part.SURFACES: "#5c8a3a",
+        Part.TASKS: "#6a717a",
+        Part.DISPATCH: "#4d535b",
+    }
+)
+"""White text is readable on each."""
+_LAYER_COLUMNS = (
+    *texts("layer"),
+    *numbers("tasks"),
+    *numbers("time_us", form="{:.2f}"),
+    *numbers("share", form="{:.1%}"),
+    *texts("bound"),
+    *numbers("energy_uj", form="{:.2f}"),
+    *numbers("macs", "dram_bytes"),
+    *numbers("utilisation", form="{:.1%}"),
+)
 NAMELESS = "(program)"
 """The layer of tasks whose origin is not known, as in programs read from a file."""
 
@@ -140,15 +163,38 @@ class Estimate:
         return self.energy_uj / self.time_us * 1e3 if self.time_us else 0.0
 
     def _repr_html_(self) -> str:
-        return estimate_html(self)
+        parts = [(part.value, self.times_us.get(part, 0.0), PART_COLORS[part]) for part in Part]
+        return html.shares(f"time of a call of {self.name} by part", parts) + self.report().to_html()
+
+    def report(self) -> Report:
+        """One row per layer."""
+        totals = f"{self.time_us:.0f} us a call, {self.energy_uj / 1000:.3g} mJ"
+        parts = [part for part in Part if part is not Part.DISPATCH]
+        rows = [
+            (
+                layer.layer,
+                layer.tasks,
+                layer.time_us,
+                layer.share,
+                layer.bound.value,
+                layer.energy_uj,
+                layer.macs,
+                layer.dram_bytes,
+                layer.utilisation,
+                *(layer.times_us.get(part, 0.0) for part in parts),
+            )
+            for layer in self.layers
+        ]
+        columns = (*_LAYER_COLUMNS, *(Column(f"{part.value}_us", in_tables=False) for part in parts))
+        return Report(f"{self.name} on {self.chip.machine}: {totals} (estimate)", columns, rows)
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`, one row a layer.
+        """A `pandas.DataFrame`, one row per layer.
 
         Raises:
             UnavailableError: pandas is not installed.
         """
-        return estimate_frame(self)
+        return self.report().to_pandas()
 
 
 def estimate(artifact: Artifact, chip_name: str = "m1") -> Estimate:

@@ -9,12 +9,12 @@ from typing import Any
 
 from openane.analysis.estimate import estimate
 from openane.analysis.hazards import Hazard
-from openane.analysis.notebook import explanation_frame, explanation_html
 from openane.compiler.partition import host_us
 from openane.compiler.plan import Artifact, Crossing, EngineStep, HostStep
 from openane.compiler.verdicts import layers_of
 from openane.compiler.work import macs
 from openane.core.errors import Diagnostic, UnsupportedError
+from openane.core.report import Report, numbers, texts
 from openane.graph import Graph, Node
 from openane.targets import attach
 
@@ -98,15 +98,33 @@ class Explanation:
         return sum(layer.where in _ON_HOST for layer in self.layers)
 
     def _repr_html_(self) -> str:
-        return explanation_html(self)
+        return self.report().to_html()
+
+    def report(self) -> Report:
+        """One row per layer: where it runs, and why."""
+        rows = [
+            (
+                layer.name,
+                layer.operation,
+                layer.where.value,
+                ", ".join(map(str, layer.tasks)),
+                layer.macs,
+                "" if layer.reason is None else str(layer.reason),
+            )
+            for layer in self.layers
+        ]
+        columns = (*texts("layer", "operation", "where", "tasks"), *numbers("macs"), *texts("reason"))
+        return Report(
+            f"{self.model} on {self.target}: {self.engine_share:.1%} of the work on the engine", columns, rows
+        )
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`, one row a layer.
+        """A `pandas.DataFrame`, one row per layer.
 
         Raises:
             UnavailableError: pandas is not installed.
         """
-        return explanation_frame(self)
+        return self.report().to_pandas()
 
 
 _ON_HOST = (Where.HOST, Where.PARTLY)

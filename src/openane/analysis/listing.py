@@ -7,7 +7,7 @@ from typing import Any
 
 from openane.formats.assembly.write import BUFFER_NAMES
 from openane.program import Program, Register, Task
-from openane.program.stream import StreamCodec
+from openane.program.program import StreamCodec
 from openane.targets import attach
 
 

@@ -17,8 +17,7 @@ from openane.compiler.driver import Options, build, load
 from openane.compiler.lowering import Functions
 from openane.compiler.plan import Artifact
 from openane.core.errors import InputError, UnavailableError
-from openane.core.frames import to_frame
-from openane.core.html import table
+from openane.core.report import Column, Report, numbers, texts
 from openane.formats.sniff import FileKind, sniff
 from openane.graph import Graph, TensorType
 from openane.net import Net
@@ -90,24 +89,28 @@ class PairComparison:
     tolerance: float
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`, one row a value.
+        """A `pandas.DataFrame`, one row per value.
 
         Raises:
             UnavailableError: pandas is not installed.
         """
-        return to_frame(
-            ("value", "output", "max_abs", "max_ulp", "cosine", "wrong"),
-            [(v.name, v.output, v.error.max_abs, v.error.max_ulp, v.error.cosine, v.wrong) for v in self.values],
+        return self.report().to_pandas()
+
+    def report(self) -> Report:
+        """One row per value."""
+        columns = (
+            *texts("value"),
+            Column("output", in_tables=False),
+            *numbers("max_abs", form="{:.3g}"),
+            *numbers("max_ulp", form="{:.1f}"),
+            *numbers("cosine", form="{:.6f}"),
+            Column("wrong", show=lambda wrong: "wrong" if wrong else ""),
         )
+        rows = [(v.name, v.output, v.error.max_abs, v.error.max_ulp, v.error.cosine, v.wrong) for v in self.values]
+        return Report(f"{self.second} against {self.first}", columns, rows)
 
     def _repr_html_(self) -> str:
-        rows = [
-            (v.name, f"{v.error.max_abs:.3g}", f"{v.error.max_ulp:.1f}", f"{v.error.cosine:.6f}", "wrong" * v.wrong)
-            for v in self.values
-        ]
-        return table(
-            f"{self.second} against {self.first}", ("value", "max", "ulp", "cosine", "verdict"), rows, ("max", "ulp")
-        )
+        return self.report().to_html()
 
 
 def side_of(

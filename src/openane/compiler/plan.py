@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from openane.compiler.notebook import artifact_frame, artifact_html
+from openane.core import html
 from openane.core.errors import Diagnostic, InputError
+from openane.core.report import Report, numbers
 from openane.graph import Graph, TensorType
 from openane.net import Net
 from openane.program import Program
+from openane.program.program import TASK_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -176,12 +178,25 @@ class Artifact:
         return tuple(step.program for step in self.plan.steps if isinstance(step, EngineStep))
 
     def _repr_html_(self) -> str:
-        return artifact_html(self)
+        host = len(self.plan.steps) - len(self.programs)
+        pairs: list[tuple[str, object]] = [("target", self.target), ("programs", len(self.programs))]
+        pairs += [("host steps", host)] if host else []
+        pairs += [(f"input {name}", kind) for name, kind in self.plan.inputs.items()]
+        pairs += [(f"output {name}", kind) for name, kind in self.plan.outputs.items()]
+        pairs += [("warning", warning) for warning in self.warnings]
+        return html.facts(self.plan.name, pairs) + self.report().to_html()
+
+    def report(self) -> Report:
+        """One row per task; tasks are numbered over all programs."""
+        rows: list[tuple[object, ...]] = []
+        for number, program in enumerate(self.programs):
+            rows += [(number, *row) for row in program.task_rows(len(rows))]
+        return Report("tasks", (*numbers("program"), *TASK_COLUMNS), rows)
 
     def to_pandas(self) -> Any:
-        """The tasks of all programs as a `pandas.DataFrame`, one row each.
+        """The tasks of all programs as a `pandas.DataFrame`, one row per task.
 
         Raises:
             UnavailableError: pandas is not installed.
         """
-        return artifact_frame(self)
+        return self.report().to_pandas()

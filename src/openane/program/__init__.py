@@ -1,9 +1,9 @@
 """Level 3: task descriptors, surfaces and constants, as the engine sees them."""
 
 from openane.program.fields import Block, Evidence, Field, Kind, Register
-from openane.program.program import Program, Relocation, Role, Surface
+from openane.program.program import Program, Relocation, Role, StreamCodec, Surface
 from openane.program.registers import RegisterMap
-from openane.program.stream import StreamCodec, TaskStream
+from openane.program.stream import TaskStream
 from openane.program.task import Burst, Task
 
 __all__ = [

@@ -5,17 +5,90 @@ This is all that a device, a container file or the simulator needs. It knows not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
-from openane.core.errors import InputError
+from openane.core.errors import Diagnostic, InputError
+from openane.core.reader import Buffer
+from openane.core.report import Report, numbers, texts
 from openane.core.types import DType
 from openane.program.fields import Value
-from openane.program.notebook import program_frame, program_html
-from openane.program.stream import StreamCodec
+from openane.program.registers import RegisterMap
+from openane.program.stream import TaskStream
+from openane.program.summary import TaskSummary
 from openane.program.task import Task
+
+TASK_COLUMNS = (
+    *numbers("task"),
+    *texts("engine", "operation", "from", "to"),
+    *numbers("kernel bytes", "bytes"),
+    *texts("layers"),
+)
+
+
+class StreamCodec(Protocol):
+    """Reads and writes the task descriptors of one generation."""
+
+    @property
+    def registers(self) -> RegisterMap:
+        """The declarations of the generation."""
+        ...
+
+    @property
+    def cpu_subtype(self) -> int:
+        """The generation in the header of .hwx files."""
+        ...
+
+    def read(
+        self,
+        text: Buffer,
+        *,
+        first_bytes: int | None = None,
+        count: int | None = None,
+        where: str = "text section",
+    ) -> TaskStream:
+        """The tasks of a text section.
+
+        Args:
+            text: the section, not copied.
+            first_bytes: size of the first descriptor as the container tells it; None if it does not.
+            count: number of tasks as the container tells it; None if it does not.
+            where: for messages.
+
+        Raises:
+            FormatError: the text is not a chain of tasks.
+        """
+        ...
+
+    def write(self, tasks: Sequence[Task], offsets: Sequence[int], size_bytes: int | None = None) -> bytearray:
+        """The text section with each task at its offset and zeros between; the inverse of :meth:`read`.
+
+        Raises:
+            InputError: tasks overlap or leave the section.
+        """
+        ...
+
+    def chain_fields(self, tasks: Sequence[Task], offsets: Sequence[int], index: int) -> Mapping[str, int]:
+        """The header fields of task `index` that follow from its place in the chain, by field name."""
+        ...
+
+    def next_offset(self, end: int | None) -> int:
+        """Where a task begins behind one that ends at `end` (None: the first), by the habit of Apple's compilers."""
+        ...
+
+    def summarize(self, task: Task) -> TaskSummary:
+        """What a task does, for people."""
+        ...
+
+    def verify(self, program: Program) -> Iterable[Diagnostic]:
+        """What is wrong with the tasks of a program, as far as the generation is known."""
+        ...
+
+    def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:
+        """The task with its enabled buffer indices replaced as `buffers` tells; others stay."""
+        ...
 
 
 class Role(Enum):
@@ -143,16 +216,37 @@ class Program:
         self._check_index(index)
         return self.with_task(index, self.tasks[index].set(path, value))
 
+    def report(self) -> Report:
+        """One row per task; without a codec only what the container holds."""
+        return Report("tasks", TASK_COLUMNS, list(self.task_rows()))
+
+    def task_rows(self, first: int = 0) -> Iterator[tuple[object, ...]]:
+        """One row per task under TASK_COLUMNS; `first` is the number of the first task."""
+        for index, task in enumerate(self.tasks, first):
+            layers = str(task.origin)
+            if self.codec is None:
+                yield (index, "", "", "", "", 0, task.size_bytes, layers)
+                continue
+            found = self.codec.summarize(task)
+            shapes = ("x".join(map(str, shape)) for shape in (found.source_shape, found.result_shape))
+            yield (index, found.engine, found.operation, *shapes, found.kernel_bytes, task.size_bytes, layers)
+
     def _repr_html_(self) -> str:
-        return program_html(self)
+        title = f"{self.name}: {len(self.tasks)} tasks for {self.target}, {len(self.constants)} constant bytes"
+        columns = (*texts("surface", "role", "type", "N D C H W"), *numbers("bytes", "buffer"))
+        surfaces = [
+            (each.name, each.role.value, each.dtype.value, "x".join(map(str, each.shape)), each.size_bytes, each.buffer)
+            for each in self.surfaces
+        ]
+        return Report(title, columns, surfaces).to_html() + self.report().to_html()
 
     def to_pandas(self) -> Any:
-        """The tasks as a `pandas.DataFrame`, one row each.
+        """The tasks as a `pandas.DataFrame`, one row per task.
 
         Raises:
             UnavailableError: pandas is not installed.
         """
-        return program_frame(self)
+        return self.report().to_pandas()
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < len(self.tasks):

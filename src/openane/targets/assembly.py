@@ -13,7 +13,7 @@ from openane.formats.hwx import HwxFile, read_hwx
 from openane.formats.sniff import FileKind, sniff
 from openane.formats.source import Source, open_source
 from openane.program import Program
-from openane.program.stream import StreamCodec
+from openane.program.program import StreamCodec
 from openane.targets.loading import attach
 from openane.targets.registry import generation, generation_of
 

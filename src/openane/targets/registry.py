@@ -15,7 +15,7 @@ from openane.core.errors import InputError, UnsupportedError
 from openane.numerics.profile import IntegerPath, Profile, Winograd
 from openane.program import Task
 from openane.program.fields import suggest
-from openane.program.stream import StreamCodec
+from openane.program.program import StreamCodec
 from openane.targets.target import Target
 
 

@@ -12,8 +12,8 @@ from openane.core.origin import Origin
 from openane.formats.assembly.syntax import Line, Token, commented, indent, quote
 from openane.program import Burst, Task
 from openane.program.fields import Field, Register, suggest
+from openane.program.program import StreamCodec
 from openane.program.registers import RegisterMap
-from openane.program.stream import StreamCodec
 
 _ARRAY = re.compile(r"(.+)\[(\d+)(?:\.\.(\d+))?\]$")
 _LARGEST_BURST = 1 << 16

@@ -17,7 +17,8 @@ from openane.formats.assembly.tasks import task_lines
 from openane.formats.hwx.file import HwxFile
 from openane.formats.image import Image
 from openane.program import Program, Relocation, Surface
-from openane.program.stream import StreamCodec, TaskStream
+from openane.program.program import StreamCodec
+from openane.program.stream import TaskStream
 
 VERSION = 1
 BUFFER_NAMES = {0: "tasks", 1: "constants", 2: "scratch 2", 3: "scratch"}
