@@ -201,7 +201,8 @@ def compile_pair(folder: Path) -> Program:
 
 def compare_pair(folder: Path) -> Comparison:
     """Compiles a pair and compares it with its model.hwx."""
-    from openane.formats.hwx.read import image_of, read_hwx
+    from openane.formats.hwx.file import image_of
+    from openane.formats.hwx.read import read_hwx
     from openane.targets.h13.stream import STREAM
 
     result = Comparison(f"pair {folder.name}", "pairs")

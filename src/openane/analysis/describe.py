@@ -8,7 +8,7 @@ from openane.core.errors import OpenaneError, UnsupportedError
 from openane.formats.anec import AnecFile
 from openane.formats.assembly.write import BUFFER_NAMES
 from openane.formats.hwx import HwxFile
-from openane.formats.hwx.read import compiler_of
+from openane.formats.hwx.file import compiler_of
 from openane.formats.image import Image
 from openane.program import Program, Surface
 from openane.program.verify import verify_program

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Protocol
 
 import numpy as np
 import onnx
@@ -15,12 +15,49 @@ from openane.core.origin import Origin
 from openane.core.types import DType
 from openane.frontends.onnx.builder import Builder
 from openane.frontends.onnx.tensors import Tensors
+from openane.frontends.onnx.verify import DEPTH_LIMIT
 from openane.graph import Operation, TensorType
 from openane.graph.ops import Cast
 from openane.graph.ops.support import normalize_axes, normalize_axis
 
-if TYPE_CHECKING:
-    from openane.frontends.onnx.importer import Importer, Scope
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a node stands.
+
+    Attributes:
+        names: name in the file -> value name in the graph.
+        opsets: operator set version by domain.
+        prefix: of the names of what is made here.
+        layers: the user's layers around it.
+        depth: functions and graphs around it.
+    """
+
+    names: dict[str, str]
+    opsets: Mapping[str, int]
+    prefix: str = ""
+    layers: tuple[str, ...] = ()
+    depth: int = 0
+
+    def inside(self, label: str, names: dict[str, str], opsets: Mapping[str, int] | None = None) -> Scope:
+        """The scope of a function or graph that belongs to the node `label`.
+
+        Raises:
+            ModelError: nested too deeply, as a function that calls itself is.
+        """
+        if self.depth >= DEPTH_LIMIT:
+            raise ModelError("functions or graphs are nested too deeply", limit=DEPTH_LIMIT)
+        layers = (*self.layers, label)
+        return Scope(names, opsets or self.opsets, f"{self.prefix}{label}/", layers, self.depth + 1)
+
+
+class GraphImporter(Protocol):
+    """Imports the graphs inside a node, such as the branches of If."""
+
+    def branch(self, graph: onnx.GraphProto, label: str, scope: Scope, given: Mapping[str, str]) -> list[str]:
+        """The value names of the outputs of a graph, its nodes added to the graph being built."""
+        ...
+
 
 #: Turns a node into operations; gives the value names of its outputs, in order, as many as it makes.
 Handler = Callable[["Call"], Sequence[str]]
@@ -46,7 +83,7 @@ class Call:
     inputs: tuple[str, ...]
     builder: Builder
     tensors: Tensors
-    importer: Importer
+    importer: GraphImporter
     scope: Scope
     layers: tuple[str, ...]
 

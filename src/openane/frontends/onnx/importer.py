@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,12 @@ from openane.core.deadline import check_deadline
 from openane.core.errors import Diagnostic, ModelError, OpenaneError, UnsupportedError, valid
 from openane.core.origin import Origin
 from openane.frontends.onnx.builder import NODE_LIMIT, Builder
-from openane.frontends.onnx.call import Call
+from openane.frontends.onnx.call import Call, Scope
 from openane.frontends.onnx.functions import Functions
 from openane.frontends.onnx.handlers import HANDLERS
 from openane.frontends.onnx.inputs import input_types
 from openane.frontends.onnx.tensors import Tensors
-from openane.frontends.onnx.verify import DEPTH_LIMIT, sorted_nodes, verify
+from openane.frontends.onnx.verify import sorted_nodes, verify
 from openane.graph import Graph
 from openane.graph.ops import Identity
 
@@ -26,36 +25,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 MORE_NODES = 1 << 15
 """Than the file has: functions in functions and loops in loops can make any number of a few."""
 Arrays = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Where a node stands.
-
-    Attributes:
-        names: name in the file -> value name in the graph.
-        opsets: operator set version by domain.
-        prefix: of the names of what is made here.
-        layers: the user's layers around it.
-        depth: functions and graphs around it.
-    """
-
-    names: dict[str, str]
-    opsets: Mapping[str, int]
-    prefix: str = ""
-    layers: tuple[str, ...] = ()
-    depth: int = 0
-
-    def inside(self, label: str, names: dict[str, str], opsets: Mapping[str, int] | None = None) -> Scope:
-        """The scope of a function or graph that belongs to the node `label`.
-
-        Raises:
-            ModelError: nested too deeply, as a function that calls itself is.
-        """
-        if self.depth >= DEPTH_LIMIT:
-            raise ModelError("functions or graphs are nested too deeply", limit=DEPTH_LIMIT)
-        layers = (*self.layers, label)
-        return Scope(names, opsets or self.opsets, f"{self.prefix}{label}/", layers, self.depth + 1)
 
 
 def import_model(model: onnx.ModelProto, shapes: Shapes, constants: Arrays, name: str, folder: Path | None) -> Graph:
