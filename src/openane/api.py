@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from openane.analysis.run_hazards import Outputs, run_hazards
 from openane.compiler.driver import LIKE_APPLE, Level, Options, Shapes, build
 from openane.compiler.driver import load as load
 from openane.compiler.execution import Execution
@@ -75,7 +76,7 @@ def run(
     on: str = "simulator",
     target: str = "h13",
     options: SessionOptions | None = None,
-) -> dict[str, np.ndarray]:
+) -> Outputs:
     """Compiles if needed, and runs once.
 
     Args:
@@ -86,7 +87,8 @@ def run(
         options: of the runtime's session.
 
     Returns:
-        One array per output, in the model's shape and element type.
+        One array per output, in the model's shape and element type: a dict by name. Its attribute `hazards` lists the
+        layers at which half precision spoils an output, with what to do; `RunOptions.hazards` turns that off.
 
     Raises:
         OpenaneError: see `openane.core.errors`.
@@ -95,7 +97,9 @@ def run(
         raise InputError("inputs must be a mapping from name to array", value=type(inputs).__name__, limit="dict")
     artifact = compile(source, target)
     with Execution(artifact, on, options) as execution:
-        return execution.run(inputs).outputs
+        outputs = execution.run(inputs).outputs
+        wanted = (options or SessionOptions()).simulation.hazards
+        return Outputs(outputs, run_hazards(execution, inputs, outputs) if wanted else ())
 
 
 def disassemble(source: Source) -> str:

@@ -89,10 +89,12 @@ class Diagnosis:
     def _damages(self, node: Node, spoiled: set[str]) -> Iterator[tuple[Finding, Values]]:
         """What half precision makes of a node, with the values that change; none for what only inherits."""
         use = self.reference.use(node)
+        inherited = spoiled.intersection(node.inputs)
+        if any(map(self._made_by_engine, inherited)):
+            spoiled.update(name for name in node.outputs if not _representable(self.reference.values[name]))
+            return
         for name in dict.fromkeys(filter(None, node.inputs)):
-            if name in spoiled:
-                if self._made_by_engine(name):
-                    return
+            if name in inherited:
                 continue
             value = self.reference.values[name]
             finding = None if self._made_by_engine(name) or name in self.graph.constants else value_finding(value)
@@ -207,6 +209,11 @@ class Diagnosis:
 def is_wrong(found: np.ndarray, wanted: np.ndarray) -> bool:
     """Whether an output is noticeably off, or infinite."""
     return differs(found, wanted) or (found.dtype.kind == "f" and bool(np.isinf(found).any()))
+
+
+def _representable(array: np.ndarray) -> bool:
+    """Whether half precision holds an array up to its rounding."""
+    return not differs(half(array), array)
 
 
 def _finite(array: np.ndarray) -> bool:

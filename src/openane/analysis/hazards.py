@@ -7,7 +7,7 @@ goes wrong are found, with the outputs that each explains and the layers to keep
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,8 @@ def hazards_of_run(
     if graph is None or matches(graph, inputs, outputs):
         return ()
     on_host = frozenset(n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes)
-    return explain_outputs(graph, inputs, outputs, on_host, artifact.target)
+    found = explain_outputs(graph, inputs, outputs, on_host, artifact.target)
+    return tuple(replace(each, source=Source.RUN) if each.source is Source.CALIBRATION else each for each in found)
 
 
 def matches(graph: Graph, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> bool:

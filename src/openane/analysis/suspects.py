@@ -49,6 +49,7 @@ class Source(Enum):
     CALIBRATION = "calibration"
     CONSTANTS = "constants"
     BOUNDS = "bounds"
+    RUN = "run"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from typing import Any
 import click
 import numpy as np
 
+from openane.analysis.hazards import Hazard, as_values, matches
+from openane.analysis.run_hazards import run_hazards
 from openane.cli._say import say
 from openane.cli._show import (
     CACHE_OPTION,
@@ -33,10 +35,11 @@ from openane.cli._show import (
     working,
 )
 from openane.compiler.cache import Cache, build_cached, default_folder
-from openane.compiler.driver import Options, build
+from openane.compiler.driver import Options, build, load
 from openane.compiler.execution import Execution, RunResult
 from openane.core.errors import InputError
 from openane.core.files import make_folder, safe_file_name, write_array, write_atomically
+from openane.graph import Graph
 from openane.runtimes.runtime import SessionOptions
 from openane.sim.machine import Simulator
 from openane.targets.target import RunOptions
@@ -69,6 +72,7 @@ TOP_COUNT = 5
 @click.option("--until", type=click.IntRange(1), metavar="N", help="Simulator: stop after N tasks; needs --dump.")
 @click.option("--dump", type=FILE, metavar="DIR", help="Simulator: write every tensor that is live at the end to DIR.")
 @click.option("--trace", type=FILE, metavar="FILE.jsonl", help="Simulator: write one line per effect.")
+@click.option("--no-hazards", is_flag=True, help="Do not look for what half precision does to the outputs.")
 @JSON_OPTION
 def command(file: Path, as_json: bool, **choices: Any) -> None:
     """Run FILE (a model, net.plist, .hwx or .anec) and show what comes out.
@@ -102,12 +106,31 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
         else:
             result = execution.run(arrays)
         report = summary(execution, result, made)
+        wanted = dump is None and not choices["no_hazards"]
+        hazards = find_run_hazards(execution, file, options, arrays, result.outputs) if wanted else ()
+        report["hazards"] = [as_values(hazard) for hazard in hazards]
     for name, path in files.items():
         write_array(path, result.outputs[name])
     if as_json:
         print_json(report | {"files": {name: str(path) for name, path in files.items()}})
     else:
         show(report, files)
+    for hazard in hazards:
+        say(f"hazard: {hazard}", err=True)
+
+
+def find_run_hazards(
+    execution: Execution, file: Path, options: Options, arrays: Mapping[str, np.ndarray], outputs: dict[str, np.ndarray]
+) -> tuple[Hazard, ...]:
+    """What half precision does to the outputs; a model that comes from the cache is read again."""
+    artifact = execution.artifact
+    if artifact.graph is None:
+        level = load(file, shapes=options.shapes, constants=options.constants)
+        if isinstance(level, Graph):
+            if matches(level, arrays, outputs):
+                return ()
+            artifact = build(level, options)
+    return run_hazards(execution, arrays, outputs, artifact)
 
 
 def session_options(choices: Mapping[str, Any]) -> SessionOptions:

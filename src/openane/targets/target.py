@@ -57,6 +57,8 @@ class RunOptions:
         memory_limit_bytes: largest sum of buffers that may be allocated.
         partial_outputs: accept outputs of which the tasks write only some elements.
         time_limit_seconds: wall time after which a run is stopped; None for no limit.
+        hazards: compare the outputs with the model in single precision, and report what half precision spoils
+            (`openane.run`).
     """
 
     permissive: bool = False
@@ -67,6 +69,7 @@ class RunOptions:
     memory_limit_bytes: int = 8 << 30
     time_limit_seconds: float | None = None
     partial_outputs: bool = False
+    hazards: bool = True
 
 
 @dataclass(frozen=True, slots=True)
