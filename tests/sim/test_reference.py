@@ -124,13 +124,15 @@ def test_passes_round_to_fp16_in_between() -> None:
     assert run(dot(np.ones(3)), [20000, 20000, -20000], pass_steps="1").item() == np.inf
 
 
-def test_tasks_without_weights_beside_the_accumulator_or_in_it() -> None:
+def test_sums_without_weights_beside_the_accumulator_or_in_it() -> None:
     builder = Builder()
     x, y = (builder.surface(name, role, (1, 1, 1, 1, 3)) for name, role in (("x", Role.INPUT), ("y", Role.OUTPUT)))
-    builder.add(make.PASS, make.view(x.shape, y.shape), make.dram_source(x), make.dram_result(y))
-    copy = builder.program()
-    assert run(copy, [60000, 2.0**-20, 1]).reshape(-1).tolist() == [60000, np.float16(2.0**-20), 1]
-    assert run(copy, [60000, 2.0**-20, 1], without_weights="accumulator").reshape(-1).tolist() == [np.inf, 0, 1]
+    constant: Fields = {"NE.MACCfg.OpMode": 0, "NE.AccBias.AccBias": make.half(1e-4)}
+    builder.add(make.PASS, make.view(x.shape, y.shape), make.dram_source(x), make.dram_result(y), constant)
+    program, values = builder.program(), [60000, 0, 1]
+    assert run(program, values).reshape(-1).tolist() == [60000, np.float16(1e-4), 1]
+    found = run(program, values, without_weights="accumulator").reshape(-1).tolist()
+    assert found == [np.inf, np.float16(7 * 2.0**-16), 1]
 
 
 def test_the_int8_path_of_h18() -> None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from openane.backend.task_cost import Work
 from openane.core.errors import InputError, UnsupportedError
-from openane.numerics.profile import IntegerPath, Profile, Winograd
+from openane.numerics.profile import IntegerPath, Profile, TableIndex, Winograd, WithoutWeights
 from openane.program import Task
 from openane.program.fields import suggest
 from openane.program.program import StreamCodec
@@ -142,8 +142,13 @@ GENERATIONS: Mapping[str, Generation] = MappingProxyType(
                 "A19",
                 False,
                 "one source, no program; tile DMA mapped only in part",
-                Profile(winograd=Winograd.COLUMNS, integers=IntegerPath.INTEGER),
-                "401 single outputs and the errors of an M6",
+                Profile(
+                    winograd=Winograd.COLUMNS,
+                    integers=IntegerPath.INTEGER,
+                    table_index=TableIndex.FP16,
+                    without_weights=WithoutWeights.ACCUMULATOR,
+                ),
+                "401 single outputs, the errors and the largest errors of eight functions of an M6",
             ),
         )
     }

@@ -86,8 +86,7 @@ class Neural:
         if self.kernel.weights is not None:
             return self._convolved(index)
         words, operation = [self._source(place) for place in self._inputs(index)], self.work.operation
-        adds = operation in (MacOperation.SUM, MacOperation.PASS)
-        if adds and self.profile.without_weights is WithoutWeights.ACCUMULATOR:
+        if operation is MacOperation.SUM and self.profile.without_weights is WithoutWeights.ACCUMULATOR:
             return self._accumulated([(word, ONE) for word in words], [Fraction(self.work.acc_bias)])
         first, *others = map(read, words)
         for other in others:
