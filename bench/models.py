@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from openane.compiler.execution import made_up_input
+from openane.compiler.generated_inputs import made_up_input
 from openane.graph import Graph, Node, TensorType, ops
 from openane.runtimes.host.export import export_model
 

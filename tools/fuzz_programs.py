@@ -14,7 +14,8 @@ from fuzz_inputs import files
 from openane.analysis.describe import describe
 from openane.analysis.diff import diff_programs
 from openane.compiler.driver import build
-from openane.compiler.execution import Execution, made_up_input
+from openane.compiler.execution import Execution
+from openane.compiler.generated_inputs import made_up_input
 from openane.core.errors import OpenaneError
 from openane.formats.anec import read_anec, write_anec
 from openane.formats.hwx import read_hwx, write_hwx

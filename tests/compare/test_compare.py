@@ -17,7 +17,7 @@ from openane.analysis.sides import compare_sides, side_of
 from openane.cli import main
 from openane.cli.compare import command
 from openane.compiler.driver import Options, build, save
-from openane.compiler.execution import made_up_input
+from openane.compiler.generated_inputs import made_up_input
 from openane.compiler.lowering import Functions
 from openane.core.errors import InputError
 from openane.graph.ops import Add, Conv, Exp, Mul, Relu, Sigmoid, Softmax

@@ -12,7 +12,7 @@ from browser import start
 
 from openane.analysis.compare import compare_layers
 from openane.compiler.driver import build, load
-from openane.compiler.execution import made_up_input
+from openane.compiler.generated_inputs import made_up_input
 from openane.core.origin import Origin
 from openane.graph import Graph, Node, TensorType
 from openane.graph.ops import Add, Conv, Relu, Sigmoid

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from openane.analysis.compare import LEAST_COSINE
 from openane.analysis.levels import Values, logical_inputs, steps_of
 from openane.analysis.measure import Error, Range, measure, range_of
 from openane.compiler.driver import Options, build, load
+from openane.compiler.generated_inputs import host_graphs
 from openane.compiler.lowering import Functions
 from openane.compiler.plan import Artifact
 from openane.core.errors import InputError, UnavailableError
@@ -43,11 +44,13 @@ class Side:
         name: for people: the file and how it is executed.
         inputs: what it takes, by name.
         run: the inputs, by its own names, to its outputs and to all values that it can tell.
+        graphs: in which the inputs are used as indices.
     """
 
     name: str
     inputs: Mapping[str, TensorType]
     run: Callable[[Inputs], tuple[Values, Values]]
+    graphs: Sequence[Graph] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,7 @@ def _numpy_side(name: str, level: Graph | Net, halves: bool) -> Side:
         )
         return {out: values[source] for out, source in shown}, values
 
-    return Side(name, logical_inputs(level), run)
+    return Side(name, logical_inputs(level), run, (level,) if isinstance(level, Graph) else ())
 
 
 def _engine_side(name: str, artifact: Artifact, on: str, options: SessionOptions | None) -> Side:
@@ -243,7 +246,7 @@ def _engine_side(name: str, artifact: Artifact, on: str, options: SessionOptions
         outputs = {each: whole.values[each] for each in artifact.plan.outputs}
         return outputs, {**_told(whole), **outputs}
 
-    return Side(name, artifact.plan.inputs, run)
+    return Side(name, artifact.plan.inputs, run, host_graphs(artifact.plan))
 
 
 def _told(whole: WholeRun) -> Values:
@@ -280,7 +283,7 @@ def _onnxruntime_side(path: Path, name: str, level: Graph | Net | Program) -> Si
             ) from error
         return {each: values[each] for each in level.outputs}, values
 
-    return Side(name, level.inputs, run)
+    return Side(name, level.inputs, run, (level,))
 
 
 def pair_values(found: PairComparison) -> dict[str, Any]:

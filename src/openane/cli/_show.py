@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from openane.cli._say import say_json
+from openane.cli._say import say, say_json
 from openane.compiler.driver import LIKE_APPLE
-from openane.compiler.execution import made_up_input
+from openane.compiler.generated_inputs import complete, host_graphs
 from openane.compiler.lowering import Functions
+from openane.compiler.plan import Plan
 from openane.core.errors import FormatError, InputError, printable
 from openane.core.files import read_npy
 from openane.graph import TensorType
@@ -35,6 +36,9 @@ SHAPE_OPTION = click.option(
     multiple=True,
     metavar="NAME=1,3,224,224",
     help="Size of an input whose dimensions the model leaves open; repeat for several.",
+)
+INPUT_OPTION = click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input; repeat for several."
 )
 CONSTANT_OPTION = click.option(
     "--constant",
@@ -268,12 +272,16 @@ def read_array(path: Path) -> np.ndarray:
         ) from error
 
 
-def complete_inputs(
-    arrays: dict[str, np.ndarray], wanted: Mapping[str, TensorType]
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays with every missing one made from the fixed seed, and the names of those."""
-    made = [name for name in wanted if name not in arrays]
-    return {**arrays, **{name: made_up_input(name, wanted[name]) for name in made}}, made
+def complete_inputs(arrays: Mapping[str, np.ndarray], plan: Plan) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays with every missing input of a plan generated from the fixed seed, and the names of those."""
+    return complete(arrays, plan.inputs, host_graphs(plan))
+
+
+def say_made_up(made: Iterable[str]) -> None:
+    """Says which inputs were generated, when some were."""
+    names = ", ".join(made)
+    if names:
+        say(f"made up from a fixed seed: {names} (give arrays with --input NAME=FILE.npy)")
 
 
 def quantity(count: float, unit: str = "") -> str:

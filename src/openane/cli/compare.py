@@ -16,6 +16,7 @@ from openane.analysis.sides import EXECUTORS, RUNTIMES, PairComparison, Side, co
 from openane.cli._say import say
 from openane.cli._show import (
     FILE,
+    INPUT_OPTION,
     JSON_OPTION,
     MEMORY_OPTION,
     SHAPE_OPTION,
@@ -29,9 +30,11 @@ from openane.cli._show import (
     print_json,
     print_table,
     read_inputs,
+    say_made_up,
     working,
 )
 from openane.compiler.driver import Options, build
+from openane.compiler.generated_inputs import blaming_generated, complete
 
 _COLUMNS = ("layer", "where", "range", "alone", "ideal", "with all before", "ideal", "max", "cosine", "why")
 _NUMERIC = ("alone", "ideal", "with all before", "max", "cosine")
@@ -39,7 +42,7 @@ _NUMERIC = ("alone", "ideal", "with all before", "max", "cosine")
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input; repeat for several.")
+@INPUT_OPTION
 @click.option(
     "--with",
     "other",
@@ -92,13 +95,13 @@ def command(
         return
     with working(f"compiling {file.name}"):
         artifact = build(file, Options(target, shapes=parse_shapes(shapes), **compiler_choices(chosen)))
-    arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan.inputs)
-    with working(f"running every layer of {file.name} on the {on}"):
+    arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan)
+    with working(f"running every layer of {file.name} on the {on}"), blaming_generated(made):
         found = compare_layers(artifact, arrays, on, tolerance, options)
     if as_json:
         print_json(as_values(found) | {"made_up_inputs": made})
     else:
-        _show_made(made)
+        say_made_up(made)
         _show(found)
     sys.exit(0 if found.first_wrong is None and not any(map(_odd, found.outputs)) else 1)
 
@@ -113,20 +116,15 @@ def _compare_pair(
     with working(f"compiling {file.name}"):
         first = open_side(file)
         second = open_side(file, other) if other in EXECUTORS else open_side(Path(other))
-    arrays, made = complete_inputs(read_inputs(inputs, first.inputs), first.inputs)
-    with working("running both"):
+    arrays, made = complete(read_inputs(inputs, first.inputs), first.inputs, first.graphs)
+    with working("running both"), blaming_generated(made):
         found = compare_sides(first, second, arrays, tolerance)
     if as_json:
         print_json(pair_values(found) | {"made_up_inputs": made})
     else:
-        _show_made(made)
+        say_made_up(made)
         _show_pair(found)
     sys.exit(0 if found.first_wrong is None else 1)
-
-
-def _show_made(made: list[str]) -> None:
-    if made:
-        say(f"made up from a fixed seed: {', '.join(made)} (give arrays with --input NAME=FILE.npy)")
 
 
 def _ulps(error: Error | None) -> str:

@@ -27,6 +27,7 @@ from openane.cli._show import (
 )
 from openane.compiler.cache import Cache, build_cached, default_folder
 from openane.compiler.driver import Options, OutputKind, build, output_kind, save
+from openane.compiler.generated_inputs import blaming_generated
 from openane.compiler.plan import Artifact
 from openane.core.errors import FaultError
 from openane.core.files import make_folder, safe_file_name, write_atomically
@@ -125,8 +126,9 @@ def check(artifact: Artifact) -> None:
         compare_layers,
     )  # brings the simulator along, which compiling alone does not need
 
-    inputs, _ = complete_inputs({}, artifact.plan.inputs)
-    found = compare_layers(artifact, inputs)
+    inputs, made = complete_inputs({}, artifact.plan)
+    with blaming_generated(made):
+        found = compare_layers(artifact, inputs)
     if found.first_wrong is not None:
         layer = found.layers[found.first_wrong]
         raise FaultError(

@@ -7,9 +7,23 @@ from pathlib import Path
 import click
 
 from openane.cli._say import say
-from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, working
+from openane.cli._show import (
+    CONSTANT_OPTION,
+    FILE,
+    INPUT_OPTION,
+    JSON_OPTION,
+    SHAPE_OPTION,
+    parse_constants,
+    parse_shapes,
+    print_json,
+    read_inputs,
+    say_made_up,
+    working,
+)
+from openane.compiler.driver import load
 from openane.convert import Form, convert, form_of
 from openane.convert.coreml import coremltools, without_frameworks
+from openane.graph import Graph
 
 
 @click.command()
@@ -29,16 +43,32 @@ from openane.convert.coreml import coremltools, without_frameworks
     show_default=True,
     help="Of weights and arithmetic in .mlpackage and .mil.",
 )
+@INPUT_OPTION
 @SHAPE_OPTION
+@CONSTANT_OPTION
 @JSON_OPTION
-def command(file: Path, output: Path, precision: str, shapes: tuple[str, ...], as_json: bool) -> None:
-    """Write the model FILE in the format that the ending of OUT names, and compare what was written."""
+def command(
+    file: Path,
+    output: Path,
+    precision: str,
+    inputs: tuple[str, ...],
+    shapes: tuple[str, ...],
+    constants: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Write the model FILE in the format that the ending of OUT names, and compare what was written.
+
+    The comparison takes the given inputs; one that is not given is made from a fixed seed, and the report says so.
+    """
     form = form_of(output)
     with working(f"converting {file.name}"):
         if form in (Form.NETWORK, Form.PACKAGE, Form.MIL):
             with without_frameworks():
                 coremltools()
-        done = convert(file, output, shapes=parse_shapes(shapes), half=precision == "half")
+        level = load(file, shapes=parse_shapes(shapes), constants=parse_constants(constants))
+        model = level if isinstance(level, Graph) else None
+        arrays = read_inputs(inputs, model.inputs) if model is not None else {}
+        done = convert(model or file, output, inputs=arrays, half=precision == "half")
     if as_json:
         print_json(
             {
@@ -46,9 +76,11 @@ def command(file: Path, output: Path, precision: str, shapes: tuple[str, ...], a
                 "form": done.form.value,
                 "relative_error": done.error,
                 "tolerance": done.tolerance,
+                "made_up_inputs": list(done.made_up),
             }
         )
     else:
+        say_made_up(done.made_up)
         say(
             f"{done.path}: read back and compared, relative error {done.error:.2g} (at most {done.tolerance:g} allowed)"
         )

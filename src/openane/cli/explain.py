@@ -30,6 +30,7 @@ from openane.cli._show import (
 )
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import fit_inputs
+from openane.compiler.generated_inputs import blaming_generated
 from openane.compiler.plan import Artifact, HostStep
 from openane.core.errors import Diagnostic, InputError
 from openane.graph import Graph
@@ -87,10 +88,11 @@ def hazards_of(artifact: Artifact, calibrate: tuple[str, ...]) -> tuple[Hazard, 
     """The hazards of half precision on the given arrays, with made-up ones for the inputs that are not given."""
     graph, wanted = artifact.graph, artifact.plan.inputs
     assert graph is not None
-    arrays, _ = complete_inputs(read_inputs(calibrate, wanted), wanted)
+    arrays, made = complete_inputs(read_inputs(calibrate, wanted), artifact.plan)
     batch = fit_inputs(wanted, arrays, artifact.plan.name)
     on_host = {n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes}
-    return find_hazards(graph, [batch], frozenset(on_host), artifact.target)
+    with blaming_generated(made):
+        return find_hazards(graph, [batch], frozenset(on_host), artifact.target)
 
 
 def as_plain(found: Explanation) -> dict[str, object]:

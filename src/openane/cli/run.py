@@ -17,6 +17,7 @@ from openane.cli._show import (
     CONSTANT_OPTION,
     FILE,
     HOST_OPTION,
+    INPUT_OPTION,
     JSON_OPTION,
     MEMORY_OPTION,
     SHAPE_OPTION,
@@ -32,11 +33,13 @@ from openane.cli._show import (
     print_table,
     quantity,
     read_inputs,
+    say_made_up,
     working,
 )
 from openane.compiler.cache import Cache, build_cached, default_folder
 from openane.compiler.driver import Options, build, load
 from openane.compiler.execution import Execution, RunResult
+from openane.compiler.generated_inputs import blaming_generated
 from openane.core.errors import InputError
 from openane.core.files import make_folder, safe_file_name, write_array, write_atomically
 from openane.graph import Graph
@@ -49,7 +52,7 @@ TOP_COUNT = 5
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input; repeat for several.")
+@INPUT_OPTION
 @click.option("--output-dir", type=FILE, metavar="DIR", help="Write every output to DIR/NAME.npy.")
 @click.option("--on", default="simulator", show_default=True, help="simulator, linux, macos or auto.")
 @click.option("--device", default="", help="Node of the device to use; the first that fits by default.")
@@ -94,7 +97,7 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
             **compiler_choices(choices),
         )
         artifact = build_cached(file, options, Cache(default_folder())) if choices["cache"] else build(file, options)
-    arrays, made = complete_inputs(read_inputs(choices["inputs"], artifact.plan.inputs), artifact.plan.inputs)
+    arrays, made = complete_inputs(read_inputs(choices["inputs"], artifact.plan.inputs), artifact.plan)
     files = output_files(artifact.plan.outputs, output_dir)
     with working(f"running {file.name} on the {on}"), Execution(artifact, on, session_options(choices)) as execution:
         if choices["trace"] is not None:
@@ -104,7 +107,8 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
             files = output_files(live, dump)
             result = RunResult(live)
         else:
-            result = execution.run(arrays)
+            with blaming_generated(made):
+                result = execution.run(arrays)
         report = summary(execution, result, made)
         wanted = dump is None and not choices["no_hazards"]
         hazards = find_run_hazards(execution, file, options, arrays, result.outputs) if wanted else ()
@@ -261,8 +265,7 @@ def show(report: dict[str, object], files: dict[str, Path]) -> None:
     """Prints the report as two short tables."""
     made = report["made_up_inputs"]
     assert isinstance(made, list)
-    if made:
-        say(f"made up from a fixed seed: {', '.join(made)} (give arrays with --input NAME=FILE.npy)")
+    say_made_up(made)
     outputs = report["outputs"]
     assert isinstance(outputs, dict)
     rows: list[tuple[object, ...]] = []

@@ -25,6 +25,7 @@ from openane.cli._show import (
     working,
 )
 from openane.compiler.driver import Options, build
+from openane.compiler.generated_inputs import blaming_generated
 from openane.compiler.plan import Artifact
 from openane.core.errors import InputError, valid
 from openane.core.files import write_atomically
@@ -99,8 +100,9 @@ def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None
 
 def errors_of(artifact: Artifact, inputs: tuple[str, ...]) -> Comparison:
     """The comparison of every layer on the given inputs; missing ones are made from the fixed seed."""
-    arrays, _ = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan.inputs)
-    return compare_layers(artifact, arrays)
+    arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan)
+    with blaming_generated(made):
+        return compare_layers(artifact, arrays)
 
 
 def difference_document(

@@ -12,7 +12,6 @@ import numpy as np
 
 from openane.compiler.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import InputError
-from openane.core.types import DType
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.graph import TensorType
 from openane.program import Program, Surface
@@ -21,9 +20,6 @@ from openane.runtimes.host import HostSession, open_host
 from openane.runtimes.registry import choose
 from openane.runtimes.runtime import Session, SessionOptions
 from openane.targets import load_program
-
-SEED = 0
-"""Seed of the inputs that are made up when the user gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +214,3 @@ def to_surface(surface: Surface, array: np.ndarray) -> np.ndarray:
     Finite values beyond fp16 become its largest ones, see `saturated`.
     """
     return saturated(array.reshape(surface.shape))
-
-
-def made_up_input(name: str, kind: TensorType) -> np.ndarray:
-    """A repeatable array for an input that the user did not give: standard normal values, or small integers.
-
-    Integers whose name says that they are a mask are 0 or 1. The values depend on the name, the shape and a fixed seed
-    only.
-    """
-    generator = np.random.default_rng([SEED, *name.encode()])
-    if kind.dtype.is_float:
-        return generator.standard_normal(kind.shape).astype(kind.dtype.numpy)
-    if kind.dtype is DType.BOOL:
-        return generator.integers(0, 2, kind.shape).astype(bool)
-    beyond = 2 if "mask" in name.lower() else 100
-    return generator.integers(0, beyond, kind.shape).astype(kind.dtype.numpy)

@@ -12,7 +12,8 @@ from types import MappingProxyType
 import numpy as np
 
 from openane.compiler.driver import Options, build, load
-from openane.compiler.execution import made_up_input
+from openane.compiler.execution import fit_inputs
+from openane.compiler.generated_inputs import blaming_generated, complete
 from openane.compiler.pipeline import run_pipeline
 from openane.core.errors import InputError, ModelError
 from openane.core.files import make_folder, staged, write_atomically
@@ -40,12 +41,14 @@ class Converted:
         form: what it is.
         error: length of the difference from the model that was read over the length of its answer, worst output.
         tolerance: what was allowed.
+        made_up: names of the inputs whose data was generated for the comparison.
     """
 
     path: Path
     form: Form
     error: float
     tolerance: float
+    made_up: tuple[str, ...] = ()
 
 
 SINGLE_TOLERANCE = 1e-3
@@ -74,6 +77,8 @@ def convert(
     path: Path,
     *,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    constants: Mapping[str, np.ndarray] | None = None,
+    inputs: Mapping[str, np.ndarray] | None = None,
     half: bool = True,
 ) -> Converted:
     """Writes a model in another format, reads it back with openane's own front end, and compares the answers.
@@ -82,28 +87,33 @@ def convert(
         source: a model file or a graph.
         path: what to write; its ending says which format. MIL text puts its weights into weights/weight.bin beside it.
         shapes: sizes for inputs whose dimensions the model leaves open.
+        constants: values for inputs that decide shapes or branches; they stop being inputs (ONNX only).
+        inputs: arrays to compare on, by input name; those that are not given are generated.
         half: half precision for .mlpackage and MIL text; otherwise single precision.
 
     Raises:
         UnsupportedError: operations have no counterpart; names each of them.
         ModelError: what was written computes something else; what was at `path` before stays.
-        InputError: the source is no model, or the file cannot be written.
+        InputError: the source is no model, an array does not fit, or the file cannot be written.
         UnavailableError: a package that writes this format is missing.
     """
     path = Path(path)
     form = form_of(path)
-    level = source if isinstance(source, Graph) else load(source, shapes=shapes)
+    level = source if isinstance(source, Graph) else load(source, shapes=shapes, constants=constants)
     if not isinstance(level, Graph):
         raise InputError("only models can be converted", where=str(source), hint="Try `openane compile`.")
     if not path.parent.is_dir():
         raise InputError("the folder to write to does not exist", where=str(path.parent))
+    arrays, made = complete(inputs or {}, level.inputs, [level])
+    arrays = fit_inputs(level.inputs, arrays, level.name)
     graph = run_pipeline(level)
     if path.is_dir() and (form is not Form.PACKAGE or not (path / "Manifest.json").is_file()):
         raise InputError("a folder with other content is in the way", where=str(path))
     tolerance = HALF_TOLERANCE if half and form in (Form.PACKAGE, Form.MIL) else SINGLE_TOLERANCE
     with staged(path) as place:
         _WRITERS[form](graph, place, half)
-        error = _difference(level, load(place))
+        with blaming_generated(made):
+            error = _difference(level, load(place), arrays)
         if not error <= tolerance:
             raise ModelError(
                 "what was written does not compute the same, and was removed",
@@ -111,12 +121,11 @@ def convert(
                 value=f"relative error {error:.3g}",
                 limit=f"at most {tolerance:g}",
             )
-    return Converted(path, form, error, tolerance)
+    return Converted(path, form, error, tolerance, tuple(made))
 
 
-def _difference(graph: Graph, back: object) -> float:
-    """The worst relative error of the outputs, taken in order, on made-up inputs."""
-    inputs = {name: made_up_input(name, kind) for name, kind in graph.inputs.items()}
+def _difference(graph: Graph, back: object, inputs: Mapping[str, np.ndarray]) -> float:
+    """The worst relative error of the outputs, taken in order."""
     expected = graph.evaluate(inputs)
     if isinstance(back, Graph):
         wanted = zip(back.inputs.items(), graph.inputs, strict=True)

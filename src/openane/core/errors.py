@@ -117,6 +117,19 @@ class OpenaneError(Exception):
             others=self.others,
         )
 
+    def hinted(self, hint: str) -> OpenaneError:
+        """The same error with a further sentence of what to do after its own."""
+        own = self.diagnostic
+        return type(self)(
+            own.what,
+            where=own.where,
+            rule=own.rule,
+            limit=own.limit,
+            value=own.value,
+            hint=f"{own.hint} {hint}".strip(),
+            others=self.others,
+        )
+
     def at(self, where: str) -> OpenaneError:
         """The same error with an outer place put in front of its own."""
         own = self.diagnostic
