@@ -33,7 +33,7 @@ imports: $(VENV)/.test
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.test
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 pytest: $(VENV)/.test
 	$(BIN)/pytest -n 2
