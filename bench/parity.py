@@ -154,7 +154,7 @@ def _compare_section(program: Program, record: Record, result: Comparison) -> No
 
 
 def addresses(program: Program) -> tuple[list[int], int, int]:
-    """Addresses of the surfaces by buffer index, of the text and of the constants (h13-encoding 1)."""
+    """Addresses of the surfaces by buffer index, of the text and of the constants (encoding.md#program)."""
     cursor = _BASE_ADDRESS + -(-program.scratch_bytes // _PAGE_BYTES) * _PAGE_BYTES
     found = []
     for surface in sorted(program.surfaces, key=lambda surface: surface.buffer):

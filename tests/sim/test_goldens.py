@@ -28,7 +28,7 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-# name: function, range of the first input, of the second, absolute and relative error allowed (h13-semantics 11)
+# name: function, ranges of both inputs, absolute and relative error allowed (execution.md#golden-results)
 GOLDENS: dict[str, tuple[Function, tuple[float, float], tuple[float, float] | None, float, float]] = {
     "add": (lambda a, b: a + b, (-4, 4), (-4, 4), 0, 4.9e-4),
     "sub": (lambda a, b: a - b, (-4, 4), (-4, 4), 0, 4.9e-4),

@@ -1,7 +1,7 @@
 """What the H13 engine holds and accepts, as data; and the habits of compilers of different years.
 
-Sources are named beside each value: compiler-facts section 7 (limits that Apple's compiler enforces or that were
-measured), h13-encoding (recorded programs), or the width of a register field.
+Sources are named beside each value: limits.md#sizes (limits that Apple's compiler enforces or that were
+measured), encoding.md (recorded programs), or the width of a register field.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from types import MappingProxyType
 
 from openane.core.errors import UnsupportedError
 
-#: Bytes of on-chip memory for tensors (h13-encoding 6.2: tensors must fit side by side in 2 MB).
+#: Bytes of on-chip memory for tensors (encoding.md#l2-allocation: tensors must fit side by side in 2 MB).
 L2_BYTES = 2 << 20
-#: Weight memory of one NE core; a task with many pixels keeps its slice there (h13-encoding 7.3).
+#: Weight memory of one NE core; a task with many pixels keeps its slice there (encoding.md#splitting-channels).
 KERNEL_BYTES_PER_NE = 64 << 10
-#: Output pixels above which a task's weights must fit into the kernel memory (h13-encoding 7.3).
+#: Output pixels above which a task's weights must fit into the kernel memory (encoding.md#splitting-channels).
 STREAMED_KERNEL_PIXELS = 128
 #: Cores of the MAC engine that take coefficients (16 lanes).
 LANES = 16
-#: Rows and columns of a tensor (compiler-facts 7: 16385 is rejected on a real M1).
+#: Rows and columns of a tensor (limits.md#sizes: 16385 is rejected on a real M1).
 MAX_WIDTH = 16384
 MAX_HEIGHT = 16384
-#: Channels, and batch (compiler-facts 7).
+#: Channels, and batch (limits.md#sizes).
 MAX_CHANNELS = 65536
 MAX_BATCH = 65536
 #: Groups of one task: NumGroups is bits 12:0 of Common 0x24.
 MAX_GROUPS = (1 << 13) - 1
-#: Taps of an fp16 kernel (compiler-facts 7).
+#: Taps of an fp16 kernel (limits.md#sizes).
 MAX_KERNEL_WIDTH = 13
 MAX_KERNEL_HEIGHT = 29
 #: Padding in front: Px, Py are 5-bit fields of ConvCfg (0x1C).
@@ -53,9 +53,9 @@ SCRATCH_BUFFER = 3
 MAX_BUFFERS = 32
 #: Surfaces and the scratch buffer start on pages of this size.
 PAGE_BYTES = 0x4000
-#: Section of a program without constants (h13-encoding 1).
+#: Section of a program without constants (encoding.md#program).
 EMPTY_CONSTANT_BYTES = 0x4000
-#: Largest constant section of one program (compiler-facts 7: single program weights about 2 GB).
+#: Largest constant section of one program (limits.md#sizes: single program weights about 2 GB).
 MAX_CONSTANT_BYTES = 2 << 30
 #: Link fields and task numbers: header word 0 has 16 bits for the task number.
 MAX_TASKS = 1 << 16

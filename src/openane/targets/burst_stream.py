@@ -5,7 +5,7 @@ number of values minus 1, bits 25:0 the byte address of the first register) and 
 terminator: its size stands in the header of the task before it, the first one's in the container. Tasks are linked by
 byte offsets from the start of the text; 0 ends the chain.
 
-Source: every H13 program seen parses exactly to its end this way (h13-semantics 1.2); H11 by its sheet, unverified.
+Source: every H13 program seen parses this way (execution.md#task-stream); H11 by one published map, unverified.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class BurstStream:
         return words
 
     def chain_fields(self, tasks: Sequence[Task], offsets: Sequence[int], index: int) -> Mapping[str, int]:
-        """Number, place, link and size of the next task (h13-semantics 1.3)."""
+        """Number, place, link and size of the next task (execution.md#header-words)."""
         last = index + 1 == len(tasks)
         size_mask = self._places["NextSize"][1].mask
         return {

@@ -1,6 +1,6 @@
 """Addresses: L2 for residents and staging, scratch for spilled tensors, buffers for surfaces.
 
-h13-encoding 6.2: residents come first, from address 0 upwards, and freed space is used again; the DMA staging of a
+Residents come first, from address 0 upwards, and freed space is reused (encoding.md#l2-allocation); the staging of a
 task lies above them at the next free byte: first source, second source, result.
 """
 
@@ -161,7 +161,7 @@ def place(plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> 
 
 
 def _bank_slack(floating: Sequence[bool]) -> int:
-    """Bytes that two staged sources may lie apart for the sake of L2's banks (h13-encoding 6.2)."""
+    """Bytes that two staged sources may lie apart for the sake of L2's banks (encoding.md#l2-allocation)."""
     return 8 * staging.BANK_BYTES if sum(floating[:-1]) > 1 else 0
 
 

@@ -14,7 +14,7 @@ from openane.backend.machine import DMA_ALIGNMENT_BYTES, EMPTY_CONSTANT_BYTES, M
 from openane.core.deadline import check_deadline
 from openane.core.errors import UnsupportedError
 
-#: A table takes this much of the section for each lane that loads it (h13-encoding 7.1).
+#: A table takes this much of the section for each lane that loads it (encoding.md#kernel-registers).
 TABLE_BYTES = 128
 
 

@@ -1,6 +1,6 @@
 """How tasks follow each other: groups that may overlap, waiting and streaming between neighbours.
 
-The rules are those of h13-encoding 2 (groups, 411 of 411 tasks), 6.4 (type words, 409 and 411 of 411) and 8 (the
+The rules are encoding.md#groups (411 of 411 tasks), #type-words (409 and 411 of 411) and #engine-words (the
 signal between planar tasks). Within a group the engine overlaps tasks, and these words say what waits for what; a
 border between groups is a full barrier.
 """

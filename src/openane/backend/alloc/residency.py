@@ -224,7 +224,7 @@ def axis_map(tensor: TensorShape, shape: TensorShape) -> dict[Axis, Axis] | None
 
 
 def layout(tensor: Tensor, reader: TaskPlan | None) -> Strides:
-    """L2 strides of a resident tensor in its own axes (h13-encoding 6.1 and 6.3)."""
+    """L2 strides of a resident tensor in its own axes (encoding.md#bank-rule and #resident-layouts)."""
     if tensor.l2_strides is not None:
         return tensor.l2_strides
     if reader is None:

@@ -1,4 +1,4 @@
-"""Pitches of tensors in L2: the bank rule of h13-encoding 6.1.
+"""Pitches of tensors in L2: the bank rule of encoding.md#bank-rule.
 
 L2 behaves as 64 banks of 16 bytes. A tensor lies there row by row; a row holds all channels (and depths), each padded
 to 16 bytes. The row pitch is padded so that rows that are fetched together start in banks far enough apart.
@@ -124,7 +124,7 @@ def result_row(task: TaskPlan, *, stated: bool, columns: int = 0) -> int:
 
 
 def odd_row(row: int) -> int:
-    """A row made odd in units of 16 bytes, for tensors read by a transposing task (h13-encoding 6.1)."""
+    """A row made odd in units of 16 bytes, for tensors read by a transposing task (encoding.md#bank-rule)."""
     return (align(row, BANK_BYTES) // BANK_BYTES | 1) * BANK_BYTES
 
 

@@ -105,7 +105,7 @@ class Tensor:
         shape: of the whole tensor; DRAM strides follow from it (`surfaces.dram_strides`).
         place: where it lives, or AUTO.
         dtype: element type in DRAM.
-        l2_strides: the L2 strides for the axes of `shape`, when the family fixes them; None: rule of h13-encoding 6.1.
+        l2_strides: the L2 strides for the axes of `shape`, if the family fixes them; None: encoding.md#bank-rule.
         l2_base: L2 address relative to the block of the task that writes it; None: the allocator chooses.
         kept_of: the DRAM tensor whose staged copy this is (made by :attr:`Source.keep`), else empty.
         part_of: the tensor whose memory this one shares (concat), else empty; `part_offset` is its first channel there.
@@ -160,7 +160,7 @@ class Operand:
         repeats: axes on which this source has size 1 and is repeated (Common 0x30 low bits).
         relu: the source is rectified while it is loaded (0x4800).
         keep: name of the resident tensor that the staged copy of this DRAM source becomes, else empty.
-        staging_base: L2 address of the staged copy relative to the block; None: rule of h13-encoding 6.2.
+        staging_base: L2 address of the staged copy relative to the block; None: rule of encoding.md#l2-allocation.
         staging: L2 strides of the staged copy in the task's view; None: rule of 6.1.
         dram: the four DMA stride words, when no rule gives them.
         l2: the four L2 stride words of a resident tensor, when the axes do not give them.

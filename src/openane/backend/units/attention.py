@@ -1,4 +1,4 @@
-"""Attention of one head after another: two products of tensors with a softmax between them (h13-encoding 9.9).
+"""Attention of one head after another: two matmuls with a softmax between them (encoding.md#attention).
 
 The scores, their exponentials and the statistics stay in L2; the probabilities are written as the kernel of the second
 product.

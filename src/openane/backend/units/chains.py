@@ -1,4 +1,4 @@
-"""Chains of steps (h13-encoding 9.2, 9.8 end, 9.10): what goes from one step to the next stays in L2."""
+"""Chains of steps (encoding.md#linear, #layer-norm, #residual): what goes from one step to the next stays in L2."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def residual_function_bytes(shape: TensorShape) -> int:
 
 
 def lower_residual_function(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """The function by table, x being kept, and the planar task of both (h13-encoding 9.10)."""
+    """The function by table, x being kept, and the planar task of both (encoding.md#residual)."""
     params = unit.params
     assert isinstance(params, ResidualFunction)
     shape, ends = lowering.shape(unit.name), Ends(unit, lowering)

@@ -66,7 +66,7 @@ def groups(query: Query) -> object | None:
     "h13.kernel-reach",
     f"{MAX_KERNEL_HEIGHT}x{MAX_KERNEL_WIDTH}",
     "Use less padding, or pad in a layer of its own.",
-    "compiler-facts 7: fp16 kernels",
+    "limits.md#sizes: fp16 kernels",
 )
 def reach(query: Query) -> object | None:
     """A result of a convolution lies so far outside of the image that no kernel the engine has reaches it."""
@@ -234,7 +234,7 @@ def conv_task(
 
 
 def slices(task: Job, result_shape: TensorShape) -> tuple[slice, ...]:
-    """Output channels of each task, as the weight memory allows (h13-encoding 7.3)."""
+    """Output channels of each task, as the weight memory allows (encoding.md#splitting-channels)."""
     outputs, inputs, height, width = task.kernel.shape
     if task.groups > 1:
         return (slice(0, outputs),)

@@ -51,7 +51,7 @@ PLANAR: Mapping[ElementWiseKind, PeOperation] = MappingProxyType(
 )
 #: Common 0x24 of the multiplication of channel pairs: two input channels a lane, each for itself.
 PAIRS_CONFIG = 0x2C001
-#: Lanes that load the table of a task that swaps channels and columns (h13-encoding 7.1).
+#: Lanes that load the table of a task that swaps channels and columns (encoding.md#kernel-registers).
 SWAPPED_TABLE_LANES = 8
 _AXES: Mapping[Dimension, Axis] = MappingProxyType(
     {

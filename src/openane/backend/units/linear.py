@@ -1,4 +1,4 @@
-"""Matrix products by a constant (h13-encoding 9.2).
+"""Matrix products by a constant (encoding.md#linear).
 
 The MAC engine sums over channels, so the operand is transposed first, rows becoming columns; the product is then a
 convolution whose result is written transposed back.
@@ -55,7 +55,7 @@ _TILE_COLUMNS = 8
 #: Columns that a segment of the tiled form stages.
 _TILE_SEGMENT = 32
 _TILE_TUNING = Tuning(patch=(3, 3, 3))
-#: Interleaved rows of a kernel in DRAM that the DMA can write (formats 9: 1, 2, 3, 4 and 8; a third is never used).
+#: Interleaved rows of a kernel in DRAM that the DMA can write (formats.md#surfaces: 1, 2, 3, 4, 8; 3 is never used).
 _KERNEL_ROWS = (8, 4, 2)
 
 

@@ -1,4 +1,4 @@
-"""Matrix products of two tensors (h13-encoding 9.3).
+"""Matrix products of two tensors (encoding.md#run-time-matmul).
 
 The left operand is the kernel: a planar copy interleaves its rows for the coefficient lanes, sixteen rows or fewer are
 read where they are. The right operand streams through, transposed before if it comes in rows.
@@ -38,7 +38,7 @@ from openane.net.units import MatMul
 _LANES = LANES
 #: Columns of a DMA unit of 64 bytes.
 _UNIT_COLUMNS = DMA_ALIGNMENT_BYTES // 2
-#: Interleaved rows of a kernel in DRAM that the DMA can write (formats 9: 1, 2, 3, 4 and 8; a third is never used).
+#: Interleaved rows of a kernel in DRAM that the DMA can write (formats.md#surfaces: 1, 2, 3, 4, 8; 3 is never used).
 _KERNEL_ROWS = (8, 4, 2)
 #: L2 that one task may take to write kernels.
 _FORMATTED_BYTES = L2_BYTES // 2

@@ -1,4 +1,4 @@
-"""Layer normalization without affine parameters, and its form without a mean (h13-encoding 9.8).
+"""Layer normalization without affine parameters, and its form without a mean (encoding.md#layer-norm).
 
 Statistics are planar reductions: the mean, then 1 / sqrt(variance + epsilon) in one task where mean and x can be read
 together, else from the centred value. Recorded are columns (one row of pixels or an image), channels (one pixel or an
@@ -138,7 +138,7 @@ def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     if image_form and _image_bytes(shape) <= L2_BYTES:
         yield from _image_rows(run, shape)
         return
-    # Rows of the only channel are a matrix: Apple's compiler takes three tasks for [1, S, D] (compiler-facts 3 and 4).
+    # Rows of the only channel are a matrix: Apple's compiler takes three tasks for [1, S, D] (encoding.md#task-counts).
     matrix = as_matrix(shape)
     size = max((L2_BYTES - 4 * _LEAST_VECTOR_BYTES) // (2 * align(2 * shape.width, BANK_BYTES) + 4), 1)
     recorded = single and shape.height == 1 and matrix.height <= size

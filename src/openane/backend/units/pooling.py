@@ -70,7 +70,7 @@ def covers_image(params: Pooling, shape: TensorShape) -> bool:
 
 
 def global_task(kind: PoolingKind, shape: TensorShape, source: Operand, result: Operand) -> TaskPlan:
-    """The whole image of each channel to one number (h13-encoding 9.6: H,W in one planar task)."""
+    """The whole image of each channel to one number (encoding.md#reductions: H,W in one planar task)."""
     view = View.of(shape)
     average = kind is PoolingKind.AVERAGE
     work = PeWork(

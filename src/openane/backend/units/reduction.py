@@ -1,4 +1,4 @@
-"""Sums, means, maxima and minima over dimensions (h13-encoding 9.6).
+"""Sums, means, maxima and minima over dimensions (encoding.md#reductions).
 
 A planar reduction takes in all columns, rows and depths of its view and keeps channels and groups. Columns alone, with
 several rows, therefore make the rows groups; channels are reduced by the neural engine (maximum) or after they changed

@@ -1,6 +1,6 @@
 """Matrices in the engine's views, shared by the families that work on rows: products, softmax, normalization, sums.
 
-A matrix [M, K] is the surface C=1, H=M, W=K; tasks address the same bytes as C=M, H=1, W=K (h13-encoding 1). Any tensor
+A matrix [M, K] is the surface C=1, H=M, W=K; tasks address it as C=M, H=1, W=K (encoding.md#program). Any tensor
 is a matrix of its rows, because batch, depth, channels and rows lie one inside the other without gaps.
 """
 
@@ -25,11 +25,11 @@ TURNED = {
 }
 #: View axes of a reduction over columns alone: rows are groups.
 GROUPS = {Axis.WIDTH: Axis.WIDTH, Axis.CHANNEL: Axis.CHANNEL, Axis.GROUP: Axis.HEIGHT}
-#: View axes in which channels and rows are reduced with the columns: channels are rows, rows depth (h13-encoding 4).
+#: View axes that reduce channels and rows with the columns: channels are rows, rows depth (encoding.md#common-block).
 DEEP = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.CHANNEL, Axis.DEPTH: Axis.HEIGHT}
 #: Columns of a DMA unit of 64 bytes: parts of rows begin at multiples of it.
 UNIT_COLUMNS = 32
-#: Columns a matrix task stages at a time (h13-encoding 9.2: segments of 0x100 bytes).
+#: Columns a matrix task stages at a time (encoding.md#linear: segments of 0x100 bytes).
 SEGMENT_BYTES = 0x100
 
 
@@ -60,7 +60,7 @@ def segments(rows: int, columns: int) -> Strides:
 
 
 def odd_pitch(rows: int) -> int:
-    """Bytes from column to column of a transposed operand: an odd number of banks (h13-encoding 6.3)."""
+    """Bytes from column to column of a transposed operand: an odd number of banks (encoding.md#resident-layouts)."""
     return (-(-2 * rows // BANK_BYTES) | 1) * BANK_BYTES
 
 
@@ -128,7 +128,7 @@ def _patch_width(width: int) -> int:
 
 
 def patch_row(used_bytes: int, width: int, distance_banks: int) -> int:
-    """The bank rule of h13-encoding 6.1 for patches of 128 pixels."""
+    """The bank rule of encoding.md#bank-rule for patches of 128 pixels."""
     rows = 128 // _patch_width(width)
     pitch = used_bytes // BANK_BYTES
     while any(min(d * pitch % 64, -d * pitch % 64) < distance_banks for d in range(1, rows)):

@@ -61,7 +61,7 @@ def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 
 
 def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: Lowering) -> Iterator[TaskPlan]:
-    """Bias and scale rows from the constant section to L2, then the planar task of type 4 (h13-encoding 9.4)."""
+    """Bias and scale rows from the constant section to L2, then the planar task of type 4 (encoding.md#elementwise)."""
     count, channels = rows.shape
     constant = lowering.constant(f"{name}/rows", rows.reshape(1, 1, 1, count, channels))
     pitch = align(2 * channels, 16)

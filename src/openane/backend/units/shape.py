@@ -2,7 +2,7 @@
 
 Slices along rows, channels, depth or batch and reshapes that keep the rows are views and cost nothing. Everything
 else is made of NE copies, of which those that exchange channels and columns reach single elements: DMA addresses are
-multiples of 64 bytes (h13-semantics 2), columns are 2 bytes apart.
+multiples of 64 bytes (execution.md#dram-layout), columns are 2 bytes apart.
 """
 
 from __future__ import annotations

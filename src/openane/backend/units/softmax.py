@@ -1,4 +1,4 @@
-"""Softmax and its logarithm along any dimension (h13-encoding 9.7).
+"""Softmax and its logarithm along any dimension (encoding.md#softmax).
 
 Five steps: maximum, (x - maximum) * log2(e), 2^x by table, 1 / sum, product. Which engine takes a step and how the
 values lie in L2 depends on the dimension. Recorded are channels (one pixel or an image), rows of an image, and columns

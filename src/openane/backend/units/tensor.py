@@ -13,25 +13,25 @@ LARGEST_HALF = float(np.finfo(np.float16).max)
 _HINT = "Tile the layer outside of the engine, or fold the long axis into another one."
 
 
-@rule("h13.tensor-width", f"1 to {MAX_WIDTH}", _HINT, "compiler-facts 7: 16385 is rejected on an M1")
+@rule("h13.tensor-width", f"1 to {MAX_WIDTH}", _HINT, "limits.md#sizes: 16385 is rejected on an M1")
 def width(query: Query) -> object | None:
     """A tensor is too wide for the engine."""
     return query.result.width if query.result.width > MAX_WIDTH else None
 
 
-@rule("h13.tensor-height", f"1 to {MAX_HEIGHT}", _HINT, "compiler-facts 7: 16385 is rejected on an M1")
+@rule("h13.tensor-height", f"1 to {MAX_HEIGHT}", _HINT, "limits.md#sizes: 16385 is rejected on an M1")
 def height(query: Query) -> object | None:
     """A tensor is too high for the engine."""
     return query.result.height if query.result.height > MAX_HEIGHT else None
 
 
-@rule("h13.tensor-channels", f"1 to {MAX_CHANNELS}", _HINT, "compiler-facts 7")
+@rule("h13.tensor-channels", f"1 to {MAX_CHANNELS}", _HINT, "limits.md#sizes")
 def channels(query: Query) -> object | None:
     """A tensor has too many channels for the engine."""
     return query.result.channels if query.result.channels > MAX_CHANNELS else None
 
 
-@rule("h13.tensor-batch", f"1 to {MAX_BATCH}", _HINT, "compiler-facts 7")
+@rule("h13.tensor-batch", f"1 to {MAX_BATCH}", _HINT, "limits.md#sizes")
 def batch(query: Query) -> object | None:
     """A tensor has too many batches for the engine."""
     return query.result.batch if query.result.batch > MAX_BATCH else None

@@ -1,7 +1,7 @@
 """The numbers of the .hwx container: Mach-O with its own magic and its own load commands.
 
 Source: every public .hwx of H13 (compilers 4.2, 5.4, 7.6) parses with these; what is stated for compiler 9 and for
-later generations rests on published descriptions (formats sheet 1 to 5).
+later generations rests on published descriptions (formats.md#hwx-header).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The user-space interface of the Linux driver "ane" (DRM accel), declared once.
 
-Source: the published header of eiln/ane (2023-24), as quoted in the runtime sheet; its forks keep these calls. All
+Source: the published header of eiln/ane (2023-24), see runtimes.md#linux; its forks keep these calls. All
 requests are `_IOWR('d', 0x40 + n, struct)` with n from 1. A test checks every number and size against
 the published values.
 """

@@ -1,4 +1,4 @@
-"""Register words of a task, from its plan, its addresses and its place in the schedule (h13-encoding 3 to 8).
+"""Register words of a task, from its plan, its addresses and its place in the schedule (encoding.md).
 
 Every word is computed from the geometry by a rule; fields are those declared in `registers`.
 """
@@ -20,7 +20,7 @@ from openane.targets.h13.registers import REGISTERS
 
 Fields = dict[str, Value]
 
-#: Element codes of ChCfg and of the DMA formats; the codes of the 8-bit types are not settled (formats 10).
+#: Element codes of ChCfg and of the DMA formats; the codes of the 8-bit types are not settled (formats.md#net-plist).
 ELEMENT_CODES: Mapping[DType, int] = {DType.UINT8: 0, DType.INT8: 1, DType.FLOAT16: 2}
 _REPEAT_BITS = {Axis.WIDTH: 1, Axis.HEIGHT: 2, Axis.DEPTH: 4, Axis.CHANNEL: 8}
 #: Words of KernelDMASrc in front of and behind the coefficient bases and sizes, which compact tasks leave out.
@@ -73,7 +73,7 @@ def bursts(
 
 
 def kernel_dma(plan: TaskPlan, lanes: tuple[tuple[int, int], ...]) -> Fields:
-    """KernelDMASrc: one stream a lane (h13-encoding 7.1)."""
+    """KernelDMASrc: one stream a lane (encoding.md#kernel-registers)."""
     fields: Fields = {"MasterEnable": int(bool(lanes))}
     if plan.kernel and plan.kernel.sparse:
         fields["SparseEnable"] = 1
@@ -85,7 +85,7 @@ def kernel_dma(plan: TaskPlan, lanes: tuple[tuple[int, int], ...]) -> Fields:
 
 
 def common(task: PlacedTask, ordering: Ordering, dtypes: tuple[DType, DType], stream_patch: int | None) -> Fields:
-    """Common: extents, kernel geometry, flags and engine choice (h13-encoding 4)."""
+    """Common: extents, kernel geometry, flags and engine choice (encoding.md#common-block)."""
     plan = task.plan
     view, result = plan.view, plan.result_view
     two = len(plan.sources) > 1
@@ -170,7 +170,7 @@ def _power_category(work: NeWork) -> int:
 
 
 def tile_dma_source(task: PlacedTask, ordering: Ordering, dtype: DType) -> Fields:
-    """TileDMASrc: which sources come from DRAM, and their strides (h13-encoding 5)."""
+    """TileDMASrc: which sources come from DRAM, and their strides (encoding.md#tile-dma)."""
     first = task.sources[0]
     second = task.sources[1] if len(task.sources) > 1 else None
     fields: Fields = {f"DMAConfig.{name}": value for name, value in _source_config(task, ordering).items()}
@@ -221,7 +221,7 @@ def _stride_fields(prefix: str, strides: Strides) -> Fields:
 
 
 def l2(task: PlacedTask, ordering: Ordering) -> Fields:
-    """L2: types, waits, addresses and pitches of both sources and the result (h13-encoding 6)."""
+    """L2: types, waits, addresses and pitches of both sources and the result (encoding.md#l2)."""
     plan, first = task.plan, task.sources[0]
     fields: Fields = {"InputReLU": int(plan.sources[0].relu), "PaddingMode": int(_is_maximum(plan))}
     if len(plan.sources) > 1:
@@ -286,7 +286,7 @@ def _is_maximum(plan: TaskPlan) -> bool:
 
 
 def planar(plan: TaskPlan) -> Fields:
-    """PE: operation, scales and bias; zero on NE tasks (h13-encoding 8)."""
+    """PE: operation, scales and bias; zero on NE tasks (encoding.md#engine-words)."""
     work = plan.work
     if isinstance(work, NeWork):
         return {}
@@ -307,7 +307,7 @@ def planar(plan: TaskPlan) -> Fields:
 
 
 def neural(plan: TaskPlan, ordering: Ordering) -> Fields:
-    """NE: kernel format, operation and scales (h13-encoding 8)."""
+    """NE: kernel format, operation and scales (encoding.md#engine-words)."""
     fields: Fields = {"PESignal": int(ordering.signals), "PEWait": int(ordering.waits)}
     work, kernel = plan.work, plan.kernel
     if isinstance(work, PeWork):
@@ -328,7 +328,7 @@ def neural(plan: TaskPlan, ordering: Ordering) -> Fields:
 
 
 def tile_dma_result(task: PlacedTask, dtype: DType) -> Fields:
-    """TileDMADst: where the result goes in DRAM (h13-encoding 5)."""
+    """TileDMADst: where the result goes in DRAM (encoding.md#tile-dma)."""
     spot, plan = task.result, task.plan
     fields: Fields = {"CacheHint": 3, "En": int(spot.dma)}
     if spot.dma:

@@ -1,4 +1,4 @@
-"""What is known to hang a real engine (h13-encoding 10: reported on an M1): no program of ours may contain it."""
+"""What is known to hang an M1 (execution.md#hangs): none of our programs may contain it."""
 
 from __future__ import annotations
 

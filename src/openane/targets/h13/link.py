@@ -1,4 +1,4 @@
-"""Task headers, text layout and surfaces: from placed tasks to a program (h13-encoding 1 and 2)."""
+"""Task headers, text layout and surfaces: from placed tasks to a program (encoding.md#program and #task-header)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from openane.targets.h13.stream import STREAM
 #: Header word 2 by (first, last).
 LOG_EVENTS = {(True, True): 0x42A, (True, False): 0x408, (False, False): 0x400, (False, True): 0x422}
 EARLIER_LOG_EVENTS = {(True, True): 0x422, (True, False): 0x400, (False, False): 0x400, (False, True): 0x422}
-#: The relocation word of a coefficient base (formats 5), and where the bases are in a task.
+#: The relocation word of a coefficient base (formats.md#symbols), and where the bases are in a task.
 RELOCATION_INFO = 0x05000002
 COEFFICIENT_BASES_OFFSET = 0x74
 

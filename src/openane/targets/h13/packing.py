@@ -1,4 +1,4 @@
-"""Weights as the coefficient lanes read them (h13-encoding 7; sha256 of 36 conv and 21 matmul sections agree).
+"""Weights as the coefficient lanes read them (encoding.md#kernel-dma; sha256 of 36 conv and 21 matmul sections agree).
 
 A lane's stream holds, for each round of output channels: the bias halfwords, then the weights with the output channel
 fastest. Every lane is padded to 64 bytes. Output channels that do not fill the 16 lanes are made up with zeros; no
@@ -17,7 +17,7 @@ from openane.backend.machine import KERNEL_BYTES_PER_NE, LANES, STREAMED_KERNEL_
 
 #: Output channels a lane computes in one round.
 ROUND = 16
-#: The same for images of at most 8x8 pixels, while 2*Cin*32 bytes are at most 32768 (h13-encoding 7.2).
+#: The same for images of at most 8x8 pixels, while 2*Cin*32 bytes are at most 32768 (encoding.md#dense-packing).
 SMALL_IMAGE_ROUND = 32
 SMALL_IMAGE_EXTENT = 8
 SMALL_IMAGE_BYTES = 32768
@@ -55,7 +55,7 @@ def rounds(per_lane: int, capacity: int) -> Iterator[tuple[int, int]]:
 
 
 def split_channels(channels: int, bytes_per_channel: int, output_pixels: int) -> tuple[tuple[int, int], ...]:
-    """Output channels of each task: (first channel, count), the highest channels first (h13-encoding 7.3).
+    """Output channels of each task: (first channel, count), highest first (encoding.md#splitting-channels).
 
     Above 128 output pixels a lane's weights must fit into 64 KiB; the first task takes the remainder.
     """

@@ -1,6 +1,6 @@
 """Schedule fields of Common: tiles of planar tasks (0x2C) and patches of the MAC engine (0x34).
 
-They never change a result; the rules are fits of h13-encoding 4 with the counts given there.
+They never change a result; the rules are fits of encoding.md#common-block with the counts given there.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def patches(plan: TaskPlan, streams_from: str, *, small: bool) -> tuple[int, int
 
 
 def _forced(plan: TaskPlan, streams_from: str, best: int) -> int | None:
-    """The one shape a task must take, or None (h13-encoding 4, table of forced shapes)."""
+    """The one shape a task must take, or None (encoding.md#patch-shape)."""
     work, view = plan.work, plan.result_view
     assert isinstance(work, NeWork)
     if streams_from:

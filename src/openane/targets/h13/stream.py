@@ -5,7 +5,7 @@ from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.summary import summarize
 from openane.targets.h13.verify import verify
 
-#: Tasks stand at multiples of 0x100 in every program (h13-encoding 1).
+#: Tasks stand at multiples of 0x100 in every program (encoding.md#program).
 TASK_ALIGNMENT_BYTES = 0x100
 
 STREAM = BurstStream(

@@ -2,7 +2,7 @@
 
 The engine works on a task in tiles of rows (TileCfg): L2 then holds a ring of rows instead of whole tensors. What is
 recorded is little: a 3x3 convolution takes the largest multiple of its patch height that fits, a 1x1 convolution one
-patch height (h13-encoding 9.1.5, 3 of 4 tasks; the fourth works in column tiles of another form). Tiles change the
+patch height (encoding.md#convolution, 3 of 4 tasks; the fourth works in column tiles of another form). Tiles change the
 schedule only, never a result.
 """
 
@@ -38,7 +38,7 @@ class Tile:
 
 
 def patch_shape(width: int, height: int) -> int:
-    """The smallest shape code s in 0..4 with the fewest patches of 2^(7-s) columns by 2^s rows (h13-encoding 4)."""
+    """The smallest s in 0..4 with the fewest patches of 2^(7-s) columns by 2^s rows (encoding.md#patch-shape)."""
     patches = [-(-width // (1 << (7 - s))) * -(-height // (1 << s)) for s in range(5)]
     return patches.index(min(patches))
 

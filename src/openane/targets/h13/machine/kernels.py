@@ -1,6 +1,6 @@
 """The coefficient streams of H13: how bias, weights and tables lie in the lanes of the 16 neural engines.
 
-Rules and evidence (h13-encoding 7; "hash" = the SHA-256 of Apple's constant section):
+Rules and evidence (encoding.md#kernel-dma; "hash" = the SHA-256 of Apple's constant section):
 
 - Output channels go to the lanes in rounds: g = min(channels left per lane, 2^OCGSize); in each round lane i holds
   the next g channels from i * g on [hash: 36 conv and 21 matmul sections].

@@ -47,7 +47,7 @@ SCHEDULE_ONLY = frozenset(
           for part in ("BaseAddr", "BfrSize")),
     }
 )  # fmt: skip
-"""Registers and fields whose value has no effect on results (h13-semantics 1.3, 3, 4, 5, 9; h13-encoding 10)."""
+"""Registers and fields whose value has no effect on results (encoding.md#free-choices)."""
 
 EXECUTED = frozenset(
     {
