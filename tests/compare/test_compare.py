@@ -20,6 +20,8 @@ from openane.compiler.driver import Options, build, save
 from openane.compiler.generated_inputs import made_up_input
 from openane.compiler.lowering import Functions
 from openane.core.errors import InputError
+from openane.core.types import DType
+from openane.graph import Graph, Node, TensorType
 from openane.graph.ops import Add, Conv, Exp, Mul, Relu, Sigmoid, Softmax
 
 DIGITS = Path(__file__).parents[2] / "src" / "openane" / "data" / "digits.onnx"
@@ -85,6 +87,19 @@ def test_sums_beyond_the_mac_limit() -> None:
     assert layer.wrong
     assert layer.ideal.not_finite == 0, "36000 is a number of fp16; it is the engine that ends at 32768"
     assert any("32768" in cause for cause in layer.causes)
+
+
+@pytest.mark.parametrize("low", [-np.inf, -1e9])
+def test_a_mask_beyond_half_precision_is_right_while_the_outputs_are(low: float) -> None:
+    """The scores under the mask are other numbers on the engine, and softmax makes the same 0 of them."""
+    shape = TensorType((2, 8, 8), DType.FLOAT32)
+    mask = np.where(np.tril(np.ones((8, 8))) > 0, 0, low).astype(np.float32)
+    nodes = (Node("masked", Add(), ("x", "mask"), ("m",)), Node("softmax", Softmax(2), ("m",), ("y",)))
+    x = {"x": np.random.default_rng(0).standard_normal(shape.shape).astype(np.float32)}
+    found = compare_layers(build(Graph("m", {"x": shape}, ("y",), nodes, {"mask": mask}), Options()), x)
+    assert found.first_wrong is None
+    shown = compare_layers(build(Graph("m", {"x": shape}, ("y", "m"), nodes, {"mask": mask}), Options()), x)
+    assert (shown.first_wrong is None) == np.isinf(low), "a mask that is an output counts as it is"
 
 
 def test_a_layer_that_only_inherits_says_so() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from openane.analysis.alone import Alone
 from openane.analysis.layers import Group
 from openane.analysis.levels import NetSteps, Steps
-from openane.analysis.measure import LARGEST_HALF, SMALLEST_HALF, SMALLEST_NORMAL_HALF, Error, half, range_of
+from openane.analysis.measure import Error, half, range_of
+from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST, HALF_SMALLEST_NORMAL
 
 CANCELLATION = 64.0
 """Terms this many times larger than their sum cost six of the eleven bits of fp16."""
@@ -68,14 +69,14 @@ def causes(evidence: Evidence) -> tuple[str, ...]:
 
 def _overflow(e: Evidence) -> Iterator[str]:
     peak = range_of(list(e.results.values())).peak
-    if peak > LARGEST_HALF:
-        yield f"overflow: results reach {peak:.4g}, fp16 ends at {LARGEST_HALF:.0f}"
+    if peak > HALF_LARGEST:
+        yield f"overflow: results reach {peak:.4g}, fp16 ends at {HALF_LARGEST:.0f}"
 
 
 def _operand_overflow(e: Evidence) -> Iterator[str]:
     peak = range_of(e.floats).peak
-    if peak > LARGEST_HALF:
-        yield f"overflow: operands reach {peak:.4g}, fp16 ends at {LARGEST_HALF:.0f}"
+    if peak > HALF_LARGEST:
+        yield f"overflow: operands reach {peak:.4g}, fp16 ends at {HALF_LARGEST:.0f}"
 
 
 def _inner_overflow(e: Evidence) -> Iterator[str]:
@@ -87,8 +88,8 @@ def _inner_overflow(e: Evidence) -> Iterator[str]:
     inner = {name: v for name, v in values.items() if name not in e.operands and name not in e.results}
     for name, array in inner.items():
         peak = range_of([array]).peak if array.dtype.kind == "f" else 0.0
-        if peak > LARGEST_HALF:
-            yield f"overflow inside: {name!r} reaches {peak:.4g}, fp16 ends at {LARGEST_HALF:.0f}"
+        if peak > HALF_LARGEST:
+            yield f"overflow inside: {name!r} reaches {peak:.4g}, fp16 ends at {HALF_LARGEST:.0f}"
 
 
 def _mac_limit(e: Evidence) -> Iterator[str]:
@@ -97,7 +98,7 @@ def _mac_limit(e: Evidence) -> Iterator[str]:
         return
     for name, wanted in e.results.items():
         found = e.engine[name].reshape(wanted.shape)
-        lost = np.isfinite(wanted) & ~np.isfinite(found) & (np.abs(wanted) <= LARGEST_HALF)
+        lost = np.isfinite(wanted) & ~np.isfinite(found) & (np.abs(wanted) <= HALF_LARGEST)
         if lost.any():
             yield (
                 f"saturation: {int(lost.sum())} sums of the MAC engine reach {limit:.0f}, from where on they leave it "
@@ -109,12 +110,12 @@ def _weights(e: Evidence) -> Iterator[str]:
     for step in e.group.steps:
         for name, array in e.level.weights(step).items():
             found = range_of([array])
-            if found.peak > LARGEST_HALF:
-                yield f"weight {name!r} reaches {found.peak:.4g}, fp16 ends at {LARGEST_HALF:.0f}"
+            if found.peak > HALF_LARGEST:
+                yield f"weight {name!r} reaches {found.peak:.4g}, fp16 ends at {HALF_LARGEST:.0f}"
             lost = int(np.count_nonzero((array != 0) & (half(array) == 0)))
             if lost:
                 what = "vanishes" if array.size == 1 else f": {lost} of {array.size} values vanish"
-                yield f"constant {name!r} {what} in fp16 (down to {found.smallest:.3g}, fp16 to {SMALLEST_HALF:.2g})"
+                yield f"constant {name!r} {what} in fp16 (down to {found.smallest:.3g}, fp16 to {HALF_SMALLEST:.2g})"
 
 
 def _epsilon(e: Evidence) -> Iterator[str]:
@@ -123,16 +124,16 @@ def _epsilon(e: Evidence) -> Iterator[str]:
             continue
         for each in fields(step.settings):
             value = getattr(step.settings, each.name)
-            if "epsilon" in each.name and isinstance(value, float) and 0 < value < SMALLEST_NORMAL_HALF:
-                gone = "vanishes" if value < SMALLEST_HALF / 2 else "is below the normal numbers"
+            if "epsilon" in each.name and isinstance(value, float) and 0 < value < HALF_SMALLEST_NORMAL:
+                gone = "vanishes" if value < HALF_SMALLEST / 2 else "is below the normal numbers"
                 yield f"epsilon {value:.3g} of {step.name!r} {gone} in fp16"
 
 
 def _tiny(e: Evidence) -> Iterator[str]:
     values = np.concatenate([np.abs(array).reshape(-1) for array in e.results.values()] or [np.zeros(1)])
-    share = float(np.mean((values > 0) & (values < SMALLEST_NORMAL_HALF))) if values.size else 0.0
+    share = float(np.mean((values > 0) & (values < HALF_SMALLEST_NORMAL))) if values.size else 0.0
     if share > _NOTICEABLE_SHARE:
-        yield f"underflow: {share:.0%} of the results are below fp16's normal numbers ({SMALLEST_NORMAL_HALF:.2g})"
+        yield f"underflow: {share:.0%} of the results are below fp16's normal numbers ({HALF_SMALLEST_NORMAL:.2g})"
 
 
 def _integers(e: Evidence) -> Iterator[str]:

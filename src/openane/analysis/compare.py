@@ -12,7 +12,7 @@ from openane.analysis.alone import Alone, load_alone, run_whole
 from openane.analysis.causes import Evidence, causes
 from openane.analysis.layers import Group
 from openane.analysis.levels import NetSteps, Values
-from openane.analysis.measure import Error, Range, half, measure, range_of
+from openane.analysis.measure import Error, Range, half, measure, range_of, saturated
 from openane.analysis.told import map_layers
 from openane.compiler.plan import Artifact, EngineStep
 from openane.core.report import Column, Report
@@ -41,7 +41,8 @@ class LayerComparison:
             units, None where no unit has the value's name.
         source: where `engine` was read: "program" (what its tasks stored), "layer alone" (the layer compiled alone and
             fed with the accumulated operands), "host", "output", or "ideal" (nothing else was possible).
-        wrong: the accumulated error is beyond the tolerance.
+        wrong: the accumulated error is beyond the tolerance; values beyond fp16 count up to its range while all outputs
+            are right, as those of a mask do.
         causes: what makes it inexact, most certain first.
     """
 
@@ -177,6 +178,7 @@ class _Comparer:
         self.units = self._run_units()
         self.engine: Values = {name: half(self.ideal[name]) for name in self.level.inputs}
         self.first_wrong: str | None = None
+        self.outputs_are_right = not any(self._is_wrong(each.engine) for each in self._outputs())
 
     def compare(self) -> Comparison:
         layers = tuple(self._layer(group) for group in self.map.groups)
@@ -227,6 +229,8 @@ class _Comparer:
         engine_isolated = self._measure(fed_alone, wanted) if fed_alone is not None else None
         error = self._measure(self.engine, wanted)
         wrong = self._is_wrong(error)
+        if wrong and self.outputs_are_right:
+            wrong = self._is_wrong(self._measure_saturated(wanted))
         has_unit = bool(group.makes) and all(name in self.units for name in group.makes)
         numbers = tuple(i for i, layers in enumerate(self.tasks) if not hosted and set(layers) & set(group.layers))
         where = "host" if hosted else " + ".join(sorted({self.engines[i] for i in numbers}))
@@ -285,6 +289,12 @@ class _Comparer:
 
     def _measure(self, found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> Error:
         return measure([found[name] for name in wanted], list(wanted.values()))
+
+    def _measure_saturated(self, wanted: Values) -> Error:
+        """The accumulated error up to the range of fp16: what counts where a mask beyond it spoils no output."""
+        return self._measure(
+            {n: saturated(self.engine[n]) for n in wanted}, {n: saturated(a) for n, a in wanted.items()}
+        )
 
     def _is_wrong(self, error: Error) -> bool:
         return bool(error.not_finite) or error.relative > self.tolerance or error.cosine < LEAST_COSINE

@@ -6,7 +6,8 @@ results change an output that is off. What changes no output (a mask of -1e9 tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -149,14 +150,30 @@ class Diagnosis:
     def _strains_the_sum(self, node: Node) -> bool:
         """Whether sums of products may leave the accumulator's range, or are so small that its step is noticeable."""
         operands = self.reference.operands(node, self.arriving)
-        magnitudes = [None if a is None else np.abs(np.nan_to_num(a, posinf=HALF_LARGEST)) for a in operands]
-        bound = self.reference.evaluate(node, magnitudes)[0]
         result = self.reference.values[node.outputs[0]]
-        if not bound.size or float(bound.max()) >= SUM_LIMIT or not np.isfinite(result).all():
+        if not np.isfinite(result).all():
             return True
-        terms = self.reference.evaluate(node, [None if a is None else (a != 0).astype(np.float32) for a in operands])[0]
-        noise = SUM_STEP * float(np.sqrt(terms.max() / 12))
-        return 100 * noise > float(np.sqrt(np.mean(np.square(result, dtype=np.float64))))
+        terms = self._terms(node, operands)
+        noise = SUM_STEP * float(np.sqrt(terms / 12))
+        if 100 * noise > float(np.sqrt(np.mean(np.square(result, dtype=np.float64)))):
+            return True
+        magnitudes = [None if a is None else np.abs(np.nan_to_num(a, posinf=HALF_LARGEST)) for a in operands]
+        largest = [float(a.max(initial=0)) for a in magnitudes if a is not None]
+        if terms * math.prod(largest[:2]) + sum(largest[2:]) < SUM_LIMIT:
+            return False
+        bound = self.reference.evaluate(node, magnitudes)[0]
+        return float(bound.max(initial=0)) >= SUM_LIMIT
+
+    def _terms(self, node: Node, operands: Sequence[np.ndarray | None]) -> float:
+        """The largest number of products in one sum."""
+        x, weights = operands[:2]
+        assert x is not None and weights is not None
+        if isinstance(node.operation, g.MatMul):
+            return x.shape[-2 if node.operation.transpose_a else -1]
+        if isinstance(node.operation, g.Conv):
+            return math.prod(weights.shape[1:])
+        counted = self.reference.evaluate(node, [None if a is None else (a != 0).astype(np.float32) for a in operands])
+        return float(counted[0].max(initial=0))
 
     def _not_finite(self, node: Node, wrong: Mapping[str, np.ndarray]) -> tuple[str, ...]:
         """The outputs with infinities or NaNs that depend on a node."""

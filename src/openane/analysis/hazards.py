@@ -14,7 +14,8 @@ import numpy as np
 
 from openane.analysis.bounds import intervals
 from openane.analysis.diagnosis import Diagnosis, Root, is_wrong
-from openane.analysis.effects import Reference
+from openane.analysis.effects import NOTICEABLE, Reference, differs
+from openane.analysis.measure import measure
 from openane.analysis.suspects import Finding, Kind, Source, bound_findings, constant_findings
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution, fit_inputs
@@ -26,6 +27,9 @@ from openane.graph import Graph, Node
 from openane.runtimes.host import open_host
 
 __all__ = ["Hazard", "Kind", "Source", "as_values", "explain_outputs", "find_hazards", "hazards_of_run", "matches"]
+
+GROSS = 10.0
+"""Times a noticeable error: an output so far off is reported even where no layer explains it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +169,39 @@ def explain_outputs(
         target: chip generation by name.
 
     Returns:
-        In the order of the nodes. An output that no hazard names is off for another reason.
+        In the order of the nodes; then one for each output that is far off without any of them. An output that no
+        hazard names is off by rounding, or not at all.
     """
     diagnosis = Diagnosis(graph, fit_inputs(graph.inputs, inputs, graph.name), on_host, target)
     nodes = {node.name: node for node in graph.nodes}
-    return tuple(_of_root(root, nodes) for root in diagnosis.roots(diagnosis.wrong(outputs)))
+    wrong = diagnosis.wrong(outputs)
+    found = [_of_root(root, nodes) for root in diagnosis.roots(wrong)]
+    named = {name for hazard in found for name in hazard.outputs}
+    for name, array in (outputs or {}).items():
+        wanted = wrong.get(name)
+        if wanted is not None and name not in named and wanted.dtype.kind == "f" and differs(array, wanted, GROSS):
+            found.append(_unexplained(name, array, wanted, diagnosis.reference.producers.get(name)))
+    return tuple(found)
+
+
+def _unexplained(name: str, found: np.ndarray, wanted: np.ndarray, producer: Node | None) -> Hazard:
+    """The hazard of an output that is far off though every layer alone is right."""
+    error = measure([found], [wanted])
+    value = f"off by {error.relative:.1%} of its largest value"
+    if error.not_finite:
+        value = f"{error.not_finite} values are not finite that should be, or differ in that"
+    return Hazard(
+        node=producer.name if producer is not None else name,
+        layers=layers_of(producer) if producer is not None else (name,),
+        operation=type(producer.operation).__name__ if producer is not None else "output",
+        kind=Kind.RANGE,
+        source=Source.CALIBRATION,
+        what=f"output {name!r} is far off, and no layer alone explains it",
+        value=value,
+        limit=f"{GROSS * NOTICEABLE:.0%} of its root mean square",
+        hint="See how the error grows from layer to layer: openane compare.",
+        outputs=(name,),
+    )
 
 
 def _outputs(

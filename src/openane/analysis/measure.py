@@ -10,10 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.types import DType
+from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST
 
-LARGEST_HALF = 65504.0
-SMALLEST_NORMAL_HALF = 2.0**-14
-SMALLEST_HALF = 2.0**-24
 _FRACTION_BITS = 10
 _LOWEST_EXPONENT = -14
 
@@ -66,6 +64,11 @@ def half(array: np.ndarray) -> np.ndarray:
         return array.astype(np.float16).astype(np.float32)
 
 
+def saturated(array: np.ndarray) -> np.ndarray:
+    """A float array with everything beyond fp16, infinities included, as its largest numbers; others as they are."""
+    return np.clip(array, -HALF_LARGEST, HALF_LARGEST) if array.dtype.kind == "f" else array
+
+
 def half_of_array(array: np.ndarray) -> np.ndarray:
     """A float array as fp16, everything else as it is: how a value of the model reaches the engine."""
     if array.dtype.kind != "f":
@@ -76,7 +79,7 @@ def half_of_array(array: np.ndarray) -> np.ndarray:
 
 def ulp(reference: Doubles) -> Doubles:
     """The distance between neighbouring fp16 numbers at each element; 2^-24 below the normal numbers."""
-    _, exponents = np.frexp(np.maximum(np.abs(reference), SMALLEST_HALF))
+    _, exponents = np.frexp(np.maximum(np.abs(reference), HALF_SMALLEST))
     found: Doubles = np.ldexp(1.0, np.clip(exponents - 1, _LOWEST_EXPONENT, 15) - _FRACTION_BITS)
     return found
 
