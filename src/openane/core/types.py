@@ -23,10 +23,13 @@ class DType(Enum):
     UINT64 = "uint64"
     BOOL = "bool"
 
+    def __init__(self, name: str) -> None:
+        self._numpy: np.dtype[np.generic] = np.dtype(name)
+
     @property
     def numpy(self) -> np.dtype[np.generic]:
         """The numpy dtype."""
-        return np.dtype(self.value)
+        return self._numpy
 
     @property
     def is_float(self) -> bool:

@@ -61,7 +61,9 @@ class Task:
         """Address -> word of every register that the stream writes, and nothing else. Later writes win."""
         written: dict[int, int] = {}
         for burst in self.bursts:
-            written.update(zip(burst.addresses(), burst.words, strict=True))
+            dense = burst.mask is None
+            addresses = range(burst.address, burst.address + 4 * len(burst.words), 4) if dense else burst.addresses()
+            written.update(zip(addresses, burst.words, strict=True))
         return written
 
     @property

@@ -94,9 +94,11 @@ class Operand:
     @property
     def end(self) -> int:
         """One past the last byte."""
-        steps = [(n - 1) * s for n, s in zip(self.extent, self.strides, strict=True)]
         if self.interleave == 1:
-            return self.base + sum(steps) + self.item_bytes
+            (n, d, c, h, w), (by_n, by_d, by_c, by_h, by_w) = self.extent, self.strides
+            last = (n - 1) * by_n + (d - 1) * by_d + (c - 1) * by_c + (h - 1) * by_h + (w - 1) * by_w
+            return self.base + last + self.item_bytes
+        steps = [(n - 1) * s for n, s in zip(self.extent, self.strides, strict=True)]
         axis = 4 if self.swapped else 2  # the last channel of the last group, or the last one of the group before
         channels, stride = self.extent[axis], self.strides[axis]
         steps[axis] = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,29 +25,43 @@ class Footprint:
         base: first byte.
         item_bytes: of one element.
         axes: (stride, extent), small strides first.
+        reach: bytes from the first to the end of the last element.
     """
 
     base: int
     item_bytes: int
     axes: tuple[tuple[int, int], ...]
+    reach: int
 
     @classmethod
     def of(cls, piece: Operand) -> Footprint:
         """Of an operand without interleave."""
+        return cls._of_axes(piece, zip(piece.strides, piece.extent, strict=True))
+
+    @classmethod
+    def all_of(cls, operand: Operand) -> tuple[Footprint, ...]:
+        """Of any operand: one for each of its pieces, or a single one when every channel group is full."""
+        group, axis = operand.interleave, 4 if operand.swapped else 2
+        if group == 1 or operand.extent[axis] % group:
+            return tuple(map(cls.of, operand.pieces))
+        extent = list(operand.extent)
+        extent[axis] //= group
+        axes = [*zip(operand.strides, extent, strict=True), (operand.item_bytes, group)]
+        return (cls._of_axes(operand, axes),)
+
+    @classmethod
+    def _of_axes(cls, piece: Operand, found: Iterable[tuple[int, int]]) -> Footprint:
         axes: list[tuple[int, int]] = []
-        for stride, extent in sorted((s, n) for s, n in zip(piece.strides, piece.extent, strict=True) if n > 1 and s):
+        for stride, extent in sorted((s, n) for s, n in found if n > 1 and s):
             if axes:
                 step, count = axes[-1]
                 if stride % step == 0 and stride <= step * count:
                     axes[-1] = step, count + (extent - 1) * (stride // step)
                     continue
             axes.append((stride, extent))
-        return cls(piece.base, piece.item_bytes, tuple(axes))
-
-    @property
-    def reach(self) -> int:
-        """Bytes from the first to the end of the last element."""
-        return self.item_bytes + sum(stride * (extent - 1) for stride, extent in self.axes)
+        item_bytes = piece.item_bytes
+        reach = item_bytes + sum(stride * (extent - 1) for stride, extent in axes)
+        return cls(piece.base, item_bytes, tuple(axes), reach)
 
     @property
     def end(self) -> int:
@@ -60,7 +74,7 @@ class Footprint:
         return not self.axes or (len(self.axes) == 1 and self.axes[0][0] <= self.item_bytes)
 
     @property
-    def _crowded(self) -> bool:
+    def crowded(self) -> bool:
         """Whether elements overlap so much that looking at each takes longer than looking at each byte."""
         return math.prod(extent for _, extent in self.axes) * self.item_bytes > 4 * self.reach
 
@@ -77,7 +91,7 @@ class Footprint:
 
     def put(self, memory: Bytes, origin: int) -> None:
         """Sets the bytes to 1."""
-        if not self._crowded:
+        if not self.crowded:
             self.view(memory, origin)[...] = self.mark
             return
         marks = np.zeros(self.reach, np.uint8)
@@ -90,40 +104,41 @@ class Footprint:
                 have += step // stride
         memory[self.base - origin : self.end - origin] |= marks
 
-    def first_missing(self, memory: Bytes, origin: int) -> int | None:
-        """Address of an element whose bytes are not all 1; None when there is none."""
-        part = memory[self.base - origin : self.end - origin]
-        if part.all():
-            return None
-        if self._crowded:
+    def first_missing(self, memory: Bytes, origin: int, code: int) -> int | None:
+        """Address of an element whose bytes are not all `code`; None when there is none."""
+        if self.crowded:
             marks = np.zeros(self.reach, np.uint8)
             self.put(marks, self.base)
-            lost = np.greater(marks, part)
+            lost = np.logical_and(marks, memory[self.base - origin : self.end - origin] != code)
             return self.base + int(lost.argmax()) if lost.any() else None
-        view = self.view(memory, origin)
-        if int(view.min()) == self.mark:
+        view, wanted = self.view(memory, origin), self.mark * code
+        if int(view.min()) == wanted == int(view.max()):
             return None
-        place = np.unravel_index(int((view != self.mark).argmax()), view.shape)
+        place = np.unravel_index(int((view != wanted).argmax()), view.shape)
         steps = [stride for stride, _ in reversed(self.axes)]
         return self.base + sum(int(index) * step for index, step in zip(place, steps, strict=True))
 
 
-def index_of(piece: Operand, address: int) -> tuple[int, ...]:
-    """(group, depth, channel, row, column) of an element of a plain operand."""
-    rest, found = address - piece.base, [0] * 5
-    for axis in sorted(range(5), key=lambda axis: -piece.strides[axis]):
-        if piece.strides[axis]:
-            found[axis] = min(rest // piece.strides[axis], piece.extent[axis] - 1)
-            rest -= found[axis] * piece.strides[axis]
+def index_of(operand: Operand, address: int) -> tuple[int, ...]:
+    """(group, depth, channel, row, column) of an element of an operand."""
+    rest, found, group, channels = address - operand.base, [0] * 5, operand.interleave, 4 if operand.swapped else 2
+    extent = list(operand.extent)
+    extent[channels] = -(-extent[channels] // group)
+    for axis in sorted(range(5), key=lambda axis: -operand.strides[axis]):
+        if operand.strides[axis]:
+            found[axis] = min(rest // operand.strides[axis], extent[axis] - 1)
+            rest -= found[axis] * operand.strides[axis]
+    found[channels] = found[channels] * group + min(rest // operand.item_bytes, group - 1)
     return tuple(found)
 
 
-def marks(pieces: Sequence[Operand], base: int, end: int, ask: Ask) -> Flags:
-    """Which bytes from `base` to `end` belong to elements of some plain operands, that all lie in this range."""
+def marks(operand: Operand, ask: Ask) -> Flags:
+    """Which bytes from the first to the last of an operand belong to its elements."""
+    base, end = operand.base, operand.end
     ask(2 * (end - base))
     found = np.zeros(end - base, np.uint8)
-    for piece in pieces:
-        Footprint.of(piece).put(found, base)
+    for footprint in Footprint.all_of(operand):
+        footprint.put(found, base)
     return found.view(np.bool_)
 
 
@@ -140,7 +155,7 @@ def overlaps(operand: Operand, ask: Ask) -> bool:
     base, end = operand.base, operand.end
     if operand.size_bytes > end - base:
         return True
-    return int(np.count_nonzero(marks(operand.pieces, base, end, ask))) < operand.size_bytes
+    return int(np.count_nonzero(marks(operand, ask))) < operand.size_bytes
 
 
 def shared(first: Operand, second: Operand, ask: Ask) -> int | None:
@@ -164,4 +179,4 @@ def shared_with_range(operand: Operand, base: int, end: int, ask: Ask) -> int | 
 
 
 def _window(operand: Operand, base: int, end: int, ask: Ask) -> Flags:
-    return marks(operand.pieces, operand.base, operand.end, ask)[base - operand.base : end - operand.base]
+    return marks(operand, ask)[base - operand.base : end - operand.base]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,12 +10,11 @@ from openane.core.types import DType
 from openane.sim.check.conflicts import check_conflicts
 from openane.sim.check.footprint import Footprint, index_of, marks, overlaps
 from openane.sim.check.window import check_window
+from openane.sim.check.written import Written
 from openane.sim.layout import MemoryLayout
 from openane.sim.work import KernelSource, Lane, MacWork, Operand, Space, Staging, Work
 
-_Bytes = npt.NDArray[np.uint8]
-
-_CODES: Mapping[DType, int] = MappingProxyType({DType.FLOAT16: 1, DType.UINT8: 2, DType.INT8: 3})
+_FLOAT16, _UINT8, _INT8 = 1, 2, 3
 """What a byte of L2 holds; 0 is nothing that somebody wrote. Data in DRAM has no type: transfers convert it."""
 
 
@@ -35,24 +31,27 @@ class Walk:
         self._layout = layout
         self._whole = written
         self._limit_bytes = limit_bytes
-        self._maps: dict[tuple[Space, int], _Bytes] = {}
+        self._l2 = Written(layout.l2_bytes, self._ask)
+        self._buffers: dict[int, Written] = {}
         self._chained: Work | None = None
+        self._now: Work | None = None
 
     def task(self, work: Work) -> None:
         """Checks and applies one task."""
+        self._now = work
         self._places(work)
         self._take_chained(work)
         for source in work.sources:
-            self._read(source, f"{work.where}: {source.registers}")
+            self._read(source)
         check_window(work)
         if isinstance(work.engine, MacWork) and work.engine.kernel is not None:
             self._kernel(work, work.engine.kernel)
         if work.unused_kernel is not None:
             self._lanes(work, work.unused_kernel.buffer, work.unused_kernel.lanes)
-        check_conflicts(work, self._layout, lambda size: self._ask(size, work.where))
+        check_conflicts(work, self._layout, self._ask)
         for staging in (*work.staging, work.result_staging):
             if staging is not None:
-                self._map(Space.L2, 0, work.where)[staging.base : staging.end] = 0
+                self._l2.erase(staging.base, staging.end)
         for operand in (work.kept, work.result):
             if operand is not None and operand.space is not Space.CHAIN:
                 self._write(work, operand)
@@ -66,11 +65,12 @@ class Walk:
         """
         if self._chained is not None:
             raise _unread(self._chained)
+        self._now = None
         for output in outputs:
             if output.end > self._layout.size_of(output):
                 continue
             try:
-                self._read(output, where)
+                self._read(output)
             except FaultError as error:
                 own = error.diagnostic
                 raise FaultError(
@@ -121,77 +121,82 @@ class Walk:
                 limit=f"{before.result.extent} of task {before.index}",
             )
 
-    def _ask(self, size: int, where: str) -> None:
+    def _where(self, registers: str = "") -> str:
+        """The task at hand, and registers of it, for messages: made only for those."""
+        if self._now is None:
+            return "outputs"
+        return f"{self._now.where}: {registers}" if registers else self._now.where
+
+    def _ask(self, size: int) -> None:
         """Refuses maps that are too large, before they are made."""
-        total = size + sum(known.size for known in self._maps.values())
+        total = size + sum(known.allocated_bytes for known in (self._l2, *self._buffers.values()))
         if total > self._limit_bytes:
             raise FaultError(
-                "checking the task takes too much memory", where=where, value=f"{total} bytes",
+                "checking the task takes too much memory", where=self._where(), value=f"{total} bytes",
                 limit=f"{self._limit_bytes} bytes", hint="Raise the memory limit if this is meant.",
             )  # fmt: skip
 
-    def _map(self, space: Space, buffer: int, where: str) -> _Bytes:
-        key = space, buffer
-        if key not in self._maps:
-            size = self._layout.l2_bytes if space is Space.L2 else self._layout.buffers[buffer]
-            self._ask(size + size % 2, where)
-            self._maps[key] = np.zeros(size + size % 2, np.uint8)
-        return self._maps[key]
+    def _memory(self, operand: Operand) -> Written:
+        return self._l2 if operand.space is Space.L2 else self._buffer(operand.buffer)
+
+    def _buffer(self, index: int) -> Written:
+        if index not in self._buffers:
+            self._buffers[index] = Written(self._layout.buffers[index], self._ask)
+        return self._buffers[index]
 
     def _bounds(self, work: Work, operand: Operand) -> None:
-        where = f"{work.where}: {operand.registers}"
         size, end = self._layout.size_of(operand), operand.end
         if size < 0:
             known = ", ".join(map(str, sorted(self._layout.buffers)))
             raise FaultError(
                 f"{operand.role} is in a buffer that the program does not have",
-                where=where,
+                where=self._where(operand.registers),
                 value=f"buffer {operand.buffer}",
                 limit=known,
             )
         if end > size:
             raise FaultError(
                 f"{operand.role} runs over the end of its memory",
-                where=where,
+                where=self._where(operand.registers),
                 value=f"{operand.base:#x} to {end:#x}",
                 limit=f"{size:#x} bytes in {self._layout.describe(operand)}",
             )
-        if operand.dtype is DType.FLOAT16 and any(value % 2 for value in (operand.base, *operand.strides)):
-            raise FaultError("an address is odd", where=where, value=f"{operand.base:#x}, strides {operand.strides}")
+        g, d, c, h, w = operand.strides
+        if operand.dtype is DType.FLOAT16 and (operand.base | g | d | c | h | w) & 1:
+            raise FaultError(
+                "an address is odd",
+                where=self._where(operand.registers),
+                value=f"{operand.base:#x}, strides {operand.strides}",
+            )
 
-    def _read(self, operand: Operand, where: str) -> None:
+    def _read(self, operand: Operand) -> None:
         if operand.space is Space.CHAIN or (operand.space is Space.DRAM and operand.buffer in self._whole):
             return
-        known = self._map(operand.space, operand.buffer, where)
-        for piece in operand.pieces:
-            footprint = Footprint.of(piece)
-            if footprint.end - footprint.base < piece.count:
-                self._ask(4 * footprint.reach, where)
-            memory, origin = known, 0
-            if operand.space is Space.L2:
-                memory, origin = (known[piece.base : footprint.end] == _CODES[operand.dtype]).view(np.uint8), piece.base
-            address = footprint.first_missing(memory, origin)
+        known, code = self._memory(operand), _code(operand)
+        for footprint in Footprint.all_of(operand):
+            if footprint.crowded:
+                self._ask(4 * footprint.reach)
+            address = known.first_missing(footprint, code)
             if address is not None:
-                place = f"address {address:#x}, (group, depth, channel, row, column) {index_of(piece, address)}"
-                reads = f"{operand.role} reads {self._layout.describe(operand)}"
-                if known[address]:
-                    raise FaultError(
-                        f"{reads} as {operand.dtype.value}, another type was written", where=where, value=place
-                    )
-                raise FaultError(f"{reads} where nobody has written", where=where, value=place)
+                found = "another type was written" if known.bytes()[address] else ""
+                raise self._missing(operand, address, found)
+
+    def _missing(self, operand: Operand, address: int, found: str) -> FaultError:
+        reads = f"{operand.role} reads {self._layout.describe(operand)}"
+        return FaultError(
+            f"{reads} as {operand.dtype.value}, {found}" if found else f"{reads} where nobody has written",
+            where=self._where(operand.registers),
+            value=f"address {address:#x}, (group, depth, channel, row, column) {index_of(operand, address)}",
+        )
 
     def _write(self, work: Work, operand: Operand) -> None:
-        if overlaps(operand, lambda size: self._ask(size, work.where)):
+        if overlaps(operand, self._ask):
             raise FaultError(
                 f"elements of the {operand.role} overlap in memory",
                 where=f"{work.where}: {operand.registers}",
                 value=f"extents {operand.extent}, strides {operand.strides}",
             )
-        memory = self._map(operand.space, operand.buffer, work.where)
-        code = _CODES[operand.dtype] if operand.space is Space.L2 else 1
-        for piece in operand.pieces:
-            footprint = Footprint.of(piece)
-            footprint.view(memory, 0)[...] = footprint.mark * code
+        self._memory(operand).write(Footprint.all_of(operand), _code(operand))
 
     def _kernel(self, work: Work, kernel: KernelSource) -> None:
         loaded = sum(lane.size_bytes for lane in kernel.lanes)
@@ -203,9 +208,16 @@ class Walk:
                 limit=f"at least {kernel.least_bytes}",
             )
         self._lanes(work, kernel.buffer, kernel.lanes)
-        if kernel.buffer not in self._whole:
-            for lane, used in kernel.used_bytes():
-                self._lane(work, kernel.buffer, lane, used)
+        if kernel.buffer in self._whole:
+            return
+        used, result = list(kernel.used_bytes()), work.result
+        begin = min(lane.offset for lane in kernel.lanes)
+        end = max(lane.offset + lane.size_bytes for lane in kernel.lanes)
+        overwritten = result.space is Space.DRAM and result.buffer == kernel.buffer
+        overwritten = overwritten and result.base < end and begin < result.end
+        if overwritten or not self._buffer(kernel.buffer).bytes()[begin:end].all():
+            for lane, marked in used:
+                self._lane(work, kernel.buffer, lane, marked)
 
     def _lanes(self, work: Work, buffer: int, lanes: tuple[Lane, ...]) -> None:
         """Every stream lies inside its buffer."""
@@ -227,27 +239,32 @@ class Walk:
 
     def _lane(self, work: Work, buffer: int, lane: Lane, used: npt.NDArray[np.bool_]) -> None:
         """A stream that earlier tasks have computed is there, and the task itself does not overwrite it."""
-        where = f"{work.where}: KernelDMASrc.CoeffBaseAddr[{lane.engine}]"
+        registers = f"KernelDMASrc.CoeffBaseAddr[{lane.engine}]"
         begin, end, result = lane.offset, lane.offset + lane.size_bytes, work.result
-        known = self._map(Space.DRAM, buffer, where)[begin:end] != 0
-        lost = used & ~known
+        lost = used & (self._buffer(buffer).bytes()[begin:end] == 0)
         if lost.any():
             raise FaultError(
                 "the kernel is read where nobody has written",
-                where=where,
+                where=self._where(registers),
                 value=f"address {begin + int(lost.argmax()):#x} in buffer {buffer}",
             )
         if result.space is not Space.DRAM or result.buffer != buffer or result.base >= end or result.end <= begin:
             return
-        written = marks(result.pieces, result.base, result.end, lambda size: self._ask(size, where))
+        written = marks(result, self._ask)
         low, high = max(begin, result.base), min(end, result.end)
         both = used[low - begin : high - begin] & written[low - result.base : high - result.base]
         if both.any():
             raise FaultError(
                 "the result overwrites the kernel of its own task",
-                where=f"{where}, {result.registers}",
+                where=f"{self._where(registers)}, {result.registers}",
                 value=f"address {low + int(both.argmax()):#x} in {self._layout.describe(result)}",
             )
+
+
+def _code(operand: Operand) -> int:
+    if operand.space is not Space.L2 or operand.dtype is DType.FLOAT16:
+        return _FLOAT16
+    return _UINT8 if operand.dtype is DType.UINT8 else _INT8
 
 
 def _unread(work: Work) -> FaultError:

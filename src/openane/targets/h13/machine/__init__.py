@@ -102,7 +102,8 @@ def decode_program(program: Program, *, permissive: bool = False) -> tuple[Work,
 
 
 def _decode(task: Task, index: int, permissive: bool) -> Work:
-    found = tuple(findings(task))
+    written = task.registers()
+    found = tuple(findings(task, written))
     if found and not permissive:
         first, *others = found
         where = f"task {index}" + (f" ({task.origin})" if str(task.origin) else "")
@@ -114,7 +115,7 @@ def _decode(task: Task, index: int, permissive: bool) -> Work:
             hint="With --permissive this is a warning.",
             others=tuple(Diagnostic(other.what, f"{where}: {other.where}", value=other.value) for other in others),
         )
-    work = decode(task, index)
+    work = decode(task, index, written)
     return replace(work, notes=tuple(map(str, found))) if found else work
 
 

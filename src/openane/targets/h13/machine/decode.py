@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from openane.program import Task
+from openane.program.fields import Field
 from openane.sim.work import (
     Axes,
     Function,
@@ -27,6 +28,7 @@ from openane.sim.work import (
 from openane.targets.h13.machine import tensors
 from openane.targets.h13.machine.kernels import KernelStreams, WeightFormat
 from openane.targets.h13.machine.words import Words
+from openane.targets.h13.registers import REGISTERS
 
 ENGINES = 16
 MOST_ACTIVE = 4
@@ -47,13 +49,34 @@ _MAC_OPERATIONS: Mapping[tuple[int, int], MacOperation] = MappingProxyType(
 )
 
 
-def decode(task: Task, index: int) -> Work:
+def _bits(path: str, field: str) -> tuple[int, Field]:
+    register = REGISTERS[path]
+    return register.address, register[field]
+
+
+_LANES = tuple(
+    (
+        _bits(f"KernelDMASrc.CoeffDMAConfig[{engine}]", "En"),
+        _bits(f"KernelDMASrc.CoeffBaseAddr[{engine}]", "Addr"),
+        _bits(f"KernelDMASrc.CoeffBfrSize[{engine}]", "MemBfrSize"),
+    )
+    for engine in range(ENGINES)
+)
+"""(register address, field) of what a task says of each stream: whether it is on, its place, its size."""
+
+
+def decode(task: Task, index: int, written: Mapping[int, int] | None = None) -> Work:
     """The work of a task.
+
+    Args:
+        task: with its header.
+        index: position in the chain.
+        written: its registers, when the caller has collected them already.
 
     Raises:
         FaultError: a combination of registers that is not understood or makes no sense.
     """
-    words = Words.of(task, index)
+    words = Words.of(task, index, written)
     if words("Common.Cfg", "ActiveNE") > MOST_ACTIVE:
         raise words.refuse(
             "more neural engines than there are", "Common.Cfg", f"ActiveNE {MOST_ACTIVE}: {ENGINES} engines"
@@ -78,14 +101,11 @@ def _work(
 
 def _lanes(words: Words) -> tuple[Lane, ...]:
     """The enabled streams."""
+    written = words.words
     return tuple(
-        Lane(
-            i,
-            words(f"KernelDMASrc.CoeffBaseAddr[{i}]", "Addr"),
-            words(f"KernelDMASrc.CoeffBfrSize[{i}]", "MemBfrSize"),
-        )
-        for i in range(ENGINES)
-        if words(f"KernelDMASrc.CoeffDMAConfig[{i}]", "En")
+        Lane(engine, base.get(written.get(base_at, 0)), size.get(written.get(size_at, 0)))
+        for engine, ((on_at, on), (base_at, base), (size_at, size)) in enumerate(_LANES)
+        if on.get(written.get(on_at, 0))
     )
 
 

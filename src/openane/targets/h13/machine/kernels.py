@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -178,12 +179,7 @@ class KernelStreams:
     @property
     def rounds(self) -> tuple[int, ...]:
         """Output channels per lane of each round."""
-        left = -(-self.channels // self.engines)
-        sizes = []
-        while left > 0:
-            sizes.append(min(left, self.largest_round))
-            left -= sizes[-1]
-        return tuple(sizes)
+        return _rounds(-(-self.channels // self.engines), self.largest_round)
 
     @property
     def decoding_bytes(self) -> int:
@@ -208,14 +204,13 @@ class KernelStreams:
         Raises:
             FaultError: a lane is missing, or shorter than its part of the kernel.
         """
-        lanes = {lane.engine: lane for lane in self.lanes}
-        for engine, blocks in self._parts():
-            if blocks and engine not in lanes:
+        parts, loaded = dict(self._parts()), {lane.engine for lane in self.lanes}
+        for engine, blocks in parts.items():
+            if blocks and engine not in loaded:
                 raise self._missing(engine)
         known: dict[tuple[int, ...], npt.NDArray[np.bool_]] = {}
         for lane in self.lanes:
-            channels = (len(block.channels) for block in self._blocks(lane.engine) if lane.engine < self.engines)
-            key = lane.size_bytes, *channels
+            key = lane.size_bytes, *(len(block.channels) for block in parts.get(lane.engine, ()))
             if key not in known:  # most lanes are alike
                 known[key] = self._used(lane)
             yield lane, known[key]
@@ -294,16 +289,8 @@ class KernelStreams:
     def _blocks(self, engine: int) -> tuple[_Block, ...]:
         """What a lane holds of one group; empty when it has no channel at all."""
         if self.depthwise:
-            slots = DEPTHWISE_SPARSE_SLOTS if self.format.sparse else 1
-            own = range(engine, self.channels, self.engines)
-            return tuple(_Block(range(channel, channel + 1), 1, slots) for channel in own)
-        blocks, begin = [], 0
-        for size in self.rounds:
-            first = begin + engine * size
-            channels = range(first, max(first, min(first + size, self.channels)))
-            blocks.append(_Block(channels, size, size))
-            begin += self.engines * size
-        return tuple(blocks) if any(block.channels for block in blocks) else ()
+            return _depthwise_blocks(self.channels, self.engines, self.format.sparse, engine)
+        return _dense_blocks(self.channels, self.engines, self.largest_round, engine)
 
     def _fill(
         self, stream: _Stream, blocks: Sequence[_Block], weights: Halfwords, bias: npt.NDArray[np.uint16]
@@ -332,6 +319,29 @@ class _Block:
     channels: range
     biases: int
     slots: int
+
+
+@lru_cache(1024)
+def _rounds(channels_per_lane: int, largest: int) -> tuple[int, ...]:
+    whole, rest = divmod(channels_per_lane, largest)
+    return (largest,) * whole + ((rest,) if rest else ())
+
+
+@lru_cache(1024)
+def _dense_blocks(channels: int, engines: int, largest: int, engine: int) -> tuple[_Block, ...]:
+    blocks, begin = [], 0
+    for size in _rounds(-(-channels // engines), largest):
+        first = begin + engine * size
+        own = range(first, max(first, min(first + size, channels)))
+        blocks.append(_Block(own, size, size))
+        begin += engines * size
+    return tuple(blocks) if any(block.channels for block in blocks) else ()
+
+
+@lru_cache(1024)
+def _depthwise_blocks(channels: int, engines: int, sparse: bool, engine: int) -> tuple[_Block, ...]:
+    slots = DEPTHWISE_SPARSE_SLOTS if sparse else 1
+    return tuple(_Block(range(channel, channel + 1), 1, slots) for channel in range(engine, channels, engines))
 
 
 class _Stream:

@@ -178,6 +178,8 @@ def rows_in_flight(engine: MacWork | PlanarWork, views: Views, tile_height: int)
         tile_height: result rows of a tile.
     """
     height, result_height = views[0][3], views[1][3]
+    if engine.window in (None, (1, 1)) and engine.stride == (1, 1):
+        return min(height, result_height, tile_height)
     window, pad, stride = engine.window[0] if engine.window else 1, engine.pad[0], engine.stride[0]
     spread = 1
     if isinstance(engine, MacWork) and engine.operation is MacOperation.TRANSPOSED:

@@ -94,20 +94,45 @@ OTHER_VALUES: Mapping[str, tuple[int, ...]] = MappingProxyType(
 _PE_ONLY, _NE_ONLY = ("PE.",), ("NE.",)
 
 
-def findings(task: Task) -> Iterator[Diagnostic]:
-    """Fields of a task that hold values the simulator does not understand."""
-    words = task.registers()
+def findings(task: Task, words: Mapping[int, int] | None = None) -> Iterator[Diagnostic]:
+    """Fields of a task that hold values the simulator does not understand.
+
+    Args:
+        task: to look at.
+        words: its registers, when the caller has collected them already.
+    """
+    if words is None:
+        words = task.registers()
     planar = REGISTERS["Common.Cfg"]["TaskType"].get(words.get(0x34, 0)) != 0
     skipped = _NE_ONLY if planar else _PE_ONLY
     for address, word in words.items():
+        mask, expected = _EXPECTED.get(address, _NOTHING_KNOWN)
+        if word & mask == expected:
+            continue
         register = REGISTERS.by_address.get(address)
         if register is None:
-            if word:
-                yield Diagnostic("register is not known", where=f"register {address:#x}", value=f"{word:#x}")
+            yield Diagnostic("register is not known", where=f"register {address:#x}", value=f"{word:#x}")
         elif not register.path.startswith(skipped):
             yield from _register(register, word)
-    for register, word in zip(REGISTERS.header.registers, task.header, strict=False):
-        yield from _register(register, word)
+    for register, (mask, expected), word in zip(
+        REGISTERS.header.registers, _HEADER_EXPECTED, task.header, strict=False
+    ):
+        if word & mask != expected:
+            yield from _register(register, word)
+
+
+def _expected(register: Register) -> tuple[int, int]:
+    """(mask, value) that no finding has: most words pass with one comparison."""
+    if register.path in OTHER_VALUES:
+        return _ALL_BITS, OTHER_VALUES[register.path][0]
+    whole = register.path in SCHEDULE_ONLY or register.path in EXECUTED
+    mask = value = 0
+    for field in register.fields:
+        name = f"{register.path}.{field.name}"
+        if field.reserved if whole else name not in SCHEDULE_ONLY and name not in EXECUTED:
+            mask |= field.mask << field.lsb
+            value |= OTHER_VALUES.get(name, (0,))[0] // field.unit << field.lsb
+    return mask, value
 
 
 def _register(register: Register, word: int) -> Iterator[Diagnostic]:
@@ -142,3 +167,9 @@ def _finding(register: Register, field: Field, word: int, allowed: tuple[int, ..
         value=f"{field.get(word):#x} in word {word:#x}",
         limit=", ".join(f"{value:#x}" for value in allowed),
     )
+
+
+_ALL_BITS = 0xFFFFFFFF
+_NOTHING_KNOWN = _ALL_BITS, 0
+_EXPECTED = {address: _expected(register) for address, register in REGISTERS.by_address.items()}
+_HEADER_EXPECTED = tuple(map(_expected, REGISTERS.header.registers))
