@@ -9,7 +9,7 @@ import sys
 import click
 
 from openane.cli._say import say, say_usage
-from openane.core.errors import OpenaneError
+from openane.core.errors import InternalError, OpenaneError
 
 BUG_STATUS = 70
 """Exit status for a fault of our own (EX_SOFTWARE of sysexits.h)."""
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OpenaneError as error:
         for diagnostic in error.diagnostics:
             say(f"error: {diagnostic}", err=True)
-        sys.exit(1)
+        sys.exit(BUG_STATUS if isinstance(error, InternalError) else 1)
     except click.UsageError as error:
         say_usage(error)
         sys.exit(2)

@@ -165,5 +165,9 @@ class FaultError(OpenaneError):
     """A program did something the machine does not allow: an address outside a buffer, a read of unwritten memory."""
 
 
+class InternalError(OpenaneError):
+    """openane made something that its own checks refuse: a bug of ours, never of the input."""
+
+
 class UnavailableError(OpenaneError):
     """Something outside is missing: an optional package, a device, a permission."""

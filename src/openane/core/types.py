@@ -23,13 +23,10 @@ class DType(Enum):
     UINT64 = "uint64"
     BOOL = "bool"
 
-    def __init__(self, name: str) -> None:
-        self._numpy: np.dtype[np.generic] = np.dtype(name)
-
     @property
     def numpy(self) -> np.dtype[np.generic]:
         """The numpy dtype."""
-        return self._numpy
+        return np.dtype(self.value)
 
     @property
     def is_float(self) -> bool:

@@ -65,7 +65,7 @@ class Operand:
     @property
     def item_bytes(self) -> int:
         """Bytes of one element."""
-        return self.dtype.numpy.itemsize
+        return 2 if self.dtype is DType.FLOAT16 else self.dtype.numpy.itemsize
 
     @property
     def count(self) -> int:

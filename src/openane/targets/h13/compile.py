@@ -11,10 +11,11 @@ from openane.backend.passes import chains, fusion
 from openane.backend.rules import Query, unknown_unit, violations
 from openane.backend.units.families import family_of
 from openane.backend.units.tensor import TENSOR_RULES
-from openane.core.errors import Diagnostic, InputError
+from openane.core.errors import Diagnostic, FaultError, InputError, InternalError
 from openane.net.net import Net, UnitParams
 from openane.program import Program
 from openane.targets.h13 import hazards, link
+from openane.targets.h13.machine import check_program
 from openane.targets.target import CompileOptions, Stage
 
 
@@ -36,6 +37,7 @@ def compile_net(net: Net, options: CompileOptions) -> Program:
     Raises:
         UnsupportedError: a unit breaks a rule of the hardware or of this back end.
         InputError: an unknown dialect.
+        InternalError: the program is not one that the simulator runs.
     """
     dialect = dialect_of(options)
     show = options.observe or (lambda stage: None)
@@ -52,7 +54,27 @@ def compile_net(net: Net, options: CompileOptions) -> Program:
     program = link.link(plan, placement, section, dialect)
     if options.check:
         hazards.refuse_hazards(program)
+    prove(program)
     return program
+
+
+def prove(program: Program) -> None:
+    """Checks every address of a compiled program as the simulator does before it runs one.
+
+    Raises:
+        InternalError: the program breaks a rule; the compiler must not have made it.
+    """
+    try:
+        check_program(program)
+    except FaultError as error:
+        found = error.diagnostic
+        raise InternalError(
+            f"openane compiled a program that its simulator refuses: {found.what}",
+            where=f"{program.name}: {found.where}",
+            limit=found.limit,
+            value=found.value,
+            hint="This is a bug in openane: please report it with the model.",
+        ) from error
 
 
 def refusals(net: Net) -> tuple[Diagnostic, ...]:
