@@ -1,9 +1,10 @@
-"""The command line: one file per verb, found by its name; the only place that prints."""
+"""The command line: one file per command, found by its name; the only place that prints."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import sys
 
 import click
@@ -15,8 +16,11 @@ BUG_STATUS = 70
 """Exit status for a fault of our own (EX_SOFTWARE of sysexits.h)."""
 
 
+_SUMMARY = re.compile(r'"""`openane [\w-]+`: (.+)\.""?"?')
+
+
 class Verbs(click.Group):
-    """A command group that imports a verb's file only when it is asked for."""
+    """A command group that imports a command's file only when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every file of this package that does not begin with an underscore is a verb."""
@@ -31,6 +35,20 @@ class Verbs(click.Group):
         command = module.command
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists each command with the whole summary in the first line of its file, which need not be imported."""
+        rows = [(name, _summary(name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _summary(name: str) -> str:
+    """What a command does: the first line of its file, as a sentence without its period."""
+    source = pkgutil.get_data(__name__, f"{name.replace('-', '_')}.py") or b""
+    match = _SUMMARY.match(source.split(b"\n", 1)[0].decode())
+    assert match is not None, f"the first line of the file of {name} is not a summary"
+    return match[1][:1].upper() + match[1][1:]
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,4 @@
-"""`openane asm`: assembly text to a compiled program."""
+"""`openane asm`: assemble text into a compiled program."""
 
 from __future__ import annotations
 

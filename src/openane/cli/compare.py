@@ -1,4 +1,4 @@
-"""`openane compare`: where numbers leave the reference, layer by layer, and why."""
+"""`openane compare`: find the first layer whose results are wrong, and why."""
 
 from __future__ import annotations
 

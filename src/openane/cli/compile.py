@@ -1,4 +1,4 @@
-"""`openane compile`: a file of any level in, a container or a net.plist out."""
+"""`openane compile`: compile a file of any level to .hwx, .anec or net.plist."""
 
 from __future__ import annotations
 

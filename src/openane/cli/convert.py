@@ -1,4 +1,4 @@
-"""`openane convert`: a model in, the same model in another format out."""
+"""`openane convert`: write a model in another format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`openane demo`: the whole way on a small trained network, against onnxruntime."""
+"""`openane demo`: classify digits with a small network on the simulator."""
 
 from __future__ import annotations
 

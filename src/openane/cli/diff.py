@@ -1,4 +1,4 @@
-"""`openane diff`: what differs between two programs."""
+"""`openane diff`: show what differs between two programs."""
 
 from __future__ import annotations
 

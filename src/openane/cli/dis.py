@@ -1,4 +1,4 @@
-"""`openane dis`: a compiled program as text."""
+"""`openane dis`: print a compiled program as assembly text."""
 
 from __future__ import annotations
 

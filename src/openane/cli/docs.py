@@ -1,4 +1,4 @@
-"""`openane docs`: the register reference, from the declarations."""
+"""`openane docs`: print the register reference of a chip generation."""
 
 from __future__ import annotations
 

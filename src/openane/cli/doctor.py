@@ -1,4 +1,4 @@
-"""`openane doctor`: what this machine is, what works, what to do next."""
+"""`openane doctor`: report what works on this machine and what to do next."""
 
 from __future__ import annotations
 

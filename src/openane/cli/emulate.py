@@ -1,4 +1,4 @@
-"""`openane emulate`: existing programs for the Linux driver, on the simulator."""
+"""`openane emulate`: run a program for the Linux driver against an emulated device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`openane estimate`: how long a model takes on a chip, what bounds it, and what to change first."""
+"""`openane estimate`: estimate time and energy of a model, and what bounds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`openane eval`: a compiled model over a data set."""
+"""`openane eval`: evaluate a compiled model over a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`openane explain`: which layer runs where, and why."""
+"""`openane explain`: report which layer runs where, and why."""
 
 from __future__ import annotations
 

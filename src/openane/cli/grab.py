@@ -1,4 +1,4 @@
-"""`openane grab`: on a Mac, capture what Apple's compiler makes of a Core ML model."""
+"""`openane grab`: capture what Apple's compiler makes of a model, on a Mac."""
 
 from __future__ import annotations
 

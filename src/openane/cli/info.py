@@ -1,4 +1,4 @@
-"""`openane info`: what a file is and what it holds, at whatever level it is."""
+"""`openane info`: describe a file of any level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`openane limits`: every rule by which the compiler refuses, with its evidence."""
+"""`openane limits`: list every rule by which the compiler refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`openane patch`: changes fields of tasks in a compiled program."""
+"""`openane patch`: change fields of tasks in a compiled program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`openane run`: a file of any level and arrays in, arrays and a short report out."""
+"""`openane run`: run a file of any level on given inputs."""
 
 from __future__ import annotations
 

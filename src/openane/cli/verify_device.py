@@ -1,4 +1,4 @@
-"""`openane verify-device`: small programs on a device, compared bit by bit with the simulator."""
+"""`openane verify-device`: compare small programs on a device with the simulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`openane view`: one page about a program, or about what differs between two."""
+"""`openane view`: write one page about a program, or about two."""
 
 from __future__ import annotations
 
