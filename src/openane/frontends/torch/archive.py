@@ -99,6 +99,8 @@ def _rebuilt(members: _Members) -> io.BytesIO:
         )
     if "byteorder" in members and members.read("byteorder") != b"little":
         raise UnsupportedError("the weights are not stored in little-endian order", where=members.where)
+    for folder, prefix in _PAYLOADS.items():
+        _refuse_pickles(members, folder, prefix)
     payloads = [_payloads(members, folder, prefix) for folder, prefix in _PAYLOADS.items()]
     program = validated_program(members.table("models/model.json"), members.place("models/model.json"))
     rebuilt = {
@@ -114,17 +116,31 @@ def _rebuilt(members: _Members) -> io.BytesIO:
     return _written(rebuilt)
 
 
-def _payloads(members: _Members, folder: str, prefix: str) -> dict[str, bytes]:
-    """The validated table of a folder of tensors and the raw files that it names."""
-    name = f"data/{folder}/model_{folder}_config.json"
+def _table_name(folder: str) -> str:
+    return f"data/{folder}/model_{folder}_config.json"
+
+
+def _refuse_pickles(members: _Members, folder: str, prefix: str) -> None:
+    """Says of a pickled tensor or object what it is; the schema of the table would only say that it is unknown.
+
+    Raises:
+        UnsupportedError: there is one.
+    """
     if f"data/{folder}/model.pt" in members:
         raise _pickled(members.place(f"data/{folder}/model.pt"), "model.pt")
-    decoded, where = members.table(name), members.place(name)
+    name = _table_name(folder)
+    decoded = members.table(name) if name in members else {}
     entries = decoded.get("config") if isinstance(decoded, dict) else None
     for tensor, entry in entries.items() if isinstance(entries, dict) else ():
         raw = isinstance(entry, dict) and str(entry.get("path_name", "")).startswith(prefix)
         if not raw or entry.get("use_pickle"):
-            raise _pickled(where, tensor)
+            raise _pickled(members.place(name), tensor)
+
+
+def _payloads(members: _Members, folder: str, prefix: str) -> dict[str, bytes]:
+    """The validated table of a folder of tensors and the raw files that it names."""
+    name = _table_name(folder)
+    decoded, where = members.table(name), members.place(name)
     entry_schema = record(
         {
             "path_name": text(rf"{prefix}[0-9]{{1,9}}", "the name of a raw tensor"),
