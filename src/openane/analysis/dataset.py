@@ -18,7 +18,7 @@ import numpy as np
 
 from openane.analysis.parquet import Column, read_parquet
 from openane.core.errors import FormatError, InputError, UnavailableError
-from openane.core.files import read_npy, read_npz
+from openane.core.files import open_regular, read_npy, read_npz
 from openane.graph import TensorType
 
 LABELS = "labels"
@@ -192,7 +192,8 @@ def _read_picture(path: Path, kind: TensorType, scale: float) -> np.ndarray:
     height, width, channels = shape if channels_last else (shape[1], shape[2], shape[0])
     if path.stat().st_size > _PICTURE_BYTES:
         raise FormatError("the picture's file is too large", where=str(path), limit=f"{_PICTURE_BYTES} bytes")
-    content = io.BytesIO(path.read_bytes())  # Pillow reads as much as a length in the file says; more is not there
+    with open_regular(path) as file:
+        content = io.BytesIO(file.read())  # Pillow reads as much as a length in the file says; more is not there
     try:
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),

@@ -17,6 +17,7 @@ from typing import Any, Self
 from openane import __version__
 from openane.analysis.metrics import NO_ERROR
 from openane.core.errors import FormatError, InputError
+from openane.core.files import open_regular
 from openane.runtimes.runtime import SessionOptions
 from openane.targets.target import RunOptions
 
@@ -253,7 +254,7 @@ def content(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         for name, file in _files(path):
-            with file.open("rb") as opened:
+            with open_regular(file) as opened:
                 found = hashlib.file_digest(opened, "sha256").hexdigest()
                 digest.update(os.fsencode(name) + f"\0{found}\0".encode())
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from openane.core.errors import FormatError, UnavailableError
+from openane.core.files import open_regular
 
 GROUP_LIMIT_BYTES = 4 << 30
 """Of the numbers of one group of rows: a few bytes of a file can say billions of them."""
@@ -118,7 +119,8 @@ def read_parquet(path: Path) -> Mapping[str, Column]:
     except ImportError as error:
         raise UnavailableError("reading Parquet needs pyarrow", hint="pip install 'openane[eval]'") from error
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        with open_regular(path):  # refuses a pipe, which would be waited for
+            file = pyarrow.parquet.ParquetFile(path)
     except pyarrow.lib.ArrowException as error:
         raise FormatError("not a Parquet file that can be read", where=str(path)) from error
     for column in file.schema_arrow:

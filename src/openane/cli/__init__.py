@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import pkgutil
 import re
@@ -9,11 +10,14 @@ import sys
 
 import click
 
+from openane.cli._ending import Terminated, abandon_output, ended_by_signals, short_of_memory
 from openane.cli._say import say, say_usage
-from openane.core.errors import InternalError, OpenaneError
+from openane.core.errors import InternalError, OpenaneError, UnavailableError
 
 BUG_STATUS = 70
 """Exit status for a fault of our own (EX_SOFTWARE of sysexits.h)."""
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF})
+"""What the system says when standard output takes no more."""
 
 
 _SUMMARY = re.compile(r'"""`openane [\w-]+`: (.+)\.""?"?')
@@ -62,15 +66,25 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line.
 
     Exit status: 0 when all went well, 1 for a fault of the input or surroundings (one line a finding), 2 for wrong
-    usage, 70 for a fault of openane itself, 130 when interrupted.
+    usage, 70 for a fault of openane itself, 130 when interrupted, 143 or 129 when SIGTERM or SIGHUP ended it.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        with ended_by_signals():
+            _run(arguments)
+    except Terminated as end:
+        sys.exit(end.status)
+
+
+def _run(arguments: list[str]) -> None:
     if arguments[:1] == ["--traceback"]:
         root.main(arguments, prog_name="openane", standalone_mode=False)
         return
     try:
         root.main(arguments, prog_name="openane", standalone_mode=False)
     except OpenaneError as error:
+        if isinstance(error, UnavailableError) and short_of_memory(error):  # a package is there, but not loaded
+            sys.exit(_explained(error, arguments))
         for diagnostic in error.diagnostics:
             say(f"error: {diagnostic}", err=True)
         sys.exit(BUG_STATUS if isinstance(error, InternalError) else 1)
@@ -88,14 +102,24 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away; nothing is left to say
         sys.exit(1)
-    except MemoryError:
-        say("error: not enough memory. Set a lower limit or take a smaller model.", err=True)
-        sys.exit(1)
     except Exception as error:
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        say(
-            f"error: openane itself failed ({what[:300]}). This is a bug: please report it with the output of "
-            f"`openane --traceback {' '.join(arguments)}`",
-            err=True,
-        )
-        sys.exit(BUG_STATUS)
+        sys.exit(_explained(error, arguments))
+
+
+def _explained(error: Exception, arguments: list[str]) -> int:
+    """Says in one line what an error means that no reader raised, and returns the exit status."""
+    if short_of_memory(error):
+        hint = "Raise the limit of the process (ulimit -v), set a lower --memory-limit or take a smaller model."
+        say(f"error: not enough memory. {hint}", err=True)
+        return 1
+    if isinstance(error, OSError) and error.errno in UNWRITABLE and error.filename is None:
+        abandon_output()
+        say(f"error: cannot write the output: {error.strerror}. Write it where there is room.", err=True)
+        return 1
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    say(
+        f"error: openane itself failed ({what[:300]}). This is a bug: please report it with the output of "
+        f"`openane --traceback {' '.join(arguments)}`",
+        err=True,
+    )
+    return BUG_STATUS

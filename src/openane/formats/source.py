@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import mmap
-import stat
+import os
 from pathlib import Path
 
 from openane.core.errors import FormatError, InputError, valid
+from openane.core.files import open_regular
 from openane.core.reader import Buffer, Reader
 
 Source = str | Path | Buffer
@@ -36,11 +37,8 @@ def open_source(source: Source, name: str = "") -> Reader:
 
 def _map(path: Path) -> Buffer:
     try:
-        kind = path.stat().st_mode
-        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a pipe would be waited for
-            raise InputError("not a file but a pipe or device", where=str(path))
-        with path.open("rb") as file:
-            if not path.stat().st_size:
+        with open_regular(path) as file:
+            if not os.fstat(file.fileno()).st_size:
                 return b""
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ import numpy as np
 
 from openane.core.beside import note_beside
 from openane.core.errors import FormatError
+from openane.core.files import open_regular
 from openane.core.types import DType
 
 SENTINEL = 0xDEADBEEF
@@ -101,7 +102,7 @@ class BlobStore:
         file_path = self._resolve(path)
         where = f"{path}: offset {offset:#x}"
         try:
-            with file_path.open("rb") as file:
+            with open_regular(file_path) as file:
                 file_bytes = file_path.stat().st_size
                 if offset < 0 or offset + _METADATA.size > file_bytes:
                     raise FormatError(

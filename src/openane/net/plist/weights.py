@@ -11,6 +11,7 @@ import numpy as np
 
 from openane.core.beside import note_beside
 from openane.core.errors import FormatError, InputError
+from openane.core.files import open_regular
 from openane.core.reader import Buffer, Reader
 from openane.net.plist.fields import describe
 
@@ -110,7 +111,7 @@ class WeightFiles:
 
 
 def _mapped(path: Path) -> Buffer:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if path.stat().st_size == 0:
             return b""
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
