@@ -18,7 +18,7 @@ from openane.numerics.definition.fp16 import exponent, half_away, nearest, round
 from openane.numerics.definition.planar import read, total
 from openane.numerics.definition.single import F
 from openane.numerics.profile import PostScale, Profile, ReductionOrder, TableIndex
-from openane.numerics.tables import LookupTable, TableMode
+from openane.numerics.tables import Line, LookupTable, TableMode
 
 WORDS = st.integers(0, 0xFFFF)
 CHANNELS = 64
@@ -160,6 +160,29 @@ def test_a_table_sees_the_sum_or_its_fp16() -> None:
     steep = LookupTable(TableMode.DIRECT, tuple(float(512 * (i - 1)) for i in range(33)), 0)
     assert tabulated(argument, steep, Profile()) == half(512 * (2.0**-12 + 2.0**-13))
     assert tabulated(argument, steep, Profile(table_index=TableIndex.FP16)) == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "argument", "wanted"),
+    [(TableMode.DIRECT, 31.5, 31.5), (TableMode.DIRECT, 32, 32), (TableMode.DIRECT, 0, 0), (TableMode.DIRECT, 33, 66),
+     (TableMode.DIRECT, -1, 5), (TableMode.CENTRED, -16, 0), (TableMode.CENTRED, 16, 32),
+     (TableMode.CENTRED, -0.25, 15.75), (TableMode.CENTRED, 17, 34),
+     (TableMode.ENDING_AT_ZERO, 0, 32), (TableMode.ENDING_AT_ZERO, -32, 0),
+     (TableMode.ENDING_AT_ZERO, -31.5, 0.5), (TableMode.ENDING_AT_ZERO, 1, 2), (TableMode.ENDING_AT_ZERO, -33, -27)],
+)  # fmt: skip
+def test_where_the_knots_are(mode: TableMode, argument: float, wanted: float) -> None:
+    table = LookupTable(mode, tuple(float(i) for i in range(33)), 0, left=Line(1, 6), right=Line(2, 0))
+    assert tabulated(Fraction(argument), table, Profile()) == half(wanted)
+
+
+def test_interpolation_begins_at_the_knot_nearer_to_zero() -> None:
+    """The difference, the product and the sum are rounded: 2049, a tie, is 2050 from either side of zero."""
+    knots = [0.0] * 33
+    knots[15], knots[16], knots[17] = 2049 + 1, 1, 2049 + 1
+    table = LookupTable(TableMode.CENTRED, tuple(knots), 0)
+    for argument in (0.5, -0.5):
+        assert tabulated(Fraction(argument), table, Profile()) == half(1026)  # 1 + 2050 / 2; from 2050 down it is 1025
+    assert tabulated(Fraction(1, 1 << 20), table, Profile()) == half(1 + 2**-9)
 
 
 def test_reductions_in_three_orders() -> None:
