@@ -9,12 +9,12 @@ import pytest
 
 import openane.cli
 from openane.backend.alloc import allocate
-from openane.backend.machine import DIALECTS
 from openane.compiler.driver import Options, build
 from openane.compiler.lowering import LoweringOptions, lower
 from openane.core.errors import InternalError
 from openane.graph import Graph, Node, TensorType, ops
-from openane.targets.h13.compile import compile_net
+from openane.targets.h13 import TARGET
+from openane.targets.h13.spec import DIALECTS
 from openane.targets.target import CompileOptions
 
 
@@ -38,7 +38,7 @@ def test_conflicts_of_the_allocator_never_leave_the_compiler(broken: None, diale
 
 def test_the_check_cannot_be_turned_off(broken: None) -> None:
     with pytest.raises(InternalError):
-        compile_net(lower(graph(), LoweringOptions()), CompileOptions(check=False))
+        TARGET.lower(lower(graph(), LoweringOptions()), CompileOptions(check=False))
 
 
 def test_the_command_line_reports_a_bug_and_writes_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from openane.core.deadline import check_deadline, deadline, in_time
 from openane.core.errors import InputError, UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType, ops
+from openane.targets.h13 import H13
+from openane.targets.h13.spec import MACHINE
 
 DIGITS = Path(__file__).parents[2] / "src" / "openane" / "data" / "digits.onnx"
 CONV = ops.Conv(strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), groups=1)
@@ -75,7 +78,7 @@ def test_the_earlier_end_holds() -> None:
 
 
 def test_too_many_tasks_are_refused_before_they_are_placed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openane.backend.lowering.MAX_TASKS", 3)
+    monkeypatch.setattr(H13, "spec", property(lambda self: replace(MACHINE, max_tasks=3)))
     monkeypatch.setattr("openane.backend.alloc.allocate.place", None)
     with pytest.raises(UnsupportedError, match=r"more tasks than task numbers .*h13.task-count"):
         build(one(ops.Softmax(1), 9), Options(host=False))

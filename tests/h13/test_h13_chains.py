@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from h13_nets import check, random_inputs, shape, weights
 
-from openane.backend.passes import chains, fusion
+from openane.backend.passes.editor import edited
+from openane.backend.pipeline import CHAINS, FUSION
 from openane.net.net import Net, TensorShape, Unit
 from openane.net.units import (
     GOC,
@@ -20,6 +21,7 @@ from openane.net.units import (
     NeuronKind,
     Softmax,
 )
+from openane.targets.h13 import TARGET
 
 ROWS = frozenset({Dimension.WIDTH})
 
@@ -123,7 +125,7 @@ def test_values_that_are_read_again_stay_whole() -> None:
     ids=["normalized", "two products", "residual", "attention"],
 )
 def test_chains_compute_what_their_units_compute(made: Net) -> None:
-    joined = chains.join(fusion.fuse(made))
+    joined = edited(made, TARGET.spec, *(edit for edit, _ in (*FUSION.values(), *CHAINS.values())))
     assert len(joined.units) == 1
     inputs = {name: array.astype(np.float64) for name, array in random_inputs(made).items()}
     np.testing.assert_allclose(joined.evaluate(inputs)["y"], made.evaluate(inputs)["y"], atol=1e-5)

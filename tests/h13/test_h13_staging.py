@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import openane
-from openane.backend.machine import DIALECTS
 from openane.compiler.driver import Options, build
 from openane.graph import Graph, Node, TensorType, ops
 from openane.targets.h13.machine import check_program
+from openane.targets.h13.spec import DIALECTS
 
 Step = tuple[ops.Operation, tuple[str, ...], str]
 SUB, MUL, MIN = ops.Sub(), ops.Mul(), ops.Min()

@@ -9,8 +9,9 @@ import numpy as np
 
 from openane.backend.ir.fused import Fused
 from openane.backend.ir.plan import Block, Operand, Place, Plan, TaskPlan, Tensor
-from openane.backend.machine import MAX_TASKS, Dialect, too_many_tasks
+from openane.backend.machine import Dialect, MachineSpec
 from openane.backend.rules import Family, Query, refuse, unknown_unit
+from openane.backend.target import CodeGenerator, KernelPacking
 from openane.backend.units import copy
 from openane.backend.units.tensor import TENSOR_RULES
 from openane.core.deadline import check_deadline, in_time
@@ -34,12 +35,16 @@ class Lowering:
     """What a family may ask and add while it lowers one unit.
 
     Attributes:
+        machine: the generation's limits and constants.
+        packing: how its kernels are packed.
         net: the fused network.
         dialect: whose habits to follow.
         tensors: every tensor by name, in order of appearance.
     """
 
-    def __init__(self, net: Net, dialect: Dialect, family_of: FamilyOf) -> None:
+    def __init__(self, target: CodeGenerator, net: Net, dialect: Dialect, family_of: FamilyOf) -> None:
+        self.machine: MachineSpec = target.spec
+        self.packing: KernelPacking = target.packing
         self.net = net
         self.dialect = dialect
         self.tensors: dict[str, Tensor] = {}
@@ -153,13 +158,15 @@ class Lowering:
             self.tensors[name] = Tensor(name, shape, Place.INPUT, dtype)
             self._values[name] = Value(shape, Operand(name))
             conversions += self._converted(name, dtype)
-            refuse(TENSOR_RULES, Query(UnitParams(), (), shape), f"{self.net.name}: input {name!r}")
+            refuse(TENSOR_RULES, Query(self.machine, UnitParams(), (), shape), f"{self.net.name}: input {name!r}")
         blocks, count = conversions, 0
         for unit in self.net.units:
             block = self._block(unit)
             count += len(block.tasks)
-            if count > MAX_TASKS:  # the linker looks again; here, so that many times as many are never made
-                raise too_many_tasks(self.net.name, f"{count} and more")
+            if (
+                count > self.machine.max_tasks
+            ):  # the linker looks again; here, so that many times as many are never made
+                raise self.machine.too_many_tasks(self.net.name, f"{count} and more")
             if block.tasks:
                 blocks.append(block)
         blocks += self._output_copies()
@@ -183,7 +190,7 @@ class Lowering:
         family = self._family_of(unit.params)
         where = f"{self.net.name}: unit {unit.name!r} ({unit.params.plist_type})"
         if family is None:
-            missing = unknown_unit(unit.params, where)
+            missing = unknown_unit(self.machine, unit.params, where)
             raise UnsupportedError(missing.what, where=where, rule=missing.rule, hint=missing.hint)
         refuse((*TENSOR_RULES, *family.rules), self._query(unit), where)
         try:
@@ -219,7 +226,7 @@ class Lowering:
 
     def _query(self, unit: Unit) -> Query:
         bottoms = tuple(self.net.shapes[name] for name in unit.bottoms)
-        return Query(unit.params, bottoms, self.net.shapes[unit.name])
+        return Query(self.machine, unit.params, bottoms, self.net.shapes[unit.name])
 
     def _choose_surfaces(self) -> dict[str, str]:
         """Unit name -> the output surface it writes straight into; the first output that shows it."""
@@ -252,13 +259,13 @@ def _count_uses(net: Net) -> dict[str, int]:
     return uses
 
 
-def lower(net: Net, dialect: Dialect, family_of: FamilyOf) -> Plan:
+def lower(target: CodeGenerator, net: Net, dialect: Dialect, family_of: FamilyOf) -> Plan:
     """Lowers a fused network.
 
     Raises:
         UnsupportedError: a unit breaks a rule, or has no family.
     """
-    return Lowering(net, dialect, family_of).run()
+    return Lowering(target, net, dialect, family_of).run()
 
 
 def seen(operand: Operand, **changes: object) -> Operand:

@@ -1,69 +1,134 @@
-"""What the H13 engine holds and accepts, as data; and the habits of compilers of different years.
+"""What one generation of the engine holds and accepts: every limit and constant that the back end reads.
 
-Sources are named beside each value: limits.md#sizes (limits that Apple's compiler enforces or that were
-measured), encoding.md (recorded programs), or the width of a register field.
+A generation declares one :class:`MachineSpec` (and its compilers' :class:`Dialect`\\ s) in its own folder; nothing
+else in the package states such a number. The source of each value is in that declaration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from openane.core.errors import UnsupportedError
 
-#: Bytes of on-chip memory for tensors (encoding.md#l2-allocation: tensors must fit side by side in 2 MB).
-L2_BYTES = 2 << 20
-#: Weight memory of one NE core; a task with many pixels keeps its slice there (encoding.md#splitting-channels).
-KERNEL_BYTES_PER_NE = 64 << 10
-#: Output pixels above which a task's weights must fit into the kernel memory (encoding.md#splitting-channels).
-STREAMED_KERNEL_PIXELS = 128
-#: Cores of the MAC engine that take coefficients (16 lanes).
-LANES = 16
-#: Rows and columns of a tensor (limits.md#sizes: 16385 is rejected on a real M1).
-MAX_WIDTH = 16384
-MAX_HEIGHT = 16384
-#: Channels, and batch (limits.md#sizes).
-MAX_CHANNELS = 65536
-MAX_BATCH = 65536
-#: Groups of one task: NumGroups is bits 12:0 of Common 0x24.
-MAX_GROUPS = (1 << 13) - 1
-#: Taps of an fp16 kernel (limits.md#sizes).
-MAX_KERNEL_WIDTH = 13
-MAX_KERNEL_HEIGHT = 29
-#: Padding in front: Px, Py are 5-bit fields of ConvCfg (0x1C).
-MAX_PAD = (1 << 5) - 1
-#: The stride fields hold two bits; recorded: 1 and 2.
-MAX_STRIDE = 2
-#: Pooling has the same two bits (docs/assumptions.md A4) and 5-bit window extents; no record.
-MAX_POOL_STRIDE = 3
-MAX_WINDOW = (1 << 5) - 1
-#: Every DMA stride and base is a multiple of this (the fields begin at bit 6).
-DMA_ALIGNMENT_BYTES = 64
-#: Every L2 stride and base is a multiple of this.
-L2_ALIGNMENT_BYTES = 16
-#: Fields of DMA strides end at bit 31.
-MAX_DMA_STRIDE_BYTES = 0xFFFFFFC0
-#: First buffer index of user surfaces.
-FIRST_SURFACE_BUFFER = 4
-#: Buffer indices: text 0, constants 1, scratch 3.
-CONSTANT_BUFFER = 1
-SCRATCH_BUFFER = 3
-#: Buffer indices are 5-bit fields.
-MAX_BUFFERS = 32
-#: Surfaces and the scratch buffer start on pages of this size.
-PAGE_BYTES = 0x4000
-#: Section of a program without constants (encoding.md#program).
-EMPTY_CONSTANT_BYTES = 0x4000
-#: Largest constant section of one program (limits.md#sizes: single program weights about 2 GB).
-MAX_CONSTANT_BYTES = 2 << 30
-#: Link fields and task numbers: header word 0 has 16 bits for the task number.
-MAX_TASKS = 1 << 16
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buffers:
+    """Buffer indices by what they hold, as task headers use them.
+
+    Attributes:
+        constants: the constant (kernel) section.
+        second_scratch: a second intermediate buffer; no program that is known to us uses it.
+        scratch: intermediate tensors in DRAM.
+        first_surface: the first input or output; the others follow. Lower indices that are not named hold the tasks.
+        count: number of indices that the header's fields can express.
+    """
+
+    constants: int
+    second_scratch: int
+    scratch: int
+    first_surface: int
+    count: int
+
+    @property
+    def surface_count(self) -> int:
+        """How many inputs and outputs a program can have."""
+        return self.count - self.first_surface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSpec:
+    """One generation of the engine.
+
+    Attributes:
+        name: of the generation, as on the command line.
+        lanes: MAC cores that take coefficients, each with its own stream.
+        kernel_bytes_per_lane: weight memory of one lane; a task with many output pixels keeps its slice there.
+        streamed_kernel_pixels: output pixels above which a task's weights must fit into that memory.
+        round_channels: output channels that a lane computes in one round.
+        small_source_bytes: weights of one round that may stay in a lane while a small image streams through.
+        max_width, max_height, max_channels, max_batch: largest dimensions of a tensor.
+        max_groups: groups of one task.
+        max_kernel_width, max_kernel_height: taps of an fp16 kernel.
+        max_pad: padding at the left and the top.
+        max_pool_stride, max_window: of pooling.
+        l2_bytes: on-chip memory for tensors.
+        banks, bank_bytes: of that memory; addresses and strides in it are multiples of `bank_bytes`.
+        segment_columns: columns of a matrix operand that are staged together.
+        planar_distance_banks: least distance of the first banks of two rows that the planar engine fetches together.
+        dma_alignment_bytes: every DMA stride and base is a multiple of this.
+        max_dma_stride_bytes: the largest DMA stride.
+        buffers: indices by what they hold.
+        page_bytes: surfaces and the scratch buffer start on pages of this size.
+        empty_constant_bytes: constant section of a program without constants.
+        max_constant_bytes: largest constant section of one program.
+        max_tasks: tasks of one program.
+    """
+
+    name: str
+    lanes: int
+    kernel_bytes_per_lane: int
+    streamed_kernel_pixels: int
+    round_channels: int
+    small_source_bytes: int
+    max_width: int
+    max_height: int
+    max_channels: int
+    max_batch: int
+    max_groups: int
+    max_kernel_width: int
+    max_kernel_height: int
+    max_pad: int
+    max_pool_stride: int
+    max_window: int
+    l2_bytes: int
+    banks: int
+    bank_bytes: int
+    segment_columns: int
+    planar_distance_banks: int
+    dma_alignment_bytes: int
+    max_dma_stride_bytes: int
+    buffers: Buffers
+    page_bytes: int
+    empty_constant_bytes: int
+    max_constant_bytes: int
+    max_tasks: int
+
+    @property
+    def dma_columns(self) -> int:
+        """fp16 columns of one DMA unit: parts of rows begin at multiples of it."""
+        return self.dma_alignment_bytes // 2
+
+    @property
+    def segment_bytes(self) -> int:
+        """Bytes of a row that are staged together."""
+        return 2 * self.segment_columns
+
+    def lane_count(self, channels: int) -> int:
+        """Lanes that compute `channels` output channels."""
+        return min(channels, self.lanes)
+
+    def channels_per_lane(self, channels: int) -> int:
+        """Output channels of one lane, rounded up."""
+        return -(-channels // self.lanes)
+
+    def rule(self, name: str) -> str:
+        """The full name of a rule, as messages and `openane limits` show it ("h13.tensor-width" on H13)."""
+        return f"{self.name}.{name}"
+
+    def too_many_tasks(self, network: str, count: int | str) -> UnsupportedError:
+        """The refusal of a network of more than `max_tasks` tasks."""
+        return UnsupportedError(
+            "the network has more tasks than task numbers",
+            where=network,
+            rule=self.rule("task-count"),
+            value=count,
+            limit=f"1 to {self.max_tasks}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Layout habits of one compiler generation.
+    """Layout habits of one compiler.
 
     Attributes:
         name: as in :class:`~openane.program.Program`.
@@ -71,7 +136,9 @@ class Dialect:
             the network lists them.
         compact: tasks without coefficients take the short record form.
         task_alignment_bytes: of task starts in the text.
-        earlier: the words of macOS 11 (`targets.h13.macos11`).
+        explicit_layout: convolutions state the L2 layout of a result that goes to DRAM.
+        separate_groups: a task that reads all its sources from DRAM begins a group of its own.
+        encoding: the variant of register words, as the generation names it; empty for its usual one.
         evidence: where the habits were read.
     """
 
@@ -79,29 +146,7 @@ class Dialect:
     surface_order: str
     compact: bool
     task_alignment_bytes: int
-    earlier: bool
+    explicit_layout: bool
+    separate_groups: bool
+    encoding: str
     evidence: str
-
-
-DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {
-        dialect.name: dialect
-        for dialect in (
-            Dialect("macos-26", "names", True, 0x100, False, "198 records of zin 9.509"),
-            Dialect("macos-11", "outputs first", False, 0x100, True, "pairs and goldens of zin 4.2.1"),
-            Dialect("linux", "outputs first", True, 0x100, False, "libane's order of buffers in an .anec"),
-        )
-    }
-)
-DEFAULT_DIALECT = "macos-26"
-
-
-def too_many_tasks(network: str, count: int | str) -> UnsupportedError:
-    """The refusal of a network of more than `MAX_TASKS` tasks."""
-    return UnsupportedError(
-        "the network has more tasks than task numbers",
-        where=network,
-        rule="h13.task-count",
-        value=count,
-        limit=f"1 to {MAX_TASKS}",
-    )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from openane.backend.machine import MachineSpec
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.net.net import TensorShape, Unit, UnitParams
 
@@ -23,17 +24,20 @@ class Query:
     """A unit with the shapes around it, as rules see it.
 
     Attributes:
+        machine: the generation.
         params: of the unit; fused units show the whole.
         bottoms: shapes of its inputs.
         result: shape of its result.
     """
 
+    machine: MachineSpec
     params: UnitParams
     bottoms: tuple[TensorShape, ...]
     result: TensorShape
 
 
 Check = Callable[[Query], object | None]
+LimitText = str | Callable[[MachineSpec], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +45,16 @@ class Rule:
     """A limit of the hardware or of this back end.
 
     Attributes:
-        name: stable, for messages and tables ("h13.tensor-width").
+        name: stable, without the generation ("tensor-width"); messages and tables put the generation in front.
         check: returns the offending value, or None.
-        limit: what is accepted, as text.
+        accepts: what is accepted: a text, or one made of the generation's numbers.
         hint: what the user may do.
         evidence: where the limit comes from.
     """
 
     name: str
     check: Check
-    limit: str
+    accepts: LimitText
     hint: str = ""
     evidence: str = ""
 
@@ -59,18 +63,43 @@ class Rule:
         """The sentence of the rule: the docstring of its check."""
         return " ".join((self.check.__doc__ or "").split()).rstrip(".")
 
-    def diagnostic(self, value: object, where: str) -> Diagnostic:
+    def limit(self, machine: MachineSpec) -> str:
+        """What a generation accepts, as text."""
+        return self.accepts if isinstance(self.accepts, str) else self.accepts(machine)
+
+    def diagnostic(self, machine: MachineSpec, value: object, where: str) -> Diagnostic:
         """The finding that a unit breaks this rule."""
-        return Diagnostic(self.text, where, self.name, self.limit, str(value), self.hint)
+        return Diagnostic(self.text, where, machine.rule(self.name), self.limit(machine), str(value), self.hint)
 
 
-def rule(name: str, limit: str, hint: str = "", evidence: str = "") -> Callable[[Check], Rule]:
+def rule(name: str, limit: LimitText, hint: str = "", evidence: str = "") -> Callable[[Check], Rule]:
     """Makes a :class:`Rule` of a check function."""
 
     def make(check: Check) -> Rule:
         return Rule(name, check, limit, hint, evidence)
 
     return make
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One rule of a generation, as `openane limits` and the docs show it.
+
+    Attributes:
+        family: the units it is about ("every tensor", "convolution").
+        name: of the rule, as messages have it.
+        text: what is refused.
+        limit: what is accepted.
+        hint: what the user may do.
+        evidence: where the limit comes from.
+    """
+
+    family: str
+    name: str
+    text: str
+    limit: str
+    hint: str
+    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +121,12 @@ class Family:
     writes: Callable[[Query], bool] = lambda query: True
 
 
-def unknown_unit(params: UnitParams, where: str) -> Diagnostic:
+def unknown_unit(machine: MachineSpec, params: UnitParams, where: str) -> Diagnostic:
     """The finding that no family takes a unit."""
     return Diagnostic(
-        f"h13 has no lowering for {type(params).__name__}",
+        f"{machine.name} has no lowering for {type(params).__name__}",
         where,
-        "h13.known-unit",
+        machine.rule("known-unit"),
         hint="Run this layer on the host, or express it by other units.",
     )
 
@@ -118,12 +147,12 @@ def refuse(rules: Sequence[Rule], query: Query, where: str) -> None:
     if not broken:
         return
     (first, value), *rest = broken
-    others = tuple(entry.diagnostic(found, where) for entry, found in rest)
+    others = tuple(entry.diagnostic(query.machine, found, where) for entry, found in rest)
     raise UnsupportedError(
         first.text,
         where=where,
-        rule=first.name,
-        limit=first.limit,
+        rule=query.machine.rule(first.name),
+        limit=first.limit(query.machine),
         value=value,
         hint=first.hint,
         others=others,

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from openane.backend.pipeline import CompileOptions
+from openane.backend.rules import Limit
+from openane.core.passes import Stage
+
 if TYPE_CHECKING:
     from openane.core.errors import Diagnostic
     from openane.net.net import Net
     from openane.program import Program
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What a back end has after one of its steps.
-
-    Attributes:
-        name: of the step ("fuse-epilogues").
-        reason: why it stands where it stands, one line.
-        text: makes the readable form.
-    """
-
-    name: str
-    reason: str
-    text: Callable[[], str]
-
-
-@dataclass(frozen=True, slots=True)
-class CompileOptions:
-    """Choices of the back end.
-
-    Attributes:
-        dialect: which compiler's layout habits to follow; None takes the target's default.
-        check: refuse encodings that are known to hang the hardware (always on in the command line).
-        observe: called with every stage of the compilation, for dumps.
-    """
-
-    dialect: str | None = None
-    check: bool = True
-    observe: Callable[[Stage], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +46,7 @@ class RunOptions:
     hazards: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """One rule of a generation, as `openane limits` and the docs show it.
-
-    Attributes:
-        family: the units it is about ("every tensor", "convolution").
-        name: of the rule, as messages have it.
-        text: what is refused.
-        limit: what is accepted.
-        hint: what the user may do.
-        evidence: where the limit comes from.
-    """
-
-    family: str
-    name: str
-    text: str
-    limit: str
-    hint: str
-    evidence: str
+__all__ = ["CompileOptions", "Limit", "Machine", "RunOptions", "Stage", "Target"]
 
 
 class Machine(Protocol):

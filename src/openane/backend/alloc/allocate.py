@@ -25,21 +25,13 @@ from openane.backend.ir.plan import (
     Strides,
     TaskPlan,
     Tensor,
+    Tile,
     quad,
 )
-from openane.backend.machine import (
-    CONSTANT_BUFFER,
-    DMA_ALIGNMENT_BYTES,
-    FIRST_SURFACE_BUFFER,
-    L2_ALIGNMENT_BYTES,
-    L2_BYTES,
-    MAX_BUFFERS,
-    SCRATCH_BUFFER,
-    Dialect,
-)
+from openane.backend.machine import Dialect, MachineSpec
+from openane.backend.target import CodeGenerator
 from openane.core.deadline import check_deadline
 from openane.core.errors import UnsupportedError
-from openane.targets.h13 import tiling
 
 NO_BUFFER = -1
 #: Placements that are tried before every value that need not be in L2 goes to scratch.
@@ -78,16 +70,16 @@ class PlacedTask:
         sources: where the sources are.
         result: where the result is.
         tile: rows of a tile and whether columns are tiled.
-        kernel_buffer, kernel_base: of a run-time kernel.
+        kernel_buffer, kernel_base: of the constant section, or of a run-time kernel.
         block: index of its block.
     """
 
     plan: TaskPlan
     sources: tuple[Spot, ...]
     result: Spot
-    tile: tiling.Tile
+    tile: Tile
     block: int
-    kernel_buffer: int = CONSTANT_BUFFER
+    kernel_buffer: int = NO_BUFFER
     kernel_base: int = 0
 
 
@@ -108,7 +100,7 @@ class Placement:
     scratch_bytes: int
 
 
-def surface_buffers(plan: Plan, dialect: Dialect) -> dict[str, int]:
+def surface_buffers(machine: MachineSpec, plan: Plan, dialect: Dialect) -> dict[str, int]:
     """Buffer index of each surface tensor, in the order of surfaces.
 
     Raises:
@@ -119,22 +111,23 @@ def surface_buffers(plan: Plan, dialect: Dialect) -> dict[str, int]:
         order = sorted(named, key=lambda name: name.encode())
     else:
         order = [*plan.outputs, *plan.inputs]
-    if len(order) > MAX_BUFFERS - FIRST_SURFACE_BUFFER:
+    if len(order) > machine.buffers.surface_count:
         raise UnsupportedError(
             "the network has more inputs and outputs than the engine has buffer indices",
             where=plan.name,
-            rule="h13.surface-count",
+            rule=machine.rule("surface-count"),
             value=len(order),
-            limit=f"{MAX_BUFFERS - FIRST_SURFACE_BUFFER}",
+            limit=str(machine.buffers.surface_count),
             hint="Join inputs or outputs by concatenation.",
         )
-    return {named[name]: FIRST_SURFACE_BUFFER + index for index, name in enumerate(order)}
+    return {named[name]: machine.buffers.first_surface + index for index, name in enumerate(order)}
 
 
-def place(plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> Placement:
+def place(target: CodeGenerator, plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> Placement:
     """Gives every operand an address.
 
     Args:
+        target: the generation.
         plan: the tasks.
         dialect: decides the order of buffers.
         constant_offsets: constant tensor -> byte offset in the constant section.
@@ -145,10 +138,10 @@ def place(plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> 
     Raises:
         UnsupportedError: a task does not fit into L2 even in the smallest tiles.
     """
-    flowing = flow(plan, stated=dialect.earlier)
+    flowing = flow(target.spec, plan, explicit_layout=dialect.explicit_layout)
     spilled: frozenset[str] = frozenset()
     for _ in range(MOST_ATTEMPTS):
-        placer = _Placer(plan, flowing, dialect, constant_offsets, spilled)
+        placer = _Placer(target, plan, flowing, dialect, constant_offsets, spilled)
         try:
             return placer.run()
         except UnsupportedError:
@@ -157,32 +150,35 @@ def place(plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> 
                 raise
             spilled |= live
     everything = frozenset(name for name, tensor in plan.tensors.items() if tensor.place is Place.AUTO)
-    return _Placer(plan, flowing, dialect, constant_offsets, everything).run()
+    return _Placer(target, plan, flowing, dialect, constant_offsets, everything).run()
 
 
-def _bank_slack(floating: Sequence[bool]) -> int:
+def _bank_slack(machine: MachineSpec, floating: Sequence[bool]) -> int:
     """Bytes that two staged sources may lie apart for the sake of L2's banks (encoding.md#l2-allocation)."""
-    return 8 * staging.BANK_BYTES if sum(floating[:-1]) > 1 else 0
+    return 8 * machine.bank_bytes if sum(floating[:-1]) > 1 else 0
 
 
 class _Placer:
     def __init__(
         self,
+        target: CodeGenerator,
         plan: Plan,
         flowing: Flow,
         dialect: Dialect,
         constant_offsets: Mapping[str, int],
         spilled: frozenset[str],
     ) -> None:
+        self.machine = target.spec
+        self.tiling = target.tiling
         self.plan = plan
         self.flow = flowing
-        self.places = choose(plan, flowing, spilled)
+        self.places = choose(self.machine, plan, flowing, spilled)
         self.index = 0
-        self.stated = dialect.earlier
-        self.buffers = surface_buffers(plan, dialect)
+        self.explicit_layout = dialect.explicit_layout
+        self.buffers = surface_buffers(self.machine, plan, dialect)
         self.constant_offsets = constant_offsets
-        self.l2 = Arena(L2_BYTES, L2_ALIGNMENT_BYTES)
-        self.scratch = Arena(None, DMA_ALIGNMENT_BYTES)
+        self.l2 = Arena(self.machine.l2_bytes, self.machine.bank_bytes)
+        self.scratch = Arena(None, self.machine.dma_alignment_bytes)
         self.l2_at: dict[str, tuple[int, Strides, int]] = {}
         self.scratch_at: dict[str, int] = {}
         self.ending: dict[int, list[str]] = {}
@@ -225,7 +221,12 @@ class _Placer:
         result_root = self.flow.roots[task.result.tensor][0]
         self._settle(result_root, origin)
         floating = self._floating(task)
-        tile = tiling.choose(task, floating, self.l2.largest_hole() - _bank_slack(floating), stated=self.stated)
+        tile = self.tiling.choose(
+            task,
+            floating,
+            self.l2.largest_hole() - _bank_slack(self.machine, floating),
+            explicit_layout=self.explicit_layout,
+        )
         if not tile.whole:
             task = self._let_go(task)
         bases, result_base = self._stage(task, tile, origin)
@@ -280,9 +281,9 @@ class _Placer:
             if start is None:
                 raise UnsupportedError(
                     "the intermediate values of this layer do not fit into L2",
-                    rule="h13.l2-block",
+                    rule=self.machine.rule("l2-block"),
                     value=f"{size} bytes",
-                    limit=f"{L2_BYTES} bytes less what stays resident",
+                    limit=f"{self.machine.l2_bytes} bytes less what stays resident",
                     hint="Make the tensor smaller or split the layer.",
                 )
             self.origins[block] = (start, size)
@@ -294,8 +295,8 @@ class _Placer:
         place = self.places[name]
         resident = place in (Place.RESIDENT, Place.HANDOVER)
         if resident and name not in self.l2_at:
-            strides = layout(tensor, self.flow.readers.get(name))
-            size = tensor_bytes(replace(tensor, l2_strides=strides), None)
+            strides = layout(self.machine, tensor, self.flow.readers.get(name))
+            size = tensor_bytes(self.machine, replace(tensor, l2_strides=strides), None)
             if tensor.l2_base is not None:
                 self.l2_at[name] = (origin + tensor.l2_base, strides, 0)
             else:
@@ -305,15 +306,15 @@ class _Placer:
                 elif start is None:
                     raise UnsupportedError(
                         "an intermediate value does not fit into L2",
-                        rule="h13.l2-resident",
+                        rule=self.machine.rule("l2-resident"),
                         value=f"{size} bytes",
-                        limit=f"{L2_BYTES} bytes less what stays resident",
+                        limit=f"{self.machine.l2_bytes} bytes less what stays resident",
                         hint="Make the tensor smaller or split the layer.",
                     )
                 else:
                     self.l2_at[name] = (start, strides, size)
         if place in (Place.SCRATCH, Place.HANDOVER) and name not in self.scratch_at:
-            size = dram_bytes(tensor.shape, element_bytes(tensor))
+            size = dram_bytes(self.machine, tensor.shape, element_bytes(tensor))
             offset = self.scratch.allocate(size)
             assert offset is not None
             self.scratch_at[name] = offset
@@ -334,23 +335,23 @@ class _Placer:
     def _in_dram(self, name: str) -> bool:
         return self.places[self.flow.roots[name][0]] not in (Place.RESIDENT, Place.HANDOVER)
 
-    def _stage(self, task: TaskPlan, tile: tiling.Tile, origin: int) -> tuple[list[int], int]:
+    def _stage(self, task: TaskPlan, tile: Tile, origin: int) -> tuple[list[int], int]:
         """L2 addresses of the staged operands; 0 for the others."""
         staged = self._staged(task)
-        sizes = tiling.staging_bytes(task, staged, tile, stated=self.stated)
+        sizes = self.tiling.staging_bytes(task, staged, tile, explicit_layout=self.explicit_layout)
         explicit = [
             origin + operand.staging_base if operand.staging_base is not None else None
             for operand in (*task.sources, task.result)
         ]
         wanted = sum(size for size, base in zip(sizes, explicit, strict=True) if base is None)
-        wanted += _bank_slack(self._floating(task))
+        wanted += _bank_slack(self.machine, self._floating(task))
         start = self.l2.find(wanted)
         if start is None:
             raise UnsupportedError(
                 "the staging areas of this layer do not fit into L2",
-                rule="h13.tile-fits",
+                rule=self.machine.rule("tile-fits"),
                 value=f"{wanted} bytes",
-                limit=f"{L2_BYTES} bytes less what stays resident",
+                limit=f"{self.machine.l2_bytes} bytes less what stays resident",
                 hint="Make the tensor smaller or split the layer.",
             )
         cursor = start
@@ -364,7 +365,7 @@ class _Placer:
                 bases.append(given)
             else:
                 if cursor > start:
-                    cursor = start + staging.second_base(cursor - start)
+                    cursor = start + staging.second_base(self.machine, cursor - start)
                 bases.append(cursor)
                 cursor += sizes[number]
             if source.keep:
@@ -375,7 +376,7 @@ class _Placer:
 
     def _keep(self, task: TaskPlan, number: int, base: int, size: int, *, owned: bool) -> None:
         name = task.sources[number].keep
-        strides = staging.staged_source(task, number)
+        strides = staging.staged_source(self.machine, task, number)
         self.l2_at[name] = (base, strides, size if owned else 0)
         if owned:
             self.l2.take(base, size)
@@ -388,7 +389,9 @@ class _Placer:
                     self.l2.release(start, size)
             if name in self.scratch_at:
                 tensor = self.plan.tensors[name]
-                self.scratch.release(self.scratch_at[name], dram_bytes(tensor.shape, element_bytes(tensor)))
+                self.scratch.release(
+                    self.scratch_at[name], dram_bytes(self.machine, tensor.shape, element_bytes(tensor))
+                )
         block = self.flow.blocks[index]
         last_of_block = index + 1 == len(self.flow.tasks) or self.flow.blocks[index + 1] != block
         if last_of_block and self.origins[block][1]:
@@ -396,14 +399,14 @@ class _Placer:
 
     # -- operands -------------------------------------------------------------------------------------------
 
-    def _source(self, task: TaskPlan, number: int, staged_base: int, tile: tiling.Tile) -> Spot:
+    def _source(self, task: TaskPlan, number: int, staged_base: int, tile: Tile) -> Spot:
         operand = task.sources[number]
         spot = self._spot(operand)
         if not spot.dma:
             if operand.keep:
                 self.l2_at[operand.keep] = (spot.l2_base, spot.l2, 0)
             return spot
-        return replace(spot, l2_base=staged_base, l2=tiling.tile_strides(task, number, tile))
+        return replace(spot, l2_base=staged_base, l2=self.tiling.tile_strides(task, number, tile))
 
     def _result(self, task: TaskPlan, staged_base: int) -> Spot:
         spot = self._spot(task.result)
@@ -429,18 +432,18 @@ class _Placer:
 
     def _dram(self, operand: Operand, tensor: Tensor, place: Place) -> tuple[int, int, Strides]:
         size = element_bytes(tensor)
-        strides = dram_strides(operand.shape or tensor.shape, size)
+        strides = dram_strides(self.machine, operand.shape or tensor.shape, size)
         base = operand_base(operand, strides)
-        words = operand.dram or walked(operand, strides, missing=dram_bytes(tensor.shape, size))
+        words = operand.dram or walked(operand, strides, missing=dram_bytes(self.machine, tensor.shape, size))
         if place is Place.CONSTANT:
-            return CONSTANT_BUFFER, base + self.constant_offsets[tensor.name], words
+            return self.machine.buffers.constants, base + self.constant_offsets[tensor.name], words
         if place in (Place.SCRATCH, Place.HANDOVER):
-            return SCRATCH_BUFFER, base + self.scratch_at[tensor.name], words
+            return self.machine.buffers.scratch, base + self.scratch_at[tensor.name], words
         return self.buffers[tensor.name], base, words
 
     def _kernel(self, task: TaskPlan) -> tuple[int, int]:
         if task.kernel is None or not task.kernel.source:
-            return CONSTANT_BUFFER, 0
+            return self.machine.buffers.constants, 0
         root, offset = self.flow.roots[task.kernel.source]
         buffer, base, _ = self._dram(Operand(root, offset=offset), self.plan.tensors[root], self.places[root])
         return buffer, base + task.kernel.source_offset_bytes

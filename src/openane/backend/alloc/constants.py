@@ -10,7 +10,7 @@ import numpy as np
 
 from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides
 from openane.backend.ir.plan import Kernel, Place, Plan, TaskPlan, Tensor
-from openane.backend.machine import DMA_ALIGNMENT_BYTES, EMPTY_CONSTANT_BYTES, MAX_CONSTANT_BYTES
+from openane.backend.machine import MachineSpec
 from openane.core.deadline import check_deadline
 from openane.core.errors import UnsupportedError
 
@@ -34,7 +34,8 @@ class ConstantSection:
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, machine: MachineSpec) -> None:
+        self.machine = machine
         self.parts: list[bytes] = []
         self.size = 0
         self.known: dict[bytes, int] = {}
@@ -43,20 +44,20 @@ class _Writer:
         """Appends data in `reserved` bytes, or finds the same data of the same part written before."""
         key = hashlib.sha256(f"{reserved} {part} ".encode() + data).digest()
         if key not in self.known:
-            offset = align(self.size, DMA_ALIGNMENT_BYTES)
+            offset = align(self.size, self.machine.dma_alignment_bytes)
             self.parts += [bytes(offset - self.size), data, bytes(reserved - len(data))]
             self.size = offset + reserved
             self.known[key] = offset
         return self.known[key]
 
 
-def build(plan: Plan) -> ConstantSection:
+def build(machine: MachineSpec, plan: Plan) -> ConstantSection:
     """Lays out the constants of a plan.
 
     Raises:
         UnsupportedError: the section is larger than a program may have.
     """
-    writer = _Writer()
+    writer = _Writer(machine)
     lanes: list[tuple[tuple[int, int], ...]] = []
     tensors: dict[str, int] = {}
     for task in _tasks(plan):
@@ -65,19 +66,19 @@ def build(plan: Plan) -> ConstantSection:
         for name in (*(source.tensor for source in task.sources), *streamed):
             tensor = plan.tensors[name]
             if tensor.place is Place.CONSTANT and tensor.name not in tensors:
-                data = surface_image(tensor)
+                data = surface_image(machine, tensor)
                 tensors[tensor.name] = writer.add(data, len(data))
         lanes.append(_lanes(writer, task.kernel))
-        if writer.size > MAX_CONSTANT_BYTES:
+        if writer.size > machine.max_constant_bytes:
             raise UnsupportedError(
                 "the constants of the network do not fit into one program",
                 where=plan.name,
-                rule="h13.constant-bytes",
+                rule=machine.rule("constant-bytes"),
                 value=f"more than {writer.size} bytes",
-                limit=f"{MAX_CONSTANT_BYTES} bytes",
+                limit=f"{machine.max_constant_bytes} bytes",
                 hint="Split the network into several programs.",
             )
-    data = b"".join(writer.parts) if writer.size else bytes(EMPTY_CONSTANT_BYTES)
+    data = b"".join(writer.parts) if writer.size else bytes(machine.empty_constant_bytes)
     return ConstantSection(data, tuple(lanes), tensors)
 
 
@@ -104,11 +105,11 @@ def _lanes(writer: _Writer, kernel: Kernel | None) -> tuple[tuple[int, int], ...
     return tuple(rows)
 
 
-def surface_image(tensor: Tensor) -> bytes:
+def surface_image(machine: MachineSpec, tensor: Tensor) -> bytes:
     """The bytes of a constant tensor as a DRAM surface, rows padded to 64 bytes."""
     assert tensor.constant is not None
-    shape, strides = tensor.shape, dram_strides(tensor.shape)
-    image = np.zeros(dram_bytes(shape) // 2, np.float16)
+    shape, strides = tensor.shape, dram_strides(machine, tensor.shape)
+    image = np.zeros(dram_bytes(machine, shape) // 2, np.float16)
     steps = (strides.group, strides.depth, strides.channel, strides.row, 2)
     view = np.lib.stride_tricks.as_strided(image, shape.ndchw, steps)
     view[...] = tensor.constant

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from openane.backend.alloc.allocate import NO_BUFFER, PlacedTask, Placement, Spot
 from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, TaskPlan
-from openane.backend.machine import SCRATCH_BUFFER
+from openane.backend.machine import MachineSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,15 @@ FOLLOW_NE, FOLLOW_PE = 0x4, 0x8
 ALL = NE_SOURCE | NE_RESULT | PE_SOURCE | PE_RESULT
 
 
-def order(placement: Placement, *, apart: bool = False) -> tuple[Ordering, ...]:
+def order(machine: MachineSpec, placement: Placement, *, separate_groups: bool = False) -> tuple[Ordering, ...]:
     """The schedule words of every task.
 
     Args:
         placement: the tasks.
-        apart: a task without a resident source begins a group of its own (macOS 11).
+        separate_groups: a task without a resident source begins a group of its own (macOS 11).
     """
     tasks = placement.tasks
-    opens = _openings(tasks, apart=apart)
+    opens = _openings(machine, tasks, separate_groups=separate_groups)
     walker = _Walker(tasks, opens)
     rows = [walker.visit(index) for index in range(len(tasks))]
     waits = [walker.reads_last_planar[index] for index in range(len(tasks))]
@@ -70,17 +70,20 @@ def order(placement: Placement, *, apart: bool = False) -> tuple[Ordering, ...]:
     return tuple(orderings)
 
 
-def _openings(tasks: Sequence[PlacedTask], *, apart: bool) -> list[bool]:
+def _openings(machine: MachineSpec, tasks: Sequence[PlacedTask], *, separate_groups: bool) -> list[bool]:
     """Where groups begin: behind a task that writes scratch or a DRAM tensor read later, and where a task says so."""
     read_later: set[str] = set()
     border = [False] * (len(tasks) + 1)
     for index in range(len(tasks) - 1, -1, -1):
         task = tasks[index]
         result = task.result
-        border[index + 1] = result.buffer == SCRATCH_BUFFER or (result.dma and result.tensor in read_later)
+        border[index + 1] = result.buffer == machine.buffers.scratch or (result.dma and result.tensor in read_later)
         read_later.update(spot.tensor for spot in task.sources if spot.dma)
     return [
-        index == 0 or border[index] or task.plan.new_group or (apart and all(spot.dma for spot in task.sources))
+        index == 0
+        or border[index]
+        or task.plan.new_group
+        or (separate_groups and all(spot.dma for spot in task.sources))
         for index, task in enumerate(tasks)
     ]
 

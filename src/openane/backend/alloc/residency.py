@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from openane.backend.alloc import staging
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import Axis, Operand, PeWork, Place, Plan, Strides, TaskPlan, Tensor
-from openane.backend.machine import L2_BYTES
+from openane.backend.machine import MachineSpec
 from openane.core.types import DType
 from openane.net.net import TensorShape
 
 #: A tensor that lives over more tasks than this goes to DRAM: the search for room stays linear.
 LONGEST_LIFE_TASKS = 64
-#: Staging that is left to a task whose DRAM tensors do not fit whole (it then works in tiles).
-TILED_STAGING_BYTES = L2_BYTES // 2
 
 
 @dataclass(slots=True)
@@ -47,12 +45,12 @@ class Flow:
     block_bytes: Mapping[int, int]
 
 
-def flow(plan: Plan, *, stated: bool = False) -> Flow:
+def flow(machine: MachineSpec, plan: Plan, *, explicit_layout: bool = False) -> Flow:
     """Flattens a plan.
 
     Args:
         plan: with tensors to place.
-        stated: whether convolutions state the layout of their results (`staging.result_row`).
+        explicit_layout: whether convolutions state the layout of their results (`staging.result_row`).
     """
     tasks = tuple(task for block in plan.blocks for task in block.tasks)
     blocks = tuple(index for index, block in enumerate(plan.blocks) for _ in block.tasks)
@@ -71,35 +69,40 @@ def flow(plan: Plan, *, stated: bool = False) -> Flow:
     for task in tasks:
         for source in task.sources:
             readers.setdefault(roots[source.tensor][0], task)
-    sizes = {number: explicit_bytes(plan, block.tasks, readers, stated) for number, block in enumerate(plan.blocks)}
+    sizes = {
+        number: explicit_bytes(machine, plan, block.tasks, readers, explicit_layout)
+        for number, block in enumerate(plan.blocks)
+    }
     block_bytes = {number: size for number, size in sizes.items() if size}
     return Flow(tasks, blocks, roots, lives, readers, block_bytes)
 
 
-def explicit_bytes(plan: Plan, tasks: Sequence[TaskPlan], readers: Mapping[str, TaskPlan], stated: bool) -> int:
+def explicit_bytes(
+    machine: MachineSpec, plan: Plan, tasks: Sequence[TaskPlan], readers: Mapping[str, TaskPlan], explicit_layout: bool
+) -> int:
     """The end of the L2 area that a block's own addresses cover."""
     end = 0
     for task in tasks:
         for number, source in enumerate(task.sources):
             if source.staging_base is not None:
-                rows = staging.staged_source(task, number).row * task.view.height
+                rows = staging.staged_source(machine, task, number).row * task.view.height
                 end = max(end, source.staging_base + rows)
         if task.result.staging_base is not None:
-            row = staging.result_row(task, stated=stated)
+            row = staging.result_row(machine, task, explicit_layout=explicit_layout)
             end = max(end, task.result.staging_base + row * task.result_view.height)
         for operand in (*task.sources, task.result):
             tensor = plan.tensors[operand.tensor]
             if tensor.l2_base is not None:
-                end = max(end, tensor.l2_base + tensor_bytes(tensor, readers.get(tensor.name)))
+                end = max(end, tensor.l2_base + tensor_bytes(machine, tensor, readers.get(tensor.name)))
     return end
 
 
-def tensor_bytes(tensor: Tensor, reader: TaskPlan | None) -> int:
+def tensor_bytes(machine: MachineSpec, tensor: Tensor, reader: TaskPlan | None) -> int:
     """L2 bytes from the first element of a resident tensor to the end of its last row."""
-    strides, shape = layout(tensor, reader), tensor.shape
+    strides, shape = layout(machine, tensor, reader), tensor.shape
     rows = strides.row * (shape.height - 1) + strides.channel * (shape.channels - 1)
     rows += strides.depth * (shape.depth - 1) + strides.group * (shape.batch - 1) + 2 * shape.width
-    return max(align(rows, staging.BANK_BYTES), strides.row * shape.height)
+    return max(align(rows, machine.bank_bytes), strides.row * shape.height)
 
 
 def touched(task: TaskPlan) -> Iterator[str]:
@@ -122,7 +125,7 @@ def _root(tensors: Mapping[str, Tensor], name: str) -> tuple[str, tuple[int, int
     return name, offset
 
 
-def choose(plan: Plan, flow: Flow, spilled: frozenset[str] = frozenset()) -> dict[str, Place]:
+def choose(machine: MachineSpec, plan: Plan, flow: Flow, spilled: frozenset[str] = frozenset()) -> dict[str, Place]:
     """The place of every root tensor; AUTO tensors stay in L2 when there is room over their whole life.
 
     Greedy in order of appearance. Room is counted in bytes a task; every task keeps what it needs to stage the tensors
@@ -135,12 +138,12 @@ def choose(plan: Plan, flow: Flow, spilled: frozenset[str] = frozenset()) -> dic
     """
     places = {name: tensor.place for name, tensor in plan.tensors.items() if not tensor.part_of}
     barred = _barred(plan, flow) | spilled
-    staged = [_staged_tensors(task, flow) for task in flow.tasks]
+    staged = [_staged_tensors(machine, task, flow) for task in flow.tasks]
     need = [sum(sizes.values()) for sizes in staged]
     used = [flow.block_bytes.get(block, 0) for block in flow.blocks]
     for name, place in places.items():
         if place is Place.RESIDENT and name in flow.lives and plan.tensors[name].l2_base is None:
-            _occupy(used, flow.lives[name], resident_bytes(plan.tensors[name].shape))
+            _occupy(used, flow.lives[name], resident_bytes(machine, plan.tensors[name].shape))
     for name, place in places.items():
         if place is not Place.AUTO:
             continue
@@ -148,10 +151,10 @@ def choose(plan: Plan, flow: Flow, spilled: frozenset[str] = frozenset()) -> dic
         if life is None or name in barred or life.last - life.first > LONGEST_LIFE_TASKS:
             places[name] = Place.SCRATCH
             continue
-        size = resident_bytes(plan.tensors[name].shape)
+        size = resident_bytes(machine, plan.tensors[name].shape)
         span = range(life.first, life.last + 1)
-        others = [min(need[index] - staged[index].get(name, 0), TILED_STAGING_BYTES) for index in span]
-        fits = all(used[index] + other + size <= L2_BYTES for index, other in zip(span, others, strict=True))
+        others = [min(need[index] - staged[index].get(name, 0), machine.l2_bytes // 2) for index in span]
+        fits = all(used[index] + other + size <= machine.l2_bytes for index, other in zip(span, others, strict=True))
         places[name] = Place.RESIDENT if fits else Place.SCRATCH
         if fits:
             _occupy(used, life, size)
@@ -160,14 +163,16 @@ def choose(plan: Plan, flow: Flow, spilled: frozenset[str] = frozenset()) -> dic
     return places
 
 
-def _staged_tensors(task: TaskPlan, flow: Flow) -> dict[str, int]:
+def _staged_tensors(machine: MachineSpec, task: TaskPlan, flow: Flow) -> dict[str, int]:
     """Root tensor -> L2 bytes that the task needs to stage it when it is in DRAM."""
     sizes: dict[str, int] = {}
     for number, source in enumerate(task.sources):
         root = flow.roots[source.tensor][0]
-        sizes[root] = sizes.get(root, 0) + task.view.height * staging.staged_source(task, number).row
+        sizes[root] = sizes.get(root, 0) + task.view.height * staging.staged_source(machine, task, number).row
     root = flow.roots[task.result.tensor][0]
-    sizes[root] = sizes.get(root, 0) + task.result_view.height * staging.result_row(task, stated=False)
+    sizes[root] = sizes.get(root, 0) + task.result_view.height * staging.result_row(
+        machine, task, explicit_layout=False
+    )
     return sizes
 
 
@@ -176,15 +181,17 @@ def _occupy(used: list[int], life: Life, size_bytes: int) -> None:
         used[index] += size_bytes
 
 
-def resident_bytes(shape: TensorShape) -> int:
+def resident_bytes(machine: MachineSpec, shape: TensorShape) -> int:
     """L2 bytes of a tensor, with the larger padding of its two possible readers."""
-    return shape.height * staging.resident(shape, pe_reader=False).row
+    return shape.height * staging.resident(machine, shape, pe_reader=False).row
 
 
-def staged_bytes(task: TaskPlan) -> int:
+def staged_bytes(machine: MachineSpec, task: TaskPlan) -> int:
     """L2 bytes that a task needs when all its tensors are in DRAM and none is tiled."""
-    sources = sum(task.view.height * staging.staged_source(task, index).row for index in range(len(task.sources)))
-    return sources + task.result_view.height * staging.result_row(task, stated=False)
+    sources = sum(
+        task.view.height * staging.staged_source(machine, task, index).row for index in range(len(task.sources))
+    )
+    return sources + task.result_view.height * staging.result_row(machine, task, explicit_layout=False)
 
 
 def _barred(plan: Plan, flow: Flow) -> set[str]:
@@ -223,13 +230,15 @@ def axis_map(tensor: TensorShape, shape: TensorShape) -> dict[Axis, Axis] | None
     return mapped | {Axis.WIDTH: Axis.WIDTH}
 
 
-def layout(tensor: Tensor, reader: TaskPlan | None) -> Strides:
+def layout(machine: MachineSpec, tensor: Tensor, reader: TaskPlan | None) -> Strides:
     """L2 strides of a resident tensor in its own axes (encoding.md#bank-rule and #resident-layouts)."""
     if tensor.l2_strides is not None:
         return tensor.l2_strides
     if reader is None:
-        return staging.resident(tensor.shape, pe_reader=False)
+        return staging.resident(machine, tensor.shape, pe_reader=False)
     work = reader.work
     if isinstance(work, PeWork):
-        return staging.resident(tensor.shape, pe_reader=True)
-    return staging.resident(tensor.shape, pe_reader=False, width_out=reader.result_view.width, stride=work.stride[1])
+        return staging.resident(machine, tensor.shape, pe_reader=True)
+    return staging.resident(
+        machine, tensor.shape, pe_reader=False, width_out=reader.result_view.width, stride=work.stride[1]
+    )

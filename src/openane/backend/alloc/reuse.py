@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from openane.backend.alloc.residency import TILED_STAGING_BYTES, choose, flow, resident_bytes
+from openane.backend.alloc.residency import choose, flow, resident_bytes
 from openane.backend.ir.plan import (
     PLAIN,
     Axis,
@@ -25,20 +25,14 @@ from openane.backend.ir.plan import (
     TaskPlan,
     View,
 )
-from openane.backend.machine import L2_BYTES
+from openane.backend.machine import MachineSpec
+from openane.backend.target import CodeGenerator
 from openane.backend.units.copy import part
 from openane.core.deadline import in_time
 from openane.core.types import DType
-from openane.targets.h13 import tiling
 
-#: An input stays in L2 when it is at most this large and its readers follow within so many tasks.
-KEPT_BYTES = L2_BYTES // 4
+#: An input stays in L2 when it takes at most a quarter of it and its readers follow within so many tasks.
 KEPT_TASKS = 16
-
-
-def reuse(plan: Plan) -> Plan:
-    """All passes: copies go first, inputs are kept for what is left, and what is too large is split last."""
-    return split_channels(keep_inputs(elide_copies(plan)))
 
 
 def is_whole(operand: Operand) -> bool:
@@ -47,18 +41,18 @@ def is_whole(operand: Operand) -> bool:
     return operand == bare and operand.axes == PLAIN
 
 
-def elide_copies(plan: Plan) -> Plan:
+def elide_copies(target: CodeGenerator, plan: Plan) -> Plan:
     """Readers of a resident copy read the original when that is resident too."""
-    flowing = flow(plan)
-    places = choose(plan, flowing)
+    flowing = flow(target.spec, plan)
+    places = choose(target.spec, plan, flowing)
     writers: dict[str, int] = {}
     for task in flowing.tasks:
         writers[task.result.tensor] = writers.get(task.result.tensor, 0) + 1
     stand_in: dict[str, str] = {}
     for task in in_time(flowing.tasks):
-        source, target = task.sources[0].tensor, task.result.tensor
-        if _is_copy(task) and writers[target] == 1 and _may_stand_in(plan, places, source, target):
-            stand_in[target] = stand_in.get(source, source)
+        source, copied = task.sources[0].tensor, task.result.tensor
+        if _is_copy(task) and writers[copied] == 1 and _may_stand_in(plan, places, source, copied):
+            stand_in[copied] = stand_in.get(source, source)
     if not stand_in:
         return plan
     blocks = tuple(
@@ -92,7 +86,7 @@ def _redirected(task: TaskPlan, stand_in: Mapping[str, str]) -> TaskPlan:
     return replace(task, sources=sources, evidence=max(task.evidence, Evidence.EXTRAPOLATED))
 
 
-def keep_inputs(plan: Plan) -> Plan:
+def keep_inputs(target: CodeGenerator, plan: Plan) -> Plan:
     """The staged copy of an input stays in L2 for the tasks behind its first reader.
 
     Only source 1 can be kept: SourceType says so, and there is no such field for source 2.
@@ -104,7 +98,7 @@ def keep_inputs(plan: Plan) -> Plan:
             readers.setdefault(source.tensor, []).append((index, number))
     tensors = dict(plan.tensors)
     for name, places in in_time(readers.items()):
-        if not _worth_keeping(plan, tasks, name, places):
+        if not _worth_keeping(target.spec, plan, tasks, name, places):
             continue
         kept = f"{name}/kept"
         tensors[kept] = replace(plan.tensors[name], name=kept, place=Place.RESIDENT)
@@ -125,7 +119,9 @@ def keep_inputs(plan: Plan) -> Plan:
     return replace(plan, blocks=blocks, tensors=tensors)
 
 
-def _worth_keeping(plan: Plan, tasks: list[TaskPlan], name: str, places: list[tuple[int, int]]) -> bool:
+def _worth_keeping(
+    machine: MachineSpec, plan: Plan, tasks: list[TaskPlan], name: str, places: list[tuple[int, int]]
+) -> bool:
     tensor = plan.tensors[name]
     indices = {index for index, _ in places}
     if tensor.place is not Place.INPUT or tensor.dtype is not DType.FLOAT16 or len(indices) < 2:
@@ -135,23 +131,22 @@ def _worth_keeping(plan: Plan, tasks: list[TaskPlan], name: str, places: list[tu
     whole = all(is_whole(tasks[index].sources[number]) for index, number in places)
     near = max(indices) - min(indices) <= KEPT_TASKS
     plain = first.view == View.of(shape) and shape.batch == shape.depth == 1 and places[0][1] == 0
-    return alone and whole and near and plain and resident_bytes(shape) <= KEPT_BYTES
+    return alone and whole and near and plain and resident_bytes(machine, shape) <= machine.l2_bytes // 4
 
 
-def split_channels(plan: Plan) -> Plan:
+def split_channels(target: CodeGenerator, plan: Plan) -> Plan:
     """Tasks on single elements whose smallest tile does not fit into L2 work on some of the channels at a time."""
-    if not any(_too_many_channels(task) for block in plan.blocks for task in block.tasks):
+    if not any(_too_many_channels(target, task) for block in plan.blocks for task in block.tasks):
         return plan
     blocks = tuple(
-        Block(tuple(piece for task in block.tasks for piece in _pieces(task)), block.unit) for block in plan.blocks
+        Block(tuple(piece for task in block.tasks for piece in _pieces(target, task)), block.unit)
+        for block in plan.blocks
     )
     return replace(plan, blocks=blocks)
 
 
-def _too_many_channels(task: TaskPlan) -> bool:
-    staged = (True,) * (len(task.sources) + 1)
-    smallest = sum(tiling.staging_bytes(task, staged, tiling.Tile(1, False, tiling.COLUMN_TILE)))
-    return smallest > TILED_STAGING_BYTES and _is_by_element(task)
+def _too_many_channels(target: CodeGenerator, task: TaskPlan) -> bool:
+    return target.tiling.smallest_bytes(task) > target.spec.l2_bytes // 2 and _is_by_element(task)
 
 
 def _is_by_element(task: TaskPlan) -> bool:
@@ -166,8 +161,8 @@ def _is_by_element(task: TaskPlan) -> bool:
     return alone and plain and task.group_config is None and task.axes_flags is None
 
 
-def _pieces(task: TaskPlan) -> Iterator[TaskPlan]:
-    if not _too_many_channels(task):
+def _pieces(target: CodeGenerator, task: TaskPlan) -> Iterator[TaskPlan]:
+    if not _too_many_channels(target, task):
         yield task
         return
     half = task.view.channels // 2
@@ -176,6 +171,7 @@ def _pieces(task: TaskPlan) -> Iterator[TaskPlan]:
             source if Axis.CHANNEL in source.repeats else part(source, Axis.CHANNEL, first) for source in task.sources
         )
         yield from _pieces(
+            target,
             replace(
                 task,
                 view=replace(task.view, channels=count),
@@ -183,5 +179,5 @@ def _pieces(task: TaskPlan) -> Iterator[TaskPlan]:
                 sources=sources,
                 result=part(task.result, Axis.CHANNEL, first),
                 evidence=max(task.evidence, Evidence.EXTRAPOLATED),
-            )
+            ),
         )

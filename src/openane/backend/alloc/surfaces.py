@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openane.backend.ir.plan import Axis, Operand, Strides, Tensor
+from openane.backend.machine import MachineSpec
 from openane.net.net import TensorShape
 
 
@@ -11,22 +12,22 @@ def align(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def row_bytes(width: int, element_bytes: int = 2) -> int:
-    """Bytes from row to row: whole multiples of 64."""
-    return align(element_bytes * width, 64)
+def row_bytes(machine: MachineSpec, width: int, element_bytes: int = 2) -> int:
+    """Bytes from row to row: whole DMA units."""
+    return align(element_bytes * width, machine.dma_alignment_bytes)
 
 
-def dram_strides(shape: TensorShape, element_bytes: int = 2) -> Strides:
+def dram_strides(machine: MachineSpec, shape: TensorShape, element_bytes: int = 2) -> Strides:
     """Strides of a tensor in DRAM: rows, planes (channels), depths, batches, each inside the next."""
-    row = row_bytes(shape.width, element_bytes)
+    row = row_bytes(machine, shape.width, element_bytes)
     plane = row * shape.height
     depth = plane * shape.channels
     return Strides(channel=plane, row=row, depth=depth, group=depth * shape.depth)
 
 
-def dram_bytes(shape: TensorShape, element_bytes: int = 2) -> int:
+def dram_bytes(machine: MachineSpec, shape: TensorShape, element_bytes: int = 2) -> int:
     """Bytes of the whole tensor in DRAM."""
-    return dram_strides(shape, element_bytes).group * shape.batch
+    return dram_strides(machine, shape, element_bytes).group * shape.batch
 
 
 def element_bytes(tensor: Tensor) -> int:

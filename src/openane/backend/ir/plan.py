@@ -436,3 +436,18 @@ class Plan:
     tensors: Mapping[str, Tensor]
     inputs: tuple[str, ...]
     outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """How a task is cut.
+
+    Attributes:
+        rows: output rows per tile.
+        whole: nothing is cut.
+        columns: columns a tile, 0 when rows are whole.
+    """
+
+    rows: int
+    whole: bool = True
+    columns: int = 0

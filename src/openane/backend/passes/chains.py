@@ -13,8 +13,7 @@ from openane.backend.ir.chain_units import (
     TwoProducts,
 )
 from openane.backend.ir.fused import Fused, FusedElementWise
-from openane.backend.machine import L2_BYTES
-from openane.backend.passes.fusion import Editor, Pass, remove_dead
+from openane.backend.passes.editor import NetEditor
 from openane.backend.units.attention import attention_bytes, is_head
 from openane.backend.units.chains import (
     function_product_bytes,
@@ -26,7 +25,7 @@ from openane.backend.units.chains import (
 from openane.backend.units.functions import ne_function
 from openane.backend.units.reduction import FlatReduction
 from openane.backend.units.rows import as_matrix
-from openane.net.net import Net, Unit, UnitParams
+from openane.net.net import Unit, UnitParams
 from openane.net.units import (
     GOC,
     Dimension,
@@ -55,35 +54,31 @@ def as_product(unit: Unit | None) -> Fused | None:
     return params if isinstance(params, Fused) and isinstance(params.main, Linear) else None
 
 
-def flat_reductions(net: Net) -> Net:
+def flat_reductions(editor: NetEditor) -> None:
     """A reduction over an image whose result is only seen as a row writes that row."""
-    editor = Editor(net)
-    for unit in net.units:
+    for unit in editor.net.units:
         if not isinstance(unit.params, Reshape):
             continue
         before = editor.only_use(unit.bottoms[0])
         if before is None or not isinstance(before.params, Reduction) or before.params.dimensions != _IMAGE:
             continue
-        shape, result = net.shapes[before.name], net.shapes[unit.name]
+        shape, result = editor.net.shapes[before.name], editor.net.shapes[unit.name]
         if shape.batch * shape.depth == 1 and shape.channels > 1 and result.width == result.size:
             editor.merge(unit, FlatReduction(before.params), before, before.bottoms)
-    return editor.result()
 
 
-def products(net: Net) -> Net:
+def products(editor: NetEditor) -> None:
     """A normalization of rows or another product in front of a product, and a sum with its operand behind it."""
-    editor = Editor(net)
-    for original in net.units:
+    for original in editor.net.units:
         unit = editor.units[original.name]
         product = as_product(unit)
         if product is not None:
             _join_front(editor, unit, product)
         elif isinstance(unit.params, (ElementWise, FusedElementWise)):
             _join_sum(editor, unit)
-    return editor.result()
 
 
-def _join_front(editor: Editor, unit: Unit, product: Fused) -> None:
+def _join_front(editor: NetEditor, unit: Unit, product: Fused) -> None:
     before = editor.only_use(unit.bottoms[0])
     if before is None:
         return
@@ -92,12 +87,14 @@ def _join_front(editor: Editor, unit: Unit, product: Fused) -> None:
     rows, inner, outputs = source.height, source.width, result.width
     norm, first = before.params, as_product(before)
     if isinstance(norm, LayerNorm) and norm.dimensions == _ROWS and norm.center:
-        if normalized_bytes(rows, inner, outputs) <= L2_BYTES:
+        if normalized_bytes(editor.machine, rows, inner, outputs) <= editor.machine.l2_bytes:
             editor.merge(unit, NormalizedProduct(norm, product), before, before.bottoms)
-    elif _is_one_task(norm) and function_product_bytes(rows, inner, outputs) <= L2_BYTES:
+    elif _is_one_task(norm) and function_product_bytes(editor.machine, rows, inner, outputs) <= editor.machine.l2_bytes:
         assert isinstance(norm, (Neuron, GOC))
         editor.merge(unit, FunctionProduct(norm, product), before, before.bottoms)
-    elif first is not None and two_products_fit(rows, inner, as_matrix(shapes[before.name]).width, outputs):
+    elif first is not None and two_products_fit(
+        editor.machine, rows, inner, as_matrix(shapes[before.name]).width, outputs
+    ):
         editor.merge(unit, TwoProducts(first, product), before, before.bottoms)
 
 
@@ -117,7 +114,7 @@ def _plain_sum(params: UnitParams) -> bool:
     return isinstance(params, ElementWise) and params.kind is ElementWiseKind.ADD and params.scale == 1.0
 
 
-def _join_sum(editor: Editor, unit: Unit) -> None:
+def _join_sum(editor: NetEditor, unit: Unit) -> None:
     if not _plain_sum(unit.params):
         return
     matrix = as_matrix(editor.net.shapes[unit.name])
@@ -127,21 +124,20 @@ def _join_sum(editor: Editor, unit: Unit) -> None:
         product = as_product(before)
         if before is None or product is None or before.bottoms != (other,):
             continue
-        if residual_bytes(matrix.height, matrix.width) <= L2_BYTES:
+        if residual_bytes(editor.machine, matrix.height, matrix.width) <= editor.machine.l2_bytes:
             editor.merge(unit, ResidualProduct(product), before, (other,))
             return
 
 
-def residual_functions(net: Net) -> Net:
+def residual_functions(editor: NetEditor) -> None:
     """x combined with a function of x by a sum or product."""
-    editor = Editor(net)
-    for original in net.units:
+    for original in editor.net.units:
         unit = editor.units[original.name]
         main = unit.params
         if not isinstance(main, ElementWise) or main.kind not in (ElementWiseKind.ADD, ElementWiseKind.MULT):
             continue
-        shape = net.shapes[unit.name]
-        if shape.batch * shape.depth > 1 or residual_function_bytes(shape) > L2_BYTES:
+        shape = editor.net.shapes[unit.name]
+        if shape.batch * shape.depth > 1 or residual_function_bytes(editor.machine, shape) > editor.machine.l2_bytes:
             continue
         for position in (0, 1):
             before, other = editor.only_use(unit.bottoms[position]), unit.bottoms[1 - position]
@@ -151,13 +147,11 @@ def residual_functions(net: Net) -> Net:
             if function is not None and not function.accumulate_bias:
                 editor.merge(unit, ResidualFunction(main, before.params), before, (other,))
                 break
-    return editor.result()
 
 
-def attention(net: Net) -> Net:
+def attention(editor: NetEditor) -> None:
     """query x key^T, a softmax of its rows, and a product with values."""
-    editor = Editor(net)
-    for original in net.units:
+    for original in editor.net.units:
         unit = editor.units[original.name]
         second = _matmul(unit)
         if second is None or second.main != MatMul() or second.scale != 1.0 or second.function is not None:
@@ -173,7 +167,6 @@ def attention(net: Net) -> Net:
             editor.merge(softmax, softmax.params, scores_unit, scores_unit.bottoms)
             bottoms = (*scores_unit.bottoms, unit.bottoms[1])
             editor.merge(unit, Attention(scores, second), editor.units[softmax.name], bottoms)
-    return remove_dead(editor.result())
 
 
 def _matmul(unit: Unit | None) -> Fused | None:
@@ -184,24 +177,9 @@ def _matmul(unit: Unit | None) -> Fused | None:
     return unit.params if isinstance(unit.params, Fused) and isinstance(unit.params.main, MatMul) else None
 
 
-def _fits(editor: Editor, scores: Unit, second: Unit) -> bool:
+def _fits(editor: NetEditor, scores: Unit, second: Unit) -> bool:
     query, key = (editor.net.shapes[name] for name in scores.bottoms)
     value = editor.net.shapes[second.bottoms[1]]
     distinct = len({*scores.bottoms, second.bottoms[1]}) == 3
-    size = attention_bytes(query.height, key.height, query.width, value.width)
-    return distinct and is_head(query.height) and size <= L2_BYTES
-
-
-PASSES: tuple[Pass, ...] = (
-    Pass("flat-reductions", flat_reductions, "before shapes become views"),
-    Pass("products", products, "after epilogues: a chain takes a product with its bias and function"),
-    Pass("residual-functions", residual_functions, "after elementwise fusion has taken x + relu(x)"),
-    Pass("attention", attention, "after the scale of the scores has joined their product"),
-)
-
-
-def join(net: Net) -> Net:
-    """Runs every pass."""
-    for each in PASSES:
-        net = each.run(net)
-    return net
+    size = attention_bytes(editor.machine, query.height, key.height, query.width, value.width)
+    return distinct and is_head(editor.machine, query.height) and size <= editor.machine.l2_bytes

@@ -1,18 +1,19 @@
-"""Net -> Net passes of the H13 back end: what the engine does in one pass becomes one unit.
+"""Passes that fuse units: what the engine does in one task becomes one unit.
 
-Each pass takes and gives a network that computes the same; `PASSES` lists them in order with the reason.
+Each edits a network into one that computes the same; `backend.pipeline` lists them in order with the reasons.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
 from openane.backend.ir.fused import ColumnProduct, Fused, FusedElementWise
+from openane.backend.passes.editor import NetEditor
 from openane.backend.units.functions import is_relu, ne_function
 from openane.backend.units.scale import scale_and_bias
 from openane.net.net import Net, Unit, UnitParams
@@ -43,55 +44,9 @@ HOSTS: Mapping[type[UnitParams], Dimension] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """A rewriting of the network.
-
-    Attributes:
-        name: for dumps.
-        run: the pass.
-        reason: why it stands where it stands.
-    """
-
-    name: str
-    run: Callable[[Net], Net]
-    reason: str
-
-
-class Editor:
-    """The units of a network with their uses, for passes that merge neighbours."""
-
-    def __init__(self, net: Net) -> None:
-        self.net = net
-        self.units: dict[str, Unit] = {unit.name: unit for unit in net.units}
-        self.uses: dict[str, int] = {}
-        for unit in net.units:
-            for bottom in unit.bottoms:
-                self.uses[bottom] = self.uses.get(bottom, 0) + 1
-        self.shown = set(net.outputs.values())
-
-    def only_use(self, name: str) -> Unit | None:
-        """The unit of that name, when nothing but one bottom reads it."""
-        unit = self.units.get(name)
-        alone = unit is not None and self.uses.get(name, 0) == 1 and name not in self.shown
-        return unit if alone else None
-
-    def merge(self, unit: Unit, params: UnitParams, gone: Unit, bottoms: tuple[str, ...]) -> Unit:
-        """`unit` takes over the work of `gone`, which it alone reads."""
-        del self.units[gone.name]
-        merged = replace(unit, params=params, bottoms=bottoms, origin=gone.origin.merge(unit.origin))
-        self.units[unit.name] = merged
-        return merged
-
-    def result(self) -> Net:
-        """The network with the units that are left."""
-        return replace(self.net, units=tuple(self.units.values()))
-
-
-def constants_to_scalars(net: Net) -> Net:
+def constants_to_scalars(editor: NetEditor) -> None:
     """ElementWise with a constant of one number, or one a channel, becomes GOC or a clamp."""
-    editor = Editor(net)
-    for unit in net.units:
+    for unit in editor.net.units:
         if not isinstance(unit.params, ElementWise):
             continue
         for position in (0, 1):
@@ -102,10 +57,9 @@ def constants_to_scalars(net: Net) -> Net:
             if params is not None:
                 editor.units[unit.name] = replace(unit, params=params, bottoms=(unit.bottoms[1 - position],))
                 break
-    return remove_dead(editor.result())
 
 
-def _constant(editor: Editor, name: str) -> np.ndarray | None:
+def _constant(editor: NetEditor, name: str) -> np.ndarray | None:
     """The values of a constant, seen through a broadcast: a scalar or one value a channel."""
     unit = editor.units.get(name)
     if unit is not None and isinstance(unit.params, Broadcast):
@@ -150,10 +104,9 @@ def _power(exponent: float) -> UnitParams | None:
     return Neuron(known[exponent]) if exponent in known else None
 
 
-def products_by_constants(net: Net) -> Net:
+def products_by_constants(editor: NetEditor) -> None:
     """MatMul with a constant matrix on the right becomes a product by that constant."""
-    editor = Editor(net)
-    for unit in net.units:
+    for unit in editor.net.units:
         right = editor.units.get(unit.bottoms[1]) if isinstance(unit.params, MatMul) else None
         if right is None or not isinstance(unit.params, MatMul) or not isinstance(right.params, Constant):
             continue
@@ -164,13 +117,11 @@ def products_by_constants(net: Net) -> Net:
         weight = matrix if unit.params.transpose_b else matrix.T
         params = ColumnProduct(weight) if unit.params.transpose_a else Linear(weight)
         editor.units[unit.name] = replace(unit, params=params, bottoms=unit.bottoms[:1])
-    return remove_dead(editor.result())
 
 
-def fold_broadcasts(net: Net) -> Net:
+def fold_broadcasts(editor: NetEditor) -> None:
     """ElementWise reads the small operand of a Broadcast and repeats it itself."""
-    editor = Editor(net)
-    for unit in net.units:
+    for unit in editor.net.units:
         if not isinstance(unit.params, ElementWise):
             continue
         sources = [editor.units.get(bottom) for bottom in unit.bottoms]
@@ -180,15 +131,13 @@ def fold_broadcasts(net: Net) -> Net:
                 source.bottoms[0] if source is not None and is_small else bottom
                 for source, bottom, is_small in zip(sources, unit.bottoms, small, strict=True)
             )
-            params = FusedElementWise(unit.params, net.shapes[unit.name])
+            params = FusedElementWise(unit.params, editor.net.shapes[unit.name])
             editor.units[unit.name] = replace(unit, params=params, bottoms=bottoms)
-    return remove_dead(editor.result())
 
 
-def fuse_epilogues(net: Net) -> Net:
+def fuse_epilogues(editor: NetEditor) -> None:
     """Scale, bias and function behind a convolution or matrix product join it."""
-    editor = Editor(net)
-    for unit in net.units:
+    for unit in editor.net.units:
         unit = editor.units[unit.name]
         if not unit.bottoms:
             continue
@@ -201,14 +150,13 @@ def fuse_epilogues(net: Net) -> Net:
                 if type(host.params) not in HOSTS:
                     continue
                 main = Fused(host.params, dimension=HOSTS[type(host.params)])
-            params = _joined(main, unit, editor, net)
+            params = _joined(main, unit, editor)
             if params is not None:
                 editor.merge(unit, params, host, host.bottoms)
                 break
-    return remove_dead(editor.result())
 
 
-def _joined(host: Fused, unit: Unit, editor: Editor, net: Net) -> Fused | None:
+def _joined(host: Fused, unit: Unit, editor: NetEditor) -> Fused | None:
     """The host with the unit behind it taken in; None when the datapath cannot."""
     params = unit.params
     if host.function is not None:
@@ -230,11 +178,11 @@ def _joined(host: Fused, unit: Unit, editor: Editor, net: Net) -> Fused | None:
             return None
         return replace(host, function=params)
     if isinstance(params, FusedElementWise | ElementWise) and not isinstance(host.main, MatMul):
-        return _joined_row(host, unit, editor, net)
+        return _joined_row(host, unit, editor)
     return None
 
 
-def _joined_row(host: Fused, unit: Unit, editor: Editor, net: Net) -> Fused | None:
+def _joined_row(host: Fused, unit: Unit, editor: NetEditor) -> Fused | None:
     """A constant row added behind a matrix product is its bias."""
     main = unit.params.main if isinstance(unit.params, FusedElementWise) else unit.params
     extras = isinstance(unit.params, FusedElementWise) and (
@@ -248,7 +196,7 @@ def _joined_row(host: Fused, unit: Unit, editor: Editor, net: Net) -> Fused | No
         if other is None or not isinstance(other.params, Constant):
             continue
         array = other.params.array
-        if array.size == array.shape[host.dimension.axis] == host.dimension.extent(net.shapes[unit.name]):
+        if array.size == array.shape[host.dimension.axis] == host.dimension.extent(editor.net.shapes[unit.name]):
             return _held(host.scaled(1.0, array.reshape(-1).astype(np.float32)))
     return None
 
@@ -266,10 +214,9 @@ def _largest(values: np.ndarray | float | None) -> float:
     return 0.0 if values is None else float(np.abs(values).max(initial=0.0))
 
 
-def fuse_elementwise(net: Net) -> Net:
+def fuse_elementwise(editor: NetEditor) -> None:
     """ReLU and scalar scale or bias behind an elementwise unit join it; so does a ReLU of x in x + relu(x)."""
-    editor = Editor(net)
-    for unit in net.units:
+    for unit in editor.net.units:
         unit = editor.units[unit.name]
         if isinstance(unit.params, ElementWise | FusedElementWise):
             _fuse_source_relu(editor, unit)
@@ -277,7 +224,7 @@ def fuse_elementwise(net: Net) -> Net:
         host = editor.only_use(unit.bottoms[0]) if len(unit.bottoms) == 1 else None
         if host is None or not isinstance(host.params, ElementWise | FusedElementWise):
             continue
-        main = _fused_elementwise(host, net)
+        main = _fused_elementwise(host, editor.net)
         if main.relu or main.main.kind in (ElementWiseKind.POW,) or main.main.kind.is_comparison:
             continue
         if isinstance(unit.params, Neuron) and is_relu(unit.params):
@@ -289,7 +236,6 @@ def fuse_elementwise(net: Net) -> Net:
             if max(abs(scaled.scale), abs(merged.bias)) > HALF_LARGEST:
                 continue
             editor.merge(unit, merged, host, host.bottoms)
-    return editor.result()
 
 
 def _scalar_line(params: UnitParams) -> tuple[float, float, bool] | None:
@@ -309,7 +255,7 @@ def _fused_elementwise(unit: Unit, net: Net) -> FusedElementWise:
     return FusedElementWise(unit.params, net.shapes[unit.name])
 
 
-def _fuse_source_relu(editor: Editor, unit: Unit) -> None:
+def _fuse_source_relu(editor: NetEditor, unit: Unit) -> None:
     """x + relu(x): the second source is rectified while it is loaded (recorded for an operand read twice)."""
     main = _fused_elementwise(unit, editor.net)
     if main.main.kind is not ElementWiseKind.ADD or any(main.source_relu):
@@ -322,31 +268,3 @@ def _fuse_source_relu(editor: Editor, unit: Unit) -> None:
             same = relu.bottoms[0]
             editor.merge(unit, replace(main, source_relu=(False, True)), relu, (same, same))
             return
-
-
-def remove_dead(net: Net) -> Net:
-    """Drops units that nothing reads."""
-    needed = set(net.outputs.values())
-    kept = []
-    for unit in reversed(net.units):
-        if unit.name in needed:
-            kept.append(unit)
-            needed.update(unit.bottoms)
-    return replace(net, units=tuple(reversed(kept)))
-
-
-PASSES: tuple[Pass, ...] = (
-    Pass("remove-dead", remove_dead, "before use counts are taken"),
-    Pass("constants-to-scalars", constants_to_scalars, "before broadcasts are folded: a scalar needs no operand"),
-    Pass("products-by-constants", products_by_constants, "before epilogues: they join a product by a constant"),
-    Pass("fold-broadcasts", fold_broadcasts, "before epilogues: a row added behind a matrix product is its bias"),
-    Pass("fuse-epilogues", fuse_epilogues, "before elementwise fusion: the MAC engine takes a function for free"),
-    Pass("fuse-elementwise", fuse_elementwise, "after epilogues have taken what they can"),
-)
-
-
-def fuse(net: Net) -> Net:
-    """Runs every pass."""
-    for each in PASSES:
-        net = each.run(net)
-    return net

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from openane.backend.alloc.staging import BANK_BYTES
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.chain_units import Attention
 from openane.backend.ir.plan import Evidence, NeMode, NeWork, Operand, TaskPlan, Tuning, View
 from openane.backend.lowering import Lowering
-from openane.backend.machine import LANES
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
 from openane.backend.units.linear import operand_strides, transpose_task
 from openane.backend.units.matmul import kernel_memory
@@ -23,24 +22,23 @@ from openane.backend.units.rows import as_matrix, bands, flat, matrix_view, odd_
 from openane.backend.units.softmax import BY_TABLE, MAXIMUM, RECIPROCAL_SUM, SUBTRACT, exp2_kernel
 from openane.net.net import TensorShape, Unit
 
-_LANES = LANES
 #: Interleaved rows of a lane at most.
 _MOST_GROUP = 8
 #: Recorded head: rows and columns.
 _RECORDED = (64, 64)
 
 
-def is_head(rows: int) -> bool:
+def is_head(machine: MachineSpec, rows: int) -> bool:
     """Whether a head of so many rows is made of whole kernels: 32, 64, or any number of 128."""
-    return rows in (32, 64) or (rows > 0 and rows % (_LANES * _MOST_GROUP) == 0)
+    return rows in (32, 64) or (rows > 0 and rows % (machine.lanes * _MOST_GROUP) == 0)
 
 
-def attention_bytes(rows: int, keys: int, inner: int, columns: int) -> int:
+def attention_bytes(machine: MachineSpec, rows: int, keys: int, inner: int, columns: int) -> int:
     """L2 bytes of one head."""
-    vector, values = align(2 * rows, BANK_BYTES), align(2 * keys, BANK_BYTES) * rows
-    operand = odd_pitch(keys) * inner + segments(keys, inner).row
-    first = segments(rows, inner).row * 2
-    second = segments(keys, columns).row + align(2 * columns, BANK_BYTES) * rows
+    vector, values = align(2 * rows, machine.bank_bytes), align(2 * keys, machine.bank_bytes) * rows
+    operand = odd_pitch(machine, keys) * inner + segments(machine, keys, inner).row
+    first = segments(machine, rows, inner).row * 2
+    second = segments(machine, keys, columns).row + align(2 * columns, machine.bank_bytes) * rows
     return max(vector + values + max(operand, values), first, second)
 
 
@@ -105,13 +103,14 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 
 
 def _head(head: _Head) -> Iterator[TaskPlan]:
+    machine = head.run.machine
     run, rows, keys, inner = head.run, head.rows, head.keys, head.inner
-    group = min(rows // _LANES, _MOST_GROUP)
-    vector, values = flat(align(2 * rows, BANK_BYTES), 1), flat(align(2 * keys, BANK_BYTES), rows)
+    group = min(rows // machine.lanes, _MOST_GROUP)
+    vector, values = flat(align(2 * rows, machine.bank_bytes), 1), flat(align(2 * keys, machine.bank_bytes), rows)
     behind = vector.row + values.row
-    layout = operand_strides(keys, inner)
+    layout = operand_strides(machine, keys, inner)
     formatted, kernels = kernel_memory(run, "query", rows, inner)
-    staged = segments(rows, inner)
+    staged = segments(machine, rows, inner)
     query = replace(rows_of(run.x, head.shapes[0], head.index * rows), staging=staged, staging_base=0)
     first = run.task(PLANAR_COPY, matrix_view(rows, inner), (query,), replace(formatted, staging_base=staged.row))
     yield replace(first, interleave=group)
@@ -132,8 +131,9 @@ def _head(head: _Head) -> Iterator[TaskPlan]:
 
 def _probabilities(head: _Head, scores: Operand, view: View) -> Iterator[TaskPlan]:
     """The softmax of the scores, written as a kernel, and the second product."""
+    machine = head.run.machine
     run, rows, keys = head.run, head.rows, head.keys
-    vector, values = flat(align(2 * rows, BANK_BYTES), 1), flat(align(2 * keys, BANK_BYTES), rows)
+    vector, values = flat(align(2 * rows, machine.bank_bytes), 1), flat(align(2 * keys, machine.bank_bytes), rows)
     shape = TensorShape(channels=rows, width=keys)
     top = replace(run.tensor("max", TensorShape(width=rows), 0, vector), swapped=True)
     centred = run.tensor("centred", shape, vector.row, values)
@@ -141,15 +141,15 @@ def _probabilities(head: _Head, scores: Operand, view: View) -> Iterator[TaskPla
     total = replace(run.tensor("sum", TensorShape(width=rows), 0, vector), swapped=True)
     yield run.task(MAXIMUM, view, (scores,), top)
     yield run.task(SUBTRACT, view, (scores, replace(top, repeats=COLUMNS)), centred)
-    yield run.task(BY_TABLE, view, (centred,), powers, exp2_kernel(rows))
+    yield run.task(BY_TABLE, view, (centred,), powers, exp2_kernel(machine, rows))
     yield run.task(RECIPROCAL_SUM, view, (powers,), total)
     formatted, kernels = kernel_memory(run, "probabilities", rows, keys)
     target = replace(formatted, staging_base=vector.row + values.row)
     product = run.task(
         MULTIPLY, view, (replace(total, repeats=COLUMNS), powers), target, tuning=Tuning(kernel_result=True)
     )
-    yield replace(product, interleave=min(rows // _LANES, _MOST_GROUP))
-    staged = segments(keys, head.columns)
+    yield replace(product, interleave=min(rows // machine.lanes, _MOST_GROUP))
+    staged = segments(machine, keys, head.columns)
     value = rows_of(head.value, head.shapes[2], head.index * keys)
     last = View(width=head.columns, channels=keys)
     for kernel, (first, count) in zip(kernels, bands(rows, rows // len(kernels)), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from openane.backend.alloc.staging import BANK_BYTES, odd_row
+from openane.backend.alloc.staging import odd_row
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.chain_units import (
     FunctionProduct,
@@ -28,7 +28,7 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.lowering import Lowering
-from openane.backend.machine import L2_BYTES, LANES
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
 from openane.backend.units.conv import Job
 from openane.backend.units.functions import ne_function, with_table
@@ -51,22 +51,21 @@ from openane.net.net import TensorShape, Unit
 from openane.net.units import GOC, ElementWiseKind, Neuron
 
 _ADD = PeWork(PeMode.BINARY)
-_LANES = LANES
 
 
-def _row(columns: int) -> int:
+def _row(machine: MachineSpec, columns: int) -> int:
     """L2 bytes of a row of a matrix."""
-    return align(2 * columns, BANK_BYTES)
+    return align(2 * columns, machine.bank_bytes)
 
 
 # Normalization and product -----------------------------------------------------------------------------
 
 
-def normalized_bytes(rows: int, inner: int, outputs: int) -> int:
+def normalized_bytes(machine: MachineSpec, rows: int, inner: int, outputs: int) -> int:
     """L2 bytes of a normalized product."""
-    operand = odd_pitch(rows) * inner
-    result = align(2 * rows, BANK_BYTES) * outputs
-    return 2 * vector_pair(rows).row + operand + max(2 * rows * _row(inner), result)
+    operand = odd_pitch(machine, rows) * inner
+    result = align(2 * rows, machine.bank_bytes) * outputs
+    return 2 * vector_pair(machine, rows).row + operand + max(2 * rows * _row(machine, inner), result)
 
 
 def lower_normalized(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
@@ -82,8 +81,13 @@ def lower_normalized(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 def _normalized(
     run: NormBand, params: NormalizedProduct, source: TensorShape, result: TensorShape
 ) -> Iterator[TaskPlan]:
+    machine = run.machine
     rows, inner = source.height, source.width
-    pair, values, operand_layout = vector_pair(rows), flat(_row(inner), rows), operand_strides(rows, inner)
+    pair, values, operand_layout = (
+        vector_pair(machine, rows),
+        flat(_row(machine, inner), rows),
+        operand_strides(machine, rows, inner),
+    )
     base = 2 * pair.row
     behind = base + operand_layout.row
     shape = TensorShape(channels=rows, width=inner)
@@ -101,14 +105,15 @@ def _normalized(
 # Function and product ----------------------------------------------------------------------------------
 
 
-def function_product_bytes(rows: int, inner: int, outputs: int) -> int:
+def function_product_bytes(machine: MachineSpec, rows: int, inner: int, outputs: int) -> int:
     """L2 bytes of a product of a function."""
-    result = align(2 * rows, BANK_BYTES) * outputs
-    return odd_pitch(rows) * inner + max(2 * rows * _row(inner), result)
+    result = align(2 * rows, machine.bank_bytes) * outputs
+    return odd_pitch(machine, rows) * inner + max(2 * rows * _row(machine, inner), result)
 
 
 def lower_function_product(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     """The function of rows, their transposition, and the product: as behind a normalization, with one task in front."""
+    machine = lowering.machine
     params = unit.params
     assert isinstance(params, FunctionProduct)
     source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
@@ -117,13 +122,13 @@ def lower_function_product(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]
     rows, inner = source.height, source.width
 
     def tasks() -> Iterator[TaskPlan]:
-        values, layout = flat(_row(inner), rows), operand_strides(rows, inner)
+        values, layout = flat(_row(machine, inner), rows), operand_strides(machine, rows, inner)
         behind = layout.row
         computed = run.tensor("function", TensorShape(channels=rows, width=inner), behind, values)
         operand = run.tensor("operand", TensorShape(channels=inner, width=rows), 0, layout)
         view = matrix_view(rows, inner)
-        x = replace(rows_of(run.x, source), staging_base=behind + values.row, staging=segments(rows, inner))
-        work, kernel = _function_work(params.function, rows)
+        x = replace(rows_of(run.x, source), staging_base=behind + values.row, staging=segments(machine, rows, inner))
+        work, kernel = _function_work(machine, params.function, rows)
         if kernel is None and isinstance(work, PeWork):
             x = replace(x, staging=values)
         yield run.task(work, view, (x,), computed, kernel)
@@ -134,7 +139,7 @@ def lower_function_product(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]
     return ends.around(tasks())
 
 
-def _function_work(params: Neuron | GOC, channels: int) -> tuple[NeWork | PeWork, Kernel | None]:
+def _function_work(machine: MachineSpec, params: Neuron | GOC, channels: int) -> tuple[NeWork | PeWork, Kernel | None]:
     """One task of a function, or of a scale and a bias of one number."""
     if isinstance(params, GOC):
         return PeWork(PeMode.UNARY, scale=float(params.scale), bias=float(params.bias)), None
@@ -143,16 +148,16 @@ def _function_work(params: Neuron | GOC, channels: int) -> tuple[NeWork | PeWork
     work = NeWork(NeMode.BYPASS, function.nonlinearity, post_scale=function.post_scale)
     if function.table is None:
         return work, None
-    return work, with_table(None, function.table, min(channels, _LANES))
+    return work, with_table(None, function.table, min(channels, machine.lanes))
 
 
 # Two products ------------------------------------------------------------------------------------------
 
 
-def two_products_bytes(rows: int, inner: int, hidden: int, outputs: int) -> int:
+def two_products_bytes(machine: MachineSpec, rows: int, inner: int, hidden: int, outputs: int) -> int:
     """L2 bytes of two products."""
-    middle, operand = _row(rows) * hidden, odd_pitch(rows) * inner
-    return middle + max(operand + segments(rows, inner).row, _row(rows) * outputs)
+    middle, operand = _row(machine, rows) * hidden, odd_pitch(machine, rows) * inner
+    return middle + max(operand + segments(machine, rows, inner).row, _row(machine, rows) * outputs)
 
 
 def lower_two_products(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
@@ -171,7 +176,7 @@ def lower_two_products(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 
 def _plain_pair(run: Band, first: Job, second: Job, rows: int) -> Iterator[TaskPlan]:
     hidden, inner = first.kernel.shape[:2]
-    middle_layout, layout = flat(_row(rows), hidden), operand_strides(rows, inner)
+    middle_layout, layout = flat(_row(run.machine, rows), hidden), operand_strides(run.machine, rows, inner)
     middle = run.tensor("middle", TensorShape(channels=hidden, width=rows), 0, middle_layout)
     base = middle_layout.row
     operand = run.tensor("operand", TensorShape(channels=inner, width=rows), base, layout, Place.HANDOVER)
@@ -185,21 +190,26 @@ def _tiled_pair(run: Band, first: Job, second: Job, rows: int) -> Iterator[TaskP
     """One tile, two products, one untile; the form is reported, its addresses are not on record."""
     run = replace(run, evidence=Evidence.EXTRAPOLATED)
     hidden, inner = first.kernel.shape[:2]
-    shape, layout = tiles(rows, hidden)
+    shape, layout = tiles(run.machine, rows, hidden)
     middle = run.tensor("middle", shape, 0, layout)
     base = layout.row * shape.height
-    source_shape, source_layout = tiles(rows, inner)
+    source_shape, source_layout = tiles(run.machine, rows, inner)
     operand, copy = tile_task(run, rows, inner, base, base + source_layout.row * source_shape.height)
     yield copy
     yield from tile_product(run, first, View(shape.width, shape.height, inner), operand, middle)
     yield from untile_tasks(run, second, rows, middle, base)
 
 
-def two_products_fit(rows: int, inner: int, hidden: int, outputs: int) -> bool:
+def two_products_fit(machine: MachineSpec, rows: int, inner: int, hidden: int, outputs: int) -> bool:
     """Whether two products are joined: in tiles or not, they fit into L2."""
     if _is_tiled_pair(rows, inner, hidden, outputs):
-        return tiled_bytes(rows, hidden, outputs) + tiled_bytes(rows, inner, 0) + segments(rows, inner).row <= L2_BYTES
-    return two_products_bytes(rows, inner, hidden, outputs) <= L2_BYTES
+        return (
+            tiled_bytes(machine, rows, hidden, outputs)
+            + tiled_bytes(machine, rows, inner, 0)
+            + segments(machine, rows, inner).row
+            <= machine.l2_bytes
+        )
+    return two_products_bytes(machine, rows, inner, hidden, outputs) <= machine.l2_bytes
 
 
 def _is_tiled_pair(rows: int, inner: int, hidden: int, outputs: int) -> bool:
@@ -209,14 +219,15 @@ def _is_tiled_pair(rows: int, inner: int, hidden: int, outputs: int) -> bool:
 # Product and sum ---------------------------------------------------------------------------------------
 
 
-def residual_bytes(rows: int, columns: int) -> int:
+def residual_bytes(machine: MachineSpec, rows: int, columns: int) -> int:
     """L2 bytes of a residual product."""
-    row = odd_row(_row(columns))
-    return 2 * row * rows + odd_pitch(rows) * columns + _row(columns) * rows
+    row = odd_row(machine, _row(machine, columns))
+    return 2 * row * rows + odd_pitch(machine, rows) * columns + _row(machine, columns) * rows
 
 
 def lower_residual(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     """x stays in L2 as an image; the product comes back as an image, and both are added."""
+    machine = lowering.machine
     params = unit.params
     assert isinstance(params, ResidualProduct)
     task, ends = product_of(params.product), Ends(unit, lowering)
@@ -225,9 +236,9 @@ def lower_residual(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
 
     def tasks() -> Iterator[TaskPlan]:
-        used, row = _row(columns), odd_row(_row(columns))
-        view, size = View(width=columns, height=rows), odd_row(_row(columns)) * rows
-        layout = operand_strides(rows, columns)
+        used, row = _row(machine, columns), odd_row(machine, _row(machine, columns))
+        view, size = View(width=columns, height=rows), odd_row(machine, _row(machine, columns)) * rows
+        layout = operand_strides(machine, rows, columns)
         copy = run.tensor("copy", matrix, 0, Strides(used, row, used, used))
         operand = run.tensor("operand", TensorShape(channels=columns, width=rows), size, layout)
         product = run.tensor("product", matrix, size + layout.row, Strides(size, row, size, size))
@@ -247,13 +258,14 @@ def lower_residual(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 # Function and sum --------------------------------------------------------------------------------------
 
 
-def residual_function_bytes(shape: TensorShape) -> int:
+def residual_function_bytes(machine: MachineSpec, shape: TensorShape) -> int:
     """L2 bytes of x, its function and their combination."""
-    return 3 * planar_row(shape.channels, shape.width) * shape.height
+    return 3 * planar_row(machine, shape.channels, shape.width) * shape.height
 
 
 def lower_residual_function(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     """The function by table, x being kept, and the planar task of both (encoding.md#residual)."""
+    machine = lowering.machine
     params = unit.params
     assert isinstance(params, ResidualFunction)
     shape, ends = lowering.shape(unit.name), Ends(unit, lowering)
@@ -265,15 +277,15 @@ def lower_residual_function(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan
     operation = PeOperation.ADD if params.main.kind is ElementWiseKind.ADD else PeOperation.MULTIPLY
 
     def tasks() -> Iterator[TaskPlan]:
-        view, row = View.of(shape), planar_row(shape.channels, shape.width)
+        view, row = View.of(shape), planar_row(machine, shape.channels, shape.width)
         size = row * shape.height
         kept = run.kept(shape)
-        value = run.tensor("function", shape, 0, image(shape.channels, row, shape.width))
+        value = run.tensor("function", shape, 0, image(machine, shape.channels, row, shape.width))
         work = NeWork(NeMode.BYPASS, function.nonlinearity, post_scale=function.post_scale)
         kernel = None
         if function.table is not None:
-            kernel = with_table(None, function.table, min(shape.channels, _LANES))
-        x = replace(run.x, keep=kept.tensor, staging_base=size, staging=_kept_strides(shape, row))
+            kernel = with_table(None, function.table, min(shape.channels, machine.lanes))
+        x = replace(run.x, keep=kept.tensor, staging_base=size, staging=_kept_strides(machine, shape, row))
         yield run.task(work, view, (x,), value, kernel)
         y = replace(run.y, staging_base=2 * size)
         yield run.task(PeWork(PeMode.BINARY, operation, scale=params.main.scale), view, (kept, value), y)
@@ -281,8 +293,8 @@ def lower_residual_function(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan
     return ends.around(tasks())
 
 
-def _kept_strides(shape: TensorShape, row: int) -> Strides:
-    strides = image(shape.channels, row, shape.width)
+def _kept_strides(machine: MachineSpec, shape: TensorShape, row: int) -> Strides:
+    strides = image(machine, shape.channels, row, shape.width)
     return replace(strides, group=strides.depth)
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Operand, TaskPlan, View
+from openane.backend.target import KernelPacking
 from openane.backend.units.conv import image
 from openane.backend.units.copy import part
 from openane.backend.units.functions import NeFunction, with_table
 from openane.net.net import TensorShape
-from openane.targets.h13.packing import pack_depthwise
 
 #: Channels of one depthwise convolution: source and result of a tile of one pixel fit into half of L2.
 MOST_CHANNELS = 16384
@@ -21,6 +21,7 @@ NO_FUNCTION = NeFunction()
 
 
 def channel_scale(
+    packing: KernelPacking,
     scale: np.ndarray,
     bias: np.ndarray | None,
     shape: TensorShape,
@@ -45,14 +46,20 @@ def channel_scale(
                 some = slice(first, first + count)
                 ends = [part(operand, Axis.CHANNEL, first) for operand in images]
                 offset = None if bias is None else bias[some]
-                yield _task(scale[some], offset, replace(view, channels=count), ends[0], ends[1], function)
+                yield _task(packing, scale[some], offset, replace(view, channels=count), ends[0], ends[1], function)
 
 
 def _task(
-    scale: np.ndarray, bias: np.ndarray | None, view: View, source: Operand, result: Operand, function: NeFunction
+    packing: KernelPacking,
+    scale: np.ndarray,
+    bias: np.ndarray | None,
+    view: View,
+    source: Operand,
+    result: Operand,
+    function: NeFunction,
 ) -> TaskPlan:
     kernel = scale.astype(np.float32).reshape(-1, 1, 1, 1)
-    lanes = pack_depthwise(kernel, bias)
+    lanes = packing.pack_depthwise(kernel, bias)
     weights = Kernel(lanes, bias=bias is not None)
     if function.table is not None:
         weights = with_table(weights, function.table, len(lanes))

@@ -68,7 +68,7 @@ def step_tasks(
         scale, bias = -scale, bias + scale
     plain = (scale, bias) == (1.0, 0.0)
     target = result if plain else lowering.tensor(f"{name}/step", params.shape, Place.AUTO)
-    yield table_task(step, params.shape, source, target)
+    yield table_task(lowering.machine, step, params.shape, source, target)
     if not plain:
         work = PeWork(PeMode.UNARY, scale=scale, bias=bias, relu=params.relu)
         yield planar_task(work, params.shape, (target,), result, _GUESSED)
@@ -86,7 +86,7 @@ def lower_select(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     size, chosen, other, left, right = map(tensor, ("size", "chosen", "other", "left", "right"))
     step = NeFunction(Nonlinearity.TABLE, tables.step(), evidence=_GUESSED)
     yield planar_task(PeWork(PeMode.UNARY, absolute=True), shape, (condition,), size, _GUESSED)
-    yield table_task(step, shape, size, chosen)
+    yield table_task(lowering.machine, step, shape, size, chosen)
     yield planar_task(PeWork(PeMode.UNARY, scale=-1.0, bias=1.0), shape, (chosen,), other, _GUESSED)
     yield _product(shape, first, chosen, left)
     yield _product(shape, second, other, right)

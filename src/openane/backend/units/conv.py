@@ -11,21 +11,14 @@ import numpy as np
 from openane.backend.alloc.residency import staged_bytes
 from openane.backend.ir.fused import Fused
 from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Operand, Place, TaskPlan, View
-from openane.backend.machine import (
-    L2_BYTES,
-    LANES,
-    MAX_GROUPS,
-    MAX_KERNEL_HEIGHT,
-    MAX_KERNEL_WIDTH,
-    MAX_PAD,
-)
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Query, rule
+from openane.backend.target import KernelPacking
 from openane.backend.units.copy import part
 from openane.backend.units.functions import NeFunction, ne_function, with_table
 from openane.core.types import DType
 from openane.net.net import TensorShape, UnitParams
 from openane.net.units import Conv
-from openane.targets.h13 import packing
 
 if TYPE_CHECKING:
     from openane.backend.lowering import Lowering
@@ -39,8 +32,8 @@ def parts(params: UnitParams) -> tuple[Conv, Fused]:
 
 
 @rule(
-    "h13.kernel-padding",
-    f"0 to {MAX_PAD} at the left and the top",
+    "kernel-padding",
+    lambda machine: f"0 to {machine.max_pad} at the left and the top",
     "Pad in a layer of its own.",
     "Px and Py of ConvCfg have 5 bits",
 )
@@ -48,23 +41,26 @@ def padding(query: Query) -> object | None:
     """A convolution has more padding than the engine can express."""
     conv, _ = parts(query.params)
     front = (conv.pads.left, conv.pads.top)
-    bad = min(conv.pads) < 0 or (not conv.transposed and max(front) > MAX_PAD)
+    bad = min(conv.pads) < 0 or (not conv.transposed and max(front) > query.machine.max_pad)
     return f"left {conv.pads.left}, top {conv.pads.top}" if bad else None
 
 
 @rule(
-    "h13.conv-groups", f"1 to {MAX_GROUPS}, or depthwise", "Split the layer.", "NumGroups of GroupConvCfg has 13 bits"
+    "conv-groups",
+    lambda machine: f"1 to {machine.max_groups}, or depthwise",
+    "Split the layer.",
+    "NumGroups of GroupConvCfg has 13 bits",
 )
 def groups(query: Query) -> object | None:
     """A convolution has too many groups."""
     conv, _ = parts(query.params)
     depthwise = conv.kernel.shape[0] == conv.groups and conv.kernel.shape[1] == 1
-    return conv.groups if conv.groups > MAX_GROUPS and not depthwise else None
+    return conv.groups if conv.groups > query.machine.max_groups and not depthwise else None
 
 
 @rule(
-    "h13.kernel-reach",
-    f"{MAX_KERNEL_HEIGHT}x{MAX_KERNEL_WIDTH}",
+    "kernel-reach",
+    lambda machine: f"{machine.max_kernel_height}x{machine.max_kernel_width}",
     "Use less padding, or pad in a layer of its own.",
     "limits.md#sizes: fp16 kernels",
 )
@@ -81,7 +77,7 @@ def reach(query: Query) -> object | None:
     ):
         outside = max((results - 1) * step - pad - extent + 1, 0) + max(pad - taps + 1, 0)
         needed.append(taps + outside if outside else 1)
-    large = needed[0] > MAX_KERNEL_HEIGHT or needed[1] > MAX_KERNEL_WIDTH
+    large = needed[0] > query.machine.max_kernel_height or needed[1] > query.machine.max_kernel_width
     return f"a kernel of {needed[0]}x{needed[1]} with zeros" if large else None
 
 
@@ -113,11 +109,10 @@ class Job:
     evidence: Evidence
     dilation: tuple[int, int] = (1, 1)
 
-    @property
-    def is_native(self) -> bool:
+    def is_native(self, machine: MachineSpec) -> bool:
         """Whether the engine has this convolution as it is."""
         height, width = self.kernel.shape[2:]
-        size = height <= MAX_KERNEL_HEIGHT and width <= MAX_KERNEL_WIDTH
+        size = height <= machine.max_kernel_height and width <= machine.max_kernel_width
         return size and self.dilation == (1, 1) and self.stride in ((1, 1), (2, 2))
 
     def stuffed(self) -> Job:
@@ -175,8 +170,9 @@ def _is_recorded(conv: Conv) -> bool:
     return square and strided and padded and conv.dilation == (1, 1)
 
 
-def pack(task: Job, view: View, channels: slice) -> Kernel:
+def pack(lowering: Lowering, task: Job, view: View, channels: slice) -> Kernel:
     """The coefficient streams of the output channels of one task."""
+    packing = lowering.packing
     kernel = task.kernel[channels]
     bias = None if task.bias is None else task.bias[channels]
     sparse = task.stride != (1, 1)
@@ -185,7 +181,7 @@ def pack(task: Job, view: View, channels: slice) -> Kernel:
         lanes = packing.pack_sparse_depthwise(kernel, bias) if sparse else packing.pack_depthwise(kernel, bias)
         group = 1
     else:
-        per_lane = packing.channels_per_lane(kernel.shape[0] // task.groups)
+        per_lane = lowering.machine.channels_per_lane(kernel.shape[0] // task.groups)
         group = min(per_lane, capacity)
         if task.groups > 1:
             form = packing.pack_sparse_grouped if sparse else packing.pack_grouped
@@ -197,11 +193,18 @@ def pack(task: Job, view: View, channels: slice) -> Kernel:
 
 
 def conv_task(
-    task: Job, shape: TensorShape, result_shape: TensorShape, source: Operand, result: Operand, channels: slice
+    lowering: Lowering,
+    task: Job,
+    shape: TensorShape,
+    result_shape: TensorShape,
+    source: Operand,
+    result: Operand,
+    channels: slice,
 ) -> TaskPlan:
     """One task of a convolution of one image.
 
     Args:
+        lowering: of the network.
         task: the convolution.
         shape: of the input image.
         result_shape: of the whole result; `channels` are those of this task.
@@ -212,7 +215,7 @@ def conv_task(
     per_group = 1 if task.depthwise else task.groups
     view = View(shape.width, shape.height, shape.channels // per_group, groups=per_group)
     result_view = View(result_shape.width, result_shape.height, count // per_group, groups=per_group)
-    kernel = pack(task, view, channels)
+    kernel = pack(lowering, task, view, channels)
     if task.function.table is not None:
         kernel = with_table(kernel, task.function.table, len(kernel.lanes))
     work = NeWork(
@@ -228,12 +231,13 @@ def conv_task(
     if per_group > 1:
         source = replace(source, group_channels=view.channels)
         result = replace(result, group_channels=result_view.channels)
-    even = result_shape.channels % LANES == 0 or result_shape.channels < LANES
+    lanes = lowering.machine.lanes
+    even = result_shape.channels % lanes == 0 or result_shape.channels < lanes
     evidence = task.evidence if even else max(task.evidence, Evidence.EXTRAPOLATED)
     return TaskPlan(work, view, result_view, (source,), result, kernel, unicast=task.depthwise, evidence=evidence)
 
 
-def slices(task: Job, result_shape: TensorShape) -> tuple[slice, ...]:
+def slices(packing: KernelPacking, task: Job, result_shape: TensorShape) -> tuple[slice, ...]:
     """Output channels of each task, as the weight memory allows (encoding.md#splitting-channels)."""
     outputs, inputs, height, width = task.kernel.shape
     if task.groups > 1:
@@ -249,17 +253,18 @@ def image_tasks(
     task: Job, shape: TensorShape, result_shape: TensorShape, source: Operand, result: Operand, lowering: Lowering
 ) -> Iterator[TaskPlan]:
     """All tasks of a convolution of one image; slices of channels share the staged input."""
+    machine = lowering.machine
     plans = []
-    for number, channels in enumerate(slices(task, result_shape)):
+    for number, channels in enumerate(slices(lowering.packing, task, result_shape)):
         target = part(result, Axis.CHANNEL, channels.start)
-        plan = conv_task(task, shape, result_shape, source, target, channels)
+        plan = conv_task(lowering, task, shape, result_shape, source, target, channels)
         assert plan.kernel is not None
         plans.append(replace(plan, kernel=replace(plan.kernel, part=number)))
     if len(plans) == 1:
         yield plans[0]
         return
-    largest = max(staged_bytes(plan) for plan in plans)
-    if largest <= L2_BYTES and lowering.tensors[source.tensor].dtype is DType.FLOAT16:
+    largest = max(staged_bytes(machine, plan) for plan in plans)
+    if largest <= machine.l2_bytes and lowering.tensors[source.tensor].dtype is DType.FLOAT16:
         kept = lowering.tensor(f"{result.tensor}/input{result.offset}{result.step}", shape, Place.RESIDENT)
         yield replace(plans[0], sources=(replace(source, keep=kept.tensor),))
         yield from (replace(plan, sources=(kept,)) for plan in plans[1:])

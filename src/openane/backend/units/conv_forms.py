@@ -30,7 +30,6 @@ from openane.backend.ir.plan import (
     TaskPlan,
     View,
 )
-from openane.backend.machine import MAX_KERNEL_HEIGHT, MAX_KERNEL_WIDTH
 from openane.backend.units.conv import Job, image_tasks, slices
 from openane.backend.units.copy import copy_task, part, swap_task, turn_back, turned
 from openane.backend.units.functions import NeFunction
@@ -72,15 +71,18 @@ class Site:
 
 def convolve(job: Job, site: Site) -> Iterator[TaskPlan]:
     """All tasks of a convolution of one image, whatever its stride, dilation and kernel size."""
+    machine = site.lowering.machine
     job = _trimmed(job, site)
     rows, columns = job.kernel.shape[2:]
     (dx, dy), (sx, sy) = job.dilation, job.stride
     reach_x, reach_y = (columns - 1) * dx + 1, (rows - 1) * dy + 1
     if (dx, dy) != (1, 1):
-        small = reach_x <= MAX_KERNEL_WIDTH and reach_y <= MAX_KERNEL_HEIGHT
+        small = reach_x <= machine.max_kernel_width and reach_y <= machine.max_kernel_height
         if small or (sx, sy) != (1, 1) or ((dy == 1 or dy > site.shape.height) and (dx == 1 or dx > site.shape.width)):
             yield from convolve(job.stuffed(), site)
-        elif 1 < dy <= site.shape.height and (reach_y > MAX_KERNEL_WIDTH or reach_x <= MAX_KERNEL_WIDTH):
+        elif 1 < dy <= site.shape.height and (
+            reach_y > machine.max_kernel_width or reach_x <= machine.max_kernel_width
+        ):
             yield from _row_phases(job, site)
         else:
             yield from _exchanged(job, site)
@@ -88,9 +90,9 @@ def convolve(job: Job, site: Site) -> Iterator[TaskPlan]:
         yield from _odd_and_even_rows(job, site)
     elif (sx, sy) not in ((1, 1), (2, 2)):
         yield from _space_to_depth(job, site)
-    elif columns > MAX_KERNEL_WIDTH and rows <= MAX_KERNEL_WIDTH:
+    elif columns > machine.max_kernel_width and rows <= machine.max_kernel_width:
         yield from _exchanged(job, site)
-    elif rows > MAX_KERNEL_HEIGHT or columns > MAX_KERNEL_WIDTH:
+    elif rows > machine.max_kernel_height or columns > machine.max_kernel_width:
         yield from _split_rows(job, site)
     else:
         job = _reaching(job, site)
@@ -130,12 +132,12 @@ def _reaching(job: Job, site: Site) -> Job:
         return job
     kernel = np.pad(job.kernel, ((0, 0), (0, 0), (front[0], back[0]), (front[1], back[1])))
     wider = replace(job, kernel=kernel, pad_top=job.pad_top + front[0], pad_left=job.pad_left + front[1])
-    if not wider.is_native:
+    if not wider.is_native(site.lowering.machine):
         raise UnsupportedError(
             "results of a convolution lie too far outside of the image",
             rule="h13.kernel-reach",
             value=f"kernel {kernel.shape[2]}x{kernel.shape[3]} with zeros that reach the image",
-            limit=f"{MAX_KERNEL_HEIGHT}x{MAX_KERNEL_WIDTH}",
+            limit=f"{site.lowering.machine.max_kernel_height}x{site.lowering.machine.max_kernel_width}",
             hint="Use less padding, or pad in a layer of its own.",
         )
     return wider.extrapolated()
@@ -310,7 +312,7 @@ def _split_rows(job: Job, site: Site) -> Iterator[TaskPlan]:
                 PeWork(PeMode.BINARY, PeOperation.ADD), partial_shape, (rows, target), rows, Evidence.EXTRAPOLATED
             )
         if last and job.function != NeFunction():
-            yield table_task(job.function, site.result_shape, total, site.result)
+            yield table_task(site.lowering.machine, job.function, site.result_shape, total, site.result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +330,8 @@ class RowPiece:
 
 
 def _row_pieces(job: Job, site: Site) -> Iterator[RowPiece]:
-    most = MAX_KERNEL_HEIGHT if job.kernel.shape[3] <= MAX_KERNEL_WIDTH else MAX_KERNEL_WIDTH
+    machine = site.lowering.machine
+    most = machine.max_kernel_height if job.kernel.shape[3] <= machine.max_kernel_width else machine.max_kernel_width
     step = job.stride[1]
     for first in range(0, job.kernel.shape[2], most):
         count = min(most, job.kernel.shape[2] - first)
@@ -417,7 +420,7 @@ def _phase(job: Job, site: Site, name: str, shape: TensorShape, target: Operand,
     if not turn:
         yield from convolve(job, replace(inner, result=target))
         return
-    if job.groups == 1 and len(slices(job, shape)) == 1 and job.is_native:
+    if job.groups == 1 and len(slices(site.lowering.packing, job, shape)) == 1 and job.is_native(site.lowering.machine):
         job, swapped = _reaching(job, inner), replace(target, swapped=True)
         yield from image_tasks(job, inner.shape, shape, inner.source, swapped, site.lowering)
         return

@@ -25,7 +25,6 @@ from openane.backend.ir.plan import (
     TaskPlan,
     View,
 )
-from openane.backend.machine import LANES
 from openane.backend.rules import Family, Query, rule
 from openane.backend.units.comparison import COMPARISONS, difference, lower_select, step_tasks
 from openane.backend.units.copy import copy_task
@@ -33,7 +32,6 @@ from openane.backend.units.functions import NeFunction, with_table
 from openane.backend.units.unary import planar_task, table_task
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, ElementWise, ElementWiseKind, Select
-from openane.targets.h13.packing import lane_count
 
 if TYPE_CHECKING:
     from openane.backend.lowering import Lowering, Value
@@ -73,7 +71,7 @@ def as_fused(params: object, shape: TensorShape) -> FusedElementWise:
 
 
 @rule(
-    "h13.elementwise-operation",
+    "elementwise-operation",
     ", ".join(sorted(kind.value for kind in (*PLANAR, *COMPARISONS, ElementWiseKind.POW))),
     "Compute it on the host, or write it with the operations that are there.",
     "PE.Cfg has five operations; comparisons are composed",
@@ -164,14 +162,15 @@ def _prepared(
 
 def _reciprocal(name: str, value: Value, lowering: Lowering) -> tuple[Operand, TaskPlan]:
     """1 / divisor in L2; of a 1x1 image channels lie side by side, as Apple's compiler writes it."""
+    machine = lowering.machine
     function = NeFunction(Nonlinearity.TABLE, tables.reciprocal())
     shape = value.shape
     if (shape.width, shape.height, shape.depth, shape.batch) != (1, 1, 1, 1):
         target = lowering.tensor(f"{name}/reciprocal", shape, Place.AUTO)
-        return target, table_task(function, shape, value.operand, target)
+        return target, table_task(machine, function, shape, value.operand, target)
     target = lowering.tensor(f"{name}/reciprocal", TensorShape(width=shape.channels), Place.RESIDENT)
-    task = table_task(function, shape, value.operand, replace(target, swapped=True))
-    kernel = with_table(None, tables.reciprocal(), min(max(shape.width, SWAPPED_TABLE_LANES), LANES))
+    task = table_task(machine, function, shape, value.operand, replace(target, swapped=True))
+    kernel = with_table(None, tables.reciprocal(), min(max(shape.width, SWAPPED_TABLE_LANES), machine.lanes))
     return replace(target, swapped=True), replace(task, kernel=kernel)
 
 
@@ -189,16 +188,17 @@ def _power_of_pairs(
     name: str, fused: FusedElementWise, base: Value, exponent: Value, result: Operand, lowering: Lowering
 ) -> Iterator[TaskPlan]:
     """Exponent and logarithm as neighbouring channels in L2, multiplied in pairs in front of the exp2 table."""
+    machine = lowering.machine
     shape = fused.shape
     paired = replace(shape, channels=2 * shape.channels)
-    strides = resident(paired, pe_reader=False)
+    strides = resident(machine, paired, pe_reader=False)
     pairs = lowering.tensor(f"{name}/pairs", paired, Place.RESIDENT, l2_strides=strides)
     even, odd = (replace(pairs, offset=(0, 0, first, 0), step=(1, 1, 2, 1)) for first in (0, 1))
     yield copy_task(exponent.operand, shape, replace(even, l2=_pair_words(strides)))
     logarithm = NeFunction(Nonlinearity.TABLE, tables.log2())
-    yield table_task(logarithm, shape, base.operand, replace(odd, l2=_pair_words(strides)))
+    yield table_task(machine, logarithm, shape, base.operand, replace(odd, l2=_pair_words(strides)))
     work = NeWork(NeMode.MULTIPLY, Nonlinearity.TABLE)
-    kernel = with_table(None, tables.exp2(), lane_count(shape.channels))
+    kernel = with_table(None, tables.exp2(), machine.lane_count(shape.channels))
     yield TaskPlan(work, View.of(paired), View.of(shape), (pairs,), result, kernel, group_config=PAIRS_CONFIG)
 
 
@@ -213,7 +213,9 @@ def _power_by_product(
     shape = fused.shape
     logarithm = lowering.tensor(f"{name}/log2", base.shape, Place.AUTO)
     product = lowering.tensor(f"{name}/product", shape, Place.AUTO)
-    yield table_task(NeFunction(Nonlinearity.TABLE, tables.log2()), base.shape, base.operand, logarithm)
+    yield table_task(
+        lowering.machine, NeFunction(Nonlinearity.TABLE, tables.log2()), base.shape, base.operand, logarithm
+    )
     operands = [replace(logarithm, repeats=repeated_axes(base.shape, shape))]
     operand, tasks = _prepared(name, 1, exponent, shape, lowering, ElementWiseKind.MULT)
     yield from tasks
@@ -221,7 +223,7 @@ def _power_by_product(
     work = PeWork(PeMode.BINARY, PeOperation.MULTIPLY)
     yield planar_task(work, shape, tuple(operands), product, Evidence.EXTRAPOLATED)
     function = NeFunction(Nonlinearity.TABLE, tables.exp2(), fused.main.scale, evidence=Evidence.EXTRAPOLATED)
-    yield table_task(function, shape, product, result)
+    yield table_task(lowering.machine, function, shape, product, result)
 
 
 FAMILIES = (

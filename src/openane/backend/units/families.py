@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from openane.backend.ir.fused import Fused
-from openane.backend.rules import Family
+from openane.backend.machine import MachineSpec
+from openane.backend.rules import Family, Limit
 from openane.backend.units import (
     attention,
     chains,
@@ -25,7 +26,6 @@ from openane.backend.units import (
 )
 from openane.backend.units.tensor import TENSOR_RULES
 from openane.net.net import UnitParams
-from openane.targets.target import Limit
 
 ALL: tuple[Family, ...] = (
     *convolution.FAMILIES,
@@ -55,10 +55,13 @@ def family_of(params: UnitParams) -> Family | None:
     return BY_PARAMS.get(type(main))
 
 
-def limits() -> tuple[Limit, ...]:
+def limits(machine: MachineSpec) -> tuple[Limit, ...]:
     """Every rule, in the order in which they are checked; a rule that several families share stands once."""
     rows: dict[str, Limit] = {}
     for name, rules in (("every tensor", TENSOR_RULES), *((family.name, family.rules) for family in ALL)):
         for rule in rules:
-            rows.setdefault(rule.name, Limit(name, rule.name, rule.text, rule.limit, rule.hint, rule.evidence))
+            rows.setdefault(
+                rule.name,
+                Limit(name, machine.rule(rule.name), rule.text, rule.limit(machine), rule.hint, rule.evidence),
+            )
     return tuple(rows.values())

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from openane.backend.alloc.staging import BANK_BYTES, ne_distance, padded_row
+from openane.backend.alloc.staging import ne_distance, padded_row
 from openane.backend.alloc.surfaces import align, row_bytes
 from openane.backend.ir.fused import ColumnProduct, Fused
 from openane.backend.ir.plan import (
@@ -27,26 +27,16 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.lowering import Lowering
-from openane.backend.machine import L2_BYTES, LANES, STREAMED_KERNEL_PIXELS
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
+from openane.backend.target import KernelPacking
 from openane.backend.units.conv import Job, job
 from openane.backend.units.functions import with_table
 from openane.backend.units.multi_task import COPY, Band, Ends
-from openane.backend.units.rows import (
-    as_matrix,
-    bands,
-    flat,
-    largest,
-    matrix_view,
-    odd_pitch,
-    rows_of,
-    segments,
-)
+from openane.backend.units.rows import as_matrix, bands, flat, largest, matrix_view, odd_pitch, rows_of, segments
 from openane.net.net import TensorShape, Unit, UnitParams
 from openane.net.units import Conv, Linear
-from openane.targets.h13 import packing
 
-_LANES = LANES
 #: Rows up to which the transposing copy works in the small patch.
 _FEW_ROWS = 8
 #: A product is tiled as an image when it has so many weights for each value it moves (seen at 16, not at 8 or less).
@@ -55,8 +45,6 @@ _TILE_COLUMNS = 8
 #: Columns that a segment of the tiled form stages.
 _TILE_SEGMENT = 32
 _TILE_TUNING = Tuning(patch=(3, 3, 3))
-#: Interleaved rows of a kernel in DRAM that the DMA can write (formats.md#surfaces: 1, 2, 3, 4, 8; 3 is never used).
-_KERNEL_ROWS = (8, 4, 2)
 
 
 # By a constant -----------------------------------------------------------------------------------------
@@ -78,11 +66,15 @@ def lower_linear(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 
 
 def _linear(run: Band, task: Job, source: TensorShape, result: TensorShape) -> Iterator[TaskPlan]:
+    machine = run.machine
     rows, inner, outputs = source.height, source.width, result.width
-    if outputs % _LANES:
+    if outputs % machine.lanes:
         run = replace(run, evidence=Evidence.EXTRAPOLATED)
-    tiled = is_tiled(rows, inner * outputs, inner + outputs) and tiled_bytes(rows, inner, outputs) <= L2_BYTES
-    size = rows if tiled else _largest_band(rows, inner, outputs)
+    tiled = (
+        is_tiled(rows, inner * outputs, inner + outputs)
+        and tiled_bytes(machine, rows, inner, outputs) <= machine.l2_bytes
+    )
+    size = rows if tiled else _largest_band(machine, run.packing, rows, inner, outputs)
     for first, count in bands(rows, size):
         part = run if count == rows else replace(run, name=f"{run.name}/{first}", evidence=Evidence.EXTRAPOLATED)
         part = replace(part, x=rows_of(run.x, source, first), y=rows_of(run.y, result, first))
@@ -96,10 +88,12 @@ def lower_columns(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     shape, result = lowering.shape(unit.bottoms[0]), as_matrix(lowering.shape(unit.name))
     source, inner, rows = as_matrix(shape), shape.height, shape.width
     count = source.height // inner
-    recorded = rows == count == 1 and result.width % _LANES == 0
+    recorded = rows == count == 1 and result.width % lowering.machine.lanes == 0
     run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
     run = run if recorded else replace(run, evidence=Evidence.EXTRAPOLATED)
-    size = max(L2_BYTES // 2 // max(inner, result.width) // 2 // _TILE_SEGMENT * _TILE_SEGMENT, _TILE_SEGMENT)
+    size = max(
+        lowering.machine.l2_bytes // 2 // max(inner, result.width) // 2 // _TILE_SEGMENT * _TILE_SEGMENT, _TILE_SEGMENT
+    )
 
     def tasks() -> Iterator[TaskPlan]:
         for index in range(count):
@@ -116,35 +110,35 @@ def is_tiled(rows: int, weights: int, moved_per_row: int) -> bool:
     return rows > _FEW_ROWS and rows % _TILE_COLUMNS == 0 and weights >= _TILED_RATIO * rows * moved_per_row
 
 
-def _largest_band(rows: int, inner: int, outputs: int) -> int:
+def _largest_band(machine: MachineSpec, packing: KernelPacking, rows: int, inner: int, outputs: int) -> int:
     """Rows whose operand, staging and the part of the result that one task writes fit into L2 together."""
 
     def fits(count: int) -> bool:
-        operand = odd_pitch(count) * inner
+        operand = odd_pitch(machine, count) * inner
         part = max(taken for _, taken in packing.split_channels(outputs, 2 * inner, count))
-        staged = max(segments(count, inner).row, align(2 * count, BANK_BYTES) * part)
-        return operand + staged + BANK_BYTES <= L2_BYTES
+        staged = max(segments(machine, count, inner).row, align(2 * count, machine.bank_bytes) * part)
+        return operand + staged + machine.bank_bytes <= machine.l2_bytes
 
     if fits(rows):
         return rows
     size = largest(rows, fits)
-    return size - size % STREAMED_KERNEL_PIXELS if size > STREAMED_KERNEL_PIXELS else size
+    return size - size % machine.streamed_kernel_pixels if size > machine.streamed_kernel_pixels else size
 
 
-def operand_strides(rows: int, inner: int) -> Strides:
+def operand_strides(machine: MachineSpec, rows: int, inner: int) -> Strides:
     """L2 strides of a transposed operand: [inner] channels of `rows` columns."""
-    return flat(odd_pitch(rows), inner)
+    return flat(odd_pitch(machine, rows), inner)
 
 
 def transpose_task(run: Band, rows: int, inner: int, result: Operand, **staging: int) -> TaskPlan:
     """The copy of x that makes rows columns."""
-    x = replace(run.x, staging=segments(rows, inner), staging_base=staging.get("base"))
+    x = replace(run.x, staging=segments(run.machine, rows, inner), staging_base=staging.get("base"))
     tuning = Tuning(patch=(3, 0, 3) if rows <= _FEW_ROWS else None)
     return run.task(COPY, matrix_view(rows, inner), (x,), replace(result, swapped=True), tuning=tuning)
 
 
 def _two_tasks(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
-    strides = operand_strides(rows, inner)
+    strides = operand_strides(run.machine, rows, inner)
     operand = run.tensor("operand", TensorShape(channels=inner, width=rows), 0, strides, Place.HANDOVER)
     yield transpose_task(run, rows, inner, operand, base=strides.row)
     result = replace(run.y, swapped=True, staging_base=strides.row)
@@ -162,13 +156,13 @@ def product_tasks(run: Band, task: Job, view: View, operand: Operand, result: Op
         result: of the whole product; swapped back into rows, or not.
     """
     outputs = task.kernel.shape[0]
-    capacity = packing.ROUND
-    if view.width * view.height > STREAMED_KERNEL_PIXELS:
+    capacity = run.machine.round_channels
+    if view.width * view.height > run.machine.streamed_kernel_pixels:
         run = replace(run, evidence=Evidence.EXTRAPOLATED)
         capacity = max(min(capacity, 32768 // view.channels), 1)
     elif view.height > 1:
-        capacity = packing.round_capacity(view.channels, view.width, view.height, matrix=False)
-    for first, count in packing.split_channels(outputs, 2 * view.channels, view.width * view.height):
+        capacity = run.packing.round_capacity(view.channels, view.width, view.height, matrix=False)
+    for first, count in run.packing.split_channels(outputs, 2 * view.channels, view.width * view.height):
         part = replace(task, kernel=task.kernel[first : first + count], bias=_part(task.bias, first, count))
         target = replace(result, column=result.column + first) if result.swapped else _channels_from(result, first)
         yield product_task(run, part, view, operand, target if count < outputs else result, capacity)
@@ -186,8 +180,8 @@ def _channels_from(operand: Operand, first: int) -> Operand:
 def product_task(run: Band, task: Job, view: View, operand: Operand, result: Operand, capacity: int) -> TaskPlan:
     """One product by a constant of a transposed operand."""
     outputs = task.kernel.shape[0]
-    lanes = packing.pack_dense(task.kernel, task.bias, capacity)
-    group = min(packing.channels_per_lane(outputs), capacity)
+    lanes = run.packing.pack_dense(task.kernel, task.bias, capacity)
+    group = min(run.machine.channels_per_lane(outputs), capacity)
     kernel = Kernel(lanes, bias=task.bias is not None, group_channels=group)
     if task.function.table is not None:
         kernel = with_table(kernel, task.function.table, len(lanes))
@@ -198,34 +192,35 @@ def product_task(run: Band, task: Job, view: View, operand: Operand, result: Ope
 # Tiled as an image -------------------------------------------------------------------------------------
 
 
-def tiles(rows: int, channels: int) -> tuple[TensorShape, Strides]:
+def tiles(machine: MachineSpec, rows: int, channels: int) -> tuple[TensorShape, Strides]:
     """A matrix of `rows` as an image of eight columns with `channels` channels, and its L2 strides."""
     shape = TensorShape(1, channels, rows // _TILE_COLUMNS, _TILE_COLUMNS)
-    used = BANK_BYTES * channels
-    row = padded_row(used, _TILE_COLUMNS, 1, ne_distance(_TILE_COLUMNS))
-    return shape, Strides(BANK_BYTES, row, used, used)
+    used = machine.bank_bytes * channels
+    row = padded_row(machine, used, _TILE_COLUMNS, 1, ne_distance(_TILE_COLUMNS))
+    return shape, Strides(machine.bank_bytes, row, used, used)
 
 
-def tiled_bytes(rows: int, inner: int, outputs: int) -> int:
+def tiled_bytes(machine: MachineSpec, rows: int, inner: int, outputs: int) -> int:
     """L2 bytes of a tiled product."""
-    shape, strides = tiles(rows, inner)
-    return strides.row * shape.height + 2 * _line(outputs) * rows
+    shape, strides = tiles(machine, rows, inner)
+    return strides.row * shape.height + 2 * _line(machine, outputs) * rows
 
 
-def _line(columns: int) -> int:
-    return align(2 * columns, BANK_BYTES)
+def _line(machine: MachineSpec, columns: int) -> int:
+    return align(2 * columns, machine.bank_bytes)
 
 
 def tile_task(run: Band, rows: int, inner: int, base: int, staged_base: int) -> tuple[Operand, TaskPlan]:
     """The copy of x into tiles at `base`: channels are rows modulo 8, and change places with the columns."""
+    machine = run.machine
     matrix = run.x.shape
     assert matrix is not None
-    shape, strides = tiles(rows, inner)
+    shape, strides = tiles(machine, rows, inner)
     operand = run.tensor("tiles", shape, base, strides, Place.HANDOVER)
-    channel = 2 * min(_TILE_SEGMENT, align(inner, BANK_BYTES // 2))
+    channel = 2 * min(_TILE_SEGMENT, align(inner, machine.bank_bytes // 2))
     used = channel * _TILE_COLUMNS
-    staged = Strides(channel, padded_row(used, 16, 1, ne_distance(16)), used, used)
-    pitch = row_bytes(inner)
+    staged = Strides(channel, padded_row(machine, used, 16, 1, ne_distance(16)), used, used)
+    pitch = row_bytes(machine, inner)
     total = pitch * matrix.height
     dram = Strides(pitch, pitch * _TILE_COLUMNS, total, total)
     x = replace(run.x, dram=dram, staging=staged, staging_base=staged_base)
@@ -237,14 +232,14 @@ def tile_product(run: Band, task: Job, view: View, operand: Operand, result: Ope
     """A product of tiles."""
     for plan in product_tasks(run, task, view, operand, result):
         assert plan.kernel is not None
-        small = 2 * plan.view.channels * plan.kernel.group_channels <= packing.SMALL_IMAGE_BYTES
+        small = 2 * plan.view.channels * plan.kernel.group_channels <= run.machine.small_source_bytes
         yield plan if small else replace(plan, tuning=_TILE_TUNING)
 
 
 def untile_tasks(run: Band, task: Job, rows: int, operand: Operand, base: int) -> Iterator[TaskPlan]:
     """A product of tiles, written as rows at `base`, and the copy of those to the result."""
     outputs, inner = task.kernel.shape[:2]
-    line = _line(outputs)
+    line = _line(run.machine, outputs)
     product = run.tensor("product", TensorShape(channels=rows, width=outputs), base, flat(line, rows))
     written = replace(product, swapped=True, l2=Strides(line, line * _TILE_COLUMNS, line * rows, 0))
     yield from tile_product(run, task, View(_TILE_COLUMNS, rows // _TILE_COLUMNS, inner), operand, written)
@@ -254,7 +249,7 @@ def untile_tasks(run: Band, task: Job, rows: int, operand: Operand, base: int) -
 
 def _tiled(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
     """Rows as an image of eight columns: tile, product, untile."""
-    shape, strides = tiles(rows, inner)
+    shape, strides = tiles(run.machine, rows, inner)
     behind = strides.row * shape.height
     operand, copy = tile_task(run, rows, inner, 0, behind)
     yield copy
@@ -262,18 +257,19 @@ def _tiled(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterato
 
 
 @rule(
-    "h13.linear-size",
+    "linear-size",
     "inner and outer extents of which one row and its result fit into 2 MB",
     "Split the product along its inner dimension and add the parts.",
     "the transposed operand and the result of one row lie in L2 side by side",
 )
 def fits_l2(query: Query) -> object | None:
     """A product by a constant is too large for one row of it to be in L2."""
+    machine = query.machine
     main = query.params.main if isinstance(query.params, Fused) else query.params
     assert isinstance(main, (Linear, ColumnProduct))
     outputs, inner = main.weight.shape
-    size = BANK_BYTES * (inner + outputs) + segments(1, inner).row
-    return f"{inner} x {outputs}" if size > L2_BYTES else None
+    size = machine.bank_bytes * (inner + outputs) + segments(machine, 1, inner).row
+    return f"{inner} x {outputs}" if size > machine.l2_bytes else None
 
 
 FAMILIES = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from openane.backend.alloc.staging import BANK_BYTES
 from openane.backend.alloc.surfaces import align, row_bytes
 from openane.backend.ir.fused import Fused
 from openane.backend.ir.plan import (
@@ -26,7 +25,7 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.lowering import Lowering
-from openane.backend.machine import DMA_ALIGNMENT_BYTES, KERNEL_BYTES_PER_NE, L2_BYTES, LANES, MAX_WIDTH
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
 from openane.backend.units.functions import NeFunction, ne_function, with_table
 from openane.backend.units.linear import operand_strides, transpose_task
@@ -35,13 +34,8 @@ from openane.backend.units.rows import as_matrix, bands, flat, matrix_view, rows
 from openane.net.net import TensorShape, Unit
 from openane.net.units import MatMul
 
-_LANES = LANES
-#: Columns of a DMA unit of 64 bytes.
-_UNIT_COLUMNS = DMA_ALIGNMENT_BYTES // 2
 #: Interleaved rows of a kernel in DRAM that the DMA can write (formats.md#surfaces: 1, 2, 3, 4, 8; 3 is never used).
 _KERNEL_ROWS = (8, 4, 2)
-#: L2 that one task may take to write kernels.
-_FORMATTED_BYTES = L2_BYTES // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +96,7 @@ def lower_matmul(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
             yield from _matrix_product(_Matrices(run, a, stack, flags, index, rows, inner, shape.width, work))
         if function.table is not None:
             by_table = NeWork(NeMode.BYPASS, Nonlinearity.TABLE, post_scale=function.post_scale)
-            kernel = with_table(None, function.table, min(shape.channels, _LANES))
+            kernel = with_table(None, function.table, min(shape.channels, lowering.machine.lanes))
             yield Band(unit.name, target, y, Evidence.EXTRAPOLATED, lowering).task(
                 by_table, View.of(shape), (target,), y, kernel
             )
@@ -112,7 +106,7 @@ def lower_matmul(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 
 def _matrix_product(product: _Matrices) -> Iterator[TaskPlan]:
     run = product.run
-    if product.transposed[0] and not _can_turn(product.rows, product.inner):
+    if product.transposed[0] and not _can_turn(product.run.machine, product.rows, product.inner):
         product = product.beyond_records()
         turned = run.lowering.tensor(
             f"{run.name}/left", TensorShape(height=product.rows, width=product.inner), Place.AUTO
@@ -125,46 +119,56 @@ def _matrix_product(product: _Matrices) -> Iterator[TaskPlan]:
     yield from _stream(product, product.index)
 
 
-def _can_turn(rows: int, inner: int) -> bool:
+def _can_turn(machine: MachineSpec, rows: int, inner: int) -> bool:
     """Whether one task writes a transposed left operand as kernel: the rows of one kernel, in whole DMA units."""
-    return rows in [_LANES * group for group in (*_KERNEL_ROWS, 1)] and _largest_group(inner) * _LANES >= rows
+    return (
+        rows in [machine.lanes * group for group in (*_KERNEL_ROWS, 1)]
+        and _largest_group(machine, inner) * machine.lanes >= rows
+    )
 
 
 def _turn_left(product: _Matrices, turned: Operand) -> Iterator[TaskPlan]:
     """A transposed left operand [K, M], written as rows [M, K] in DRAM, in bands of columns that fit into L2."""
+    machine = product.run.machine
     rows, inner = product.rows, product.inner
-    staged = _streamed_segments(inner, rows)
-    size = max((L2_BYTES - staged.row) // (2 * inner) // _UNIT_COLUMNS * _UNIT_COLUMNS, _UNIT_COLUMNS)
+    staged = _streamed_segments(machine, inner, rows)
+    size = max(
+        (machine.l2_bytes - staged.row) // (2 * inner) // machine.dma_columns * machine.dma_columns, machine.dma_columns
+    )
     for first, count in bands(rows, size):
         x = rows_of(product.left, product.shapes[0], product.index * inner)
-        x = replace(x, column=first, staging=_streamed_segments(inner, count), staging_base=0)
+        x = replace(x, column=first, staging=_streamed_segments(machine, inner, count), staging_base=0)
         y = replace(
             rows_of(turned, TensorShape(height=rows, width=inner), first), swapped=True, staging_base=staged.row
         )
         yield product.run.task(COPY, matrix_view(inner, count), (x,), y)
 
 
-def _largest_group(inner: int) -> int:
+def _largest_group(machine: MachineSpec, inner: int) -> int:
     """Rows that one coefficient lane holds: the kernel memory takes 2*K bytes for each."""
-    return max(KERNEL_BYTES_PER_NE // (2 * inner), 1)
+    return max(machine.kernel_bytes_per_lane // (2 * inner), 1)
 
 
-def _chunks(rows: int, inner: int) -> Iterator[tuple[int, int, int]]:
+def _chunks(machine: MachineSpec, rows: int, inner: int) -> Iterator[tuple[int, int, int]]:
     """(first row, rows, rows a lane) of what one task prepares; lanes of one row are read where the left operand is.
 
     Kernels of 128 rows are written together, as many as can be staged (3 to 5 tasks for 256 to 512 rows are reported).
     """
     first = 0
     for group in _KERNEL_ROWS:
-        size = _LANES * group
-        if group > _largest_group(inner) or rows - first < size:
+        size = machine.lanes * group
+        if group > _largest_group(machine, inner) or rows - first < size:
             continue
         whole = (rows - first) // size
-        most = max(_FORMATTED_BYTES // (2 * segments(size, inner).row), 1) if group == _KERNEL_ROWS[0] else 1
+        most = (
+            max((machine.l2_bytes // 2) // (2 * segments(machine, size, inner).row), 1)
+            if group == _KERNEL_ROWS[0]
+            else 1
+        )
         for start, count in bands(whole, most):
             yield first + start * size, count * size, group
         first += whole * size
-    for start, count in bands(rows - first, _LANES):
+    for start, count in bands(rows - first, machine.lanes):
         yield first + start, count, 1
 
 
@@ -175,9 +179,15 @@ def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
         product: with a left operand in rows, or one that a single task turns.
         index: of the left matrix in its stack.
     """
-    chunks = list(_chunks(product.rows, product.inner))
+    machine = product.run.machine
+    chunks = list(_chunks(machine, product.rows, product.inner))
     parts = list(bands(product.columns, _band_columns(product)))
-    if len(chunks) > 1 or len(parts) > 1 or product.rows % _LANES or product.rows > _LANES * _KERNEL_ROWS[0]:
+    if (
+        len(chunks) > 1
+        or len(parts) > 1
+        or product.rows % machine.lanes
+        or product.rows > machine.lanes * _KERNEL_ROWS[0]
+    ):
         product = product.beyond_records()
     prepared: list[tuple[Kernel, ...]] = []
     for start, columns in parts:
@@ -191,26 +201,30 @@ def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
                 alone = len(chunks) == len(parts) == 1 and group == 1 and not product.transposed[0]
                 right, transposing = _transposed_right(product, start, columns, alone=alone)
                 yield transposing
-            for kernel, (row, taken) in zip(prepared[number], bands(count, _LANES * group), strict=True):
+            for kernel, (row, taken) in zip(prepared[number], bands(count, machine.lanes * group), strict=True):
                 yield _product(product, kernel, (first + row, taken), (start, columns), right)
 
 
 def _band_columns(product: _Matrices) -> int:
     """Columns of the right operand that fit into L2 together with what they need, in whole DMA units."""
+    machine = product.run.machine
     inner = product.inner
-    largest = min(_LANES * _KERNEL_ROWS[0], product.rows)
-    formatting = max(2 * segments(count, inner).row for _, count, _ in _chunks(product.rows, inner))
+    largest = min(machine.lanes * _KERNEL_ROWS[0], product.rows)
+    formatting = max(2 * segments(machine, count, inner).row for _, count, _ in _chunks(machine, product.rows, inner))
 
     def fits(count: int) -> bool:
         result = 2 * largest * count
         if not product.transposed[1]:
-            return _streamed_segments(inner, count).row + result <= L2_BYTES
-        right = operand_strides(count, inner).row
-        return right + max(segments(count, inner).row, result, formatting) + BANK_BYTES <= L2_BYTES
+            return _streamed_segments(machine, inner, count).row + result <= machine.l2_bytes
+        right = operand_strides(machine, count, inner).row
+        return (
+            right + max(segments(machine, count, inner).row, result, formatting) + machine.bank_bytes
+            <= machine.l2_bytes
+        )
 
     size = product.columns
-    while size > _UNIT_COLUMNS and not fits(size):
-        size = align(-(-size // 2), _UNIT_COLUMNS)
+    while size > machine.dma_columns and not fits(size):
+        size = align(-(-size // 2), machine.dma_columns)
     return size
 
 
@@ -238,16 +252,17 @@ def _kernels(
         chunk: first row, number of rows, rows a lane.
         base: L2 address from which the task may stage.
     """
+    machine = product.run.machine
     rows, inner = product.rows, product.inner
     first, count, group = chunk
     if group == 1 and not product.transposed[0]:
-        pitch = row_bytes(inner)
+        pitch = row_bytes(machine, inner)
         offset = (index * rows + first) * pitch
         source = product.left.tensor
         return (Kernel(source=source, source_offset_bytes=offset, lane_bytes=pitch, lane_count=count),), ()
     formatted, kernels = kernel_memory(product.run, f"kernel{first}", count, inner)
     turned = product.transposed[0]
-    staged = segments(inner, rows) if turned else segments(count, inner)
+    staged = segments(machine, inner, rows) if turned else segments(machine, count, inner)
     x = rows_of(product.left, product.shapes[0], index * (inner if turned else rows) + (0 if turned else first))
     x = replace(x, staging=staged, staging_base=base)
     result = replace(formatted, swapped=turned, staging_base=base + staged.row)
@@ -261,18 +276,19 @@ def kernel_memory(run: Band, name: str, rows: int, inner: int) -> tuple[Operand,
 
     The lanes of a kernel lie one behind the other; rows of a lane are interleaved.
     """
-    group = min(rows // _LANES, _KERNEL_ROWS[0])
-    pitch = align(2 * inner * group, DMA_ALIGNMENT_BYTES)
-    count = rows // (_LANES * group)
+    machine = run.machine
+    group = min(rows // machine.lanes, _KERNEL_ROWS[0])
+    pitch = align(2 * inner * group, machine.dma_alignment_bytes)
+    count = rows // (machine.lanes * group)
     tensor = run.lowering.tensor(
-        f"{run.name}/{name}", TensorShape(channels=_LANES * count, width=pitch // 2), Place.SCRATCH
+        f"{run.name}/{name}", TensorShape(channels=machine.lanes * count, width=pitch // 2), Place.SCRATCH
     )
     kernels = tuple(
         Kernel(
             source=tensor.tensor,
-            source_offset_bytes=number * _LANES * pitch,
+            source_offset_bytes=number * machine.lanes * pitch,
             lane_bytes=pitch,
-            lane_count=_LANES,
+            lane_count=machine.lanes,
             group_channels=group,
         )
         for number in range(count)
@@ -283,7 +299,7 @@ def kernel_memory(run: Band, name: str, rows: int, inner: int) -> tuple[Operand,
 def _transposed_right(product: _Matrices, start: int, columns: int, *, alone: bool) -> tuple[_Right, TaskPlan]:
     """Rows of the right operand [N, K] as [K channels, columns]; `alone` when one product is all there is."""
     run, inner = product.run, product.inner
-    strides = operand_strides(columns, inner)
+    strides = operand_strides(product.run.machine, columns, inner)
     place = Place.HANDOVER if alone else Place.RESIDENT
     name = "right" if columns == product.columns else f"right{start}"
     operand = run.tensor(name, TensorShape(channels=inner, width=columns), 0, strides, place)
@@ -308,8 +324,8 @@ def _product(
     if right is not None:
         x, behind = right.operand, right.behind
     else:
-        staged = _streamed_segments(inner, columns[1])
-        if staged != segments(inner, columns[1]):
+        staged = _streamed_segments(product.run.machine, inner, columns[1])
+        if staged != segments(product.run.machine, inner, columns[1]):
             run = replace(run, evidence=Evidence.EXTRAPOLATED)
         behind = staged.row
         x = rows_of(run.x, product.shapes[1], product.index * inner)
@@ -318,16 +334,19 @@ def _product(
     return run.task(product.work, view, (x,), target, kernel, result_view=replace(view, channels=rows[1]))
 
 
-def _streamed_segments(inner: int, columns: int) -> Strides:
+def _streamed_segments(machine: MachineSpec, inner: int, columns: int) -> Strides:
     """Staging of the right operand: 128 columns at a time, fewer when half of L2 would not hold them."""
-    most = max(L2_BYTES // 2 // inner // DMA_ALIGNMENT_BYTES * DMA_ALIGNMENT_BYTES, DMA_ALIGNMENT_BYTES)
-    plain = segments(inner, columns)
+    most = max(
+        machine.l2_bytes // 2 // inner // machine.dma_alignment_bytes * machine.dma_alignment_bytes,
+        machine.dma_alignment_bytes,
+    )
+    plain = segments(machine, inner, columns)
     return plain if plain.channel <= most else flat(most, inner)
 
 
 @rule(
-    "h13.matmul-inner",
-    f"an inner extent up to {MAX_WIDTH}",
+    "matmul-inner",
+    lambda machine: f"an inner extent up to {machine.max_width}",
     "Split the product along the inner dimension and add the parts.",
     "64 bytes of each row of the right operand are staged in L2 together",
 )
@@ -336,7 +355,7 @@ def inner_fits(query: Query) -> object | None:
     main = query.params.main if isinstance(query.params, Fused) else query.params
     assert isinstance(main, MatMul)
     inner = query.bottoms[0].height if main.transpose_a else query.bottoms[0].width
-    return f"{inner}" if inner > MAX_WIDTH else None
+    return f"{inner}" if inner > query.machine.max_width else None
 
 
 FAMILIES = (Family("product of two tensors", (MatMul,), lower_matmul, (inner_fits,)),)

@@ -24,6 +24,8 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.lowering import Lowering
+from openane.backend.machine import MachineSpec
+from openane.backend.target import KernelPacking
 from openane.backend.units.copy import copy_task
 from openane.backend.units.rows import bands, tile
 from openane.net.net import TensorShape, Unit
@@ -113,6 +115,16 @@ class Band:
     evidence: Evidence
     lowering: Lowering
 
+    @property
+    def machine(self) -> MachineSpec:
+        """The generation's limits and constants."""
+        return self.lowering.machine
+
+    @property
+    def packing(self) -> KernelPacking:
+        """How the generation's kernels are packed."""
+        return self.lowering.packing
+
     def tensor(
         self, name: str, shape: TensorShape, base: int, strides: Strides, place: Place = Place.RESIDENT
     ) -> Operand:
@@ -176,7 +188,7 @@ def axis_bands(
     turned = inner == 1 and outer > 1
     seen = TensorShape(1, outer, extent, shape.width) if turned else TensorShape(outer, extent, inner, shape.width)
     rows = outer if turned else inner
-    height, width = tile(rows, shape.width, fits)
+    height, width = tile(run.machine, rows, shape.width, fits)
     whole = seen == shape and (turned or outer == 1) and (height, width) == (rows, shape.width)
     for group in range(1 if turned else outer):
         for first, count in bands(rows, height):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from openane.backend.alloc.staging import BANK_BYTES, ne_distance, padded_row
+from openane.backend.alloc.staging import ne_distance, padded_row
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import (
     PLAIN,
@@ -27,7 +27,7 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.lowering import Lowering
-from openane.backend.machine import L2_BYTES, MAX_GROUPS, MAX_HEIGHT
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
 from openane.backend.units.multi_task import (
     CHANNELS,
@@ -133,14 +133,15 @@ def _form(params: LayerNorm, shape: TensorShape) -> frozenset[Dimension]:
 
 
 def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
+    machine = run.machine
     single = shape.batch == 1 and shape.depth == 1
-    image_form = single and shape.channels > 1 and 1 < shape.height <= MAX_GROUPS and run.center
-    if image_form and _image_bytes(shape) <= L2_BYTES:
+    image_form = single and shape.channels > 1 and 1 < shape.height <= machine.max_groups and run.center
+    if image_form and _image_bytes(machine, shape) <= machine.l2_bytes:
         yield from _image_rows(run, shape)
         return
     # Rows of the only channel are a matrix: Apple's compiler takes three tasks for [1, S, D] (encoding.md#task-counts).
     matrix = as_matrix(shape)
-    size = max((L2_BYTES - 4 * _LEAST_VECTOR_BYTES) // (2 * align(2 * shape.width, BANK_BYTES) + 4), 1)
+    size = max((machine.l2_bytes - 4 * _LEAST_VECTOR_BYTES) // (2 * align(2 * shape.width, machine.bank_bytes) + 4), 1)
     recorded = single and shape.height == 1 and matrix.height <= size
     for first, count in bands(matrix.height, size):
         part = run if recorded else _part(run, f"{first}", rows_of(run.x, matrix, first), rows_of(run.y, matrix, first))
@@ -151,16 +152,16 @@ def _part(run: NormBand, name: str, x: Operand, y: Operand) -> NormBand:
     return replace(run, name=f"{run.name}/{name}", x=x, y=y, evidence=Evidence.EXTRAPOLATED)
 
 
-def vector_pair(rows: int) -> Strides:
+def vector_pair(machine: MachineSpec, rows: int) -> Strides:
     """L2 strides of two vectors, mean and deviation, of one value a row."""
-    size = align(2 * rows, BANK_BYTES)
+    size = align(2 * rows, machine.bank_bytes)
     return Strides(size, max(_LEAST_VECTOR_BYTES, size), size, 2 * max(_LEAST_VECTOR_BYTES, size))
 
 
 def _matrix_rows(run: NormBand, rows: int, columns: int) -> Iterator[TaskPlan]:
     """Rows as channels; mean and deviation of all rows are two vectors."""
     view, shape = matrix_view(rows, columns), TensorShape(channels=rows, width=columns)
-    pair, values = vector_pair(rows), flat(align(2 * columns, BANK_BYTES), rows)
+    pair, values = vector_pair(run.machine, rows), flat(align(2 * columns, run.machine.bank_bytes), rows)
     kept_base = 2 * pair.row
     kept = run.kept(shape)
     source = replace(run.x, keep=kept.tensor, staging_base=kept_base, staging=values)
@@ -196,29 +197,32 @@ def row_steps(
     yield run.task(NORMALIZE, view, (x[1], mean), result)
 
 
-def _image_bytes(shape: TensorShape) -> int:
+def _image_bytes(machine: MachineSpec, shape: TensorShape) -> int:
     """L2 bytes of the form for rows of an image, at most."""
-    row = align(2 * shape.width, BANK_BYTES) * shape.channels + 64 * BANK_BYTES
+    row = align(2 * shape.width, machine.bank_bytes) * shape.channels + 64 * machine.bank_bytes
     return shape.height * 4 * row
 
 
 def _image_rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows of an image: a copy in L2, whose rows are reduced as groups; then the same with the centred rows."""
+    machine = run.machine
     channels, height, width = shape.channels, shape.height, shape.width
     whole, rows = View(width, height, channels), row_groups(shape)
-    copied = image(channels, copied_row(channels, width), width)
-    reread = image(channels, reread_row(channels, width), width)
+    copied = image(machine, channels, copied_row(machine, channels, width), width)
+    reread = image(machine, channels, reread_row(machine, channels, width), width)
     size = copied.row * height
-    statistic, column = row_statistics(shape), replace(shape, width=1)
+    statistic, column = row_statistics(machine, shape), replace(shape, width=1)
     copy = run.tensor("copy", shape, size, copied)
     mean = run.tensor("mean", column, 2 * size, statistic)
     centred = run.tensor("centred", shape, 0, reread)
     deviation = run.tensor("deviation", column, size, statistic)
     yield run.task(COPY, whole, (replace(run.x, staging_base=2 * size),), copy)
-    yield run.task(run.mean(width), rows.view, (rows.source(copy, copied),), rows.statistic(mean))
+    yield run.task(run.mean(width), rows.view, (rows.source(copy, copied),), rows.statistic(run.machine, mean))
     yield run.task(SUBTRACT, whole, (copy, replace(mean, repeats=COLUMNS)), centred)
-    yield run.task(run.mean_square(width), rows.view, (rows.source(centred, reread),), rows.statistic(deviation))
-    result = replace(run.y, staging_base=size + BANK_BYTES * channels * height)
+    yield run.task(
+        run.mean_square(width), rows.view, (rows.source(centred, reread),), rows.statistic(run.machine, deviation)
+    )
+    result = replace(run.y, staging_base=size + machine.bank_bytes * channels * height)
     yield run.task(MULTIPLY, whole, (centred, replace(deviation, repeats=COLUMNS)), result)
 
 
@@ -251,20 +255,26 @@ def _planes(
         item: which one.
         turned: channels of the view are rows of the image.
     """
-    row, axes = planar_row(1, whole.width), TURNED if turned else PLAIN
-    size = max((L2_BYTES - 4 * _LEAST_VECTOR_BYTES) // (2 * (row * whole.height + 64 * BANK_BYTES) + 4), 1)
-    while size > 1 and 2 * planar_row(min(size, whole.channels), whole.width) * whole.height + 8 * size > L2_BYTES:
+    machine = run.machine
+    row, axes = planar_row(machine, 1, whole.width), TURNED if turned else PLAIN
+    size = max(
+        (machine.l2_bytes - 4 * _LEAST_VECTOR_BYTES) // (2 * (row * whole.height + 64 * machine.bank_bytes) + 4), 1
+    )
+    while (
+        size > 1
+        and 2 * planar_row(machine, min(size, whole.channels), whole.width) * whole.height + 8 * size > machine.l2_bytes
+    ):
         size -= 1
     for first, count in bands(whole.channels, size):
         view = replace(whole, channels=count)
         offset = (item, 0, 0, first) if turned else (item, 0, first, 0)
         x, y = (replace(seen_as(operand, shape, seen), axes=axes, offset=offset) for operand in (run.x, run.y))
         part = _part(run, f"{item}/{first}", x, y)
-        pair = vector_pair(count)
-        if 2 * row * whole.height > L2_BYTES - 4 * pair.row:
+        pair = vector_pair(machine, count)
+        if 2 * row * whole.height > machine.l2_bytes - 4 * pair.row:
             yield from row_steps(part, view, (replace(x, read_again=True), replace(x, reread=True)), pair, 0, y)
             continue
-        base, pitch = 2 * pair.row, planar_row(count, whole.width)
+        base, pitch = 2 * pair.row, planar_row(machine, count, whole.width)
         kept = part.kept(TensorShape(channels=count, height=whole.height, width=whole.width))
         source = replace(x, keep=kept.tensor, staging_base=base)
         result = replace(y, staging_base=base + pitch * whole.height)
@@ -279,7 +289,7 @@ def _items(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     single = shape.batch == 1 and shape.depth == 1
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
     rows = shape.channels * shape.height
-    if not _deep_fits(shape) and rows <= MAX_HEIGHT:
+    if not _deep_fits(run.machine, shape) and rows <= run.machine.max_height:
         images = TensorShape(1, seen.batch, rows, shape.width)
         yield from _planes(run, shape, images, View(shape.width, rows, seen.batch), 0, turned=False)
         return
@@ -295,22 +305,23 @@ def _items(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
         yield from _item(_part(run, f"{item}", x, y), replace(seen, batch=1))
 
 
-def _deep_fits(shape: TensorShape) -> bool:
+def _deep_fits(machine: MachineSpec, shape: TensorShape) -> bool:
     """Whether x can be kept in L2 in the view of channels as rows and rows as depth."""
-    row = padded_row(align(2 * shape.width, BANK_BYTES) * shape.height, shape.width, 1, 2)
-    return 2 * _LEAST_VECTOR_BYTES + row * shape.channels <= L2_BYTES
+    row = padded_row(machine, align(2 * shape.width, machine.bank_bytes) * shape.height, shape.width, 1, 2)
+    return 2 * _LEAST_VECTOR_BYTES + row * shape.channels <= machine.l2_bytes
 
 
 def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Statistics over everything; the last task reads x again in its own view."""
+    machine = run.machine
     count = shape.channels * shape.height * shape.width
-    keeps = _deep_fits(shape)
+    keeps = _deep_fits(machine, shape)
     deep, axes = View(shape.width, shape.channels, 1, shape.height), DEEP
     if not keeps:
         deep, axes = View(shape.width, shape.height, 1, shape.channels), _STACKED
         run = replace(run, evidence=Evidence.EXTRAPOLATED)
     vector = 2 * _LEAST_VECTOR_BYTES
-    statistics = run.tensor("statistics", TensorShape(height=2), 0, vector_pair(1))
+    statistics = run.tensor("statistics", TensorShape(height=2), 0, vector_pair(machine, 1))
     mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
     repeats = frozenset(axis for axis in (Axis.WIDTH, Axis.HEIGHT, Axis.DEPTH) if deep.extent(axis) > 1)
     repeated = replace(mean, repeats=repeats)
@@ -320,8 +331,8 @@ def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
         values = run.kept(TensorShape(1, 1, shape.channels, shape.width, shape.height))
         x = replace(x, keep=values.tensor, staging_base=vector)
         tuning = Tuning(tile_height=_KEPT_TILE_ROWS if deep.height > _KEPT_TILE_ROWS else None)
-    pitch = planar_row(shape.channels, shape.width) * shape.height
-    if vector + 2 * pitch <= L2_BYTES:
+    pitch = planar_row(machine, shape.channels, shape.width) * shape.height
+    if vector + 2 * pitch <= machine.l2_bytes:
         again, result = replace(again, staging_base=vector), replace(run.y, staging_base=vector + pitch)
     view = View(shape.width, shape.height, shape.channels)
     if not run.center:
@@ -349,34 +360,34 @@ def _rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
 
 def _along_axis(run: NormBand, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
     extent = dimension.extent(shape)
-    if extent == shape.channels == shape.size and run.center and 34 * extent + 0x200 <= L2_BYTES:
+    if extent == shape.channels == shape.size and run.center and 34 * extent + 0x200 <= run.machine.l2_bytes:
         yield from _one_pixel(run, extent)
         return
-    for part, view, turned in axis_bands(run, shape, dimension, partial(_fits, extent)):
+    for part, view, turned in axis_bands(run, shape, dimension, partial(_fits, run.machine, extent)):
         yield from _image_channels(part, view, turned=turned)
 
 
-def _fits(channels: int, rows: int, columns: int) -> bool:
+def _fits(machine: MachineSpec, channels: int, rows: int, columns: int) -> bool:
     """Whether a part of so many rows and columns fits into L2, with rows as groups."""
-    step = align(2 * columns, BANK_BYTES)
-    centred, swapped = _centred_row(channels, columns), summed_row(channels, columns)
-    kept = max(planar_row(channels, columns), step * channels)
+    step = align(2 * columns, machine.bank_bytes)
+    centred, swapped = _centred_row(machine, channels, columns), summed_row(machine, channels, columns)
+    kept = max(planar_row(machine, channels, columns), step * channels)
     behind = swapped + kept if columns <= _STREAMED_COLUMNS else max(swapped, kept)
-    return rows <= MAX_GROUPS and rows * (step + max(centred, swapped) + behind) <= L2_BYTES
+    return rows <= machine.max_groups and rows * (step + max(centred, swapped) + behind) <= machine.l2_bytes
 
 
-def _centred_row(channels: int, width: int) -> int:
+def _centred_row(machine: MachineSpec, channels: int, width: int) -> int:
     """Row pitch of the centred values, which the transposing copy reads next."""
     if width <= _STREAMED_COLUMNS:
-        return streamed_row(channels, width)
-    return padded_row(align(2 * width, BANK_BYTES) * channels, width, 1, ne_distance(width))
+        return streamed_row(machine, channels, width)
+    return padded_row(machine, align(2 * width, machine.bank_bytes) * channels, width, 1, ne_distance(width))
 
 
 def _one_pixel(run: NormBand, channels: int) -> Iterator[TaskPlan]:
     """Channels of one pixel, copied to a row and back."""
     pixel, line = View(channels=channels), View(width=channels)
-    pair = vector_pair(1)
-    row = flat(align(2 * channels, BANK_BYTES), 1)
+    pair = vector_pair(run.machine, 1)
+    row = flat(align(2 * channels, run.machine.bank_bytes), 1)
     base = 2 * pair.row
     vector = TensorShape(width=channels)
     values = run.tensor("row", vector, base, row)
@@ -393,16 +404,20 @@ def _one_pixel(run: NormBand, channels: int) -> Iterator[TaskPlan]:
 
 def _image_channels(run: NormBand, view: View, *, turned: bool) -> Iterator[TaskPlan]:
     """Channels of an image: transposed, reduced by groups of rows, twice."""
+    machine = run.machine
     channels, height, width = view.channels, view.height, view.width
     whole, one = TensorShape(1, channels, height, width), TensorShape(1, 1, height, width)
     swapped_shape = TensorShape(1, width, height, channels)
     rows = row_groups(swapped_shape, always_groups=True)
-    step = align(2 * width, BANK_BYTES)
-    statistic = image(1, step, width)
+    step = align(2 * width, machine.bank_bytes)
+    statistic = image(machine, 1, step, width)
     written = Strides(step, step * height, step, step)
     streams = width <= _STREAMED_COLUMNS
-    row = _centred_row(channels, width)
-    centred_layout, swapped = image(channels, row, width), image(width, summed_row(channels, width), channels)
+    row = _centred_row(machine, channels, width)
+    centred_layout, swapped = (
+        image(machine, channels, row, width),
+        image(machine, width, summed_row(machine, channels, width), channels),
+    )
     base = step * height
     behind = base + max(row, swapped.row) * height
     kept_base = behind + (swapped.row * height if streams else 0)
@@ -437,14 +452,15 @@ def _image_channels(run: NormBand, view: View, *, turned: bool) -> Iterator[Task
 
 def _without_mean(run: NormBand, view: View, source: Operand, *, turned: bool) -> Iterator[TaskPlan]:
     """The same without a mean: x is transposed once, and x itself is multiplied."""
+    machine = run.machine
     channels, height, width = view.channels, view.height, view.width
     one, swapped_shape = TensorShape(1, 1, height, width), TensorShape(1, width, height, channels)
-    rows, step = row_groups(swapped_shape, always_groups=True), align(2 * width, BANK_BYTES)
-    swapped = image(width, summed_row(channels, width), channels)
+    rows, step = row_groups(swapped_shape, always_groups=True), align(2 * width, machine.bank_bytes)
+    swapped = image(machine, width, summed_row(machine, channels, width), channels)
     base = step * height
     kept = run.kept(TensorShape(1, channels, height, width))
     copies = run.tensor("rows", swapped_shape, base, swapped)
-    deviation = run.tensor("deviation", one, 0, image(1, step, width))
+    deviation = run.tensor("deviation", one, 0, image(machine, 1, step, width))
     kept_base = base + swapped.row * height
     yield run.task(
         COPY, view, (replace(source, keep=kept.tensor, staging_base=kept_base),), replace(copies, swapped=True)
@@ -469,7 +485,7 @@ _FORMS = {
 
 
 @rule(
-    "h13.norm-dimensions",
+    "norm-dimensions",
     "Width; Channel; Height; Height and Width; Channel and Width; Channel, Height and Width; extents of 1 do not count",
     "Transpose the tensor so that the normalized dimensions are the last ones.",
     "statistics are planar reductions, which take in all columns",

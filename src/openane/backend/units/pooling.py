@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeOperation, PeWork, Place, TaskPlan, View
-from openane.backend.machine import MAX_KERNEL_HEIGHT, MAX_KERNEL_WIDTH, MAX_PAD, MAX_POOL_STRIDE, MAX_WINDOW
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
 from openane.backend.units.conv import Job, conv_task, image
 from openane.backend.units.copy import copy_task
@@ -28,35 +28,54 @@ if TYPE_CHECKING:
 SUM, AVERAGE, MAXIMUM = 0, 1, 2
 
 
-@rule("h13.pool-window", f"1 to {MAX_WINDOW} rows and columns", "Pool twice with smaller windows.", "fields of ConvCfg")
+@rule(
+    "pool-window",
+    lambda machine: f"1 to {machine.max_window} rows and columns",
+    "Pool twice with smaller windows.",
+    "fields of ConvCfg",
+)
 def window(query: Query) -> object | None:
     """A pooling window is too large."""
     params = query.params
     assert isinstance(params, Pooling)
-    return None if max(params.kernel) <= MAX_WINDOW or covers_image(params, query.bottoms[0]) else params.kernel
+    return (
+        None
+        if max(params.kernel) <= query.machine.max_window or covers_image(params, query.bottoms[0])
+        else params.kernel
+    )
 
 
-@rule("h13.pool-stride", f"1 to {MAX_POOL_STRIDE}", "Pool twice with smaller strides.", "fields of ConvCfg")
+@rule(
+    "pool-stride",
+    lambda machine: f"1 to {machine.max_pool_stride}",
+    "Pool twice with smaller strides.",
+    "fields of ConvCfg",
+)
 def stride(query: Query) -> object | None:
     """A pooling stride is too large."""
     params = query.params
     assert isinstance(params, Pooling)
     whole = covers_image(params, query.bottoms[0])
-    single = (query.result.width == 1 or params.step[0] <= MAX_POOL_STRIDE) and (
-        query.result.height == 1 or params.step[1] <= MAX_POOL_STRIDE
+    single = (query.result.width == 1 or params.step[0] <= query.machine.max_pool_stride) and (
+        query.result.height == 1 or params.step[1] <= query.machine.max_pool_stride
     )
     return None if whole or single else params.step
 
 
-@rule("h13.pool-padding", f"0 to {MAX_PAD} at the left and the top", "Pad in a layer of its own.", "fields of ConvCfg")
+@rule(
+    "pool-padding",
+    lambda machine: f"0 to {machine.max_pad} at the left and the top",
+    "Pad in a layer of its own.",
+    "fields of ConvCfg",
+)
 def padding(query: Query) -> object | None:
     """A pooling layer has more padding than the engine can express."""
     params = query.params
     assert isinstance(params, Pooling)
-    return params.pads if max(params.pads.left, params.pads.top) > MAX_PAD else None
+    return params.pads if max(params.pads.left, params.pads.top) > query.machine.max_pad else None
 
 
-@rule("h13.pool-dilation", "1", "Pool without dilation.", "the engine has no field for it")
+@rule("pool-dilation", "1", "Pool without dilation.", "the engine has no field for it")
 def dilation(query: Query) -> object | None:
     """Pooling windows cannot be dilated."""
     params = query.params
@@ -112,15 +131,15 @@ def lower_pooling(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     pooled = lowering.shape(unit.name)
     if covers_image(params, value.shape):
         yield global_task(params.kind, value.shape, value.operand, result)
-    elif params.kind is PoolingKind.AVERAGE and _is_convolution(params):
+    elif params.kind is PoolingKind.AVERAGE and _is_convolution(lowering.machine, params):
         yield from _average(unit.name, params, value.shape, pooled, value.operand, result, lowering)
     else:
         yield window_task(params, value.shape, pooled, value.operand, result)
 
 
-def _is_convolution(params: Pooling) -> bool:
+def _is_convolution(machine: MachineSpec, params: Pooling) -> bool:
     kx, ky = params.kernel
-    return kx <= MAX_KERNEL_WIDTH and ky <= MAX_KERNEL_HEIGHT and params.step in ((1, 1), (2, 2))
+    return kx <= machine.max_kernel_width and ky <= machine.max_kernel_height and params.step in ((1, 1), (2, 2))
 
 
 def _average(
@@ -149,7 +168,7 @@ def _average(
     for batch in range(shape.batch):
         for depth in range(shape.depth):
             images = image(source, batch, depth), image(target, batch, depth)
-            yield conv_task(job, shape, pooled, *images, slice(0, shape.channels))
+            yield conv_task(lowering, job, shape, pooled, *images, slice(0, shape.channels))
     if correction is None:
         return
     constant = lowering.constant(f"{name}/correction", correction)

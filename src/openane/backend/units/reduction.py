@@ -14,11 +14,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from openane.backend.alloc.staging import BANK_BYTES, ne_distance, odd_row, padded_row
+from openane.backend.alloc.staging import ne_distance, odd_row, padded_row
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, Tuning, View
 from openane.backend.lowering import Lowering
-from openane.backend.machine import L2_BYTES, MAX_GROUPS, MAX_HEIGHT
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
 from openane.backend.units.multi_task import CHANNEL_MAX, COPY, Band, Ends, product
 from openane.backend.units.rows import (
@@ -107,7 +107,7 @@ def lower_flat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     params = unit.params
     assert isinstance(params, FlatReduction)
     shape = lowering.shape(unit.bottoms[0])
-    row = flat(align(2 * shape.channels, BANK_BYTES), 1)
+    row = flat(align(2 * shape.channels, lowering.machine.bank_bytes), 1)
     y = replace(lowering.result(unit), swapped=True, staging=row)
     run = _Run(
         unit.name, lowering.operand(unit.bottoms[0]), y, _evidence(params.main, shape), lowering, params.main.kind
@@ -174,12 +174,13 @@ def _plain(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
 
 def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     """Columns of every row: rows are groups, or channels where there is one channel."""
+    machine = run.machine
     seen = as_image(shape)
-    pitch = align(2 * seen.width, BANK_BYTES)
-    if seen.channels > 1 and 2 * pitch * seen.channels > L2_BYTES:
+    pitch = align(2 * seen.width, machine.bank_bytes)
+    if seen.channels > 1 and 2 * pitch * seen.channels > machine.l2_bytes:
         seen = as_matrix(shape)
     result, single = replace(seen, width=1), seen == shape
-    most = MAX_GROUPS if seen.channels > 1 else max(L2_BYTES // 2 // pitch, 1)
+    most = machine.max_groups if seen.channels > 1 else max(machine.l2_bytes // 2 // pitch, 1)
     run = run if single and seen.height <= most else run.extrapolated()
     for first, count in bands(seen.height, most):
         axes, view = GROUPS, View(seen.width, 1, seen.channels, 1, count)
@@ -192,10 +193,11 @@ def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
 
 def _everything(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     """Channels, rows and columns of every item: channels are rows, rows are depth."""
+    machine = run.machine
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
-    if 2 * align(2 * shape.width, BANK_BYTES) * shape.channels * shape.height > L2_BYTES:
+    if 2 * align(2 * shape.width, machine.bank_bytes) * shape.channels * shape.height > machine.l2_bytes:
         rows = shape.channels * shape.height
-        if rows > MAX_HEIGHT:
+        if rows > machine.max_height:
             yield from _two_steps(run, shape, frozenset({_H, _W}), frozenset({_C}))
             return
         images = TensorShape(1, seen.batch, rows, shape.width)
@@ -243,6 +245,7 @@ def _along(dimension: Dimension) -> Callable[[_Run, TensorShape], Iterator[TaskP
 
 def _channels(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     """Channels of every pixel of an image."""
+    machine = run.machine
     channels, height, width = shape.channels, shape.height, shape.width
     view = View(width, height, channels)
     if run.kind is ReductionKind.MAX:
@@ -254,10 +257,12 @@ def _channels(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         return
 
     def fits(rows: int, columns: int) -> bool:
-        staged = align(2 * columns, BANK_BYTES) * (channels + 1) + 8 * BANK_BYTES
-        return rows * (summed_row(channels, columns) + staged) <= L2_BYTES and rows <= MAX_GROUPS
+        staged = align(2 * columns, machine.bank_bytes) * (channels + 1) + 8 * machine.bank_bytes
+        return (
+            rows * (summed_row(machine, channels, columns) + staged) <= machine.l2_bytes and rows <= machine.max_groups
+        )
 
-    rows, columns = tile(height, width, fits)
+    rows, columns = tile(machine, height, width, fits)
     for first, count in bands(height, rows):
         for column, part_width in bands(width, columns):
             part = run
@@ -274,15 +279,16 @@ def _from_row(operand: Operand, first: int, column: int) -> Operand:
 
 def _swapped_channels(run: _Run, channels: int, height: int, width: int) -> Iterator[TaskPlan]:
     """Channels and columns change places, then every row is reduced as a group."""
-    pitch = summed_row(channels, width)
-    view, swapped = View(width, height, channels), image(width, pitch, channels)
+    machine = run.machine
+    pitch = summed_row(machine, channels, width)
+    view, swapped = View(width, height, channels), image(machine, width, pitch, channels)
     shape = TensorShape(1, width, height, channels)
     copy, rows = run.tensor("swapped", shape, 0, swapped), row_groups(shape, always_groups=True)
     x = run.x
     if height * width <= _SMALLEST_IMAGE:
-        x = replace(x, staging=flat(align(2 * width, BANK_BYTES), channels))
+        x = replace(x, staging=flat(align(2 * width, machine.bank_bytes), channels))
     yield run.task(COPY, view, (replace(x, staging_base=pitch * height),), replace(copy, swapped=True))
-    step = align(2 * width, BANK_BYTES)
+    step = align(2 * width, machine.bank_bytes)
     y = replace(
         run.y,
         axes={Axis.WIDTH: Axis.WIDTH, Axis.GROUP: Axis.HEIGHT},
@@ -299,18 +305,19 @@ def _swapped_channels(run: _Run, channels: int, height: int, width: int) -> Iter
 
 def _rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows of every column and channel."""
+    machine = run.machine
     seen = as_image(shape)
     own = seen == shape
     run = run if own else run.extrapolated()
 
     def fits(channels: int, columns: int) -> bool:
-        pitch = _turned_pitch(shape.height, columns)
-        used = align(2 * columns, BANK_BYTES) * shape.height
-        staged = padded_row(used, columns, 1, ne_distance(columns))
-        size = channels * (pitch + max(staged, 3 * BANK_BYTES * columns))
-        return size <= L2_BYTES and columns <= MAX_GROUPS
+        pitch = _turned_pitch(machine, shape.height, columns)
+        used = align(2 * columns, machine.bank_bytes) * shape.height
+        staged = padded_row(machine, used, columns, 1, ne_distance(columns))
+        size = channels * (pitch + max(staged, 3 * machine.bank_bytes * columns))
+        return size <= machine.l2_bytes and columns <= machine.max_groups
 
-    height, width = tile(seen.channels, shape.width, fits)
+    height, width = tile(machine, seen.channels, shape.width, fits)
     for first, count in bands(seen.channels, height):
         for column, columns in bands(shape.width, width):
             x = replace(run.x, shape=run.x.shape if own else seen, offset=(0, 0, first, 0), column=column)
@@ -322,16 +329,17 @@ def _rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
             yield from _turned_rows(part, TensorShape(1, count, shape.height, columns))
 
 
-def _turned_pitch(height: int, width: int) -> int:
+def _turned_pitch(machine: MachineSpec, height: int, width: int) -> int:
     """Row pitch of an image whose rows have become columns."""
-    return odd_row(align(2 * height, BANK_BYTES) * width)
+    return odd_row(machine, align(2 * height, machine.bank_bytes) * width)
 
 
 def _turned_rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows become columns, every column of the image a group; what is left changes back."""
+    machine = run.machine
     channels, height, width = shape.channels, shape.height, shape.width
-    column, pitch = align(2 * height, BANK_BYTES), _turned_pitch(height, width)
-    swapped = image(width, pitch, height)
+    column, pitch = align(2 * height, machine.bank_bytes), _turned_pitch(machine, height, width)
+    swapped = image(machine, width, pitch, height)
     base = pitch * channels
     copy = run.tensor("swapped", TensorShape(1, width, channels, height), 0, swapped)
     forced = swapped_patch(width)
@@ -342,15 +350,15 @@ def _turned_rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         replace(copy, swapped=True),
         tuning=Tuning(patch=(forced,) * 3),
     )
-    step = BANK_BYTES * channels
-    sums = run.tensor("sums", TensorShape(1, width, channels), base, Strides(step, BANK_BYTES, step, step))
+    step = machine.bank_bytes * channels
+    sums = run.tensor("sums", TensorShape(1, width, channels), base, Strides(step, machine.bank_bytes, step, step))
     source = replace(copy, l2=Strides(pitch, column * width, column * width, column))
-    result = replace(sums, l2=Strides(BANK_BYTES, step * width, step, step))
+    result = replace(sums, l2=Strides(machine.bank_bytes, step * width, step, step))
     yield run.task(run.work(height), View(height, 1, channels, 1, width), (source,), result)
     y = replace(run.y, axes=TURNED, swapped=True, staging_base=base + step * width)
     buffered = width <= _BUFFERED_COLUMNS
     if not buffered:
-        y = replace(y, staging=flat(align(2 * width, BANK_BYTES), 1))
+        y = replace(y, staging=flat(align(2 * width, machine.bank_bytes), 1))
     tuning = Tuning(tile_height=_LAST_TILE_ROWS, result_buffered=buffered, patch=(forced,) * 3 if buffered else None)
     yield run.task(COPY, View(1, channels, width), (sums,), y, tuning=tuning)
 

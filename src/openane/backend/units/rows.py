@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from openane.backend.alloc.staging import BANK_BYTES, padded_row
+from openane.backend.alloc.staging import padded_row
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import Axis, Operand, Strides, View
+from openane.backend.machine import MachineSpec
 from openane.net.net import TensorShape
 
 #: View axes of a matrix: rows are channels.
@@ -27,10 +28,6 @@ TURNED = {
 GROUPS = {Axis.WIDTH: Axis.WIDTH, Axis.CHANNEL: Axis.CHANNEL, Axis.GROUP: Axis.HEIGHT}
 #: View axes that reduce channels and rows with the columns: channels are rows, rows depth (encoding.md#common-block).
 DEEP = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.CHANNEL, Axis.DEPTH: Axis.HEIGHT}
-#: Columns of a DMA unit of 64 bytes: parts of rows begin at multiples of it.
-UNIT_COLUMNS = 32
-#: Columns a matrix task stages at a time (encoding.md#linear: segments of 0x100 bytes).
-SEGMENT_BYTES = 0x100
 
 
 def as_matrix(shape: TensorShape) -> TensorShape:
@@ -53,15 +50,15 @@ def matrix_view(rows: int, columns: int) -> View:
     return View(width=columns, channels=rows)
 
 
-def segments(rows: int, columns: int) -> Strides:
+def segments(machine: MachineSpec, rows: int, columns: int) -> Strides:
     """Staging of a matrix that is read in segments of columns."""
-    channel = min(SEGMENT_BYTES, align(2 * columns, BANK_BYTES))
+    channel = min(machine.segment_bytes, align(2 * columns, machine.bank_bytes))
     return Strides(channel=channel, row=channel * rows, depth=channel * rows, group=channel * rows)
 
 
-def odd_pitch(rows: int) -> int:
+def odd_pitch(machine: MachineSpec, rows: int) -> int:
     """Bytes from column to column of a transposed operand: an odd number of banks (encoding.md#resident-layouts)."""
-    return (-(-2 * rows // BANK_BYTES) | 1) * BANK_BYTES
+    return (-(-2 * rows // machine.bank_bytes) | 1) * machine.bank_bytes
 
 
 def flat(channel: int, channels: int) -> Strides:
@@ -70,20 +67,20 @@ def flat(channel: int, channels: int) -> Strides:
     return Strides(channel=channel, row=size, depth=size, group=size)
 
 
-def image(channels: int, row: int, width: int) -> Strides:
+def image(machine: MachineSpec, channels: int, row: int, width: int) -> Strides:
     """L2 strides of an image with a given row pitch."""
-    channel = align(2 * width, BANK_BYTES)
+    channel = align(2 * width, machine.bank_bytes)
     return Strides(channel=channel, row=row, depth=channel * channels, group=channel * channels)
 
 
-def streamed_row(channels: int, width: int) -> int:
+def streamed_row(machine: MachineSpec, channels: int, width: int) -> int:
     """Row pitch of a planar result that the neural engine follows tile by tile: planar rule, tiles of 16 columns."""
-    return padded_row(align(2 * width, BANK_BYTES) * channels, 16, 1, 2)
+    return padded_row(machine, align(2 * width, machine.bank_bytes) * channels, 16, 1, 2)
 
 
-def planar_row(channels: int, width: int) -> int:
+def planar_row(machine: MachineSpec, channels: int, width: int) -> int:
     """Row pitch of a tensor that the planar engine reads."""
-    return padded_row(align(2 * width, BANK_BYTES) * channels, width, 1, 2)
+    return padded_row(machine, align(2 * width, machine.bank_bytes) * channels, width, 1, 2)
 
 
 def largest(most: int, fits: Callable[[int], bool]) -> int:
@@ -98,11 +95,11 @@ def largest(most: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def tile(rows: int, columns: int, fits: Callable[[int, int], bool]) -> tuple[int, int]:
+def tile(machine: MachineSpec, rows: int, columns: int, fits: Callable[[int, int], bool]) -> tuple[int, int]:
     """Rows and columns of the largest part that fits; whole rows if one fits, else columns in whole DMA units."""
     width = columns
-    while width > UNIT_COLUMNS and not fits(1, width):
-        width = align(-(-width // 2), UNIT_COLUMNS)
+    while width > machine.dma_columns and not fits(1, width):
+        width = align(-(-width // 2), machine.dma_columns)
     return largest(rows, lambda count: fits(count, width)), width
 
 
@@ -112,28 +109,28 @@ def bands(total: int, size: int) -> Iterator[tuple[int, int]]:
         yield first, min(size, total - first)
 
 
-def copied_row(channels: int, width: int) -> int:
+def copied_row(machine: MachineSpec, channels: int, width: int) -> int:
     """Row pitch of an image that is copied into L2 for a reduction of its rows (4 records)."""
-    used = align(2 * width, BANK_BYTES) * channels
-    return patch_row(used, width, _patch_width(width) // 8)
+    used = align(2 * width, machine.bank_bytes) * channels
+    return patch_row(machine, used, width, _patch_width(width) // 8)
 
 
-def reread_row(channels: int, width: int) -> int:
+def reread_row(machine: MachineSpec, channels: int, width: int) -> int:
     """Row pitch of a computed image whose rows are reduced next (4 records)."""
-    return patch_row(align(2 * width, BANK_BYTES) * channels, width, 2)
+    return patch_row(machine, align(2 * width, machine.bank_bytes) * channels, width, 2)
 
 
 def _patch_width(width: int) -> int:
     return min(max(1 << max(width - 1, 0).bit_length(), 16), 128)
 
 
-def patch_row(used_bytes: int, width: int, distance_banks: int) -> int:
+def patch_row(machine: MachineSpec, used_bytes: int, width: int, distance_banks: int) -> int:
     """The bank rule of encoding.md#bank-rule for patches of 128 pixels."""
     rows = 128 // _patch_width(width)
-    pitch = used_bytes // BANK_BYTES
+    pitch = used_bytes // machine.bank_bytes
     while any(min(d * pitch % 64, -d * pitch % 64) < distance_banks for d in range(1, rows)):
         pitch += 1
-    return pitch * BANK_BYTES
+    return pitch * machine.bank_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +156,13 @@ class RowGroups:
         row = 2 * self.view.width if self.view.height > 1 else used
         return replace(operand, l2=Strides(channel, row, used, strides.row))
 
-    def statistic(self, operand: Operand) -> Operand:
+    def statistic(self, machine: MachineSpec, operand: Operand) -> Operand:
         """The results, one a row and channel, as this view writes them."""
-        step = BANK_BYTES * self.shape.channels
+        step = machine.bank_bytes * self.shape.channels
         if self.as_channels:
-            total = BANK_BYTES * self.shape.height
-            return replace(operand, l2=Strides(BANK_BYTES, total, total, 0))
-        return replace(operand, l2=Strides(BANK_BYTES, step * self.shape.height, step, step))
+            total = machine.bank_bytes * self.shape.height
+            return replace(operand, l2=Strides(machine.bank_bytes, total, total, 0))
+        return replace(operand, l2=Strides(machine.bank_bytes, step * self.shape.height, step, step))
 
 
 #: Rows that are groups are folded into parts of so many columns when they are at least four parts long (2 records).
@@ -188,27 +185,27 @@ def folded(width: int) -> tuple[int, int]:
     return width, 1
 
 
-def row_statistics(shape: TensorShape) -> Strides:
+def row_statistics(machine: MachineSpec, shape: TensorShape) -> Strides:
     """L2 strides of one value a row and channel, in the axes of the image."""
     if shape.channels == 1:
-        total = BANK_BYTES * shape.height
-        return Strides(total, BANK_BYTES, total, total)
-    step = BANK_BYTES * shape.channels
-    return Strides(BANK_BYTES, step, step, step)
+        total = machine.bank_bytes * shape.height
+        return Strides(total, machine.bank_bytes, total, total)
+    step = machine.bank_bytes * shape.channels
+    return Strides(machine.bank_bytes, step, step, step)
 
 
-def summed_row(channels: int, width: int) -> int:
+def summed_row(machine: MachineSpec, channels: int, width: int) -> int:
     """Row pitch of an image with channels and columns swapped, whose `channels` columns are then added up (5 records).
 
     A fit: patches of 128 pixels, rows that are fetched together at least a bank apart for every 32 columns, counted
     modulo 16 banks.
     """
-    used = align(2 * channels, BANK_BYTES) * width
+    used = align(2 * channels, machine.bank_bytes) * width
     columns = _patch_width(channels)
-    pitch, least = used // BANK_BYTES, max(columns // 32, 1)
+    pitch, least = used // machine.bank_bytes, max(columns // 32, 1)
     while any(min(d * pitch % 16, -d * pitch % 16) < least for d in range(1, 128 // columns)):
         pitch += 1
-    return pitch * BANK_BYTES
+    return pitch * machine.bank_bytes
 
 
 def swapped_patch(width: int) -> int:

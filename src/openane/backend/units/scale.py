@@ -50,14 +50,14 @@ def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         return
     if not scale.ndim and not np.any(bias) and function.table is not None:
         scaled = replace(function, post_scale=function.post_scale * float(scale))
-        yield table_task(scaled, value.shape, value.operand, result)
+        yield table_task(lowering.machine, scaled, value.shape, value.operand, result)
         return
     scale, bias = (np.broadcast_to(row, value.shape.channels) for row in (scale, bias))
     if function == NeFunction() and (np.all(scale == 1.0) or not np.any(bias)):
         yield from _rows(unit.name, np.stack([bias, scale]), value, result, lowering)
         return
     # The rows mean (x + bias) * scale, so both at once would need bias / scale; a convolution keeps the bias as it is.
-    yield from channel_scale(scale, bias, value.shape, value.operand, result, function)
+    yield from channel_scale(lowering.packing, scale, bias, value.shape, value.operand, result, function)
 
 
 def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: Lowering) -> Iterator[TaskPlan]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, View
-from openane.backend.machine import DMA_ALIGNMENT_BYTES, L2_ALIGNMENT_BYTES, MAX_HEIGHT
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
 from openane.backend.units.copy import AXES, copy_task, part, swap_task, through, turn, turn_back, turned
 from openane.backend.units.elementwise import repeated_axes
@@ -55,7 +55,7 @@ def view_writes(query: Query) -> bool:
 def lower_reshape(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     """A view when rows stay rows or are cut into parts, one copy when parts are joined, else by single elements."""
     before, shape = lowering.shape(unit.bottoms[0]), lowering.shape(unit.name)
-    if cuts_rows(before, shape):
+    if cuts_rows(lowering.machine, before, shape):
         value = lowering.value(unit.bottoms[0])
         operand, tasks = _whole(f"{unit.name}/whole", value, lowering)
         yield from tasks
@@ -64,7 +64,7 @@ def lower_reshape(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         cut = replace(operand, shape=rows, axes=axes, column_step=shape.width)
         lowering.alias_axes(unit, cut)
         return
-    if cuts_rows(shape, before):
+    if cuts_rows(lowering.machine, shape, before):
         value, ends = lowering.view(unit.bottoms[0]), Ends(unit, lowering)
         axes = {Axis.CHANNEL: Axis.HEIGHT, Axis.HEIGHT: Axis.WIDTH, Axis.WIDTH: Axis.WIDTH}
         joined = replace(ends.result(), shape=_as_rows(shape), axes=axes, column_step=before.width)
@@ -81,11 +81,11 @@ def lower_reshape(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     yield from ends.around(reshape_tasks(unit.name, value, shape, ends.result(), lowering))
 
 
-def cuts_rows(before: TensorShape, after: TensorShape) -> bool:
+def cuts_rows(machine: MachineSpec, before: TensorShape, after: TensorShape) -> bool:
     """Whether a reshape makes of each row an image of one channel, its rows parts at multiples of 64 bytes."""
-    aligned = after.width * 2 % DMA_ALIGNMENT_BYTES == 0
+    aligned = after.width * 2 % machine.dma_alignment_bytes == 0
     rows = before.size // before.width
-    single = after.batch == after.depth == 1 and rows <= MAX_HEIGHT
+    single = after.batch == after.depth == 1 and rows <= machine.max_height
     return aligned and single and after.width < before.width == after.height * after.width and after.channels == rows
 
 
@@ -97,26 +97,27 @@ def _as_rows(shape: TensorShape) -> TensorShape:
 def reshape_writes(query: Query) -> bool:
     """Whether tasks write the result."""
     (before,) = query.bottoms
-    return before.width != query.result.width and not cuts_rows(before, query.result)
+    return before.width != query.result.width and not cuts_rows(query.machine, before, query.result)
 
 
 def reshape_tasks(
     name: str, value: Value, shape: TensorShape, result: Operand, lowering: Lowering
 ) -> Iterator[TaskPlan]:
     """The elements of a value in the same order under a shape of other columns."""
+    machine = lowering.machine
     operand, tasks = _whole(f"{name}/whole", value, lowering)
     yield from tasks
     size = shape.size
     if value.shape.width == 1:
         flat = replace(operand, shape=TensorShape(channels=size))
-        yield from _unflatten(flat, shape, result, linear=value.shape.height == 1)
+        yield from _unflatten(machine, flat, shape, result, linear=value.shape.height == 1)
         return
     if shape.width == 1:
-        yield from _flatten(operand, value.shape, result, shape)
+        yield from _flatten(machine, operand, value.shape, result, shape)
         return
     flat = lowering.tensor(f"{name}/flat", TensorShape(channels=size), Place.AUTO)
-    yield from _flatten(operand, value.shape, flat, TensorShape(channels=size))
-    yield from _unflatten(flat, shape, result, linear=True)
+    yield from _flatten(machine, operand, value.shape, flat, TensorShape(channels=size))
+    yield from _unflatten(machine, flat, shape, result, linear=True)
 
 
 def _whole(name: str, value: Value, lowering: Lowering) -> tuple[Operand, list[TaskPlan]]:
@@ -129,11 +130,11 @@ def _whole(name: str, value: Value, lowering: Lowering) -> tuple[Operand, list[T
     return target, [copy_task(operand, value.shape, target)]
 
 
-def _rows_at_once(shape: TensorShape) -> Iterator[tuple[int, int]]:
+def _rows_at_once(machine: MachineSpec, shape: TensorShape) -> Iterator[tuple[int, int]]:
     """(first, count) of the rows of all channels, as many at once as a task takes."""
     rows = shape.size // shape.width
-    for first in range(0, rows, MAX_HEIGHT):
-        yield first, min(MAX_HEIGHT, rows - first)
+    for first in range(0, rows, machine.max_height):
+        yield first, min(machine.max_height, rows - first)
 
 
 def _element_strides(width: int, element_bytes: int) -> Strides:
@@ -141,22 +142,26 @@ def _element_strides(width: int, element_bytes: int) -> Strides:
     return Strides(element_bytes, width * element_bytes, width * element_bytes, width * element_bytes)
 
 
-def _flatten(source: Operand, shape: TensorShape, flat: Operand, flat_shape: TensorShape) -> Iterator[TaskPlan]:
+def _flatten(
+    machine: MachineSpec, source: Operand, shape: TensorShape, flat: Operand, flat_shape: TensorShape
+) -> Iterator[TaskPlan]:
     """Rows of any tensor to one element a row: column w of row r becomes element r * W + w."""
     rows = TensorShape(height=shape.size // shape.width, width=shape.width)
     whole = replace(source, shape=rows if rows != shape else source.shape)
     target = replace(
         flat,
         shape=TensorShape(channels=flat_shape.size),
-        dram=_element_strides(shape.width, DMA_ALIGNMENT_BYTES),
-        l2=_element_strides(shape.width, L2_ALIGNMENT_BYTES) if flat_shape.height == 1 else None,
+        dram=_element_strides(shape.width, machine.dma_alignment_bytes),
+        l2=_element_strides(shape.width, machine.bank_bytes) if flat_shape.height == 1 else None,
     )
-    for first, count in _rows_at_once(shape):
+    for first, count in _rows_at_once(machine, shape):
         view = View(shape.width, count)
         yield swap_task(part(whole, Axis.HEIGHT, first), view, part(target, Axis.CHANNEL, first * shape.width))
 
 
-def _unflatten(flat: Operand, shape: TensorShape, result: Operand, *, linear: bool) -> Iterator[TaskPlan]:
+def _unflatten(
+    machine: MachineSpec, flat: Operand, shape: TensorShape, result: Operand, *, linear: bool
+) -> Iterator[TaskPlan]:
     """One element a row to rows of any tensor.
 
     Args:
@@ -169,10 +174,10 @@ def _unflatten(flat: Operand, shape: TensorShape, result: Operand, *, linear: bo
     target = replace(result, shape=rows if rows != shape else result.shape)
     source = replace(
         flat,
-        dram=_element_strides(shape.width, DMA_ALIGNMENT_BYTES),
-        l2=_element_strides(shape.width, L2_ALIGNMENT_BYTES) if linear else None,
+        dram=_element_strides(shape.width, machine.dma_alignment_bytes),
+        l2=_element_strides(shape.width, machine.bank_bytes) if linear else None,
     )
-    for first, count in _rows_at_once(shape):
+    for first, count in _rows_at_once(machine, shape):
         view = View(1, count, shape.width)
         yield swap_task(part(source, Axis.CHANNEL, first * shape.width), view, part(target, Axis.HEIGHT, first))
 
@@ -337,7 +342,7 @@ def _pieces(
 # Padding -------------------------------------------------------------------------------------------------------------
 
 
-@rule("h13.pad-value", "a finite fp16 number", "Pad with a finite number.", "constants are fp16")
+@rule("pad-value", "a finite fp16 number", "Pad with a finite number.", "constants are fp16")
 def pad_value(query: Query) -> object | None:
     """A tensor is padded with a number that fp16 cannot hold."""
     params = query.params

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from openane.backend.alloc.staging import BANK_BYTES, odd_row, second_base
+from openane.backend.alloc.staging import odd_row, second_base
 from openane.backend.alloc.surfaces import align
 from openane.backend.functions import tables
 from openane.backend.functions.steps import LN_2
@@ -32,7 +32,7 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.lowering import Lowering
-from openane.backend.machine import L2_BYTES, LANES, MAX_GROUPS
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
 from openane.backend.units.multi_task import (
     CHANNEL_MAX,
@@ -47,7 +47,6 @@ from openane.backend.units.multi_task import (
 )
 from openane.backend.units.rows import (
     TURNED,
-    UNIT_COLUMNS,
     as_matrix,
     bands,
     copied_row,
@@ -64,7 +63,6 @@ from openane.backend.units.rows import (
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, Softmax
 
-_LANES = LANES
 #: Small-source mode is not seen on a sum over fewer channels than this (one record of 8 channels against 64 and more).
 _SMALL_SOURCE_CHANNELS = 16
 
@@ -77,9 +75,9 @@ SUM = PeWork(PeMode.REDUCTION)
 RECIPROCAL_SUM = PeWork(PeMode.REDUCTION, reciprocal=True)
 
 
-def exp2_kernel(lanes: int) -> Kernel:
+def exp2_kernel(machine: MachineSpec, lanes: int) -> Kernel:
     """The table of 2^x in every lane of `lanes` channels."""
-    return Kernel((tables.exp2().encode(),), table_lanes=min(lanes, _LANES))
+    return Kernel((tables.exp2().encode(),), table_lanes=min(lanes, machine.lanes))
 
 
 def pole_kernel(*, log: bool) -> Kernel:
@@ -117,20 +115,21 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 
 
 def _along_width(band: _Run, shape: TensorShape, *, single: bool) -> Iterator[TaskPlan]:
+    machine = band.machine
     if single and not band.log:
         if (
             shape.height == 1
             and shape.width == 1
             and shape.channels > 1
-            and _one_column_bytes(shape.channels) <= L2_BYTES
+            and _one_column_bytes(machine, shape.channels) <= machine.l2_bytes
         ):
             yield from _one_column(band, shape.channels)
             return
-        if 1 < shape.height <= MAX_GROUPS and _image_bytes(shape) <= L2_BYTES:
+        if 1 < shape.height <= machine.max_groups and _image_bytes(machine, shape) <= machine.l2_bytes:
             yield from _image_rows(band, shape)
             return
     matrix = as_matrix(shape)
-    size = max((L2_BYTES - 4 * BANK_BYTES) // (2 * align(2 * shape.width, BANK_BYTES) + 4), 1)
+    size = max((machine.l2_bytes - 4 * machine.bank_bytes) // (2 * align(2 * shape.width, machine.bank_bytes) + 4), 1)
     recorded = single and shape.height == 1 and matrix.height <= size
     for first, count in bands(matrix.height, size):
         part = replace(
@@ -145,8 +144,9 @@ def _along_width(band: _Run, shape: TensorShape, *, single: bool) -> Iterator[Ta
 
 def _matrix_rows(band: _Run, rows: int, columns: int) -> Iterator[TaskPlan]:
     """Rows as channels; the statistics of all rows are one vector."""
+    machine = band.machine
     view, shape = matrix_view(rows, columns), TensorShape(channels=rows, width=columns)
-    values, vector = flat(align(2 * columns, BANK_BYTES), rows), flat(align(2 * rows, BANK_BYTES), 1)
+    values, vector = flat(align(2 * columns, machine.bank_bytes), rows), flat(align(2 * rows, machine.bank_bytes), 1)
     staged = vector.row + values.row
     swapped = rows > 1
     kept = band.kept(shape)
@@ -157,7 +157,7 @@ def _matrix_rows(band: _Run, rows: int, columns: int) -> Iterator[TaskPlan]:
     yield band.task(SUBTRACT, view, (kept, replace(top, repeats=COLUMNS)), centred)
     powers = band.tensor("exp2", shape, staged if band.log else vector.row, values)
     total = replace(band.tensor("sum", TensorShape(width=rows), 0, vector), swapped=swapped)
-    yield band.task(BY_TABLE, view, (centred,), powers, exp2_kernel(rows))
+    yield band.task(BY_TABLE, view, (centred,), powers, exp2_kernel(machine, rows))
     if not band.log:
         yield band.task(RECIPROCAL_SUM, view, (powers,), total)
         result = replace(band.y, staging_base=staged)
@@ -171,56 +171,58 @@ def _matrix_rows(band: _Run, rows: int, columns: int) -> Iterator[TaskPlan]:
     yield band.task(LOG_RESULT, view, (centred, second), band.y)
 
 
-def _image_bytes(shape: TensorShape) -> int:
+def _image_bytes(machine: MachineSpec, shape: TensorShape) -> int:
     """L2 bytes of the form for rows of an image, at most."""
-    row = align(2 * shape.width, BANK_BYTES) * shape.channels + 64 * BANK_BYTES
-    return shape.height * (4 * row + BANK_BYTES * shape.channels)
+    row = align(2 * shape.width, machine.bank_bytes) * shape.channels + 64 * machine.bank_bytes
+    return shape.height * (4 * row + machine.bank_bytes * shape.channels)
 
 
 def _image_rows(band: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows of an image: a copy in L2, whose rows are reduced as groups."""
+    machine = band.machine
     channels, height, width = shape.channels, shape.height, shape.width
     whole = View(width, height, channels)
-    copied = image(channels, copied_row(channels, width), width)
-    streamed = image(channels, streamed_row(channels, width), width)
-    reread = image(channels, reread_row(channels, width), width)
+    copied = image(machine, channels, copied_row(machine, channels, width), width)
+    streamed = image(machine, channels, streamed_row(machine, channels, width), width)
+    reread = image(machine, channels, reread_row(machine, channels, width), width)
     in_place = streamed == reread
     powers_base = copied.row * height
     centred_base = powers_base if in_place else powers_base + reread.row * height
     top_base = centred_base + streamed.row * height
     rows = row_groups(shape)
     copy = band.tensor("copy", shape, 0, copied)
-    top = band.tensor("max", replace(shape, width=1), top_base, row_statistics(shape))
+    top = band.tensor("max", replace(shape, width=1), top_base, row_statistics(machine, shape))
     yield band.task(COPY, whole, (replace(band.x, staging_base=powers_base),), copy)
-    yield band.task(MAXIMUM, rows.view, (rows.source(copy, copied),), rows.statistic(top))
+    yield band.task(MAXIMUM, rows.view, (rows.source(copy, copied),), rows.statistic(band.machine, top))
     centred = band.tensor("centred", shape, centred_base, streamed)
     yield band.task(SUBTRACT, whole, (copy, replace(top, repeats=COLUMNS)), centred)
     powers = band.tensor("exp2", shape, powers_base, reread)
-    yield band.task(BY_TABLE, whole, (centred,), powers, exp2_kernel(channels))
-    total = band.tensor("sum", replace(shape, width=1), 0, row_statistics(shape))
-    yield band.task(RECIPROCAL_SUM, rows.view, (rows.source(powers, reread),), rows.statistic(total))
+    yield band.task(BY_TABLE, whole, (centred,), powers, exp2_kernel(machine, channels))
+    total = band.tensor("sum", replace(shape, width=1), 0, row_statistics(machine, shape))
+    yield band.task(RECIPROCAL_SUM, rows.view, (rows.source(powers, reread),), rows.statistic(band.machine, total))
     result = replace(band.y, staging_base=powers_base + reread.row * height)
     yield band.task(MULTIPLY, whole, (replace(total, repeats=COLUMNS), powers), result)
 
 
-def _one_column_bytes(channels: int) -> int:
-    return 4 * BANK_BYTES * channels + align(2 * channels, BANK_BYTES) + 64 * BANK_BYTES
+def _one_column_bytes(machine: MachineSpec, channels: int) -> int:
+    return 4 * machine.bank_bytes * channels + align(2 * channels, machine.bank_bytes) + 64 * machine.bank_bytes
 
 
 def _one_column(band: _Run, channels: int) -> Iterator[TaskPlan]:
     """Columns of extent 1, every result being 1: the steps are done all the same (one record)."""
+    machine = band.machine
     view, shape = View(channels=channels), TensorShape(channels=channels)
-    pixels, row = flat(BANK_BYTES, channels), flat(align(2 * channels, BANK_BYTES), 1)
+    pixels, row = flat(machine.bank_bytes, channels), flat(align(2 * channels, machine.bank_bytes), 1)
     kept = band.kept(shape)
     top = band.tensor("max", shape, 0, pixels)
     centred = band.tensor("centred", TensorShape(width=channels), pixels.row, row, Place.HANDOVER)
     powers = band.tensor("exp2", shape, 0, pixels)
-    total_base = second_base(pixels.row)
+    total_base = second_base(machine, pixels.row)
     total = band.tensor("sum", shape, total_base, pixels)
     source = replace(band.x, keep=kept.tensor, staging_base=pixels.row + row.row, staging=pixels)
     yield band.task(MAXIMUM, view, (source,), top)
     yield band.task(SUBTRACT, view, (kept, replace(top, repeats=COLUMNS)), replace(centred, swapped=True))
-    yield band.task(BY_TABLE, View(width=channels), (centred,), replace(powers, swapped=True), exp2_kernel(1))
+    yield band.task(BY_TABLE, View(width=channels), (centred,), replace(powers, swapped=True), exp2_kernel(machine, 1))
     yield band.task(RECIPROCAL_SUM, view, (powers,), total)
     result = replace(band.y, staging_base=total_base + pixels.row)
     yield band.task(MULTIPLY, view, (replace(total, repeats=COLUMNS), powers), result)
@@ -231,27 +233,35 @@ def _one_column(band: _Run, channels: int) -> Iterator[TaskPlan]:
 
 def _along_others(band: _Run, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
     """A dimension in front of the columns: the channels of the view."""
+    machine = band.machine
     extent = dimension.extent(shape)
-    if extent == shape.channels == shape.size and not band.log and _one_pixel_bytes(extent) <= L2_BYTES:
+    if (
+        extent == shape.channels == shape.size
+        and not band.log
+        and _one_pixel_bytes(machine, extent) <= machine.l2_bytes
+    ):
         yield from _one_pixel(band, extent)
         return
-    for part, view, turned in axis_bands(band, shape, dimension, partial(_fits, extent)):
+    for part, view, turned in axis_bands(band, shape, dimension, partial(_fits, machine, extent)):
         yield from _image_channels(part, view, turned=turned)
 
 
-def _fits(channels: int, rows: int, columns: int) -> bool:
+def _fits(machine: MachineSpec, channels: int, rows: int, columns: int) -> bool:
     """Whether two images of so many channels and their statistic fit into L2."""
-    image_row = streamed_row(channels, columns) + odd_row(planar_row(channels, columns))
-    return rows * (image_row + 2 * planar_row(1, columns)) + BANK_BYTES <= L2_BYTES
+    image_row = streamed_row(machine, channels, columns) + odd_row(machine, planar_row(machine, channels, columns))
+    return rows * (image_row + 2 * planar_row(machine, 1, columns)) + machine.bank_bytes <= machine.l2_bytes
 
 
 def _image_channels(band: _Run, view: View, *, turned: bool) -> Iterator[TaskPlan]:
     """Channels of an image; `turned` when the tensor's rows are the channels of the view and its channels the rows."""
+    machine = band.machine
     channels, height, width = view.channels, view.height, view.width
     whole, one = TensorShape(1, channels, height, width), TensorShape(1, 1, height, width)
-    statistic = image(1, planar_row(1, width), width)
-    values = image(channels, streamed_row(channels, width), width)
-    staged_row = odd_row(planar_row(channels, width)) if turned else planar_row(channels, width)
+    statistic = image(machine, 1, planar_row(machine, 1, width), width)
+    values = image(machine, channels, streamed_row(machine, channels, width), width)
+    staged_row = (
+        odd_row(machine, planar_row(machine, channels, width)) if turned else planar_row(machine, channels, width)
+    )
     base = statistic.row * height
     staged = base + values.row * height
     kept, single = band.kept(whole), replace(view, channels=1)
@@ -259,13 +269,13 @@ def _image_channels(band: _Run, view: View, *, turned: bool) -> Iterator[TaskPla
     centred = band.tensor("centred", whole, base, values)
     powers = band.tensor("exp2", whole, staged if band.log else base, values)
     total = band.tensor("sum", one, 0, statistic)
-    staging = replace(image(channels, staged_row, width), group=values.depth)
+    staging = replace(image(machine, channels, staged_row, width), group=values.depth)
     source = replace(band.x, keep=kept.tensor, staging_base=staged, staging=staging)
     if turned:
         source = replace(source, axes=TURNED)
     yield band.task(CHANNEL_MAX, view, (source,), top, result_view=single)
     yield band.task(SUBTRACT, view, (kept, replace(top, repeats=CHANNELS)), centred)
-    yield band.task(BY_TABLE, view, (centred,), powers, exp2_kernel(channels))
+    yield band.task(BY_TABLE, view, (centred,), powers, exp2_kernel(machine, channels))
     small = None if channels >= _SMALL_SOURCE_CHANNELS else False
     kernel = pole_kernel(log=band.log)
     yield band.task(CHANNEL_SUM, view, (powers,), total, kernel, result_view=single, tuning=Tuning(small_source=small))
@@ -280,44 +290,50 @@ def _image_channels(band: _Run, view: View, *, turned: bool) -> Iterator[TaskPla
     yield band.task(MULTIPLY, last, (seen, values_again), replace(band.y, staging_base=staged))
 
 
-def _one_pixel_bytes(channels: int) -> int:
-    return 2 * BANK_BYTES * channels + align(2 * channels, BANK_BYTES) + BANK_BYTES
+def _one_pixel_bytes(machine: MachineSpec, channels: int) -> int:
+    return 2 * machine.bank_bytes * channels + align(2 * channels, machine.bank_bytes) + machine.bank_bytes
 
 
 def _one_pixel(band: _Run, channels: int) -> Iterator[TaskPlan]:
     """Channels of one pixel: 2^x is computed on the channels as a row."""
+    machine = band.machine
     view, one, shape = View(channels=channels), View(), TensorShape(channels=channels)
-    pixels, row, single = flat(BANK_BYTES, channels), flat(align(2 * channels, BANK_BYTES), 1), flat(BANK_BYTES, 1)
-    behind = pixels.row + BANK_BYTES
+    pixels, row, single = (
+        flat(machine.bank_bytes, channels),
+        flat(align(2 * channels, machine.bank_bytes), 1),
+        flat(machine.bank_bytes, 1),
+    )
+    behind = pixels.row + machine.bank_bytes
     kept = band.kept(shape)
     top = band.tensor("max", TensorShape(), 0, single)
     centred = band.tensor("centred", TensorShape(width=channels), behind, row, Place.HANDOVER)
-    powers = band.tensor("exp2", shape, BANK_BYTES, pixels)
+    powers = band.tensor("exp2", shape, machine.bank_bytes, pixels)
     total = band.tensor("sum", TensorShape(), 0, single)
     source = replace(band.x, keep=kept.tensor, staging_base=behind + row.row, staging=pixels)
     yield band.task(CHANNEL_MAX, view, (source,), top, result_view=one)
     yield band.task(SUBTRACT, view, (kept, replace(top, repeats=CHANNELS)), replace(centred, swapped=True))
-    yield band.task(BY_TABLE, View(width=channels), (centred,), replace(powers, swapped=True), exp2_kernel(1))
+    yield band.task(BY_TABLE, View(width=channels), (centred,), replace(powers, swapped=True), exp2_kernel(machine, 1))
     yield band.task(CHANNEL_SUM, view, (powers,), total, pole_kernel(log=False), result_view=one)
     result = replace(band.y, staging_base=behind)
     yield band.task(MULTIPLY, view, (replace(total, repeats=CHANNELS), powers), result)
 
 
 @rule(
-    "h13.softmax-extent",
+    "softmax-extent",
     "columns, or channels of 32 columns, of which two copies fit into 2 MB",
     "Reduce in two steps on the host.",
     "x and its exponentials lie in L2 side by side",
 )
 def fits_l2(query: Query) -> object | None:
     """A softmax runs over so many elements that they do not fit into L2 twice."""
+    machine = query.machine
     params = query.params
     assert isinstance(params, Softmax)
     shape = query.result
     if params.dimension is Dimension.WIDTH:
-        fits = 2 * align(2 * shape.width, BANK_BYTES) + 4 * BANK_BYTES <= L2_BYTES
+        fits = 2 * align(2 * shape.width, machine.bank_bytes) + 4 * machine.bank_bytes <= machine.l2_bytes
     else:
-        fits = _fits(params.dimension.extent(shape), 1, min(shape.width, UNIT_COLUMNS))
+        fits = _fits(machine, params.dimension.extent(shape), 1, min(shape.width, machine.dma_columns))
     return None if fits else f"{params.dimension.extent(shape)} elements"
 
 

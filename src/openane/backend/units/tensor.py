@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from openane.backend.alloc.surfaces import dram_bytes
-from openane.backend.machine import MAX_BATCH, MAX_CHANNELS, MAX_DMA_STRIDE_BYTES, MAX_HEIGHT, MAX_WIDTH
 from openane.backend.rules import Query, rule
 from openane.net.units import Neuron, NeuronKind
 
@@ -13,39 +12,46 @@ LARGEST_HALF = float(np.finfo(np.float16).max)
 _HINT = "Tile the layer outside of the engine, or fold the long axis into another one."
 
 
-@rule("h13.tensor-width", f"1 to {MAX_WIDTH}", _HINT, "limits.md#sizes: 16385 is rejected on an M1")
+@rule("tensor-width", lambda machine: f"1 to {machine.max_width}", _HINT, "limits.md#sizes: 16385 is rejected on an M1")
 def width(query: Query) -> object | None:
     """A tensor is too wide for the engine."""
-    return query.result.width if query.result.width > MAX_WIDTH else None
-
-
-@rule("h13.tensor-height", f"1 to {MAX_HEIGHT}", _HINT, "limits.md#sizes: 16385 is rejected on an M1")
-def height(query: Query) -> object | None:
-    """A tensor is too high for the engine."""
-    return query.result.height if query.result.height > MAX_HEIGHT else None
-
-
-@rule("h13.tensor-channels", f"1 to {MAX_CHANNELS}", _HINT, "limits.md#sizes")
-def channels(query: Query) -> object | None:
-    """A tensor has too many channels for the engine."""
-    return query.result.channels if query.result.channels > MAX_CHANNELS else None
-
-
-@rule("h13.tensor-batch", f"1 to {MAX_BATCH}", _HINT, "limits.md#sizes")
-def batch(query: Query) -> object | None:
-    """A tensor has too many batches for the engine."""
-    return query.result.batch if query.result.batch > MAX_BATCH else None
-
-
-@rule("h13.tensor-bytes", f"at most {MAX_DMA_STRIDE_BYTES} bytes", _HINT, "stride fields end at bit 31")
-def size(query: Query) -> object | None:
-    """A tensor, with its rows padded to 64 bytes, is larger than a DMA stride can express."""
-    total = dram_bytes(query.result)
-    return f"{total} bytes" if total > MAX_DMA_STRIDE_BYTES else None
+    return query.result.width if query.result.width > query.machine.max_width else None
 
 
 @rule(
-    "h13.weight-range",
+    "tensor-height", lambda machine: f"1 to {machine.max_height}", _HINT, "limits.md#sizes: 16385 is rejected on an M1"
+)
+def height(query: Query) -> object | None:
+    """A tensor is too high for the engine."""
+    return query.result.height if query.result.height > query.machine.max_height else None
+
+
+@rule("tensor-channels", lambda machine: f"1 to {machine.max_channels}", _HINT, "limits.md#sizes")
+def channels(query: Query) -> object | None:
+    """A tensor has too many channels for the engine."""
+    return query.result.channels if query.result.channels > query.machine.max_channels else None
+
+
+@rule("tensor-batch", lambda machine: f"1 to {machine.max_batch}", _HINT, "limits.md#sizes")
+def batch(query: Query) -> object | None:
+    """A tensor has too many batches for the engine."""
+    return query.result.batch if query.result.batch > query.machine.max_batch else None
+
+
+@rule(
+    "tensor-bytes",
+    lambda machine: f"at most {machine.max_dma_stride_bytes} bytes",
+    _HINT,
+    "stride fields end at bit 31",
+)
+def size(query: Query) -> object | None:
+    """A tensor, with its rows padded to 64 bytes, is larger than a DMA stride can express."""
+    total = dram_bytes(query.machine, query.result)
+    return f"{total} bytes" if total > query.machine.max_dma_stride_bytes else None
+
+
+@rule(
+    "weight-range",
     f"finite values up to {LARGEST_HALF} in size",
     "Scale the layer down, or keep it on the host with --wide.",
     "kernels are stored as fp16",

@@ -22,6 +22,7 @@ from openane.backend.ir.plan import (
     TaskPlan,
     View,
 )
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
 from openane.backend.units.channel_scale import channel_scale
 from openane.backend.units.functions import (
@@ -35,13 +36,14 @@ from openane.backend.units.functions import (
 )
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Neuron, NeuronKind
-from openane.targets.h13.packing import lane_count
 
 if TYPE_CHECKING:
     from openane.backend.lowering import Lowering
 
 
-def table_task(function: NeFunction, shape: TensorShape, source: Operand, result: Operand) -> TaskPlan:
+def table_task(
+    machine: MachineSpec, function: NeFunction, shape: TensorShape, source: Operand, result: Operand
+) -> TaskPlan:
     """One NE task that passes every element through a function.
 
     Args:
@@ -52,7 +54,7 @@ def table_task(function: NeFunction, shape: TensorShape, source: Operand, result
     view = View.of(shape)
     kernel = None
     if function.table is not None:
-        kernel = with_table(None, function.table, lane_count(shape.channels))
+        kernel = with_table(None, function.table, machine.lane_count(shape.channels))
     work = NeWork(
         NeMode.ACCUMULATE if function.accumulate_bias else NeMode.BYPASS,
         function.nonlinearity,
@@ -75,7 +77,7 @@ def planar_task(
 
 
 @rule(
-    "h13.function",
+    "function",
     ", ".join(sorted(kind.value for kind in (*kinds(), NeuronKind.PRELU))),
     "Compute the function on the host.",
     "recipes",
@@ -102,7 +104,7 @@ def lower_neuron(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         return
     function = ne_function(neuron)
     if function is not None:
-        yield table_task(function, value.shape, value.operand, result)
+        yield table_task(lowering.machine, function, value.shape, value.operand, result)
         return
     found = find_recipe(neuron)
     assert found is not None
@@ -124,12 +126,17 @@ def run_recipe(
     for number, step in enumerate(found.steps, 1):
         last = number == len(found.steps)
         target = result if last else lowering.tensor(f"{name}/{number}", shape, Place.AUTO)
-        yield step_task(step, shape, operands, target, evidence)
+        yield step_task(lowering.machine, step, shape, operands, target, evidence)
         operands.append(target)
 
 
 def step_task(
-    step: Step, shape: TensorShape, operands: Sequence[Operand], result: Operand, evidence: Evidence
+    machine: MachineSpec,
+    step: Step,
+    shape: TensorShape,
+    operands: Sequence[Operand],
+    result: Operand,
+    evidence: Evidence,
 ) -> TaskPlan:
     """One step of a recipe."""
     if isinstance(step, PlanarStep):
@@ -137,7 +144,7 @@ def step_task(
         if step.operation is not PlanarOperation.ONE:
             used.append(operands[step.second])
         return planar_task(planar_work(step), shape, tuple(used), result, evidence)
-    return table_task(table_function(step, evidence), shape, operands[step.operand], result)
+    return table_task(machine, table_function(step, evidence), shape, operands[step.operand], result)
 
 
 def prelu(
@@ -151,9 +158,11 @@ def prelu(
     negative = lowering.tensor(f"{name}/negative", shape, Place.AUTO)
     scaled = lowering.tensor(f"{name}/scaled", shape, Place.AUTO)
     evidence = Evidence.EXTRAPOLATED
-    yield table_task(NeFunction(Nonlinearity.RELU, evidence=evidence), shape, source, positive)
-    yield table_task(NeFunction(Nonlinearity.RELU, post_scale=-1.0, evidence=evidence), shape, source, negative)
-    yield from channel_scale(-slopes, None, shape, negative, scaled)
+    yield table_task(lowering.machine, NeFunction(Nonlinearity.RELU, evidence=evidence), shape, source, positive)
+    yield table_task(
+        lowering.machine, NeFunction(Nonlinearity.RELU, post_scale=-1.0, evidence=evidence), shape, source, negative
+    )
+    yield from channel_scale(lowering.packing, -slopes, None, shape, negative, scaled)
     yield planar_task(PeWork(PeMode.BINARY, PeOperation.ADD), shape, (positive, scaled), result, evidence)
 
 

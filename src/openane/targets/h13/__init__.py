@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
-from openane.core.errors import Diagnostic
-from openane.net.net import Net
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from openane.backend.machine import Dialect, MachineSpec
 from openane.program import Program
-from openane.targets.target import CompileOptions, Limit, Machine, RunOptions
+from openane.targets.engine import EngineTarget
+from openane.targets.h13.spec import DIALECTS, MACHINE
+from openane.targets.target import Machine, RunOptions
+
+if TYPE_CHECKING:
+    from openane.backend.alloc.allocate import Placement
+    from openane.backend.alloc.constants import ConstantSection
+    from openane.backend.ir.plan import Plan
+    from openane.backend.target import KernelPacking, Tiling
 
 
-class H13:
-    """The target object of H13; see :class:`openane.targets.target.Target`."""
+class H13(EngineTarget):
+    """The target object of H13; its parts are imported on use."""
 
-    name = "h13"
+    @property
+    def spec(self) -> MachineSpec:
+        """See `spec`."""
+        return MACHINE
 
-    def lower(self, net: Net, options: CompileOptions) -> Program:
-        """Compiles a network of units into one program.
+    @property
+    def dialects(self) -> Mapping[str, Dialect]:
+        """See `spec`."""
+        return DIALECTS
 
-        Raises:
-            UnsupportedError: a unit breaks a rule of the hardware or of this back end.
-        """
-        from openane.targets.h13.compile import compile_net
+    @property
+    def packing(self) -> KernelPacking:
+        """See `packing`."""
+        from openane.targets.h13 import packing
 
-        return compile_net(net, options)
+        return packing
 
-    def refusals(self, net: Net) -> tuple[Diagnostic, ...]:
-        """Every rule that the units of a network break, each with unit, limit, value and hint."""
-        from openane.targets.h13.compile import refusals
+    @property
+    def tiling(self) -> Tiling:
+        """See `tiling`."""
+        from openane.targets.h13 import tiling
 
-        return refusals(net)
+        return tiling
 
-    def limits(self) -> tuple[Limit, ...]:
-        """Every rule of the back end, in the order in which they are checked."""
-        from openane.backend.units.families import limits
+    def link(self, plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
+        """See `link`."""
+        from openane.targets.h13.link import link
 
-        return limits()
+        return link(plan, placement, constants, dialect)
+
+    def refuse_hazards(self, program: Program) -> None:
+        """See `hazards`."""
+        from openane.targets.h13.hazards import refuse_hazards
+
+        refuse_hazards(program)
+
+    def check_addresses(self, program: Program) -> None:
+        """See `machine`."""
+        from openane.targets.h13.machine import check_program
+
+        check_program(program)
 
     def machine(self, program: Program, options: RunOptions) -> Machine:
-        """Loads a program into the simulator.
-
-        Raises:
-            FaultError: the program is not one this machine can run.
-        """
+        """See `machine`."""
         from openane.targets.h13.machine import machine
 
         return machine(program, options)

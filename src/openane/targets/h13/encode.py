@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from openane.backend.alloc.allocate import PlacedTask, Spot
 from openane.backend.alloc.order import Ordering, has_address
 from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, Strides, TaskPlan
-from openane.backend.machine import SCRATCH_BUFFER, Dialect
+from openane.backend.machine import Dialect
 from openane.core.types import DType
 from openane.program.fields import Value
 from openane.program.task import Burst
 from openane.targets.h13 import macos11
 from openane.targets.h13.patch_shape import patch_config, planar_tile
 from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.spec import MACHINE, MACOS11
 
 Fields = dict[str, Value]
 
@@ -59,7 +60,7 @@ def bursts(
         "NE": neural(task.plan, ordering),
         "TileDMADst": tile_dma_result(task, dtypes[1]),
     }
-    if dialect.earlier:
+    if dialect.encoding == MACOS11:
         macos11.adapt(words, task, ordering)
     stream = []
     for block in REGISTERS.blocks:
@@ -200,7 +201,7 @@ def _source_config(task: PlacedTask, ordering: Ordering) -> dict[str, int]:
     first, operand = task.sources[0], task.plan.sources[0]
     hints = {"CacheHint": 2, "CacheHintReuse": 2, "CacheHintNoReuse": 2}
     if not first.dma:
-        return hints | {"DependencyMode": int(first.buffer == SCRATCH_BUFFER)}
+        return hints | {"DependencyMode": int(first.buffer == MACHINE.buffers.scratch)}
     hints |= {"En": 1, "CacheHintReuse": 14, "CacheHintNoReuse": 12}
     if operand.read_again:
         hints |= {"CacheHint": 14, "CacheHintNoReuse": 14}
@@ -332,7 +333,7 @@ def tile_dma_result(task: PlacedTask, dtype: DType) -> Fields:
     spot, plan = task.result, task.plan
     fields: Fields = {"CacheHint": 3, "En": int(spot.dma)}
     if spot.dma:
-        fields["CacheHint"] = 15 if spot.buffer == SCRATCH_BUFFER else 3
+        fields["CacheHint"] = 15 if spot.buffer == MACHINE.buffers.scratch else 3
         fields["L2BfrMode"] = REGISTERS["L2.ResultCfg"]["L2BfrMode"].get(_result_type(task))
         if plan.tuning.kernel_result:
             fields |= {"DMAConfig.DependencyMode": 2, "DMAConfig.Unknown_24": 1}

@@ -10,7 +10,7 @@ from openane.backend.alloc.constants import ConstantSection
 from openane.backend.alloc.order import Ordering, order
 from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides, element_bytes
 from openane.backend.ir.plan import Evidence, NeMode, NeWork, Place, Plan, TaskPlan
-from openane.backend.machine import CONSTANT_BUFFER, MAX_TASKS, PAGE_BYTES, SCRATCH_BUFFER, Dialect, too_many_tasks
+from openane.backend.machine import Dialect
 from openane.core.deadline import check_deadline
 from openane.core.errors import InputError, UnsupportedError
 from openane.core.types import DType
@@ -20,11 +20,12 @@ from openane.targets.h13.encode import bursts
 from openane.targets.h13.estimate import time_estimate_us
 from openane.targets.h13.patch_shape import active_log2, stream_patches
 from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.spec import MACHINE, MACOS11
 from openane.targets.h13.stream import STREAM
 
 #: Header word 2 by (first, last).
 LOG_EVENTS = {(True, True): 0x42A, (True, False): 0x408, (False, False): 0x400, (False, True): 0x422}
-EARLIER_LOG_EVENTS = {(True, True): 0x422, (True, False): 0x400, (False, False): 0x400, (False, True): 0x422}
+MACOS11_LOG_EVENTS = {(True, True): 0x422, (True, False): 0x400, (False, False): 0x400, (False, True): 0x422}
 #: The relocation word of a coefficient base (formats.md#symbols), and where the bases are in a task.
 RELOCATION_INFO = 0x05000002
 COEFFICIENT_BASES_OFFSET = 0x74
@@ -38,9 +39,9 @@ def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: 
     """
     tasks = placement.tasks
     if not tasks:
-        raise UnsupportedError("the network has no task", where=plan.name, rule="h13.task-count", value=0)
-    if len(tasks) > MAX_TASKS:
-        raise too_many_tasks(plan.name, len(tasks))
+        raise UnsupportedError("the network has no task", where=plan.name, rule=MACHINE.rule("task-count"), value=0)
+    if len(tasks) > MACHINE.max_tasks:
+        raise MACHINE.too_many_tasks(plan.name, len(tasks))
     linked = _tasks(plan, placement, constants, dialect)
     offsets = [0]
     for task in linked[:-1]:
@@ -50,12 +51,12 @@ def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: 
         for index, task in enumerate(linked)
     ]
     return Program(
-        target="h13",
+        target=MACHINE.name,
         tasks=tuple(linked),
         task_offsets=tuple(offsets),
         surfaces=_surfaces(plan, placement),
         constants=constants.data,
-        scratch_bytes=align(placement.scratch_bytes, PAGE_BYTES),
+        scratch_bytes=align(placement.scratch_bytes, MACHINE.page_bytes),
         name=plan.name,
         dialect=dialect.name,
         relocations=tuple(_relocations(tasks, constants, linked, offsets)),
@@ -65,7 +66,7 @@ def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: 
 
 
 def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> list[Task]:
-    orderings = order(placement, apart=dialect.earlier)
+    orderings = order(MACHINE, placement, separate_groups=dialect.separate_groups)
     stream = stream_patches(placement.tasks, orderings)
     kernel_writers: dict[str, int] = {}
     result = []
@@ -77,9 +78,9 @@ def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect
         except InputError as error:
             raise _beyond_a_field(plan, task, error) from error
         header = _header(placement, index, ordering, dialect)
-        header = header if dialect.earlier else _with_estimate(header, body)
+        header = header if dialect.encoding == MACOS11 else _with_estimate(header, body)
         extra: tuple[int, ...] = ()
-        if task.plan.kernel and task.plan.kernel.source and task.kernel_buffer == SCRATCH_BUFFER:
+        if task.plan.kernel and task.plan.kernel.source and task.kernel_buffer == MACHINE.buffers.scratch:
             extra = (kernel_writers.get(task.plan.kernel.source, 0),)
         kernel_writers[task.plan.result.tensor] = index
         result.append(Task(header, body, extra, task.plan.origin, REGISTERS))
@@ -90,7 +91,7 @@ def _beyond_a_field(plan: Plan, task: PlacedTask, error: InputError) -> Unsuppor
     """A task wants more of something than its field can say: another plan, or the host, may still do it."""
     own = error.diagnostic
     what, where = f"a task does not fit its registers: {own.where}", f"{plan.name}: {task.plan.origin}"
-    return UnsupportedError(what, where=where, rule="h13.field", limit=own.limit, value=own.value)
+    return UnsupportedError(what, where=where, rule=MACHINE.rule("field"), limit=own.limit, value=own.value)
 
 
 def _lanes(task: PlacedTask, constants: ConstantSection, index: int) -> tuple[tuple[int, int], ...]:
@@ -112,13 +113,13 @@ def _header(placement: Placement, index: int, ordering: Ordering, dialect: Diale
         "TID": index,
         "LNID": int(not first),
         "EON": int(last),
-        "LogEvents": (EARLIER_LOG_EVENTS if dialect.earlier else LOG_EVENTS)[first, last],
+        "LogEvents": (MACOS11_LOG_EVENTS if dialect.encoding == MACOS11 else LOG_EVENTS)[first, last],
         "DebugLogEvents": _debug_log_events(task.plan, first, last),
         "SPL": int(ordering.opens),
         "TSE": int(ordering.closes),
         "TSR": int(ordering.closes),
-        "SPC": int(sources[0].buffer == SCRATCH_BUFFER),
-        "DPC": int(result.buffer == SCRATCH_BUFFER and not result.dma),
+        "SPC": int(sources[0].buffer == MACHINE.buffers.scratch),
+        "DPC": int(result.buffer == MACHINE.buffers.scratch and not result.dma),
         "DisallowAbort": int(ordering.signals),
         "SrcLoc": int(any(spot.dma for spot in sources)),
         "DstLoc": int(result.dma),
@@ -133,7 +134,7 @@ def _header(placement: Placement, index: int, ordering: Ordering, dialect: Diale
         values |= {"WBase": result.buffer, "WBE": 1}
     if kernel is not None:
         values |= {"KBase0": task.kernel_buffer, "KBE0": 1}
-        values["TDE"] = int(bool(kernel.source) and task.kernel_buffer == SCRATCH_BUFFER)
+        values["TDE"] = int(bool(kernel.source) and task.kernel_buffer == MACHINE.buffers.scratch)
     return register.encode(values)
 
 
@@ -168,14 +169,14 @@ def _surfaces(plan: Plan, placement: Placement) -> tuple[Surface, ...]:
     for name, tensor_name, role in named:
         tensor = plan.tensors[tensor_name]
         size = element_bytes(tensor)
-        strides = dram_strides(tensor.shape, size)
+        strides = dram_strides(MACHINE, tensor.shape, size)
         surfaces.append(
             Surface(
                 name,
                 role,
                 tensor.shape.ndchw,
                 (strides.group, strides.depth, strides.channel, strides.row, size),
-                dram_bytes(tensor.shape, size),
+                dram_bytes(MACHINE, tensor.shape, size),
                 placement.buffers[tensor_name],
                 tensor.dtype,
             )
@@ -188,7 +189,7 @@ def _relocations(
 ) -> list[Relocation]:
     found = []
     for index, task in enumerate(tasks):
-        if task.plan.kernel is None or task.kernel_buffer != CONSTANT_BUFFER:
+        if task.plan.kernel is None or task.kernel_buffer != MACHINE.buffers.constants:
             continue
         start = offsets[index] + COEFFICIENT_BASES_OFFSET + 4 * len(linked[index].extra)
         found += [Relocation(start + 4 * lane, RELOCATION_INFO) for lane in range(len(constants.lanes[index]))]

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 
 from openane.backend.alloc.allocate import PlacedTask
 from openane.backend.alloc.order import Ordering
-from openane.backend.alloc.staging import stated_result
+from openane.backend.alloc.staging import explicit_result
 from openane.backend.ir.plan import NeMode, NeWork, TaskPlan
 from openane.program.fields import Value
+from openane.targets.h13.spec import MACHINE
 
 #: Block -> field -> value.
 Words = Mapping[str, dict[str, Value]]
 
 _STREAMS = ("Bias", "PostScale", "Palette", "NonLinearLut")
-_LANES = 16
 #: Rounds of this many channels fill both accumulator sets (32 channels do, 1 channel does not; between: not seen).
 DOUBLE_BUFFER_CHANNELS = 32
 
@@ -31,7 +31,7 @@ def adapt(words: Words, task: PlacedTask, ordering: Ordering) -> None:
     if isinstance(task.plan.work, NeWork):
         _neural(words, task.plan, task.plan.work)
         if task.plan.work.mode is NeMode.CONVOLUTION and task.result.dma:
-            _stated_result(words, task)
+            _explicit_result(words, task)
         return
     _planar(words, task)
 
@@ -56,9 +56,9 @@ def _neural(words: Words, plan: TaskPlan, work: NeWork) -> None:
     words["NE"] |= {"KernelFmt": 0, "BinaryPoint": 0}
 
 
-def _stated_result(words: Words, task: PlacedTask) -> None:
+def _explicit_result(words: Words, task: PlacedTask) -> None:
     """The L2 layout of a convolution's result, with the row padding of planar tasks; no double buffering."""
-    strides = stated_result(task.plan, task.tile.columns)
+    strides = explicit_result(MACHINE, task.plan, task.tile.columns)
     words["L2"] |= {
         "ResultCfg.L2BfrMode": 0,
         "ConvResultChannelStride.Stride": strides.channel,
@@ -70,7 +70,7 @@ def _stated_result(words: Words, task: PlacedTask) -> None:
 
 
 def _planar(words: Words, task: PlacedTask) -> None:
-    for lane in range(_LANES):
+    for lane in range(MACHINE.lanes):
         words["KernelDMASrc"][f"CoeffDMAConfig[{lane}].CacheHint"] = 0
         words["KernelDMASrc"][f"CoeffBfrSize[{lane}].MemBfrSize"] = 0
     for stream in _STREAMS:

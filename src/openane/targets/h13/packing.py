@@ -13,27 +13,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from openane.backend.alloc.surfaces import align
-from openane.backend.machine import KERNEL_BYTES_PER_NE, LANES, STREAMED_KERNEL_PIXELS
+from openane.targets.h13.spec import MACHINE
 
-#: Output channels a lane computes in one round.
-ROUND = 16
-#: The same for images of at most 8x8 pixels, while 2*Cin*32 bytes are at most 32768 (encoding.md#dense-packing).
+#: Output channels a lane computes in one round, for images of at most 8x8 pixels (encoding.md#dense-packing).
 SMALL_IMAGE_ROUND = 32
 SMALL_IMAGE_EXTENT = 8
-SMALL_IMAGE_BYTES = 32768
 LANE_ALIGNMENT_BYTES = 64
 #: Halfwords a mask byte of a sparse stream speaks for.
 MASK_VALUES = 8
-
-
-def lane_count(channels: int) -> int:
-    """Lanes that compute `channels` output channels."""
-    return min(channels, LANES)
-
-
-def channels_per_lane(channels: int) -> int:
-    """Output channels of one lane, made up to a whole number."""
-    return -(-channels // LANES)
 
 
 def round_capacity(input_channels: int, width: int, height: int, *, matrix: bool) -> int:
@@ -44,8 +31,11 @@ def round_capacity(input_channels: int, width: int, height: int, *, matrix: bool
         width, height: of the input image.
         matrix: the convolution is a matrix product (rows as channels), which keeps 16.
     """
-    small = max(width, height) <= SMALL_IMAGE_EXTENT and 2 * input_channels * SMALL_IMAGE_ROUND <= SMALL_IMAGE_BYTES
-    return SMALL_IMAGE_ROUND if small and not matrix else ROUND
+    small = (
+        max(width, height) <= SMALL_IMAGE_EXTENT
+        and 2 * input_channels * SMALL_IMAGE_ROUND <= MACHINE.small_source_bytes
+    )
+    return SMALL_IMAGE_ROUND if small and not matrix else MACHINE.round_channels
 
 
 def rounds(per_lane: int, capacity: int) -> Iterator[tuple[int, int]]:
@@ -59,16 +49,16 @@ def split_channels(channels: int, bytes_per_channel: int, output_pixels: int) ->
 
     Above 128 output pixels a lane's weights must fit into 64 KiB; the first task takes the remainder.
     """
-    per_lane = channels_per_lane(channels)
-    if output_pixels <= STREAMED_KERNEL_PIXELS or per_lane * bytes_per_channel <= KERNEL_BYTES_PER_NE:
+    per_lane = MACHINE.channels_per_lane(channels)
+    if output_pixels <= MACHINE.streamed_kernel_pixels or per_lane * bytes_per_channel <= MACHINE.kernel_bytes_per_lane:
         return ((0, channels),)
-    most = max(KERNEL_BYTES_PER_NE // bytes_per_channel, 1)
-    if most >= ROUND:
-        most -= most % ROUND
+    most = max(MACHINE.kernel_bytes_per_lane // bytes_per_channel, 1)
+    if most >= MACHINE.round_channels:
+        most -= most % MACHINE.round_channels
     elif most > 1:
         most -= most % 2
     tasks = -(-per_lane // most)
-    bounds = [index * most * LANES for index in range(tasks)] + [channels]
+    bounds = [index * most * MACHINE.lanes for index in range(tasks)] + [channels]
     return tuple((first, end - first) for first, end in itertools.pairwise(bounds))[::-1]
 
 
@@ -110,7 +100,7 @@ def pack_depthwise(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[bytes, 
     taps = kernel.astype(np.float16).reshape(channels, -1)
     if bias is not None:
         taps = np.concatenate([bias.astype(np.float16)[:, None], taps], axis=1)
-    lanes = lane_count(channels)
+    lanes = MACHINE.lane_count(channels)
     return tuple(_pad(taps[lane::lanes].tobytes()) for lane in range(lanes))
 
 
@@ -149,7 +139,7 @@ def pack_sparse_grouped(kernel: np.ndarray, bias: np.ndarray | None, groups: int
 def pack_sparse_depthwise(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[bytes, ...]:
     """Streams of a depthwise convolution with stride 2: one masked block a channel, channels padded to 4 slots."""
     channels = kernel.shape[0]
-    lanes = lane_count(channels)
+    lanes = MACHINE.lane_count(channels)
     phased = by_phase(kernel.astype(np.float16)[:, None])  # (channel, 1, 1, py, px, ky/2, kx/2)
     slots = np.zeros((channels, phased[0].size, 4), np.float16)
     slots[:, :, 0] = phased.reshape(channels, -1)
@@ -181,7 +171,7 @@ def sparse_bytes_per_channel(input_channels: int, kernel_height: int, kernel_wid
 def _fill(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, int]:
     """Halfwords, with zero channels behind so that every lane has the same number."""
     channels = kernel.shape[0]
-    lanes = lane_count(channels)
+    lanes = MACHINE.lane_count(channels)
     extra = -channels % lanes
     kernel = np.pad(kernel.astype(np.float16), [(0, extra), (0, 0), (0, 0), (0, 0)])
     if bias is not None:

@@ -11,10 +11,8 @@ from openane.backend.alloc.allocate import PlacedTask
 from openane.backend.alloc.order import PE_RESULT, Ordering
 from openane.backend.ir.plan import NeMode, NeWork, PeMode, TaskPlan
 from openane.program.fields import Value
+from openane.targets.h13.spec import MACHINE
 from openane.targets.h13.tiling import patch_shape
-
-#: Weights of small-source mode: 2 * Cin * group in bytes.
-_SMALL_SOURCE_BYTES = 32768
 
 
 def stream_patches(tasks: Sequence[PlacedTask], orderings: Sequence[Ordering]) -> list[int | None]:
@@ -77,10 +75,10 @@ def active_log2(plan: TaskPlan) -> int:
     """log2 of the active cores (231 of 231)."""
     if plan.tuning.lanes_log2 is not None:
         return plan.tuning.lanes_log2
-    lanes = min(plan.result_view.channels, 16)
+    lanes = min(plan.result_view.channels, MACHINE.lanes)
     assert isinstance(plan.work, NeWork)
     if plan.result.swapped and plan.work.mode is not NeMode.CONVOLUTION:
-        lanes = min(max(plan.view.width, 8), 16)
+        lanes = min(max(plan.view.width, 8), MACHINE.lanes)
     return (lanes - 1).bit_length()
 
 
@@ -95,7 +93,7 @@ def is_small_source(plan: TaskPlan) -> bool:
     return (
         weighted
         and plan.result_view.width <= 8
-        and 2 * plan.view.channels * kernel.group_channels <= _SMALL_SOURCE_BYTES
+        and 2 * plan.view.channels * kernel.group_channels <= MACHINE.small_source_bytes
     )
 
 

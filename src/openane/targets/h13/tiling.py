@@ -9,32 +9,17 @@ schedule only, never a result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from openane.backend.alloc import staging
 from openane.backend.alloc.surfaces import align
-from openane.backend.ir.plan import NeWork, PeMode, Strides, TaskPlan
+from openane.backend.ir.plan import NeWork, PeMode, Strides, TaskPlan, Tile
 from openane.core.errors import UnsupportedError
+from openane.targets.h13.spec import MACHINE
 
 #: Columns of a tile when even one row of all channels is too much (goldens of 1600 columns work in columns of 64).
 COLUMN_TILE = 64
 #: Rows of a planar tile in the goldens of 2560 rows.
 PLANAR_TILE_ROWS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """How a task is cut.
-
-    Attributes:
-        rows: output rows a tile (Common 0x28).
-        whole: nothing is cut.
-        columns: columns a tile, 0 when rows are whole.
-    """
-
-    rows: int
-    whole: bool = True
-    columns: int = 0
 
 
 def patch_shape(width: int, height: int) -> int:
@@ -43,39 +28,41 @@ def patch_shape(width: int, height: int) -> int:
     return patches.index(min(patches))
 
 
-def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, stated: bool) -> Tile:
+def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_layout: bool) -> Tile:
     """The tile of a task.
 
     Args:
         task: with its operands' staging rules.
         staged: for each source and the result: whether it passes through a staging area.
         room_bytes: free L2 for the staging areas.
-        stated: whether convolutions state the layout of their results (`staging.result_row`).
+        explicit_layout: whether convolutions state the layout of their results (`staging.result_row`).
 
     Raises:
         UnsupportedError: not even the smallest tile fits.
     """
     height = task.result_view.height
     whole = Tile(task.tuning.tile_height or height)
-    if sum(staging_bytes(task, staged, whole, stated=stated)) <= room_bytes:
+    if sum(staging_bytes(task, staged, whole, explicit_layout=explicit_layout)) <= room_bytes:
         return whole
     for columns in (0, COLUMN_TILE):
-        fitting = _rows_that_fit(task, staged, room_bytes, columns, stated)
+        fitting = _rows_that_fit(task, staged, room_bytes, columns, explicit_layout)
         if fitting:
             return Tile(fitting, False, columns)
-    smallest = sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE), stated=stated))
+    smallest = sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE), explicit_layout=explicit_layout))
     raise UnsupportedError(
         "not even one tile of this layer fits into L2",
-        rule="h13.tile-fits",
+        rule=MACHINE.rule("tile-fits"),
         value=f"{smallest} bytes",
         limit=f"{room_bytes} bytes",
         hint="Use fewer channels or split the layer over channels.",
     )
 
 
-def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, columns: int, stated: bool) -> int:
+def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, columns: int, explicit_layout: bool) -> int:
     def fits(rows: int) -> bool:
-        return sum(staging_bytes(task, staged, Tile(rows, False, columns), stated=stated)) <= room_bytes
+        return (
+            sum(staging_bytes(task, staged, Tile(rows, False, columns), explicit_layout=explicit_layout)) <= room_bytes
+        )
 
     height = task.result_view.height
     if isinstance(task.work, NeWork):
@@ -95,7 +82,7 @@ def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, colu
     return 1 if fits(1) else 0
 
 
-def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile, *, stated: bool = False) -> list[int]:
+def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile, *, explicit_layout: bool = False) -> list[int]:
     """Bytes of the staging areas of each source and of the result; 0 for those without. See `choose`."""
     sizes = []
     for number, through in enumerate(staged[:-1]):
@@ -107,17 +94,23 @@ def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile, *, stated:
     if staged[-1]:
         view = task.result_view
         rows = view.height if tile.whole else min(tile.rows, view.height)
-        result = staging.result_row(task, stated=stated, columns=tile.columns) * rows
+        result = staging.result_row(MACHINE, task, explicit_layout=explicit_layout, columns=tile.columns) * rows
     return [*sizes, result]
+
+
+def smallest_bytes(task: TaskPlan) -> int:
+    """Bytes of all staging areas of the smallest tile: one row of a column tile."""
+    staged = (True,) * (len(task.sources) + 1)
+    return sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE)))
 
 
 def tile_strides(task: TaskPlan, number: int, tile: Tile) -> Strides:
     """L2 strides of a staged source: those of the whole tensor, or of the columns of a tile."""
-    whole = staging.staged_source(task, number)
+    whole = staging.staged_source(MACHINE, task, number)
     columns = _input_columns(task, tile.columns)
     if not tile.columns or columns >= task.view.width or 2 * columns >= whole.channel:
         return whole
-    channel = align(2 * columns, staging.BANK_BYTES)
+    channel = align(2 * columns, MACHINE.bank_bytes)
     used = whole.depth // whole.channel * channel
     depths = whole.group // whole.depth
     return Strides(channel=channel, row=used * depths, depth=used, group=used * depths)

@@ -1,0 +1,200 @@
+"""Net -> Program: every pass of the back end in order, each with the reason for its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from openane.backend.alloc import allocate, constants, reuse
+from openane.backend.alloc.allocate import Placement
+from openane.backend.alloc.constants import ConstantSection
+from openane.backend.describe import net_text, plan_text
+from openane.backend.ir.plan import Plan
+from openane.backend.lowering import lower
+from openane.backend.machine import Dialect, MachineSpec
+from openane.backend.passes import chains, fusion
+from openane.backend.passes.editor import Edit, edited
+from openane.backend.rules import Query, unknown_unit, violations
+from openane.backend.target import CodeGenerator
+from openane.backend.units.families import family_of
+from openane.backend.units.tensor import TENSOR_RULES
+from openane.backend.verify import verify
+from openane.core.errors import Diagnostic, InputError
+from openane.core.passes import Pass, Stage, run_passes
+from openane.net.net import Net, UnitParams
+from openane.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """Choices of the back end.
+
+    Attributes:
+        dialect: which compiler's layout habits to follow; None takes the target's default.
+        check: refuse encodings that are known to hang the hardware (always on in the command line).
+        observe: called with every stage of the compilation, for dumps.
+    """
+
+    dialect: str | None = None
+    check: bool = True
+    observe: Callable[[Stage], None] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """A network on its way to a program; each pass fills in or replaces one part.
+
+    Attributes:
+        target: the generation.
+        dialect: whose layout habits to follow.
+        net: the network of units.
+        plan: its tasks without addresses.
+        constants: the constant section.
+        placement: its tasks with addresses.
+        program: the result.
+    """
+
+    target: CodeGenerator
+    dialect: Dialect
+    net: Net
+    plan: Plan | None = None
+    constants: ConstantSection | None = None
+    placement: Placement | None = None
+    program: Program | None = None
+
+    def text(self) -> str:
+        """The part that was made last, as text."""
+        return net_text(self.net) if self.plan is None else plan_text(self.plan, self.placement)
+
+
+def _edit(edit: Edit) -> Callable[[Compilation], Compilation]:
+    return lambda state: replace(state, net=edited(state.net, state.target.spec, edit))
+
+
+def _replan(run: Callable[[CodeGenerator, Plan], Plan]) -> Callable[[Compilation], Compilation]:
+    def step(state: Compilation) -> Compilation:
+        assert state.plan is not None
+        return replace(state, plan=run(state.target, state.plan))
+
+    return step
+
+
+def _lower(state: Compilation) -> Compilation:
+    return replace(state, plan=lower(state.target, state.net, state.dialect, family_of))
+
+
+def _collect(state: Compilation) -> Compilation:
+    assert state.plan is not None
+    return replace(state, constants=constants.build(state.target.spec, state.plan))
+
+
+def _place(state: Compilation) -> Compilation:
+    assert state.plan is not None and state.constants is not None
+    placement = allocate.place(state.target, state.plan, state.dialect, state.constants.tensors)
+    return replace(state, placement=placement)
+
+
+def _link(state: Compilation) -> Compilation:
+    assert state.plan is not None and state.constants is not None and state.placement is not None
+    program = state.target.link(state.plan, state.placement, state.constants, state.dialect)
+    return replace(state, program=program)
+
+
+FUSION: Mapping[str, tuple[Edit, str]] = {
+    "remove-dead": (lambda editor: None, "before use counts are taken"),
+    "constants-to-scalars": (
+        fusion.constants_to_scalars,
+        "before broadcasts are folded: a scalar needs no operand",
+    ),
+    "products-by-constants": (
+        fusion.products_by_constants,
+        "before epilogues: they join a product by a constant",
+    ),
+    "fold-broadcasts": (
+        fusion.fold_broadcasts,
+        "before epilogues: a row added after a matmul is its bias",
+    ),
+    "fuse-epilogues": (
+        fusion.fuse_epilogues,
+        "before elementwise fusion: the MAC engine takes a function for free",
+    ),
+    "fuse-elementwise": (fusion.fuse_elementwise, "after epilogues have taken what they can"),
+}
+"""The edits after which a unit is what the engine computes in one pass; rules look at these units."""
+
+CHAINS: Mapping[str, tuple[Edit, str]] = {
+    "flat-reductions": (chains.flat_reductions, "before shapes become views"),
+    "products": (chains.products, "after epilogues: a chain takes a product with its bias and function"),
+    "residual-functions": (chains.residual_functions, "after elementwise fusion has taken x + relu(x)"),
+    "attention": (chains.attention, "after the scale of the scores has joined their product"),
+}
+"""The edits that join units to chains whose intermediate values stay in L2."""
+
+PASSES: tuple[Pass[Compilation], ...] = (
+    *(Pass(name, _edit(edit), reason) for name, (edit, reason) in (*FUSION.items(), *CHAINS.items())),
+    Pass("lower", _lower, "each unit by its family, into tasks without addresses"),
+    Pass("elide-copies", _replan(reuse.elide_copies), "before other values take the room of what the copies read"),
+    Pass("keep-inputs", _replan(reuse.keep_inputs), "after copies are gone: an input is kept for the tasks left"),
+    Pass("split-channels", _replan(reuse.split_channels), "last: pieces of a task would hide that it reads a whole"),
+    Pass("collect-constants", _collect, "once the tasks are final; before places: constants need their offsets"),
+    Pass("place", _place, "after constants have offsets"),
+    Pass("link", _link, "once every address is known"),
+)
+"""Every pass in order; the generation's own work is in `lower` (packing), `place` (tiling) and `link`."""
+
+
+def dialect_of(target: CodeGenerator, name: str | None) -> Dialect:
+    """The layout habits to follow; the generation's first ones when no name is given.
+
+    Raises:
+        InputError: no dialect of that name.
+    """
+    if name is None:
+        return next(iter(target.dialects.values()))
+    if name not in target.dialects:
+        raise InputError("no such dialect", value=name, limit=", ".join(sorted(target.dialects)))
+    return target.dialects[name]
+
+
+def compile_net(target: CodeGenerator, net: Net, options: CompileOptions) -> Program:
+    """Compiles a network of units into one program, and verifies what every pass makes.
+
+    Raises:
+        UnsupportedError: a unit breaks a rule of the hardware or of this back end.
+        InputError: an unknown dialect, or the deadline is over.
+    """
+
+    def show(step: Pass[Compilation], state: Compilation) -> None:
+        if options.observe is not None:
+            options.observe(Stage(step.name, step.reason, state.text))
+
+    state = Compilation(target, dialect_of(target, options.dialect), net)
+    program = run_passes(PASSES, state, verify=verify, observe=show).program
+    assert program is not None
+    return program
+
+
+def fused(net: Net, machine: MachineSpec) -> Net:
+    """The network after the passes of `FUSION`."""
+    return edited(net, machine, *(edit for edit, _ in FUSION.values()))
+
+
+def refusals(machine: MachineSpec, net: Net) -> tuple[Diagnostic, ...]:
+    """Every rule that the inputs and units of a network break; nothing is planned or built."""
+    whole = fused(net, machine)
+    found = [
+        entry.diagnostic(machine, value, f"{net.name}: input {name!r}")
+        for name, shape in whole.inputs.items()
+        for entry, value in violations(TENSOR_RULES, Query(machine, UnitParams(), (), shape))
+    ]
+    for unit in whole.units:
+        where = f"{net.name}: unit {unit.name!r}"
+        family = family_of(unit.params)
+        if family is None:
+            found.append(unknown_unit(machine, unit.params, where))
+            continue
+        bottoms = tuple(whole.shapes[name] for name in unit.bottoms)
+        query = Query(machine, unit.params, bottoms, whole.shapes[unit.name])
+        broken = violations((*TENSOR_RULES, *family.rules), query)
+        found.extend(entry.diagnostic(machine, value, where) for entry, value in broken)
+    return tuple(found)
