@@ -10,10 +10,16 @@ import math
 import sys
 from pathlib import Path
 
-from openane.backend.functions.accuracy import measure
+import numpy as np
+
+import openane
+from openane.backend.functions.accuracy import SMALLEST_NORMAL, half_numbers, measure
 from openane.backend.functions.recipes import kinds, recipe
 from openane.backend.functions.steps import Recipe, TableStep
+from openane.core.types import DType
+from openane.graph import Graph, Node, Operation, TensorType, ops
 from openane.net.units.neuron import NeuronKind
+from openane.numerics.fitting import Array, half
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tables.md"
 
@@ -30,28 +36,102 @@ HEAD = """# Functions of one element on H13
 Written by `tools/tables.py`; do not edit.
 
 The neural engine looks a function up in a table of 33 knots and interpolates linearly between them (the format and its
-evidence: `openane.numerics.tables`). This page gives, for each function, the tasks it takes and the largest error
-against the function in double precision. Every finite fp16 argument of the domain was tried, with the arithmetic of
-the simulator; arguments whose result does not fit into fp16 are left out. The simulator's table arithmetic agrees with
-all published outputs of an M5; no output of an M1 beyond a few single values is published, so on H13 the last
-digit is not proved.
+evidence: `openane.numerics.tables`). The first table gives the form that a model's functions take unless `--functions
+apple` or `--like-apple` is given, the second one what a unit of a net.plist and `--functions apple` take. Errors are
+against the function in double precision. Every finite fp16 argument of the domain was tried, with the arithmetic of the
+simulator; arguments whose result does not fit into fp16 are left out. Relative errors are over every argument whose
+result is a normal fp16 number, however near to zero; below 6.1e-5 fp16 itself holds few digits. The simulator's table
+arithmetic agrees with all published outputs of an M5; no output of an M1 beyond a few single values is published, so on
+H13 the last digit is not proved.
 
 *Apple* means: the bytes of the table are those that Apple's compiler writes (most by the published SHA-256 of its
 output, others because they stand in a published program). *Fitted here* means: knots and lines that make the largest
-absolute error as small as we could, so relative errors of small results are large. *NE* is a table task (it can be the
-last stage of a convolution when it is the only step), *PE* a planar task.
+absolute error as small as we could, so relative errors of small results are large; no program of Apple's holds them.
+*Composed here*: several tasks, each as Apple's compiler writes it. *NE* is a table task (it can be the last stage of a
+convolution when it is the only step), *PE* a planar task.
 
-| function | tasks | domain | largest error | at x | largest error, abs(x) <= 8 | largest relative error | origin |
+## Accurate forms
+
+The last column compares the rms error over normally distributed arguments with that of the same function rounded
+correctly to fp16, for standard deviations of 0.3, 1 and 3.
+
+| function | tasks | largest error | at x | largest relative error | at x | f(0) | times the error of correct rounding |
 |---|---|---|---|---|---|---|---|
 """
 
 
+UNITS = """
+## Units
+
+| function | tasks | domain | largest error | at x | error, abs(x) <= 8 | largest relative error | at x | origin |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+ACCURATE: tuple[tuple[str, Operation], ...] = (
+    ("sigmoid", ops.Sigmoid()),
+    ("SiLU", ops.Silu()),
+    ("GELU", ops.Gelu()),
+    ("GELU (tanh)", ops.Gelu(approximate=True)),
+    ("Mish", ops.Mish()),
+    ("softplus", ops.Softplus()),
+    ("tanh", ops.Tanh()),
+    ("erf", ops.Erf()),
+    ("exp", ops.Exp()),
+    ("ELU", ops.Elu()),
+    ("SELU", ops.Selu()),
+    ("CELU (2)", ops.Celu(2.0)),
+)
+DEVIATIONS = (0.3, 1.0, 3.0)
+ROWS, WIDTH = 1024, 64
+
+
 def main() -> None:
     """Writes or checks the page."""
-    page = HEAD + "".join(f"{_row(kind)}\n" for kind in kinds())
+    accurate = "".join(f"{_accurate_row(*each)}\n" for each in ACCURATE)
+    page = HEAD + accurate + UNITS + "".join(f"{_row(kind)}\n" for kind in kinds())
     if sys.argv[1:] == ["--check"]:
         sys.exit(0 if PAGE.exists() and PAGE.read_text() == page else f"{PAGE.name} is old: run {Path(__file__).name}")
     PAGE.write_text(page)
+
+
+def _accurate_row(name: str, operation: Operation) -> str:
+    shape = (1, 1, ROWS, WIDTH)
+    graph = Graph(
+        "function", {"x": TensorType(shape, DType.FLOAT32)}, ("y",), (Node("f", operation, ("x",), ("y",)),), {}
+    )
+    artifact = openane.compile(graph)
+
+    def errors(x: Array) -> tuple[Array, Array, Array]:
+        """The arguments that count, the exact results, and the errors."""
+        padded = np.zeros(ROWS * WIDTH, np.float32)
+        padded[: x.size] = x
+        found = openane.run(artifact, {"x": padded.reshape(shape)})["y"].reshape(-1)[: x.size]
+        with np.errstate(all="ignore"):
+            (wanted,) = operation.evaluate([x])
+        kept = np.isfinite(half(wanted))
+        return x[kept], wanted[kept], found[kept] - wanted[kept]
+
+    x, wanted, error = errors(half_numbers())
+    error = np.abs(error)
+    relative = np.where(np.abs(wanted) >= SMALLEST_NORMAL, error / np.maximum(np.abs(wanted), SMALLEST_NORMAL), 0)
+    (zero,) = openane.run(artifact, {"x": np.zeros(shape, np.float32)})["y"].reshape(-1)[:1]
+    ratios = []
+    for deviation in DEVIATIONS:
+        sample = half(np.random.default_rng(0).standard_normal(ROWS * WIDTH) * deviation)
+        _, wanted, difference = errors(sample)
+        ratios.append(f"{np.sqrt(np.mean(difference**2) / np.mean((half(wanted) - wanted) ** 2)):.1f}")
+    worst, worst_relative = int(error.argmax()), int(relative.argmax())
+    cells = (
+        name,
+        str(len(artifact.program.tasks)),
+        f"{error[worst]:.2g}",
+        f"{x[worst]:.4g}",
+        f"{relative[worst_relative]:.2g}",
+        f"{x[worst_relative]:.4g}",
+        f"{zero:.4g}",
+        ", ".join(ratios),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _row(kind: NeuronKind) -> str:
@@ -66,6 +146,7 @@ def _row(kind: NeuronKind) -> str:
         f"{everywhere.at:.4g}" if everywhere.largest else "",
         f"{near.largest:.2g}",
         f"{everywhere.largest_relative:.2g}",
+        f"{everywhere.relative_at:.4g}" if everywhere.largest_relative else "",
         found.source,
     )
     return f"| {' | '.join(cells)} |"

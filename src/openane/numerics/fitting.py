@@ -85,7 +85,7 @@ def _fit(
     step = 2.0**-exponent
     positions = np.asarray((FIRST_KNOT_AT[mode] + np.arange(KNOT_COUNT)) * step, dtype=np.float64)
     odd = bool(sign & SignRule.NEGATE)
-    knots, error = _fit_knots(function, positions, fixed_first=odd)
+    knots, error = _fit_knots(function, positions, odd=odd)
     low = _Outside(Line(), -np.inf, -np.inf, 0.0)
     if odd:
         low = _Outside(Line(), 0.0, float(half(function(np.zeros(1)))[0]), 0.0)
@@ -109,8 +109,11 @@ def _fit(
     return Fit(table, max(error, low.error, high.error))
 
 
-def _fit_knots(function: Function, positions: Array, *, fixed_first: bool) -> tuple[Array, float]:
-    """fp16 knots with nearly the least maximum error of linear interpolation, and that error."""
+def _fit_knots(function: Function, positions: Array, *, odd: bool) -> tuple[Array, float]:
+    """fp16 knots with nearly the least maximum error of linear interpolation, and that error.
+
+    A function that passes through 0 at a knot does so in the table; that of an odd one is its first.
+    """
     place = np.arange(_SAMPLES + 1) / _SAMPLES
     step = positions[1] - positions[0]
     wanted = function(positions[:-1, None] + place * step)
@@ -124,11 +127,11 @@ def _fit_knots(function: Function, positions: Array, *, fixed_first: bool) -> tu
     same_side = np.sign(before) == np.sign(after)
     larger = np.where(np.abs(before) > np.abs(after), before, after)
     knots = half(exact + np.where(same_side, larger, before + after))
-    if fixed_first:
-        knots[0] = half(exact[:1])[0]
+    fixed = (positions == 0) & ((exact == 0) | odd)
+    knots[fixed] = half(exact[fixed])
     for _ in range(3):
-        for first in (1 if fixed_first else 0, 2 if fixed_first else 1):
-            _improve(knots, wanted, place, first)
+        for first in (0, 1):
+            _improve(knots, wanted, place, np.flatnonzero(~fixed[first::2]) * 2 + first)
     return knots, float(_interval_errors(knots[:-1], knots[1:], wanted, place).max())
 
 
@@ -138,9 +141,8 @@ def _interval_errors(low: Array, high: Array, wanted: Array, place: Array) -> Ar
     return np.asarray(np.abs(line - wanted).max(axis=1), dtype=np.float64)
 
 
-def _improve(knots: Array, wanted: Array, place: Array, first: int) -> None:
-    """Moves every other knot to whichever neighbouring fp16 number makes its two intervals best."""
-    chosen = np.arange(first, KNOT_COUNT, 2)
+def _improve(knots: Array, wanted: Array, place: Array, chosen: npt.NDArray[np.intp]) -> None:
+    """Moves knots, of which no two are neighbours, to whichever fp16 number nearby makes their two intervals best."""
     best = np.full(len(chosen), np.inf)
     result = knots[chosen]
     for steps in (0, -1, 1, -2, 2):

@@ -18,6 +18,9 @@ from openane.numerics.lookup import CompiledTable, from_halfwords, to_halfwords
 
 Floats = npt.NDArray[np.float32]
 
+SMALLEST_NORMAL = 2.0**-14
+"""The smallest normal fp16 number."""
+
 _OPERATIONS: Mapping[PlanarOperation, Callable[[Floats, Floats], Floats]] = MappingProxyType(
     {
         PlanarOperation.ONE: lambda first, _: first,
@@ -37,7 +40,8 @@ class Accuracy:
 
     Attributes:
         largest: largest absolute error; at: the argument where it occurs.
-        largest_relative: largest relative error where |f| >= 2^-10; relative_at: the argument.
+        largest_relative: largest relative error where |f| is a normal fp16 number; relative_at: the argument. Below,
+            fp16 itself holds few digits.
     """
 
     largest: float
@@ -67,7 +71,7 @@ def measure(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0, *, within: 
     kept = np.isfinite(half(wanted))
     x, wanted = x[kept], wanted[kept]
     error = np.abs(evaluate(found, x.astype(np.float16)).astype(np.float64) - wanted)
-    large = np.abs(wanted) >= 2.0**-10
+    large = np.abs(wanted) >= SMALLEST_NORMAL
     relative = np.where(large, error / np.where(large, np.abs(wanted), 1), 0)
     worst, worst_relative = int(error.argmax()), int(relative.argmax())
     return Accuracy(float(error[worst]), float(x[worst]), float(relative[worst_relative]), float(x[worst_relative]))

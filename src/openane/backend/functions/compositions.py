@@ -6,25 +6,17 @@ arguments it is meant.
 
 from __future__ import annotations
 
-import functools
 import math
 
-import numpy as np
-
 from openane.backend.functions import tables
-from openane.backend.functions.steps import INPUT, LN_2, PlanarOperation, PlanarStep, Recipe, Step, TableStep
-from openane.numerics.fitting import Array, Tail, fit_table
-from openane.numerics.tables import Line, LookupTable, SignRule, TableMode
+from openane.backend.functions.steps import INPUT, Composer, PlanarOperation, PlanarStep, Recipe, Step, TableStep
+from openane.numerics.tables import Line
 
-_HERE = "composed here"
+COMPOSED_HERE = "composed here"
+"""Origin of a recipe."""
+
 _INTEGERS_FROM = 1024.0
 """From here to twice as much, neighbouring fp16 numbers are 1 apart: adding it rounds to an integer, ties to even."""
-
-_HYPERBOLIC_LIMIT = 11.0
-"""e^x still fits into fp16."""
-
-_SQUARE_LIMIT = 255.0
-"""x^2 + 1 still fits into fp16."""
 
 
 def _add(first: int, second: int, *, pre_scale: float = 1.0, scale: float = 1.0, bias: float = 0.0) -> PlanarStep:
@@ -47,12 +39,14 @@ def ceil() -> Recipe:
 def floor() -> Recipe:
     """trunc(x), and 1 less where the fraction is negative."""
     fraction, integer = TableStep(tables.fraction()), TableStep(tables.integer())
-    return Recipe((fraction, TableStep(tables.step(), 1, scale=-1.0), integer, _add(2, 3, pre_scale=-1.0)), _HERE)
+    return Recipe(
+        (fraction, TableStep(tables.step(), 1, scale=-1.0), integer, _add(2, 3, pre_scale=-1.0)), COMPOSED_HERE
+    )
 
 
 def fraction() -> Recipe:
     """x - floor(x): the signed fraction, and 1 more where it is negative."""
-    return Recipe((TableStep(tables.fraction()), TableStep(tables.step(), 1, scale=-1.0), _add(1, 2)), _HERE)
+    return Recipe((TableStep(tables.fraction()), TableStep(tables.step(), 1, scale=-1.0), _add(1, 2)), COMPOSED_HERE)
 
 
 def _rounded(slope: float, operand: int, first_number: int) -> tuple[Step, Step]:
@@ -69,7 +63,7 @@ def round_to_even() -> Recipe:
     """The nearest integer, ties to even: the part within +-1024 is rounded, the rest is an integer already."""
     limited = TableStep(tables.clip(-_INTEGERS_FROM, _INTEGERS_FROM))
     rest = _add(1, INPUT, pre_scale=-1.0)
-    return Recipe((limited, *_rounded(1.0, 1, 2), rest, _add(3, 4)), _HERE)
+    return Recipe((limited, *_rounded(1.0, 1, 2), rest, _add(3, 4)), COMPOSED_HERE)
 
 
 # Ratios --------------------------------------------------------------------------------------------------------------
@@ -77,7 +71,28 @@ def round_to_even() -> Recipe:
 
 def softsign() -> Recipe:
     """x / (1 + |x|) by the reciprocal table."""
-    return Recipe((PlanarStep(magnitude=True, bias=1.0), TableStep(tables.reciprocal(), 1), _multiply(INPUT, 2)), _HERE)
+    return Recipe(
+        (PlanarStep(magnitude=True, bias=1.0), TableStep(tables.reciprocal(), 1), _multiply(INPUT, 2)), COMPOSED_HERE
+    )
+
+
+def _gated(composer: Composer, gate: int, slope: float) -> Recipe:
+    """x / (1 + e^(-slope * gate)); an overflow of the power gives 0, an underflow x."""
+    power = composer.look_up(tables.exp2(), gate, scale=tables.to_half(-slope * tables.LOG2_E))
+    composer.multiply(INPUT, composer.look_up(tables.reciprocal(), power, bias=1.0))
+    return composer.recipe(COMPOSED_HERE)
+
+
+def gelu_by_tanh() -> Recipe:
+    """x (1 + tanh(p)) / 2 = x / (1 + e^(-2 p)) with p = sqrt(2 / pi) (x + 0.044715 x^3)."""
+    composer, slope = Composer(), 2 * math.sqrt(2 / math.pi)
+    factor = composer.multiply(INPUT, INPUT, scale=tables.to_half(slope * 0.044715), bias=tables.to_half(slope))
+    return _gated(composer, composer.multiply(INPUT, factor), 1.0)
+
+
+def gelu_by_sigmoid() -> Recipe:
+    """x / (1 + e^(-1.702 x))."""
+    return _gated(Composer(), INPUT, 1.702)
 
 
 # Angles --------------------------------------------------------------------------------------------------------------
@@ -88,175 +103,126 @@ _TURN_HIGH = 6.28125
 _TURN_LOW = tables.to_half(2 * math.pi - _TURN_HIGH)
 _ANGLE_LIMIT = 4096.0
 
+_QUARTER_TURN = tables.to_half(math.pi / 2)
+_QUARTER_TURN_REST = tables.to_half(math.pi / 2 - _QUARTER_TURN)
 
-@functools.cache
-def _sine_table() -> LookupTable:
-    return fit_table(np.sin, mode=TableMode.DIRECT, sign=SignRule.ODD, exponents=(3,)).table
-
-
-@functools.cache
-def _cosine_table() -> LookupTable:
-    return fit_table(np.cos, mode=TableMode.CENTRED, exponents=(2,)).table
+_SINE = (-0.1661376953125, 0.007659912109375)
+"""sin(x) = x (1 + c1 x^2 + c2 x^4) within a quarter of a turn (largest relative error 1.5e-4)."""
 
 
-def _angle() -> tuple[Step, ...]:
-    """Four steps; the last is x less whole turns, within +-4."""
-    return (
-        *_rounded(1 / (2 * math.pi), INPUT, 1),
-        _add(2, INPUT, pre_scale=-_TURN_HIGH),
-        _add(2, 3, pre_scale=-_TURN_LOW),
-    )
+def _angle(composer: Composer) -> int:
+    """x less whole turns, within half a turn."""
+    composer.steps.extend(_rounded(1 / (2 * math.pi), INPUT, 1))
+    turns = len(composer.steps)
+    rest = composer.add(turns, INPUT, pre_scale=-_TURN_HIGH)
+    return composer.add(turns, rest, pre_scale=-_TURN_LOW)
 
 
-def _angular(*steps: Step) -> Recipe:
-    return Recipe((*_angle(), *steps), _HERE, (-_ANGLE_LIMIT, _ANGLE_LIMIT))
+def _sine(composer: Composer, angle: int) -> int:
+    """The sine of an angle within a quarter of a turn; the angle is a factor, so its relative error is bounded."""
+    square = composer.multiply(angle, angle)
+    slope = composer.multiply(angle, angle, scale=_SINE[1], bias=_SINE[0])
+    return composer.multiply(angle, composer.multiply(square, slope, bias=1.0))
+
+
+def _folded(composer: Composer, angle: int) -> int:
+    """The angle within a quarter of a turn that has the same sine: pi - x, in two parts, where x is beyond it."""
+    limited = composer.look_up(tables.clip(-_QUARTER_TURN, _QUARTER_TURN), angle)
+    beyond = composer.add(limited, angle, pre_scale=-1.0)
+    folded = composer.add(beyond, limited, pre_scale=-1.0)
+    return composer.add(composer.look_up(tables.sign(), beyond), folded, pre_scale=2 * _QUARTER_TURN_REST)
+
+
+def _complement(composer: Composer, angle: int) -> int:
+    """The angle within a quarter of a turn whose sine is the cosine: pi / 2 - |x|, in two parts, folded."""
+    rough = composer.magnitude(angle, scale=-1.0, bias=_QUARTER_TURN)
+    return _folded(composer, composer.line(rough, bias=_QUARTER_TURN_REST))
+
+
+def _angular(composer: Composer) -> Recipe:
+    return composer.recipe(COMPOSED_HERE, (-_ANGLE_LIMIT, _ANGLE_LIMIT))
 
 
 def sine() -> Recipe:
     """sin(x) after taking off whole turns."""
-    return _angular(TableStep(_sine_table(), 4))
+    composer = Composer()
+    _sine(composer, _folded(composer, _angle(composer)))
+    return _angular(composer)
 
 
 def cosine() -> Recipe:
     """cos(x) after taking off whole turns."""
-    return _angular(TableStep(_cosine_table(), 4))
+    composer = Composer()
+    _sine(composer, _complement(composer, _angle(composer)))
+    return _angular(composer)
 
 
 def tangent() -> Recipe:
-    """sin(x) / cos(x); useless within some 0.01 of a pole."""
-    return _angular(
-        TableStep(_sine_table(), 4), TableStep(_cosine_table(), 4), TableStep(tables.reciprocal(), 6), _multiply(5, 7)
-    )
+    """sin(x) / cos(x)."""
+    composer = Composer()
+    angle = _angle(composer)
+    opposite = _sine(composer, _folded(composer, angle))
+    adjacent = _sine(composer, _complement(composer, angle))
+    composer.multiply(opposite, composer.look_up(tables.reciprocal(), adjacent))
+    return _angular(composer)
 
 
-@functools.cache
-def _arc_tables() -> tuple[LookupTable, LookupTable]:
-    """atan up to 8, and what it grows by beyond."""
-    border = 8.0
-    at_border = math.atan(border)
-    inner = fit_table(
-        np.arctan, mode=TableMode.DIRECT, sign=SignRule.ODD, right=Tail(0.0, at_border), exponents=(2,)
-    ).table
+def odd_ratio(composer: Composer, x: int, constants: tuple[float, float, float], *, scale: float = 1.0) -> int:
+    """scale * x (c + w / (x^2 + p)): an odd function on [-1, 1] with a bounded relative error.
 
-    def growth(x: Array) -> Array:
-        return np.maximum(np.arctan(x) - at_border, 0)
+    Args:
+        composer: takes the four steps.
+        x: operand.
+        constants: c, w, p.
+        scale: factor.
+    """
+    constant, weight, pole = constants
+    inverse = composer.look_up(tables.reciprocal(), composer.multiply(x, x), bias=pole)
+    return composer.multiply(x, composer.line(inverse, scale=weight, bias=constant), scale=scale)
 
-    outer = fit_table(
-        growth,
-        mode=TableMode.DIRECT,
-        sign=SignRule.ODD,
-        right=Tail(0.0, math.pi / 2 - at_border),
-        exponents=(-1,),
-    ).table
-    return inner.saturated(border, tables.to_half(at_border)), outer
+
+_ARC_TANGENT = (0.380126953125, 1.1728515625, 1.892578125)
+"""Of `odd_ratio` (largest relative error 2.8e-4)."""
+
+_ARC_BORDER = 32.0
+"""From here on atan(x) = pi / 2 - 1 / x but for 1e-5."""
+
+
+def _half_angle(composer: Composer, opposite: int, adjacent: int) -> int:
+    """atan(opposite / (1 + adjacent)) * 2, for opposite <= 1 + adjacent."""
+    inverse = composer.look_up(tables.reciprocal(), adjacent, bias=1.0)
+    return odd_ratio(composer, composer.multiply(opposite, inverse), _ARC_TANGENT, scale=2.0)
 
 
 def arc_tangent() -> Recipe:
-    """atan(x) as the sum of two tables, the way Apple's compiler does it, with another border between them."""
-    inner, outer = _arc_tables()
-    return Recipe((TableStep(inner), TableStep(outer), _add(1, 2)), _HERE)
+    """2 atan(x / (1 + sqrt(1 + x^2))) up to 32, and what 1 / x falls by beyond."""
+    composer = Composer()
+    limited = composer.look_up(tables.clip(-_ARC_BORDER, _ARC_BORDER), INPUT)
+    hypotenuse = composer.look_up(tables.sqrt(), composer.multiply(limited, limited, bias=1.0))
+    angle = _half_angle(composer, limited, hypotenuse)
+    inverses = [composer.look_up(tables.reciprocal(), operand) for operand in (INPUT, limited)]
+    composer.add(composer.add(*inverses, pre_scale=-1.0), angle)
+    return composer.recipe(COMPOSED_HERE)
 
 
-@functools.cache
-def _arc_cosine_factor() -> LookupTable:
-    """acos(x) / sqrt(1 - x) for x from 0 to 1, smooth: it goes from pi / 2 to sqrt(2)."""
-
-    def factor(x: Array) -> Array:
-        inside = np.minimum(np.abs(x), 1 - 1e-12)
-        return np.asarray(np.arccos(inside) / np.sqrt(1 - inside), dtype=np.float64)
-
-    def even(x: Array) -> Array:
-        return factor(np.clip(x, -1, 1))
-
-    return fit_table(even, mode=TableMode.CENTRED, exponents=(4,)).table
-
-
-def _arc_cosine_of_magnitude() -> tuple[Step, ...]:
-    """Four steps; the last is acos(|x|)."""
-    return (
-        PlanarStep(magnitude=True, scale=-1.0, bias=1.0),
-        TableStep(tables.sqrt(), 1),
-        TableStep(_arc_cosine_factor()),
-        _multiply(2, 3),
-    )
-
-
-def _arc_sine_steps() -> tuple[Step, ...]:
-    """Seven steps; the last is asin(x)."""
-    quarter = tables.to_half(math.pi / 2)
-    return (
-        *_arc_cosine_of_magnitude(),
-        PlanarStep(first=4, scale=-1.0, bias=quarter),
-        TableStep(tables.sign()),
-        _multiply(5, 6),
-    )
+def _other_side(composer: Composer) -> int:
+    """sqrt(1 - x^2)."""
+    return composer.look_up(tables.sqrt(), composer.multiply(INPUT, INPUT, scale=-1.0, bias=1.0))
 
 
 def arc_sine() -> Recipe:
-    """asin(x) = sign(x) (pi / 2 - acos(|x|))."""
-    return Recipe(_arc_sine_steps(), _HERE, (-1.0, 1.0))
+    """2 atan(x / (1 + sqrt(1 - x^2)))."""
+    composer = Composer()
+    _half_angle(composer, INPUT, _other_side(composer))
+    return composer.recipe(COMPOSED_HERE, (-1.0, 1.0))
 
 
 def arc_cosine() -> Recipe:
-    """acos(x) = pi / 2 - asin(x)."""
-    last = PlanarStep(first=7, scale=-1.0, bias=tables.to_half(math.pi / 2))
-    return Recipe((*_arc_sine_steps(), last), _HERE, (-1.0, 1.0))
-
-
-# Hyperbolic functions ------------------------------------------------------------------------------------------------
-
-
-def _exponentials() -> tuple[Step, Step]:
-    """e^x and e^-x."""
-    return TableStep(tables.exp2(), scale=tables.LOG2_E), TableStep(tables.exp2(), scale=-tables.LOG2_E)
-
-
-def hyperbolic_sine() -> Recipe:
-    """(e^x - e^-x) / 2."""
-    domain = (-_HYPERBOLIC_LIMIT, _HYPERBOLIC_LIMIT)
-    return Recipe((*_exponentials(), _add(2, 1, pre_scale=-1.0, scale=0.5)), _HERE, domain)
-
-
-def hyperbolic_cosine() -> Recipe:
-    """(e^x + e^-x) / 2."""
-    domain = (-_HYPERBOLIC_LIMIT, _HYPERBOLIC_LIMIT)
-    return Recipe((*_exponentials(), _add(1, 2, scale=0.5)), _HERE, domain)
-
-
-def inverse_hyperbolic_sine() -> Recipe:
-    """sign(x) ln(|x| + sqrt(x^2 + 1))."""
-    steps = (
-        _multiply(INPUT, INPUT, bias=1.0),
-        TableStep(tables.sqrt(), 1),
-        PlanarStep(magnitude=True),
-        _add(2, 3),
-        TableStep(tables.log2(), 4),
-        TableStep(tables.sign()),
-        _multiply(5, 6, scale=LN_2),
-    )
-    return Recipe(steps, _HERE, (-_SQUARE_LIMIT, _SQUARE_LIMIT))
-
-
-def inverse_hyperbolic_cosine() -> Recipe:
-    """ln(x + sqrt(x^2 - 1)) for x from 1."""
-    steps = (
-        _multiply(INPUT, INPUT, bias=-1.0),
-        TableStep(tables.sqrt(), 1),
-        _add(INPUT, 2),
-        TableStep(tables.log2(), 3),
-        PlanarStep(first=4, scale=LN_2),
-    )
-    return Recipe(steps, _HERE, (1.0, _SQUARE_LIMIT))
-
-
-def inverse_hyperbolic_tangent() -> Recipe:
-    """ln((1 + x) / (1 - x)) / 2."""
-    steps = (
-        PlanarStep(scale=-1.0, bias=1.0),
-        TableStep(tables.reciprocal(), 1),
-        PlanarStep(bias=1.0),
-        _multiply(2, 3),
-        TableStep(tables.log2(), 4),
-        PlanarStep(first=5, scale=tables.to_half(math.log(2) / 2)),
-    )
-    return Recipe(steps, _HERE, (-1.0, 1.0))
+    """a = 2 atan(sqrt(1 - x^2) / (1 + |x|)), and pi - a for x < 0."""
+    composer = Composer()
+    angle = _half_angle(composer, _other_side(composer), composer.magnitude(INPUT))
+    below = composer.look_up(tables.step(), INPUT, scale=-1.0)
+    rest = composer.line(angle, scale=-2.0, bias=2 * _QUARTER_TURN)
+    angle = composer.add(below, angle, pre_scale=2 * _QUARTER_TURN_REST)
+    composer.add(composer.multiply(below, rest), angle)
+    return composer.recipe(COMPOSED_HERE, (-1.0, 1.0))

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from openane.backend.functions import compositions, tables
+from openane.backend.functions import compositions, hyperbolic, tables
 from openane.backend.functions.steps import LN_2, PlanarOperation, PlanarStep, Recipe, Step, TableStep
 from openane.core.errors import UnsupportedError
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA, Neuron, NeuronKind
@@ -154,8 +154,6 @@ _RECIPES: Mapping[NeuronKind, _Make] = MappingProxyType(
         NeuronKind.RECIPROCAL: _reciprocal,
         NeuronKind.ELU: _elu,
         NeuronKind.SELU: _selu,
-        NeuronKind.GELU_TANH: _curve(NeuronKind.GELU_TANH, (1, 2, 3), Tail()),
-        NeuronKind.GELU_SIGMOID: _curve(NeuronKind.GELU_SIGMOID, (1, 2, 3), Tail()),
         NeuronKind.HARD_SWISH: _always(
             TableStep(tables.ramp(1 / 6, 0.5)),
             PlanarStep(PlanarOperation.MULTIPLY, second=1),
@@ -179,6 +177,8 @@ _COMPOSITIONS: Mapping[NeuronKind, Callable[[], Recipe]] = MappingProxyType(
         NeuronKind.FLOOR: compositions.floor,
         NeuronKind.FRAC: compositions.fraction,
         NeuronKind.ROUND: compositions.round_to_even,
+        NeuronKind.GELU_TANH: compositions.gelu_by_tanh,
+        NeuronKind.GELU_SIGMOID: compositions.gelu_by_sigmoid,
         NeuronKind.SOFTSIGN: compositions.softsign,
         NeuronKind.SIN: compositions.sine,
         NeuronKind.COS: compositions.cosine,
@@ -186,10 +186,10 @@ _COMPOSITIONS: Mapping[NeuronKind, Callable[[], Recipe]] = MappingProxyType(
         NeuronKind.ASIN: compositions.arc_sine,
         NeuronKind.ACOS: compositions.arc_cosine,
         NeuronKind.ATAN: compositions.arc_tangent,
-        NeuronKind.SINH: compositions.hyperbolic_sine,
-        NeuronKind.COSH: compositions.hyperbolic_cosine,
-        NeuronKind.ASINH: compositions.inverse_hyperbolic_sine,
-        NeuronKind.ACOSH: compositions.inverse_hyperbolic_cosine,
-        NeuronKind.ATANH: compositions.inverse_hyperbolic_tangent,
+        NeuronKind.SINH: hyperbolic.sine,
+        NeuronKind.COSH: hyperbolic.cosine,
+        NeuronKind.ASINH: hyperbolic.inverse_sine,
+        NeuronKind.ACOSH: hyperbolic.inverse_cosine,
+        NeuronKind.ATANH: hyperbolic.inverse_tangent,
     }
 )

@@ -89,3 +89,38 @@ class Recipe:
         (first, *others) = self.steps
         alone = isinstance(first, TableStep) and not others and not first.bias
         return first.table if isinstance(first, TableStep) and alone else None
+
+
+class Composer:
+    """Puts steps together; each method adds one and returns the operand that stands for its result."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def _added(self, step: Step) -> int:
+        self.steps.append(step)
+        return len(self.steps)
+
+    def look_up(self, table: LookupTable, operand: int, *, scale: float = 1.0, bias: float = 0.0) -> int:
+        """table(scale * (operand + bias))."""
+        return self._added(TableStep(table, operand, scale, bias))
+
+    def line(self, operand: int, *, scale: float = 1.0, bias: float = 0.0) -> int:
+        """scale * operand + bias."""
+        return self._added(PlanarStep(first=operand, scale=scale, bias=bias))
+
+    def magnitude(self, operand: int, *, scale: float = 1.0, bias: float = 0.0) -> int:
+        """scale * |operand| + bias."""
+        return self._added(PlanarStep(first=operand, magnitude=True, scale=scale, bias=bias))
+
+    def add(self, first: int, second: int, *, pre_scale: float = 1.0, scale: float = 1.0, bias: float = 0.0) -> int:
+        """scale * (pre_scale * first + second) + bias."""
+        return self._added(PlanarStep(PlanarOperation.ADD, first, second, pre_scale, scale, bias))
+
+    def multiply(self, first: int, second: int, *, scale: float = 1.0, bias: float = 0.0) -> int:
+        """scale * first * second + bias."""
+        return self._added(PlanarStep(PlanarOperation.MULTIPLY, first, second, 1.0, scale, bias))
+
+    def recipe(self, source: str, domain: tuple[float, float] = (-math.inf, math.inf)) -> Recipe:
+        """What was put together; the last step gives the result."""
+        return Recipe(tuple(self.steps), source, domain)

@@ -7,7 +7,7 @@ limits; Apple's compiler writes each of these encodings. Where a function passes
 factor, so the relative error stays bounded and f(0) is 0.
 
 Constants are rounded to fp16, as the engine holds them. `fit` in a comment names the largest relative error of a
-formula in exact arithmetic; `docs/functions.md` has the errors that are left after every rounding.
+formula in exact arithmetic; `docs/tables.md` has the errors that are left after every rounding.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Functions(Enum):
     ACCURATE = "accurate"
     """The most accurate form whose encodings are on record."""
     APPLE = "apple"
-    """One unit per function: the table that Apple's compiler writes, or a table fitted here where none is known."""
+    """One unit per function: the table that Apple's compiler writes. Where none is known, which no other choice
+    uses, a table fitted here, or a composition of the back end."""
 
 
 def functions_named(name: str) -> Functions:
@@ -100,9 +101,9 @@ def _odd_cubic(ctx: Lowering, x: Handle, linear: float, cubic: float) -> Handle:
     return _multiply(ctx, x, _line(ctx, _multiply(ctx, x, x, cubic), 1.0, linear))
 
 
-def _logistic(ctx: Lowering, x: Handle, slope: float = 1.0) -> Handle:
-    """1 / (1 + e^(-slope * x)); an overflow of the power gives 0, an underflow 1."""
-    return _reciprocal(ctx, ctx.emit(Neuron(K.EXP), _line(ctx, x, -slope)), 1.0)
+def _logistic(ctx: Lowering, x: Handle) -> Handle:
+    """1 / (1 + e^-x); an overflow of the power gives 0, an underflow 1."""
+    return _reciprocal(ctx, ctx.emit(Neuron(K.EXP), _line(ctx, x, -1.0)), 1.0)
 
 
 # Functions -----------------------------------------------------------------------------------------------------------
@@ -129,16 +130,6 @@ def _silu(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
 def _gelu(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
     """x times the normal distribution function, whose logit is nearly an odd cubic: off by at most 1.4e-4."""
     return _multiply(ctx, x, _logistic(ctx, _odd_cubic(ctx, x, 1.5976, 0.07056)))
-
-
-def _gelu_tanh(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
-    """(1 + tanh(p)) / 2 is the logistic function of 2 p."""
-    slope = 2 * math.sqrt(2 / math.pi)
-    return _multiply(ctx, x, _logistic(ctx, _odd_cubic(ctx, x, slope, slope * 0.044715)))
-
-
-def _gelu_sigmoid(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
-    return _multiply(ctx, x, _logistic(ctx, x, 1.702))
 
 
 def tanh(ctx: Lowering, x: Handle) -> Handle:
@@ -201,8 +192,6 @@ _FORMS: Mapping[NeuronKind, _Form] = MappingProxyType(
         K.SIGMOID: _sigmoid,
         K.SILU: _silu,
         K.GELU: _gelu,
-        K.GELU_TANH: _gelu_tanh,
-        K.GELU_SIGMOID: _gelu_sigmoid,
         K.TANH: _tanh,
         K.ERF: _erf,
         K.SOFTPLUS: _softplus,

@@ -1,0 +1,116 @@
+"""Hyperbolic functions and their inverses, composed of several tasks.
+
+Each is the sum of two parts: a product with x up to 1, whose relative error is bounded, and what the function grows by
+beyond, from exponentials or logarithms; a factor that is 0 up to 1 keeps their errors away from zero.
+"""
+
+from __future__ import annotations
+
+import math
+
+from openane.backend.functions import tables
+from openane.backend.functions.compositions import COMPOSED_HERE, odd_ratio
+from openane.backend.functions.steps import INPUT, Composer, Recipe
+
+_LIMIT = 11.78
+"""sinh and cosh still fit into fp16."""
+
+_SINE = (0.1666259765625, 0.0085601806640625)
+"""sinh(x) = x (1 + c1 x^2 + c2 x^4) on [-1, 1] (largest relative error 1.3e-5)."""
+
+_INVERSE_SINE = (0.57275390625, 1.1123046875, 2.603515625)
+"""asinh on [-1, 1], of `odd_ratio` (largest relative error 1.8e-4)."""
+
+_LARGEST = 65504.0
+
+_LN_2 = (0.44140625, 1.5703125)
+"""Two fp16 factors whose product is ln 2 to 2e-6; after the first every growth is below 8, where fp16 is finer."""
+
+
+def _half_power(composer: Composer, magnitude: int) -> int:
+    """e^m / 2 as the product of two roots, corrected for what log2(e) loses as an fp16 factor."""
+    root = composer.look_up(tables.exp2(), magnitude, scale=tables.LOG2_E / 2)
+    power = composer.multiply(root, root, scale=0.5)
+    lost = tables.to_half((math.log2(math.e) - tables.LOG2_E) * math.log(2))
+    return composer.add(composer.multiply(power, magnitude, scale=lost), power)
+
+
+def _small_power(composer: Composer, magnitude: int) -> int:
+    """e^-m."""
+    return composer.look_up(tables.exp2(), magnitude, scale=-tables.LOG2_E)
+
+
+def _beyond(composer: Composer, x: int, limited: int) -> int:
+    """The sign of x where it is beyond the limits that `limited` is x within, else 0."""
+    return composer.look_up(tables.sign(), composer.add(limited, x, pre_scale=-1.0))
+
+
+def cosine() -> Recipe:
+    """(e^|x| + e^-|x|) / 2."""
+    composer = Composer()
+    magnitude = composer.magnitude(INPUT)
+    composer.add(_small_power(composer, magnitude), _half_power(composer, magnitude), pre_scale=0.5)
+    return composer.recipe(COMPOSED_HERE, (-_LIMIT, _LIMIT))
+
+
+def sine() -> Recipe:
+    """x (1 + c1 x^2 + c2 x^4) up to 1, and (e^|x| - e^-|x|) / 2 - sinh(1) beyond."""
+    composer = Composer()
+    limited = composer.look_up(tables.clip(-1.0, 1.0), INPUT)
+    square = composer.multiply(limited, limited)
+    slope = composer.multiply(limited, limited, scale=_SINE[1], bias=_SINE[0])
+    near = composer.multiply(limited, composer.multiply(square, slope, bias=1.0))
+    magnitude = composer.magnitude(INPUT)
+    small, power = _small_power(composer, magnitude), _half_power(composer, magnitude)
+    growth = composer.add(small, power, pre_scale=-0.5, bias=tables.to_half(-math.sinh(1)))
+    composer.add(composer.multiply(growth, _beyond(composer, INPUT, limited)), near)
+    return composer.recipe(COMPOSED_HERE, (-_LIMIT, _LIMIT))
+
+
+def _growth(composer: Composer, x: int, start: float, sign: float) -> int:
+    """ln of (m + sqrt(m^2 + sign)) with m = |x|, less its value at `start`, for m from there on; of the sign of x.
+
+    m is taken out of the root, so that m^2 cannot overflow. Up to `start` the result is 0.
+    """
+    magnitude = composer.magnitude(x)
+    far = composer.look_up(tables.clip(start, _LARGEST), magnitude)
+    inverse = composer.look_up(tables.reciprocal(), far)
+    root = composer.look_up(tables.sqrt(), composer.multiply(inverse, inverse, scale=sign, bias=1.0))
+    ratio = composer.look_up(tables.log2(), root, bias=1.0)
+    at_start = math.log2(start + math.sqrt(start * start + sign))
+    growth = composer.add(
+        composer.look_up(tables.log2(), far), ratio, scale=_LN_2[0], bias=tables.to_half(-at_start * _LN_2[0])
+    )
+    limited = composer.look_up(tables.clip(-start, start), x)
+    return composer.multiply(growth, _beyond(composer, x, limited), scale=_LN_2[1])
+
+
+def _inverse_sine(composer: Composer, x: int) -> int:
+    """asinh of an operand of either sign."""
+    near = odd_ratio(composer, composer.look_up(tables.clip(-1.0, 1.0), x), _INVERSE_SINE)
+    return composer.add(_growth(composer, x, 1.0, 1.0), near)
+
+
+def inverse_sine() -> Recipe:
+    """asinh(x), for every x."""
+    composer = Composer()
+    _inverse_sine(composer, INPUT)
+    return composer.recipe(COMPOSED_HERE)
+
+
+def inverse_cosine() -> Recipe:
+    """2 asinh(sqrt((x - 1) / 2)) up to 3, and what the logarithm grows by beyond, for every x from 1 on."""
+    composer = Composer()
+    root = composer.look_up(tables.sqrt(), composer.line(INPUT, scale=0.5, bias=-0.5))
+    limited = composer.look_up(tables.clip(0.0, 1.0), root)
+    near = odd_ratio(composer, limited, _INVERSE_SINE, scale=2.0)
+    composer.add(_growth(composer, INPUT, 3.0, -1.0), near)
+    return composer.recipe(COMPOSED_HERE, (1.0, math.inf))
+
+
+def inverse_tangent() -> Recipe:
+    """asinh(x / sqrt(1 - x^2))."""
+    composer = Composer()
+    other = composer.look_up(tables.sqrt(), composer.multiply(INPUT, INPUT, scale=-1.0, bias=1.0))
+    _inverse_sine(composer, composer.multiply(INPUT, composer.look_up(tables.reciprocal(), other)))
+    return composer.recipe(COMPOSED_HERE, (-1.0, 1.0))
