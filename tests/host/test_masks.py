@@ -9,6 +9,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 import openane
+from openane.analysis.compare import compare_layers
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution
 from openane.core.errors import InputError
@@ -128,3 +129,19 @@ def test_a_program_by_itself_still_refuses_what_its_surface_cannot_hold() -> Non
         (session,) = execution.sessions
         with pytest.raises(InputError, match="do not fit the element type"):
             session.run({"x": x.reshape(session.inputs[0].shape)})
+
+
+@pytest.mark.parametrize("low", [-1e9, -np.inf])
+@pytest.mark.parametrize("style", ["where", "fill", "causal", "causal where"])
+def test_masks_are_no_fault_for_compare(style: str, low: float) -> None:
+    model = block(style, "operation", low)
+    found = compare_layers(build(load_model(model)), inputs_of(model, low, 7))
+    assert found.first_wrong is None
+
+
+def test_compare_reports_saturation_that_an_output_shows() -> None:
+    model = parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) { t = Exp(x) y = Log(t) }'
+    )
+    found = compare_layers(build(load_model(model)), {"x": np.array([1, 5, 10, 20], np.float32)})
+    assert found.first_wrong == 0

@@ -200,7 +200,7 @@ def _condition(e: Evidence) -> float:
             terms = np.asarray(sizes[0]) + np.asarray(sizes[1])
         else:
             terms = e.level.compute(step, sizes, halves=False)[0]
-    kept = total > 0
+    kept = (total > 0) & np.isfinite(total) & np.isfinite(terms)
     return float(np.median(terms[kept] / total[kept])) if kept.any() else 0.0
 
 

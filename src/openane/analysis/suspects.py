@@ -69,7 +69,9 @@ Check = Callable[[Use], Iterator[Finding]]
 def findings(use: Use, graph: Graph) -> Iterator[Finding]:
     """What the rules say about a node, most specific first; nothing where none applies."""
     for check in CHECKS.get(type(use.node.operation), ()):
-        yield from check(use)
+        with np.errstate(all="ignore"):  # rules look at values that are infinite or not numbers
+            found = tuple(check(use))
+        yield from found
     yield from _not_a_number(use)
     yield from constant_findings(use.node, graph)
     yield from _unfit_result(use)
@@ -120,7 +122,8 @@ def unnamed(use: Use, operands: Sequence[np.ndarray | None]) -> Finding:
 
 def _step(array: np.ndarray) -> float:
     """The distance of neighboring fp16 numbers at the largest magnitude of an array."""
-    return float(np.spacing(np.float16(min(_largest(array), HALF_LARGEST))))
+    last_binade = (HALF_LARGEST + 32) / 2  # from here on the distance is the same
+    return float(np.spacing(np.float16(min(_largest(array), last_binade))))
 
 
 def _largest(array: np.ndarray) -> float:

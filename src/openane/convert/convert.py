@@ -142,8 +142,12 @@ def _difference(graph: Graph, back: object, inputs: Mapping[str, np.ndarray]) ->
 def _relative(expected: np.ndarray, found: np.ndarray) -> float:
     if expected.size != found.size:
         return float("inf")
-    length = float(np.linalg.norm(expected))
-    return float(np.linalg.norm(expected.reshape(-1) - found.reshape(-1))) / (length or 1.0)
+    a, b = expected.reshape(-1), found.reshape(-1)
+    finite = np.isfinite(a)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(b[finite]).all():
+        return float("inf")
+    length = float(np.linalg.norm(a[finite]))
+    return float(np.linalg.norm(a[finite] - b[finite])) / (length or 1.0)
 
 
 def _write_plist(graph: Graph, path: Path, half: bool) -> None:
