@@ -1,19 +1,22 @@
 """Keras / TensorFlow -> ONNX -> Graph.
 
-tf2onnx traces the model as a TensorFlow function of fixed shapes and translates it. Keras models are read in safe
-mode, which refuses code in the file (lambda layers, pickles).
+tf2onnx traces the model as a TensorFlow function of fixed shapes and translates it. Keras reads a file that openane
+rebuilt from validated parts (`storage.py`), and that in safe mode; the operations of a SavedModel are checked before
+TensorFlow loads it (`saved_model.py`).
 """
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from openane.core.errors import FormatError, InputError, UnavailableError, UnsupportedError, valid
 from openane.frontends.foreign import first_line, quiet
-from openane.frontends.keras.storage import check_file
+from openane.frontends.keras.saved_model import check_saved_model
+from openane.frontends.keras.storage import rebuilt_file
 from openane.frontends.onnx import load_model
 from openane.graph import Graph
 
@@ -38,33 +41,22 @@ def load(path: str | Path, shapes: Shapes | None = None) -> Graph:
     """
     path = Path(path)
     keras, tensorflow = _import()
-    if not path.is_dir():
-        check_file(path)
-    with quiet():
-        try:
-            model = tensorflow.saved_model.load(str(path)) if path.is_dir() else _read_keras(keras, path)
-        except CodeInFileError as error:
-            raise UnsupportedError(
-                str(error), where=str(path), hint="Write the layer without code in the file."
-            ) from error
-        except Exception as error:  # both libraries raise many kinds for a damaged file
-            raise FormatError(f"cannot be read: {first_line(error)}", where=str(path)) from error
     if path.is_dir():
-        return _load_saved(tensorflow, model, shapes or {}, path)
+        check_saved_model(path)
+        read = functools.partial(tensorflow.saved_model.load, str(path))
+        return _load_saved(tensorflow, _read(read, path), shapes or {}, path)
+    with rebuilt_file(path) as rebuilt:
+        read = functools.partial(keras.saving.load_model, rebuilt, compile=False, safe_mode=True)
+        model = _read(read, path)
     return load_keras(model, shapes, where=str(path), name=valid(path.stem))
 
 
-class CodeInFileError(Exception):
-    """The file wants to run code."""
-
-
-def _read_keras(keras: Any, path: Path) -> Any:
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except ValueError as error:
-        if "unsafe" in str(error) or "lambda" in str(error).lower():
-            raise CodeInFileError("the model holds code (a lambda layer), which openane never runs") from error
-        raise
+def _read(read: Callable[[], Any], path: Path) -> Any:
+    with quiet():
+        try:
+            return read()
+        except Exception as error:  # both libraries raise many kinds for a damaged file
+            raise FormatError(f"cannot be read: {first_line(error)}", where=str(path)) from error
 
 
 def load_keras(model: Any, shapes: Shapes | None = None, *, where: str = "", name: str = "") -> Graph:
