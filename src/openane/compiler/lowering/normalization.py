@@ -10,8 +10,10 @@ import numpy as np
 
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine, operand, power, spread
+from openane.compiler.lowering.functions import Functions
 from openane.compiler.lowering.layout import Layout, channels_layout
 from openane.compiler.lowering.matrix import check_matrix
+from openane.compiler.lowering.norms import normalized
 from openane.compiler.lowering.pooling import reduced
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
@@ -159,6 +161,10 @@ def _lower_lp_norm(ctx: Lowering, node: Node) -> None:
     assert isinstance(operation, g.LpNorm)
     layout = ctx.layout(node.inputs[0])
     x = ctx.read(node.inputs[0], layout)
+    if ctx.options.functions is Functions.ACCURATE:
+        unit = normalized(ctx, x, reduced(node, layout), operation.p, operation.epsilon)
+        ctx.define(node.outputs[0], unit, layout)
+        return
     size = ctx.emit(Neuron(NeuronKind.ABS if operation.p == 1 else NeuronKind.SQUARE), x)
     if dimensions := reduced(node, layout):
         size = ctx.emit(Reduction(ReductionKind.SUM, dimensions), size)

@@ -12,7 +12,9 @@ import numpy as np
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.convolution import pad_image, plane, plane_pads
 from openane.compiler.lowering.elementwise import affine, power
+from openane.compiler.lowering.functions import Functions
 from openane.compiler.lowering.layout import SPATIAL, Layout
+from openane.compiler.lowering.norms import norm
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g
@@ -195,6 +197,9 @@ def _lower_reduction(ctx: Lowering, node: Node) -> None:
     before, kind, after = _REDUCTIONS[type(node.operation)]
     layout = ctx.layout(node.inputs[0])
     unit = ctx.read(node.inputs[0], layout)
+    if isinstance(node.operation, g.ReduceL2) and ctx.options.functions is Functions.ACCURATE:
+        ctx.define(node.outputs[0], norm(ctx, unit, reduced(node, layout)), _kept(node, layout))
+        return
     for neuron in before:
         unit = ctx.emit(Neuron(neuron), unit)
     if dimensions := reduced(node, layout):
