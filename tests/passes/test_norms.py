@@ -51,6 +51,14 @@ def test_rms_norm() -> None:
     assert kinds(after) == ["RmsNorm"] and after.nodes[0].operation == ops.RmsNorm((2,), 1e-6)
 
 
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_a_root_of_a_sum_of_squares_is_an_l2_norm(keepdims: bool) -> None:
+    s = Sketch(x=(2, 8))
+    y = s.add(ops.Sqrt(), s.add(ops.ReduceSum((1,), keepdims), s.add(ops.Pow(), "x", 2.0)))
+    after = simplified(s.graph(y))
+    assert kinds(after) == ["ReduceL2"] and after.nodes[0].operation == ops.ReduceL2((1,), keepdims)
+
+
 def test_l2_norm() -> None:
     s = Sketch(x=(2, 8))
     y = s.add(ops.Div(), "x", s.add(ops.Clip(minimum=1e-12), s.add(ops.ReduceL2((1,)), "x")))

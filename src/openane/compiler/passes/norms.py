@@ -23,6 +23,7 @@ from openane.graph.ops import (
     ReduceMax,
     ReduceMean,
     ReduceSum,
+    ReduceSumSquare,
     Reduction,
     Relu,
     Reshape,
@@ -39,8 +40,8 @@ _TINY = 1e-6
 
 
 def recognize_norms(graph: Graph) -> Graph:
-    """Finds layer, RMS, group and L2 normalization and softmax in their spelled-out forms."""
-    return Editor(graph, "norm").run(_RULES)
+    """Finds layer, RMS, group and L2 normalization, L2 norms and softmax in their spelled-out forms."""
+    return Editor(Editor(graph, "norm").run(_RULES), "norm").run(_LENGTHS)
 
 
 def _reduction(editor: Editor, value: str, *kinds: type[Reduction]) -> tuple[Node, tuple[int, ...]] | None:
@@ -200,9 +201,22 @@ def _group_norm(editor: Editor, node: Node) -> Replacement | None:
     return editor.put(node, GroupNorm(grouped[1], norm.operation.epsilon), (before.inputs[0],))
 
 
+def _length(editor: Editor, node: Node) -> Replacement | None:
+    """The root of a sum of squares."""
+    total = editor.made_by(node.inputs[0], ReduceSum, ReduceSumSquare)
+    if total is None or not isinstance(total.operation, Reduction):
+        return None
+    squared = isinstance(total.operation, ReduceSumSquare)
+    x = total.inputs[0] if squared else _squared(editor, total.inputs[0])
+    return None if x is None else editor.put(node, ReduceL2(total.operation.axes, total.operation.keepdims), (x,))
+
+
 _RULES: Rules = {
     Mul: (_standardized, _affine_into_norm),
     Div: (_standardized, _divided_by_norm, _softmax),
     Add: (_affine_into_norm,),
     Reshape: (_group_norm,),
 }
+
+#: After the rules above: a root that became part of a normalization is gone.
+_LENGTHS: Rules = {Sqrt: (_length,)}
