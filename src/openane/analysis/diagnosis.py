@@ -7,7 +7,7 @@ results change an output that is off. What changes no output (a mask of -1e9 tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,7 @@ import numpy as np
 from openane.analysis.effects import Reference, Values, clamped, differs, run_alone
 from openane.analysis.measure import half
 from openane.analysis.suspects import Finding, epsilon_finding, findings, unnamed, value_finding
-from openane.graph import Graph, Node
+from openane.graph import Node
 from openane.graph import ops as g
 from openane.numerics.limits import HALF_LARGEST, SUM_LIMIT, SUM_STEP
 
@@ -24,7 +24,7 @@ ROUNDED_ONLY = (
     *(g.Add, g.Sub, g.Mul, g.Max, g.Min, g.Neg, g.Abs, g.Relu, g.Clip, g.Where, g.Identity, g.Reshape, g.Transpose),
     *(g.Concat, g.Split, g.Slice, g.Pad, g.Expand, g.Tile, g.MaxPool, g.ReduceMax, g.ReduceMin, g.Gather),
 )
-"""Operations that do nothing but round their results: numpy says what the engine gives."""
+"""Operations that only move or round values below `SUM_LIMIT`: numpy says what the engine gives."""
 PRODUCTS = (g.Conv, g.ConvTranspose, g.MatMul, g.Einsum)
 
 
@@ -54,13 +54,11 @@ class Diagnosis:
         on_host: names of nodes that the host runs.
         target: chip generation by name.
 
-    Raises:
-        ModelError: an operation refuses its operands.
     """
 
-    def __init__(self, graph: Graph, inputs: Mapping[str, np.ndarray], on_host: frozenset[str], target: str) -> None:
-        self.graph, self.on_host, self.target = graph, on_host, target
-        self.reference = Reference(graph, inputs)
+    def __init__(self, reference: Reference, on_host: frozenset[str], target: str) -> None:
+        self.graph, self.on_host, self.target = reference.graph, on_host, target
+        self.reference = reference
         self._fits: dict[tuple[str, bool], bool] = {}
 
     def wrong(self, outputs: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
@@ -145,7 +143,10 @@ class Diagnosis:
     def _needs_simulator(self, node: Node) -> bool:
         if isinstance(node.operation, PRODUCTS):
             return self._strains_the_sum(node)
-        return not isinstance(node.operation, ROUNDED_ONLY)
+        if not isinstance(node.operation, ROUNDED_ONLY):
+            return True
+        operands = self.reference.operands(node, self.arriving)
+        return not all(a is None or a.dtype.kind != "f" or bool((np.abs(a) < SUM_LIMIT).all()) for a in operands)
 
     def _strains_the_sum(self, node: Node) -> bool:
         """Whether sums of products may leave the accumulator's range, or are so small that its step is noticeable."""
@@ -182,6 +183,16 @@ class Diagnosis:
             if reached.intersection(each.inputs):
                 reached.update(each.outputs)
         return tuple(name for name, a in wrong.items() if name in reached and not _finite(a))
+
+    def between(self, first: Node, names: Iterable[str]) -> Iterator[str]:
+        """The names of the nodes of the engine on the paths from a node, itself included, to some values."""
+        upstream, reached = self.reference.upstream(names), set(first.outputs)
+        for node in self.graph.nodes:
+            if node is not first and not reached.intersection(node.inputs):
+                continue
+            reached.update(node.outputs)
+            if node.name in upstream and node.name not in self.on_host:
+                yield node.name
 
     # What helps ---------------------------------------------------------------------------------------------------
 

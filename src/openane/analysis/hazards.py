@@ -16,6 +16,7 @@ from openane.analysis.bounds import intervals
 from openane.analysis.diagnosis import Diagnosis, Root, is_wrong
 from openane.analysis.effects import NOTICEABLE, Reference, differs
 from openane.analysis.measure import measure
+from openane.analysis.remedies import with_working_remedies
 from openane.analysis.suspects import Finding, Kind, Source, bound_findings, constant_findings
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution, fit_inputs
@@ -106,8 +107,10 @@ def find_hazards(
     found: dict[str, Hazard] = {}
     batches = list(batches)
     for batch in batches:
-        for hazard in explain_outputs(graph, batch, _outputs(graph, batch, on_host, target), on_host, target):
-            found.setdefault(hazard.node, hazard)
+        outputs = _outputs(graph, batch, on_host, target)
+        if outputs is None or not matches(graph, batch, outputs):
+            for hazard in explain_outputs(graph, batch, outputs, on_host, target):
+                found.setdefault(hazard.node, hazard)
     bounds = intervals(graph)
     nodes = {node.name: node for node in graph.nodes}
     for node in graph.nodes:
@@ -170,12 +173,16 @@ def explain_outputs(
 
     Returns:
         In the order of the nodes; then one for each output that is far off without any of them. An output that no
-        hazard names is off by rounding, or not at all.
+        hazard names is off by rounding, or not at all. With the hints of all of them together, the outputs that they
+        explain are right: this was tried on the simulator.
     """
-    diagnosis = Diagnosis(graph, fit_inputs(graph.inputs, inputs, graph.name), on_host, target)
+    diagnosis = Diagnosis(Reference(graph, fit_inputs(graph.inputs, inputs, graph.name)), on_host, target)
     nodes = {node.name: node for node in graph.nodes}
     wrong = diagnosis.wrong(outputs)
-    found = [_of_root(root, nodes) for root in diagnosis.roots(wrong)]
+    roots = with_working_remedies(
+        diagnosis, list(diagnosis.roots(wrong)), lambda kept: _outputs(graph, inputs, kept, target)
+    )
+    found = [_of_root(root, nodes) for root in roots]
     named = {name for hazard in found for name in hazard.outputs}
     for name, array in (outputs or {}).items():
         wanted = wrong.get(name)

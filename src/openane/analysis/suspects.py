@@ -114,8 +114,12 @@ def unnamed(use: Use, operands: Sequence[np.ndarray | None]) -> Finding:
         use: the node with the arrays of the reference.
         operands: as the engine reads them.
     """
-    steps = [_step(a) / max(_largest(a), HALF_SMALLEST) for a in operands if a is not None and a.dtype.kind == "f"]
-    worst = max(steps, default=0.0)
+    floats = [a for a in operands if a is not None and a.dtype.kind == "f"]
+    if len(floats) == 1:
+        name = type(use.node.operation).__name__
+        what = f"what the engine computes for {name} is off for arguments of this size"
+        return Finding(Kind.RANGE, what, _largest(floats[0]), "what its tables and steps cover")
+    worst = max((_step(a) / max(_largest(a), HALF_SMALLEST) for a in floats), default=0.0)
     what = "its result is off by more than the rounding of its operands: an intermediate value leaves half precision"
     return Finding(Kind.RANGE, what, _largest(use.results[0]), f"operands known to {worst:.1g} of their size")
 
@@ -265,7 +269,7 @@ def _difference(use: Use) -> Iterator[Finding]:
     operands = [a for a in use.operands if a is not None and a.size != 1]
     largest, left = max(map(_largest, operands), default=0.0), _largest(use.results[0])
     close = len(operands) == 2 and 0 < left < largest <= HALF_LARGEST
-    if close and float(np.spacing(np.float16(largest))) > 0.1 * left:
+    if close and _step(np.asarray(largest)) > 0.1 * left:
         what = "its operands are so close that half precision leaves little of the difference"
         yield Finding(Kind.RANGE, what, largest / left, "below 100")
 
@@ -282,6 +286,13 @@ def _angles(use: Use) -> Iterator[Finding]:
     largest, step = _largest(_first(use)), _step(_first(use))
     what = f"its angles are known to {step:g} radians in half precision"
     yield Finding(Kind.RANGE, what, largest, f"steps below {ANGLE_STEP:g} radians")
+
+
+def _moves(use: Use) -> Iterator[Finding]:
+    largest = _largest(_first(use))
+    if largest >= SUM_LIMIT:
+        what = "the MAC array moves its values, which leave it as infinity from this size on"
+        yield Finding(Kind.OVERFLOW, what, largest, f"below {SUM_LIMIT:.0f}")
 
 
 def _added_epsilon(use: Use) -> Iterator[Finding]:
@@ -330,6 +341,9 @@ CHECKS: Mapping[type[Operation], tuple[Check, ...]] = MappingProxyType(
         **dict.fromkeys((g.Log, g.Reciprocal, g.Rsqrt, g.Sqrt), (_argument,)),
         **dict.fromkeys((g.Softmax, g.LogSoftmax), (_logits,)),
         **dict.fromkeys((g.Sin, g.Cos, g.Tan), (_angles,)),
+        **dict.fromkeys(
+            (g.Slice, g.Split, g.Gather, g.ChannelShuffle, g.Transpose, g.Pad, g.Tile, g.Expand), (_moves,)
+        ),
         g.ReduceSum: (_sums,),
         g.RmsNorm: (_mean_of_squares,),
         g.Div: (_division,),
