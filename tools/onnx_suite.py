@@ -1,10 +1,12 @@
-"""Writes docs/onnx.md: what ONNX's own test cases do on the engine, by operation.
+"""Writes docs/onnx.md: what ONNX's own test cases do on the engine, by operation, and why some do not.
 
-python tools/onnx_suite.py docs/onnx.md
+python tools/onnx_suite.py            runs every case; writes the outcomes to tests/backend and the page from them
+python tools/onnx_suite.py --check    exits with status 1 when the page is not the one of the stored outcomes
 """
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,63 +16,92 @@ import onnx
 
 from openane.onnx_suite import Outcome, Verdict, cases, judge
 
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "onnx.md"
+OUTCOMES = ROOT / "tests" / "backend" / "onnx_outcomes.tsv"
+"""The version of onnx, then one case per line: name, operation, verdict, reason."""
+
 ORDER = (Verdict.ENGINE, Verdict.HOST, Verdict.FOLDED, Verdict.HAZARD, Verdict.REFUSED, Verdict.WRONG)
+HEAD = """# ONNX operations
+
+The test cases of the package onnx {version} (node, simple, pytorch-converted, pytorch-operator), compiled for H13 and
+run on the simulator. `tools/onnx_suite.py` writes this page from the outcomes in `tests/backend/onnx_outcomes.tsv`;
+the tests recompute its counts and run a sample of the cases again.
+
+- *engine*: the whole case is one program for the engine, and the result is right within half precision
+- *host steps*: parts or all of it run on the processor, and the result is right
+- *folded*: nothing is left to run, because every value is constant
+- *hazard*: an output is off, and `openane run` reports the hazard that explains it; every wrong output needs one
+- *refused*: one error that says what is not supported; the reasons are listed below
+- *wrong*: an output is off without a hazard, or the simulator finds a fault in the program; must be 0
+"""
+HAZARDS = """
+## Why results are off
+
+`openane run` reports these for the inputs of the case, with the layer to keep on the host. The engine has no NaN and
+takes one for infinity. Its logarithm of infinity is 0 (the table that Apple's compiler writes), so a log-sum-exp whose
+exponentials overflow gives 0.
+"""
 
 
-def page(outcomes: Iterable[Outcome]) -> str:
+def read_outcomes(path: Path = OUTCOMES) -> tuple[str, list[Outcome]]:
+    """The version of onnx and the stored outcome of every case."""
+    with path.open(newline="") as file:
+        (version,), *rows = csv.reader(file, delimiter="\t")
+    return version, [Outcome(name, operation, Verdict(verdict), reason) for name, operation, verdict, reason in rows]
+
+
+def write_outcomes(outcomes: Iterable[Outcome], path: Path = OUTCOMES) -> None:
+    """Stores the outcomes with the version of onnx at hand."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow([onnx.__version__])
+        writer.writerows((each.name, each.operation, each.verdict.value, each.reason) for each in outcomes)
+
+
+def page(version: str, outcomes: list[Outcome]) -> str:
     """The page as Markdown."""
-    return "\n".join(_lines(list(outcomes))) + "\n"
+    lines = [HEAD.format(version=version), *_counts(outcomes)]
+    lines += [HAZARDS, *_reasons(outcomes, Verdict.HAZARD)]
+    lines += ["", "## Why cases are refused", "", *_reasons(outcomes, Verdict.REFUSED)]
+    return "\n".join(lines) + "\n"
 
 
-def _lines(outcomes: list[Outcome]) -> Iterator[str]:
-    totals = Counter(outcome.verdict for outcome in outcomes)
-    yield "# ONNX operations"
-    yield ""
-    yield (
-        f"The test cases of the package onnx {onnx.__version__} (node, simple, pytorch-converted, pytorch-operator), "
-        "compiled for H13 and run on the simulator; written by `tools/onnx_suite.py`."
-    )
-    yield ""
-    yield "- *engine*: the whole case is one program for the engine, and the result is right within half precision"
-    yield "- *host steps*: parts or all of it run on the processor, and the result is right"
-    yield "- *folded*: nothing is left to run, because every value is constant"
-    yield (
-        "- *hazard*: the values of the case do not fit half precision and the result is off; `openane explain` reports "
-        "the hazard for these inputs, and `--wide` keeps the layer on the host"
-    )
-    yield "- *refused*: one clear error; the reasons stand below"
-    yield "- *wrong*: must be 0"
-    yield ""
+def _counts(outcomes: list[Outcome]) -> Iterator[str]:
+    groups: dict[str, list[Outcome]] = {"all": outcomes}
+    for outcome in sorted(outcomes, key=lambda each: each.operation.lower()):
+        groups.setdefault(outcome.operation, []).append(outcome)
     yield f"| | {' | '.join(verdict.value for verdict in ORDER)} | cases |"
     yield f"|---|{'---:|' * (len(ORDER) + 1)}"
-    yield f"| all | {' | '.join(str(totals[verdict]) for verdict in ORDER)} | {len(outcomes)} |"
+    for operation, members in groups.items():
+        counts = Counter(outcome.verdict for outcome in members)
+        blank = "" if operation != "all" else 0
+        yield f"| {operation} | {' | '.join(str(counts[verdict] or blank) for verdict in ORDER)} | {len(members)} |"
+
+
+def _reasons(outcomes: list[Outcome], verdict: Verdict) -> Iterator[str]:
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        groups.setdefault(outcome.operation, []).append(outcome)
-    for operation in sorted(groups, key=str.lower):
-        counts = Counter(outcome.verdict for outcome in groups[operation])
-        row = " | ".join(str(counts[verdict] or "") for verdict in ORDER)
-        yield f"| {operation} | {row} | {len(groups[operation])} |"
-    yield ""
-    yield "## Why cases are refused"
-    yield ""
+        if outcome.verdict is verdict:
+            groups.setdefault(outcome.reason, []).append(outcome)
     yield "| reason | cases | operations |"
     yield "|---|---:|---|"
-    reasons: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        if outcome.verdict is Verdict.REFUSED:
-            reasons.setdefault(outcome.reason, []).append(outcome)
-    for reason in sorted(reasons, key=lambda each: (-len(reasons[each]), each)):
-        operations = ", ".join(dict.fromkeys(outcome.operation for outcome in reasons[reason]))
-        yield f"| {reason.replace('|', '/')} | {len(reasons[reason])} | {operations} |"
+    for reason in sorted(groups, key=lambda each: (-len(groups[each]), each)):
+        operations = ", ".join(dict.fromkeys(outcome.operation for outcome in groups[reason]))
+        yield f"| {reason.replace('|', '/')} | {len(groups[reason])} | {operations} |"
 
 
 def main() -> None:
-    """Runs the suite and writes the page."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python tools/onnx_suite.py docs/onnx.md")
+    """Runs the suite and writes outcomes and page, or checks the page."""
+    if sys.argv[1:] == ["--check"]:
+        if PAGE.read_text() != page(*read_outcomes()):
+            sys.exit("docs/onnx.md is not the page of the stored outcomes; run python tools/onnx_suite.py")
+        return
+    if sys.argv[1:]:
+        sys.exit("usage: python tools/onnx_suite.py [--check]")
     outcomes = [judge(case) for case in cases()]
-    Path(sys.argv[1]).write_text(page(outcomes))
+    write_outcomes(outcomes)
+    PAGE.write_text(page(*read_outcomes()))
     wrong = [outcome for outcome in outcomes if outcome.verdict is Verdict.WRONG]
     for outcome in wrong:
         print(f"wrong: {outcome.name}: {outcome.reason}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from openane.analysis.hazards import find_hazards
-from openane.compiler.plan import Artifact, EngineStep, HostStep
-from openane.core.errors import OpenaneError
+from openane.analysis.hazards import Hazard, hazards_of_run
+from openane.compiler.plan import Artifact, EngineStep
+from openane.core.errors import FaultError, OpenaneError
 from openane.onnx_backend import prepare
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
@@ -50,7 +50,7 @@ class Outcome:
         name: of the case.
         operation: the ONNX operation it is about.
         verdict: what happened.
-        reason: why it was refused, or what is wrong.
+        reason: why it was refused, what spoils it, or what is wrong.
     """
 
     name: str
@@ -73,34 +73,47 @@ def cases(kinds: Sequence[str] = KINDS) -> Iterator[Any]:
 
 
 def judge(case: Any) -> Outcome:
-    """Runs the first data set of a case."""
+    """Runs the first data set of a case.
+
+    A fault of the simulator counts as wrong: the program came from our compiler.
+    """
     operation = _operation(case)
     compiled = prepare(case.model)
     try:
         inputs, expected = _data(case)
         found = compiled.run([_plain(value) for value in inputs])
+    except FaultError as error:
+        return Outcome(case.name, operation, Verdict.WRONG, str(error))
     except OpenaneError as error:
         return Outcome(case.name, operation, Verdict.REFUSED, error.diagnostic.what)
     artifact = compiled.artifact
     assert artifact is not None
-    for index, (value, wanted) in enumerate(zip(found, expected, strict=True)):
-        problem = _problem(case, artifact, value, _plain(wanted))
-        if problem:
-            hazard = _hazard(artifact, case, inputs)
-            verdict = Verdict.HAZARD if hazard else Verdict.WRONG
-            return Outcome(case.name, operation, verdict, hazard or f"output {index}: {problem}")
-    return Outcome(case.name, operation, _place(artifact))
+    outputs = dict(zip(artifact.plan.outputs, found, strict=True))
+    problems = {
+        name: problem
+        for (name, value), wanted in zip(outputs.items(), expected, strict=True)
+        if (problem := _problem(case, artifact, value, _plain(wanted)))
+    }
+    if not problems:
+        return Outcome(case.name, operation, _place(artifact))
+    hazards = _hazards(artifact, case, inputs, outputs)
+    unexplained = problems.keys() - {name for hazard in hazards for name in hazard.outputs}
+    if unexplained:
+        listed = "; ".join(f"output {name!r}: {problems[name]}" for name in sorted(unexplained))
+        return Outcome(case.name, operation, Verdict.WRONG, listed)
+    causes = dict.fromkeys(f"{h.operation}: {h.what}" for h in hazards if problems.keys() & set(h.outputs))
+    return Outcome(case.name, operation, Verdict.HAZARD, "; ".join(causes))
 
 
-def _hazard(artifact: Artifact, case: Any, inputs: Sequence[Any]) -> str:
-    """What `openane explain` warns of for these inputs; empty when it does not."""
+def _hazards(
+    artifact: Artifact, case: Any, inputs: Sequence[Any], outputs: Mapping[str, np.ndarray]
+) -> tuple[Hazard, ...]:
+    """What `openane run` reports for these inputs and outputs."""
     graph = artifact.graph
     assert graph is not None
     names = [value.name for value in case.model.graph.input]
     arrays = {name: _plain(value) for name, value in zip(names, inputs, strict=False) if name in graph.inputs}
-    on_host = {n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes}
-    found = find_hazards(graph, [arrays], frozenset(on_host))
-    return f"{found[0].kind.value}: {found[0].what}" if found else ""
+    return hazards_of_run(artifact, arrays, outputs)
 
 
 def _place(artifact: Artifact) -> Verdict:
