@@ -97,7 +97,7 @@ def test_memory_is_never_more_than_was_counted() -> None:
     for program in (kernel_at_run_time(), kernel_at_run_time(inputs=8, g=4, outputs=16, groups=2), converted()):
         loaded = machine(program, RunOptions(threads=1))
         layout, schedule = loaded.layout, loaded._schedule
-        needs = [task_memory(work, layout, BUFFERS.constants) for work in loaded.works]
+        needs = [task_memory(work, BUFFERS.constants) for work in loaded.works]
         counted = layout.total_bytes + layout.l2_bytes + layout.chain_bytes + memory_of_tasks(loaded.works, needs)
         counted -= max(need.passing for need in needs)
         parameters = schedule.floats.nbytes + schedule.integers.nbytes + schedule.constants.nbytes

@@ -158,11 +158,13 @@ def _run_time(
 
 
 def _permuted(schedule: ScheduleBuilder, source: KernelSource, steps: int, side: int) -> dict[int, int]:
-    """Adds the row that packs plain weights. Where each comes from is found by reading a buffer of its own indices."""
-    size = schedule.arena.layout.buffers[source.buffer]
-    indices = np.arange(-(-size // 2), dtype=np.int64)
+    """Adds the row that packs plain weights. Where each comes from is found by reading streams of their own indices."""
+    begin = min(lane.offset for lane in source.lanes)
+    end = max(lane.offset + lane.size_bytes for lane in source.lanes)
+    indices = np.arange(begin // 2, -(-end // 2), dtype=np.int64)
     low, high = (
-        source.read((indices >> shift & 0xFFFF).astype(np.uint16).view(np.uint8)[:size]).weights for shift in (0, 16)
+        source.read((indices >> shift & 0xFFFF).astype(np.uint16).view(np.uint8)[: end - begin], begin).weights
+        for shift in (0, 16)
     )
     assert low is not None and high is not None
     found = low.astype(np.int64) | high.astype(np.int64) << 16

@@ -215,8 +215,12 @@ class KernelSource(Protocol):
         """
         ...
 
-    def read(self, memory: npt.NDArray[np.uint8]) -> Kernel:
+    def read(self, memory: npt.NDArray[np.uint8], origin: int = 0) -> Kernel:
         """Decodes the streams out of the buffer's bytes.
+
+        Args:
+            memory: bytes of the buffer, those of the streams at least.
+            origin: address of the first of them in the buffer.
 
         Raises:
             FaultError: the stream is damaged or contradicts itself.

@@ -29,7 +29,7 @@ _STEP_LIST_BYTES = 160
 _TRANSFORMED_BYTES = 24
 """A transformed weight while it is computed: as float64, as float32, and in its order."""
 _INDEX_BYTES = 24
-"""A halfword of a buffer whose kernel is permuted, while its places are looked for."""
+"""A halfword of the streams of a kernel that is permuted, while its places are looked for."""
 
 
 def memory_of_threads(threads: int) -> int:
@@ -59,7 +59,7 @@ class TaskMemory:
         return self.lasting + sum(size for _, size in self.areas) + self.image + self.passing
 
 
-def task_memory(work: Work, layout: MemoryLayout, constants: int, *, fast: bool = False) -> TaskMemory:
+def task_memory(work: Work, constants: int, *, fast: bool = False) -> TaskMemory:
     """What a task needs; `constants` is the index of the constant section, `fast` holds weights as float32."""
     lasting, passing = _TASK_BYTES, 0
     areas: set[tuple[str, int]] = set()
@@ -77,7 +77,7 @@ def task_memory(work: Work, layout: MemoryLayout, constants: int, *, fast: bool 
         passing += _HALFWORD * work.kept.count
     if isinstance(work.engine, PlanarWork):
         return TaskMemory(lasting, frozenset(areas), 0, passing)
-    own = _mac_memory(work, work.engine, layout, constants, fast)
+    own = _mac_memory(work, work.engine, constants, fast)
     return TaskMemory(lasting + own.lasting, frozenset(areas | own.areas), own.image, passing + own.passing)
 
 
@@ -111,7 +111,7 @@ def check_memory(
             limit=f"{limit_bytes} bytes",
             hint=hint,
         )
-    needs = [task_memory(work, layout, constants, fast=fast) for work in works]
+    needs = [task_memory(work, constants, fast=fast) for work in works]
     total = buffers + memory_of_threads(threads) + memory_of_tasks(works, needs)
     if needs and total > limit_bytes:
         most = max(range(len(needs)), key=lambda index: needs[index].total)
@@ -146,7 +146,7 @@ def _area(purpose: str, halfwords: int) -> tuple[str, int]:
     return purpose, _HALFWORD << max(6, (halfwords - 1).bit_length())
 
 
-def _mac_memory(work: Work, engine: MacWork, layout: MemoryLayout, constants: int, fast: bool) -> TaskMemory:
+def _mac_memory(work: Work, engine: MacWork, constants: int, fast: bool) -> TaskMemory:
     kernel = engine.kernel
     if kernel is None or engine.operation not in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED):
         return TaskMemory(0, frozenset(), 0, 0)
@@ -168,7 +168,9 @@ def _mac_memory(work: Work, engine: MacWork, layout: MemoryLayout, constants: in
         areas = frozenset({_area("kernel", weights)})
         if kernel.plain:
             lasting += _STEP_BYTES * weights
-            passing += _INDEX_BYTES * layout.buffers.get(kernel.buffer, 0) + 5 * _INTEGER * weights
+            ends = [lane.offset + lane.size_bytes for lane in kernel.lanes]
+            streams = max(ends) - min(lane.offset for lane in kernel.lanes)
+            passing += _INDEX_BYTES * streams + 5 * _INTEGER * weights
     return TaskMemory(lasting, areas, _image_bytes(work, engine, fast), passing)
 
 

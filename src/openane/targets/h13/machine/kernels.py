@@ -231,13 +231,17 @@ class KernelStreams:
             stream.align(BLOCK_BYTES)
         return stream.used
 
-    def read(self, memory: Bytes) -> Kernel:
+    def read(self, memory: Bytes, origin: int = 0) -> Kernel:
         """Decodes the lanes.
+
+        Args:
+            memory: bytes of the buffer, those of the lanes at least.
+            origin: address of the first of them in the buffer.
 
         Raises:
             FaultError: a lane is missing, outside its buffer, shorter than its contents, or lanes hold other tables.
         """
-        streams = {lane.engine: _Stream(self._bytes(memory, lane), lane, self) for lane in self.lanes}
+        streams = {lane.engine: _Stream(self._bytes(memory, origin, lane), lane, self) for lane in self.lanes}
         table = self._table(streams) if self.has_table else None
         if not self.has_weights:
             return Kernel(table=table)
@@ -262,16 +266,16 @@ class KernelStreams:
             hint="Enable the lane, or reduce ActiveNE.",
         )
 
-    def _bytes(self, memory: Bytes, lane: Lane) -> Bytes:
+    def _bytes(self, memory: Bytes, origin: int, lane: Lane) -> Bytes:
         end = lane.offset + lane.size_bytes
-        if end > memory.size:
+        if end > origin + memory.size:
             raise FaultError(
                 "a kernel stream runs over the end of its buffer",
                 where=f"{self.where}: KernelDMASrc.CoeffBaseAddr[{lane.engine}]",
                 value=f"{lane.offset:#x} to {end:#x}",
-                limit=f"{memory.size:#x} bytes in buffer {self.buffer}",
+                limit=f"{origin + memory.size:#x} bytes in buffer {self.buffer}",
             )
-        return memory[lane.offset : end]
+        return memory[lane.offset - origin : end - origin]
 
     def _table(self, streams: dict[int, _Stream]) -> bytes:
         tables = {bytes(stream.take(TABLE_BYTES)) for stream in streams.values()}
