@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from openane.backend.alloc.residency import resident_bytes
 from openane.backend.alloc.staging import resident
 from openane.backend.functions import tables
 from openane.backend.ir.fused import FusedElementWise
@@ -25,6 +26,7 @@ from openane.backend.ir.plan import (
     TaskPlan,
     View,
 )
+from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
 from openane.backend.units.comparison import COMPARISONS, difference, lower_select, step_tasks
 from openane.backend.units.copy import copy_task
@@ -137,6 +139,7 @@ def _planar(
         bias=fused.bias,
     )
     known = kind is not ElementWiseKind.SUM_SQUARE and fused.main.scale == 1.0 and fused.bias == 0.0
+    known = known and not any(_repeats_in_dram(lowering.machine, value, shape) for value in values)
     evidence = Evidence.RECORDED if known and shape.depth == 1 else Evidence.EXTRAPOLATED
     yield planar_task(work, shape, tuple(operands), result, evidence)
 
@@ -156,8 +159,15 @@ def _prepared(
         return replace(operand, repeats=repeats), [task]
     if not repeats:
         return value.operand, []
+    if _repeats_in_dram(lowering.machine, value, full):
+        return replace(value.operand, repeats=repeats), []  # staged from DRAM tile by tile
     target = lowering.tensor(f"{name}/repeated{position}", value.shape, Place.RESIDENT)
     return replace(target, repeats=repeats), [copy_task(value.operand, value.shape, target)]
+
+
+def _repeats_in_dram(machine: MachineSpec, value: Value, full: TensorShape) -> bool:
+    """Whether a repeated operand is too large to be copied into L2 first, with room for the others."""
+    return bool(repeated_axes(value.shape, full)) and resident_bytes(machine, value.shape) > machine.l2_bytes // 2
 
 
 def _reciprocal(name: str, value: Value, lowering: Lowering) -> tuple[Operand, TaskPlan]:

@@ -141,6 +141,9 @@ def _two_tensors(ctx: Lowering, node: Node, operation: g.MatMul) -> None:
     left = shapes[0] if len(shapes[0]) > 1 else (1, *shapes[0])
     right = shapes[1] if len(shapes[1]) > 1 else (*shapes[1], 1)
     rank = max(len(left), len(right))
+    if left[-2 if operation.transpose_a else -1] == 1:
+        _outer_product(ctx, node, operation, left, right)
+        return
     if rank > 5:
         raise UnsupportedError("a matrix product has at most three batch axes", value=f"{rank} axes")
     layout = MATRICES[rank]
@@ -152,6 +155,18 @@ def _two_tensors(ctx: Lowering, node: Node, operation: g.MatMul) -> None:
         handles.append(ctx.broadcast(handle, engine_shape((*batch, *shape[-2:]), layout)))
     unit = ctx.emit(MatMul(operation.transpose_a, operation.transpose_b), *handles)
     ctx.define(node.outputs[0], unit, layout if len(out) == rank else None)
+
+
+def _outer_product(
+    ctx: Lowering, node: Node, operation: g.MatMul, left: tuple[int, ...], right: tuple[int, ...]
+) -> None:
+    """One term per result: a product of two repeated tensors, of one task for the whole batch."""
+    column = (*left[:-2], left[-1 if operation.transpose_a else -2], 1)
+    row = (*right[:-2], 1, right[-2 if operation.transpose_b else -1])
+    parts = [ctx.apply(g.Reshape(shape), name) for shape, name in zip((column, row), node.inputs, strict=True)]
+    product = ctx.apply(g.Mul(), *parts)
+    result = ctx.apply(g.Reshape(ctx.shape(node.outputs[0])), product)
+    ctx.define(node.outputs[0], ctx.values[result].handle, ctx.values[result].layout)
 
 
 def _lower_cumsum(ctx: Lowering, node: Node) -> None:
