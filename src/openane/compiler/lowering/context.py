@@ -31,6 +31,7 @@ class LoweringOptions:
             images are flattened to channels first. The default is the largest kernel of the engine.
         padding: most rows at the top, or columns at the left, that a window takes; more become a unit of their own.
         pool_step: longest step of a pooling window; longer ones skip results that were computed.
+        height: most rows of an image; a convolution over depth stacks its images in rows up to this.
         functions: the form of functions of one element; one unit each here, the driver asks for accurate ones.
     """
 
@@ -38,6 +39,7 @@ class LoweringOptions:
     window: tuple[int, int] = (13, 29)
     padding: int = 31
     pool_step: int = 3
+    height: int = 16384
     functions: Functions = Functions.APPLE
 
 

@@ -14,7 +14,7 @@ from openane.compiler.lowering.matrix import check_matrix
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g
-from openane.net import Conv, Dimension, ElementWise, ElementWiseKind, InputView, Pad, Pads, Transpose
+from openane.net import Conv, Dimension, Pad, Pads, Transpose
 
 #: Depth lies outside of the channels on the engine: (N, C, D, H, W) is read as (N, D, C, H, W) and swapped.
 DEPTH_CHANNEL = Transpose((0, 2, 1, 3, 4))
@@ -91,28 +91,55 @@ def _lower_conv(ctx: Lowering, node: Node) -> None:
 
 
 def _lower_conv_3d(ctx: Lowering, node: Node, operation: g.Conv, kernel: np.ndarray) -> None:
-    """One convolution per slice of the kernel along depth, added up."""
-    name = node.inputs[0]
-    x = ctx.emit(DEPTH_CHANNEL, ctx.read(name, SPATIAL[5]))
-    before, after = operation.pads[0], operation.pads[3]
-    if before or after:
-        x = ctx.emit(Pad({Dimension.DEPTH: (before, after)}), x)
-    depth = ctx.shape(node.outputs[0])[2]
-    total: Handle | None = None
-    for index in range(kernel.shape[2]):
-        view = InputView(Dimension.DEPTH, index * operation.dilations[0], depth, operation.strides[0])
-        whole = view.offset == 0 and view.step == 1 and depth == ctx.extents(x).depth
-        conv = Conv(
-            kernel[:, :, index],
-            plane(operation.strides[1:], 1),
-            plane(operation.dilations[1:], 1),
-            plane_pads((*operation.pads[1:3], *operation.pads[4:])),
-            operation.groups,
-        )
-        part = ctx.emit(conv, x if whole else ctx.emit(view, x))
-        total = part if total is None else ctx.emit(ElementWise(ElementWiseKind.ADD), total, part)
-    assert total is not None, "a kernel has at least one slice"
-    ctx.define(node.outputs[0], ctx.emit(DEPTH_CHANNEL, _bias(ctx, node, total)), SPATIAL[5])
+    """One convolution of images that are stacked in rows, with the taps along depth as input channels.
+
+    The number of tasks does not grow with depth, and each result is one sum, rounded once.
+    """
+    (n, c, _, h, w), (_, channels, depth, height, width) = ctx.shape(node.inputs[0]), ctx.shape(node.outputs[0])
+    taps, step, spacing = kernel.shape[2], operation.strides, operation.dilations
+    front, top, left, back, bottom, right = operation.pads
+    rows = -(-(h + top + bottom) // step[1]) * step[1]  # of one image, so that every image begins at a step
+    x = node.inputs[0]
+    if front or back or rows != h:
+        x = ctx.apply(g.Pad((0, 0, front, top, 0, 0, 0, back, rows - h - top, 0)), x)
+    reach = (kernel.shape[3] - 1) * spacing[1] + 1
+    plane_operation = g.Conv(
+        strides=step[1:],
+        pads=(0, left, max(reach - step[1], 0), right),
+        dilations=spacing[1:],
+        groups=operation.groups,
+    )
+    weights = _depth_as_channels(kernel, operation.groups)
+    most = max(ctx.options.height // (rows * (taps if operation.groups > 1 else 1)), 1)
+    blocks = []
+    for first in range(0, depth, most):
+        count = min(most, depth - first)
+        windows = []
+        for tap in range(taps):
+            begin = first * step[0] + tap * spacing[0]
+            end = begin + (count - 1) * step[0] + 1
+            window = g.Slice((0, 0, begin, 0, 0), (n, c, end, rows, w), (1, 1, step[0], 1, 1))
+            whole = (begin, end, step[0]) == (0, ctx.types[x].shape[2], 1)
+            windows.append(ctx.apply(g.Reshape((n, c, count * rows, w)), x if whole else ctx.apply(window, x)))
+        images = windows[0]
+        if taps > 1 and operation.groups == 1:
+            images = ctx.apply(g.Concat(1), *windows)
+        elif taps > 1:
+            images = ctx.apply(g.Reshape((n, c * taps, count * rows, w)), ctx.apply(g.Concat(2), *windows))
+        made = ctx.apply(plane_operation, images, weights, *filter(None, node.inputs[2:]))
+        blocks.append(ctx.apply(g.Reshape((n, channels, count, rows // step[1], width)), made))
+    result = blocks[0] if len(blocks) == 1 else ctx.apply(g.Concat(2), *blocks)
+    if rows // step[1] != height:
+        result = ctx.apply(g.Slice((0,) * 5, (n, channels, depth, height, width), (1,) * 5), result)
+    ctx.define(node.outputs[0], ctx.values[result].handle, None)
+
+
+def _depth_as_channels(kernel: np.ndarray, groups: int) -> np.ndarray:
+    """(Cout, Cin / groups, depth, height, width) with depth joined to the input channels: outside of them, or inside
+    when groups must stay together."""
+    if groups == 1:
+        kernel = kernel.swapaxes(1, 2)
+    return np.ascontiguousarray(kernel).reshape(kernel.shape[0], -1, *kernel.shape[3:])
 
 
 def _lower_conv_transpose(ctx: Lowering, node: Node) -> None:
