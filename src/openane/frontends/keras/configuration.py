@@ -26,7 +26,14 @@ PREPROCESSING = frozenset({"CenterCrop", "Normalization", "Rescaling", "Resizing
 """Of the layers that prepare data: those that compute; others read vocabularies from files."""
 CODE_LAYERS = frozenset({"Lambda", "Layer"})
 MODELS = frozenset({"Functional", "Model", "Sequential"})
-OPERATION_MODULES = frozenset(f"keras.src.ops.{name}" for name in ("image", "linalg", "math", "nn", "numpy"))
+OPERATION_MODULES = frozenset(f"keras.src.ops.{name}" for name in ("core", "image", "linalg", "math", "nn", "numpy"))
+FUNCTION_OPERATIONS = frozenset(
+    {"AssociativeScan", "Cond", "ForiLoop", "Map", "Scan", "Switch", "VectorizedMap", "WhileLoop"}
+)
+"""Operations whose arguments are functions."""
+APPLICATION_MODULE = "keras.src.applications.convnext"
+APPLICATION_LAYERS = frozenset({"LayerScale", "StochasticDepth"})
+"""Layers that a network of keras.applications defines for itself."""
 VALUES = frozenset({"__keras_tensor__", "__numpy__", "__tensor__", "__ellipsis__", "__slice__"})
 """What Keras calls values that are no objects."""
 HELPERS = ("constraints", "dtype_policies", "initializers", "regularizers")
@@ -36,6 +43,7 @@ MODULES = frozenset(
         *(f"keras.{name}" for name in HELPERS),
         *("keras.src.models.functional", "keras.src.models.sequential", "keras.src.models.model"),
         *OPERATION_MODULES,
+        APPLICATION_MODULE,
     }
 )
 WORD = text(r"[\w./,>+ -]{0,500}", "a plain word", lambda word: "__" in word or "../" in word or word.startswith("/"))
@@ -85,9 +93,7 @@ def _object(value: dict[str, Any], where: str) -> dict[str, Any]:
     plain = isinstance(name, str) and (module is None or module in MODULES)
     if not plain or not (_is_function(value) if name == "function" else registered in (None, "", name)):
         raise _refused(value, where)
-    if name not in ("function", *VALUES, *MODELS) and not (
-        _is_operation(module, name) if module in OPERATION_MODULES else name in admitted_names()
-    ):
+    if name not in ("function", *VALUES, *MODELS) and not _computes(module, name):
         raise _refused(value, where)
     fields = {key: each for key, each in value.items() if key not in DROPPED}
     checked = {key: each for key, each in fields.items() if key in ("class_name", "module", "registered_name")}
@@ -106,6 +112,15 @@ def _is_function(value: dict[str, Any]) -> bool:
     return inspect.isfunction(found) and value.get("registered_name") in (None, "function", name)
 
 
+def _computes(module: str | None, name: str) -> bool:
+    """Whether a module has a class of this name that computes."""
+    if module in OPERATION_MODULES:
+        return _is_operation(module, name)
+    if module == APPLICATION_MODULE:
+        return name in APPLICATION_LAYERS
+    return name in admitted_names()
+
+
 def _is_operation(module: str, name: str) -> bool:
     """Whether a class is an operation on tensors, as those of a functional model are."""
     import keras
@@ -113,7 +128,9 @@ def _is_operation(module: str, name: str) -> bool:
     for part in module.split(".")[1:]:
         keras = getattr(keras, part)
     found = vars(keras).get(name)
-    return inspect.isclass(found) and issubclass(found, _operation()) and found.__module__ == module
+    if name in FUNCTION_OPERATIONS or not inspect.isclass(found):
+        return False
+    return issubclass(found, _operation()) and found.__module__ == module
 
 
 def _operation() -> type:
