@@ -41,6 +41,10 @@ def _digest_of_sources() -> str:
 
 _SOURCES = _digest_of_sources()
 
+# Kernels are written for the instructions of this processor. LLVM crashes the process when NUMBA_CPU_NAME=generic takes
+# them away, so the processor itself decides.
+numba.config.CPU_NAME = numba.config.CPU_FEATURES = None
+
 
 class _KernelCache(FunctionCache):  # type: ignore[misc]
     """Compiled kernels on disk, valid for exactly these sources.
@@ -52,9 +56,18 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (*super()._index_key(sig, codegen), _SOURCES)
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """An index or a kernel that is damaged (power loss, full disk) is dropped, and the kernel compiled again."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever a damaged pickle makes of itself
+            with suppress(OSError):
+                self.flush()
+            return None
+
     def save_overload(self, sig: Any, data: Any) -> None:
         """A folder that cannot be written to is no fault: the kernel is compiled again the next time."""
-        with suppress(OSError):
+        with suppress(Exception):  # the index may be damaged in a folder that cannot be written to
             super().save_overload(sig, data)
 
 
