@@ -9,7 +9,7 @@ from openane.backend.rules import Query, rule
 from openane.net.units import Neuron, NeuronKind
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
-_HINT = "Tile the layer outside of the engine, or fold the long axis into another one."
+_HINT = "Split the long axis into two by a Reshape, or tile the layer outside of the engine."
 
 
 @rule("tensor-width", lambda machine: f"1 to {machine.max_width}", _HINT, "limits.md#sizes: 16385 is rejected on an M1")

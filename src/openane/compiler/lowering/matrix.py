@@ -12,10 +12,13 @@ from openane.compiler.lowering.layout import MATRICES, SPATIAL, Layout, engine_s
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g
-from openane.net import Conv, Dimension, Linear, MatMul, TensorShape, Transpose
+from openane.net import Concat, Conv, Dimension, InputView, Linear, MatMul, TensorShape, Transpose
 
 _HEIGHT_WIDTH = (0, 1, 2, 4, 3)
 
+
+#: Dimensions outside of the planes, the outermost first.
+_OUTER = (Dimension.BATCH, Dimension.DEPTH, Dimension.CHANNEL)
 
 #: Elements of a matrix that the lowering makes to move or weigh the elements along an axis.
 _MATRIX_LIMIT = 1 << 24
@@ -66,9 +69,18 @@ def along(ctx: Lowering, x: Handle, dimension: Dimension, matrix: np.ndarray) ->
 
 
 def _linear(ctx: Lowering, x: Handle, weight: np.ndarray) -> Handle:
-    """A product along Width, on one stack of rows: planes lie one after another, so this view costs nothing."""
+    """A product along Width, on one stack of rows: planes lie one after another, so this view costs nothing.
+
+    More rows than an image may have are cut in halves along the outermost dimension.
+    """
     shape = ctx.extents(x)
     rows = shape.size // shape.width
+    outer = next((d for d in _OUTER if d.extent(shape) > 1), None)
+    if rows > ctx.options.height and outer is not None:
+        extent = outer.extent(shape)
+        spans = ((0, extent // 2), (extent // 2, extent - extent // 2))
+        parts = [_linear(ctx, ctx.emit(InputView(outer, first, count), x), weight) for first, count in spans]
+        return ctx.emit(Concat(outer), *parts)
     y = ctx.emit(Linear(weight), ctx.reshape(x, TensorShape(1, 1, rows, shape.width)))
     return ctx.reshape(y, Dimension.WIDTH.resize(shape, weight.shape[0]))
 
