@@ -118,7 +118,7 @@ def unnamed(use: Use, operands: Sequence[np.ndarray | None]) -> Finding:
     if len(floats) == 1:
         name = type(use.node.operation).__name__
         what = f"what the engine computes for {name} is off for arguments of this size"
-        return Finding(Kind.RANGE, what, _largest(floats[0]), "what its tables and steps cover")
+        return Finding(Kind.RANGE, what, _largest(floats[0]), "magnitudes that its tables and sums resolve")
     worst = max((_step(a) / max(_largest(a), HALF_SMALLEST) for a in floats), default=0.0)
     what = "its result is off by more than the rounding of its operands: an intermediate value leaves half precision"
     return Finding(Kind.RANGE, what, _largest(use.results[0]), f"operands known to {worst:.1g} of their size")
