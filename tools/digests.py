@@ -32,10 +32,11 @@ sys.path.insert(0, str(ROOT / "bench"))
 from apple_records import records, shared_folder  # noqa: E402
 
 from openane.compiler.driver import Options, build, load  # noqa: E402
-from openane.compiler.execution import Execution, made_up_input  # noqa: E402
+from openane.compiler.execution import Execution  # noqa: E402
 from openane.compiler.plan import Artifact, EngineStep  # noqa: E402
 from openane.core.errors import OpenaneError, UnsupportedError  # noqa: E402
 from openane.formats.hwx import write_hwx  # noqa: E402
+from openane.graph import TensorType  # noqa: E402
 from openane.program import Program  # noqa: E402
 from openane.runtimes.runtime import SessionOptions  # noqa: E402
 from openane.targets import GENERATIONS, attach, get  # noqa: E402
@@ -89,12 +90,18 @@ def compiled(source: Any, options: Options, *, run: bool, inputs: Mapping[str, n
 
 def _run(artifact: Artifact, inputs: Mapping[str, np.ndarray] | None) -> str:
     wanted = artifact.plan.inputs
-    made = inputs or {name: made_up_input(name, each) for name, each in wanted.items()}
+    made = inputs or {name: _made_up(each) for name, each in wanted.items()}
     try:
         with Execution(artifact, "simulator", SessionOptions(simulation=RunOptions(threads=1))) as execution:
             return array_digest(execution.run(made).outputs)
     except OpenaneError as error:
         return f"{type(error).__name__}: {error.diagnostics[0].what}"
+
+
+def _made_up(kind: TensorType) -> np.ndarray:
+    """Normal numbers; 0 and 1 for integers, which may be indices."""
+    values = np.random.default_rng(0).standard_normal(kind.shape)
+    return values.astype(kind.dtype.numpy) if kind.dtype.is_float else (values > 0).astype(kind.dtype.numpy)
 
 
 # Groups ------------------------------------------------------------------------------------------------
