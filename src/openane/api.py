@@ -20,6 +20,7 @@ from openane.graph import Graph
 from openane.net import Net
 from openane.program import Program
 from openane.runtimes.runtime import SessionOptions
+from openane.targets.registry import DEFAULT_TARGET
 
 __all__ = ["assemble", "compile", "disassemble", "load", "run"]
 
@@ -29,7 +30,7 @@ Source = str | Path | Level | Artifact | Any
 
 def compile(
     source: Source,
-    target: str = "h13",
+    target: str = DEFAULT_TARGET,
     *,
     dialect: str | None = None,
     shapes: Shapes | None = None,
@@ -74,7 +75,7 @@ def run(
     inputs: Mapping[str, np.ndarray],
     *,
     on: str = "simulator",
-    target: str = "h13",
+    target: str = DEFAULT_TARGET,
     options: SessionOptions | None = None,
 ) -> Outputs:
     """Compiles if needed, and runs once.

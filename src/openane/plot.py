@@ -17,6 +17,7 @@ from openane.backend.functions.recipes import recipe, reference
 from openane.core.errors import InputError, UnavailableError
 from openane.cost.model import Part
 from openane.net.units.neuron import NeuronKind
+from openane.targets.registry import DEFAULT_TARGET
 
 __all__ = ["roofline", "table_error", "timeline"]
 
@@ -121,7 +122,11 @@ def table_error(function: str, alpha: float = 0.0, beta: float = 0.0, *, within:
     axes = axes if axes is not None else _axes((8, 4))
     axes.plot(x, error, ".", markersize=1.5, color=PART_COLORS[Part.NEURAL])
     axes.axhline(0.5, color="#888888", linewidth=0.8, linestyle="--")
-    axes.set(xlabel="argument", ylabel="error in ulp of fp16", title=f"{function.lower()} on H13 (simulator)")
+    axes.set(
+        xlabel="argument",
+        ylabel="error in ulp of fp16",
+        title=f"{function.lower()} on {DEFAULT_TARGET.upper()} (simulator)",
+    )
     return axes
 
 

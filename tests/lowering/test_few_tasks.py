@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from openane.compiler.lowering import LoweringOptions, lower
 from openane.graph import Graph
 from openane.graph import ops as g
 from openane.net import Net
+from openane.targets.h13.spec import MACHINE
 
 
 def array(*shape: int, seed: int = 0) -> np.ndarray:
@@ -44,7 +47,7 @@ def test_convolutions_over_three_axes_compute_the_same_in_few_units(
         {"x": (images, 2 * groups, size, size - 1, size - 2)},
         (operation, "x", array(3 * groups, 2, *window), array(3 * groups), "y"),
     )
-    net = checked(graph, LoweringOptions(height=height))
+    net = checked(graph, LoweringOptions(machine=replace(MACHINE, max_height=height)))
     if height == 16384:
         assert kinds(net).count("Conv") == 1
 

@@ -11,7 +11,7 @@ from openane.analysis.advice import Advice, advise
 from openane.compiler.plan import Artifact, EngineStep
 from openane.core import html
 from openane.core.report import Column, Report, numbers, texts
-from openane.cost.chips import Chip, chip
+from openane.cost.chips import DEFAULT_CHIP, Chip, chip
 from openane.cost.model import Cost, Part
 from openane.cost.program import cost_of_program
 from openane.program import Program
@@ -197,7 +197,7 @@ class Estimate:
         return self.report().to_pandas()
 
 
-def estimate(artifact: Artifact, chip_name: str = "m1") -> Estimate:
+def estimate(artifact: Artifact, chip_name: str = DEFAULT_CHIP) -> Estimate:
     """Estimates one call of a compiled model.
 
     Args:

@@ -26,6 +26,7 @@ from openane.core.errors import OpenaneError
 from openane.core.types import DType
 from openane.graph import Graph, Node
 from openane.runtimes.host import open_host
+from openane.targets.registry import DEFAULT_TARGET
 
 __all__ = ["Hazard", "Kind", "Source", "as_values", "explain_outputs", "find_hazards", "hazards_of_run", "matches"]
 
@@ -88,7 +89,7 @@ def find_hazards(
     graph: Graph,
     batches: Iterable[Mapping[str, np.ndarray]],
     on_host: frozenset[str] = frozenset(),
-    target: str = "h13",
+    target: str = DEFAULT_TARGET,
 ) -> tuple[Hazard, ...]:
     """The hazards of the nodes that the engine runs; the model is run on the simulator.
 
@@ -160,7 +161,7 @@ def explain_outputs(
     inputs: Mapping[str, np.ndarray],
     outputs: Mapping[str, np.ndarray] | None,
     on_host: frozenset[str] = frozenset(),
-    target: str = "h13",
+    target: str = DEFAULT_TARGET,
 ) -> tuple[Hazard, ...]:
     """The hazards of the outputs that are off; each says in `outputs` which ones it explains.
 

@@ -19,6 +19,7 @@ from openane.analysis.metrics import NO_ERROR
 from openane.core.errors import FormatError, InputError
 from openane.core.files import open_regular
 from openane.runtimes.runtime import SessionOptions
+from openane.targets.registry import DEFAULT_TARGET
 from openane.targets.target import RunOptions
 
 PIECE_SAMPLES = 32
@@ -46,7 +47,7 @@ class Job:
     model: str
     dataset: str
     metric: str
-    target: str = "h13"
+    target: str = DEFAULT_TARGET
     functions: str = "accurate"
     on: str = "simulator"
     scale: float = 255.0

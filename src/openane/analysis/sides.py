@@ -25,6 +25,7 @@ from openane.net import Net
 from openane.program import Program
 from openane.runtimes import registry
 from openane.runtimes.runtime import SessionOptions
+from openane.targets.registry import DEFAULT_TARGET
 
 REFERENCE = "reference"
 IDEAL = "ideal"
@@ -121,7 +122,7 @@ def side_of(
     executor: str = "",
     *,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
-    target: str = "h13",
+    target: str = DEFAULT_TARGET,
     options: SessionOptions | None = None,
     functions: Functions = Functions.ACCURATE,
 ) -> Side:

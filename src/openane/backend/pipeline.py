@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from openane.backend.alloc import allocate, constants, reuse
 from openane.backend.alloc.allocate import Placement
@@ -12,6 +12,7 @@ from openane.backend.describe import net_text, plan_text
 from openane.backend.ir.plan import Plan
 from openane.backend.lowering import lower
 from openane.backend.machine import Dialect, MachineSpec
+from openane.backend.options import CompileOptions
 from openane.backend.passes import chains, fusion
 from openane.backend.passes.editor import Edit, edited
 from openane.backend.rules import Query, unknown_unit, violations
@@ -23,21 +24,6 @@ from openane.core.errors import Diagnostic, InputError
 from openane.core.passes import Pass, Stage, run_passes
 from openane.net.net import Net, UnitParams
 from openane.program import Program
-
-
-@dataclass(frozen=True, slots=True)
-class CompileOptions:
-    """Choices of the back end.
-
-    Attributes:
-        dialect: which compiler's layout habits to follow; None takes the target's default.
-        check: refuse encodings that are known to hang the hardware (always on in the command line).
-        observe: called with every stage of the compilation, for dumps.
-    """
-
-    dialect: str | None = None
-    check: bool = True
-    observe: Callable[[Stage], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

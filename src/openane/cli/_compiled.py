@@ -16,6 +16,7 @@ from openane.program import Program
 from openane.program.verify import verify_program
 from openane.targets import attach, load_program
 from openane.targets.assembly import load_assembly, open_container
+from openane.targets.registry import DEFAULT_TARGET
 
 _SHOWN_WARNINGS = 5
 CONTAINERS = {".hwx": "hwx", ".anec": "anec"}
@@ -29,7 +30,7 @@ class Compiled:
     container: HwxFile | AnecFile | None
 
 
-def open_compiled(path: Path, target: str = "h13") -> Compiled:
+def open_compiled(path: Path, target: str = DEFAULT_TARGET) -> Compiled:
     """The program in a file; a model is compiled, an assembly text is assembled.
 
     Raises:

@@ -25,11 +25,14 @@ from openane.core.errors import FormatError, InputError, printable
 from openane.core.files import read_npy
 from openane.graph import TensorType
 from openane.runtimes.runtime import SessionOptions
+from openane.targets.registry import DEFAULT_TARGET
 from openane.targets.target import RunOptions
 
 FILE = click.Path(path_type=Path)
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-TARGET_OPTION = click.option("--target", default="h13", show_default=True, help="Chip generation to compile for.")
+TARGET_OPTION = click.option(
+    "--target", default=DEFAULT_TARGET, show_default=True, help="Chip generation to compile for."
+)
 SHAPE_OPTION = click.option(
     "--shape",
     "shapes",

@@ -18,6 +18,7 @@ from openane.compiler.driver import save
 from openane.compiler.execution import Execution
 from openane.core.errors import UnavailableError
 from openane.core.files import make_folder
+from openane.targets.registry import DEFAULT_CHIP, DEFAULT_TARGET
 
 
 @click.command()
@@ -28,7 +29,7 @@ def command(keep: Path | None) -> None:
     with np.load(data / "digits.npz", allow_pickle=False) as digits:
         pictures, labels = enlarge(digits["pictures"]), digits["labels"]
     start = time.perf_counter()
-    with working("compiling digits.onnx for the M1 (h13)"):
+    with working(f"compiling digits.onnx for the {DEFAULT_CHIP.upper()} ({DEFAULT_TARGET})"):
         artifact = compile(data / "digits.onnx")
     compile_seconds = time.perf_counter() - start
     program = artifact.program
@@ -89,7 +90,7 @@ def report(scores: np.ndarray, expected: np.ndarray, labels: np.ndarray, seconds
         rows.append((digit, chosen.sum(), (guesses[chosen] == digit).sum(), (references[chosen] == digit).sum()))
     right, right_reference = (guesses == labels).sum(), (references == labels).sum()
     rows.append(("all", len(labels), right, right_reference))
-    columns = ("digit", "pictures", "right, simulated M1", "right, onnxruntime")
+    columns = ("digit", "pictures", f"right, simulated {DEFAULT_CHIP.upper()}", "right, onnxruntime")
     print_table("test digits", columns, rows, numeric=columns[1:])
     say(
         f"accuracy {right / len(labels):.2%}; same class as onnxruntime on {(guesses == references).sum()} of "

@@ -10,13 +10,14 @@ from openane.cli._show import JSON_OPTION, print_json
 from openane.core.errors import InputError
 from openane.program.fields import suggest
 from openane.targets import GENERATIONS, generation
+from openane.targets.registry import DEFAULT_TARGET
 
 _TOPICS = ("registers",)
 
 
 @click.command()
 @click.argument("topic", metavar="registers")
-@click.argument("target", default="h13", metavar=f"[{'|'.join(GENERATIONS)}]")
+@click.argument("target", default=DEFAULT_TARGET, metavar=f"[{'|'.join(GENERATIONS)}]")
 @JSON_OPTION
 def command(topic: str, target: str, as_json: bool) -> None:
     """Print the register reference of a chip generation as Markdown."""

@@ -22,7 +22,7 @@ from openane.cli._show import (
     working,
 )
 from openane.compiler.driver import Options, build
-from openane.cost.chips import CHIPS
+from openane.cost.chips import CHIPS, DEFAULT_CHIP
 from openane.cost.model import Part
 
 _LAYER_COLUMNS = ("layer", "tasks", "us", "NE", "PE", "DMA", "rest", "KiB", "peak", "bound", "uJ")
@@ -32,7 +32,7 @@ _TRANSFERS = (Part.WEIGHTS, Part.DRAM, Part.SURFACES)
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--chip", default="m1", show_default=True, metavar="NAME", help=f"One of {', '.join(CHIPS)}.")
+@click.option("--chip", default=DEFAULT_CHIP, show_default=True, metavar="NAME", help=f"One of {', '.join(CHIPS)}.")
 @click.option("--tasks", "show_tasks", is_flag=True, help="Also show every task.")
 @SHAPE_OPTION
 @compiler_options

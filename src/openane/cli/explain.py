@@ -34,6 +34,7 @@ from openane.compiler.generated_inputs import blaming_generated
 from openane.compiler.plan import Artifact, HostStep
 from openane.core.errors import Diagnostic, InputError
 from openane.graph import Graph
+from openane.targets.registry import DEFAULT_CHIP
 
 SHOWN_CROSSINGS = 8
 """Largest ones that the totals name."""
@@ -174,7 +175,7 @@ def show_totals(found: Explanation) -> None:
     more = f" and {len(found.crossings) - len(largest)} more" if len(found.crossings) > len(largest) else ""
     listed = f": {names}{more}" if names else ""
     say(f"{len(found.crossings)} crossings between engine and host, {quantity(found.crossing_bytes, 'B')}{listed}")
-    engine = "not known" if found.engine_us is None else f"{found.engine_us:.0f} us on the engine (m1)"
+    engine = "not known" if found.engine_us is None else f"{found.engine_us:.0f} us on the engine ({DEFAULT_CHIP})"
     say(f"estimated time: {engine}, {found.host_us:.0f} us on the host (a guess)")
     for warning in found.warnings:
         say(f"warning: {warning}", err=True)

@@ -8,10 +8,11 @@ import click
 
 from openane.cli._show import JSON_OPTION, print_json, print_table
 from openane.targets import get
+from openane.targets.registry import DEFAULT_TARGET
 
 
 @click.command()
-@click.argument("target", default="h13")
+@click.argument("target", default=DEFAULT_TARGET)
 @JSON_OPTION
 def command(target: str, as_json: bool) -> None:
     """Print the limits of TARGET: the very rules that compiling, explaining and their messages use."""

@@ -29,7 +29,7 @@ from openane.compiler.generated_inputs import blaming_generated
 from openane.compiler.plan import Artifact
 from openane.core.errors import InputError, valid
 from openane.core.files import write_atomically
-from openane.cost.chips import CHIPS
+from openane.cost.chips import CHIPS, DEFAULT_CHIP
 from openane.graph import Graph
 from openane.net import Net
 from openane.targets.assembly import open_container
@@ -40,7 +40,9 @@ from openane.viewer import Choices, diff_document, document, page
 @click.argument("file", type=FILE)
 @click.argument("other", type=FILE, required=False)
 @click.option("-o", "--output", type=FILE, required=True, metavar="PAGE.html", help="The page to write.")
-@click.option("--chip", default="m1", show_default=True, metavar="NAME", help=f"For the times: {', '.join(CHIPS)}.")
+@click.option(
+    "--chip", default=DEFAULT_CHIP, show_default=True, metavar="NAME", help=f"For the times: {', '.join(CHIPS)}."
+)
 @click.option(
     "--compare", "with_errors", is_flag=True, help="Run every layer and show its errors (see openane compare)."
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from openane.compiler.partition import Part, part_of, partition
 from openane.compiler.plan import EngineStep, HostStep, Step
 from openane.core.errors import Diagnostic, UnsupportedError
-from openane.cost.chips import chip
+from openane.cost.chips import DEFAULT_CHIP, Chip, chip
 from openane.graph import Graph, Node
 
 Compile = Callable[[Graph], EngineStep]
@@ -16,9 +16,6 @@ Compile = Callable[[Graph], EngineStep]
 Raises:
     UnsupportedError: the piece as a whole breaks a rule.
 """
-
-PLANNED_FOR = "m1"
-"""The chip whose costs of moving and starting decide what is worth it."""
 
 
 class _RefusedError(Exception):
@@ -36,15 +33,19 @@ class Cutter:
         graph: the whole model after the graph passes.
         compile_part: compiles a piece into one program.
         whole_only: raise what the back end raises, instead of cutting.
+        planned_for: the chip whose costs of moving and starting decide what is worth it; the default one for None.
 
     Attributes:
         warnings: what the user should know about the cuts, one line each.
     """
 
-    def __init__(self, graph: Graph, compile_part: Compile, *, whole_only: bool) -> None:
+    def __init__(
+        self, graph: Graph, compile_part: Compile, *, whole_only: bool, planned_for: Chip | None = None
+    ) -> None:
         self.graph = graph
         self.compile_part = compile_part
         self.whole_only = whole_only
+        self.planned_for = planned_for or chip(DEFAULT_CHIP)
         self.warnings: list[str] = []
         self._tried: dict[str, Diagnostic | None] = {}  # nodes as programs by themselves
 
@@ -61,7 +62,7 @@ class Cutter:
             self.warnings.clear()
             found: list[Step] = []
             try:
-                for part in partition(self.graph, reasons, chip(PLANNED_FOR)):
+                for part in partition(self.graph, reasons, self.planned_for):
                     found.extend(self._engine(part) if part.on_engine else [HostStep(part.graph, part.reasons)])
             except _RefusedError as refused:
                 reasons = {**reasons, **refused.reasons}

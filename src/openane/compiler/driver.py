@@ -28,7 +28,7 @@ from openane.graph.text import describe
 from openane.net import Net
 from openane.net.plist import read_net, write_net
 from openane.program import Program, Surface
-from openane.targets import get, load_program
+from openane.targets import DEFAULT_TARGET, generation, get, load_program
 from openane.targets.assembly import load_assembly
 from openane.targets.target import CompileOptions, Stage
 
@@ -52,7 +52,7 @@ class Options:
         time_limit_seconds: of the clock; None for no limit.
     """
 
-    target: str = "h13"
+    target: str = DEFAULT_TARGET
     dialect: str | None = None
     shapes: Shapes = field(default_factory=dict)
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -111,7 +111,9 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
         if isinstance(level, Net):
             return _of_net(level, options)
         graph = replace(_simplified(level, options), rows=level.rows)
-        return _of_graph(graph, level, LoweringOptions(rows=level.rows, functions=options.functions), options)
+        return _of_graph(
+            graph, level, LoweringOptions(level.rows, get(options.target).spec, options.functions), options
+        )
 
 
 def _simplified(graph: Graph, options: Options) -> Graph:
@@ -177,7 +179,13 @@ def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: O
     }
     if reasons and not options.host:
         raise refusal([reasons[node.name] for node in graph.nodes if node.name in reasons])
-    cutter = Cutter(graph, lambda part: _engine_step(lower(part, lowering), options), whole_only=not options.host)
+    costs = generation(options.target).chip_costs
+    cutter = Cutter(
+        graph,
+        lambda part: _engine_step(lower(part, lowering), options),
+        whole_only=not options.host,
+        planned_for=costs[0] if costs else None,
+    )
     steps = cutter.steps(reasons)
     crossing = {name for step in steps for name in _names_at_border(step)}
     types = {name: graph.types[name] for name in (*graph.inputs, *graph.outputs, *crossing)}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from openane.backend.machine import MachineSpec
 from openane.backend.task_cost import Engine, Kind, Work
+from openane.targets import DEFAULT_TARGET, get
 
 _HALF_BYTES = 2
 
-L2_BYTES = 2 << 20
-KERNEL_BYTES = 1 << 20
-"""Weights of all engines that are resident at once: 64 KiB in each of 16. An input that does not stay in L2 is read
-again for each such part of the weights."""
 
 TASKS_OF_SOFTMAX = 5
 TASKS_OF_LAYER_NORM = 5
@@ -18,9 +16,16 @@ TASKS_OF_L2_NORM = 4
 """Tasks of Apple's programs for H13; other generations are taken to be alike."""
 
 
+def _machine() -> MachineSpec:
+    """The generation that operations without a program are counted for."""
+    return get(DEFAULT_TARGET).spec
+
+
 def _reads(input_bytes: int, weight_bytes: int) -> int:
-    """How often an input is read."""
-    return max(1, -(-weight_bytes // KERNEL_BYTES)) if input_bytes > L2_BYTES else 1
+    """How often an input is read: one that does not stay in L2 for each part of the weights that all lanes hold."""
+    machine = _machine()
+    resident = machine.lanes * machine.kernel_bytes_per_lane
+    return max(1, -(-weight_bytes // resident)) if input_bytes > machine.l2_bytes else 1
 
 
 def matmul(rows: int, inner: int, columns: int) -> Work:
@@ -35,7 +40,7 @@ def matmul(rows: int, inner: int, columns: int) -> Work:
         input_bytes=read * _reads(read, weights),
         output_bytes=written,
         weight_bytes=weights,
-        engines=16,
+        engines=_machine().lanes,
     )
 
 
@@ -63,7 +68,7 @@ def convolution(
         input_bytes=read * _reads(read, weights),
         output_bytes=written,
         weight_bytes=weights * layers,
-        engines=16,
+        engines=_machine().lanes,
         tasks=layers,
     )
 
@@ -112,6 +117,6 @@ def attention(heads: int, length: int, head_width: int) -> Work:
         surface_bytes=4 * moved,
         input_bytes=3 * moved,
         output_bytes=moved,
-        engines=16,
+        engines=_machine().lanes,
         tasks=tasks,
     )

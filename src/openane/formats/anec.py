@@ -301,7 +301,12 @@ def _check(program: Program, header_bytes: int) -> None:
     if not program.tasks:
         raise InputError("a program without tasks has no file", where=program.name)
     if program.codec is not None and program.codec.cpu_subtype != CPU_SUBTYPE:
-        raise InputError("only programs for H13 have this container", where=program.name, value=program.target)
+        raise InputError(
+            "this container is for the chips of the Linux driver only",
+            where=program.name,
+            value=program.target,
+            limit=f"cpu subtype {CPU_SUBTYPE}",
+        )
     if len(program.surfaces) > TILE_COUNT - _FIRST_SURFACE:
         raise InputError(
             "too many surfaces",

@@ -75,7 +75,7 @@ FRAMEWORKS: Final = {
 }
 
 MACOS_REMARKS: Final = (
-    ((0, 0), "net.plist 1.0.9; programs number outputs first; a H13 build of this time is what plain anecc accepts"),
+    ((0, 0), "net.plist 1.0.9; programs number outputs first; plain anecc accepts programs of this time"),
     ((14, 0), "programs number inputs first, which plain anecc gets wrong; compute plans are available"),
     ((26, 0), "compact tasks; e5rt's async_submit is called submit_async"),
     ((26, 6), "the cache of compiled models is closed, even to root: capture by Espresso's dump or the compiler"),

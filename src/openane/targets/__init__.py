@@ -1,10 +1,12 @@
 """Chip generations: one folder each. Everything that depends on the generation is behind this package."""
 
 from openane.targets.loading import attach, encode_text, load_program
-from openane.targets.registry import GENERATIONS, Generation, generation, generation_of
+from openane.targets.registry import DEFAULT_CHIP, DEFAULT_TARGET, GENERATIONS, Generation, generation, generation_of
 from openane.targets.target import Target
 
 __all__ = [
+    "DEFAULT_CHIP",
+    "DEFAULT_TARGET",
     "GENERATIONS",
     "Generation",
     "attach",

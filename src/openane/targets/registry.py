@@ -16,7 +16,18 @@ from openane.numerics.profile import IntegerPath, Profile, TableIndex, Winograd,
 from openane.program import Task
 from openane.program.fields import suggest
 from openane.program.program import StreamCodec
+from openane.targets.chip import Chip
 from openane.targets.target import Target
+
+DEFAULT_TARGET = "h13"
+"""The generation that is compiled for when nobody says otherwise."""
+DEFAULT_CHIP = "m1"
+"""The chip whose times are shown, and whose costs decide what is worth moving to the engine."""
+LINUX_TARGET = "h13"
+"""The generation that the published Linux driver binds to."""
+LINUX_CHIPS = "M1-family"
+"""Its chips that Linux runs on, in one word."""
+_WITH_COSTS = ("h13", "h14", "h15", "h16", "h17")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,22 @@ class Generation:
         """The stream codec, which also has the register map."""
         codec: StreamCodec = import_module(f"openane.targets.{self.name}.stream").STREAM
         return codec
+
+    @property
+    def chip_costs(self) -> tuple[Chip, ...]:
+        """What is known of its chips' cost; empty when nothing is."""
+        if self.name not in _WITH_COSTS:
+            return ()
+        found: tuple[Chip, ...] = import_module(f"openane.targets.{self.name}.chips").CHIPS
+        return found
+
+    @property
+    def device_trees(self) -> Mapping[str, str]:
+        """Device-tree name of a machine that Linux runs on -> its chip."""
+        if self.name not in _WITH_COSTS:
+            return {}
+        found: Mapping[str, str] = getattr(import_module(f"openane.targets.{self.name}.chips"), "DEVICE_TREES", {})
+        return found
 
     @property
     def target(self) -> Target:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from openane.backend.pipeline import CompileOptions
+from openane.backend.machine import MachineSpec
+from openane.backend.options import CompileOptions
 from openane.backend.rules import Limit
 from openane.core.passes import Stage
 
@@ -73,6 +74,11 @@ class Target(Protocol):
     @property
     def name(self) -> str:
         """As on the command line: "h13"."""
+        ...
+
+    @property
+    def spec(self) -> MachineSpec:
+        """Limits and constants of the generation."""
         ...
 
     def lower(self, net: Net, options: CompileOptions) -> Program:

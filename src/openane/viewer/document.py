@@ -23,7 +23,7 @@ from openane.program.summary import TaskSummary
 from openane.sim.machine import Simulator
 from openane.sim.work import Space, Work
 from openane.targets import attach
-from openane.targets.registry import generation
+from openane.targets.registry import DEFAULT_CHIP, generation
 from openane.targets.target import RunOptions
 from openane.viewer.memory import MemoryMap, memory_map
 from openane.viewer.pictures import Pictures
@@ -43,7 +43,7 @@ class Choices:
         description: of the file, where the program was read from one.
     """
 
-    chip: str = "m1"
+    chip: str = DEFAULT_CHIP
     source: Graph | Net | None = None
     comparison: Comparison | None = None
     description: Description | None = None

@@ -1,4 +1,4 @@
-"""Functions of one element that take several tasks on H13.
+"""Functions of one element that take several tasks.
 
 Apple's compiler has ceil; the others are put together here from its tables and fitted ones. Every recipe says for which
 arguments it is meant.

@@ -1,4 +1,4 @@
-"""How each function of one element runs on H13: lookup tables, and the planar steps around them.
+"""How each function of one element runs: lookup tables, and the planar steps around them.
 
 A recipe is a short straight line of steps. A table step is one task of the neural engine (or the last stage of a
 convolution), a planar step one task of the planar engine; each rounds its result to fp16. What Apple's compiler does

@@ -1,4 +1,4 @@
-"""The steps that a function of one element is made of on H13.
+"""The steps that a function of one element is made of.
 
 A table step is one task of the neural engine (or the last stage of a convolution), a planar step one task of the planar
 engine. Each rounds its result to fp16.

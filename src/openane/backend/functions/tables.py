@@ -1,4 +1,4 @@
-"""The lookup tables that Apple's compiler writes for H13, from their rules.
+"""The lookup tables that Apple's compiler writes, from their rules.
 
 Evidence, per table: `hash` = the image has the SHA-256 that was published for Apple's output (macOS 26 compiler);
 `program` = the image stands in a published Apple-compiled program (2020 to 2023 compilers); `described` = its fields

@@ -1,4 +1,4 @@
-"""Units that the H13 engine computes in one pass though a network writes them as several.
+"""Units that the engine computes in one pass though a network writes them as several.
 
 They exist only inside the back end: `fusion` makes them, the families lower them. Like every unit they can be
 evaluated, so a fused network is checked against the one it came from.

@@ -135,7 +135,7 @@ def _reaching(job: Job, site: Site) -> Job:
     if not wider.is_native(site.lowering.machine):
         raise UnsupportedError(
             "results of a convolution lie too far outside of the image",
-            rule="h13.kernel-reach",
+            rule=site.lowering.machine.rule("kernel-reach"),
             value=f"kernel {kernel.shape[2]}x{kernel.shape[3]} with zeros that reach the image",
             limit=f"{site.lowering.machine.max_kernel_height}x{site.lowering.machine.max_kernel_width}",
             hint="Use less padding, or pad in a layer of its own.",

@@ -1,4 +1,4 @@
-"""Rules that hold for every tensor on H13, whatever unit makes it."""
+"""Rules that hold for every tensor, whatever unit makes it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ LARGEST_HALF = float(np.finfo(np.float16).max)
 _HINT = "Split the long axis into two by a Reshape, or tile the layer outside of the engine."
 
 
-@rule("tensor-width", lambda machine: f"1 to {machine.max_width}", _HINT, "limits.md#sizes: 16385 is rejected on an M1")
+@rule(
+    "tensor-width", lambda machine: f"1 to {machine.max_width}", _HINT, "limits.md#sizes: 16385 is rejected on hardware"
+)
 def width(query: Query) -> object | None:
     """A tensor is too wide for the engine."""
     return query.result.width if query.result.width > query.machine.max_width else None
 
 
 @rule(
-    "tensor-height", lambda machine: f"1 to {machine.max_height}", _HINT, "limits.md#sizes: 16385 is rejected on an M1"
+    "tensor-height",
+    lambda machine: f"1 to {machine.max_height}",
+    _HINT,
+    "limits.md#sizes: 16385 is rejected on hardware",
 )
 def height(query: Query) -> object | None:
     """A tensor is too high for the engine."""

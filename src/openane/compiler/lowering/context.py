@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from openane.backend.machine import MachineSpec
 from openane.compiler.lowering.functions import Functions
 from openane.compiler.lowering.layout import Layout, Preferences, canonical, engine_shape
 from openane.core.errors import ModelError, UnsupportedError
@@ -16,6 +17,8 @@ from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.net import Broadcast, Constant, Dimension, Net, Reshape, TensorShape, Unit, UnitParams
 from openane.program.layout import HALF_LARGEST, saturated
+from openane.targets import get
+from openane.targets.registry import DEFAULT_TARGET
 
 #: A unit or input of the net under construction.
 Handle = int
@@ -27,19 +30,13 @@ class LoweringOptions:
 
     Attributes:
         rows: lay matrices and vectors as rows on Width, as Core ML's MIL programs are compiled, never as channels.
-        window: largest image (x, y) that a matrix product behind it may take as one convolution window; larger
-            images are flattened to channels first. The default is the largest kernel of the engine.
-        padding: most rows at the top, or columns at the left, that a window takes; more become a unit of their own.
-        pool_step: longest step of a pooling window; longer ones skip results that were computed.
-        height: most rows of an image; a convolution over depth stacks its images in rows up to this.
+        machine: the generation that is compiled for; its largest kernel, padding, pooling stride and image decide
+            what is one unit and what several.
         functions: the form of functions of one element; one unit each here, the driver asks for accurate ones.
     """
 
     rows: bool = False
-    window: tuple[int, int] = (13, 29)
-    padding: int = 31
-    pool_step: int = 3
-    height: int = 16384
+    machine: MachineSpec = field(default_factory=lambda: get(DEFAULT_TARGET).spec)
     functions: Functions = Functions.APPLE
 
 

@@ -56,7 +56,7 @@ def source_and_pads(ctx: Lowering, name: str, pads: Sequence[int]) -> tuple[str,
 
 def outside_padding(ctx: Lowering, x: Handle, pads: Pads, value: float = 0.0) -> tuple[Handle, Pads]:
     """x and the padding that its window takes; more than the engine can express is put around x itself."""
-    if max(pads.top, pads.left) <= ctx.options.padding:
+    if max(pads.top, pads.left) <= ctx.options.machine.max_pad:
         return x, pads
     return pad_image(ctx, x, pads, value), Pads()
 
@@ -110,7 +110,7 @@ def _lower_conv_3d(ctx: Lowering, node: Node, operation: g.Conv, kernel: np.ndar
         groups=operation.groups,
     )
     weights = _depth_as_channels(kernel, operation.groups)
-    most = max(ctx.options.height // (rows * (taps if operation.groups > 1 else 1)), 1)
+    most = max(ctx.options.machine.max_height // (rows * (taps if operation.groups > 1 else 1)), 1)
     blocks = []
     for first in range(0, depth, most):
         count = min(most, depth - first)

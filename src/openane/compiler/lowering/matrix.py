@@ -76,7 +76,7 @@ def _linear(ctx: Lowering, x: Handle, weight: np.ndarray) -> Handle:
     shape = ctx.extents(x)
     rows = shape.size // shape.width
     outer = next((d for d in _OUTER if d.extent(shape) > 1), None)
-    if rows > ctx.options.height and outer is not None:
+    if rows > ctx.options.machine.max_height and outer is not None:
         extent = outer.extent(shape)
         spans = ((0, extent // 2), (extent // 2, extent - extent // 2))
         parts = [_linear(ctx, ctx.emit(InputView(outer, first, count), x), weight) for first, count in spans]
@@ -119,8 +119,8 @@ def _times_constant(ctx: Lowering, node: Node, weight: np.ndarray) -> None:
     vectors = shape[0] if len(shape) == 2 else 1
     if len(shape) <= 2 and _is_image(ctx, name, engine, vectors):
         window = (engine.width, engine.height)
-        limit = ctx.options.window
-        if window[0] > limit[0] or window[1] > limit[1]:
+        machine = ctx.options.machine
+        if window[0] > machine.max_kernel_width or window[1] > machine.max_kernel_height:
             engine = TensorShape(vectors, inner)
         kernel = weight.reshape(outputs, engine.channels, engine.height, engine.width)
         unit = ctx.emit(Conv(kernel), ctx.reshape(value.handle, engine))

@@ -70,7 +70,7 @@ def _windows(ctx: Lowering, x: Handle, pooling: Pooling) -> Handle:
     """A pooling in the forms that the engine has: dense windows, short steps."""
     if pooling.dilation != (1, 1):
         return _dilated(ctx, x, pooling)
-    own = [max(f for f in range(1, ctx.options.pool_step + 1) if step % f == 0) for step in pooling.step]
+    own = [max(f for f in range(1, ctx.options.machine.max_pool_stride + 1) if step % f == 0) for step in pooling.step]
     shape = pooling.infer([ctx.extents(x)])
     y = ctx.emit(replace(pooling, step=(own[0], own[1])), x)
     views = ((Dimension.WIDTH, 0, shape.width), (Dimension.HEIGHT, 1, shape.height))

@@ -140,7 +140,7 @@ class _Reader:
             raise line.error("another version of the text form", line.tokens[1], limit=VERSION)
 
     def _set_target(self, line: Line) -> None:
-        line.need(1, ".target h13")
+        line.need(1, ".target GENERATION")
         try:
             self._codec = self._codec_of(line.tokens[1].text)
         except OpenaneError as error:
@@ -200,7 +200,9 @@ class _Reader:
 
     def _begin_task(self, line: Line) -> None:
         if self._codec is None:
-            raise line.error("the target must be known before the first task", hint="Put .target h13 above.")
+            raise line.error(
+                "the target must be known before the first task", hint="Put .target with the generation above."
+            )
         reader = TaskReader(self._codec, line)
         if reader.index != len(self._tasks):
             raise line.error("tasks are numbered from 0 in order", line.tokens[1], limit=len(self._tasks))
@@ -240,7 +242,9 @@ class _Reader:
         """What the whole text says."""
         codec = self._codec
         if codec is None:
-            raise FormatError("the text has no .target", where=self._where, hint="Begin with .target h13.")
+            raise FormatError(
+                "the text has no .target", where=self._where, hint="Begin with .target and the generation."
+            )
         if self._raw is None and not self._tasks:
             raise FormatError("the text has no tasks", where=self._where)
         program = self._program(codec) if self._raw is None else None

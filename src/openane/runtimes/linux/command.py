@@ -16,9 +16,8 @@ from openane.program import Program, Surface
 from openane.program.layout import Memory, extent_bytes
 from openane.runtimes.linux import abi
 from openane.targets import encode_text, generation
+from openane.targets.registry import LINUX_CHIPS, LINUX_TARGET
 
-TARGET: Final = "h13"
-"""The published driver binds to M1-family chips only."""
 LARGEST_FIRST_TASK_BYTES: Final = 512 * 4
 """The size field of the next task in a header has 9 bits, words minus 1; the driver's own field is no narrower."""
 CONSTANT_ALIGNMENT_BYTES: Final = 64
@@ -91,13 +90,13 @@ def build_command(program: Program, memory_limit_bytes: int) -> Command:
         UnsupportedError: the program breaks a limit of the driver; says which, and what was found.
     """
     where = f"program {program.name}"
-    if program.target != TARGET:
+    if program.target != LINUX_TARGET:
         raise UnsupportedError(
-            "the Linux driver runs programs for M1-family chips only",
+            f"the Linux driver runs programs for {LINUX_CHIPS} chips only",
             where=where,
             value=program.target,
-            limit=TARGET,
-            hint=f"Compile with --target {TARGET}.",
+            limit=LINUX_TARGET,
+            hint=f"Compile with --target {LINUX_TARGET}.",
         )
     if not program.tasks:
         raise UnsupportedError("the program has no tasks", where=where)

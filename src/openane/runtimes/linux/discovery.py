@@ -8,18 +8,10 @@ from dataclasses import dataclass, field
 from openane.runtimes.linux import abi
 from openane.runtimes.linux.faults import meaning_of
 from openane.runtimes.linux.node import NodeInfo, System, driver_version
+from openane.targets.registry import GENERATIONS, LINUX_CHIPS
 
-CHIP_NAMES = {
-    "apple,t8103": "M1",
-    "apple,t6000": "M1 Pro",
-    "apple,t6001": "M1 Max",
-    "apple,t6002": "M1 Ultra",
-    "apple,t8112": "M2",
-    "apple,t6020": "M2 Pro",
-    "apple,t6021": "M2 Max",
-    "apple,t6022": "M2 Ultra",
-}
-"""Device-tree names of machines that Linux runs on. The published driver supports the M1 family only."""
+CHIP_NAMES = {name: chip for each in GENERATIONS.values() for name, chip in each.device_trees.items()}
+"""Device-tree names of machines that Linux runs on; the published driver supports one generation only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +46,8 @@ def find_device(system: System, wanted: str = "") -> Found:
         return Found(
             "",
             "there is no /dev/accel node",
-            "Load the out-of-tree driver (eiln/ane) and its device-tree overlay on an M1-family machine; or use "
-            "--on simulator.",
+            "Load the out-of-tree driver (eiln/ane) and its device-tree overlay on an "
+            f"{LINUX_CHIPS} machine; or use --on simulator.",
             facts,
         )
     reasons = []

@@ -13,8 +13,8 @@ from openane import targets
 from openane.core.types import DType
 from openane.program import Program, Role, Surface, Task
 from openane.runtimes.linux import abi
-from openane.runtimes.linux.command import TARGET
 from openane.runtimes.linux.emulation import Submission
+from openane.targets.registry import LINUX_TARGET
 from openane.targets.target import Machine, RunOptions
 
 KEPT_MACHINES: Final = 16
@@ -58,7 +58,7 @@ class SimulatedEngine:
         digest = key.digest()
         if digest not in self._machines:
             program = _program(text, constants, sizes, submission)
-            self._machines[digest] = program, targets.get(TARGET).machine(program, self._options)
+            self._machines[digest] = program, targets.get(LINUX_TARGET).machine(program, self._options)
             while len(self._machines) > KEPT_MACHINES:
                 self._machines.popitem(last=False)
         self._machines.move_to_end(digest)
@@ -66,7 +66,7 @@ class SimulatedEngine:
 
 
 def _program(text: bytes, constants: bytes, sizes: dict[int, int], submission: Submission) -> Program:
-    codec = targets.generation(TARGET).codec
+    codec = targets.generation(LINUX_TARGET).codec
     stream = codec.read(
         text, first_bytes=len(submission.first_task), count=submission.task_count, where="command buffer"
     )
@@ -78,7 +78,7 @@ def _program(text: bytes, constants: bytes, sizes: dict[int, int], submission: S
         if index not in private
     )
     scratch = sizes.get(abi.SCRATCH_BUFFER, 0)
-    return Program(TARGET, stream.tasks, stream.offsets, surfaces, constants, scratch, "submission", codec=codec)
+    return Program(LINUX_TARGET, stream.tasks, stream.offsets, surfaces, constants, scratch, "submission", codec=codec)
 
 
 def _writes(task: Task) -> bool:

@@ -22,6 +22,7 @@ from openane.runtimes.macos.compiler import OUTPUT_NAME, compile_network
 from openane.runtimes.macos.espresso import dump_network
 from openane.runtimes.macos.foundation import Attempt, to_object
 from openane.runtimes.macos.objc import Bridge, autorelease_pool
+from openane.targets.registry import DEFAULT_TARGET
 
 CACHE_FOLDERS: Final = (
     Path("/Library/Caches/com.apple.aned"),
@@ -76,7 +77,7 @@ class Capture:
     bridge: Bridge
     model: Path
     folder: Path
-    architecture: str = "h13"
+    architecture: str = DEFAULT_TARGET
     run: Callable[[Sequence[str]], tuple[int, str]] = field(default_factory=lambda: run_command)
     caches: tuple[Path, ...] = CACHE_FOLDERS
     now: Callable[[], float] = time.time

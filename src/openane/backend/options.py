@@ -1,0 +1,23 @@
+"""Choices of the back end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from openane.core.passes import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """Choices of the back end.
+
+    Attributes:
+        dialect: which compiler's layout habits to follow; None takes the target's default.
+        check: refuse encodings that are known to hang the hardware (always on in the command line).
+        observe: called with every stage of the compilation, for dumps.
+    """
+
+    dialect: str | None = None
+    check: bool = True
+    observe: Callable[[Stage], None] | None = field(default=None, compare=False)
