@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from openane.convert import operations, tensors
+from openane.convert import operations, recurrent, tensors
 from openane.convert.builder import MilBuilder, element_name, plain_names
 from openane.core.errors import UnavailableError, UnsupportedError
 from openane.graph import Graph, Node
 
-HANDLERS = {**operations.HANDLERS, **tensors.HANDLERS}
+HANDLERS = {**operations.HANDLERS, **recurrent.HANDLERS, **tensors.HANDLERS}
 
 
 def coremltools() -> Any:
@@ -101,7 +101,7 @@ def _add_nodes(builder: MilBuilder) -> None:
     for node in graph.nodes:
         try:
             if HANDLERS.get(type(node.operation)) is None:
-                raise UnsupportedError(f"Core ML has no counterpart of {type(node.operation).__name__}")
+                raise UnsupportedError(f"openane writes no Core ML counterpart of {type(node.operation).__name__}")
             if not refused:
                 _add_node(builder, node)
         except UnsupportedError as error:
