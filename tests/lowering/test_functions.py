@@ -137,6 +137,15 @@ def test_a_sigmoid_and_a_product_lose_nothing_by_being_recognized() -> None:
     np.testing.assert_array_equal(found, whole)
 
 
+def test_a_sigmoid_and_a_product_do_not_become_apple_s_coarser_table() -> None:
+    kind = TensorType(SHAPE, DType.FLOAT32)
+    nodes = (Node("s", ops.Sigmoid(), ("x",), ("g",)), Node("m", ops.Mul(), ("x", "g"), ("y",)))
+    x = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float16).astype(np.float32)
+    (gate,) = openane.run(build(graph_of(ops.Sigmoid()), APPLE), {"x": x}).values()
+    (found,) = openane.run(build(Graph("gate", {"x": kind}, ("y",), nodes, {}), APPLE), {"x": x}).values()
+    np.testing.assert_allclose(found, x * gate, rtol=1e-3, atol=1e-6)
+
+
 def test_the_choice_acts_once_and_is_kept(tmp_path: Path) -> None:
     """A net.plist keeps its units whatever the choice; programs and files say which one it was."""
     for choice in Functions:

@@ -85,6 +85,7 @@ class Description:
         standing: how well openane knows the generation.
         evidence: how the encoding is backed: "as Apple writes it", "extrapolated", "simulator only"; empty where the
             file does not say, as those of other compilers.
+        functions: form of functions of one element that was chosen; empty where the file does not say.
         executable: whether openane simulates it.
         compiler: as the file says, or "".
         flags: options of the compiler, one each.
@@ -104,6 +105,7 @@ class Description:
     chips: str
     standing: str
     evidence: str
+    functions: str
     executable: bool
     compiler: str
     flags: tuple[str, ...]
@@ -187,6 +189,7 @@ def _description(
         chips=made_for.chips if made_for else "",
         standing=made_for.standing if made_for else "",
         evidence=image.notes.get("evidence", ""),
+        functions=image.notes.get("functions", ""),
         executable=bool(made_for and made_for.executable),
         compiler=compiler_of(hwx) if hwx else image.notes.get("compiler", ""),
         flags=_flags(hwx) if hwx else (),

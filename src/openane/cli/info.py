@@ -64,6 +64,7 @@ def net_facts(net: Net) -> dict[str, object]:
         "inputs": {name: "x".join(map(str, shape.ndchw)) for name, shape in net.inputs.items()},
         "outputs": {name: "x".join(map(str, net.shapes[source].ndchw)) for name, source in net.outputs.items()},
         "operations": dict(counts.most_common()),
+        "notes": dict(net.notes),
     }
 
 
@@ -80,6 +81,10 @@ def show_facts(kind: FileKind, facts: dict[str, object], as_json: bool) -> None:
     operations = facts["operations"]
     assert isinstance(operations, dict)
     print_table("operations", ("operation", "count"), list(operations.items()), numeric=("count",))
+    notes = facts.get("notes", {})
+    assert isinstance(notes, dict)
+    for name, text in notes.items():
+        say(f"{name}: {text}")
     parameters, size = facts.get("parameters"), facts.get("parameter_bytes")
     if isinstance(parameters, int) and isinstance(size, int):
         say(f"{quantity(parameters)} parameters, {quantity(size, 'B')}")
@@ -97,6 +102,8 @@ def show_program(found: Description, as_json: bool) -> None:
         say(f"compiler {found.compiler}, laid out like {found.dialect}")
     if found.evidence:
         say(f"encoding: {found.evidence}")
+    if found.functions:
+        say(f"functions: {found.functions}")
     if found.flags:
         say("flags " + " ".join(found.flags))
     for problem in found.problems:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from openane.compiler.lowering.context import Handle, Lowering, check_factor
-from openane.compiler.lowering.functions import emit_function
+from openane.compiler.lowering.functions import Functions, emit_function
 from openane.compiler.lowering.layout import Layout, engine_shape
+from openane.compiler.passes.activations import RECOGNIZED
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g
@@ -131,10 +132,13 @@ def _lower_silu(ctx: Lowering, node: Node) -> None:
     assert isinstance(operation, g.Silu)
     value = ctx.values[node.inputs[0]]
     x = value.handle
-    if operation.alpha == 1:
+    # Apple's table of SiLU is coarser than its table of the sigmoid, which a model asks for that writes it out.
+    written_out = node.origin.step == RECOGNIZED and ctx.options.functions is Functions.APPLE
+    if operation.alpha == 1 and not written_out:
         unit = emit_function(ctx, Neuron(K.SILU), x)
     else:
-        gate = emit_function(ctx, Neuron(K.SIGMOID), ctx.emit(GOC(operation.alpha), x))
+        scaled = x if operation.alpha == 1 else ctx.emit(GOC(operation.alpha), x)
+        gate = emit_function(ctx, Neuron(K.SIGMOID), scaled)
         unit = ctx.emit(ElementWise(ElementWiseKind.MULT), x, gate)
     ctx.define(node.outputs[0], unit, value.layout)
 

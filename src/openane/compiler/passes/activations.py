@@ -24,6 +24,9 @@ from openane.graph.ops import (
     Tanh,
 )
 
+#: `Origin.step` of what is found here.
+RECOGNIZED = "activation"
+
 #: Constants of an exporter are rounded to half precision at worst.
 _TOLERANCE = 1e-3
 
@@ -33,7 +36,7 @@ _FACTOR_LIMIT = 6
 
 def recognize_activations(graph: Graph) -> Graph:
     """Finds hard sigmoid, hard swish, GELU (both forms), SiLU and Mish in their spelled-out forms."""
-    return Editor(graph, "activation").run(_RULES)
+    return Editor(graph, RECOGNIZED).run(_RULES)
 
 
 def close(value: float | None, expected: float) -> bool:
