@@ -90,6 +90,7 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         "tasks": len(program.tasks),
         "constant_bytes": len(program.constants),
         "scratch_bytes": program.scratch_bytes,
+        "warnings": list(artifact.warnings),
     }
     if as_json:
         print_json(facts)
@@ -100,6 +101,8 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         )
         if facts["evidence"]:
             say(f"encoding: {facts['evidence']}")
+    for warning in artifact.warnings:
+        say(f"warning: {warning}", err=True)
 
 
 class Dump:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from openane.compiler.crowding import crowded_layers
 from openane.compiler.cutting import Cutter
 from openane.compiler.lowering import Functions, LoweringOptions, lower
 from openane.compiler.pipeline import Pass, run_pipeline
@@ -192,7 +193,7 @@ def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: O
     inputs, outputs = dict(graph.inputs), {name: graph.types[name] for name in graph.outputs}
     constants = {name: graph.constants[name] for name in graph.outputs if name in graph.constants}
     plan = Plan(graph.name, inputs, outputs, steps, types, constants)
-    return Artifact(plan, options.target, graph, tuple(cutter.warnings))
+    return Artifact(plan, options.target, graph, (*cutter.warnings, *crowded_layers(graph, steps)))
 
 
 def _names_at_border(step: Step) -> tuple[str, ...]:
