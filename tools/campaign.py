@@ -5,6 +5,7 @@
     python tools/campaign.py --seed 1234                                one case, told in full
     python tools/campaign.py --network case.json                        a case from a file
     python tools/campaign.py --report --journal campaign.jsonl          what a journal holds
+    python tools/campaign.py --everyday 20000                           networks of everyday sizes, in every dialect
 
 A case is made from its number alone. The reference in double precision, the passes, the net of units, onnxruntime, the
 model written as ONNX and read again, and the simulator are compared. A failing case is shrunk by hypothesis and kept in
@@ -21,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from differential import journal
+from differential import everyday, journal
 from differential.network import Network, parse
 from differential.page import page
 from differential.report import report, tell
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="run this case only")
     parser.add_argument("--network", type=Path, help="run the network of this file only")
     parser.add_argument("--report", action="store_true", help="run nothing, tell what the journal holds")
+    parser.add_argument("--everyday", type=int, metavar="CASES", help="compile this many, run one in fifty")
     parser.add_argument("--page", type=Path, help="as --report, written as a page of the docs")
     arguments = parser.parse_args()
     if arguments.seed is not None:
@@ -52,6 +54,10 @@ def main() -> int:
     if arguments.network is not None:
         data = json.loads(arguments.network.read_text())
         return _one(parse(data.get("network", data)))
+    if arguments.everyday is not None:
+        count = everyday.run(arguments.start or 0, arguments.everyday, seconds=arguments.seconds)
+        print("\n".join(count.lines()))
+        return int(bool(count.rejected or count.failed))
     if arguments.page is not None:
         if arguments.journal is None:
             parser.error("a page needs --journal")
