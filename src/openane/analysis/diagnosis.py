@@ -15,7 +15,7 @@ import numpy as np
 
 from openane.analysis.effects import Reference, Values, clamped, differs, run_alone
 from openane.analysis.measure import half
-from openane.analysis.suspects import Finding, epsilon_finding, findings, unnamed, value_finding
+from openane.analysis.suspects import Finding, amplified_finding, epsilon_finding, findings, unnamed, value_finding
 from openane.graph import Node
 from openane.graph import ops as g
 from openane.numerics.limits import HALF_LARGEST, SUM_LIMIT, SUM_STEP
@@ -26,6 +26,11 @@ ROUNDED_ONLY = (
 )
 """Operations that only move or round values below `SUM_LIMIT`: numpy says what the engine gives."""
 PRODUCTS = (g.Conv, g.ConvTranspose, g.MatMul, g.Einsum)
+
+AMPLIFIED = 2.5
+"""Times a noticeable error that a node's own small error must cause at an output."""
+MOST_SEARCHES = 256
+"""Larger graphs are not searched node by node."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +89,16 @@ class Diagnosis:
                     outside = {name for name in changes if name not in node.outputs}
                     yield Root(node, finding, explained, self._remedy(node, outside, wrong))
                     break
+
+    def amplified(self, wrong: Mapping[str, np.ndarray]) -> Iterator[Root]:
+        """The nodes whose small errors later nodes amplify until an output is far off; one search per node."""
+        upstream = self.reference.upstream(wrong)
+        nodes = [node for node in self.graph.nodes if node.name in upstream and node.name not in self.on_host]
+        for node in nodes if len(nodes) <= MOST_SEARCHES else ():
+            explained = tuple(name for name in self.reference.spread(self._on_engine(node), AMPLIFIED) if name in wrong)
+            if explained:
+                finding = amplified_finding(self.reference.use(node))
+                yield Root(node, finding, explained, self._remedy(node, set(), wrong))
 
     def _damages(self, node: Node, spoiled: set[str]) -> Iterator[tuple[Finding, Values]]:
         """What half precision makes of a node, with the values that change; none for what only inherits."""

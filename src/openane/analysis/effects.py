@@ -124,8 +124,13 @@ class Reference:
             except ModelError as error:
                 raise error.at(f"{self.graph.name}: node {node.name!r}") from error
 
-    def spread(self, changes: Mapping[str, np.ndarray]) -> Values:
-        """The outputs that change when some values are replaced, with their new arrays; see `CONTRIBUTION`."""
+    def spread(self, changes: Mapping[str, np.ndarray], share: float = CONTRIBUTION) -> Values:
+        """The outputs that change when some values are replaced, with their new arrays.
+
+        Args:
+            changes: new arrays by name.
+            share: of a noticeable error from which on an output counts as changed.
+        """
         changed = dict(changes)
         for node in self.graph.nodes:
             if not any(name in changed for name in node.inputs):
@@ -137,7 +142,7 @@ class Reference:
         return {
             name: changed[name]
             for name in self.graph.outputs
-            if name in changed and differs(changed[name], self.values[name], CONTRIBUTION)
+            if name in changed and differs(changed[name], self.values[name], share)
         }
 
     def upstream(self, names: Iterable[str]) -> set[str]:

@@ -30,7 +30,7 @@ from openane.targets.registry import DEFAULT_TARGET
 
 __all__ = ["Hazard", "Kind", "Source", "as_values", "explain_outputs", "find_hazards", "hazards_of_run", "matches"]
 
-GROSS = 10.0
+FAR = 5.0
 """Times a noticeable error: an output so far off is reported even where no layer explains it."""
 
 
@@ -180,16 +180,26 @@ def explain_outputs(
     diagnosis = Diagnosis(Reference(graph, fit_inputs(graph.inputs, inputs, graph.name)), on_host, target)
     nodes = {node.name: node for node in graph.nodes}
     wrong = diagnosis.wrong(outputs)
-    roots = with_working_remedies(
-        diagnosis, list(diagnosis.roots(wrong)), lambda kept: _outputs(graph, inputs, kept, target)
-    )
-    found = [_of_root(root, nodes) for root in roots]
-    named = {name for hazard in found for name in hazard.outputs}
-    for name, array in (outputs or {}).items():
-        wanted = wrong.get(name)
-        if wanted is not None and name not in named and wanted.dtype.kind == "f" and differs(array, wanted, GROSS):
-            found.append(_unexplained(name, array, wanted, diagnosis.reference.producers.get(name)))
+    roots = list(diagnosis.roots(wrong))
+    far = _far_off(outputs or {}, wrong, {name for root in roots for name in root.outputs})
+    if far:
+        roots += diagnosis.amplified(far)
+    found = [
+        _of_root(root, nodes)
+        for root in with_working_remedies(diagnosis, roots, lambda kept: _outputs(graph, inputs, kept, target))
+    ]
+    for name, wanted in _far_off(outputs or {}, wrong, {name for hazard in found for name in hazard.outputs}).items():
+        assert outputs is not None
+        found.append(_unexplained(name, outputs[name], wanted, diagnosis.reference.producers.get(name)))
     return tuple(found)
+
+
+def _far_off(
+    outputs: Mapping[str, np.ndarray], wrong: Mapping[str, np.ndarray], named: set[str]
+) -> dict[str, np.ndarray]:
+    """The reference of the outputs that are far off and that no hazard names."""
+    floats = {name: array for name, array in outputs.items() if name in wrong and array.dtype.kind == "f"}
+    return {n: wrong[n] for n, array in floats.items() if n not in named and differs(array, wrong[n], FAR)}
 
 
 def _unexplained(name: str, found: np.ndarray, wanted: np.ndarray, producer: Node | None) -> Hazard:
@@ -206,7 +216,7 @@ def _unexplained(name: str, found: np.ndarray, wanted: np.ndarray, producer: Nod
         source=Source.CALIBRATION,
         what=f"output {name!r} is far off, and no layer alone explains it",
         value=value,
-        limit=f"{GROSS * NOTICEABLE:.0%} of its root mean square",
+        limit=f"{FAR * NOTICEABLE:.0%} of its root mean square",
         hint="See how the error grows from layer to layer: openane compare.",
         outputs=(name,),
     )

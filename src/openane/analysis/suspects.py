@@ -124,6 +124,13 @@ def unnamed(use: Use, operands: Sequence[np.ndarray | None]) -> Finding:
     return Finding(Kind.RANGE, what, _largest(use.results[0]), f"operands known to {worst:.1g} of their size")
 
 
+def amplified_finding(use: Use) -> Finding:
+    """The finding for a node whose errors matter only because later layers take differences of its results."""
+    what = "the layers after it amplify its rounding"
+    largest = max(map(_largest, use.results), default=0.0)
+    return Finding(Kind.RANGE, what, largest, f"known to {max(map(_step, use.results), default=0.0):.2g}")
+
+
 def _step(array: np.ndarray) -> float:
     """The distance of neighboring fp16 numbers at the largest magnitude of an array."""
     last_binade = (HALF_LARGEST + 32) / 2  # from here on the distance is the same
