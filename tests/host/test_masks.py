@@ -104,7 +104,8 @@ def test_padded_attention_is_right(style: str, low: float, softmax: str) -> None
     model = block(style, softmax, low)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     artifact = build(load_model(model), Options())
-    assert artifact.programs
+    # The mask is made in one piece, on one side; the scores of "keep and sink" read two parts of it.
+    assert len(artifact.programs) == 1 or style == "keep and sink"
     for kept in (1, 7, LENGTH):
         inputs = inputs_of(model, low, kept)
         (expected,) = session.run(None, inputs)

@@ -59,9 +59,10 @@ def partition(graph: Graph, reasons: Mapping[str, Diagnostic], chip: Chip | None
         The parts. A model wholly on the engine is one part; one without nodes has none.
     """
     sides = _Sides(graph, {**reasons, **_moved_for_the_host(graph, reasons)})
+    _move_late(sides)
     while chip is not None and (more := _cheaper_here(sides, chip)):
         sides = _Sides(graph, {**sides.reasons, **more})
-    _move_late(sides)
+        _move_late(sides)
     members: dict[int, list[Node]] = {}
     for node in graph.nodes:
         members.setdefault(sides.phases[node.name], []).append(node)
