@@ -113,8 +113,21 @@ class Comparison:
 
 
 _SUMMARY_COLUMNS = tuple(
-    Column(name, numeric=3 <= i < 7, in_records=False)
-    for i, name in enumerate(("layer", "where", "range", "alone, ulp", "ulp", "max", "cosine", "verdict", "why"))
+    Column(name, numeric=3 <= i < 8, in_records=False)
+    for i, name in enumerate(
+        (
+            "layer",
+            "where",
+            "wanted",
+            "ideal fp16, ulp",
+            "chip, ulp",
+            "chip alone, ulp",
+            "chip, max",
+            "chip, cosine",
+            "verdict",
+            "why",
+        )
+    )
 )
 
 
@@ -124,8 +137,9 @@ def _summary(layer: LayerComparison) -> tuple[str, ...]:
         layer.name,
         layer.where,
         f"{layer.range.least:.4g} .. {layer.range.largest:.4g}",
-        f"{layer.engine_isolated.max_ulp:.1f}" if layer.engine_isolated else "",
+        f"{layer.ideal.max_ulp:.1f}",
         f"{layer.engine.max_ulp:.1f}",
+        f"{layer.engine_isolated.max_ulp:.1f}" if layer.engine_isolated else "",
         f"{layer.engine.max_abs:.3g}",
         f"{layer.engine.cosine:.6f}",
         "wrong" if layer.wrong else "",

@@ -36,8 +36,11 @@ from openane.cli._show import (
 from openane.compiler.driver import Options, build
 from openane.compiler.generated_inputs import blaming_generated, complete
 
-_COLUMNS = ("layer", "where", "range", "alone", "ideal", "with all before", "ideal", "max", "cosine", "why")
-_NUMERIC = ("alone", "ideal", "with all before", "max", "cosine")
+_COLUMNS = (
+    "layer", "where", "wanted", "ideal fp16", "chip", "ideal fp16, alone", "chip, alone", "chip, max", "chip, cosine",
+    "why",
+)  # fmt: skip
+_NUMERIC = _COLUMNS[3:9]
 
 
 @click.command()
@@ -79,8 +82,8 @@ def command(
 ) -> None:
     """Compare the numbers of FILE (a model, net.plist, .hwx or .anec) on the same inputs.
 
-    Without --with: float32, ideal fp16 and the engine, layer by layer. Leaves with status 1 when something is wrong.
-    An input that is not given is made from a fixed seed, and the report says so.
+    Without --with: what float32 wants, ideal fp16 and the chip, layer by layer. Leaves with status 1 when something
+    is wrong. An input that is not given is made from a fixed seed, and the report says so.
     """
     options = limited(memory_limit_bytes, time_limit_seconds)
     if other is not None:
@@ -139,10 +142,10 @@ def _row(layer: LayerComparison) -> tuple[object, ...]:
         f"{layer.name}{' (wrong)' if layer.wrong else ''}",
         layer.where or "-",
         f"{layer.range.least:.4g} .. {layer.range.largest:.4g}",
-        _ulps(layer.engine_isolated),
-        _ulps(layer.ideal_isolated),
-        _ulps(layer.engine),
         _ulps(layer.ideal),
+        _ulps(layer.engine),
+        _ulps(layer.ideal_isolated),
+        _ulps(layer.engine_isolated),
         f"{layer.engine.max_abs:.3g}",
         f"{layer.engine.cosine:.6f}",
         "; ".join(layer.causes),
@@ -152,27 +155,28 @@ def _row(layer: LayerComparison) -> tuple[object, ...]:
 def _show(found: Comparison) -> None:
     """Prints the layers, the outputs, and the first layer that is wrong."""
     print_table(
-        f"{found.model}: {found.runtime} against float32; errors in units of the last place of fp16, mean / largest",
+        f"{found.model}: what float32 wants, and the errors of ideal fp16 and of the chip ({found.runtime}) in units of"
+        " the last place of fp16, mean / largest",
         _COLUMNS,
         [_row(layer) for layer in found.layers],
         _NUMERIC,
     )
     print_table(
         "outputs",
-        ("output", "range", "engine, ulp", "ideal, ulp", "engine, max", "ideal, max", "cosine"),
+        ("output", "wanted", "ideal fp16", "chip", "ideal fp16, max", "chip, max", "chip, cosine"),
         [
             (
                 each.name,
                 f"{each.range.least:.4g} .. {each.range.largest:.4g}",
-                _ulps(each.engine),
                 _ulps(each.ideal),
-                f"{each.engine.max_abs:.3g}",
+                _ulps(each.engine),
                 f"{each.ideal.max_abs:.3g}",
+                f"{each.engine.max_abs:.3g}",
                 f"{each.engine.cosine:.6f}",
             )
             for each in found.outputs
         ],
-        ("engine, ulp", "ideal, ulp", "engine, max", "ideal, max", "cosine"),
+        ("ideal fp16", "chip", "ideal fp16, max", "chip, max", "chip, cosine"),
     )
     for note in found.notes:
         say(f"note: {note}")
