@@ -117,6 +117,17 @@ def test_what_binary_point_0_may_mean() -> None:
     assert run(dot([1, 1]), x, zero_binary_point="smaller-step").item() == 2000  # binary point -4 is not concerned
 
 
+def test_what_binary_point_0_may_mean_without_weights() -> None:
+    builder = Builder()
+    x, y = (builder.surface(name, role, (1, 1, 1, 1, 3)) for name, role in (("x", Role.INPUT), ("y", Role.OUTPUT)))
+    point: Fields = {"NE.MACCfg.BinaryPoint": 0}
+    builder.add(make.PASS, make.view(x.shape, y.shape), make.dram_source(x), make.dram_result(y), point)
+    program, values = builder.program(), [60000, 2.0**-20, 3]
+    assert run(program, values).reshape(-1).tolist() == [60000, 2.0**-20, 3]
+    assert run(program, values, zero_binary_point="smaller-step").reshape(-1).tolist() == [np.inf, 2.0**-20, 3]
+    assert run(program, values, zero_binary_point="larger-range").reshape(-1).tolist() == [60000, 0, 3]
+
+
 def test_passes_round_to_fp16_in_between() -> None:
     program, x = dot(np.ones(4)), [2048, 1, 1, 0]
     assert run(program, x).item() == 2050

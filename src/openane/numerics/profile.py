@@ -94,14 +94,17 @@ class OverflowOrder(Enum):
 
 
 class ZeroBinaryPoint(Enum):
-    """What binary point 0 means for fp16, which the compiler of macOS 11 writes where later ones write -4."""
+    """What binary point 0 means for fp16, which the compiler of macOS 11 writes in tasks without weights.
+
+    Later compilers write -4 in every task.
+    """
 
     SAME = "same"
-    """Nothing: range 32768, step 2^-16."""
+    """Nothing."""
     SMALLER_STEP = "smaller-step"
-    """Range 2048, step 2^-20."""
+    """The task is computed in an accumulator with range 2048 and step 2^-20."""
     LARGER_RANGE = "larger-range"
-    """Range 524288, step 2^-12."""
+    """The same, with range 524288 and step 2^-12."""
 
 
 class Winograd(Enum):

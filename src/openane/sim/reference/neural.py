@@ -86,12 +86,20 @@ class Neural:
         if self.kernel.weights is not None:
             return self._convolved(index)
         words, operation = [self._source(place) for place in self._inputs(index)], self.work.operation
-        if operation is MacOperation.SUM and self.profile.without_weights is WithoutWeights.ACCUMULATOR:
+        if self._in_accumulator:
             return self._accumulated([(word, ONE) for word in words], [Fraction(self.work.acc_bias)])
         first, *others = map(read, words)
         for other in others:
             first = _joined(operation, first, other)
         return _exact(F(first + F(self.work.acc_bias)))
+
+    @property
+    def _in_accumulator(self) -> bool:
+        """Whether the profile computes this task without weights in the accumulator."""
+        operation, profile = self.work.operation, self.profile
+        added = operation is MacOperation.SUM and profile.without_weights is WithoutWeights.ACCUMULATOR
+        shifted = self.work.zero_binary_point and profile.zero_binary_point is not ZeroBinaryPoint.SAME
+        return added or (shifted and operation in (MacOperation.SUM, MacOperation.PASS))
 
     def _inputs(self, index: Index) -> Iterator[Index]:
         """Source elements of a result of an operation without weights."""
