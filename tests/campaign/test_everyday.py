@@ -28,7 +28,7 @@ def test_networks_of_everyday_sizes_agree_on_all_levels() -> None:
 
 def test_a_conflict_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = allocate._Placer._stage
-    monkeypatch.setattr(allocate._Placer, "_stage", lambda *arguments: (stage(*arguments)[0], 0x20))
+    monkeypatch.setattr(allocate._Placer, "_stage", lambda *arguments: (stage(*arguments)[0], 0))
     count = everyday.run(0, 3, numeric=False)
     assert count.rejected
 

@@ -60,6 +60,16 @@ five minutes (ten processor minutes on the two cores of CI; `make test CAMPAIGN=
 came. All of them have passed, so a failure comes from the change and stops the build. Networks are made from numbers
 by the code in `tools/differential`: whoever changes that code, or finds a fault in new cases, runs the whole share
 again and keeps what failed in `tests/campaign/found`. New cases are what `make campaign` is for.
+
+## Everyday sizes
+
+    python tools/campaign.py --everyday 20000
+
+compiles chains and small graphs over elementwise, table, reduction, data-movement and normalization operations, with
+one to three inputs and operands that several nodes share, at the sizes of real layers (1x64x56x56, 384x128, 8x3, ...),
+in every dialect. Each program passes the address check that the simulator makes before a run; a conflict is a failure,
+whatever its cause. One network in fifty is also run and compared on all levels. `tests/campaign/test_everyday.py` keeps
+a fixed share.
 """
 
 

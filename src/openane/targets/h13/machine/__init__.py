@@ -14,10 +14,11 @@ from openane.program import Program, Task
 from openane.sim.check import check_addresses
 from openane.sim.layout import BufferMap, layout_of
 from openane.sim.reference import ReferenceMachine
-from openane.sim.work import Work
+from openane.sim.work import Space, Work
 from openane.targets.h13.machine.decode import decode
-from openane.targets.h13.machine.tensors import L2_BYTES
+from openane.targets.h13.machine.tensors import L2_BYTES, result_staging
 from openane.targets.h13.machine.understood import findings
+from openane.targets.h13.machine.words import Words
 from openane.targets.registry import GENERATIONS
 from openane.targets.target import RunOptions
 
@@ -72,8 +73,15 @@ def check_program(program: Program) -> None:
     Raises:
         FaultError: names the first task, register and address that break a rule.
     """
-    works = decode_program(program)
+    works = tuple(map(_with_staged_result, program.tasks, decode_program(program)))
     check_addresses(program, works, layout_of(program, works, BUFFERS), BUFFERS, _PROOF_BYTES, program.outputs)
+
+
+def _with_staged_result(task: Task, work: Work) -> Work:
+    if work.result_staging is not None or work.result.space is not Space.DRAM:
+        return work
+    staged = result_staging(Words.of(task, work.index), work.result, work.result_view, compiled=True)
+    return replace(work, result_staging=staged)
 
 
 def reference(program: Program, options: RunOptions | None = None) -> ReferenceMachine:

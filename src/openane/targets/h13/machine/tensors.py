@@ -197,16 +197,17 @@ def rows_in_flight(engine: MacWork | PlanarWork, views: Views, tile_height: int)
     return max(0, *(rows(tile) for tile in range(max(inner - 1, 0), min(inner + spread, tiles))))
 
 
-def result_staging(words: Words, result: Operand, view: Axes) -> Staging | None:
+def result_staging(words: Words, result: Operand, view: Axes, *, compiled: bool = False) -> Staging | None:
     """L2 that a result passes through to DRAM: the rows of one tile, or as many as fit between its base and the end.
 
     The transfer reuses this room: base plus one row always fits in Apple's programs, the rows of a whole tile do not
     (a program whose base leaves room for one of 255 rows ran bit-exact on a chip). No program has anything else there.
     Rows that a task does not space itself are dense, and tasks too wide for L2 hold a segment of columns; rows that it
-    does space fit as a whole in every program on record. Base and row stride both 0: see `staging`.
+    does space fit as a whole in every program on record. Base and row stride both 0: see `staging`; a compiled program
+    means address 0 by it.
     """
     base, stated = words("L2.ResultBase", "Addr"), words("L2.ConvResultRowStride", "Stride")
-    if result.space is not Space.DRAM or not (base or stated):
+    if result.space is not Space.DRAM or not (base or stated or compiled):
         return None
     _, depth, channels, height, width = view
     rows = min(height, max(words("Common.TileCfg", "TileHeight"), 1))
