@@ -292,3 +292,19 @@ def test_arrays_larger_than_memory(folder: Path, monkeypatch: pytest.MonkeyPatch
     for read, name in ((read_npz, "x.npz"), (read_npy, "x.npy")):
         with pytest.raises(InputError, match=r"do not fit in memory .*bytes on disk"):
             read(folder / name)
+
+
+SURFACE = '.surface input "x" buffer={buffer} shape={shape} strides={strides} size={size} dtype=float16\n'
+FIELDS = {"buffer": "4", "shape": "1,1,2,4,4", "strides": "512,512,256,64,2", "size": "512"}
+
+
+@pytest.mark.parametrize("number", [1 << 40, 1 << 63, 1 << 64, 1 << 70])
+@pytest.mark.parametrize("field", FIELDS)
+def test_absurd_numbers_in_assembly_headers(folder: Path, field: str, number: int) -> None:
+    """Each position of each field; the message names the line, and nothing is called a bug of openane."""
+    parts = FIELDS[field].split(",")
+    for index in range(len(parts)):
+        text = ",".join([*parts[:index], str(number), *parts[index + 1 :]])
+        (folder / "x.s").write_text(".openane 1\n.target h13\n" + SURFACE.format(**{**FIELDS, field: text}))
+        with pytest.raises(OpenaneError, match=r"x\.s: line 3.*an impossible size .found .*allowed: 0\.\."):
+            openane.load(folder / "x.s")

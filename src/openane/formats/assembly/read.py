@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -157,10 +158,7 @@ class _Reader:
 
     def _number(self, line: Line) -> None:
         line.need(1, f"{line.word} 0x4000")
-        value = line.number_of(line.tokens[1])
-        if not 0 <= value <= LARGEST_BYTES:
-            raise line.error("an impossible size", line.tokens[1], limit=f"0..{LARGEST_BYTES}")
-        self._numbers[line.word] = value
+        self._numbers[line.word] = _bounded(line, line.tokens[1])
 
     def _add_surface(self, line: Line) -> None:
         if len(line.tokens) < 3:
@@ -174,6 +172,8 @@ class _Reader:
         if missing:
             raise line.error(f".surface needs {', '.join(missing)}")
         shape, strides = (self._five(line, pairs[each]) for each in ("shape", "strides"))
+        if math.prod(shape) > LARGEST_BYTES:
+            raise line.error("an impossible size", pairs["shape"], limit=f"{LARGEST_BYTES} elements in all")
         dtypes = {dtype.value: dtype for dtype in DType}
         dtype = pairs["dtype"]
         if dtype.text not in dtypes:
@@ -183,10 +183,10 @@ class _Reader:
             role=Role(role.text),
             shape=shape,
             strides_bytes=strides,
-            size_bytes=line.number_of(pairs["size"]),
-            buffer=line.number_of(pairs["buffer"]),
+            size_bytes=_bounded(line, pairs["size"]),
+            buffer=_bounded(line, pairs["buffer"]),
             dtype=dtypes[dtype.text],
-            interleave=line.number_of(pairs["interleave"]) if "interleave" in pairs else 1,
+            interleave=_bounded(line, pairs["interleave"]) if "interleave" in pairs else 1,
         )
         self._surfaces.append((line, surface))
 
@@ -194,6 +194,8 @@ class _Reader:
         numbers = [line.number_of(token, part) for part in token.text.split(",")]
         if len(numbers) != _AXES or min(numbers) < 0:
             raise line.error("five numbers from 0 are needed: N,D,C,H,W", token, value=token.text)
+        for part in token.text.split(","):
+            _bounded(line, token, part)
         return (numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
 
     # -- blocks -----------------------------------------------------------------------------------------------------
@@ -359,3 +361,11 @@ def _without_bulk(pieces: tuple[Buffer, ...]) -> memoryview:
             data[position : position + len(piece)] = piece
         position += len(piece)
     return data
+
+
+def _bounded(line: Line, token: Token, text: str | None = None) -> int:
+    """A size, stride or index: an integer that the fields of a file and the memory of a machine can hold."""
+    value = line.number_of(token, text)
+    if not 0 <= value <= LARGEST_BYTES:
+        raise line.error("an impossible size", token, value=value, limit=f"0..{LARGEST_BYTES}")
+    return value
