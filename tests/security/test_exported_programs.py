@@ -223,6 +223,8 @@ def test_attack(sound: Members, attack: Callable[[Members], Members]) -> None:
     with contextlib.suppress(OpenaneError):
         openane.load(path)
     assert not Path(MARK).exists()
+    with contextlib.suppress(OpenaneError), zipfile.ZipFile(rebuilt_archive(path)) as archive:
+        assert not [name for name in archive.namelist() if MARK.encode() in archive.read(name)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with contextlib.suppress(Exception):

@@ -1,0 +1,175 @@
+"""Plants hostile text at every position of real .pt2 and .keras files and watches what the frameworks do with it.
+
+    python tools/fuzz_frameworks.py torch MODEL.pt2... --seconds 600
+    python tools/fuzz_frameworks.py keras MODEL.keras... --seconds 600
+
+An audit hook of the interpreter looks at everything that is compiled, executed, imported, unpickled, started or opened
+for writing. A finding is a planted text in one of these, or a process or a pickle at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import io
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+CANARY = "zq9canary"
+PAYLOADS = (
+    f"__import__('os').mkdir('{CANARY}')",
+    f'x"); {CANARY} = 1 #',
+    f"x\n{CANARY}()",
+    f"x; {CANARY}()",
+    f"__{CANARY}__",
+    f"../{CANARY}",
+    f"/tmp/{CANARY}/x",
+    f"[{CANARY} for _ in (1,)]",
+    f"{{{CANARY}}}",
+    f"torch.os.{CANARY}()",
+    f"\\u0022{CANARY}",
+    {"as_expr": {"expr_str": f"{CANARY}()", "hint": {"as_int": 1}}},
+    {"class_name": "__lambda__", "config": {"code": CANARY, "defaults": None, "closure": None}},
+    {"class_name": "function", "module": "builtins", "config": CANARY, "registered_name": "function"},
+    {"class_name": CANARY, "module": "os", "config": {}, "registered_name": f"a>{CANARY}"},
+    None, -1, 1 << 70, 1e400, True, [], {},
+)  # fmt: skip
+STARTED = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "os.fork", "pickle.find_class")
+WATCHED = (
+    "compile",
+    "exec",
+    "import",
+    "open",
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "shutil.copyfile",
+    "ctypes.dlopen",
+)
+
+
+class Watch:
+    """Notes what the interpreter does while a file is read."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.found: list[str] = []
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.on:
+            return
+        if (event.startswith(STARTED) and not _is_ours(event, arguments)) or (
+            event in WATCHED and CANARY in repr(arguments)
+        ):
+            self.found.append(f"{event} {arguments!r}"[:300])
+
+
+def _is_ours(event: str, arguments: tuple[Any, ...]) -> bool:
+    """The process that walks through HDF5 files."""
+    text = repr(arguments)
+    return event != "pickle.find_class" and ("openane.frontends.keras.walk" in text or event == "os.fork")
+
+
+def positions(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The place of every value and of every key."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield (*path, ("key", key))
+            yield from positions(each, (*path, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from positions(each, (*path, number))
+
+
+def planted(value: Any, path: tuple[Any, ...], payload: Any) -> Any:
+    """A copy of decoded JSON with a payload at one position."""
+    found = copy.deepcopy(value)
+    inner = found
+    for step in path[:-1]:
+        inner = inner[step]
+    if isinstance(path[-1], tuple):
+        inner[payload if isinstance(payload, str) else json.dumps(payload)] = inner.pop(path[-1][1])
+    else:
+        inner[path[-1]] = payload
+    return found
+
+
+def cases(files: list[Path], seed: int) -> Iterator[bytes]:
+    """Archives with one payload each, in an order that the seed decides."""
+    generator = random.Random(seed)
+    tables = []
+    for path in files:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        for name, data in members.items():
+            if name.endswith(".json"):
+                decoded = json.loads(data)
+                tables.append((members, name, decoded, list(positions(decoded))))
+    while True:
+        members, name, decoded, places = generator.choice(tables)
+        changed = planted(decoded, generator.choice(places), generator.choice(PAYLOADS))
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for each, data in {**members, name: json.dumps(changed).encode()}.items():
+                archive.writestr(each, data)
+        yield buffer.getvalue()
+
+
+def main() -> None:
+    """Runs the campaign and prints its counts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("framework", choices=("torch", "keras"))
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    import openane
+    from openane.core.errors import OpenaneError
+
+    ending = {"torch": ".pt2", "keras": ".keras"}[options.framework]
+    watch, counts, findings = Watch(), Counter[str](), 0
+    for path in options.files:
+        openane.load(path)  # imports what will be needed
+    sys.addaudithook(watch)
+    files = [each.resolve() for each in options.files]
+    stop = time.monotonic() + options.seconds
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        path = Path(f"case{ending}")
+        for data in cases(files, options.seed):
+            path.write_bytes(data)
+            watch.found.clear()
+            watch.on = True
+            try:
+                openane.load(path)
+                outcome = "read"
+            except OpenaneError as error:
+                outcome = type(error).__name__
+            except Exception as error:
+                outcome = f"FINDING {type(error).__name__}: {error}"[:200]
+            watch.on = False
+            if watch.found or outcome.startswith("FINDING"):
+                findings += 1
+                print(outcome, watch.found[:3], flush=True)
+                Path(tempfile.gettempdir(), f"finding-{findings}{ending}").write_bytes(data)
+            counts[outcome if not outcome.startswith("FINDING") else "FINDING"] += 1
+            if time.monotonic() > stop:
+                break
+    print(f"{sum(counts.values())} files, {findings} findings: {dict(counts)}")
+
+
+if __name__ == "__main__":
+    main()
