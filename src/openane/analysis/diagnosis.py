@@ -152,8 +152,12 @@ class Diagnosis:
             found = run_alone(self.reference, node, self.arriving, self.target)
             if found is not None:
                 return {name: a.reshape(self.reference.values[name].shape) for name, a in found.items()}
-        results = self.reference.evaluate(node, self.reference.operands(node, self.arriving))
-        return {name: half(array) for name, array in zip(node.outputs, results, strict=True) if name}
+        return {name: half(self._rounded_operands[name]) for name in node.outputs if name}
+
+    @cached_property
+    def _rounded_operands(self) -> Values:
+        """The result of every node for operands that are rounded to half precision."""
+        return self.reference.alone(self.arriving)
 
     def _needs_simulator(self, node: Node) -> bool:
         if isinstance(node.operation, PRODUCTS):

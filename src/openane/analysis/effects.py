@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,8 +12,10 @@ from openane.analysis.measure import half
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution
 from openane.core.errors import ModelError, OpenaneError
+from openane.core.types import DType
 from openane.graph import Graph, Node
 from openane.numerics.limits import HALF_LARGEST
+from openane.runtimes.host import open_host
 
 NOTICEABLE = 0.02
 """Error of an array, as a share of its root mean square, from which on it counts as off."""
@@ -90,8 +92,13 @@ class Reference:
     def __init__(self, graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
         self.graph = graph
         self.values: Values = {name: single(np.asarray(a)) for name, a in (*graph.constants.items(), *inputs.items())}
-        for node in graph.nodes:
-            self.values.update(zip(node.outputs, self.evaluate(node, self.operands(node)), strict=True))
+        if has_half_types(graph):  # its constants and inputs are single precision by now, which it does not declare
+            for node in graph.nodes:
+                self.values.update(zip(node.outputs, self.evaluate(node, self.operands(node)), strict=True))
+        else:
+            made = tuple(name for node in graph.nodes for name in node.outputs if name)
+            whole = replace(graph, outputs=made)
+            self.values.update(open_host(whole).run({name: self.values[name] for name in graph.inputs}).outputs)
 
     @cached_property
     def producers(self) -> dict[str, Node]:
@@ -124,6 +131,24 @@ class Reference:
             except ModelError as error:
                 raise error.at(f"{self.graph.name}: node {node.name!r}") from error
 
+    def alone(self, values: Mapping[str, np.ndarray]) -> Values:
+        """The results of every node for other operands, each fed from `values` and not from the node before it."""
+        graph = self.graph
+        if has_half_types(graph):
+            found = ((node, self.evaluate(node, self.operands(node, values))) for node in graph.nodes)
+            return {name: array for node, arrays in found for name, array in zip(node.outputs, arrays, strict=True)}
+        read = dict.fromkeys(name for node in graph.nodes for name in node.inputs if name)
+        renamed = {name: f"alone:{name}" for node in graph.nodes for name in node.outputs if name}
+        apart = Graph(
+            graph.name,
+            {name: graph.types[name] for name in read if name not in graph.constants},
+            tuple(renamed.values()),
+            tuple(replace(node, outputs=tuple(renamed.get(name, "") for name in node.outputs)) for node in graph.nodes),
+            {name: values[name] for name in read if name in graph.constants},
+        )
+        results = open_host(apart).run({name: values[name] for name in apart.inputs}).outputs
+        return {name: results[other] for name, other in renamed.items()}
+
     def spread(self, changes: Mapping[str, np.ndarray], share: float = CONTRIBUTION) -> Values:
         """The outputs that change when some values are replaced, with their new arrays.
 
@@ -153,6 +178,11 @@ class Reference:
                 found.add(node.name)
                 wanted.update(filter(None, node.inputs))
         return found
+
+
+def has_half_types(graph: Graph) -> bool:
+    """Whether the model itself declares fp16 values, which its reference does not round to."""
+    return any(kind.dtype is DType.FLOAT16 for kind in graph.types.values())
 
 
 def _is_float(array: np.ndarray) -> bool:

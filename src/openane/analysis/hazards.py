@@ -14,7 +14,7 @@ import numpy as np
 
 from openane.analysis.bounds import intervals
 from openane.analysis.diagnosis import Diagnosis, Root, is_wrong
-from openane.analysis.effects import NOTICEABLE, Reference, differs
+from openane.analysis.effects import NOTICEABLE, Reference, differs, has_half_types
 from openane.analysis.measure import measure
 from openane.analysis.remedies import with_working_remedies
 from openane.analysis.suspects import Finding, Kind, Source, bound_findings, constant_findings
@@ -23,7 +23,6 @@ from openane.compiler.execution import Execution, fit_inputs
 from openane.compiler.plan import Artifact, HostStep
 from openane.compiler.verdicts import layers_of
 from openane.core.errors import OpenaneError
-from openane.core.types import DType
 from openane.graph import Graph, Node
 from openane.runtimes.host import open_host
 from openane.targets.registry import DEFAULT_TARGET
@@ -149,7 +148,7 @@ def matches(graph: Graph, inputs: Mapping[str, np.ndarray], outputs: Mapping[str
     The reference is run by onnxruntime where that is installed: it costs about as much as the simulator.
     """
     fitted = fit_inputs(graph.inputs, inputs, graph.name)
-    if any(kind.dtype is DType.FLOAT16 for kind in graph.types.values()):
+    if has_half_types(graph):
         values = Reference(graph, fitted).values
     else:
         values = {**graph.constants, **open_host(graph).run(fitted).outputs}
