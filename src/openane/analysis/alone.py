@@ -117,14 +117,12 @@ class Alone:
         why: then the reason.
         has_table: whether it goes through a lookup table; False where the runtime does not tell.
         macs: multiply-adds; 0 where the runtime does not tell.
-        output_limit: magnitude at which sums of products become infinite, None where there is no limit.
     """
 
     execution: Execution | None
     why: str = ""
     has_table: bool = False
     macs: int = 0
-    output_limit: float | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, values: Mapping[str, np.ndarray], group: Group) -> dict[str, np.ndarray] | None:
@@ -158,7 +156,6 @@ def load_alone(level: Steps, group: Group, artifact: Artifact, on: str, options:
         execution,
         has_table=any(machine.statistics.table_bytes for machine in simulators),
         macs=sum(machine.statistics.macs for machine in simulators),
-        output_limit=next((machine.execution.profile.output_limit or None for machine in simulators), None),
         renamed=renamed,
     )
 

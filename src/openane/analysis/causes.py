@@ -11,7 +11,7 @@ from openane.analysis.alone import Alone
 from openane.analysis.layers import Group
 from openane.analysis.levels import NetSteps, Steps
 from openane.analysis.measure import Error, half, range_of
-from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST, HALF_SMALLEST_NORMAL
+from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIMIT
 
 CANCELLATION = 64.0
 """Terms this many times larger than their sum cost six of the eleven bits of fp16."""
@@ -93,16 +93,15 @@ def _inner_overflow(e: Evidence) -> Iterator[str]:
 
 
 def _mac_limit(e: Evidence) -> Iterator[str]:
-    limit = e.alone.output_limit if e.alone is not None and e.alone.macs else None
-    if limit is None or e.engine is None:
+    if e.alone is None or not e.alone.macs or e.engine is None:
         return
     for name, wanted in e.results.items():
         found = e.engine[name].reshape(wanted.shape)
         lost = np.isfinite(wanted) & ~np.isfinite(found) & (np.abs(wanted) <= HALF_LARGEST)
         if lost.any():
             yield (
-                f"saturation: {int(lost.sum())} sums of the MAC engine reach {limit:.0f}, from where on they leave it "
-                f"as infinity (results here reach {float(np.abs(wanted[lost]).max()):.4g})"
+                f"saturation: {int(lost.sum())} sums of the MAC engine reach {SUM_LIMIT:.0f}, from where on they leave "
+                f"it as infinity (results here reach {float(np.abs(wanted[lost]).max()):.4g})"
             )
 
 
