@@ -14,8 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from openane.targets.h13.read import TaskFields
+from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.task_cost import TaskFacts
 
+_BASES_WORD = REGISTERS["Header.Bases"].address // 4
 LARGEST_US = 0xFFFF
 DRAM_BYTES_PER_US = 34_130
 NARROW_PLANES_PER_US = 216
@@ -37,7 +40,8 @@ def time_estimate_us(registers: Mapping[int, int], bases: int) -> int:
     Returns:
         Whole microseconds, 0 to 65535.
     """
-    facts = TaskFacts(registers, bases)
+    header = (0,) * _BASES_WORD + (bases,)
+    facts = TaskFacts(TaskFields(registers, header))
     return min(int(max(_dram_us(facts), _narrow_us(facts), _compute_us(facts))), LARGEST_US)
 
 

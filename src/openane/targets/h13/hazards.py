@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.program import Program, Task
-from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.read import DRAM_RESULT, TaskFields
+from openane.targets.h13.spec import MACHINE
 
-Words = Mapping[int, int]
-RULE = "h13.known-hang"
-
-
-def _field(words: Words, path: str, name: str) -> int:
-    register = REGISTERS[path]
-    return register[name].get(words.get(register.address, 0))
-
-
-def _word(words: Words, path: str) -> int:
-    return words.get(REGISTERS[path].address, 0)
-
-
-def _is_ne(words: Words) -> bool:
-    return _field(words, "Common.Cfg", "TaskType") == 0
-
-
-def _dram_source(words: Words) -> bool:
-    return _field(words, "L2.SourceCfg", "SourceType") in (1, 2)
+RULE = MACHINE.rule("known-hang")
 
 
 #: Register and when its word hangs the engine.
-HAZARDS: tuple[tuple[str, str, Callable[[Words], bool]], ...] = (
+HAZARDS: tuple[tuple[str, str, Callable[[TaskFields], bool]], ...] = (
     *(
-        (path, "zero", lambda words, path=path: _word(words, path) == 0)
+        (path, "zero", lambda fields, path=path: fields.word(path) == 0)
         for path in (
             "Common.InDepth",
             "Common.OutDepth",
@@ -43,41 +26,41 @@ HAZARDS: tuple[tuple[str, str, Callable[[Words], bool]], ...] = (
             "L2.ResultCfg",
         )
     ),
-    ("Common.PatchCfg", "not zero on a NE task", lambda words: _is_ne(words) and _word(words, "Common.PatchCfg") != 0),
+    ("Common.PatchCfg", "not zero on a NE task", lambda fields: fields.is_ne and fields.word("Common.PatchCfg") != 0),
     (
         "L2.SourceChannelStride",
         "zero",
-        lambda words: _word(words, "L2.SourceChannelStride") == 0,
+        lambda fields: fields.word("L2.SourceChannelStride") == 0,
     ),
     (
         "TileDMASrc.Fmt",
         "no format for a DRAM source",
-        lambda words: _dram_source(words) and _word(words, "TileDMASrc.Fmt") == 0,
+        lambda fields: fields.reads_dram and fields.word("TileDMASrc.Fmt") == 0,
     ),
     (
         "TileDMADst.Fmt",
         "no format for a DRAM result",
-        lambda words: _field(words, "L2.ResultCfg", "ResultType") == 2 and _word(words, "TileDMADst.Fmt") == 0,
+        lambda fields: fields("L2.ResultCfg", "ResultType") == DRAM_RESULT and fields.word("TileDMADst.Fmt") == 0,
     ),
     (
         "TileDMASrc.DMAConfig",
         "DMA off though the source is in DRAM",
-        lambda words: _dram_source(words) and not _field(words, "TileDMASrc.DMAConfig", "En"),
+        lambda fields: fields.reads_dram and not fields("TileDMASrc.DMAConfig", "En"),
     ),
     (
         "NE.MACCfg",
         "zero together with KernelCfg on a NE task",
-        lambda words: _is_ne(words) and _word(words, "NE.MACCfg") == 0 == _word(words, "NE.KernelCfg"),
+        lambda fields: fields.is_ne and fields.word("NE.MACCfg") == 0 == fields.word("NE.KernelCfg"),
     ),
 )
 
 
 def hazards(task: Task) -> Iterator[Diagnostic]:
     """What of a task is known to hang the engine."""
-    words = task.registers()
+    fields = TaskFields.of(task)
     for path, what, hangs in HAZARDS:
-        if hangs(words):
-            yield Diagnostic(f"{path} would hang the engine: {what}", rule=RULE, value=f"{_word(words, path):#x}")
+        if hangs(fields):
+            yield Diagnostic(f"{path} would hang the engine: {what}", rule=RULE, value=f"{fields.word(path):#x}")
 
 
 def refuse_hazards(program: Program) -> None:

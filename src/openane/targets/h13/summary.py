@@ -2,60 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from openane.program.fields import bits_float
 from openane.program.summary import Memory, Reference, TaskSummary
 from openane.program.task import Task
+from openane.targets.h13.read import DRAM_SOURCES, TaskFields
 from openane.targets.h13.registers import REGISTERS, values
 
 _CHAIN = 3
-_DRAM = (1, 2)
 _TWO_SOURCES = (3, 4, 6)
-_BASES = REGISTERS.header.registers.index(REGISTERS["Header.Bases"])
-_KERNEL_BASES = REGISTERS.header.registers.index(REGISTERS["Header.KernelBases"])
-_LANES = range(16)
-
-
-class _View:
-    """Fields of one task by path; registers that the task does not write read as 0."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.words: Mapping[int, int] = task.registers()
-
-    def __call__(self, register: str, field: str) -> int:
-        declared = REGISTERS[register]
-        return declared[field].get(self.words.get(declared.address, 0))
-
-    def name(self, register: str, field: str) -> str:
-        declared = REGISTERS[register][field]
-        return declared.show(self(register, field))
-
-    def header(self, index: int, field: str) -> int:
-        words = self.task.header
-        return REGISTERS.header.registers[index][field].get(words[index]) if index < len(words) else 0
 
 
 def summarize(task: Task) -> TaskSummary:
     """The task in one line."""
-    view = _View(task)
+    view = TaskFields.of(task)
     kind = view("Common.Cfg", "TaskType")
-    on_ne = kind == 0
-    lanes = [lane for lane in _LANES if view(f"KernelDMASrc.CoeffDMAConfig[{lane}]", "En")]
+    streams = view.streams()
     return TaskSummary(
-        engine="NE" if on_ne else "PE",
-        operation=_ne_operation(view) if on_ne else _pe_operation(view, kind),
+        engine="NE" if view.is_ne else "PE",
+        operation=_ne_operation(view) if view.is_ne else _pe_operation(view, kind),
         source_shape=_shape(view, "In", "Din", "Cin", "in"),
         result_shape=_shape(view, "Out", "Dout", "Cout", "out"),
         sources=_sources(view, kind),
         result=_result(view),
-        kernel=Reference(Memory.BUFFER, view.header(_KERNEL_BASES, "KBase0")) if lanes else None,
-        kernel_bytes=sum(view(f"KernelDMASrc.CoeffBfrSize[{lane}]", "MemBfrSize") for lane in lanes),
+        kernel=Reference(Memory.BUFFER, view("Header.KernelBases", "KBase0")) if streams else None,
+        kernel_bytes=sum(stream.size_bytes for stream in streams),
     )
 
 
-def _shape(view: _View, prefix: str, depth: str, channels: str, suffix: str) -> tuple[int, ...]:
+def _shape(view: TaskFields, prefix: str, depth: str, channels: str, suffix: str) -> tuple[int, ...]:
     return (
         view("Common.GroupConvCfg", "NumGroups"),
         view(f"Common.{prefix}Depth", depth),
@@ -65,7 +39,7 @@ def _shape(view: _View, prefix: str, depth: str, channels: str, suffix: str) -> 
     )
 
 
-def _ne_operation(view: _View) -> str:
+def _ne_operation(view: TaskFields) -> str:
     mode = view("NE.MACCfg", "OpMode")
     weights = not view("NE.MACCfg", "KernelMode")
     kernel = f" {view('Common.ConvCfg', 'Kh')}x{view('Common.ConvCfg', 'Kw')}"
@@ -86,7 +60,7 @@ def _ne_operation(view: _View) -> str:
     return " + ".join(words)
 
 
-def _pe_operation(view: _View, kind: int) -> str:
+def _pe_operation(view: TaskFields, kind: int) -> str:
     words = []
     if kind in (3, 4):
         subtracts = view("PE.Cfg", "SecSrc") == 3
@@ -118,28 +92,28 @@ _FACTORS = (
 )
 
 
-def _sources(view: _View, kind: int) -> tuple[Reference, ...]:
+def _sources(view: TaskFields, kind: int) -> tuple[Reference, ...]:
     first = view("L2.SourceCfg", "SourceType")
     if first == _CHAIN:
         found = [Reference(Memory.CHAIN)]
-    elif first in _DRAM:
-        buffer = view.header(_BASES, "RBase0")
+    elif first in DRAM_SOURCES:
+        buffer = view("Header.Bases", "RBase0")
         found = [Reference(Memory.BUFFER, buffer, view("TileDMASrc.BaseAddr", "Addr"))]
     else:
         found = [Reference(Memory.L2, None, view("L2.SourceBase", "Addr"))]
     if kind in _TWO_SOURCES and view("PE.Cfg", "SecSrc"):
         if view("L2.SourceCfg", "Source2Dram"):
-            buffer = view.header(_BASES, "RBase1")
+            buffer = view("Header.Bases", "RBase1")
             found.append(Reference(Memory.BUFFER, buffer, view("TileDMASrc.Src2BaseAddr", "Addr")))
         else:
             found.append(Reference(Memory.L2, None, view("L2.Source2Base", "Addr")))
     return tuple(found)
 
 
-def _result(view: _View) -> Reference:
+def _result(view: TaskFields) -> Reference:
     kind = view("L2.ResultCfg", "ResultType")
     if kind == _CHAIN:
         return Reference(Memory.CHAIN)
-    if kind in _DRAM:
-        return Reference(Memory.BUFFER, view.header(_BASES, "WBase"), view("TileDMADst.BaseAddr", "Addr"))
+    if kind in DRAM_SOURCES:
+        return Reference(Memory.BUFFER, view("Header.Bases", "WBase"), view("TileDMADst.BaseAddr", "Addr"))
     return Reference(Memory.L2, None, view("L2.ResultBase", "Addr"))

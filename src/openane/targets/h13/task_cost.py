@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from openane.backend.task_cost import Engine, Kind, Work
 from openane.program import Task
-from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.read import TaskFields
+from openane.targets.h13.spec import MACHINE
 
-LANES = 16
-"""Kernel streams, one for each multiply-accumulate engine."""
-
-_FIRST_SURFACE = 4
-_SCRATCH_BUFFER = 3
 _VECTOR_KERNEL_MODE = 1
-_BASES_WORD = 8
 _TABLE = 2
 
 
@@ -25,26 +19,14 @@ class TaskFacts:
     """The numbers of a task that its cost is made of. Registers that are not written count as 0.
 
     Attributes:
-        words: byte address -> word of every register that is written.
-        bases: header word 8, the buffer index of each source and of the result.
+        get: the fields of the task.
     """
 
-    words: Mapping[int, int]
-    bases: int
-
-    @classmethod
-    def of(cls, task: Task) -> TaskFacts:
-        """The facts of a descriptor."""
-        return cls(task.registers(), task.header[_BASES_WORD])
-
-    def get(self, register: str, name: str) -> int:
-        """The value of a declared field, 0 when its register is not written."""
-        declared = REGISTERS[register]
-        return declared[name].get(self.words.get(declared.address, 0))
+    get: TaskFields
 
     def base(self, name: str) -> int:
-        """A field of header word 8."""
-        return REGISTERS["Header.Bases"][name].get(self.bases)
+        """A field of the header word with the buffers of sources and result."""
+        return self.get("Header.Bases", name)
 
     @cached_property
     def width(self) -> int:
@@ -114,8 +96,7 @@ class TaskFacts:
     @cached_property
     def stream_bytes(self) -> int:
         """Bytes of all enabled kernel streams."""
-        lanes = [lane for lane in range(LANES) if self.get(f"KernelDMASrc.CoeffDMAConfig[{lane}]", "En")]
-        return sum(self.get(f"KernelDMASrc.CoeffBfrSize[{lane}]", "MemBfrSize") for lane in lanes)
+        return sum(stream.size_bytes for stream in self.get.streams())
 
     @cached_property
     def reads_first(self) -> bool:
@@ -135,7 +116,7 @@ class TaskFacts:
     @cached_property
     def writes_scratch(self) -> bool:
         """Whether the result's buffer is the intermediate one."""
-        return self.base("WBase") == _SCRATCH_BUFFER
+        return self.base("WBase") == MACHINE.buffers.scratch
 
     @cached_property
     def first_bytes(self) -> int:
@@ -198,7 +179,7 @@ class TaskFacts:
 
 def work_of(task: Task) -> Work:
     """What a task moves and computes."""
-    facts = TaskFacts.of(task)
+    facts = TaskFacts(TaskFields.of(task))
     traffic = {"surface_in": 0, "surface_out": 0, "scratch": 0, "constant": 0}
     for moved, buffer in ((facts.first_bytes, facts.base("RBase0")), (facts.second_bytes, facts.base("RBase1"))):
         traffic[_place(buffer, "surface_in")] += moved
@@ -220,6 +201,6 @@ def work_of(task: Task) -> Work:
 
 def _place(buffer: int, surface: str) -> str:
     """What a buffer index holds: a surface of the caller, constants, or an intermediate."""
-    if buffer >= _FIRST_SURFACE:
+    if buffer >= MACHINE.buffers.first_surface:
         return surface
-    return "constant" if buffer < 2 else "scratch"
+    return "constant" if buffer <= MACHINE.buffers.constants else "scratch"

@@ -16,9 +16,10 @@ from openane.sim.layout import BufferMap, layout_of
 from openane.sim.reference import ReferenceMachine
 from openane.sim.work import Space, Work
 from openane.targets.h13.machine.decode import decode
-from openane.targets.h13.machine.tensors import L2_BYTES, result_staging
+from openane.targets.h13.machine.tensors import result_staging
 from openane.targets.h13.machine.understood import findings
-from openane.targets.h13.machine.words import Words
+from openane.targets.h13.read import TaskFields
+from openane.targets.h13.spec import MACHINE
 from openane.targets.registry import GENERATIONS
 from openane.targets.target import RunOptions
 
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 PROFILE = GENERATIONS["h13"].arithmetic
 """The arithmetic of H13."""
 
-BUFFERS = BufferMap(constants=1, scratch=3, l2_bytes=L2_BYTES, first_surface=4)
+BUFFERS = BufferMap(
+    constants=MACHINE.buffers.constants,
+    scratch=MACHINE.buffers.scratch,
+    l2_bytes=MACHINE.l2_bytes,
+    first_surface=MACHINE.buffers.first_surface,
+)
 """Buffer 0 is the task chain."""
 
 _PROOF_BYTES = 1 << 40
@@ -80,7 +86,7 @@ def check_program(program: Program) -> None:
 def _with_staged_result(task: Task, work: Work) -> Work:
     if work.result_staging is not None or work.result.space is not Space.DRAM:
         return work
-    staged = result_staging(Words.of(task, work.index), work.result, work.result_view, compiled=True)
+    staged = result_staging(TaskFields.of(task, work.index), work.result, work.result_view, compiled=True)
     return replace(work, result_staging=staged)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from openane.program import Task
-from openane.program.fields import Field
 from openane.sim.work import (
     Axes,
     Function,
@@ -27,15 +26,14 @@ from openane.sim.work import (
 )
 from openane.targets.h13.machine import tensors
 from openane.targets.h13.machine.kernels import KernelStreams, WeightFormat
-from openane.targets.h13.machine.words import Words
-from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.read import TaskFields
+from openane.targets.h13.spec import MACHINE
 
-ENGINES = 16
 MOST_ACTIVE = 4
 """ActiveNE of all engines."""
 CHANNELS_REPEATED = 8
 """Value of Src2Broadcast."""
-NE, PE_POOLING, PE_SINGLE, PE_DOUBLE, PE_ROWS, PE_REDUCTION, PE_VARIANCE = range(7)
+PE_POOLING, PE_SINGLE, PE_DOUBLE, PE_ROWS, PE_REDUCTION, PE_VARIANCE = range(1, 7)
 """Values of Common.Cfg.TaskType; 1 is assumption A1."""
 _MAC_OPERATIONS: Mapping[tuple[int, int], MacOperation] = MappingProxyType(
     {
@@ -49,22 +47,6 @@ _MAC_OPERATIONS: Mapping[tuple[int, int], MacOperation] = MappingProxyType(
 )
 
 
-def _bits(path: str, field: str) -> tuple[int, Field]:
-    register = REGISTERS[path]
-    return register.address, register[field]
-
-
-_LANES = tuple(
-    (
-        _bits(f"KernelDMASrc.CoeffDMAConfig[{engine}]", "En"),
-        _bits(f"KernelDMASrc.CoeffBaseAddr[{engine}]", "Addr"),
-        _bits(f"KernelDMASrc.CoeffBfrSize[{engine}]", "MemBfrSize"),
-    )
-    for engine in range(ENGINES)
-)
-"""(register address, field) of what a task says of each stream: whether it is on, its place, its size."""
-
-
 def decode(task: Task, index: int, written: Mapping[int, int] | None = None) -> Work:
     """The work of a task.
 
@@ -76,17 +58,16 @@ def decode(task: Task, index: int, written: Mapping[int, int] | None = None) -> 
     Raises:
         FaultError: a combination of registers that is not understood or makes no sense.
     """
-    words = Words.of(task, index, written)
+    words = TaskFields.of(task, index, written)
     if words("Common.Cfg", "ActiveNE") > MOST_ACTIVE:
         raise words.refuse(
-            "more neural engines than there are", "Common.Cfg", f"ActiveNE {MOST_ACTIVE}: {ENGINES} engines"
+            "more neural engines than there are", "Common.Cfg", f"ActiveNE {MOST_ACTIVE}: {MACHINE.lanes} engines"
         )
-    planar = words("Common.Cfg", "TaskType") != NE
-    return _planar(words, task, index) if planar else _mac(words, task, index)
+    return _mac(words, task, index) if words.is_ne else _planar(words, task, index)
 
 
 def _work(
-    words: Words, task: Task, index: int, engine: MacWork | PlanarWork, views: tuple[Axes, Axes],
+    words: TaskFields, task: Task, index: int, engine: MacWork | PlanarWork, views: tuple[Axes, Axes],
     sources: tuple[Operand, ...], result: Operand,
 ) -> Work:  # fmt: skip
     """The parts of a task with what stays in L2 or passes through it."""
@@ -99,17 +80,12 @@ def _work(
     )  # fmt: skip
 
 
-def _lanes(words: Words) -> tuple[Lane, ...]:
+def _lanes(words: TaskFields) -> tuple[Lane, ...]:
     """The enabled streams."""
-    written = words.words
-    return tuple(
-        Lane(engine, base.get(written.get(base_at, 0)), size.get(written.get(size_at, 0)))
-        for engine, ((on_at, on), (base_at, base), (size_at, size)) in enumerate(_LANES)
-        if on.get(written.get(on_at, 0))
-    )
+    return tuple(Lane(*stream) for stream in words.streams())
 
 
-def _unused_kernel(words: Words) -> UnusedKernel | None:
+def _unused_kernel(words: TaskFields) -> UnusedKernel | None:
     """Streams of a task that has no use for them: programs that ran on the chip have some, Apple's compiler none."""
     lanes = _lanes(words) if words("KernelDMASrc.MasterConfig", "MasterEnable") else ()
     if lanes and not words("Header.KernelBases", "KBE0"):
@@ -120,7 +96,7 @@ def _unused_kernel(words: Words) -> UnusedKernel | None:
 # Planar engine -----------------------------------------------------------------------------------------------------
 
 
-def _planar(words: Words, task: Task, index: int) -> Work:
+def _planar(words: TaskFields, task: Task, index: int) -> Work:
     kind = words("Common.Cfg", "TaskType")
     if kind > PE_VARIANCE:
         raise words.refuse("task type is not understood", "Common.Cfg", "0 to 6 in bits 6:4")
@@ -157,7 +133,7 @@ def _planar(words: Words, task: Task, index: int) -> Work:
     return _work(words, task, index, engine, (view, result_view), tuple(sources), result)
 
 
-def _planar_engine(words: Words, kind: int) -> PlanarWork:
+def _planar_engine(words: TaskFields, kind: int) -> PlanarWork:
     operation = words("PE.Cfg", "OpMode")
     if operation > PlanarOperation.SQUARED_SUM.value:
         raise words.refuse("operation is not understood", "PE.Cfg", "add, mul, max, min, squared sum (0 to 4)")
@@ -205,7 +181,7 @@ def _planar_engine(words: Words, kind: int) -> PlanarWork:
     )
 
 
-def _window(words: Words) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+def _window(words: TaskFields) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     """(rows, columns) of window, stride and pad."""
     path = "Common.ConvCfg"
     window = words(path, "Kh"), words(path, "Kw")
@@ -221,7 +197,7 @@ def _window(words: Words) -> tuple[tuple[int, int], tuple[int, int], tuple[int, 
 # Neural engine -----------------------------------------------------------------------------------------------------
 
 
-def _mac(words: Words, task: Task, index: int) -> Work:
+def _mac(words: TaskFields, task: Task, index: int) -> Work:
     view, result_view = tensors.extents(words)
     if words.word("Common.PECfg"):
         raise words.refuse("operand views of the planar engine on a task of the neural engine", "Common.PECfg", "0")
@@ -236,7 +212,7 @@ def _mac(words: Words, task: Task, index: int) -> Work:
     return _work(words, task, index, engine, (view, result_view), (source,), result)
 
 
-def _mac_engine(words: Words, view: Axes, result_view: Axes) -> MacWork:
+def _mac_engine(words: TaskFields, view: Axes, result_view: Axes) -> MacWork:
     code = words("NE.MACCfg", "OpMode"), words("NE.MACCfg", "KernelMode")
     if code not in _MAC_OPERATIONS:
         raise words.refuse("operation is not understood", "NE.MACCfg", "OpMode and KernelMode as on record")
@@ -263,7 +239,7 @@ def _mac_engine(words: Words, view: Axes, result_view: Axes) -> MacWork:
     )  # fmt: skip
 
 
-def _inputs_per_output(words: Words, operation: MacOperation, view: Axes, result_view: Axes) -> int:
+def _inputs_per_output(words: TaskFields, operation: MacOperation, view: Axes, result_view: Axes) -> int:
     """Input channels of one output channel; 0 when it sees all of them."""
     path = "Common.GroupConvCfg"
     unicast, count = words(path, "UnicastEn"), words(path, "UnicastCin")
@@ -288,7 +264,7 @@ def _inputs_per_output(words: Words, operation: MacOperation, view: Axes, result
 
 
 def _kernel(
-    words: Words, weights: bool, table: bool, groups: int, depthwise: bool, inputs: int, channels: int
+    words: TaskFields, weights: bool, table: bool, groups: int, depthwise: bool, inputs: int, channels: int
 ) -> KernelStreams | None:
     """The streams of a task that reads some."""
     if not weights and not table:

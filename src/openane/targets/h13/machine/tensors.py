@@ -8,12 +8,12 @@ from types import MappingProxyType
 from openane.core.types import DType
 from openane.sim.work import Axes, MacOperation, MacWork, Operand, PlanarWork, Space, Staging
 from openane.targets.h13.machine.kernels import FP16
-from openane.targets.h13.machine.words import Words
+from openane.targets.h13.read import TaskFields
+from openane.targets.h13.spec import MACHINE
 
 RESIDENT, DRAM_KEPT, DRAM, CHAIN = range(4)
 """Values of SourceType and ResultType."""
 
-L2_BYTES = 2 << 20
 
 Views = tuple[Axes, Axes]
 """Extents of the source and of the result."""
@@ -24,7 +24,7 @@ _SOURCE_SEGMENT, _RESULT_SEGMENT = 32, 64
 """Columns that tasks too wide for L2 stage at least at a time (goldens of 1600 and of 16384 columns)."""
 
 
-def extents(words: Words) -> tuple[Axes, Axes]:
+def extents(words: TaskFields) -> tuple[Axes, Axes]:
     """Extents of the source as the engine walks it, and of the result.
 
     Raises:
@@ -60,7 +60,7 @@ def broadcast(extents: Axes, flags: int) -> Axes:
     return (g, 1 if flags & 4 else d, 1 if flags & 8 else c, 1 if flags & 2 else h, 1 if flags & 1 else w)
 
 
-def source(words: Words, number: int, extents: Axes, swapped: bool) -> Operand:
+def source(words: TaskFields, number: int, extents: Axes, swapped: bool) -> Operand:
     """Source 1 or 2.
 
     Raises:
@@ -97,7 +97,7 @@ def source(words: Words, number: int, extents: Axes, swapped: bool) -> Operand:
     )  # fmt: skip
 
 
-def kept(words: Words, first: Operand) -> Operand | None:
+def kept(words: TaskFields, first: Operand) -> Operand | None:
     """Where source 1 stays in L2 for later tasks; None when it does not.
 
     On record (31 tasks) it is plain fp16, so its copy has its extents and element type; how a transfer would lay
@@ -115,7 +115,7 @@ def kept(words: Words, first: Operand) -> Operand | None:
     return _resident(words, "kept source", "Source", first.extent, False, "InFmt")
 
 
-def result(words: Words, extents: Axes, swapped: bool) -> Operand:
+def result(words: TaskFields, extents: Axes, swapped: bool) -> Operand:
     """The result.
 
     Raises:
@@ -149,7 +149,7 @@ def result(words: Words, extents: Axes, swapped: bool) -> Operand:
 
 
 def staging(
-    words: Words, engine: MacWork | PlanarWork, sources: Sequence[Operand], views: Views
+    words: TaskFields, engine: MacWork | PlanarWork, sources: Sequence[Operand], views: Views
 ) -> tuple[Staging, ...]:
     """L2 that sources from DRAM pass through: the rows in flight, from the source's L2 base on.
 
@@ -197,7 +197,7 @@ def rows_in_flight(engine: MacWork | PlanarWork, views: Views, tile_height: int)
     return max(0, *(rows(tile) for tile in range(max(inner - 1, 0), min(inner + spread, tiles))))
 
 
-def result_staging(words: Words, result: Operand, view: Axes, *, compiled: bool = False) -> Staging | None:
+def result_staging(words: TaskFields, result: Operand, view: Axes, *, compiled: bool = False) -> Staging | None:
     """L2 that a result passes through to DRAM: the rows of one tile, or as many as fit between its base and the end.
 
     The transfer reuses this room: base plus one row always fits in Apple's programs, the rows of a whole tile do not
@@ -215,13 +215,13 @@ def result_staging(words: Words, result: Operand, view: Axes, *, compiled: bool 
         return Staging("result", base, base + rows * stated, "L2.ResultBase")
 
     def row(columns: int) -> int:
-        return depth * channels * (-(-2 * columns // 16) * 16)
+        return depth * channels * (-(-2 * columns // MACHINE.bank_bytes) * MACHINE.bank_bytes)
 
-    least = row(width if base + row(width) <= L2_BYTES else min(width, _RESULT_SEGMENT))
-    return Staging("result", base, max(min(base + rows * row(width), L2_BYTES), base + least), "L2.ResultBase")
+    least = row(width if base + row(width) <= MACHINE.l2_bytes else min(width, _RESULT_SEGMENT))
+    return Staging("result", base, max(min(base + rows * row(width), MACHINE.l2_bytes), base + least), "L2.ResultBase")
 
 
-def _chained(words: Words, role: str, extents: Axes, swapped: bool, code: str, path: str) -> Operand:
+def _chained(words: TaskFields, role: str, extents: Axes, swapped: bool, code: str, path: str) -> Operand:
     """A value that goes from one task straight into the next: fp16, nothing exchanged (4 goldens)."""
     if words("Common.ChCfg", code) != FP16:
         raise words.refuse("a chained value has another format than fp16", "Common.ChCfg", f"{code} 2")
@@ -230,7 +230,7 @@ def _chained(words: Words, role: str, extents: Axes, swapped: bool, code: str, p
     return Operand(role, Space.CHAIN, 0, 0, extents, _dense(extents, 2), registers=path)
 
 
-def _resident(words: Words, role: str, prefix: str, extents: Axes, swapped: bool, format_field: str) -> Operand:
+def _resident(words: TaskFields, role: str, prefix: str, extents: Axes, swapped: bool, format_field: str) -> Operand:
     """A tensor in L2."""
     code = words("Common.ChCfg", format_field)
     if code not in DTYPES:
@@ -248,12 +248,12 @@ def _resident(words: Words, role: str, prefix: str, extents: Axes, swapped: bool
     return Operand(role, Space.L2, 0, base, extents, strides, DTYPES[code], 1, f"L2.{prefix}Base")
 
 
-def _shared(words: Words, prefix: str, extents: Axes) -> Axes:
+def _shared(words: TaskFields, prefix: str, extents: Axes) -> Axes:
     """Extents of a resident source: with group stride 0 all groups of a batch share the same values."""
     return extents if words(f"L2.{prefix}GroupStride", "Stride") else (1, *extents[1:])
 
 
-def _format(words: Words, path: str, second: bool = False) -> tuple[DType, int]:
+def _format(words: TaskFields, path: str, second: bool = False) -> tuple[DType, int]:
     """Element type and interleave of a tensor in DRAM. Integers have FmtMode 0 (assumption A11)."""
     memory, mode, truncate = words(path, "MemFmt"), words(path, "FmtMode"), words(path, "Truncate")
     known = (mode == (not second) and truncate == 3) if memory == FP16 else (mode == 0 and truncate in (0, 3))
@@ -265,7 +265,7 @@ def _format(words: Words, path: str, second: bool = False) -> tuple[DType, int]:
     return DTYPES[memory], max(stated, 1)
 
 
-def _same_format(words: Words, code: str, path: str) -> None:
+def _same_format(words: TaskFields, code: str, path: str) -> None:
     """The data path and memory have one format (all 1,717 tensors on record; assumption A11)."""
     if words("Common.ChCfg", code) != words(path, "MemFmt"):
         raise words.refuse(

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from openane.core.errors import Diagnostic
 from openane.program import Task
 from openane.program.fields import Field, Register
+from openane.targets.h13.read import TaskFields
 from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.spec import MACHINE
 
 SCHEDULE_ONLY = frozenset(
     {
@@ -39,8 +41,8 @@ SCHEDULE_ONLY = frozenset(
         *(f"L2.ResultCfg.{name}" for name in ("L2BfrMode", "AliasConvSrc", "AliasConvRslt", "AliasPlanarSrc")),
         *("L2.ResultCfg.AliasPlanarRslt", "L2.ResultCfg.DMAFmt", "L2.ResultCfg.DMAInterleave"),
         *("NE.KernelCfg.PESignal", "NE.KernelCfg.PEWait", "NE.KernelCfg.RuntimeKernel", "NE.MACCfg.BinaryPoint"),
-        *(f"KernelDMASrc.CoeffDMAConfig[{i}].{name}" for i in range(16) for name in ("CrH", "CacheHint")),
-        *(f"KernelDMASrc.CoeffDMAConfig[{i}].PrefetchParticipateEn" for i in range(16)),
+        *(f"KernelDMASrc.CoeffDMAConfig[{i}].{name}" for i in range(MACHINE.lanes) for name in ("CrH", "CacheHint")),
+        *(f"KernelDMASrc.CoeffDMAConfig[{i}].PrefetchParticipateEn" for i in range(MACHINE.lanes)),
         *(f"KernelDMASrc.{name}DMAConfig.{part}" for name in ("Bias", "PostScale", "Palette", "NonLinearLut")
           for part in ("CrH", "CacheHint", "PrefetchParticipateEn")),
         *(f"KernelDMASrc.{name}{part}" for name in ("Bias", "PostScale", "Palette", "NonLinearLut")
@@ -76,8 +78,8 @@ EXECUTED = frozenset(
         *(f"NE.MACCfg.{name}" for name in ("OpMode", "KernelMode", "BiasMode", "NonlinearMode")),
         *("NE.AccBias.AccBias", "NE.PostScale.PostScale"),
         "KernelDMASrc.MasterConfig",
-        *(f"KernelDMASrc.CoeffDMAConfig[{i}].En" for i in range(16)),
-        *(f"KernelDMASrc.{name}[{i}]" for name in ("CoeffBaseAddr", "CoeffBfrSize") for i in range(16)),
+        *(f"KernelDMASrc.CoeffDMAConfig[{i}].En" for i in range(MACHINE.lanes)),
+        *(f"KernelDMASrc.{name}[{i}]" for name in ("CoeffBaseAddr", "CoeffBfrSize") for i in range(MACHINE.lanes)),
     }
 )
 """Registers and fields that the decoder reads; it refuses combinations of values by itself."""
@@ -103,7 +105,7 @@ def findings(task: Task, words: Mapping[int, int] | None = None) -> Iterator[Dia
     """
     if words is None:
         words = task.registers()
-    planar = REGISTERS["Common.Cfg"]["TaskType"].get(words.get(0x34, 0)) != 0
+    planar = not TaskFields(words).is_ne
     skipped = _NE_ONLY if planar else _PE_ONLY
     for address, word in words.items():
         mask, expected = _EXPECTED.get(address, _NOTHING_KNOWN)
