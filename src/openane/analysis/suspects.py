@@ -82,7 +82,7 @@ def value_finding(array: np.ndarray) -> Finding | None:
     """Why a value that the engine reads from outside is beyond half precision; None where it is not."""
     strange = int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
     if strange:
-        return Finding(Kind.NOT_A_NUMBER, "it reads values that are not numbers", strange, "0")
+        return Finding(Kind.NOT_A_NUMBER, "it reads NaNs, which the engine takes for infinity", strange, "0")
     largest = _largest(array)
     if largest > HALF_LARGEST:
         what = "it reads values that are beyond half precision"
