@@ -129,6 +129,10 @@ PASSES: tuple[Pass[Compilation], ...] = (
 """Every pass in order; the generation's own work is in `lower` (packing), `place` (tiling) and `link`."""
 
 
+LEVELS: Mapping[str, str] = {**dict.fromkeys((*FUSION, *CHAINS), "net"), "link": "program"}
+"""What a pass works on, by its name; a plan when it is not listed."""
+
+
 def dialect_of(target: CodeGenerator, name: str | None) -> Dialect:
     """The layout habits to follow; the generation's first ones when no name is given.
 

@@ -28,10 +28,12 @@ from openane.cli._show import (
 from openane.compiler.cache import Cache, build_cached, default_folder
 from openane.compiler.driver import Options, OutputKind, build, output_kind, save
 from openane.compiler.generated_inputs import blaming_generated
+from openane.compiler.pipeline import all_steps
 from openane.compiler.plan import Artifact
-from openane.core.errors import FaultError
+from openane.core.errors import FaultError, InputError
 from openane.core.files import make_folder, safe_file_name, write_atomically
-from openane.targets.target import Stage
+from openane.core.passes import Stage
+from openane.program.fields import suggest
 
 
 @click.command()
@@ -39,6 +41,11 @@ from openane.targets.target import Stage
 @click.option("-o", "--output", type=FILE, required=True, metavar="OUT", help="OUT.hwx, OUT.anec or OUT.plist.")
 @click.option("--dialect", metavar="NAME", help="Whose layout habits to follow: macos-26, macos-11 or linux.")
 @click.option("--dump", type=FILE, metavar="DIR", help="Write every stage of the compilation to DIR, as text.")
+@click.option(
+    "--stop-after",
+    metavar="PASS",
+    help="Stop after a pass, by name or number (see openane passes), and write what it made to OUT as text.",
+)
 @click.option("--check", is_flag=True, help="Compare with the reference on made-up inputs; name the first wrong layer.")
 @click.option(
     "--time-limit",
@@ -57,18 +64,22 @@ from openane.targets.target import Stage
 @JSON_OPTION
 def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     """Compile FILE (a model, net.plist or program) and write OUT; its ending says what to write."""
-    kind = output_kind(output)
     dump: Path | None = choices["dump"]
+    stop = None if choices["stop_after"] is None else StopAfter(choices["stop_after"])
+    kind = OutputKind.HWX if stop else output_kind(output)
     options = Options(
         choices["target"],
         choices["dialect"],
         parse_shapes(choices["shapes"]),
         parse_constants(choices["constants"]),
         host=False,
-        observe=None if dump is None else Dump(dump),
+        observe=stop or (None if dump is None else Dump(dump)),
         time_limit_seconds=choices["time_limit_seconds"],
         **compiler_choices(choices),
     )
+    if stop is not None:
+        stop.write(file, options, output)
+        return
     with working(f"compiling {file.name}"):
         whole = choices["check"] or dump is not None or kind is OutputKind.PLIST  # more than a program is asked for
         if choices["cache"] and not whole:
@@ -103,6 +114,61 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
             say(f"encoding: {facts['evidence']}")
     for warning in artifact.warnings:
         say(f"warning: {warning}", err=True)
+
+
+class StopAfter:
+    """Stops a compilation after one of its passes.
+
+    Args:
+        wanted: the name of the pass, or its number in the list of all.
+
+    Raises:
+        InputError: there is no such pass.
+    """
+
+    def __init__(self, wanted: str) -> None:
+        self._names = [step.name for step in all_steps()]
+        known = dict(enumerate(self._names))
+        self._wanted = int(wanted) if wanted.isdecimal() else self._names.index(wanted) if wanted in self._names else -1
+        if self._wanted not in known:
+            raise InputError(
+                "there is no such pass",
+                value=wanted,
+                limit=f"a name, or 0 to {len(known) - 1}",
+                hint=suggest(wanted, self._names) or "See openane passes.",
+            )
+        self._next = 0
+        self._text = ""
+
+    def __call__(self, stage: Stage) -> None:
+        number = self._names.index(stage.name, self._next)
+        self._next = number + 1
+        if number == self._wanted:
+            self._text = f"; {stage.name}: {stage.reason}\n{stage.text()}"
+            raise StoppedError
+
+    def write(self, file: Path, options: Options, output: Path) -> None:
+        """Compiles up to the pass and writes the text.
+
+        Raises:
+            InputError: the compilation of this file does not come to the pass.
+        """
+        try:
+            build(file, options)
+        except StoppedError:
+            write_atomically(output, self._text.encode())
+            say(f"{output}: what {self._names[self._wanted]} made of {file.name}")
+            return
+        raise InputError(
+            "the compilation does not come to this pass",
+            where=str(file),
+            value=self._names[self._wanted],
+            hint="A net.plist begins with the passes over units, a compiled program has none.",
+        )
+
+
+class StoppedError(Exception):
+    """A compilation has come as far as it should."""
 
 
 class Dump:

@@ -14,12 +14,13 @@ import numpy as np
 from openane.compiler.crowding import crowded_layers
 from openane.compiler.cutting import Cutter
 from openane.compiler.lowering import Functions, LoweringOptions, lower
-from openane.compiler.pipeline import Pass, run_pipeline
+from openane.compiler.pipeline import run_pipeline
 from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.compiler.verdicts import kept_on_host, refusal, verdicts
 from openane.core.deadline import deadline
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
+from openane.core.passes import Pass, Stage
 from openane.formats.anec import anec_pieces, read_anec
 from openane.formats.hwx import hwx_pieces, read_hwx
 from openane.formats.sniff import FileKind, sniff
@@ -31,7 +32,7 @@ from openane.net.plist import read_net, write_net
 from openane.program import Program, Surface
 from openane.targets import DEFAULT_TARGET, generation, get, load_program
 from openane.targets.assembly import load_assembly
-from openane.targets.target import CompileOptions, Stage
+from openane.targets.target import CompileOptions
 
 Shapes = Mapping[str, tuple[int, ...]]
 Level = Graph | Net | Program
@@ -123,7 +124,7 @@ def _simplified(graph: Graph, options: Options) -> Graph:
         return run_pipeline(graph)
     observe(Stage("graph", "as the front end read it", lambda: describe(graph)))
 
-    def show(step: Pass, after: Graph) -> None:
+    def show(step: Pass[Graph], after: Graph) -> None:
         observe(Stage(step.name, step.reason, lambda: describe(after)))
 
     return run_pipeline(graph, show)
