@@ -150,7 +150,7 @@ def try_out(interpreter: Interpreter, wheel: Path) -> Row:
 
 def versions(python: Path) -> str:
     """Versions of what decides most."""
-    text = "import numpy, numba, onnx; print('numpy', numpy.__version__, 'numba', numba.__version__)"
+    text = "import numpy, onnx; print('numpy', numpy.__version__, 'onnx', onnx.__version__)"
     return run(python, "-c", text).strip()
 
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 ENVIRONMENT = ROOT / "build" / "package"
 EXAMPLE = ROOT / "tests" / "package" / "downstream.py"
-FORBIDDEN = ("tests/", "shared/", ".venv", "__pycache__", ".pyc", ".so", ".hwx")
+FORBIDDEN = ("tests/", "shared/", ".venv", "__pycache__", ".pyc", ".c", ".h", ".hwx")
 WANTED = ("openane/py.typed", "openane/data/digits.onnx", "openane/viewer/static/page.html")
 EXTRAS = "demo,onnx"
 

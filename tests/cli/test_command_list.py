@@ -14,7 +14,7 @@ try:
     main(["--help"])
 except SystemExit:
     pass
-print(*sorted(name for name in sys.modules if name.startswith("openane.") or name in ("numpy", "numba", "rich")))
+print(*sorted(name for name in sys.modules if name.startswith("openane.") or name in ("numpy", "rich")))
 """
 
 

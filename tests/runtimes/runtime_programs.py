@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from openane.numerics.lookup import to_halfwords
 from openane.program import Burst, Program, Role, Surface, Task
 
 OPERATIONS = {"add": 0x80000, "mul": 0x80004, "max": 0x80008, "min": 0x8000C}
@@ -84,3 +87,13 @@ def chained_program(shape: tuple[int, int, int] = (3, 2, 7)) -> Program:
     second = binary_task("mul", shape, (3, 5), 6, number=1)
     scratch = surfaces[0].size_bytes
     return Program("h13", (first, second), (0, 0x200), surfaces, bytes(range(64)), scratch, name="chained")
+
+
+def stored(exact):
+    """fp16 as the engine stores it: nearest, ties away from zero; of sums and products of two fp16 in float32."""
+    return to_halfwords(exact).view(np.float16)
+
+
+def sum_times_second(a, b):
+    """What `chained_program` computes of a and b: (a + b) * b, each step stored."""
+    return stored(stored(a.astype(np.float32) + b) * b.astype(np.float32))

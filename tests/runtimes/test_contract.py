@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from macos_fake import FakeBridge
-from runtime_programs import binary_program, chained_program
+from runtime_programs import binary_program, chained_program, stored
 
 from openane import runtimes
 from openane.core.errors import InputError, UnavailableError
@@ -112,7 +112,7 @@ def test_a_sum_is_exact(runtime, shape, inputs_first):
         outputs = session.run(inputs)
     assert list(outputs) == ["out"]
     assert outputs["out"].dtype == np.float16
-    np.testing.assert_array_equal(outputs["out"], inputs["a"] + inputs["b"])
+    np.testing.assert_array_equal(outputs["out"], stored(inputs["a"].astype(np.float32) + inputs["b"]))
 
 
 def test_tasks_through_scratch_and_many_runs(runtime):
@@ -120,7 +120,10 @@ def test_tasks_through_scratch_and_many_runs(runtime):
     batches = [inputs_of(program, seed) for seed in range(4)]
     with runtime.open(program) as session:
         for inputs, outputs in zip(batches, session.run_many(batches), strict=True):
-            np.testing.assert_array_equal(outputs["out"], (inputs["a"] + inputs["b"]) * inputs["b"])
+            np.testing.assert_array_equal(
+                outputs["out"],
+                stored(stored(inputs["a"].astype(np.float32) + inputs["b"]) * inputs["b"].astype(np.float32)),
+            )
         kept = outputs["out"].copy()
         session.run(batches[0])
         np.testing.assert_array_equal(outputs["out"], kept)
@@ -132,8 +135,8 @@ def test_two_sessions_do_not_share_anything(runtime):
     try:
         inputs = inputs_of(programs[0])
         add, multiply = (session.run(inputs)["out"] for session in sessions)
-        np.testing.assert_array_equal(add, inputs["a"] + inputs["b"])
-        np.testing.assert_array_equal(multiply, inputs["a"] * inputs["b"])
+        np.testing.assert_array_equal(add, stored(inputs["a"].astype(np.float32) + inputs["b"]))
+        np.testing.assert_array_equal(multiply, stored(inputs["a"].astype(np.float32) * inputs["b"]))
     finally:
         for session in sessions:
             session.close()

@@ -1,11 +1,9 @@
-"""A table of every mode, and the rule of the tables on whole arrays, written from the table of the format."""
+"""A table of every mode."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-import scalar_model as scalar
 from records import image
 
 INF = math.inf
@@ -32,41 +30,3 @@ def tables() -> dict[str, bytes]:
         "log2": image([0, INF, -INF, INF, *knots(math.log2, 0.5, 1 / 64), 0, 0, 0, 0], 6, 0xC9),
         "exp2": image([-25, 16, 0, INF, *knots(lambda x: 2**x, 0, 1 / 32), 0, 0, 0, 0], 5, 0x0A),
     }
-
-
-def reference(data: bytes, v: np.ndarray) -> np.ndarray:
-    """The rule of the tables on whole arrays, float32, from the table of the format."""
-    words = np.frombuffer(data, "<u2")
-    n = np.array([scalar.number(int(word)) for word in words[:41]], np.float32)
-    step, mode, sign = int(words[41].view(np.int16)), int(words[42]) & 15, int(words[42]) & 0xE0
-    u = np.abs(v) if sign & 0x40 else v
-    with np.errstate(all="ignore"):
-        y = np.where(u <= n[0], n[2], np.where(u >= n[1], n[3], inside(n, step, mode, u)))
-    y = np.where((v < 0) & bool(sign & 0x20), -y, y)
-    return np.where((v < 0) & bool(sign & 0x80), np.float32(0), y).astype(np.float32)
-
-
-def chord(n: np.ndarray, place: np.ndarray) -> np.ndarray:
-    index = np.clip(np.nan_to_num(place), 0, 31.5).astype(int)
-    rise = ((n[5 + index] - n[4 + index]) * (place - index.astype(np.float32))).astype(np.float16)
-    return (n[4 + index] + rise.astype(np.float32)).astype(np.float16).astype(np.float32)
-
-
-def inside(n: np.ndarray, step: int, mode: int, u: np.ndarray) -> np.ndarray:
-    if mode <= 2:
-        left, right = n[37] * u + n[38], n[39] * u + n[40]
-        if step == 0x40:
-            return np.where(u > 0, right, left)
-        place = np.ldexp(u, step) + np.float32(16 * mode)
-        return np.where(place < 0, left, np.where(place > 32, right, chord(n, place)))
-    if mode in (3, 4):
-        return u - np.trunc(u) if mode == 3 else np.trunc(u)
-    if mode == 10:
-        whole = np.floor(u)
-        return np.ldexp(chord(n, (u - whole) * np.float32(32)), np.clip(whole, -300, 300).astype(int))
-    m, e = np.frexp(u)
-    half = e >> 1
-    if mode in (5, 6):
-        return np.ldexp(chord(n, np.ldexp(m, e - 2 * half) * np.float32(16)), half if mode == 5 else -half)
-    y = chord(n, (m - np.float32(0.5)) * np.float32(64))
-    return np.ldexp(y, -e) if mode == 7 else y + e.astype(np.float32)

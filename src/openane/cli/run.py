@@ -68,7 +68,7 @@ TOP_COUNT = 5
 @compiler_options
 @TARGET_OPTION
 @CACHE_OPTION
-@click.option("--fast", is_flag=True, help="Simulator: more memory for more speed; results within a stated bound.")
+@click.option("--fast", is_flag=True, help="Simulator: float32 sums; results within a stated bound.")
 @click.option("--permissive", is_flag=True, help="Simulator: warn about unknown register values instead of stopping.")
 @click.option("--numerics", multiple=True, metavar="NAME=VALUE", help="Simulator: option of the numerics profile.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Simulator: worker threads; 0 is one per core.")

@@ -57,7 +57,6 @@ class Report:
 
 PACKAGES: Final = {
     "numpy": ("arrays", ""),
-    "numba": ("the simulator's exact kernels", ""),
     "onnx": ("reading .onnx", "onnx"),
     "onnxruntime": ("host steps and the demo", "demo"),
     "coremltools": ("reading Core ML models", "coreml"),

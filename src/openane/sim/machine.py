@@ -17,8 +17,10 @@ from openane.program import Program
 from openane.program.layout import read_surface
 from openane.sim.check import check_addresses, check_operations
 from openane.sim.check.memory import check_memory
+from openane.sim.defined import ByDefinition
 from openane.sim.inputs import bind_input
 from openane.sim.kernel import constant_count
+from openane.sim.kernels import library
 from openane.sim.layout import BufferMap, MemoryLayout, layout_of
 from openane.sim.mac import add_mac
 from openane.sim.memory import Arena, Halfwords
@@ -40,14 +42,14 @@ class Execution:
 
     Attributes:
         profile: arithmetic.
-        fast: keep weights as float32, those of some 3x3 convolutions transformed (`numerics.winograd`): three to nine
-            times their memory, results within a bound of the exact ones.
+        fast: sums of convolutions are float32, within a bound of the exact ones (docs/simulator.md).
         threads: worker threads; 0 takes one per core.
         memory_limit_bytes: of buffers, copies and parameters of one run.
         until: run this many tasks only; None runs all.
         operation_limit: largest number of multiply-adds and elements of a program.
         time_limit_seconds: of the clock for one run; None waits as long as it takes.
         partial_outputs: accept outputs of which the tasks write only some elements.
+        instruction_set: of the kernels; "" takes the best one of the processor. The bits do not depend on it.
     """
 
     profile: Profile
@@ -58,6 +60,7 @@ class Execution:
     operation_limit: int = 10**13
     time_limit_seconds: float | None = None
     partial_outputs: bool = False
+    instruction_set: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -239,17 +242,21 @@ class Simulator:
 
 def _prepare(works: Sequence[Work], arena: Arena, program: Program, execution: Execution) -> Schedule:
     """Rows and parameters of all tasks."""
-    profile = execution.profile
-    constants = _halfwords(program.constants)
-    count = sum(constant_count(work, profile, arena.constants) for work in works)
-    schedule = ScheduleBuilder(arena, count, execution.fast)
+    constants, profile = _halfwords(program.constants), execution.profile
+    defined = profile != Profile()  # options have no kernels
+    count = 0 if defined else sum(constant_count(work, arena.constants) for work in works)
+    threads = execution.threads or os.cpu_count() or 1
+    units = 1 if threads == 1 else 3 * threads
+    schedule = ScheduleBuilder(arena, library(execution.instruction_set), count, execution.fast, units)
     for work in works:
         if work.kept is not None:
             add_kept(schedule, work, constants)
-        if isinstance(work.engine, MacWork):
-            add_mac(schedule, work, profile, constants)
+        if defined:
+            schedule.act(ByDefinition(work, profile, constants.view(np.uint8), arena.constants))
+        elif isinstance(work.engine, MacWork):
+            add_mac(schedule, work, constants)
         else:
-            add_planar(schedule, work, profile, constants)
+            add_planar(schedule, work, constants)
         schedule.end_task()
     return schedule.build()
 
@@ -265,7 +272,7 @@ def _check(
     """Proves that every run stays within the rules; the maps that this takes are given up before anything runs."""
     check_operations(works, execution.operation_limit)
     threads, limit_bytes = execution.threads or os.cpu_count() or 1, execution.memory_limit_bytes
-    check_memory(works, layout, buffers.constants, threads, limit_bytes, program.name, fast=execution.fast)
+    check_memory(works, layout, buffers.constants, threads, limit_bytes, program.name)
     complete = None if execution.until is not None else () if execution.partial_outputs else program.outputs
     check_addresses(program, works, layout, buffers, limit_bytes, complete)
 

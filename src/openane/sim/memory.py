@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from openane.core.errors import FaultError
 from openane.core.types import DType
-from openane.numerics.jit import VECTOR
 from openane.numerics.lookup import from_halfwords, to_halfwords
 from openane.sim.layout import MemoryLayout
 from openane.sim.work import Operand, Space
@@ -22,7 +21,7 @@ Halfwords = npt.NDArray[np.uint16]
 
 _ALIGNMENT = 64
 """Halfwords: areas begin at a cache line of their own."""
-_SLACK = 8 * VECTOR
+_SLACK = 128
 """Halfwords behind the last area that vector loads may read."""
 
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from openane.core.types import DType
-from openane.numerics import rows as column
-from openane.numerics.arrange import arrange
 from openane.numerics.lookup import from_halfwords, to_halfwords
+from openane.sim.arrange import arrange
+from openane.sim.kernels.library import Copied, Kind
 from openane.sim.memory import Halfwords, read_operand, strided
 from openane.sim.schedule import RunState, ScheduleBuilder
 from openane.sim.work import Axes, Operand, Work
 
-COPY_COST = 0.4
+COPY_COST = 0.2
 """Nanoseconds an element."""
 
 
@@ -44,15 +44,8 @@ NOWHERE = Place(0, (0, 0, 0, 0, 0))
 def add_copy(schedule: ScheduleBuilder, source: Place, target: Place, extents: Axes) -> None:
     """Adds a row that copies elements."""
     shape = arrange(extents, source.strides, target.strides)
-    first, second = shape.strides
-    columns = {
-        column.FIRST: source.base,
-        column.FIRST_STRIDES: schedule.integers(first),
-        column.RESULT: target.base,
-        column.RESULT_STRIDES: schedule.integers(second),
-        column.EXTENTS: schedule.integers(shape.extents),
-    }
-    schedule.row(column.COPY, shape.units, COPY_COST * math.prod(extents), columns)
+    columns = shape.columns(first=source.base, result=target.base) | {"operation": Copied.AS_IT_IS}
+    schedule.row(Kind.COPY, shape.units, COPY_COST * math.prod(extents), columns)
 
 
 def add_source(

@@ -1,4 +1,4 @@
-"""A program made ready to run: rows for the compiled engine, and the few things that only Python does in between."""
+"""A program made ready to run: rows for the kernels, and the few things that only Python does in between."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics import rows as column
-from openane.numerics.engine import SPENT, addresses, counters, places
+from openane.sim.kernels.library import SLACK, Kind, Library, Rows
 from openane.sim.memory import Arena, MemoryState
 
 Integers = npt.NDArray[np.int64]
@@ -25,8 +24,6 @@ Action = Callable[["RunState"], None]
 _BLOCK_COST = 4000
 """Nanoseconds, roughly, that a block of units should take: several times what it costs to claim one and to wait."""
 _MOST_BLOCKS = 64
-_SLACK = 64
-"""Elements behind the last parameter that vector loads may read."""
 
 
 @dataclass(eq=False, slots=True)
@@ -35,20 +32,18 @@ class RunState:
 
     Attributes:
         memory: DRAM buffers, L2, chain link.
-        image: floats of the padded input of a convolution.
+        image: halfwords of the padded input of a convolution.
         floats, integers: parameters; a copy of its own when run-time kernels change them.
         progress: counters of the rows.
-        places: of the arrays that all threads share, in the order of `rows`.
         started: when the run began, by the monotonic clock.
         helpers: threads that found nothing more to do, and may not have gone yet.
     """
 
     memory: MemoryState
-    image: Floats
+    image: Halfwords
     floats: Floats
     integers: Integers
     progress: Integers
-    places: Integers
     started: float = 0.0
     helpers: list[Future[int]] = field(default_factory=list)
 
@@ -67,7 +62,7 @@ class RunState:
     @property
     def spent(self) -> int:
         """Nanoseconds of work, roughly, that were done."""
-        return int(self.progress[SPENT])
+        return int(self.progress[0])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,17 +71,17 @@ class Schedule:
 
     Attributes:
         arena: where operands lie.
-        rows: see `openane.numerics.rows`.
-        kernels: machine code of the kernels that the rows need.
+        library: the kernels.
+        rows: see `kernels/engine.h`.
         tasks: the parts of each task in order: runs of rows, and actions of Python.
         floats, integers, constants: parameters of the rows.
-        image_size: floats of the largest padded input.
+        image_size: halfwords of the largest padded input.
         own_parameters: whether each run needs parameters of its own.
     """
 
     arena: Arena
-    rows: Integers
-    kernels: Integers
+    library: Library
+    rows: Rows
     tasks: tuple[tuple[range | Action, ...], ...]
     floats: Floats
     integers: Integers
@@ -99,9 +94,8 @@ class Schedule:
         floats, integers = self.floats, self.integers
         if self.own_parameters:
             floats, integers = floats.copy(), integers.copy()
-        image, memory = np.zeros(self.image_size, np.float32), self.arena.allocate()
-        shared = places((memory.memory, self.constants, floats, integers, image))
-        return RunState(memory, image, floats, integers, counters(len(self.rows)), shared)
+        image, memory = np.zeros(self.image_size, np.uint16), self.arena.allocate()
+        return RunState(memory, image, floats, integers, self.library.counters(len(self.rows)))
 
     def parts(self, tasks: slice) -> Iterator[range | Action]:
         """What is to be done for some of the tasks; runs of rows of neighbouring tasks are joined."""
@@ -124,16 +118,22 @@ class ScheduleBuilder:
 
     Attributes:
         arena: where operands lie; grows by areas for copies.
+        library: the kernels.
         constant_count: halfwords of all kernels that never change.
-        hold_weights: keep them as float32 too.
+        fast: whether sums are float32.
+        units: of a row that should be there at least, for all threads to share.
         own_parameters: set when a run-time kernel changes parameters.
+        places: where run-time kernels find their weights, by shape; filled by `sim.kernel`.
     """
 
     arena: Arena
+    library: Library
     constant_count: int
-    hold_weights: bool = False
+    fast: bool = False
+    units: int = 1
     own_parameters: bool = False
-    _rows: list[Integers] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+    _rows: list[Rows] = field(default_factory=list)
     _tasks: list[tuple[range | Action, ...]] = field(default_factory=list)
     _parts: list[range | Action] = field(default_factory=list)
     _integers: _Pool = field(default_factory=lambda: _Pool(np.dtype(np.int64)))
@@ -154,7 +154,7 @@ class ScheduleBuilder:
         return self._floats.add(np.array(values, np.float32).reshape(-1), own)
 
     def __post_init__(self) -> None:
-        self._constants = np.zeros(self.constant_count + _SLACK, np.uint16)
+        self._constants = np.zeros(self.constant_count + SLACK, np.uint16)
 
     def constants(self, count: int) -> tuple[int, Halfwords]:
         """Place of so many halfwords that never change, and where to write them."""
@@ -169,7 +169,7 @@ class ScheduleBuilder:
         return self._mappings[key]
 
     def image(self, size: int) -> None:
-        """Asks for so many floats for a padded input."""
+        """Asks for so many halfwords for a padded input."""
         self._image_size = max(self._image_size, size)
 
     def area(self, purpose: str, halfwords: int) -> int:
@@ -180,20 +180,22 @@ class ScheduleBuilder:
             self._areas[key] = self.arena.add(size)
         return self._areas[key]
 
-    def row(self, kind: int, units: int, cost: float, columns: Mapping[int, int | bool]) -> None:
+    def parameters(self) -> tuple[Floats, Integers]:
+        """All float and integer parameters so far."""
+        return self._floats.join(), self._integers.join()
+
+    def row(self, kind: Kind, units: int, cost: float, fields: Mapping[str, Any]) -> None:
         """Adds a row.
 
         Args:
-            kind: of `openane.numerics.rows`.
+            kind: of work.
             units: that can be computed independently of each other.
             cost: nanoseconds, roughly.
-            columns: the others by name.
+            fields: the others by name.
         """
-        row = np.zeros(column.COLUMN_COUNT, np.int64)
-        row[column.KIND], row[column.UNITS] = kind, units
-        row[column.BLOCKS] = min(units, _blocks(cost))
-        row[column.COST] = int(cost)
-        for name, value in columns.items():
+        row = np.zeros((), self.library.row)
+        row["kind"], row["units"], row["blocks"], row["cost"] = kind, units, min(units, _blocks(cost)), int(cost)
+        for name, value in fields.items():
             row[name] = value
         self._rows.append(row)
 
@@ -215,12 +217,10 @@ class ScheduleBuilder:
 
     def build(self) -> Schedule:
         """The schedule of all rows."""
-        rows = np.array(self._rows, np.int64).reshape(-1, column.COLUMN_COUNT)
-        floats, integers = self._floats.join(), self._integers.join()
-        kernels = addresses(set(rows[:, column.KIND].tolist()))
+        rows = np.array(self._rows, self.library.row)
         return Schedule(
-            self.arena, rows, kernels, tuple(self._tasks), floats, integers, self._constants,
-            self._image_size, self.own_parameters,
+            self.arena, self.library, rows, tuple(self._tasks), *self.parameters(), self._constants, self._image_size,
+            self.own_parameters,
         )  # fmt: skip
 
 
@@ -253,4 +253,4 @@ class _Pool:
 
     def join(self) -> np.ndarray:
         """All of them."""
-        return np.concatenate((*self._parts, np.zeros(_SLACK, self._dtype)))
+        return np.concatenate((*self._parts, np.zeros(SLACK, self._dtype)))

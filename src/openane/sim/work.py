@@ -259,7 +259,7 @@ class MacWork:
         window: (rows, columns) of the kernel as stored.
         stride, pad: (rows, columns); pad is top and left.
         relu_in: ReLU on the way in.
-        acc_bias, post_scale: as numbers, see `numerics.finish`.
+        acc_bias, post_scale: as numbers, see `numerics.definition.epilogue`.
         function: behind the scale.
         zero_binary_point: the task has binary point 0 and not -4; see `numerics.profile.ZeroBinaryPoint`.
     """

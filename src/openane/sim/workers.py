@@ -9,8 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from openane.numerics.engine import execute, places
-from openane.numerics.rows import COST, SCRATCH_FLOATS, SCRATCH_RUNS, SCRATCH_WORDS
+from openane.sim.kernels.library import arrays_of
 from openane.sim.schedule import RunState, Schedule
 
 _WORTH_SHARING = 100_000
@@ -41,7 +40,7 @@ class Workers:
         state.settle()
         work = schedule, state, rows, allowance
         helpers: list[Future[int]] = []
-        if self._pool is not None and schedule.rows[rows.start : rows.stop, COST].sum() > _WORTH_SHARING:
+        if self._pool is not None and schedule.rows["cost"][rows.start : rows.stop].sum() > _WORTH_SHARING:
             helpers = [self._pool.submit(self._execute, *work, number) for number in range(1, self.count)]
         done = self._execute(*work, 0)
         helpers = [helper for helper in helpers if not helper.cancel()]  # who has not begun is not needed any more
@@ -51,18 +50,18 @@ class Workers:
         return min([done, *(helper.result() for helper in helpers)])
 
     def _execute(self, schedule: Schedule, state: RunState, rows: range, allowance: int, number: int) -> int:
-        arrays = np.concatenate((state.places, self._scratch()))
-        work = schedule.kernels, schedule.rows, rows.start, rows.stop, state.progress, allowance, arrays
-        done: int = execute(*work, number, self.count)
-        return done
+        scratch = self._scratch(schedule.library.scratch_bytes)
+        arrays = arrays_of(
+            state.memory.memory, state.image, schedule.constants, state.floats, state.integers, scratch
+        )  # fmt: skip
+        thread = number, self.count
+        return schedule.library.run(schedule.rows, rows, arrays, state.progress, allowance, thread)
 
-    def _scratch(self) -> npt.NDArray[np.int64]:
-        """Places of this thread's own arrays."""
-        if not hasattr(self._own, "places"):
-            floats, words = np.zeros(SCRATCH_FLOATS, np.float32), np.zeros(SCRATCH_WORDS, np.uint16)
-            self._own.arrays = floats, words, np.zeros(SCRATCH_RUNS, np.int64)
-            self._own.places = places(self._own.arrays)
-        found: npt.NDArray[np.int64] = self._own.places
+    def _scratch(self, size_bytes: int) -> npt.NDArray[np.uint8]:
+        """This thread's own memory."""
+        if not hasattr(self._own, "scratch"):
+            self._own.scratch = np.empty(size_bytes, np.uint8)
+        found: npt.NDArray[np.uint8] = self._own.scratch
         return found
 
     def close(self) -> None:

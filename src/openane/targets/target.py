@@ -25,7 +25,7 @@ class RunOptions:
 
     Attributes:
         permissive: warn about register combinations that are not understood instead of stopping.
-        fast: take more memory for more speed; what that means is said by the machine, with its bound.
+        fast: add products in float32; the bound is said by the machine (docs/simulator.md).
         threads: worker threads; 0 takes one per core.
         until: stop after this many tasks; None runs all.
         profile: options of the numerics profile by name, e.g. {"accumulate": "tile4"}.

@@ -16,7 +16,9 @@ COMPOSED_HERE = "composed here"
 """Origin of a recipe."""
 
 _INTEGERS_FROM = 1024.0
-"""From here to twice as much, neighbouring fp16 numbers are 1 apart: adding it rounds to an integer, ties to even."""
+"""From here to twice as much, neighboring fp16 numbers are 1 apart: adding it rounds to an integer, ties away."""
+_BELOW_ONE = 1 - 2.0**-11
+"""The largest fp16 number below 1."""
 
 
 def _add(first: int, second: int, *, pre_scale: float = 1.0, scale: float = 1.0, bias: float = 0.0) -> PlanarStep:
@@ -49,9 +51,8 @@ def fraction() -> Recipe:
     return Recipe((TableStep(tables.fraction()), TableStep(tables.step(), 1, scale=-1.0), _add(1, 2)), COMPOSED_HERE)
 
 
-def _rounded(slope: float, operand: int, first_number: int) -> tuple[Step, Step]:
-    """The integer nearest to slope * operand, ties to even, for results up to 1024."""
-    far = _INTEGERS_FROM
+def _rounded(slope: float, operand: int, first_number: int, far: float = _INTEGERS_FROM) -> tuple[Step, Step]:
+    """The multiple of far / 1024 nearest to slope * operand, ties away from 0, for results up to `far`."""
     outward = tables.two_lines(Line(slope, -far), Line(slope, far))
     return (
         TableStep(outward, operand),
@@ -60,10 +61,16 @@ def _rounded(slope: float, operand: int, first_number: int) -> tuple[Step, Step]
 
 
 def round_to_even() -> Recipe:
-    """The nearest integer, ties to even: the part within +-1024 is rounded, the rest is an integer already."""
+    """The nearest integer, ties to even: the part within +-1024 is rounded, the rest is an integer already.
+
+    First to an even integer; the difference, at most 1, is rounded with ties to 0 because it is made a little smaller.
+    """
     limited = TableStep(tables.clip(-_INTEGERS_FROM, _INTEGERS_FROM))
+    even = _rounded(1.0, 1, 2, 2 * _INTEGERS_FROM)
+    difference = _add(3, 1, pre_scale=-1.0)
+    correction = _rounded(_BELOW_ONE, 4, 5)
     rest = _add(1, INPUT, pre_scale=-1.0)
-    return Recipe((limited, *_rounded(1.0, 1, 2), rest, _add(3, 4)), COMPOSED_HERE)
+    return Recipe((limited, *even, difference, *correction, rest, _add(3, 6), _add(7, 8)), COMPOSED_HERE)
 
 
 # Ratios --------------------------------------------------------------------------------------------------------------

@@ -7,34 +7,27 @@ from dataclasses import dataclass
 
 from openane.core.errors import FaultError
 from openane.core.types import DType
-from openane.numerics.convolve import packed_size
-from openane.numerics.jit import VECTOR
-from openane.numerics.panel import SLACK
-from openane.numerics.rows import SCRATCH_FLOATS, SCRATCH_WORDS
-from openane.numerics.winograd import SIDE, unit_size, weights_size
-from openane.sim import winograd
+from openane.sim.convolution import spread
+from openane.sim.kernel import packed_size, side_of
+from openane.sim.kernels.library import SLACK, library
 from openane.sim.layout import MemoryLayout
 from openane.sim.work import MacOperation, MacWork, Operand, PlanarWork, Space, Work
 
 _FLOAT, _HALFWORD, _INTEGER = 4, 2, 8
 _MAPPING_BYTES = 2 * (2 << 16)
-_TASK_BYTES = 4096
+_TASK_BYTES = 12288
 """Rows, strides, numbers and table of a task."""
 _CONVERTED_BYTES = 16
 """An element that Python converts: both types, and what numpy needs in between."""
 _STEP_BYTES = 3 * _INTEGER
 """A step of a kernel as parameters are collected: itself, its key, the joined array."""
-_STEP_LIST_BYTES = 160
-"""A step of a depthwise kernel while its work is planned."""
-_TRANSFORMED_BYTES = 24
-"""A transformed weight while it is computed: as float64, as float32, and in its order."""
 _INDEX_BYTES = 24
 """A halfword of the streams of a kernel that is permuted, while its places are looked for."""
 
 
 def memory_of_threads(threads: int) -> int:
     """Bytes of scratch memory."""
-    return threads * (_FLOAT * SCRATCH_FLOATS + _HALFWORD * SCRATCH_WORDS)
+    return threads * library().scratch_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +52,8 @@ class TaskMemory:
         return self.lasting + sum(size for _, size in self.areas) + self.image + self.passing
 
 
-def task_memory(work: Work, constants: int, *, fast: bool = False) -> TaskMemory:
-    """What a task needs; `constants` is the index of the constant section, `fast` holds weights as float32."""
+def task_memory(work: Work, constants: int) -> TaskMemory:
+    """What a task needs; `constants` is the index of the constant section."""
     lasting, passing = _TASK_BYTES, 0
     areas: set[tuple[str, int]] = set()
     for number, source in enumerate(work.sources):
@@ -77,14 +70,13 @@ def task_memory(work: Work, constants: int, *, fast: bool = False) -> TaskMemory
         passing += _HALFWORD * work.kept.count
     if isinstance(work.engine, PlanarWork):
         return TaskMemory(lasting, frozenset(areas), 0, passing)
-    own = _mac_memory(work, work.engine, constants, fast)
+    own = _mac_memory(work, work.engine, constants)
     return TaskMemory(lasting + own.lasting, frozenset(areas | own.areas), own.image, passing + own.passing)
 
 
 def check_memory(
-    works: Sequence[Work], layout: MemoryLayout, constants: int, threads: int, limit_bytes: int, where: str,
-    *, fast: bool = False,
-) -> None:  # fmt: skip
+    works: Sequence[Work], layout: MemoryLayout, constants: int, threads: int, limit_bytes: int, where: str
+) -> None:
     """Refuses a program that takes too much.
 
     Args:
@@ -94,7 +86,6 @@ def check_memory(
         threads: that work at the same time.
         limit_bytes: of everything together; inputs and outputs of the caller are not counted.
         where: the program.
-        fast: whether weights are held as float32 too.
 
     Raises:
         FaultError: names the largest buffer, or the task that takes most.
@@ -111,7 +102,7 @@ def check_memory(
             limit=f"{limit_bytes} bytes",
             hint=hint,
         )
-    needs = [task_memory(work, constants, fast=fast) for work in works]
+    needs = [task_memory(work, constants) for work in works]
     total = buffers + memory_of_threads(threads) + memory_of_tasks(works, needs)
     if needs and total > limit_bytes:
         most = max(range(len(needs)), key=lambda index: needs[index].total)
@@ -146,52 +137,33 @@ def _area(purpose: str, halfwords: int) -> tuple[str, int]:
     return purpose, _HALFWORD << max(6, (halfwords - 1).bit_length())
 
 
-def _mac_memory(work: Work, engine: MacWork, constants: int, fast: bool) -> TaskMemory:
+def _mac_memory(work: Work, engine: MacWork, constants: int) -> TaskMemory:
     kernel = engine.kernel
     if kernel is None or engine.operation not in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED):
         return TaskMemory(0, frozenset(), 0, 0)
     groups, channels, steps = engine.kernel_groups, work.result_view[2], kernel.step_count
-    weights = groups * packed_size(channels, steps, VECTOR)
-    lasting = (_STEP_BYTES + _INTEGER) * steps + 3 * _FLOAT * groups * channels
+    weights = groups * packed_size(channels, steps, side_of(work, engine))
+    lasting = (_STEP_BYTES + _INTEGER) * steps + 3 * _INTEGER * groups * channels
     areas: frozenset[tuple[str, int]] = frozenset()
-    passing = kernel.decoding_bytes + _HALFWORD * weights
-    if engine.inputs_per_output:
-        lasting += 2 * _FLOAT * weights
-        passing += _STEP_LIST_BYTES * steps
-    elif kernel.buffer == constants:
-        lasting += (2 * _HALFWORD + 2 * _FLOAT * fast) * weights
-        if fast and winograd.pays(work, engine):
-            transformed = groups * weights_size(channels, work.view[2])
-            lasting += 2 * _FLOAT * transformed
-            passing += _TRANSFORMED_BYTES * transformed
+    passing = kernel.decoding_bytes + 2 * _HALFWORD * weights
+    if kernel.buffer == constants:
+        lasting += _HALFWORD * weights
     else:
         areas = frozenset({_area("kernel", weights)})
         if kernel.plain:
-            lasting += _STEP_BYTES * weights
-            ends = [lane.offset + lane.size_bytes for lane in kernel.lanes]
-            streams = max(ends) - min(lane.offset for lane in kernel.lanes)
-            passing += _INDEX_BYTES * streams + 5 * _INTEGER * weights
-    return TaskMemory(lasting, areas, _image_bytes(work, engine, fast), passing)
+            lasting += 3 * _INTEGER * weights
+            passing += _INDEX_BYTES * sum(lane.size_bytes for lane in kernel.lanes) + 5 * _INTEGER * weights
+    return TaskMemory(lasting, areas, _image_bytes(work, engine), passing)
 
 
-def _image_bytes(work: Work, engine: MacWork, fast: bool) -> int:
-    """The padded input as float32; a convolution that reads its pixels where they stand has none."""
-    source, (groups, _, channels, height, width) = work.sources[0], work.view
-    out_height, out_width = work.result_view[3:]
-    plain = engine.operation is MacOperation.CONVOLUTION and engine.window == engine.stride == (1, 1)
-    beside = source.strides[4] == source.item_bytes and out_width > 1
-    if engine.inputs_per_output or (
-        plain and beside and not engine.relu_in and out_height <= height and out_width <= width
-    ):
+def _image_bytes(work: Work, engine: MacWork) -> int:
+    """The padded input, as if every dense convolution had one."""
+    if engine.inputs_per_output:
         return 0
-    spread = engine.operation is MacOperation.TRANSPOSED
-    grow, step = (engine.stride, (1, 1)) if spread else ((1, 1), engine.stride)
-    transformed = 0
-    if fast and winograd.pays(work, engine):
-        out_height, out_width = (-(-extent // SIDE) * SIDE for extent in (out_height, out_width))
-        transformed = groups * -(-out_height * out_width // (SIDE * SIDE * VECTOR)) * unit_size(channels) + SLACK
+    groups, _, channels, height, width = work.view
+    grow, step = spread(engine)
     rows, columns = (
         max((extent - 1) * grow[axis] + 1 + engine.pad[axis], (out - 1) * step[axis] + engine.window[axis])
-        for axis, (extent, out) in enumerate(((height, out_height), (width, out_width)))
+        for axis, (extent, out) in enumerate(zip((height, width), work.result_view[3:], strict=True))
     )
-    return _FLOAT * (groups * channels * rows * columns + SLACK + transformed)
+    return _HALFWORD * (groups * channels * rows * (columns + step[1]) + SLACK)

@@ -38,7 +38,7 @@ def load_integer(memory: bytes | bytearray, operand: Operand, index: Index) -> i
     return int.from_bytes(memory[at : at + 1], "little", signed=operand.dtype is DType.INT8)
 
 
-def store(memory: bytearray, operand: Operand, index: Index, word: int) -> None:
+def store(memory: bytearray | memoryview, operand: Operand, index: Index, word: int) -> None:
     """Stores the fp16 word of a result; an 8-bit result is the nearest integer, ties to even, and saturates."""
     at = address(operand, index)
     if operand.dtype is DType.FLOAT16:

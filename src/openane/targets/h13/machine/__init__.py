@@ -53,7 +53,7 @@ def machine(program: Program, options: RunOptions | None = None) -> Simulator:
             nobody wrote, a missing kernel, or too much memory.
         InputError: an unknown option of the profile.
     """
-    from openane.sim.machine import Execution, Simulator  # loads the compiler of kernels, which decoding does without
+    from openane.sim.machine import Execution, Simulator  # decoding does without
 
     options = options or RunOptions()
     works = decode_program(program, permissive=options.permissive)

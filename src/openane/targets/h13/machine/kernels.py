@@ -403,13 +403,13 @@ class _Stream:
         return numbers.astype(np.float16).view(np.uint16)
 
     def _sparse(self, count: int) -> Halfwords:
-        from openane.numerics.expand import expand  # loads the compiler of kernels, which addresses do without
+        from openane.sim.kernels import library  # addresses do without
 
         head = self.take(3)
         length = int(head[0]) | int(head[1]) << 8 | int(head[2]) << 16
         body = self.take(length)
         result = np.zeros(count, np.uint16)
-        used = expand(body, result)
+        used = library().expand(body, result)
         if used != length:
             raise FaultError(
                 "a sparse kernel stream contradicts its length",

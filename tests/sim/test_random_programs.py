@@ -1,4 +1,4 @@
-"""The compiled engines against the scalar model, bit for bit, on random programs of one to many tasks."""
+"""The kernels against the reference machine, bit for bit, on random programs of one to many tasks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-import scalar_model as scalar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from random_programs import KINDS, random_program
 from random_tensors import Made, Seeded
 
 from openane.core.types import DType
+from openane.sim.kernels.library import instruction_sets
+from openane.sim.machine import Execution, Simulator
+from openane.sim.reference import ReferenceMachine
 from openane.sim.work import (
     Function,
     MacOperation,
@@ -25,8 +27,7 @@ from openane.sim.work import (
     Space,
     Work,
 )
-from openane.targets.h13.machine import PROFILE, decode_program, machine
-from openane.targets.target import RunOptions
+from openane.targets.h13.machine import BUFFERS, PROFILE, decode_program
 
 T = TypeVar("T")
 EXAMPLES = {"convolution": 30, "elementwise": 30}
@@ -50,10 +51,12 @@ def same_bits(found: np.ndarray, wanted: np.ndarray) -> bool:
     return found.shape == wanted.shape and found.dtype == wanted.dtype and found.tobytes() == wanted.tobytes()
 
 
-def check(made: Made, threads: int = 2, **profile: str) -> None:
+def check(made: Made, instruction_set: str = "", **profile: str) -> None:
     """Runs a program on both."""
-    found = machine(made.program, RunOptions(threads=threads, profile=profile)).run(made.arrays)
-    wanted = scalar.Machine(made, PROFILE.with_options(profile)).run()
+    chosen = PROFILE.with_options(profile)
+    works, execution = decode_program(made.program), Execution(chosen, threads=2, instruction_set=instruction_set)
+    found = Simulator(made.program, works, BUFFERS, execution).run(made.arrays)
+    wanted = ReferenceMachine(made.program, works, BUFFERS, chosen).run(made.arrays)
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         assert same_bits(found[name], values), (name, found[name], values)
@@ -74,19 +77,25 @@ def test_random_programs(kind: str) -> None:
     run()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("instruction_set", instruction_sets())
+def test_random_programs_on_every_instruction_set(kind: str, instruction_set: str) -> None:
+    for seed in range(8):
+        check(random_program(Seeded(seed), kind), instruction_set)
+
+
 OPTIONS = {
-    "accumulate": {"accumulate": "tile4"},
-    "denormals": {"denormals": "keep"},
-    "output_limit": {"output_limit": "0"},
-    "reduction_ties": {"reduction_ties": "even"},
+    "reduction": {"table_index": "fp16"},
+    "convolution": {"overflow_order": "taps", "post_scale": "fp16-sum"},
+    "run_time_kernel": {"run_time_kernel": "planar"},
+    "without_weights": {"without_weights": "accumulator"},
 }
 
 
-@pytest.mark.parametrize("kind", ["convolution", "run_time_kernel", "without_weights", "reduction"])
-@pytest.mark.parametrize("option", OPTIONS)
-def test_random_programs_with_options_of_the_profile(kind: str, option: str) -> None:
-    for seed in range(20 if kind == "convolution" else 6):
-        check(random_program(Seeded(seed), kind), **OPTIONS[option])
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_options_of_the_profile_run_by_definition(kind: str) -> None:
+    for seed in range(4):
+        check(random_program(Seeded(seed), kind), **OPTIONS[kind])
 
 
 # What the random programs cover ------------------------------------------------------------------------------------

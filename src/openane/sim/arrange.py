@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import InputError
-from openane.numerics.vector import LANES
+from openane.sim.kernels.library import LINE
 
-TILE = 2048
+TILE = LINE
 """Most elements of a tile, row padding counted: three operands of float32 stay in the first cache."""
 
 _CROSSED = 32
 """Columns of a tile that some operand holds in columns: whole cache lines are used on both sides."""
+
+_LANES = 16
 
 Integers = npt.NDArray[np.int64]
 
@@ -34,6 +37,11 @@ class Arrangement:
     extents: Integers
     strides: tuple[Integers, ...]
     units: int
+
+    def columns(self, **places: int) -> dict[str, Any]:
+        """Fields of a row: the extents, and base and strides of each operand, named in the order of `arrange`."""
+        strides = {f"{name}_strides": own for name, own in zip(places, self.strides, strict=True)}
+        return {"extents": self.extents, **places, **strides}
 
 
 _Axis = tuple[int, ...]
@@ -102,9 +110,9 @@ def _tile(rows: _Axis, columns: _Axis) -> tuple[int, int]:
     if not _is_crossed(rows, columns):
         width = min(columns[0], TILE)
         return max(1, min(rows[0], TILE // _pitch(width))), width
-    width = min(columns[0], _CROSSED if rows[0] >= LANES else TILE // LANES)
-    return min(rows[0], TILE // _pitch(width) // LANES * LANES), width
+    width = min(columns[0], _CROSSED if rows[0] >= _LANES else TILE // _LANES)
+    return min(rows[0], TILE // _pitch(width) // _LANES * _LANES), width
 
 
 def _pitch(columns: int) -> int:
-    return -(-columns // LANES) * LANES
+    return -(-columns // _LANES) * _LANES

@@ -1,0 +1,301 @@
+// Dense convolutions. The rows of tiles and the columns of panels are channels and pixels, or, where a plane has few
+// pixels, pixels and channels.
+#pragma once
+
+#include "ending.h"
+#include "product.h"
+
+// A unit of work: the elements of both sides that it makes results of.
+struct share {
+    int64_t group, row_first, row_end, column_first, column_end;
+};
+
+// What a thread has for a unit.
+struct bench {
+    struct tile tiles[TILES];
+    struct panel panel;
+    float column_sizes[PANELS][PANEL];
+    float largest_row, largest_column;
+    struct lines lines;
+    struct choice choice;
+    half gathered[STEPS][PANEL + 16], few[STEPS * TILE + TILE];
+    int32_t sums[PANELS][TILES][TILE][PANEL];
+    int32_t turned[PANEL][TILES * TILE];
+};
+
+// A convolution, and the unit that is being worked on.
+struct convolution {
+    const struct row *row;
+    const struct arrays *arrays;
+    const half *pixels, *weights;  // of the group
+    const int64_t *taps, *starts;
+    struct ending ending;
+    struct share share;
+    struct bench *bench;
+};
+
+static struct share share_of(const struct row *row, int64_t unit) {
+    int64_t channel = unit % row->channel_parts[0], rest = unit / row->channel_parts[0];
+    int64_t pixel = rest % row->pixel_parts[0], group = rest / row->pixel_parts[0];
+    int64_t part[2] = {channel, pixel}, all[2] = {row->channel_parts[0], row->pixel_parts[0]};
+    int64_t count[2] = {row->channels[0], row->pixels[0]};
+    int rows = row->swapped[0] != 0, columns = !rows;
+    int64_t tiles = parts(count[rows], TILE), panels = parts(count[columns], PANEL);
+    return (struct share){
+        group,
+        tiles * part[rows] / all[rows] * TILE,
+        least(tiles * (part[rows] + 1) / all[rows] * TILE, count[rows]),
+        panels * part[columns] / all[columns] * PANEL,
+        least(panels * (part[columns] + 1) / all[columns] * PANEL, count[columns]),
+    };
+}
+
+// A pixel of the source, in halfwords from the first one.
+static inline int64_t place_of(const struct row *row, int64_t pixel) {
+    return pixel / row->width[0] * row->row_step[0] + pixel % row->width[0];
+}
+
+// Pixels of a block of steps; they are brought together where they do not stand side by side.
+static void find_pixels(const struct convolution *own, int64_t step, int64_t first, int64_t count) {
+    struct lines *lines = &own->bench->lines;
+    const int64_t *taps = own->taps + step;
+    int64_t width = own->row->width[0];
+    lines->count = count;
+    if (first % width + count <= width) {
+        const half *from = own->pixels + place_of(own->row, first);
+        for (int64_t k = 0; k < lines->steps; k++) lines->from[k] = from + taps[k];
+        return;
+    }
+    for (int64_t k = 0; k < lines->steps; k++) lines->from[k] = own->bench->gathered[k];
+    for (int64_t done = 0; done < count;) {
+        const half *from = own->pixels + place_of(own->row, first + done);
+        int64_t run = least(count - done, width - (first + done) % width);
+        for (int64_t k = 0; k < lines->steps; k++)
+            for (int64_t i = 0; i < run; i += 16) __builtin_memcpy(own->bench->gathered[k] + done + i, from + taps[k] + i, 32);
+        done += run;
+    }
+}
+
+// Weights of a block of steps as a panel, zeros where there are fewer channels.
+static void find_weights(const struct convolution *own, int64_t step, int64_t channel) {
+    struct lines *lines = &own->bench->lines;
+    const half *from = own->weights + channel * own->row->steps[0] + step * PANEL;
+    lines->count = PANEL;
+    for (int64_t k = 0; k < lines->steps; k++) lines->from[k] = from + k * PANEL;
+}
+
+// Pixels of a block of steps as the rows of a tile.
+static const half *gather_few(const struct convolution *own, int64_t step, int64_t first, int64_t count) {
+    struct bench *bench = own->bench;
+    find_pixels(own, step, first, count);
+    for (int64_t k = 0; k < bench->lines.steps; k++)
+        for (int64_t i = 0; i < TILE; i++) bench->few[k * TILE + i] = i < count ? bench->lines.from[k][i] : 0;
+    return bench->few;
+}
+
+static void read_rows(const struct convolution *own, int64_t step) {
+    struct bench *bench = own->bench;
+    for (int64_t first = own->share.row_first, t = 0; first < own->share.row_end; first += TILE, t++) {
+        const half *words = own->weights + first * own->row->steps[0] + step * TILE;
+        if (own->row->swapped[0]) words = gather_few(own, step, first, least(TILE, own->share.row_end - first));
+        read_tile(&bench->tiles[t], words, bench->lines.steps, !own->row->fast[0]);
+        bench->largest_row = larger(bench->largest_row, bench->tiles[t].largest);
+    }
+}
+
+static void read_columns(const struct convolution *own, int64_t step, int64_t p) {
+    struct bench *bench = own->bench;
+    int64_t first = own->share.column_first + p * PANEL;
+    int swapped = own->row->swapped[0] != 0;
+    if (swapped) find_weights(own, step, first);
+    else find_pixels(own, step, first, least(PANEL, own->share.column_end - first));
+    read_panel(&bench->panel, &bench->lines, swapped ? bench->column_sizes[p] : 0);
+    bench->largest_column = larger(bench->largest_column, bench->panel.largest);
+}
+
+// Adds the products of a block of steps to the sums of one panel.
+static void multiply_panel(const struct convolution *own, int64_t p) {
+    struct bench *bench = own->bench;
+    const struct panel *panel = &bench->panel;
+    int64_t columns = least(PANEL, own->share.column_end - own->share.column_first - p * PANEL);
+    int64_t all_rows = own->share.row_end - own->share.row_first;
+    int fast = own->row->fast[0] != 0;
+    columns = parts(columns, 16) * 16;
+    for (int64_t t = 0; t * TILE < all_rows; t++) {
+        const struct tile *tile = &bench->tiles[t];
+        struct choice *choice = &bench->choice;
+        int64_t rows = least(TILE, all_rows - t * TILE);
+        int wide = !(tile->largest * panel->largest * 0x1p16f < MOST_STEPS);
+        choose(choice, tile->exponents, panel->exponents, bench->lines.steps, fast || wide ? NEVER : DROPPED);
+        struct product product = {
+            tile->factors,
+            tile->least,
+            panel->factors,
+            openane_panel_steps,
+            choice->plain,
+            choice->plain_count,
+            &bench->sums[p][t][0][0],
+        };
+        if (fast) multiply_floats(&product, rows, columns);
+        else if (wide) multiply_wide(&product, rows, columns);
+        else multiply_plain(&product, rows, columns);
+        product.steps = choice->masked, product.count = choice->masked_count;
+        if (product.count) multiply_masked(&product, rows, columns);
+    }
+}
+
+// What the sum of a channel begins with: the bias.
+static inline int32_t first_sum(const struct convolution *own, int64_t channel) {
+    int64_t start = channel < own->row->channels[0] ? own->starts[channel] : 0;
+    return own->row->fast[0] ? (int32_t)bits_of((float)start) : (int32_t)start;
+}
+
+static void start_sums(const struct convolution *own) {
+    struct bench *bench = own->bench;
+    const struct share *share = &own->share;
+    int64_t rows = share->row_end - share->row_first;
+    for (int64_t p = 0; p * PANEL < share->column_end - share->column_first; p++) {
+        int32_t line[PANEL];
+        for (int64_t c = 0; c < PANEL; c++)
+            line[c] = own->row->swapped[0] ? first_sum(own, share->column_first + p * PANEL + c) : 0;
+        for (int64_t r = 0; r < rows; r++) {
+            int32_t start = own->row->swapped[0] ? 0 : first_sum(own, share->row_first + r);
+            for (int64_t c = 0; c < PANEL; c++) bench->sums[p][r / TILE][r % TILE][c] = line[c] | start;
+        }
+    }
+    for (int64_t t = 0; t < TILES; t++) __builtin_memset(bench->tiles[t].sizes, 0, sizeof bench->tiles[t].sizes);
+    __builtin_memset(bench->column_sizes, 0, sizeof bench->column_sizes);
+    bench->largest_row = bench->largest_column = 0;
+}
+
+static void sum_unit(const struct convolution *own) {
+    int64_t columns = own->share.column_end - own->share.column_first;
+    start_sums(own);
+    for (int64_t step = 0; step < own->row->steps[0]; step += STEPS) {
+        own->bench->lines.steps = least(STEPS, own->row->steps[0] - step);
+        read_rows(own, step);
+        for (int64_t p = 0; p * PANEL < columns; p++) {
+            read_columns(own, step, p);
+            multiply_panel(own, p);
+        }
+    }
+}
+
+// Whether a sum may have left the accumulator on the way, judged by the magnitudes of weights and pixels.
+static int may_overflow(const struct convolution *own, int64_t channel) {
+    const struct bench *bench = own->bench;
+    int64_t place = channel - (own->row->swapped[0] ? own->share.column_first : own->share.row_first);
+    double weights = own->row->swapped[0] ? bench->column_sizes[place / PANEL][place % PANEL]
+                                          : bench->tiles[place / TILE].sizes[place % TILE];
+    double pixels = own->row->swapped[0] ? bench->largest_row : bench->largest_column;
+    double steps = own->row->steps[0], start = own->starts[channel];
+    double products = weights * (1 + steps * 0x1p-23) * pixels * 0x1p16 + steps;  // each is rounded, so was each sum
+    return !(products + __builtin_fabs(start) < LIMIT);
+}
+
+static half weight_of(const struct convolution *own, int64_t channel, int64_t step) {
+    int64_t side = own->row->swapped[0] ? PANEL : TILE;
+    return own->weights[(channel / side * own->row->steps[0] + step) * side + channel % side];
+}
+
+// The sums of some pixels of a channel as the definition has them: one product after the other, and the first sum that
+// does not fit stays.
+static void sum_carefully(const struct convolution *own, int64_t channel, int64_t first, int64_t count, double *sums) {
+    int64_t places[PANEL];
+    for (int64_t i = 0; i < count; i++) places[i] = place_of(own->row, first + i);
+    for (int64_t i = 0; i < count; i++) sums[i] = (double)own->starts[channel];
+    for (int64_t k = 0; k < own->row->steps[0]; k++) {
+        half word = weight_of(own, channel, k);
+        double weight = value_of(word) * 0x1p16;
+        float lowest = least_beside(word);
+        const half *pixels = own->pixels + own->taps[k];
+        for (int64_t i = 0; i < count; i++) {
+            float pixel = value_of(pixels[places[i]]);
+            double product = __builtin_trunc(pixel * weight + __builtin_copysign(0.5, pixel * weight));
+            int taken = __builtin_fabsf(pixel) >= lowest && __builtin_fabs(sums[i]) < LIMIT;
+            sums[i] += taken ? product : 0;
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int fits = __builtin_fabs(sums[i]) < LIMIT;
+        sums[i] = fits ? sums[i] * STEP : __builtin_copysign(INFINITE, sums[i]);
+    }
+}
+
+// Stores the words of pixels that follow one another.
+static void store_pixels(const struct convolution *own, int64_t channel, int64_t first, int64_t count, const half *line) {
+    const struct row *row = own->row;
+    const int64_t *strides = row->result_strides, width = row->result_width[0];
+    half *to = own->arrays->memory + row->result[0] + own->share.group * strides[0] + channel * strides[2];
+    if (strides[4] == 1 && strides[3] == width) {
+        __builtin_memcpy(to + first, line, 2 * count);
+        return;
+    }
+    while (count > 0) {
+        int64_t run = least(count, width - first % width);
+        half *place = to + first / width * strides[3] + first % width * strides[4];
+        for (int64_t i = 0; i < run; i++) place[i * strides[4]] = line[i];
+        first += run, line += run, count -= run;
+    }
+}
+
+// Sums of float32 as sums of the accumulator; they fit.
+static void settle_floats(int32_t *sums, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        float sum = float_of((uint32_t)sums[i]);
+        sums[i] = (int32_t)(__builtin_fabsf(sum) < 0x1p22f ? sum + __builtin_copysignf(0.5f, sum) : sum);
+    }
+}
+
+static void end_pixels(const struct convolution *own, int64_t channel, int64_t first, int64_t count, int32_t *sums) {
+    half line[TILES * TILE + 16];
+    if (may_overflow(own, channel)) {
+        double values[PANEL] = {0};
+        for (int64_t done = 0; done < count; done += PANEL) {
+            int64_t some = least(PANEL, count - done);
+            sum_carefully(own, channel, first + done, some, values);
+            end_values(&own->ending, values, some, line + done);
+        }
+    } else {
+        if (own->row->fast[0]) settle_floats(sums, count);
+        end_sums(&own->ending, sums, count, line);
+    }
+    store_pixels(own, channel, first, count, line);
+}
+
+static void end_unit(const struct convolution *own) {
+    const struct share *share = &own->share;
+    struct bench *bench = own->bench;
+    int64_t rows = share->row_end - share->row_first;
+    for (int64_t first = share->column_first, p = 0; first < share->column_end; first += PANEL, p++) {
+        int64_t columns = least(PANEL, share->column_end - first);
+        if (!own->row->swapped[0]) {
+            for (int64_t r = 0; r < rows; r++)
+                end_pixels(own, share->row_first + r, first, columns, bench->sums[p][r / TILE][r % TILE]);
+            continue;
+        }
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t c = 0; c < PANEL; c++) bench->turned[c][r] = bench->sums[p][r / TILE][r % TILE][c];
+        for (int64_t c = 0; c < columns; c++) end_pixels(own, first + c, share->row_first, rows, bench->turned[c]);
+    }
+}
+
+static void convolve(const struct row *row, const struct arrays *arrays, int64_t begin, int64_t end) {
+    const half *packed = row->weights_in_memory[0] ? arrays->memory : arrays->constants;
+    for (int64_t unit = begin; unit < end; unit++) {
+        struct share share = share_of(row, unit);
+        struct convolution own = {
+            row,
+            arrays,
+            (row->in_image[0] ? arrays->image : arrays->memory) + row->first[0] + share.group * row->group_step[0],
+            packed + row->weights[0] + share.group * row->weight_group[0],
+            arrays->integers + row->taps[0],
+            arrays->integers + row->starts[0] + share.group * row->start_group[0],
+            ending_of(row, arrays),
+            share,
+            arrays->scratch,
+        };
+        sum_unit(&own);
+        end_unit(&own);
+    }
+}

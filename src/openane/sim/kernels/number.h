@@ -1,0 +1,75 @@
+// fp16 as the engine reads and writes it: `numerics/definition/fp16.py` in C, for sixteen numbers at once.
+#pragma once
+
+#include "engine.h"
+#include "simd.h"
+
+static inline uint32_t bits_of(float value) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &value, 4);
+    return bits;
+}
+
+static inline float float_of(uint32_t bits) {
+    float value;
+    __builtin_memcpy(&value, &bits, 4);
+    return value;
+}
+
+static inline float larger(float a, float b) { return a > b ? a : b; }
+
+// The value of a word; exponent 31 is an ordinary exponent, subnormals keep their value.
+static inline float value_of(half word) {
+    return float_of((uint32_t)((int32_t)(int16_t)word << 13) & 0x8FFFE000u) * 0x1p112f;
+}
+
+INLINE floats16 values_of(halves16 words) {
+    words16 bits = __builtin_convertvector((shorts16)words, words16) << 13 & ALL16(0x8FFFE000);
+    return (floats16)bits * 0x1p112f;
+}
+
+// The exponent of a word; subnormals and zero count as -14.
+static inline int exponent_of(half word) {
+    int field = word >> 10 & 31;
+    return (field ? field : 1) - 15;
+}
+
+INLINE words16 chosen(words16 which, words16 yes, words16 no) { return (which & yes) | (~which & no); }
+
+INLINE floats16 chosen_floats(words16 which, floats16 yes, floats16 no) {
+    return (floats16)chosen(which, (words16)yes, (words16)no);
+}
+
+// Words of the nearest fp16 values, ties away from zero; never minus zero, never NaN.
+INLINE words16 nearest_words(floats16 values) {
+    words16 bits = (words16)values, magnitude = bits & ALL16(0x7FFFFFFF);
+    words16 small = magnitude < ALL16(113 << 23);
+    floats16 steps = (floats16)(magnitude & small) * 0x1p24f;
+    words16 subnormal = __builtin_convertvector(steps + 0.49999997f, words16);  // below 1/2: a tie then gives 1
+    words16 normal = (magnitude + ALL16(0x1000) - ALL16(112 << 23)) >> 13;
+    words16 word = chosen(small, subnormal, normal);
+    word = chosen(magnitude >= ALL16(0x477FF000), ALL16(0x7C00), word);  // 65520 and above
+    return word | (bits >> 16 & ALL16(0x8000) & (word != ALL16(0)) & (magnitude <= ALL16(0x7F800000)));
+}
+
+INLINE halves16 nearest(floats16 values) { return __builtin_convertvector(nearest_words(values), halves16); }
+
+// Through fp16 and back.
+INLINE floats16 rounded(floats16 values) {
+    words16 words = nearest_words(values);
+    return (floats16)((words << 13 & ALL16(0x0FFFE000)) | (words << 16 & ALL16(0x80000000))) * 0x1p112f;
+}
+
+// As float32, after the magnitude is cut to 24 bits: what is cut off never decides how a tie away from zero ends.
+INLINE floats16 cut(doubles16 values) {
+    return __builtin_convertvector((doubles16)((longs16)values & ~(longs16){} << 29), floats16);
+}
+
+INLINE floats16 positive(floats16 values) { return (floats16)((words16)values & (values > (floats16){})); }
+
+// Words of values that are left as they are: a source may hold minus zero and exponent 31, a result does not.
+static inline half passed(half word) {
+    half huge = word & 0xFC00u;
+    word = (word & 0x7C00u) == 0x7C00u ? huge : word;
+    return word == 0x8000u ? 0 : word;
+}
