@@ -6,6 +6,8 @@ accumulator; the planar engine and tables work on fp16 values and have the range
 
 from __future__ import annotations
 
+from openane.numerics.definition.accumulator import LIMIT, STEP_BITS
+
 HALF_LARGEST = 65504.0
 """The largest finite fp16 number (IEEE 754)."""
 
@@ -15,21 +17,15 @@ HALF_SMALLEST = 2.0**-24
 HALF_SMALLEST_NORMAL = 2.0**-14
 """Below it fp16 numbers lose bits (IEEE 754)."""
 
-SUM_LIMIT = 2.0**15
-"""A running total of this magnitude leaves the MAC array as infinity and stays infinite.
-
-Measured: single values on M4 and M6; the cliff at 32,768 on M1, M1 Max, M2 Pro, M2 Max, M4, M5, M5 Pro and M6.
-"""
-
-SUM_STEP = 2.0**-16
-"""One unit of the accumulator: each product is rounded to a multiple of it, ties away from zero.
+SUM_STEP = 2.0**-STEP_BITS
+"""One unit of the accumulator, to which each product is rounded; `definition.accumulator` has the rule.
 
 Measured: single values on M4 and M6, 384,000 results on M2 Max. On M1 the error statistics of convolutions agree in all
 printed digits with this step and with no other.
 """
 
-LOST_EXPONENT = -17
-"""A product whose factors' exponents add up to this or less is dropped before it is rounded; subnormals count as -14.
+SUM_LIMIT = LIMIT * SUM_STEP
+"""A running total of this magnitude leaves the MAC array as infinity and stays infinite.
 
-Measured: single values on M4 and M6. On M1 the error statistics of convolutions exclude a sum without this rule.
+Measured: single values on M4 and M6; the cliff at 32,768 on M1, M1 Max, M2 Pro, M2 Max, M4, M5, M5 Pro and M6.
 """
