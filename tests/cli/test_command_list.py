@@ -27,4 +27,4 @@ def test_every_command_has_a_whole_summary_on_one_line():
 def test_the_list_imports_no_command():
     run = subprocess.run([sys.executable, "-c", _IMPORTS], capture_output=True, text=True, check=True)
     loaded = set(run.stdout.splitlines()[-1].split())
-    assert loaded <= {"openane.cli", "openane.cli._say", "openane.core", "openane.core.errors"}
+    assert not {name for name in loaded if not name.startswith(("openane.cli._", "openane.core"))} - {"openane.cli"}
