@@ -12,7 +12,7 @@ import pytest
 from hazard_networks import NETWORKS
 
 from openane.analysis.effects import differs
-from openane.analysis.hazards import find_hazards, hazards_of_run
+from openane.analysis.hazards import Kind, find_hazards, hazards_of_run
 from openane.compiler.driver import Options, build
 from openane.compiler.execution import Execution
 from openane.graph import Graph
@@ -58,6 +58,13 @@ def test_a_right_result_has_no_hazard(name: str, seed: int) -> None:
     found = run(made.graph, made.right)
     assert off(found, truth(made.graph, made.right)) == set(), "the network is not what it says"
     assert hazards_of_run(build(made.graph), made.right, found) == ()
+
+
+def test_small_sums_are_told_from_large_ones() -> None:
+    for name, kind in (("small_results", Kind.UNDERFLOW), ("product_beyond_the_accumulator", Kind.OVERFLOW)):
+        made = NETWORKS[name](np.random.default_rng(0))
+        assert made.spoiled is not None
+        assert [hazard.kind for hazard in find_hazards(made.graph, [made.spoiled])] == [kind]
 
 
 @pytest.mark.parametrize("name", ["constant_mask", "mean_of_squares", "close_logits", "norm_far_from_zero"])

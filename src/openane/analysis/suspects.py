@@ -28,8 +28,8 @@ ANGLE_STEP = 0.01
 
 SMALL = 32 * HALF_SMALLEST
 """Values up to here have at most five bits in fp16."""
-SMALL_SUM = 256 * SUM_STEP
-"""Sums up to here have at most eight bits in the accumulator."""
+SMALL_SUM = 4096 * SUM_STEP
+"""Sums up to here have at most twelve bits in the accumulator, less what its many products are rounded by."""
 
 
 class Kind(Enum):
@@ -184,7 +184,7 @@ def _products(use: Use) -> Iterator[Finding]:
         what = "sums of products of this size leave the MAC array as infinity"
         yield Finding(Kind.OVERFLOW, what, largest, f"below {SUM_LIMIT:.0f}")
     elif 0 < largest < SMALL_SUM:
-        what = f"its products are lost in the MAC array, which adds multiples of {SUM_STEP:.2g}"
+        what = f"its products are rounded in the MAC array, which adds multiples of {SUM_STEP:.2g}"
         yield Finding(Kind.UNDERFLOW, what, largest, f"above {SMALL_SUM:.2g}")
     else:
         what = "a partial sum of its products leaves the MAC array as infinity"
