@@ -60,3 +60,15 @@ def test_inner_tiles_of_padded_convolutions_have_room_for_their_rows(window: int
     node = Node("n", operation, ("x", "w"), ("y",))
     tiled = Graph("tiled", {"x": TensorType((1, 64, 200, 160))}, ("y",), (node,), {"w": weights})
     check_program(build(tiled, Options(dialect=dialect, host=False)).program)
+
+
+@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+def test_a_value_repeated_over_a_batch_is_read_inside_its_buffer(dialect: str) -> None:
+    shape, batch = (1, 256, 28, 28), ops.Expand((5, 256, 28, 28))
+    nodes = (
+        Node("a", batch, ("x1",), ("v2",)),
+        Node("b", ops.Mul(), ("x1", "x0"), ("v3",)),
+        Node("c", ops.Add(), ("v2", "v3"), ("v4",)),
+    )
+    repeated = Graph("repeated", {name: TensorType(shape) for name in ("x0", "x1")}, ("v4",), nodes, {})
+    check_program(build(repeated, Options(dialect=dialect, host=False)).program)

@@ -76,7 +76,13 @@ def _may_stand_in(plan: Plan, places: Mapping[str, Place], source: str, target: 
     original, copy = plan.tensors[source], plan.tensors[target]
     free = copy.place is Place.RESIDENT and copy.l2_base is None and copy.l2_strides is None
     resident = original.place is Place.AUTO and not original.part_of and places[source] is Place.RESIDENT
-    return free and resident and not copy.part_of and original.shape == copy.shape
+    return free and resident and not copy.part_of and original.shape == copy.shape and not _repeats_groups(plan, target)
+
+
+def _repeats_groups(plan: Plan, name: str) -> bool:
+    """Whether a task repeats a tensor over a batch, which only a copy in L2 can be: values may be spilled."""
+    sources = (source for block in plan.blocks for task in block.tasks for source in task.sources)
+    return any(source.tensor == name and Axis.GROUP in source.repeats for source in sources)
 
 
 def _redirected(task: TaskPlan, stand_in: Mapping[str, str]) -> TaskPlan:

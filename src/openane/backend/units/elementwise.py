@@ -167,7 +167,8 @@ def _prepared(
 
 def _repeats_in_dram(machine: MachineSpec, value: Value, full: TensorShape) -> bool:
     """Whether a repeated operand is too large to be copied into L2 first, with room for the others."""
-    return bool(repeated_axes(value.shape, full)) and resident_bytes(machine, value.shape) > machine.l2_bytes // 2
+    repeats = repeated_axes(value.shape, full)
+    return bool(repeats) and Axis.GROUP not in repeats and resident_bytes(machine, value.shape) > machine.l2_bytes // 2
 
 
 def _reciprocal(name: str, value: Value, lowering: Lowering) -> tuple[Operand, TaskPlan]:
