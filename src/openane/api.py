@@ -13,7 +13,7 @@ from openane.analysis.run_hazards import Outputs, run_hazards
 from openane.compiler.driver import LIKE_APPLE, Level, Options, Shapes, build
 from openane.compiler.driver import load as load
 from openane.compiler.execution import Execution
-from openane.compiler.lowering.functions import functions_named
+from openane.compiler.lowering.forms import functions_named
 from openane.compiler.plan import Artifact
 from openane.core.errors import InputError
 from openane.graph import Graph

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from openane.backend import pipeline
+from openane.backend.compilation import Compilation
 from openane.backend.ir.plan import Place, Plan
-from openane.backend.pipeline import PASSES, Compilation
+from openane.backend.pipeline import PASSES
 from openane.cli import root
 from openane.compiler.driver import Options, build
 from openane.compiler.pipeline import PIPELINE

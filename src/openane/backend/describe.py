@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from openane.backend.alloc.allocate import PlacedTask, Placement, Spot
+from openane.backend.ir.placement import PlacedTask, Placement, Spot
 from openane.backend.ir.plan import Axis, NeWork, Operand, Plan, TaskPlan, View
 from openane.net.net import Net, UnitParams
 

@@ -20,7 +20,7 @@ from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.net.units import Conv
 
-FamilyOf = Callable[[UnitParams], Family | None]
+FamilyOf = Callable[[UnitParams], "Family[Lowering] | None"]
 
 
 @dataclass(frozen=True, slots=True)

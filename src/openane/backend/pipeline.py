@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from openane.backend.alloc import allocate, constants, reuse
-from openane.backend.alloc.allocate import Placement
-from openane.backend.alloc.constants import ConstantSection
-from openane.backend.describe import net_text, plan_text
+from openane.backend.compilation import Compilation
 from openane.backend.ir.plan import Plan
 from openane.backend.lowering import lower
 from openane.backend.machine import Dialect, MachineSpec
@@ -24,33 +22,6 @@ from openane.core.errors import Diagnostic, InputError
 from openane.core.passes import Pass, Stage, run_passes
 from openane.net.net import Net, UnitParams
 from openane.program import Program
-
-
-@dataclass(frozen=True, slots=True)
-class Compilation:
-    """A network on its way to a program; each pass fills in or replaces one part.
-
-    Attributes:
-        target: the generation.
-        dialect: whose layout habits to follow.
-        net: the network of units.
-        plan: its tasks without addresses.
-        constants: the constant section.
-        placement: its tasks with addresses.
-        program: the result.
-    """
-
-    target: CodeGenerator
-    dialect: Dialect
-    net: Net
-    plan: Plan | None = None
-    constants: ConstantSection | None = None
-    placement: Placement | None = None
-    program: Program | None = None
-
-    def text(self) -> str:
-        """The part that was made last, as text."""
-        return net_text(self.net) if self.plan is None else plan_text(self.plan, self.placement)
 
 
 def _edit(edit: Edit) -> Callable[[Compilation], Compilation]:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
+from openane.backend.ir.plan import TaskPlan
 from openane.backend.machine import MachineSpec
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.net.net import TensorShape, Unit, UnitParams
-
-if TYPE_CHECKING:
-    from openane.backend.ir.plan import TaskPlan
-    from openane.backend.lowering import Lowering
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +99,12 @@ class Limit:
     evidence: str
 
 
+Context = TypeVar("Context")
+"""What a family may ask and add while it lowers a unit: `backend.lowering.Lowering`, which knows this file."""
+
+
 @dataclass(frozen=True, slots=True)
-class Family:
+class Family(Generic[Context]):
     """How one kind of unit is compiled.
 
     Attributes:
@@ -116,7 +117,7 @@ class Family:
 
     name: str
     params: tuple[type[UnitParams], ...]
-    lower: Callable[[Unit, Lowering], Iterator[TaskPlan]]
+    lower: Callable[[Unit, Context], Iterator[TaskPlan]]
     rules: tuple[Rule, ...] = ()
     writes: Callable[[Query], bool] = lambda query: True
 

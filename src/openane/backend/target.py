@@ -16,8 +16,8 @@ import numpy as np
 from openane.backend.machine import Dialect, MachineSpec
 
 if TYPE_CHECKING:
-    from openane.backend.alloc.allocate import Placement
     from openane.backend.alloc.constants import ConstantSection
+    from openane.backend.ir.placement import Placement
     from openane.backend.ir.plan import Plan, Strides, TaskPlan, Tile
     from openane.program import Program
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from openane.backend.alloc.allocate import NO_BUFFER, Placement
+from openane.backend.compilation import Compilation
+from openane.backend.ir.placement import NO_BUFFER, Placement
 from openane.backend.ir.plan import Place, Plan
 from openane.backend.machine import MachineSpec
 from openane.core.errors import InternalError, ModelError
 from openane.core.passes import Pass
 from openane.net.net import Net
-
-if TYPE_CHECKING:
-    from openane.backend.pipeline import Compilation
 
 
 def verify(step: Pass[Compilation], before: Compilation, after: Compilation) -> None:

@@ -13,8 +13,8 @@ from openane.program import Program
 from openane.targets.target import CompileOptions, Limit, Machine, RunOptions
 
 if TYPE_CHECKING:
-    from openane.backend.alloc.allocate import Placement
     from openane.backend.alloc.constants import ConstantSection
+    from openane.backend.ir.placement import Placement
     from openane.backend.ir.plan import Plan
     from openane.backend.target import KernelPacking, Tiling
 

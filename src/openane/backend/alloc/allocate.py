@@ -7,12 +7,13 @@ task lies above them at the next free byte: first source, second source, result.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from openane.backend.alloc import staging
 from openane.backend.alloc.arena import Arena
 from openane.backend.alloc.residency import Flow, axis_map, choose, flow, layout, tensor_bytes
 from openane.backend.alloc.surfaces import dram_bytes, dram_strides, element_bytes, operand_base, walked
+from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement, Spot
 from openane.backend.ir.plan import (
     Axis,
     NeMode,
@@ -33,71 +34,8 @@ from openane.backend.target import CodeGenerator
 from openane.core.deadline import check_deadline
 from openane.core.errors import UnsupportedError
 
-NO_BUFFER = -1
 #: Placements that are tried before every value that need not be in L2 goes to scratch.
 MOST_ATTEMPTS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """Where one operand of one task is.
-
-    Attributes:
-        tensor: root tensor, whose memory it is.
-        dma: the tile DMA moves it between DRAM and L2.
-        buffer: buffer index of its DRAM address, NO_BUFFER when it has none.
-        dram_base: byte offset in that buffer.
-        dram: DMA stride words.
-        l2_base: L2 address of the resident tensor or of the staged copy.
-        l2: L2 stride words.
-    """
-
-    tensor: str
-    dma: bool
-    buffer: int
-    dram_base: int
-    dram: Strides
-    l2_base: int
-    l2: Strides
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedTask:
-    """A task with every address known.
-
-    Attributes:
-        plan: what to do.
-        sources: where the sources are.
-        result: where the result is.
-        tile: rows of a tile and whether columns are tiled.
-        kernel_buffer, kernel_base: of the constant section, or of a run-time kernel.
-        block: index of its block.
-    """
-
-    plan: TaskPlan
-    sources: tuple[Spot, ...]
-    result: Spot
-    tile: Tile
-    block: int
-    kernel_buffer: int = NO_BUFFER
-    kernel_base: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """A plan with addresses.
-
-    Attributes:
-        tasks: in execution order.
-        buffers: surface tensor -> buffer index.
-        places: root tensor -> where it lives.
-        scratch_bytes: used bytes of the scratch buffer.
-    """
-
-    tasks: tuple[PlacedTask, ...]
-    buffers: Mapping[str, int]
-    places: Mapping[str, Place]
-    scratch_bytes: int
 
 
 def surface_buffers(machine: MachineSpec, plan: Plan, dialect: Dialect) -> dict[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openane.backend.alloc.allocate import NO_BUFFER, PlacedTask, Placement, Spot
+from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement, Spot
 from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, TaskPlan
 from openane.backend.machine import MachineSpec
 

@@ -1,18 +1,13 @@
-"""Moving elements: the copy tasks that every layout unit is made of, and concatenation."""
+"""Moving elements: the copy tasks that every layout unit is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from openane.backend.ir.plan import PLAIN, Axis, Evidence, NeWork, Operand, Place, TaskPlan, View, quad
-from openane.backend.rules import Family
+from openane.backend.ir.plan import PLAIN, Axis, Evidence, NeWork, Operand, TaskPlan, View, quad
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Concat, Dimension
-
-if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering
 
 #: Axes whose parts an operand's offset and step show, in their order there.
 OUTER = (Axis.GROUP, Axis.DEPTH, Axis.CHANNEL, Axis.HEIGHT)
@@ -69,12 +64,6 @@ def turned(shape: TensorShape) -> TensorShape:
     return replace(shape, channels=shape.width, width=shape.channels)
 
 
-def turn(name: str, source: Operand, shape: TensorShape, lowering: Lowering) -> tuple[Operand, TaskPlan]:
-    """A new tensor that holds `source` with channels and columns exchanged, and the task that writes it."""
-    target = lowering.tensor(name, turned(shape), Place.AUTO)
-    return target, swap_task(source, View.of(shape), target)
-
-
 def turn_back(source: Operand, shape: TensorShape, result: Operand) -> TaskPlan:
     """Writes a turned tensor, or a part of it, the right way round; `shape` is that of the result."""
     return swap_task(source, View.of(turned(shape)), result)
@@ -91,32 +80,3 @@ def concat_places(unit: Unit, shapes: Mapping[str, TensorShape]) -> Iterator[tup
         offset[axis] = start
         yield bottom, (offset[0], offset[1], offset[2], offset[3])
         start += unit.params.dimension.extent(shapes[bottom])
-
-
-def lower_concat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """One copy for each bottom whose producer does not write in place already; columns are joined as channels."""
-    assert isinstance(unit.params, Concat)
-    result = lowering.result(unit)
-    if unit.params.dimension is Dimension.WIDTH:
-        yield from join_columns(unit.name, unit.bottoms, lowering.shape(unit.name), result, lowering)
-        return
-    for bottom, offset in concat_places(unit, lowering.net.shapes):
-        if not lowering.is_placed(unit.name, bottom):
-            value = lowering.view(bottom)
-            yield copy_task(value.operand, value.shape, replace(result, offset=offset))
-
-
-def join_columns(
-    name: str, bottoms: tuple[str, ...], shape: TensorShape, result: Operand, lowering: Lowering
-) -> Iterator[TaskPlan]:
-    """Columns side by side, joined as channels of turned tensors: DMA addresses are multiples of 64 bytes."""
-    joined = lowering.tensor(f"{name}/turned", turned(shape), Place.AUTO)
-    first = 0
-    for bottom in bottoms:
-        value = lowering.value(bottom)
-        yield swap_task(value.operand, View.of(value.shape), part(joined, Axis.CHANNEL, first))
-        first += value.shape.width
-    yield turn_back(joined, shape, result)
-
-
-FAMILIES = (Family("concat", (Concat,), lower_concat),)

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from openane.backend.ir.fused import Fused
+from openane.backend.lowering import Lowering
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Limit
 from openane.backend.units import (
     attention,
     chains,
+    concat,
     convolution,
-    copy,
     elementwise,
     linear,
     matmul,
@@ -27,7 +28,7 @@ from openane.backend.units import (
 from openane.backend.units.tensor import TENSOR_RULES
 from openane.net.net import UnitParams
 
-ALL: tuple[Family, ...] = (
+ALL: tuple[Family[Lowering], ...] = (
     *convolution.FAMILIES,
     *elementwise.FAMILIES,
     *scale.FAMILIES,
@@ -40,16 +41,16 @@ ALL: tuple[Family, ...] = (
     *reduction.FAMILIES,
     *softmax.FAMILIES,
     *normalization.FAMILIES,
-    *copy.FAMILIES,
+    *concat.FAMILIES,
     *shape.FAMILIES,
 )
 
-BY_PARAMS: Mapping[type[UnitParams], Family] = MappingProxyType(
+BY_PARAMS: Mapping[type[UnitParams], Family[Lowering]] = MappingProxyType(
     {params: family for family in ALL for params in family.params}
 )
 
 
-def family_of(params: UnitParams) -> Family | None:
+def family_of(params: UnitParams) -> Family[Lowering] | None:
     """The family of a unit; a fused unit belongs to that of its main unit."""
     main = params.main if isinstance(params, Fused) else params
     return BY_PARAMS.get(type(main))

@@ -16,7 +16,7 @@ import numpy as np
 from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, View
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
-from openane.backend.units.copy import AXES, copy_task, part, swap_task, through, turn, turn_back, turned
+from openane.backend.units.copy import AXES, copy_task, part, swap_task, through, turn_back, turned
 from openane.backend.units.elementwise import repeated_axes
 from openane.backend.units.multi_task import Ends
 from openane.net.net import TensorShape, Unit
@@ -24,6 +24,12 @@ from openane.net.units import Broadcast, Constant, Dimension, InputView, Pad, Pa
 
 if TYPE_CHECKING:
     from openane.backend.lowering import Lowering, Value
+
+
+def turn(name: str, source: Operand, shape: TensorShape, lowering: Lowering) -> tuple[Operand, TaskPlan]:
+    """A new tensor that holds `source` with channels and columns exchanged, and the task that writes it."""
+    target = lowering.tensor(name, turned(shape), Place.AUTO)
+    return target, swap_task(source, View.of(shape), target)
 
 
 # Slices --------------------------------------------------------------------------------------------------------------

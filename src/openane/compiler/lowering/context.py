@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from openane.backend.machine import MachineSpec
-from openane.compiler.lowering.functions import Functions
+from openane.compiler.lowering.forms import Functions
 from openane.compiler.lowering.layout import Layout, Preferences, canonical, engine_shape
 from openane.core.errors import ModelError, UnsupportedError
 from openane.core.origin import Origin

@@ -14,44 +14,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from openane.core.errors import InputError
+from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.forms import Functions
 from openane.net import GOC, ElementWise, ElementWiseKind, Neuron, NeuronKind, UnitParams
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
 
-if TYPE_CHECKING:
-    from openane.compiler.lowering.context import Handle, Lowering
-
 K = NeuronKind
 _ADD, _SUB, _MULT = ElementWiseKind.ADD, ElementWiseKind.SUB, ElementWiseKind.MULT
-
-
-class Functions(Enum):
-    """Which form a function of one element takes when a Graph becomes a Net."""
-
-    ACCURATE = "accurate"
-    """The most accurate form whose encodings are on record."""
-    APPLE = "apple"
-    """One unit per function: the table that Apple's compiler writes. Where none is known, which no other choice
-    uses, a table fitted here, or a composition of the back end."""
-
-
-def functions_named(name: str) -> Functions:
-    """The choice of a name.
-
-    Raises:
-        InputError: there is no such choice.
-    """
-    try:
-        return Functions(name)
-    except ValueError:
-        known = ", ".join(choice.value for choice in Functions)
-        raise InputError("no such form of functions", value=name, limit=known) from None
 
 
 def half(number: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.convolution import pad_image, plane, plane_pads
 from openane.compiler.lowering.elementwise import affine, power
-from openane.compiler.lowering.functions import Functions
+from openane.compiler.lowering.forms import Functions
 from openane.compiler.lowering.layout import SPATIAL, Layout
 from openane.compiler.lowering.norms import norm
 from openane.core.errors import UnsupportedError

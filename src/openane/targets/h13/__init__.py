@@ -12,8 +12,8 @@ from openane.targets.h13.spec import DIALECTS, MACHINE
 from openane.targets.target import Machine, RunOptions
 
 if TYPE_CHECKING:
-    from openane.backend.alloc.allocate import Placement
     from openane.backend.alloc.constants import ConstantSection
+    from openane.backend.ir.placement import Placement
     from openane.backend.ir.plan import Plan
     from openane.backend.target import KernelPacking, Tiling
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from openane.backend.alloc.allocate import PlacedTask, Spot
 from openane.backend.alloc.order import Ordering, has_address
+from openane.backend.ir.placement import PlacedTask, Spot
 from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, Strides, TaskPlan
 from openane.backend.machine import Dialect
 from openane.core.types import DType

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from openane.backend.alloc.allocate import NO_BUFFER, PlacedTask, Placement
 from openane.backend.alloc.constants import ConstantSection
 from openane.backend.alloc.order import Ordering, order
 from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides, element_bytes
+from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement
 from openane.backend.ir.plan import Evidence, NeMode, NeWork, Place, Plan, TaskPlan
 from openane.backend.machine import Dialect
 from openane.core.deadline import check_deadline

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from openane.backend.alloc.allocate import PlacedTask
 from openane.backend.alloc.order import Ordering
 from openane.backend.alloc.staging import explicit_result
+from openane.backend.ir.placement import PlacedTask
 from openane.backend.ir.plan import NeMode, NeWork, TaskPlan
 from openane.program.fields import Value
 from openane.targets.h13.spec import MACHINE

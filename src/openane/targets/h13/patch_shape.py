@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openane.backend.alloc.allocate import PlacedTask
 from openane.backend.alloc.order import PE_RESULT, Ordering
+from openane.backend.ir.placement import PlacedTask
 from openane.backend.ir.plan import NeMode, NeWork, PeMode, TaskPlan
 from openane.program.fields import Value
 from openane.targets.h13.spec import MACHINE

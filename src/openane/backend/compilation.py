@@ -1,0 +1,41 @@
+"""The state that the passes of the back end take and give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openane.backend.alloc.constants import ConstantSection
+from openane.backend.describe import net_text, plan_text
+from openane.backend.ir.placement import Placement
+from openane.backend.ir.plan import Plan
+from openane.backend.machine import Dialect
+from openane.backend.target import CodeGenerator
+from openane.net.net import Net
+from openane.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """A network on its way to a program; each pass fills in or replaces one part.
+
+    Attributes:
+        target: the generation.
+        dialect: whose layout habits to follow.
+        net: the network of units.
+        plan: its tasks without addresses.
+        constants: the constant section.
+        placement: its tasks with addresses.
+        program: the result.
+    """
+
+    target: CodeGenerator
+    dialect: Dialect
+    net: Net
+    plan: Plan | None = None
+    constants: ConstantSection | None = None
+    placement: Placement | None = None
+    program: Program | None = None
+
+    def text(self) -> str:
+        """The part that was made last, as text."""
+        return net_text(self.net) if self.plan is None else plan_text(self.plan, self.placement)

@@ -1,0 +1,42 @@
+"""Concatenation: producers write in place where they can, what is left is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from openane.backend.ir.plan import Axis, Operand, Place, TaskPlan, View
+from openane.backend.lowering import Lowering
+from openane.backend.rules import Family
+from openane.backend.units.copy import concat_places, copy_task, part, swap_task, turn_back, turned
+from openane.net.net import TensorShape, Unit
+from openane.net.units import Concat, Dimension
+
+
+def lower_concat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+    """One copy for each bottom whose producer does not write in place already; columns are joined as channels."""
+    assert isinstance(unit.params, Concat)
+    result = lowering.result(unit)
+    if unit.params.dimension is Dimension.WIDTH:
+        yield from join_columns(unit.name, unit.bottoms, lowering.shape(unit.name), result, lowering)
+        return
+    for bottom, offset in concat_places(unit, lowering.net.shapes):
+        if not lowering.is_placed(unit.name, bottom):
+            value = lowering.view(bottom)
+            yield copy_task(value.operand, value.shape, replace(result, offset=offset))
+
+
+def join_columns(
+    name: str, bottoms: tuple[str, ...], shape: TensorShape, result: Operand, lowering: Lowering
+) -> Iterator[TaskPlan]:
+    """Columns side by side, joined as channels of turned tensors: DMA addresses are multiples of 64 bytes."""
+    joined = lowering.tensor(f"{name}/turned", turned(shape), Place.AUTO)
+    first = 0
+    for bottom in bottoms:
+        value = lowering.value(bottom)
+        yield swap_task(value.operand, View.of(value.shape), part(joined, Axis.CHANNEL, first))
+        first += value.shape.width
+    yield turn_back(joined, shape, result)
+
+
+FAMILIES = (Family("concat", (Concat,), lower_concat),)
