@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from enum import Enum
+from enum import Enum, IntEnum, IntFlag
 
 from openane.core.errors import InputError
 from openane.core.numbers import parse_integer
@@ -77,6 +77,17 @@ def bits_float(kind: Kind, bits: int) -> float:
     return float(struct.unpack(value_code, struct.pack(bits_code, bits))[0])
 
 
+def names_of(codes: type[IntEnum] | type[IntFlag] | None) -> Mapping[int, str]:
+    """The text of each code: the member's name in lower case; of a set of bits, the names of its members joined."""
+    if codes is None:
+        return {}
+    if issubclass(codes, IntFlag):
+        members = list(codes)
+        masks = range(1 << len(members))
+        return {mask: "".join(each.name or "" for each in members if each & mask) or "none" for mask in masks}
+    return {int(code): code.name.lower() for code in codes}
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A run of bits of a register.
@@ -87,13 +98,14 @@ class Field:
         width: number of bits.
         meaning: one clause for people.
         kind: how the bits are a number.
-        values: names of known values.
+        codes: the known values, in an enumeration; a set of bits for an `IntFlag`.
         unit: what one count stands for, e.g. 64 for strides in 64-byte units; values of the field are multiples of it.
         default: the value an encoder writes when nothing is said, and text leaves out.
         evidence: how we know.
         source: short reference to where we know it from.
         reserved: bits nobody has named and no program sets.
-        mask, lowest, highest, default_bits: derived: bits at position 0, range of values, default in its place.
+        mask, lowest, highest, default_bits, values: derived: bits at position 0, range of values, default in its place,
+            names of the known values.
     """
 
     name: str
@@ -101,7 +113,7 @@ class Field:
     width: int
     meaning: str = ""
     kind: Kind = Kind.UNSIGNED
-    values: Mapping[int, str] = field(default_factory=dict, hash=False)
+    codes: type[IntEnum] | type[IntFlag] | None = None
     unit: int = 1
     default: int = 0
     evidence: Evidence = Evidence.SEEN
@@ -111,6 +123,7 @@ class Field:
     lowest: int = field(init=False, repr=False, compare=False)
     highest: int = field(init=False, repr=False, compare=False)
     default_bits: int = field(init=False, repr=False, compare=False)
+    values: Mapping[int, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         assert self.lsb >= 0 and self.width > 0 and self.lsb + self.width <= WORD_BITS, self.name
@@ -121,6 +134,7 @@ class Field:
             "lowest": -(mask // 2 + 1) * self.unit if signed else 0,
             "highest": (mask >> 1 if signed else mask) * self.unit,
             "default_bits": (self.default // self.unit & mask) << self.lsb,
+            "values": names_of(self.codes),
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

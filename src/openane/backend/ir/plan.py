@@ -188,22 +188,24 @@ class Operand:
     reread: bool = False
 
 
-class NeMode(IntEnum):
-    """Operation and kernel mode of the MAC engine (MACCfg bits 3:0)."""
+class NeMode(Enum):
+    """What the MAC engine does with its source."""
 
-    CONVOLUTION = 0x0
-    ACCUMULATE = 0x8  # passes x through the accumulator: x + AccBias; with one output channel: sum over channels
-    MULTIPLY = 0xA  # products of channel pairs (2i, 2i + 1)
-    CHANNEL_MAX = 0xB
-    BYPASS = 0xC
+    CONVOLUTION = "convolution"
+    ACCUMULATE = "accumulate"
+    """Passes x through the accumulator, x + AccBias; with one output channel: the sum over channels."""
+    MULTIPLY = "multiply"
+    """Products of channel pairs (2i, 2i + 1)."""
+    CHANNEL_MAX = "channel maximum"
+    BYPASS = "bypass"
 
 
-class Nonlinearity(IntEnum):
-    """MACCfg bits 17:16."""
+class Nonlinearity(Enum):
+    """The last step of a task of the MAC engine."""
 
-    NONE = 0
-    RELU = 1
-    TABLE = 2
+    NONE = "none"
+    RELU = "relu"
+    TABLE = "table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,25 +233,35 @@ class NeWork:
     pad_top: int = 0
 
 
-class PeMode(IntEnum):
-    """Engine select, Common 0x34 bits 6:4."""
+class PeMode(Enum):
+    """The shape of a planar operation."""
 
-    POOLING = 1  # no record: windowed pooling, simulator only
-    UNARY = 2
-    BINARY = 3
-    ROWS = 4  # second source holds bias and scale rows, or mean and deviation
-    REDUCTION = 5
-    VARIANCE = 6
+    POOLING = "pooling"
+    """Windowed pooling: no record, simulator only."""
+    UNARY = "unary"
+    BINARY = "binary"
+    ROWS = "rows"
+    """The second source holds bias and scale rows, or mean and deviation."""
+    REDUCTION = "reduction"
+    VARIANCE = "variance"
 
 
-class PeOperation(IntEnum):
-    """0x8800 bits 4:2."""
+class PeOperation(Enum):
+    """How the planar engine joins its sources."""
 
-    ADD = 0
-    MULTIPLY = 1
-    MAX = 2
-    MIN = 3
-    SQUARE_SUM = 4
+    ADD = "add"
+    MULTIPLY = "multiply"
+    MAX = "max"
+    MIN = "min"
+    SQUARE_SUM = "square of the sum"
+
+
+class PePool(Enum):
+    """How a planar reduction combines values; SUM is also the value of tasks that do not reduce."""
+
+    SUM = "sum"
+    AVERAGE = "average"
+    MAX = "max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +271,7 @@ class PeWork:
     Attributes:
         mode: see :class:`PeMode`.
         operation: of the two sources.
-        pool: 0 none or sum, 1 average, 2 max.
+        pool: how a reduction combines values.
         relu, absolute, reciprocal: result rectified, |.| after the operation, 1/y.
         subtract: the second source is negated.
         scale, bias, pre_scale, epsilon: fp16; final_scale: fp32.
@@ -269,7 +281,7 @@ class PeWork:
 
     mode: PeMode
     operation: PeOperation = PeOperation.ADD
-    pool: int = 0
+    pool: PePool = PePool.SUM
     relu: bool = False
     absolute: bool = False
     reciprocal: bool = False

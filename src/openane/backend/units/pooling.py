@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeOperation, PeWork, Place, TaskPlan, View
+from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeOperation, PePool, PeWork, Place, TaskPlan, View
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Query, rule
 from openane.backend.units.conv import Job, conv_task, image
@@ -23,9 +23,6 @@ from openane.net.units import Pooling, PoolingKind
 
 if TYPE_CHECKING:
     from openane.backend.lowering import Lowering
-
-#: PoolMode of PE.Cfg.
-SUM, AVERAGE, MAXIMUM = 0, 1, 2
 
 
 @rule(
@@ -94,7 +91,7 @@ def global_task(kind: PoolingKind, shape: TensorShape, source: Operand, result: 
     average = kind is PoolingKind.AVERAGE
     work = PeWork(
         PeMode.REDUCTION,
-        pool=SUM if average else MAXIMUM,
+        pool=PePool.SUM if average else PePool.MAX,
         final_scale=1.0 / (shape.width * shape.height) if average else 1.0,
     )
     return TaskPlan(work, view, view, (source,), result)
@@ -102,9 +99,9 @@ def global_task(kind: PoolingKind, shape: TensorShape, source: Operand, result: 
 
 def window_task(params: Pooling, shape: TensorShape, pooled: TensorShape, source: Operand, result: Operand) -> TaskPlan:
     """Windows on the planar engine: assumptions A1 to A3."""
-    pool, scale = MAXIMUM, 1.0
+    pool, scale = PePool.MAX, 1.0
     if params.kind is PoolingKind.AVERAGE:
-        pool = SUM if params.count_include_pad else AVERAGE
+        pool = PePool.SUM if params.count_include_pad else PePool.AVERAGE
         scale = 1.0 / (params.kernel[0] * params.kernel[1]) if params.count_include_pad else 1.0
     # A single column or row of results takes no step; the field then holds the smallest.
     steps = tuple(

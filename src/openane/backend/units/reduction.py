@@ -16,7 +16,19 @@ import numpy as np
 
 from openane.backend.alloc.staging import ne_distance, odd_row, padded_row
 from openane.backend.alloc.surfaces import align
-from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, Tuning, View
+from openane.backend.ir.plan import (
+    Axis,
+    Evidence,
+    Operand,
+    PeMode,
+    PePool,
+    PeWork,
+    Place,
+    Strides,
+    TaskPlan,
+    Tuning,
+    View,
+)
 from openane.backend.lowering import Lowering
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
@@ -84,8 +96,8 @@ class _Run(Band):
         if self.kind is ReductionKind.SUM:
             return PeWork(PeMode.REDUCTION)
         if self.kind is ReductionKind.MAX:
-            return PeWork(PeMode.REDUCTION, pool=2)
-        return PeWork(PeMode.REDUCTION, pool=2, pre_scale=-1.0, final_scale=-1.0)
+            return PeWork(PeMode.REDUCTION, pool=PePool.MAX)
+        return PeWork(PeMode.REDUCTION, pool=PePool.MAX, pre_scale=-1.0, final_scale=-1.0)
 
     def extrapolated(self) -> _Run:
         """The same, beyond what is on record."""

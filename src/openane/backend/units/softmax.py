@@ -25,6 +25,7 @@ from openane.backend.ir.plan import (
     NeWork,
     Nonlinearity,
     PeMode,
+    PePool,
     PeWork,
     Place,
     TaskPlan,
@@ -70,7 +71,7 @@ SUBTRACT = PeWork(PeMode.BINARY, subtract=True, scale=tables.LOG2_E)
 LOG_RESULT = PeWork(PeMode.BINARY, subtract=True, scale=LN_2)
 BY_TABLE = NeWork(NeMode.BYPASS, Nonlinearity.TABLE)
 CHANNEL_SUM = NeWork(NeMode.ACCUMULATE, Nonlinearity.TABLE)
-MAXIMUM = PeWork(PeMode.REDUCTION, pool=2)
+MAXIMUM = PeWork(PeMode.REDUCTION, pool=PePool.MAX)
 SUM = PeWork(PeMode.REDUCTION)
 RECIPROCAL_SUM = PeWork(PeMode.REDUCTION, reciprocal=True)
 

@@ -9,21 +9,81 @@ from collections.abc import Mapping
 
 from openane.backend.alloc.order import Ordering, has_address
 from openane.backend.ir.placement import PlacedTask, Spot
-from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, Strides, TaskPlan
+from openane.backend.ir.plan import (
+    Axis,
+    NeMode,
+    NeWork,
+    Nonlinearity,
+    Operand,
+    PeMode,
+    PeOperation,
+    PePool,
+    PeWork,
+    Strides,
+    TaskPlan,
+)
 from openane.backend.machine import Dialect
 from openane.core.types import DType
 from openane.program.fields import Value
 from openane.program.task import Burst
 from openane.targets.h13 import macos11
 from openane.targets.h13.patch_shape import patch_config, planar_tile
-from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.registers import REGISTERS, codes
+from openane.targets.h13.registers.codes import (
+    ElementFormat,
+    NeNonlinear,
+    NeOperation,
+    PePoolMode,
+    RepeatedAxes,
+    ResultType,
+    SecondSource,
+    SourceType,
+    TaskType,
+)
 from openane.targets.h13.spec import MACHINE, MACOS11
 
 Fields = dict[str, Value]
 
 #: Element codes of ChCfg and of the DMA formats; the codes of the 8-bit types are not settled (formats.md#net-plist).
-ELEMENT_CODES: Mapping[DType, int] = {DType.UINT8: 0, DType.INT8: 1, DType.FLOAT16: 2}
-_REPEAT_BITS = {Axis.WIDTH: 1, Axis.HEIGHT: 2, Axis.DEPTH: 4, Axis.CHANNEL: 8}
+ELEMENT_CODES: Mapping[DType, ElementFormat] = {
+    DType.UINT8: ElementFormat.UINT8,
+    DType.INT8: ElementFormat.INT8,
+    DType.FLOAT16: ElementFormat.FP16,
+}
+_REPEAT_BITS = {
+    Axis.WIDTH: RepeatedAxes.W,
+    Axis.HEIGHT: RepeatedAxes.H,
+    Axis.DEPTH: RepeatedAxes.D,
+    Axis.CHANNEL: RepeatedAxes.C,
+}
+_TASK_TYPES = {
+    PeMode.POOLING: TaskType.PE_POOL,
+    PeMode.UNARY: TaskType.PE_UNARY,
+    PeMode.BINARY: TaskType.PE_BINARY,
+    PeMode.ROWS: TaskType.PE_BINARY_ROWS,
+    PeMode.REDUCTION: TaskType.PE_REDUCTION,
+    PeMode.VARIANCE: TaskType.PE_VARIANCE,
+}
+_PE_OPERATIONS = {
+    PeOperation.ADD: codes.PeOperation.ADD,
+    PeOperation.MULTIPLY: codes.PeOperation.MUL,
+    PeOperation.MAX: codes.PeOperation.MAX,
+    PeOperation.MIN: codes.PeOperation.MIN,
+    PeOperation.SQUARE_SUM: codes.PeOperation.SUMSQ,
+}
+_POOL_MODES = {PePool.SUM: PePoolMode.SUM, PePool.AVERAGE: PePoolMode.AVERAGE, PePool.MAX: PePoolMode.MAX}
+_NE_OPERATIONS = {
+    NeMode.CONVOLUTION: NeOperation.CONV,
+    NeMode.ACCUMULATE: NeOperation.CONV,
+    NeMode.MULTIPLY: NeOperation.MULTIPLY,
+    NeMode.CHANNEL_MAX: NeOperation.MAXIMUM,
+    NeMode.BYPASS: NeOperation.BYPASS,
+}
+_NONLINEAR = {
+    Nonlinearity.NONE: NeNonlinear.NONE,
+    Nonlinearity.RELU: NeNonlinear.RELU,
+    Nonlinearity.TABLE: NeNonlinear.TABLE,
+}
 #: Words of KernelDMASrc in front of and behind the coefficient bases and sizes, which compact tasks leave out.
 _COMPACT_HEAD, _COMPACT_TAIL = 18, 50
 
@@ -113,7 +173,7 @@ def common(task: PlacedTask, ordering: Ordering, dtypes: tuple[DType, DType], st
     else:
         fields |= _pe_geometry(plan.work)
         width, height = planar_tile(plan, stream_patch)
-        fields |= {"PatchWidth": width, "PatchHeight": height, "TaskType": int(plan.work.mode), "Src1Tiled": 1}
+        fields |= {"PatchWidth": width, "PatchHeight": height, "TaskType": _TASK_TYPES[plan.work.mode], "Src1Tiled": 1}
         fields["Src2Tiled"] = int(two and task.sources[1].dma)
     return fields
 
@@ -250,19 +310,19 @@ def _word(register: str, word: int) -> Fields:
 
 def _source_type(spot: Spot, operand: Operand) -> int:
     if not spot.dma:
-        return 0
-    return 1 if operand.keep else 2
+        return SourceType.RESIDENT
+    return SourceType.DRAM_KEPT if operand.keep else SourceType.DRAM
 
 
 def _result_type(task: PlacedTask) -> int:
     plan = task.plan
     tuning = plan.tuning
-    kind = 0
+    kind: int = ResultType.RESIDENT
     if task.result.dma:
-        kind = tuning.result_type if tuning.result_type is not None else 2
+        kind = tuning.result_type if tuning.result_type is not None else ResultType.DRAM
     buffered = tuning.result_buffered if task.result.dma else False
     if buffered is None:
-        buffered = task.result.dma and kind == 2 and not task.tile.columns
+        buffered = task.result.dma and kind == ResultType.DRAM and not task.tile.columns
     return REGISTERS["L2.ResultCfg"].encode(
         ResultType=kind, L2BfrMode=int(buffered), DMAFmt=1, DMAInterleave=plan.interleave
     )
@@ -283,7 +343,7 @@ def _l2_fields(prefix: str, spot: Spot, operand: Operand, plan: TaskPlan) -> Fie
 def _is_maximum(plan: TaskPlan) -> bool:
     if isinstance(plan.work, NeWork):
         return plan.work.mode is NeMode.CHANNEL_MAX
-    return plan.work.pool == 2
+    return plan.work.pool is PePool.MAX
 
 
 def planar(plan: TaskPlan) -> Fields:
@@ -296,15 +356,21 @@ def planar(plan: TaskPlan) -> Fields:
         fields = {f"Cfg.{name}": value for name, value in REGISTERS["PE.Cfg"].decode(work.config).items()}
     else:
         fields = {
-            "PoolMode": work.pool,
-            "OpMode": int(work.operation),
+            "PoolMode": _POOL_MODES[work.pool],
+            "OpMode": _PE_OPERATIONS[work.operation],
             "ReluEn": int(work.relu),
             "Condition": int(work.absolute),
             "NLMode": int(work.reciprocal),
-            "SecSrc": (3 if work.subtract else 2) if len(plan.sources) > 1 else 0,
+            "SecSrc": _second_source(work, len(plan.sources)),
         }
     fields |= {"Bias": float(work.bias), "Scale": float(work.scale), "PreScale": float(work.pre_scale)}
     return fields | {"Epsilon": float(work.epsilon), "FinalScale": float(work.final_scale)}
+
+
+def _second_source(work: PeWork, sources: int) -> SecondSource:
+    if sources < 2:
+        return SecondSource.NONE
+    return SecondSource.MINUS_SOURCE2 if work.subtract else SecondSource.SOURCE2
 
 
 def neural(plan: TaskPlan, ordering: Ordering) -> Fields:
@@ -314,14 +380,14 @@ def neural(plan: TaskPlan, ordering: Ordering) -> Fields:
     if isinstance(work, PeWork):
         return fields
     fields |= {
-        "KernelFmt": 2,
+        "KernelFmt": ElementFormat.FP16,
         "SparseFmt": int(kernel is not None and kernel.sparse),
         "RuntimeKernel": int(kernel is not None and bool(kernel.source)),
-        "OpMode": int(work.mode) & 7,
-        "KernelMode": int(work.mode) >> 3,
+        "OpMode": _NE_OPERATIONS[work.mode],
+        "KernelMode": int(work.mode is not NeMode.CONVOLUTION),
         "BiasMode": int(kernel is not None and kernel.bias),
         "BinaryPoint": 0x1C,
-        "NonlinearMode": int(work.nonlinearity),
+        "NonlinearMode": _NONLINEAR[work.nonlinearity],
         "AccBias.AccBias": float(work.accumulate_bias),
         "PostScale.PostScale": float(work.post_scale),
     }

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.program import Program, Task
-from openane.targets.h13.read import DRAM_RESULT, TaskFields
+from openane.targets.h13.read import TaskFields
+from openane.targets.h13.registers.codes import ResultType
 from openane.targets.h13.spec import MACHINE
 
 RULE = MACHINE.rule("known-hang")
@@ -40,7 +41,7 @@ HAZARDS: tuple[tuple[str, str, Callable[[TaskFields], bool]], ...] = (
     (
         "TileDMADst.Fmt",
         "no format for a DRAM result",
-        lambda fields: fields("L2.ResultCfg", "ResultType") == DRAM_RESULT and fields.word("TileDMADst.Fmt") == 0,
+        lambda fields: fields("L2.ResultCfg", "ResultType") == ResultType.DRAM and fields.word("TileDMADst.Fmt") == 0,
     ),
     (
         "TileDMASrc.DMAConfig",

@@ -9,7 +9,7 @@ from openane.backend.alloc.constants import ConstantSection
 from openane.backend.alloc.order import Ordering, order
 from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides, element_bytes
 from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement
-from openane.backend.ir.plan import Evidence, NeMode, NeWork, Place, Plan, TaskPlan
+from openane.backend.ir.plan import Evidence, NeMode, NeWork, Nonlinearity, Place, Plan, TaskPlan
 from openane.backend.machine import Dialect
 from openane.core.deadline import check_deadline
 from openane.core.errors import InputError, UnsupportedError
@@ -148,7 +148,7 @@ def _debug_log_events(task: TaskPlan, first: bool, last: bool) -> int:
     """Word 4: low byte by place; the high part marks all but pure NE copies, without bit 13 for a table with a pole."""
     low = 0x6A if last else 0x68 if first else 0
     copies = isinstance(task.work, NeWork) and task.work.mode is NeMode.BYPASS and task.kernel is None
-    if copies and isinstance(task.work, NeWork) and task.work.nonlinearity == 0:
+    if copies and isinstance(task.work, NeWork) and task.work.nonlinearity is Nonlinearity.NONE:
         return low
     pole = task.kernel is not None and task.kernel.pole
     return low | (0xFFD800 if pole else 0xFFF800)

@@ -16,14 +16,8 @@ from openane.numerics.definition.fp16 import value
 from openane.program import Task
 from openane.program.fields import Field, Kind
 from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.registers.codes import SourceType, TaskType
 from openane.targets.h13.spec import MACHINE
-
-NE = 0
-"""Common.Cfg.TaskType of the neural engine; other values are forms of the planar engine."""
-DRAM_SOURCES = (1, 2)
-"""L2.SourceCfg.SourceType of a source in DRAM."""
-DRAM_RESULT = 2
-"""L2.ResultCfg.ResultType of a result in DRAM."""
 
 
 class Stream(NamedTuple):
@@ -95,12 +89,12 @@ class TaskFields:
     @property
     def is_ne(self) -> bool:
         """Whether the neural engine runs the task; otherwise the planar engine does."""
-        return self("Common.Cfg", "TaskType") == NE
+        return self("Common.Cfg", "TaskType") == TaskType.NE
 
     @property
     def reads_dram(self) -> bool:
         """Whether source 1 is in DRAM."""
-        return self("L2.SourceCfg", "SourceType") in DRAM_SOURCES
+        return SourceType(self("L2.SourceCfg", "SourceType")).in_dram
 
     def streams(self) -> tuple[Stream, ...]:
         """The enabled kernel streams."""

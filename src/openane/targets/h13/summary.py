@@ -5,11 +5,11 @@ from __future__ import annotations
 from openane.program.fields import bits_float
 from openane.program.summary import Memory, Reference, TaskSummary
 from openane.program.task import Task
-from openane.targets.h13.read import DRAM_SOURCES, TaskFields
-from openane.targets.h13.registers import REGISTERS, values
+from openane.targets.h13.read import TaskFields
+from openane.targets.h13.registers import REGISTERS
+from openane.targets.h13.registers.codes import NeOperation, ResultType, SecondSource, SourceType, TaskType
 
-_CHAIN = 3
-_TWO_SOURCES = (3, 4, 6)
+_TWO_SOURCES = tuple(kind for kind in TaskType if kind.takes_two_sources)
 
 
 def summarize(task: Task) -> TaskSummary:
@@ -46,13 +46,14 @@ def _ne_operation(view: TaskFields) -> str:
     steps = (view("Common.ConvCfg", "Sy"), view("Common.ConvCfg", "Sx"))
     if steps != (1, 1):
         kernel += f" step {steps[0]}x{steps[1]}"
-    names = {0: "conv" if weights else "sum", 4: "copy"}
-    words = [names.get(mode, values.NE_OPERATIONS.get(mode, f"mode {mode}")) + (kernel if weights else "")]
+    names = {NeOperation.CONV: "conv" if weights else "sum", NeOperation.BYPASS: "copy"}
+    named = REGISTERS["NE.MACCfg"]["OpMode"].values.get(mode, f"mode {mode}")
+    words = [names.get(mode, named) + (kernel if weights else "")]  # type: ignore[call-overload]
     if view("NE.MACCfg", "BiasMode"):
         words.append("bias")
     nonlinear = view("NE.MACCfg", "NonlinearMode")
     if nonlinear:
-        words.append(values.NE_NONLINEAR.get(nonlinear, f"nonlinear {nonlinear}"))
+        words.append(REGISTERS["NE.MACCfg"]["NonlinearMode"].values.get(nonlinear, f"nonlinear {nonlinear}"))
     if words[0] == "copy" and len(words) > 1:
         words.pop(0)
     if view("Common.Cfg", "Transpose"):
@@ -62,12 +63,12 @@ def _ne_operation(view: TaskFields) -> str:
 
 def _pe_operation(view: TaskFields, kind: int) -> str:
     words = []
-    if kind in (3, 4):
-        subtracts = view("PE.Cfg", "SecSrc") == 3
+    if kind in (TaskType.PE_BINARY, TaskType.PE_BINARY_ROWS):
+        subtracts = view("PE.Cfg", "SecSrc") == SecondSource.MINUS_SOURCE2
         words.append("sub" if subtracts else view.name("PE.Cfg", "OpMode"))
-    elif kind == 5:
+    elif kind == TaskType.PE_REDUCTION:
         words.append(f"reduce {view.name('PE.Cfg', 'PoolMode')}")
-    elif kind == 1:
+    elif kind == TaskType.PE_POOL:
         words.append(f"pool {view.name('PE.Cfg', 'PoolMode')}")
     else:
         words.append(view.name("Common.Cfg", "TaskType").removeprefix("pe_"))
@@ -94,9 +95,9 @@ _FACTORS = (
 
 def _sources(view: TaskFields, kind: int) -> tuple[Reference, ...]:
     first = view("L2.SourceCfg", "SourceType")
-    if first == _CHAIN:
+    if first == SourceType.CHAIN:
         found = [Reference(Memory.CHAIN)]
-    elif first in DRAM_SOURCES:
+    elif SourceType(first).in_dram:
         buffer = view("Header.Bases", "RBase0")
         found = [Reference(Memory.BUFFER, buffer, view("TileDMASrc.BaseAddr", "Addr"))]
     else:
@@ -112,8 +113,8 @@ def _sources(view: TaskFields, kind: int) -> tuple[Reference, ...]:
 
 def _result(view: TaskFields) -> Reference:
     kind = view("L2.ResultCfg", "ResultType")
-    if kind == _CHAIN:
+    if kind == ResultType.CHAIN:
         return Reference(Memory.CHAIN)
-    if kind in DRAM_SOURCES:
+    if ResultType(kind).in_dram:
         return Reference(Memory.BUFFER, view("Header.Bases", "WBase"), view("TileDMADst.BaseAddr", "Addr"))
     return Reference(Memory.L2, None, view("L2.ResultBase", "Addr"))

@@ -27,22 +27,57 @@ from openane.sim.work import (
 from openane.targets.h13.machine import tensors
 from openane.targets.h13.machine.kernels import KernelStreams, WeightFormat
 from openane.targets.h13.read import TaskFields
+from openane.targets.h13.registers.codes import (
+    NeNonlinear,
+    NeOperation,
+    PeCondition,
+    PeNonlinear,
+    PeOperation,
+    PePoolMode,
+    RepeatedAxes,
+    SecondSource,
+    TaskType,
+)
 from openane.targets.h13.spec import MACHINE
 
 MOST_ACTIVE = 4
 """ActiveNE of all engines."""
-CHANNELS_REPEATED = 8
-"""Value of Src2Broadcast."""
-PE_POOLING, PE_SINGLE, PE_DOUBLE, PE_ROWS, PE_REDUCTION, PE_VARIANCE = range(1, 7)
-"""Values of Common.Cfg.TaskType; 1 is assumption A1."""
 _MAC_OPERATIONS: Mapping[tuple[int, int], MacOperation] = MappingProxyType(
     {
-        (0, 0): MacOperation.CONVOLUTION,
-        (5, 0): MacOperation.TRANSPOSED,  # assumption A6
-        (0, 1): MacOperation.SUM,
-        (2, 1): MacOperation.PRODUCT,
-        (3, 1): MacOperation.MAXIMUM,
-        (4, 1): MacOperation.PASS,
+        (NeOperation.CONV, 0): MacOperation.CONVOLUTION,
+        (NeOperation.TRANSPOSED_CONV, 0): MacOperation.TRANSPOSED,  # assumption A6
+        (NeOperation.CONV, 1): MacOperation.SUM,
+        (NeOperation.MULTIPLY, 1): MacOperation.PRODUCT,
+        (NeOperation.MAXIMUM, 1): MacOperation.MAXIMUM,
+        (NeOperation.BYPASS, 1): MacOperation.PASS,
+    }
+)
+"""By OpMode and KernelMode."""
+_FUNCTIONS: Mapping[int, Function] = MappingProxyType(
+    {NeNonlinear.NONE: Function.LINEAR, NeNonlinear.RELU: Function.RELU, NeNonlinear.TABLE: Function.TABLE}
+)
+_PLANAR_OPERATIONS: Mapping[int, PlanarOperation] = MappingProxyType(
+    {
+        PeOperation.ADD: PlanarOperation.ADD,
+        PeOperation.MUL: PlanarOperation.MULTIPLY,
+        PeOperation.MAX: PlanarOperation.MAXIMUM,
+        PeOperation.MIN: PlanarOperation.MINIMUM,
+        PeOperation.SUMSQ: PlanarOperation.SQUARED_SUM,
+    }
+)
+_REDUCTIONS: Mapping[int, Reduction] = MappingProxyType(
+    {
+        PePoolMode.SUM: Reduction.SUM,
+        PePoolMode.AVERAGE: Reduction.AVERAGE,
+        PePoolMode.MAX: Reduction.MAXIMUM,
+        PePoolMode.MIN: Reduction.MINIMUM,
+    }
+)
+_PLANAR_FUNCTIONS: Mapping[int, PlanarFunction] = MappingProxyType(
+    {
+        PeNonlinear.NONE: PlanarFunction.NONE,
+        PeNonlinear.RECIPROCAL: PlanarFunction.RECIPROCAL,
+        PeNonlinear.RSQRT: PlanarFunction.RSQRT,
     }
 )
 
@@ -97,27 +132,28 @@ def _unused_kernel(words: TaskFields) -> UnusedKernel | None:
 
 
 def _planar(words: TaskFields, task: Task, index: int) -> Work:
-    kind = words("Common.Cfg", "TaskType")
-    if kind > PE_VARIANCE:
+    code = words("Common.Cfg", "TaskType")
+    if code > TaskType.PE_VARIANCE:
         raise words.refuse("task type is not understood", "Common.Cfg", "0 to 6 in bits 6:4")
+    kind = TaskType(code)
     if words("Common.Cfg", "Transpose"):
         raise words.refuse("a planar task swaps its result with PECfg, not with Cfg", "Common.Cfg")
     view, stated = tensors.extents(words)
     engine = _planar_engine(words, kind)
-    reduced = kind in (PE_REDUCTION, PE_VARIANCE)
-    if (view[2] != stated[2] or view[1] != stated[1]) or (kind != PE_POOLING and view != stated):
+    reduced = kind in (TaskType.PE_REDUCTION, TaskType.PE_VARIANCE)
+    if (view[2] != stated[2] or view[1] != stated[1]) or (kind is not TaskType.PE_POOL and view != stated):
         raise words.refuse(
             "source and result of a planar task differ in size", "Common.OutDim", f"{view}", f"Found {stated}."
         )
     result_view = (view[0], 1, view[2], 1, 1) if reduced else stated
     extents = tensors.broadcast(view, words("Common.PECfg", "Src1Broadcast"))
     sources = [tensors.source(words, 1, extents, bool(words("Common.PECfg", "Src1Transpose")))]
-    if kind in (PE_DOUBLE, PE_ROWS, PE_VARIANCE):
+    if kind.takes_two_sources:
         if words("Common.ChCfg", "Src2InFmt") != words("Common.ChCfg", "InFmt"):
             raise words.refuse("the two sources have different formats", "Common.ChCfg", "0x2a")
         extents = tensors.broadcast(view, words("Common.PECfg", "Src2Broadcast"))
-        if kind == PE_ROWS:
-            if words("Common.PECfg", "Src2Broadcast") not in (0, CHANNELS_REPEATED):
+        if kind is TaskType.PE_BINARY_ROWS:
+            if words("Common.PECfg", "Src2Broadcast") not in (0, RepeatedAxes.C):
                 raise words.refuse(
                     "a pair of rows is repeated", "Common.PECfg", "Src2Broadcast 0, or 8 = one pair for all"
                 )
@@ -133,39 +169,38 @@ def _planar(words: TaskFields, task: Task, index: int) -> Work:
     return _work(words, task, index, engine, (view, result_view), tuple(sources), result)
 
 
-def _planar_engine(words: TaskFields, kind: int) -> PlanarWork:
+def _planar_engine(words: TaskFields, kind: TaskType) -> PlanarWork:
     operation = words("PE.Cfg", "OpMode")
-    if operation > PlanarOperation.SQUARED_SUM.value:
+    if operation not in _PLANAR_OPERATIONS:
         raise words.refuse("operation is not understood", "PE.Cfg", "add, mul, max, min, squared sum (0 to 4)")
     condition, function = words("PE.Cfg", "Condition"), words("PE.Cfg", "NLMode")
-    if condition > 1:
+    if condition not in (PeCondition.NONE, PeCondition.ABS):
         raise words.refuse("condition is not understood", "PE.Cfg", "0, or 1 = abs")
-    if function > 2:
+    if function not in _PLANAR_FUNCTIONS:
         raise words.refuse("function is not understood", "PE.Cfg", "0, 1 = reciprocal, 2 = rsqrt")
     second = words("PE.Cfg", "SecSrc")
-    double = kind in (PE_DOUBLE, PE_ROWS, PE_VARIANCE)
-    if second not in ((2, 3) if double else (0,)):
+    double = kind.takes_two_sources
+    if second not in ((SecondSource.SOURCE2, SecondSource.MINUS_SOURCE2) if double else (SecondSource.NONE,)):
         raise words.refuse("second operand does not go with the task type", "PE.Cfg", "2 or 3 with two sources, else 0")
-    if not double and operation not in (0, 4):
+    if not double and operation not in (PeOperation.ADD, PeOperation.SUMSQ):
         raise words.refuse("an operation of two sources on one", "PE.Cfg", "add or squared sum")
     pool = words("PE.Cfg", "PoolMode")
-    reducing = kind in (PE_POOLING, PE_REDUCTION, PE_VARIANCE)
-    if pool and not reducing:
+    if pool and not kind.reduces:
         raise words.refuse("a pool mode on a task that does not reduce", "PE.Cfg", "0")
     if words("Common.GroupConvCfg", "UnicastEn") or words("Common.GroupConvCfg", "ElemMultMode"):
         raise words.refuse("groups of a planar task", "Common.GroupConvCfg", "no unicast, no multiply mode")
-    window, stride, pad = _window(words) if kind == PE_POOLING else (None, (1, 1), (0, 0))
-    if kind == PE_POOLING and words("Common.ConvCfg", "OCGSize"):
+    window, stride, pad = _window(words) if kind is TaskType.PE_POOL else (None, (1, 1), (0, 0))
+    if kind is TaskType.PE_POOL and words("Common.ConvCfg", "OCGSize"):
         raise words.refuse("output channel groups of a planar task", "Common.ConvCfg", "OCGSize 0")
-    if kind != PE_POOLING and words.word("Common.ConvCfg") != 0x5000A021:
+    if kind is not TaskType.PE_POOL and words.word("Common.ConvCfg") != 0x5000A021:
         raise words.refuse("a planar task with a kernel size", "Common.ConvCfg", "0x5000a021")
     return PlanarWork(
-        PlanarOperation(operation),
+        _PLANAR_OPERATIONS[operation],
         negate_first=bool(words("PE.Cfg", "FirstSrc")),
-        negate_second=second == 3,
-        rows=kind == PE_ROWS,
-        absolute=condition == 1,
-        reduction=Reduction(pool) if reducing else Reduction.NONE,
+        negate_second=second == SecondSource.MINUS_SOURCE2,
+        rows=kind is TaskType.PE_BINARY_ROWS,
+        absolute=condition == PeCondition.ABS,
+        reduction=_REDUCTIONS[pool] if kind.reduces else Reduction.NONE,
         window=window,
         stride=stride,
         pad=pad,
@@ -174,7 +209,7 @@ def _planar_engine(words: TaskFields, kind: int) -> PlanarWork:
         bias=words.half("PE.BiasScale", "Bias"),
         final_scale=words.single("PE.FinalScale"),
         epsilon=words.half("PE.PreScale", "Epsilon"),
-        function=PlanarFunction(function),
+        function=_PLANAR_FUNCTIONS[function],
         relu=bool(words("PE.Cfg", "ReluEn")),
         relu_first=bool(words("L2.L2Cfg", "InputReLU")),
         relu_second=bool(words("L2.L2Cfg", "Source2ReLU")),
@@ -218,7 +253,7 @@ def _mac_engine(words: TaskFields, view: Axes, result_view: Axes) -> MacWork:
         raise words.refuse("operation is not understood", "NE.MACCfg", "OpMode and KernelMode as on record")
     operation = _MAC_OPERATIONS[code]
     function = words("NE.MACCfg", "NonlinearMode")
-    if function > 2:
+    if function not in _FUNCTIONS:
         raise words.refuse("function is not understood", "NE.MACCfg", "0, 1 = ReLU, 2 = table")
     inputs = _inputs_per_output(words, operation, view, result_view)
     window, stride, pad = _window(words)
@@ -230,12 +265,18 @@ def _mac_engine(words: TaskFields, view: Axes, result_view: Axes) -> MacWork:
     groups = view[0] if with_kernel and not words("NE.KernelCfg", "GroupKernelReuse") else 1
     unicast = bool(words("Common.GroupConvCfg", "UnicastEn"))
     kernel = _kernel(
-        words, with_kernel, function == 2, groups, unicast and with_kernel, inputs or view[2], result_view[2]
+        words,
+        with_kernel,
+        function == NeNonlinear.TABLE,
+        groups,
+        unicast and with_kernel,
+        inputs or view[2],
+        result_view[2],
     )
     return MacWork(
         operation, inputs if unicast or operation in (MacOperation.PASS,) else 0, groups, kernel, window, stride, pad,
         bool(words("L2.L2Cfg", "InputReLU")), words.half("NE.AccBias", "AccBias"),
-        words.half("NE.PostScale", "PostScale"), Function(function), words("NE.MACCfg", "BinaryPoint") == 0,
+        words.half("NE.PostScale", "PostScale"), _FUNCTIONS[function], words("NE.MACCfg", "BinaryPoint") == 0,
     )  # fmt: skip
 
 

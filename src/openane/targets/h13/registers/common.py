@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from openane.targets.h13.registers.codes import ElementFormat, RepeatedAxes, TaskType
 from openane.targets.h13.registers.draft import GUESS, PROVED, SEEN, block, draft, field
-from openane.targets.h13.registers.values import AXES, FORMATS, TASK_TYPES
 
 COMMON = block(
     "Common",
@@ -19,9 +19,9 @@ COMMON = block(
     draft(
         "ChCfg",
         "element formats",
-        field("InFmt", 0, 2, "source 1; 0 and 1 are not settled", SEEN, values=FORMATS, default=2),
-        field("Src2InFmt", 2, 2, "source 2, 0 without one", SEEN, values=FORMATS),
-        field("OutFmt", 4, 2, "result", SEEN, values=FORMATS, default=2),
+        field("InFmt", 0, 2, "source 1; 0 and 1 are not settled", SEEN, codes=ElementFormat, default=2),
+        field("Src2InFmt", 2, 2, "source 2, 0 without one", SEEN, codes=ElementFormat),
+        field("OutFmt", 4, 2, "result", SEEN, codes=ElementFormat, default=2),
     ),
     draft("Cin", "input channels", field("Cin", 0, 17, "of this task, per group", PROVED)),
     draft("Cout", "output channels", field("Cout", 0, 17, "of this task, per group", PROVED)),
@@ -71,8 +71,8 @@ COMMON = block(
     draft(
         "PECfg",
         "operand views of the planar engine",
-        field("Src1Broadcast", 0, 4, "axes on which source 1 is repeated", PROVED, "programs", values=AXES),
-        field("Src2Broadcast", 4, 4, "axes on which source 2 is repeated", PROVED, "programs", values=AXES),
+        field("Src1Broadcast", 0, 4, "axes on which source 1 is repeated", PROVED, "programs", codes=RepeatedAxes),
+        field("Src2Broadcast", 4, 4, "axes on which source 2 is repeated", PROVED, "programs", codes=RepeatedAxes),
         field("Src1Transpose", 8, 1, "source 1 is stored with channel and column swapped", SEEN, "programs"),
         field("Src2Transpose", 9, 1, "source 2 is stored with channel and column swapped", SEEN, "programs"),
         field("OutTranspose", 10, 1, "the result is stored with channel and column swapped", SEEN, "programs"),
@@ -90,7 +90,7 @@ COMMON = block(
             "engine and shape of the operation; pe_pool is assumed",
             PROVED,
             "programs",
-            values=TASK_TYPES,
+            codes=TaskType,
         ),
         field("ShPref", 8, 3, "preferred patch: 2^(7-s) columns by 2^s rows; schedule only"),
         field("ShMin", 12, 3, "first patch shape; schedule only"),

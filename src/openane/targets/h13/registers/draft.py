@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from enum import IntEnum, IntFlag
 
 from openane.program.fields import Block, Evidence, Field, Kind, Register
 
@@ -17,7 +18,7 @@ def field(
     evidence: Evidence = SEEN,
     source: str = "programs, printer",
     *,
-    values: Mapping[int, str] | None = None,
+    codes: type[IntEnum] | type[IntFlag] | None = None,
     kind: Kind = Kind.UNSIGNED,
     unit: int = 1,
     default: int = 0,
@@ -25,7 +26,7 @@ def field(
     """A field; without a meaning it is one whose name is all we know."""
     if not meaning:
         meaning, evidence = "not known beyond its name", GUESS
-    return Field(name, lsb, width, meaning, kind, values or {}, unit, default, evidence, source)
+    return Field(name, lsb, width, meaning, kind, codes, unit, default, evidence, source)
 
 
 def unknown(lsb: int, width: int = 1, meaning: str = "set in real programs", *, default: int = 0) -> Field:

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from openane.program.fields import Kind
+from openane.targets.h13.registers.codes import (
+    CacheHint,
+    ElementFormat,
+    NeNonlinear,
+    NeOperation,
+    PeCondition,
+    PeNonlinear,
+    PeOperation,
+    PePoolMode,
+    SecondSource,
+)
 from openane.targets.h13.registers.draft import (
     GUESS,
     PROVED,
@@ -15,17 +26,6 @@ from openane.targets.h13.registers.draft import (
     lanes,
     unknown,
 )
-from openane.targets.h13.registers.values import (
-    CACHE_HINTS,
-    FORMATS,
-    NE_NONLINEAR,
-    NE_OPERATIONS,
-    PE_CONDITIONS,
-    PE_NONLINEAR,
-    PE_OPERATIONS,
-    PE_POOL_MODES,
-    PE_SECOND_SOURCE,
-)
 
 PE = block(
     "PE",
@@ -34,13 +34,13 @@ PE = block(
     draft(
         "Cfg",
         "operation",
-        field("PoolMode", 0, 2, "reduction; average and min are assumed", PROVED, "programs", values=PE_POOL_MODES),
-        field("OpMode", 2, 3, "operation of two sources", PROVED, "programs, hardware", values=PE_OPERATIONS),
+        field("PoolMode", 0, 2, "reduction; average and min are assumed", PROVED, "programs", codes=PePoolMode),
+        field("OpMode", 2, 3, "operation of two sources", PROVED, "programs, hardware", codes=PeOperation),
         field("ReluEn", 5, 1, "ReLU on the result", SEEN, "printer"),
-        field("Condition", 6, 3, "abs proved, comparisons by analogy", SEEN, values=PE_CONDITIONS),
-        field("NLMode", 12, 2, "applied to the result", PROVED, "programs", values=PE_NONLINEAR),
+        field("Condition", 6, 3, "abs proved, comparisons by analogy", SEEN, codes=PeCondition),
+        field("NLMode", 12, 2, "applied to the result", PROVED, "programs", codes=PeNonlinear),
         field("FirstSrc", 16, 1, "set in the variance task of layer_norm"),
-        field("SecSrc", 18, 2, "second operand", PROVED, "programs", values=PE_SECOND_SOURCE),
+        field("SecSrc", 18, 2, "second operand", PROVED, "programs", codes=SecondSource),
     ),
     draft(
         "BiasScale",
@@ -64,7 +64,7 @@ NE = block(
     draft(
         "KernelCfg",
         "kernel format",
-        field("KernelFmt", 0, 2, "element format of the kernel", PROVED, "hardware", values=FORMATS),
+        field("KernelFmt", 0, 2, "element format of the kernel", PROVED, "hardware", codes=ElementFormat),
         field("PalettizedEn", 2, 1, "never set"),
         field("PalettizedBits", 4, 4, "8 when off", SEEN, default=8),
         field("SparseFmt", 8, 1, "masks and non-zero values", PROVED, "programs"),
@@ -76,13 +76,13 @@ NE = block(
     draft(
         "MACCfg",
         "operation",
-        field("OpMode", 0, 3, "with KernelMode; transposed_conv is assumed", PROVED, values=NE_OPERATIONS),
+        field("OpMode", 0, 3, "with KernelMode; transposed_conv is assumed", PROVED, codes=NeOperation),
         field("KernelMode", 3, 1, "1: no weights are read", PROVED),
         field("BiasMode", 4, 1, "a bias per channel stands in the kernel stream", PROVED),
         field("MatrixBiasEn", 6, 1, "never set"),
         field("BinaryPoint", 8, 5, "0x1C from new compilers, 0 from old ones; no effect on fp16"),
         field("PostScaleMode", 14, 1, "never set"),
-        field("NonlinearMode", 16, 2, "last step", PROVED, "programs, hardware", values=NE_NONLINEAR),
+        field("NonlinearMode", 16, 2, "last step", PROVED, "programs, hardware", codes=NeNonlinear),
         unknown(20, meaning="set in every task of the neural engine", default=1),
     ),
     draft("MatrixVectorBias", "", field("MatrixVectorBias", 0, 16, "0 in every program")),
@@ -107,7 +107,7 @@ def _kernel_config(name: str) -> Draft:
         "stream of one channel",
         field("En", 0, 1, "the stream is loaded", PROVED),
         field("CrH", 4, 2),
-        field("CacheHint", 6, 4, "schedule only", SEEN, values=CACHE_HINTS, default=2),
+        field("CacheHint", 6, 4, "schedule only", SEEN, codes=CacheHint, default=2),
         field("PrefetchParticipateEn", 28, 1, "never set", GUESS, "printer"),
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from openane.program.fields import Field
+from openane.targets.h13.registers.codes import CacheHint, ElementFormat, ResultType, SourceType
 from openane.targets.h13.registers.draft import GUESS, PROVED, SEEN, Draft, block, draft, dram, field, l2, unknown, zero
-from openane.targets.h13.registers.values import CACHE_HINTS, FORMATS, RESULT_TYPES, SOURCE_TYPES
 
 
 def _source_config(name: str, meaning: str) -> Draft:
@@ -13,9 +13,9 @@ def _source_config(name: str, meaning: str) -> Draft:
         meaning,
         field("En", 0, 1, "DMA runs; on source 1 also when only source 2 is read", PROVED),
         field("CrH", 4, 2),
-        field("CacheHint", 6, 4, "schedule only", SEEN, values=CACHE_HINTS),
-        field("CacheHintReuse", 10, 4, "schedule only", SEEN, values=CACHE_HINTS),
-        field("CacheHintNoReuse", 14, 4, "schedule only", SEEN, values=CACHE_HINTS),
+        field("CacheHint", 6, 4, "schedule only", SEEN, codes=CacheHint),
+        field("CacheHintReuse", 10, 4, "schedule only", SEEN, codes=CacheHint),
+        field("CacheHintNoReuse", 14, 4, "schedule only", SEEN, codes=CacheHint),
         field("DependencyMode", 18, 2, "1: first read of a value that an earlier task wrote"),
     )
 
@@ -27,7 +27,7 @@ def _format(name: str, meaning: str, *more: Field, interleave: int) -> Draft:
         field("FmtMode", 0, 2, "1 16-bit, 0 8-bit, 3 32-bit", SEEN, "programs, maps"),
         field("Truncate", 4, 2, "3 for fp16", SEEN, "programs, maps"),
         field("Shift", 8, 1, "", SEEN, "maps"),
-        field("MemFmt", 12, 2, "element format in memory", SEEN, "programs, maps", values=FORMATS),
+        field("MemFmt", 12, 2, "element format in memory", SEEN, "programs, maps", codes=ElementFormat),
         field("OffsetCh", 16, 3, "", SEEN, "maps"),
         *more,
         field("Interleave", 24, 4, "channels per element group", SEEN, default=interleave),
@@ -79,7 +79,7 @@ TILE_DMA_DST = block(
         "result",
         field("En", 0, 1, "DMA runs", PROVED),
         field("CrH", 4, 2),
-        field("CacheHint", 6, 4, "schedule only", SEEN, values=CACHE_HINTS, default=3),
+        field("CacheHint", 6, 4, "schedule only", SEEN, codes=CacheHint, default=3),
         field("DependencyMode", 18, 2, "set on some writes that a later task depends on", GUESS, "programs"),
         unknown(22, 2, "set on some intermediate writes"),
         unknown(24, 1, "set when a result is written as a kernel"),
@@ -132,7 +132,7 @@ L2 = block(
         "SourceCfg",
         "sources",
         *_l2_config(
-            field("SourceType", 0, 2, "where source 1 comes from", PROVED, values=SOURCE_TYPES),
+            field("SourceType", 0, 2, "where source 1 comes from", PROVED, codes=SourceType),
             field("Dependent", 2, 2, "follows the running task of the neural (1) or planar (2) engine"),
             field("Source2Dram", 24, 1, "source 2 comes from DRAM (else it is resident)", PROVED, "programs"),
         ),
@@ -151,7 +151,7 @@ L2 = block(
         "ResultCfg",
         "result; 0 hangs",
         *_l2_config(
-            field("ResultType", 0, 2, "where the result goes", PROVED, values=RESULT_TYPES),
+            field("ResultType", 0, 2, "where the result goes", PROVED, codes=ResultType),
             field("L2BfrMode", 3, 1, "schedule only; equals TileDMADst.DMAConfig.L2BfrMode"),
         ),
     ),
