@@ -9,10 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Flag, auto
 
 from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement, Spot
 from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, TaskPlan
 from openane.backend.machine import MachineSpec
+
+
+class Wait(Flag):
+    """What part of a task waits for: the sources or the result of the last task of an engine, or its next tile."""
+
+    NE_SOURCE = auto()
+    NE_RESULT = auto()
+    PE_SOURCE = auto()
+    PE_RESULT = auto()
+    FOLLOW_NE = auto()
+    FOLLOW_PE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +33,25 @@ class Ordering:
 
     Attributes:
         opens, closes: first and last task of a group.
-        source_waits: alias and dependency bits of 0x4804.
-        result_waits: alias bits of 0x4830.
+        source_waits: what the load of the sources waits for.
+        result_waits: what the write of the result waits for.
         streams_from: "NE" or "PE" when the first source follows the task in front, else empty.
-        signals, waits: bits 12 and 14 of KernelCfg.
+        signals, waits: whether a NE task tells the next planar task of its end, or waits for the one before.
         depends: the first source is read from DRAM after a task of this program wrote it.
     """
 
     opens: bool
     closes: bool
-    source_waits: int
-    result_waits: int
+    source_waits: Wait
+    result_waits: Wait
     streams_from: str
     signals: bool
     waits: bool
     depends: bool
 
 
-#: Alias bits of the L2 configuration words.
-NE_SOURCE, NE_RESULT, PE_SOURCE, PE_RESULT = 0x10, 0x20, 0x100000, 0x400000
-FOLLOW_NE, FOLLOW_PE = 0x4, 0x8
-ALL = NE_SOURCE | NE_RESULT | PE_SOURCE | PE_RESULT
+NE_SOURCE, NE_RESULT, PE_SOURCE, PE_RESULT = Wait.NE_SOURCE, Wait.NE_RESULT, Wait.PE_SOURCE, Wait.PE_RESULT
+NONE, ALL = Wait(0), NE_SOURCE | NE_RESULT | PE_SOURCE | PE_RESULT
 
 
 def order(machine: MachineSpec, placement: Placement, *, separate_groups: bool = False) -> tuple[Ordering, ...]:
@@ -102,7 +112,7 @@ class _Walker:
         self.reads_last_planar: dict[int, bool] = {}
         self.group_start = 0
 
-    def visit(self, index: int) -> tuple[int, int, str]:
+    def visit(self, index: int) -> tuple[Wait, Wait, str]:
         task = self.tasks[index]
         if self.opens[index]:
             self.group_start = index
@@ -123,7 +133,7 @@ class _Walker:
         else:
             self.last_pe = index
 
-    def _words(self, index: int, streams: str) -> tuple[int, int]:
+    def _words(self, index: int, streams: str) -> tuple[Wait, Wait]:
         task = self.tasks[index]
         staged = any(spot.dma for spot in task.sources)
         if index == 0:
@@ -134,26 +144,26 @@ class _Walker:
                 return NE_SOURCE | NE_RESULT | source, NE_SOURCE | NE_RESULT | result
             writer = self.writer.get(task.sources[0].tensor)
             by_ne = writer is None or self.tasks[writer].plan.is_ne
-            return (NE_RESULT if by_ne else PE_RESULT), 0
+            return (NE_RESULT if by_ne else PE_RESULT), NONE
         if task.sources[0].dma or (staged and not task.sources[0].dma and len(task.sources) == 1):
-            return self._waits_of_dram(index), 0
+            return self._waits_of_dram(index), NONE
         if streams:
-            follow = FOLLOW_NE if streams == "NE" else FOLLOW_PE
+            follow = Wait.FOLLOW_NE if streams == "NE" else Wait.FOLLOW_PE
             if streams == "NE" and not task.plan.is_ne and self.last_ne is not None:
                 self.settled.add(self.last_ne)
-            return follow | self._in_place(index, streams), 0
-        return self._waits_of_resident(index), 0
+            return follow | self._in_place(index, streams), NONE
+        return self._waits_of_resident(index), NONE
 
-    def _waits_of_dram(self, index: int) -> int:
+    def _waits_of_dram(self, index: int) -> Wait:
         """A DRAM source inside a group; a NE task behind a PE task is not on record and waits for all of it."""
         now, before = self.tasks[index].plan.is_ne, self.tasks[index - 1].plan.is_ne
         if before:
-            return 0 if now else NE_SOURCE | NE_RESULT
+            return NONE if now else NE_SOURCE | NE_RESULT
         return PE_SOURCE | PE_RESULT if now else PE_RESULT
 
-    def _waits_of_resident(self, index: int) -> int:
+    def _waits_of_resident(self, index: int) -> Wait:
         task = self.tasks[index]
-        waits = 0
+        waits = NONE
         names = {spot.tensor for spot in task.sources if not spot.dma}
         for name in names:
             writer, keeper = self.writer.get(name), self.keeper.get(name)
@@ -195,15 +205,15 @@ class _Walker:
             return ""
         return "NE" if previous.is_ne else "PE"
 
-    def _in_place(self, index: int, streams: str) -> int:
+    def _in_place(self, index: int, streams: str) -> Wait:
         """A value that the NE task computed in place of the last planar result also waits for that one."""
         if streams != "NE" or self.tasks[index].plan.is_ne or self.last_pe is None or self.last_pe < self.group_start:
-            return 0
+            return NONE
         return (
             PE_RESULT
             if self.tasks[self.last_pe].result.l2_base == self.tasks[index - 1].result.l2_base
             and not (self.tasks[self.last_pe].result.dma or self.tasks[index - 1].result.dma)
-            else 0
+            else NONE
         )
 
     def _reads_planar(self, index: int) -> bool:
@@ -217,18 +227,18 @@ class _Walker:
                 produced.add(between.result.tensor)
         return any(not spot.dma and spot.tensor in produced for spot in self.tasks[index].sources)
 
-    def _planar_bits(self, index: int) -> tuple[int, int]:
+    def _planar_bits(self, index: int) -> tuple[Wait, Wait]:
         """Waits of the first task of a later group for the last planar task whose staging it overwrites."""
         if self.last_pe is None:
-            return 0, 0
+            return NONE, NONE
         task, planar = self.tasks[index], self.tasks[self.last_pe]
         planar_result = _result_range(planar)
         if _overlap(_result_range(task), planar_result):
-            source = PE_SOURCE if _overlap(_source_range(task), _source_range(planar)) else 0
+            source = PE_SOURCE if _overlap(_source_range(task), _source_range(planar)) else NONE
             return source, PE_RESULT
         if _overlap(_source_range(task), planar_result):
-            return PE_RESULT, 0
-        return (PE_SOURCE if _overlap(_source_range(task), _source_range(planar)) else 0), 0
+            return PE_RESULT, NONE
+        return (PE_SOURCE if _overlap(_source_range(task), _source_range(planar)) else NONE), NONE
 
 
 def _signals(tasks: Sequence[PlacedTask], opens: Sequence[bool], walker: _Walker) -> list[bool]:

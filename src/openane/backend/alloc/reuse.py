@@ -164,7 +164,7 @@ def _is_by_element(task: TaskPlan) -> bool:
         alone = work.mode in (PeMode.UNARY, PeMode.BINARY, PeMode.POOLING)
     operands = (*task.sources, task.result)
     plain = all(operand.axes == PLAIN and not operand.swapped and not operand.keep for operand in operands)
-    return alone and plain and task.group_config is None and task.axes_flags is None
+    return alone and plain and task.lane_inputs is None
 
 
 def _pieces(target: CodeGenerator, task: TaskPlan) -> Iterator[TaskPlan]:

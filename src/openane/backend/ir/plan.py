@@ -273,9 +273,10 @@ class PeWork:
         operation: of the two sources.
         pool: how a reduction combines values.
         relu, absolute, reciprocal: result rectified, |.| after the operation, 1/y.
+        reciprocal_root: 1 / sqrt(y + epsilon) in place of 1/y.
         subtract: the second source is negated.
+        negate_first: the first source is negated (the mean of a variance).
         scale, bias, pre_scale, epsilon: fp16; final_scale: fp32.
-        config: the word of 0x8800 when the fields above do not give it (layer_norm statistics).
         kernel, stride, pad: (x, y) of a pooling window.
     """
 
@@ -291,7 +292,8 @@ class PeWork:
     pre_scale: float = 1.0
     epsilon: float = 0.0
     final_scale: float = 1.0
-    config: int | None = None
+    reciprocal_root: bool = False
+    negate_first: bool = False
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
     pad: tuple[int, int] = (0, 0)
@@ -387,8 +389,8 @@ class TaskPlan:
         result: what is written.
         kernel: of a NE task.
         unicast: GroupConvCfg bit 14 (each channel for itself: elementwise, copies, depthwise).
-        group_config: the whole word of Common 0x24 when the two rules (groups, unicast) do not give it.
-        axes_flags: Common 0x30, when `repeats` and `swapped` of the operands do not give it.
+        lane_inputs: input channels that a lane has for itself, of tasks that combine several into one; None: all, or
+            one with `unicast`.
         new_group: the task begins a group (slices of a convolution that read their input from DRAM again).
         interleave: channels side by side in the DRAM result (M/16 of a run-time kernel), 1 otherwise.
     """
@@ -400,8 +402,7 @@ class TaskPlan:
     result: Operand
     kernel: Kernel | None = None
     unicast: bool = False
-    group_config: int | None = None
-    axes_flags: int | None = None
+    lane_inputs: int | None = None
     interleave: int = 1
     new_group: bool = False
     tuning: Tuning = Tuning()

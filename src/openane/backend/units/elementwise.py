@@ -49,8 +49,6 @@ PLANAR: Mapping[ElementWiseKind, PeOperation] = MappingProxyType(
         ElementWiseKind.SUM_SQUARE: PeOperation.SQUARE_SUM,
     }
 )
-#: Common 0x24 of the multiplication of channel pairs: two input channels a lane, each for itself.
-PAIRS_CONFIG = 0x2C001
 #: Lanes that load the table of a task that swaps channels and columns (encoding.md#kernel-registers).
 SWAPPED_TABLE_LANES = 8
 _AXES: Mapping[Dimension, Axis] = MappingProxyType(
@@ -210,7 +208,7 @@ def _power_of_pairs(
     yield table_task(machine, logarithm, shape, base.operand, replace(odd, l2=_pair_words(strides)))
     work = NeWork(NeMode.MULTIPLY, Nonlinearity.TABLE)
     kernel = with_table(None, tables.exp2(), machine.lane_count(shape.channels))
-    yield TaskPlan(work, View.of(paired), View.of(shape), (pairs,), result, kernel, group_config=PAIRS_CONFIG)
+    yield TaskPlan(work, View.of(paired), View.of(shape), (pairs,), result, kernel, lane_inputs=2)
 
 
 def _pair_words(strides: Strides) -> Strides:

@@ -148,7 +148,7 @@ class Band:
     ) -> TaskPlan:
         """A task of the band; elementwise neural tasks take every channel for itself."""
         unicast = isinstance(work, NeWork) and work.mode is NeMode.BYPASS
-        group_config = view.channels << 16 | 0x4001 if work == CHANNEL_MAX else None
+        lane_inputs = view.channels if work == CHANNEL_MAX else None
         return TaskPlan(
             work,
             view,
@@ -157,7 +157,7 @@ class Band:
             result,
             kernel,
             unicast=unicast,
-            group_config=group_config,
+            lane_inputs=lane_inputs,
             tuning=tuning,
             evidence=self.evidence,
         )

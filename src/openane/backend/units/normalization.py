@@ -20,6 +20,7 @@ from openane.backend.ir.plan import (
     Evidence,
     Operand,
     PeMode,
+    PeOperation,
     PeWork,
     Strides,
     TaskPlan,
@@ -63,8 +64,6 @@ from openane.backend.units.rows import (
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, LayerNorm
 
-#: PE configuration words: 1 / sqrt(final_scale * sum((x - mean)^2) + epsilon), of two sources and of one (14 of 14).
-_VARIANCE, _MEAN_SQUARE = 0x92010, 0x2010
 #: (x - mean) * deviation by rows of statistics.
 NORMALIZE = PeWork(PeMode.ROWS, subtract=True)
 SUBTRACT = PeWork(PeMode.BINARY, subtract=True)
@@ -96,11 +95,16 @@ class NormBand(Band):
 
     def variance(self, count: int) -> PeWork:
         """1 / deviation around a mean that is the first source."""
-        return PeWork(PeMode.VARIANCE, config=_VARIANCE, epsilon=self.epsilon, final_scale=1 / count)
+        return replace(self._inverse_root(PeMode.VARIANCE, count), negate_first=True)
 
     def mean_square(self, count: int) -> PeWork:
         """1 / sqrt(mean of squares + epsilon)."""
-        return PeWork(PeMode.REDUCTION, config=_MEAN_SQUARE, epsilon=self.epsilon, final_scale=1 / count)
+        return self._inverse_root(PeMode.REDUCTION, count)
+
+    def _inverse_root(self, mode: PeMode, count: int) -> PeWork:
+        """1 / sqrt(final_scale * sum of squares + epsilon), of two sources and of one (14 of 14)."""
+        square = PeOperation.SQUARE_SUM
+        return PeWork(mode, square, reciprocal_root=True, epsilon=self.epsilon, final_scale=1 / count)
 
 
 def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:

@@ -21,9 +21,6 @@ from openane.net.units import GOC
 if TYPE_CHECKING:
     from openane.backend.lowering import Lowering, Value
 
-#: Common 0x24 of the copy of the rows.
-_ROWS_CONFIG = 0x14001
-
 
 def scale_and_bias(params: UnitParams) -> tuple[np.ndarray, np.ndarray]:
     """The scale and bias of a GOC or of a fused one, each of rank 0 or 1, fp32."""
@@ -72,7 +69,7 @@ def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: 
         l2_strides=Strides(pitch, pitch, pitch, 0),
     )
     view = View(channels, count)
-    yield TaskPlan(NeWork(), view, view, (constant,), resident, group_config=_ROWS_CONFIG)
+    yield TaskPlan(NeWork(), view, view, (constant,), resident, lane_inputs=1)
     swapped = replace(resident, swapped=True)
     yield planar_task(PeWork(PeMode.ROWS), value.shape, (value.operand, swapped), result)
 

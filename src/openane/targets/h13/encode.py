@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from openane.backend.alloc.order import Ordering, has_address
+from openane.backend.alloc.order import Ordering, Wait, has_address
 from openane.backend.ir.placement import PlacedTask, Spot
 from openane.backend.ir.plan import (
     Axis,
@@ -83,6 +83,15 @@ _NONLINEAR = {
     Nonlinearity.NONE: NeNonlinear.NONE,
     Nonlinearity.RELU: NeNonlinear.RELU,
     Nonlinearity.TABLE: NeNonlinear.TABLE,
+}
+#: Alias and dependency bits of the L2 configuration words.
+_WAIT_BITS: Mapping[Wait, int] = {
+    Wait.NE_SOURCE: 0x10,
+    Wait.NE_RESULT: 0x20,
+    Wait.PE_SOURCE: 0x100000,
+    Wait.PE_RESULT: 0x400000,
+    Wait.FOLLOW_NE: 0x4,
+    Wait.FOLLOW_PE: 0x8,
 }
 #: Words of KernelDMASrc in front of and behind the coefficient bases and sizes, which compact tasks leave out.
 _COMPACT_HEAD, _COMPACT_TAIL = 18, 50
@@ -179,25 +188,22 @@ def common(task: PlacedTask, ordering: Ordering, dtypes: tuple[DType, DType], st
 
 
 def _groups(plan: TaskPlan) -> Fields:
-    if plan.group_config is not None:
-        word = plan.group_config
-        register = REGISTERS["Common.GroupConvCfg"]
-        return {f"GroupConvCfg.{name}": value for name, value in register.decode(word).items()}
-    return {"NumGroups": plan.view.groups, "UnicastEn": int(plan.unicast)}
+    return {
+        "NumGroups": plan.view.groups,
+        "UnicastEn": int(plan.unicast or plan.lane_inputs is not None),
+        "UnicastCin": plan.lane_inputs or 1,
+        "ElemMultMode": int(isinstance(plan.work, NeWork) and plan.work.mode is NeMode.MULTIPLY),
+    }
 
 
 def _axes_flags(plan: TaskPlan) -> Fields:
-    if plan.axes_flags is not None:
-        word = plan.axes_flags
-    else:
-        word = 0
-        for index, source in enumerate(plan.sources):
-            word |= sum(_REPEAT_BITS[axis] for axis in source.repeats if axis in _REPEAT_BITS) << 4 * index
-            word |= int(source.swapped) << (8 + index)
-        if isinstance(plan.work, PeWork):
-            word |= int(plan.result.swapped) << 10
-    register = REGISTERS["Common.PECfg"]
-    return {f"PECfg.{name}": value for name, value in register.decode(word).items()}
+    fields: Fields = {}
+    for number, source in enumerate(plan.sources, 1):
+        fields[f"Src{number}Broadcast"] = sum(_REPEAT_BITS[axis] for axis in source.repeats if axis in _REPEAT_BITS)
+        fields[f"Src{number}Transpose"] = int(source.swapped)
+    if isinstance(plan.work, PeWork):
+        fields["OutTranspose"] = int(plan.result.swapped)
+    return fields
 
 
 def _ne_geometry(plan: TaskPlan, work: NeWork) -> Fields:
@@ -292,16 +298,20 @@ def l2(task: PlacedTask, ordering: Ordering) -> Fields:
         DMAFmt=int(has_address(first)),
         Source2Dram=int(len(task.sources) > 1 and task.sources[1].dma),
     )
-    fields |= _word("SourceCfg", source | ordering.source_waits)
+    fields |= _word("SourceCfg", source | _wait_bits(ordering.source_waits))
     for prefix, spot, operand in zip(("Source", "Source2"), task.sources, plan.sources, strict=False):
         fields |= _l2_fields(prefix, spot, operand, plan)
-    fields |= _word("ResultCfg", _result_type(task) | ordering.result_waits)
+    fields |= _word("ResultCfg", _result_type(task) | _wait_bits(ordering.result_waits))
     fields["ResultBase.Addr"] = task.result.l2_base
     strides = task.result.l2
     fields |= {"ConvResultChannelStride.Stride": strides.channel, "ConvResultRowStride.Stride": strides.row}
     fields |= {"ResultDepthStride.Stride": strides.depth}
     fields |= {"ResultGroupStride.Stride": strides.group if plan.result_view.groups > 1 or task.result.dma else 0}
     return fields
+
+
+def _wait_bits(waits: Wait) -> int:
+    return sum(bit for wait, bit in _WAIT_BITS.items() if wait in waits)
 
 
 def _word(register: str, word: int) -> Fields:
@@ -351,18 +361,15 @@ def planar(plan: TaskPlan) -> Fields:
     work = plan.work
     if isinstance(work, NeWork):
         return {}
-    fields: Fields
-    if work.config is not None:
-        fields = {f"Cfg.{name}": value for name, value in REGISTERS["PE.Cfg"].decode(work.config).items()}
-    else:
-        fields = {
-            "PoolMode": _POOL_MODES[work.pool],
-            "OpMode": _PE_OPERATIONS[work.operation],
-            "ReluEn": int(work.relu),
-            "Condition": int(work.absolute),
-            "NLMode": int(work.reciprocal),
-            "SecSrc": _second_source(work, len(plan.sources)),
-        }
+    fields: Fields = {
+        "PoolMode": _POOL_MODES[work.pool],
+        "OpMode": _PE_OPERATIONS[work.operation],
+        "ReluEn": int(work.relu),
+        "Condition": int(work.absolute),
+        "NLMode": codes.PeNonlinear.RSQRT if work.reciprocal_root else int(work.reciprocal),
+        "FirstSrc": int(work.negate_first),
+        "SecSrc": _second_source(work, len(plan.sources)),
+    }
     fields |= {"Bias": float(work.bias), "Scale": float(work.scale), "PreScale": float(work.pre_scale)}
     return fields | {"Epsilon": float(work.epsilon), "FinalScale": float(work.final_scale)}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openane.backend.alloc.order import PE_RESULT, Ordering
+from openane.backend.alloc.order import Ordering, Wait
 from openane.backend.ir.placement import PlacedTask
 from openane.backend.ir.plan import NeMode, NeWork, PeMode, TaskPlan
 from openane.program.fields import Value
@@ -24,7 +24,7 @@ def stream_patches(tasks: Sequence[PlacedTask], orderings: Sequence[Ordering]) -
         follower = index + 1
         if follower < len(tasks) and orderings[follower].streams_from == "PE" and tasks[follower].plan.is_ne:
             shapes[index] = _preferred(tasks[follower], orderings[follower])
-        elif orderings[index].streams_from == "NE" and not orderings[index].source_waits & PE_RESULT:
+        elif orderings[index].streams_from == "NE" and not orderings[index].source_waits & Wait.PE_RESULT:
             shapes[index] = _preferred(tasks[index - 1], orderings[index - 1])
     return shapes
 
