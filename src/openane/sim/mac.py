@@ -40,7 +40,7 @@ def add_mac(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> None
     result = result_place(schedule, task)
     if work.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED):
         add_convolution(schedule, task, loaded, source, result)
-    elif work.operation is MacOperation.PASS:
+    elif (work.inputs_per_output or task.view[2]) == 1:  # whatever the operation is
         _add_pass(schedule, task, loaded, source, result)
     else:
         _add_combination(schedule, task, loaded, source, result)

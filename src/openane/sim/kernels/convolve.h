@@ -16,6 +16,7 @@ struct bench {
     struct panel panel;
     float column_sizes[PANELS][PANEL];
     float largest_row, largest_column;
+    uint8_t careful[PANELS * PANEL];  // channels of the unit whose sums may overflow
     struct lines lines;
     struct choice choice;
     half gathered[STEPS][PANEL + 16], few[STEPS * TILE + TILE];
@@ -131,6 +132,7 @@ static void multiply_panel(const struct convolution *own, int64_t p) {
             tile->factors,
             tile->least,
             panel->factors,
+            TILE,
             openane_panel_steps,
             choice->plain,
             choice->plain_count,
@@ -181,10 +183,14 @@ static void sum_unit(const struct convolution *own) {
     }
 }
 
+static inline int64_t first_channel(const struct convolution *own) {
+    return own->row->swapped[0] ? own->share.column_first : own->share.row_first;
+}
+
 // Whether a sum may have left the accumulator on the way, judged by the magnitudes of weights and pixels.
 static int may_overflow(const struct convolution *own, int64_t channel) {
     const struct bench *bench = own->bench;
-    int64_t place = channel - (own->row->swapped[0] ? own->share.column_first : own->share.row_first);
+    int64_t place = channel - first_channel(own);
     double weights = own->row->swapped[0] ? bench->column_sizes[place / PANEL][place % PANEL]
                                           : bench->tiles[place / TILE].sizes[place % TILE];
     double pixels = own->row->swapped[0] ? bench->largest_row : bench->largest_column;
@@ -249,7 +255,7 @@ static void settle_floats(int32_t *sums, int64_t count) {
 
 static void end_pixels(const struct convolution *own, int64_t channel, int64_t first, int64_t count, int32_t *sums) {
     half line[TILES * TILE + 16];
-    if (may_overflow(own, channel)) {
+    if (own->bench->careful[channel - first_channel(own)]) {
         double values[PANEL] = {0};
         for (int64_t done = 0; done < count; done += PANEL) {
             int64_t some = least(PANEL, count - done);
@@ -267,6 +273,9 @@ static void end_unit(const struct convolution *own) {
     const struct share *share = &own->share;
     struct bench *bench = own->bench;
     int64_t rows = share->row_end - share->row_first;
+    int64_t end = own->row->swapped[0] ? share->column_end : share->row_end;
+    for (int64_t channel = first_channel(own); channel < end; channel++)
+        bench->careful[channel - first_channel(own)] = (uint8_t)may_overflow(own, channel);
     for (int64_t first = share->column_first, p = 0; first < share->column_end; first += PANEL, p++) {
         int64_t columns = least(PANEL, share->column_end - first);
         if (!own->row->swapped[0]) {

@@ -16,7 +16,7 @@ struct plane {
     int32_t sums[SUMS + PANEL];
     half words[SUMS + PANEL];
     struct choice choice;
-    float factors[STEPS * TILE], least[STEPS * TILE];
+    float factors[STEPS], least[STEPS];
     int32_t places[STEPS];
     int8_t exponents[STEPS + 64], lowest[STEPS + 64];
 };
@@ -46,10 +46,12 @@ static struct block block_of(const struct row *row, const struct arrays *arrays,
     };
 }
 
-// Every `step`-th word of a row, as numbers.
+// Every `step`-th word of a row, as numbers. Zeros may be written behind them: rows are read in the order in which they
+// lie in the image.
 static void read_line(const half *from, int64_t step, int64_t count, int relu, float *to) {
     if (step == 1)
-        for (int64_t i = 0; i < count; i++) to[i] = value_of(from[i]);
+        for (int64_t i = 0; i < count; i += 16)
+            *(floats16 *)(to + i) = values_of(*(const halves16 *)(from + i) & first_places(count - i));
     else if (step == 2)
         for (int64_t i = 0; i < count; i++) to[i] = value_of(from[2 * i]);
     else
@@ -74,18 +76,40 @@ static void fill_row(const struct block *own, const half *from, int64_t phase, f
         read_line(from + x * stride, 1, 1, row->relu_in[0] != 0, to + x * grow - origin);
 }
 
+// Both phases of a row where the step is 2 and the columns stand side by side.
+static void fill_two(const struct block *own, const half *from, float *even, float *odd) {
+    int64_t origin = own->left * 2 - own->row->pad[1], width = own->row->view[4];
+    int64_t first = least(origin < 0 ? parts(-origin, 2) : 0, own->pitch);
+    int64_t end = most(least(own->pitch, (width - origin) / 2), first), i = first;
+    for (; i + 16 <= end; i += 16) {
+        halves16 low = *(const halves16 *)(from + origin + 2 * i), high = *(const halves16 *)(from + origin + 2 * i + 16);
+        halves16 evens = __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        halves16 odds = __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        *(floats16 *)(even + i) = values_of(evens);
+        *(floats16 *)(odd + i) = values_of(odds);
+    }
+    for (int64_t k = first > 0 ? 0 : i; k < own->pitch; k = k + 1 == first ? i : k + 1) {  // the edges
+        int64_t x = origin + 2 * k;
+        if (x >= 0 && x < width) even[k] = value_of(from[x]);
+        if (x + 1 >= 0 && x + 1 < width) odd[k] = value_of(from[x + 1]);
+    }
+}
+
 static void fill_image(const struct block *own, int64_t channel, float *image) {
     const struct row *row = own->row;
     const half *plane = own->arrays->memory + row->first[0] + own->group * row->first_strides[0] +
                         own->depth * row->first_strides[1] + channel * row->first_strides[2];
     int64_t down = row->stride[0], across = row->stride[1];
+    int together = across == 2 && row->grow[1] == 1 && row->first_strides[4] == 1 && !row->relu_in[0];
     __builtin_memset(image, 0, sizeof(float) * (size_t)(own->part * down * across + PANEL));
-    for (int64_t phase = 0; phase < down * across; phase++)
+    for (int64_t phase = 0; phase < down * across; phase += together ? 2 : 1)
         for (int64_t y = 0; y * own->pitch < own->part; y++) {
             int64_t place = (own->top + y) * down + phase / across - row->pad[0];
             if (place < 0 || place % row->grow[0] || place / row->grow[0] >= row->view[3]) continue;
             const half *from = plane + place / row->grow[0] * row->first_strides[3];
-            fill_row(own, from, phase % across, image + phase * own->part + y * own->pitch);
+            float *to = image + phase * own->part + y * own->pitch;
+            if (together) fill_two(own, from, to, to + own->part);
+            else fill_row(own, from, phase % across, to);
         }
 }
 
@@ -103,10 +127,10 @@ static int8_t survey(const float *image, int64_t count, float *largest) {
     return (int8_t)(exponent < -14 ? -14 : exponent);
 }
 
-static half weight_at(const struct block *own, int64_t step) {
+static const half *weights_of(const struct block *own) {
     const struct row *row = own->row;
     const half *weights = row->weights_in_memory[0] ? own->arrays->memory : own->arrays->constants;
-    return weights[row->weights[0] + own->group * row->weight_group[0] + own->channel * row->steps[0] + step];
+    return weights + row->weights[0] + own->group * row->weight_group[0] + own->channel * row->steps[0];
 }
 
 static int64_t start_of(const struct block *own) {
@@ -114,32 +138,53 @@ static int64_t start_of(const struct block *own) {
     return own->arrays->integers[row->starts[0] + own->group * row->start_group[0] + own->channel];
 }
 
+// Weights of some steps as factors; returns the sum of their magnitudes.
+static float read_weights(struct plane *plane, const half *weights, int64_t count, int exact, float *largest) {
+    halves16 highest = {};
+    floats16 sizes = {};
+    for (int64_t k = 0; k < count; k += 16) {
+        halves16 words = *(const halves16 *)(weights + k) & first_places(count - k);
+        floats16 values = values_of(words);
+        words16 used = values != (floats16){}, nudge = ALL16(exact && FUSED);
+        words16 exponents = __builtin_elementwise_max(__builtin_convertvector(words >> 10 & 31, words16), ALL16(1)) - 15;
+        *(floats16 *)(plane->factors + k) = (floats16)((words16)(values * 0x1p16f) | (nudge & used));
+        *(floats16 *)(plane->least + k) = least_beside_values(values);
+        *(bytes16 *)(plane->exponents + k) = __builtin_convertvector(chosen(used, exponents, ALL16(NOTHING)), bytes16);
+        highest = __builtin_elementwise_max(highest, words & 0x7FFF);
+        sizes += __builtin_elementwise_abs(values);
+    }
+    float size = 0;
+    for (int i = 0; i < 16; i++) size += sizes[i];
+    *largest = value_of(__builtin_reduce_max(highest));
+    return size;
+}
+
+// Where the steps find their pixels in the image.
+static void find_places(const struct block *own, struct plane *plane, const int64_t *taps, int64_t count) {
+    int64_t down = own->row->stride[0], across = own->row->stride[1];
+    for (int64_t k = 0; k < count; k++) {
+        int64_t y = taps[3 * k + 1], x = taps[3 * k + 2];
+        if (down == 1 && across == 1) plane->places[k] = (int32_t)(y * own->pitch + x);
+        else
+            plane->places[k] =
+                (int32_t)((y % down * across + x % across) * own->part + y / down * own->pitch + x / across);
+    }
+}
+
 // Adds the products of the steps from `first` on that read one input channel; returns a bound of their magnitudes.
 static double add_steps(const struct block *own, struct plane *plane, int64_t first, int64_t count) {
     const int64_t *taps = own->arrays->integers + own->row->taps[0] + 3 * first;
-    int64_t down = own->row->stride[0], across = own->row->stride[1];
-    double size = 0;
-    float largest, largest_weight = 0;
+    float largest, largest_weight;
+    int fast = own->row->fast[0] != 0;
     fill_image(own, own->channel * own->row->inputs[0] + taps[0], plane->image);
-    int8_t lowest = survey(plane->image, own->part * down * across, &largest);
-    for (int64_t k = 0; k < count; k++) {
-        half word = weight_at(own, first + k);
-        int64_t y = taps[3 * k + 1], x = taps[3 * k + 2];
-        float value = value_of(word), magnitude = __builtin_fabsf(value);
-        int exact = FUSED && !own->row->fast[0] && value != 0;
-        plane->factors[k * TILE] = float_of(bits_of(value * 0x1p16f) | (uint32_t)exact);
-        plane->least[k * TILE] = least_beside(word);
-        plane->exponents[k] = value != 0 ? (int8_t)exponent_of(word) : NOTHING;
-        plane->lowest[k] = lowest;
-        plane->places[k] = (int32_t)((y % down * across + x % across) * own->part + y / down * own->pitch + x / across);
-        largest_weight = larger(largest_weight, magnitude);
-        size += magnitude;
-    }
-    int wide = !(largest * largest_weight * 0x1p16f < MOST_STEPS), fast = own->row->fast[0] != 0;
+    int8_t lowest = survey(plane->image, own->part * own->row->stride[0] * own->row->stride[1], &largest);
+    double size = read_weights(plane, weights_of(own) + first, count, !fast, &largest_weight);
+    int wide = !(largest * largest_weight * 0x1p16f < MOST_STEPS);
     struct choice *choice = &plane->choice;
+    __builtin_memset(plane->lowest, lowest, sizeof plane->lowest);
     choose(choice, plane->exponents, plane->lowest, count, fast || wide ? NEVER : DROPPED);
     struct product product = {
-        plane->factors, plane->least, plane->image, plane->places, choice->plain, choice->plain_count, plane->sums,
+        plane->factors, plane->least, plane->image, 1, plane->places, choice->plain, choice->plain_count, plane->sums,
     };
     int64_t columns = parts((own->rows - 1) * own->pitch + own->columns, WIDTH) * WIDTH;
     if (fast) multiply_floats(&product, 1, columns);
@@ -147,7 +192,7 @@ static double add_steps(const struct block *own, struct plane *plane, int64_t fi
     else multiply_plain(&product, 1, columns);
     product.steps = choice->masked, product.count = choice->masked_count;
     if (product.count) multiply_masked(&product, 1, columns);
-    return size * largest;
+    return size * (1 + (double)count * 0x1p-23) * largest;
 }
 
 // The number that step k of a result reads.
@@ -171,7 +216,7 @@ static double value_carefully(const struct block *own, int64_t y, int64_t x) {
     const int64_t *taps = own->arrays->integers + own->row->taps[0];
     double sum = (double)start_of(own);
     for (int64_t k = 0; k < own->row->steps[0]; k++) {
-        half word = weight_at(own, k);
+        half word = weights_of(own)[k];
         float pixel = source_of(own, y, x, taps + 3 * k);
         double product = (double)pixel * value_of(word) * 0x1p16;
         int taken = __builtin_fabsf(pixel) >= least_beside(word) && __builtin_fabs(sum) < LIMIT;
@@ -194,7 +239,7 @@ static void depthwise(const struct row *row, const struct arrays *arrays, int64_
     struct plane *plane = arrays->scratch;
     const struct ending ending = ending_of(row, arrays);
     const int64_t *taps = arrays->integers + row->taps[0];
-    for (int64_t unit = begin; unit < end; unit++) {
+    for (int64_t unit = begin, pitch = 0, part = 0; unit < end; unit++) {
         struct block own = block_of(row, arrays, unit);
         int64_t count = (own.rows - 1) * own.pitch + own.columns, steps = row->steps[0], start = start_of(&own);
         double bound = __builtin_fabs((double)start) + (double)steps;
@@ -202,6 +247,8 @@ static void depthwise(const struct row *row, const struct arrays *arrays, int64_
         for (int64_t i = 0; i < count; i++) plane->sums[i] = first_sum;
         for (int64_t k = 0, next; k < steps; k = next) {
             for (next = k; next < steps && next < k + STEPS && taps[3 * next] == taps[3 * k];) next++;
+            if (next - k < steps || own.pitch != pitch || own.part != part)
+                find_places(&own, plane, taps + 3 * k, next - k);
             bound += add_steps(&own, plane, k, next - k) * 0x1p16;
         }
         if (bound < LIMIT) {
@@ -215,5 +262,6 @@ static void depthwise(const struct row *row, const struct arrays *arrays, int64_
             }
         }
         store_block(&own, plane->words);
+        pitch = own.pitch, part = own.part;
     }
 }

@@ -34,6 +34,12 @@ static inline int exponent_of(half word) {
     return (field ? field : 1) - 15;
 }
 
+// Ones in the first `count` of sixteen places.
+INLINE halves16 first_places(int64_t count) {
+    const shorts16 places = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return (halves16)(places < (shorts16){} + (int16_t)most(least(count, 16), 0));
+}
+
 INLINE words16 chosen(words16 which, words16 yes, words16 no) { return (which & yes) | (~which & no); }
 
 INLINE floats16 chosen_floats(words16 which, floats16 yes, floats16 no) {

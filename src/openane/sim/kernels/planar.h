@@ -16,7 +16,7 @@ enum { STRIP = 16 };  // channels that are reduced side by side
 
 // What a thread has for a tile.
 struct operands {
-    float first[LINE], second[LINE], factors[LINE], totals[LINE];
+    float first[LINE + 16], second[LINE + 16], factors[LINE + 16], totals[LINE + 16];
     half words[LINE + 16];
 };
 
@@ -41,12 +41,13 @@ static struct planar planar_of(const struct row *row, const struct arrays *array
     };
 }
 
+// Reads and writes whole vectors: what stands behind a row is read and written again, or not used.
 static void fetch(const half *from, int64_t row_step, int64_t step, const struct rectangle *shape, float *to) {
     for (int64_t y = 0; y < shape->rows; y++, from += row_step, to += shape->columns) {
         if (step == 1)
-            for (int64_t x = 0; x < shape->columns; x++) to[x] = value_of(from[x]);
+            for (int64_t x = 0; x < shape->columns; x += 16) *(floats16 *)(to + x) = values_of(*(const halves16 *)(from + x));
         else if (step == 0)
-            for (int64_t x = 0; x < shape->columns; x++) to[x] = value_of(*from);
+            for (int64_t x = 0; x < shape->columns; x += 16) *(floats16 *)(to + x) = (floats16){} + value_of(*from);
         else
             for (int64_t x = 0; x < shape->columns; x++) to[x] = value_of(from[x * step]);
     }

@@ -51,7 +51,9 @@ INLINE floats16 least_beside_values(floats16 values) {
 
 // The exponent of the smallest magnitude of a step that is not zero; magnitudes count from -1, where zero is the largest.
 INLINE int8_t exponent_of_least(uint16_t magnitude) {
-    return magnitude == 0xFFFF ? NOTHING : (int8_t)exponent_of(magnitude + 1);
+    int field = (uint16_t)(magnitude + 1) >> 10;
+    int exponent = (field > 1 ? field : 1) - 15;
+    return (int8_t)(magnitude == 0xFFFF ? NOTHING : exponent);
 }
 
 INLINE uint16_t least_of(halves16 words) {
@@ -89,7 +91,8 @@ static void read_tile(struct tile *tile, const half *words, int64_t steps, int e
 static void read_panel(struct panel *panel, const struct lines *lines, float *sizes) {
     const halves16 sign = (halves16){} + 0x7FFF;
     halves16 inside[PANEL / 16], highest = {};
-    for (int i = 0; i < PANEL; i++) inside[i / 16][i % 16] = i < lines->count ? 0xFFFF : 0;
+    floats16 all[PANEL / 16] = {};
+    for (int v = 0; v < PANEL / 16; v++) inside[v] = first_places(lines->count - 16 * v);
     for (int64_t k = 0; k < lines->steps; k++) {
         const halves16 *from = (const halves16 *)lines->from[k];
         halves16 lowest = (halves16){} + 0xFFFF;
@@ -97,12 +100,14 @@ static void read_panel(struct panel *panel, const struct lines *lines, float *si
             halves16 own = from[v] & inside[v], magnitudes = own & sign;
             floats16 values = values_of(own);
             *(floats16 *)(panel->factors + k * PANEL + 16 * v) = values;
-            if (sizes) *(floats16 *)(sizes + 16 * v) += __builtin_elementwise_abs(values);
+            if (sizes) all[v] += __builtin_elementwise_abs(values);
             lowest = __builtin_elementwise_min(lowest, magnitudes - 1);
             highest = __builtin_elementwise_max(highest, magnitudes);
         }
         panel->exponents[k] = exponent_of_least(least_of(lowest));
     }
+    if (sizes)
+        for (int v = 0; v < PANEL / 16; v++) *(floats16 *)(sizes + 16 * v) += all[v];
     panel->largest = value_of(__builtin_reduce_max(highest));
 }
 
@@ -141,6 +146,7 @@ enum how { PLAIN, MASKED, WIDE, FLOATS };
 
 struct product {
     const float *rows, *least, *columns;  // of the first step
+    int64_t row_pitch;                    // floats from a step to the next in `rows` and `least`
     const int32_t *column_steps;          // where the columns of each step begin
     const uint8_t *steps;                 // which ones, at most STEPS
     int64_t count;
@@ -172,7 +178,8 @@ INLINE void multiply_block(const struct product *product, int rows, int vectors,
             sums[r][v] = *(const words *)(product->sums + r * PANEL + v * WIDTH) - ((words){} + offset);
     for (int64_t i = 0; i < product->count; i++) {
         int64_t step = product->steps[i];
-        const float *factors = product->rows + step * TILE, *least = product->least + step * TILE;
+        const float *factors = product->rows + step * product->row_pitch;
+        const float *least = product->least + step * product->row_pitch;
         const floats *columns = (const floats *)(product->columns + product->column_steps[step]);
         floats x[VECTORS];
         UNROLL for (int v = 0; v < vectors; v++) x[v] = columns[v];

@@ -23,6 +23,7 @@ typedef double doubles16 __attribute__((vector_size(128), aligned(8), may_alias)
 typedef int64_t longs16 __attribute__((vector_size(128), aligned(8), may_alias));
 typedef int16_t shorts16 __attribute__((vector_size(32), aligned(2), may_alias));
 typedef uint16_t halves16 __attribute__((vector_size(32), aligned(2), may_alias));
+typedef int8_t bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
 typedef int8_t bytes64 __attribute__((vector_size(64), aligned(1), may_alias));
 typedef uint16_t halves8 __attribute__((vector_size(16), aligned(2), may_alias));
 
