@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import numpy as np
 from openane.program import Burst, Task
 
 WEIGHTS_FILE = "weights.bin"
+REAL_SIZES = "h13-real-sizes"
+UNKNOWN_HASH = "?"
 _SENTINEL = 0xDEADBEEF
 _METADATA = struct.Struct("<IIQQ")
 _FP16 = 1
@@ -108,8 +110,10 @@ def _task(data: Mapping[str, Any]) -> Task:
 
 
 def records(folder: Path | None = None) -> list[Record]:
-    """All records, by name."""
-    return [Record.read(path) for path in sorted((folder or shared_folder() / "oracles" / "h13").glob("*.json"))]
+    """All records: those of small models, then those at the sizes of real networks; by name in each folder."""
+    oracles = shared_folder() / "oracles"
+    folders = (folder,) if folder else (oracles / "h13", oracles / REAL_SIZES)
+    return [Record.read(path) for each in folders for path in sorted(each.glob("*.json"))]
 
 
 def weight_file(weights: Mapping[str, Any]) -> bytes:
@@ -121,18 +125,26 @@ def weight_file(weights: Mapping[str, Any]) -> bytes:
     """
     value = weights["value"]
     if "one value per constant" in value:
-        return _indexed_file(weights["shapes"], weights["record_offsets"])
+        return _described_file(weights, lambda index, before, count: np.full(count, 0x3400 + index, "<u2"))
+    if value == "index_plus_one":  # bits count through all constants (4 section hashes)
+        return _described_file(weights, lambda index, before, count: np.arange(before + 1, before + count + 1))
     halfword = 0x3801 if value == "distinct" else 0x3800
     size_bytes = int(weights["payload_bytes"])
     header = struct.pack("<II", 1, 2).ljust(64, b"\0") + struct.pack("<IQQ", _SENTINEL, size_bytes, 128)
     return header.ljust(128, b"\0") + np.full(size_bytes // 2, halfword, "<u2").tobytes()
 
 
-def _indexed_file(shapes: list[list[int]], offsets: list[int]) -> bytes:
+def _described_file(weights: Mapping[str, Any], values: Callable[[int, int, int], np.ndarray]) -> bytes:
+    """A file with Core ML's metadata; `values` gives the bits of a constant from its number, the elements of all
+    constants before it and its own elements."""
+    shapes, offsets = weights["shapes"], weights["record_offsets"]
     data = bytearray(struct.pack("<II", len(shapes), 2).ljust(offsets[-1] + _METADATA.size, b"\0"))
+    before = 0
     for index, (shape, offset) in enumerate(zip(shapes, offsets, strict=True)):
         data.extend(bytes(-len(data) % 64))
-        payload = np.full(int(np.prod(shape)), 0x3400 + index, "<u2").tobytes()
+        count = int(np.prod(shape))
+        payload = values(index, before, count).astype("<u2").tobytes()
+        before += count
         _METADATA.pack_into(data, offset, _SENTINEL, _FP16, len(payload), len(data))
         data.extend(payload)
     return bytes(data)

@@ -37,7 +37,9 @@ FAMILIES = (
     "conv_k",
     "conv_probe_k1",
     "conv_probe_k3",
+    "encoder_",
     "env_",
+    "logical_",
     "rrmm_",
     "matmul_",
     "reduce_",
@@ -45,6 +47,7 @@ FAMILIES = (
     "layer",
     "norm_softmax",
     "softmax",
+    "tile_",
     "chain_",
     "pair ",
 )

@@ -35,7 +35,8 @@ def packed_kernel(
     table = tanh_table() if choices.integer(0, 2) == 0 else None
     order = tap_order(kernel, kind == "sparse" and stride == (2, 2))
     engines, cap = make.log2_engines(outputs), choices.pick([0, 1, 2, 4])
-    pack = Packing(kind, bits, palette, order)
+    small = net.flag() if kind == "sparse" else False
+    pack = Packing(kind, bits, palette, order, 4 if small else 2)
     streams = [
         pack.lane(weights, bias, table, lane, 1 << engines, 1 << cap, form == "depthwise")
         for lane in range(1 << engines)
@@ -43,6 +44,7 @@ def packed_kernel(
     code = {"int8": 1, "uint8": 0}.get(kind, 2)
     fields = net.builder.lanes(streams) | {
         "Common.Cfg.ActiveNE": engines,
+        "Common.Cfg.SmallSourceMode": int(small),
         "Common.ConvCfg.OCGSize": cap,
         "NE.MACCfg.BiasMode": int(bias is not None),
         "NE.KernelCfg.KernelFmt": code,
@@ -89,12 +91,14 @@ class Packing:
         bits: of a palette index.
         palette: its numbers.
         order: of the taps.
+        slots: what sparse rounds are filled up to a multiple of.
     """
 
     kind: str
     bits: int
     palette: np.ndarray | None
     order: list[tuple[int, int]] = field(default_factory=list)
+    slots: int = 2
 
     def lane(
         self, weights: np.ndarray, bias: np.ndarray | None, table: bytes | None, lane: int, engines: int, cap: int,
@@ -112,13 +116,15 @@ class Packing:
                     stream += self.palette.astype("<f2").tobytes()
                     stream += bytes(-len(stream) % 64)
                     with_palette = False
-                stream += self.round(kernel, channels, depthwise)
+                stream += self.round(kernel, channels)
             stream += bytes(-len(stream) % 64)
         return bytes(stream) or bytes(64)
 
-    def round(self, kernel: np.ndarray, channels: list[int], depthwise: bool) -> bytes:
+    def round(self, kernel: np.ndarray, channels: list[int]) -> bytes:
         """Weights of some channels: input channel, row, column, channel."""
         outputs, inputs, height, width = kernel.shape
+        if self.kind == "sparse":
+            channels = [*channels, *[outputs] * (-len(channels) % self.slots)]
         values = []
         for i in range(inputs):
             for y, x in self.order:
@@ -128,8 +134,7 @@ class Packing:
         if self.kind == "sparse":
             import records
 
-            slots = [v for value in values for v in (value, 0, 0, 0)] if depthwise else values
-            return records.squeeze([float(value) for value in slots])
+            return records.squeeze([float(value) for value in values])
         if self.palette is None:
             return np.array(values, kernel.dtype).tobytes()
         numbers = self.palette.view(np.uint16).tolist()

@@ -244,15 +244,17 @@ def squeeze(values: list[float]) -> bytes:
     return len(body).to_bytes(3, "little") + bytes(body)
 
 
-def sparse_lanes(w: np.ndarray, bias: np.ndarray | None, cap: int, depthwise: bool) -> list[bytes]:
+def sparse_lanes(w: np.ndarray, bias: np.ndarray | None, cap: int, depthwise: bool, slots: int) -> list[bytes]:
     ordered = phase_order(w)
-    lanes = [bytearray() for _ in range(LANES)]
+    lanes = [bytearray() for _ in range(min(LANES, len(w)))]
     if depthwise:
         for channel in range(len(w)):
-            slots = [v for tap in ordered[channel, 0] for v in (tap, 0, 0, 0)]
-            lanes[channel % LANES] += squeeze(slots)
+            lane = lanes[channel % LANES]
+            if bias is not None:
+                lane += bias[channel : channel + 1].astype("<f2").tobytes()
+            lane += squeeze([v for tap in ordered[channel, 0] for v in (tap, *[0] * (slots - 1))])
     else:
-        left, first = len(w) // LANES, 0
+        left, first = max(1, len(w) // LANES), 0
         while left:
             g = min(left, cap)
             for i, lane in enumerate(lanes):
@@ -261,10 +263,10 @@ def sparse_lanes(w: np.ndarray, bias: np.ndarray | None, cap: int, depthwise: bo
                     lane += bias[start : start + g].astype("<f2").tobytes()
                 lane += squeeze(
                     [
-                        ordered[start + j, ic, tap]
+                        ordered[start + j, ic, tap] if j < g else 0
                         for ic in range(w.shape[1])
                         for tap in range(ordered.shape[2])
-                        for j in range(g)
+                        for j in range(-(-g // slots) * slots)
                     ]
                 )
             first += LANES * g
@@ -374,8 +376,9 @@ def weight_lanes(
     depthwise = bool(register(task, 0x24) & 0x4000)
     channels = register(task, 0x10)
     stride = register(task, 0x1C) >> 13 & 3
+    slots = 4 if register(task, 0x34) & 4 else 2  # 64 pixels of 4 channels, 128 of 2
     if depthwise and stride == 2:
-        return sparse_lanes(values, bias, cap, True), 1
+        return sparse_lanes(values, bias, cap, True, slots), 1
     if depthwise:
         lanes: list[list[float]] = [[] for _ in range(LANES)]
         for channel, taps in enumerate(values.reshape(len(values), -1)):
@@ -394,7 +397,7 @@ def weight_lanes(
     part_bias = None if bias is None else bias[first : first + channels]
     last = first == 0
     if stride == 2:
-        return sparse_lanes(part, part_bias, cap, False), int(last)
+        return sparse_lanes(part, part_bias, cap, False, slots), int(last)
     return halves(dense_lanes(part, part_bias, cap)), int(last)
 
 

@@ -52,15 +52,21 @@ class KernelPacking(Protocol):
         """A depthwise convolution."""
         ...
 
-    def pack_sparse(self, kernel: np.ndarray, bias: np.ndarray | None, capacity: int) -> Streams:
+    def sparse_slots(self, input_channels: int, result_columns: int, round_channels: int) -> int:
+        """The number of channels that a sparse round is filled up to a multiple of."""
+        ...
+
+    def pack_sparse(self, kernel: np.ndarray, bias: np.ndarray | None, capacity: int, slots: int) -> Streams:
         """A dense convolution with stride 2: zeros are left out."""
         ...
 
-    def pack_sparse_grouped(self, kernel: np.ndarray, bias: np.ndarray | None, groups: int, capacity: int) -> Streams:
+    def pack_sparse_grouped(
+        self, kernel: np.ndarray, bias: np.ndarray | None, groups: int, capacity: int, slots: int
+    ) -> Streams:
         """A grouped convolution with stride 2."""
         ...
 
-    def pack_sparse_depthwise(self, kernel: np.ndarray, bias: np.ndarray | None) -> Streams:
+    def pack_sparse_depthwise(self, kernel: np.ndarray, bias: np.ndarray | None, slots: int) -> Streams:
         """A depthwise convolution with stride 2."""
         ...
 

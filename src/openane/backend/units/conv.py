@@ -170,25 +170,25 @@ def _is_recorded(conv: Conv) -> bool:
     return square and strided and padded and conv.dilation == (1, 1)
 
 
-def pack(lowering: Lowering, task: Job, view: View, channels: slice) -> Kernel:
+def pack(lowering: Lowering, task: Job, view: View, result_view: View, channels: slice) -> Kernel:
     """The coefficient streams of the output channels of one task."""
     packing = lowering.packing
     kernel = task.kernel[channels]
     bias = None if task.bias is None else task.bias[channels]
     sparse = task.stride != (1, 1)
     capacity = packing.round_capacity(view.channels, view.width, view.height, matrix=False)
+    group = 1 if task.depthwise else min(lowering.machine.channels_per_lane(len(kernel) // task.groups), capacity)
+    slots = packing.sparse_slots(view.channels, result_view.width, group)
     if task.depthwise:
-        lanes = packing.pack_sparse_depthwise(kernel, bias) if sparse else packing.pack_depthwise(kernel, bias)
-        group = 1
+        lanes = packing.pack_sparse_depthwise(kernel, bias, slots) if sparse else packing.pack_depthwise(kernel, bias)
+    elif task.groups > 1 and sparse:
+        lanes = packing.pack_sparse_grouped(kernel, bias, task.groups, capacity, slots)
+    elif task.groups > 1:
+        lanes = packing.pack_grouped(kernel, bias, task.groups, capacity)
+    elif sparse:
+        lanes = packing.pack_sparse(kernel, bias, capacity, slots)
     else:
-        per_lane = lowering.machine.channels_per_lane(kernel.shape[0] // task.groups)
-        group = min(per_lane, capacity)
-        if task.groups > 1:
-            form = packing.pack_sparse_grouped if sparse else packing.pack_grouped
-            lanes = form(kernel, bias, task.groups, capacity)
-        else:
-            dense = packing.pack_sparse if sparse else packing.pack_dense
-            lanes = dense(kernel, bias, capacity)
+        lanes = packing.pack_dense(kernel, bias, capacity)
     return Kernel(lanes, sparse=sparse, bias=bias is not None, group_channels=group)
 
 
@@ -215,7 +215,7 @@ def conv_task(
     per_group = 1 if task.depthwise else task.groups
     view = View(shape.width, shape.height, shape.channels // per_group, groups=per_group)
     result_view = View(result_shape.width, result_shape.height, count // per_group, groups=per_group)
-    kernel = pack(lowering, task, view, channels)
+    kernel = pack(lowering, task, view, result_view, channels)
     if task.function.table is not None:
         kernel = with_table(kernel, task.function.table, len(kernel.lanes))
     work = NeWork(

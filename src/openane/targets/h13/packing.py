@@ -21,6 +21,10 @@ SMALL_IMAGE_EXTENT = 8
 LANE_ALIGNMENT_BYTES = 64
 #: Halfwords a mask byte of a sparse stream speaks for.
 MASK_VALUES = 8
+#: Output channels that a lane computes at a time: 64 pixels of 4 in small-source mode, else 128 of 2. A sparse stream
+#: has a slot for each of them (encoding.md#sparse-packing).
+SMALL_SOURCE_SLOTS, SPARSE_SLOTS = 4, 2
+SMALL_SOURCE_COLUMNS = 8
 
 
 def round_capacity(input_channels: int, width: int, height: int, *, matrix: bool) -> int:
@@ -36,6 +40,24 @@ def round_capacity(input_channels: int, width: int, height: int, *, matrix: bool
         and 2 * input_channels * SMALL_IMAGE_ROUND <= MACHINE.small_source_bytes
     )
     return SMALL_IMAGE_ROUND if small and not matrix else MACHINE.round_channels
+
+
+def is_small_source(input_channels: int, result_columns: int, round_channels: int) -> bool:
+    """Whether a task with weights is in small-source mode (encoding.md#patch-shape).
+
+    Args:
+        input_channels: of one group.
+        result_columns: width of the result.
+        round_channels: output channels a lane computes in one round.
+    """
+    small = 2 * input_channels * round_channels <= MACHINE.small_source_bytes
+    return small and result_columns <= SMALL_SOURCE_COLUMNS
+
+
+def sparse_slots(input_channels: int, result_columns: int, round_channels: int) -> int:
+    """What the output channels of a sparse round are filled up to a multiple of; see `is_small_source`."""
+    small = is_small_source(input_channels, result_columns, round_channels)
+    return SMALL_SOURCE_SLOTS if small else SPARSE_SLOTS
 
 
 def rounds(per_lane: int, capacity: int) -> Iterator[tuple[int, int]]:
@@ -104,10 +126,11 @@ def pack_depthwise(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[bytes, 
     return tuple(_pad(taps[lane::lanes].tobytes()) for lane in range(lanes))
 
 
-def pack_sparse(kernel: np.ndarray, bias: np.ndarray | None, capacity: int) -> tuple[bytes, ...]:
+def pack_sparse(kernel: np.ndarray, bias: np.ndarray | None, capacity: int, slots: int) -> tuple[bytes, ...]:
     """Streams of a dense convolution with stride 2: taps by phase, zeros left out behind mask bytes.
 
-    Each round is [bias][3-byte length][masked groups of 8 halfwords]. The place of the bias is reported, not recorded.
+    Each round is [bias][3-byte length][masked groups of 8 halfwords], its channels filled up to a multiple of `slots`
+    (sha256 of 8 dense sections, one of them with one channel in 4 slots, one with a bias).
     """
     kernel, bias, lanes = _fill(kernel, bias)
     per_lane = kernel.shape[0] // lanes
@@ -115,7 +138,8 @@ def pack_sparse(kernel: np.ndarray, bias: np.ndarray | None, capacity: int) -> t
     for first, count in rounds(per_lane, capacity):
         block, block_bias = _round(kernel, bias, lanes, first, count)
         phased = by_phase(block)  # (lane, oc, ic, py, px, ky/2, kx/2)
-        flat = phased.transpose(0, 2, 3, 4, 5, 6, 1).reshape(lanes, -1)
+        filled = np.pad(phased, [(0, 0), (0, -count % slots)] + [(0, 0)] * 5)
+        flat = filled.transpose(0, 2, 3, 4, 5, 6, 1).reshape(lanes, -1)
         for lane in range(lanes):
             if block_bias is not None:
                 streams[lane] += block_bias[lane].tobytes()
@@ -123,7 +147,9 @@ def pack_sparse(kernel: np.ndarray, bias: np.ndarray | None, capacity: int) -> t
     return _equal_or_padded(streams)
 
 
-def pack_sparse_grouped(kernel: np.ndarray, bias: np.ndarray | None, groups: int, capacity: int) -> tuple[bytes, ...]:
+def pack_sparse_grouped(
+    kernel: np.ndarray, bias: np.ndarray | None, groups: int, capacity: int, slots: int
+) -> tuple[bytes, ...]:
     """Streams of a grouped convolution with stride 2: the sparse blocks of the groups one after another.
 
     No record shows it: joined from the recorded forms of grouped and of sparse kernels.
@@ -132,23 +158,23 @@ def pack_sparse_grouped(kernel: np.ndarray, bias: np.ndarray | None, groups: int
     blocks = []
     for group in range(groups):
         part = slice(group * size, (group + 1) * size)
-        blocks.append(pack_sparse(kernel[part], None if bias is None else bias[part], capacity))
+        blocks.append(pack_sparse(kernel[part], None if bias is None else bias[part], capacity, slots))
     return tuple(b"".join(lane) for lane in zip(*blocks, strict=True))
 
 
-def pack_sparse_depthwise(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[bytes, ...]:
-    """Streams of a depthwise convolution with stride 2: one masked block a channel, channels padded to 4 slots."""
+def pack_sparse_depthwise(kernel: np.ndarray, bias: np.ndarray | None, slots: int) -> tuple[bytes, ...]:
+    """Streams of a depthwise convolution with stride 2: one masked block per channel, in the first of `slots` slots."""
     channels = kernel.shape[0]
     lanes = MACHINE.lane_count(channels)
     phased = by_phase(kernel.astype(np.float16)[:, None])  # (channel, 1, 1, py, px, ky/2, kx/2)
-    slots = np.zeros((channels, phased[0].size, 4), np.float16)
-    slots[:, :, 0] = phased.reshape(channels, -1)
+    filled = np.zeros((channels, phased[0].size, slots), np.float16)
+    filled[:, :, 0] = phased.reshape(channels, -1)
     streams = [bytearray() for _ in range(lanes)]
     for channel in range(channels):
         stream = streams[channel % lanes]
         if bias is not None:
             stream += bias[channel : channel + 1].astype(np.float16).tobytes()
-        stream += _sparse(slots[channel].ravel())
+        stream += _sparse(filled[channel].ravel())
     return _equal_or_padded(streams)
 
 

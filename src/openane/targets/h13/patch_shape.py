@@ -11,6 +11,7 @@ from openane.backend.alloc.order import Ordering, Wait
 from openane.backend.ir.placement import PlacedTask
 from openane.backend.ir.plan import NeMode, NeWork, PeMode, TaskPlan
 from openane.program.fields import Value
+from openane.targets.h13 import packing
 from openane.targets.h13.spec import MACHINE
 from openane.targets.h13.tiling import patch_shape
 
@@ -90,11 +91,7 @@ def is_small_source(plan: TaskPlan) -> bool:
     weighted = work.mode is NeMode.CONVOLUTION or (
         work.mode is NeMode.ACCUMULATE and plan.view.channels != plan.result_view.channels
     )
-    return (
-        weighted
-        and plan.result_view.width <= 8
-        and 2 * plan.view.channels * kernel.group_channels <= MACHINE.small_source_bytes
-    )
+    return weighted and packing.is_small_source(plan.view.channels, plan.result_view.width, kernel.group_channels)
 
 
 def patches(plan: TaskPlan, streams_from: str, *, small: bool) -> tuple[int, int, int]:

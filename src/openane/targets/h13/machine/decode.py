@@ -42,6 +42,8 @@ from openane.targets.h13.spec import MACHINE
 
 MOST_ACTIVE = 4
 """ActiveNE of all engines."""
+SMALL_SOURCE_SLOTS, SPARSE_SLOTS = 4, 2
+"""Channels of a sparse kernel that an engine computes at a time, by SmallSourceMode (encoding.md#sparse-packing)."""
 _MAC_OPERATIONS: Mapping[tuple[int, int], MacOperation] = MappingProxyType(
     {
         (NeOperation.CONV, 0): MacOperation.CONVOLUTION,
@@ -329,8 +331,9 @@ def _kernel(
     stride = words("Common.ConvCfg", "Sy"), words("Common.ConvCfg", "Sx")
     if weights and sparse and stride not in ((1, 1), (2, 2)):
         raise words.refuse("a sparse kernel with this stride", "Common.ConvCfg", "1 or 2 on both axes")
+    slots = SMALL_SOURCE_SLOTS if words("Common.Cfg", "SmallSourceMode") else SPARSE_SLOTS
     return KernelStreams(
         words("Header.KernelBases", "KBase0"), lanes, 1 << words("Common.Cfg", "ActiveNE"), channels, inputs, window,
         groups, 1 << words("Common.ConvCfg", "OCGSize"), depthwise, weights, bool(words("NE.MACCfg", "BiasMode")),
-        table, sparse and stride == (2, 2), WeightFormat(element, palette, sparse), words.where,
+        table, sparse and stride == (2, 2), slots if sparse else 1, WeightFormat(element, palette, sparse), words.where,
     )  # fmt: skip

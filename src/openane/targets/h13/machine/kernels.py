@@ -10,8 +10,8 @@ Rules and evidence (encoding.md#kernel-dma; "hash" = the SHA-256 of Apple's cons
 - Groups: in each lane one block per group, padded to 64 bytes [hash].
 - Sparse: halfwords in eights, one mask byte (bit l = halfword l is stored) in front of the stored ones; in front of
   a round its bytes as 3-byte little-endian number. With stride 2 the window grows to even size and is ordered by
-  phase: input channel, row phase, column phase, row, column [hash: 4 dense, 1 depthwise]; depthwise channels take
-  4 slots each.
+  phase: input channel, row phase, column phase, row, column. The channels of a round fill up to a multiple of 4 slots
+  in small-source mode (64 pixels of 4 channels at a time), else of 2 (128 of 2) [hash: 7 dense, 2 depthwise].
 - uint8: one byte a weight, value as it is [measured on an M1: 248]. int8, palettes, channel counts that do not fill
   the last round: see docs/assumptions.md.
 """
@@ -30,7 +30,6 @@ from openane.sim.work import Kernel, Lane
 
 TABLE_BYTES = 128
 BLOCK_BYTES = 64
-DEPTHWISE_SPARSE_SLOTS = 4
 FP16, UINT8, INT8 = 2, 0, 1
 
 Bytes = npt.NDArray[np.uint8]
@@ -74,6 +73,7 @@ class KernelStreams:
         depthwise: every output channel has inputs of its own.
         has_weights, has_bias, has_table: what the stream holds.
         phases: rows and columns are ordered by phase (stride 2).
+        slots: what the weights of a step are filled up to a multiple of where zeros are left out.
         format: of a weight.
         where: for messages.
     """
@@ -91,6 +91,7 @@ class KernelStreams:
     has_bias: bool = False
     has_table: bool = False
     phases: bool = False
+    slots: int = 1
     format: WeightFormat = field(default=WeightFormat())
     where: str = ""
 
@@ -161,7 +162,7 @@ class KernelStreams:
             f"buffer {self.buffer}, {self.channels} channels of {self.inputs} inputs, window {self.window},"
             f" {self.groups} groups, {self.engines} engines, rounds up to {self.largest_round},"
             f" depthwise {self.depthwise}, weights {self.has_weights}, bias {self.has_bias}, table {self.has_table},"
-            f" phases {self.phases}, {self.format}"
+            f" phases {self.phases}, slots {self.slots}, {self.format}"
         )
 
     @property
@@ -191,7 +192,7 @@ class KernelStreams:
             return self.table_bytes
         rows, columns = self.stored_window
         stored = self.inputs * rows * columns
-        slots = DEPTHWISE_SPARSE_SLOTS if self.depthwise else max(self.rounds)
+        slots = -(-(1 if self.depthwise else max(self.rounds)) // self.slots) * self.slots
         round_bytes = stored * slots * (32 + 10 * self.format.palette_bits)
         return round_bytes + self.groups * self.channels * (4 * stored + 4) + 64 * stored
 
@@ -293,8 +294,8 @@ class KernelStreams:
     def _blocks(self, engine: int) -> tuple[_Block, ...]:
         """What a lane holds of one group; empty when it has no channel at all."""
         if self.depthwise:
-            return _depthwise_blocks(self.channels, self.engines, self.format.sparse, engine)
-        return _dense_blocks(self.channels, self.engines, self.largest_round, engine)
+            return _depthwise_blocks(self.channels, self.engines, self.slots, engine)
+        return _dense_blocks(self.channels, self.engines, self.largest_round, self.slots, engine)
 
     def _fill(
         self, stream: _Stream, blocks: Sequence[_Block], weights: Halfwords, bias: npt.NDArray[np.uint16]
@@ -332,19 +333,18 @@ def _rounds(channels_per_lane: int, largest: int) -> tuple[int, ...]:
 
 
 @lru_cache(1024)
-def _dense_blocks(channels: int, engines: int, largest: int, engine: int) -> tuple[_Block, ...]:
+def _dense_blocks(channels: int, engines: int, largest: int, slots: int, engine: int) -> tuple[_Block, ...]:
     blocks, begin = [], 0
     for size in _rounds(-(-channels // engines), largest):
         first = begin + engine * size
         own = range(first, max(first, min(first + size, channels)))
-        blocks.append(_Block(own, size, size))
+        blocks.append(_Block(own, size, -(-size // slots) * slots))
         begin += engines * size
     return tuple(blocks) if any(block.channels for block in blocks) else ()
 
 
 @lru_cache(1024)
-def _depthwise_blocks(channels: int, engines: int, sparse: bool, engine: int) -> tuple[_Block, ...]:
-    slots = DEPTHWISE_SPARSE_SLOTS if sparse else 1
+def _depthwise_blocks(channels: int, engines: int, slots: int, engine: int) -> tuple[_Block, ...]:
     return tuple(_Block(range(channel, channel + 1), 1, slots) for channel in range(engine, channels, engines))
 
 

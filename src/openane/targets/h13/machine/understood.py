@@ -25,7 +25,7 @@ SCHEDULE_ONLY = frozenset(
         *("Header.Bases.TBase", "Header.Bases.TBE", "Header.Bases.ENE"),
         # shapes of tiles and patches, power, ids
         *("Common.TileCfg", "Common.PatchCfg", "Common.TaskInfo", "Common.DPE"),
-        *(f"Common.Cfg.{name}" for name in ("Src1Tiled", "Src2Tiled", "SmallSourceMode", "ShPref", "ShMin", "ShMax")),
+        *(f"Common.Cfg.{name}" for name in ("Src1Tiled", "Src2Tiled", "ShPref", "ShMin", "ShMax")),
         *(f"Common.Cfg.{name}" for name in ("ContextSwitchIn", "ContextSwitchOut", "AccDoubleBufEn")),
         # cache hints and dependencies
         *(f"TileDMASrc.DMAConfig.{name}" for name in ("CrH", "CacheHint", "CacheHintReuse", "CacheHintNoReuse")),
@@ -57,7 +57,7 @@ EXECUTED = frozenset(
         *("Header.KernelBases.KBase0", "Header.KernelBases.KBE0"),
         *("Common.InDim", "Common.InDepth", "Common.ChCfg", "Common.Cin", "Common.Cout", "Common.OutDim"),
         *("Common.OutDepth", "Common.ConvCfg", "Common.GroupConvCfg", "Common.PECfg"),
-        *("Common.Cfg.TaskType", "Common.Cfg.ActiveNE", "Common.Cfg.Transpose"),
+        *("Common.Cfg.TaskType", "Common.Cfg.ActiveNE", "Common.Cfg.Transpose", "Common.Cfg.SmallSourceMode"),
         "TileDMASrc.DMAConfig.En",
         *(f"TileDMASrc.{two}{name}" for two in ("", "Src2") for name in ("BaseAddr", "RowStride", "PlaneStride")),
         *(f"TileDMASrc.{two}{name}" for two in ("", "Src2") for name in ("DepthStride", "GroupStride")),
