@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from openane.api import compile
-from openane.compiler.execution import Execution
-from openane.compiler.plan import HostStep
+from openane.artifact.plan import HostStep
+from openane.runtimes.execution import Execution
 from openane.runtimes.runtime import SessionOptions
 from openane.runtimes.simulator import SimulatorSession
 from openane.sim.machine import Simulator

@@ -31,13 +31,13 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 from apple_records import records, shared_folder  # noqa: E402
 
+from openane.artifact.plan import Artifact, EngineStep  # noqa: E402
 from openane.compiler.driver import Options, build, load  # noqa: E402
-from openane.compiler.execution import Execution  # noqa: E402
-from openane.compiler.plan import Artifact, EngineStep  # noqa: E402
 from openane.core.errors import OpenaneError, UnsupportedError  # noqa: E402
 from openane.formats.hwx import write_hwx  # noqa: E402
 from openane.graph import TensorType  # noqa: E402
 from openane.program import Program  # noqa: E402
+from openane.runtimes.execution import Execution  # noqa: E402
 from openane.runtimes.runtime import SessionOptions  # noqa: E402
 from openane.targets import GENERATIONS, attach, get  # noqa: E402
 from openane.targets.target import RunOptions  # noqa: E402

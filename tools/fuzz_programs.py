@@ -14,13 +14,13 @@ from fuzz_inputs import files
 from openane.analysis.describe import describe
 from openane.analysis.diff import diff_programs
 from openane.compiler.driver import build
-from openane.compiler.execution import Execution
 from openane.compiler.generated_inputs import made_up_input
 from openane.core.errors import OpenaneError
 from openane.formats.anec import read_anec, write_anec
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.formats.sniff import FileKind, kind_of_bytes, sniff
 from openane.formats.source import open_source
+from openane.runtimes.execution import Execution
 from openane.runtimes.runtime import SessionOptions
 from openane.targets import load_program
 from openane.targets.assembly import assemble, disassemble, open_container

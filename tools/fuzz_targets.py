@@ -55,9 +55,9 @@ from fuzz_programs import (
 from openane.analysis.dataset import Dataset
 from openane.analysis.evaluate import summarize
 from openane.analysis.journal import Job, Journal
+from openane.artifact.cache import SUFFIX, Cache
 from openane.cli import root
 from openane.cli._show import ByteCount, Seconds, parse_constants, parse_shapes, read_array, read_inputs
-from openane.compiler.cache import SUFFIX, Cache
 from openane.compiler.driver import Options, build, load
 from openane.core.errors import OpenaneError
 from openane.formats.hwx import read_hwx

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from openane.analysis.run_hazards import Outputs, run_hazards
+from openane.artifact.plan import Artifact
 from openane.compiler.driver import LIKE_APPLE, Level, Options, Shapes, build
 from openane.compiler.driver import load as load
-from openane.compiler.execution import Execution
 from openane.compiler.lowering.forms import functions_named
-from openane.compiler.plan import Artifact
 from openane.core.errors import InputError
 from openane.graph import Graph
 from openane.net import Net
 from openane.program import Program
+from openane.runtimes.execution import Execution
 from openane.runtimes.runtime import SessionOptions
 from openane.targets.registry import DEFAULT_TARGET
 

@@ -15,12 +15,12 @@ import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep, Device, DeviceType
 
+from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import Execution
-from openane.compiler.plan import Artifact
 from openane.core.errors import InputError, UnsupportedError
 from openane.frontends.onnx import load_model
 from openane.graph import Graph
+from openane.runtimes.execution import Execution
 
 SMALL_RANK = 1
 """Inputs of this rank and below may become constants, where shapes depend on their values."""

@@ -14,7 +14,7 @@ import onnx
 from onnx import numpy_helper
 
 from openane.analysis.hazards import Hazard, hazards_of_run
-from openane.compiler.plan import Artifact, EngineStep
+from openane.artifact.plan import Artifact, EngineStep
 from openane.core.errors import FaultError, OpenaneError
 from openane.onnx_backend import prepare
 

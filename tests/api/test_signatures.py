@@ -28,14 +28,14 @@ BASELINE = Path(__file__).with_name("released.txt")
 def public_objects() -> dict[str, Any]:
     """What users hold in their hands, by the name they know it by."""
     import openane
+    from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan
     from openane.compiler.driver import Options
-    from openane.compiler.execution import Execution, RunResult
-    from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan
     from openane.core import errors
     from openane.core.types import DType
     from openane.graph import Graph, Node, Operation, TensorType, ops
     from openane.net import Net
     from openane.program import Program, Surface, Task
+    from openane.runtimes.execution import Execution, RunResult
     from openane.runtimes.runtime import Runtime, Session, SessionOptions
     from openane.targets.target import CompileOptions, RunOptions, Target
 

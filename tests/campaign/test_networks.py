@@ -26,7 +26,7 @@ from differential.shrinking import shrink
 from differential.strategy import make
 
 import campaign
-from openane.compiler.plan import EngineStep, Plan
+from openane.artifact.plan import EngineStep, Plan
 from openane.graph import Graph, Node, TensorType, ops
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.json"))

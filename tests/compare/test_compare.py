@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from compare_models import chain, compared
 
 from openane.analysis.compare import as_values, compare_layers
+from openane.analysis.executable_pair import compare_sides, side_of
 from openane.analysis.layers import group_steps
-from openane.analysis.levels import steps_of
-from openane.analysis.sides import compare_sides, side_of
+from openane.analysis.stages import steps_of
 from openane.cli import main
 from openane.cli.compare import command
 from openane.compiler.driver import Options, build, save

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 import openane
-from openane.compiler.cache import SUFFIX, Cache, key_of
+from openane.artifact.artifact_format import _choose
+from openane.artifact.cache import SUFFIX, Cache
+from openane.artifact.plan import Artifact, EngineStep, HostStep
+from openane.compiler.cached_build import key_of
 from openane.compiler.driver import Options, build
-from openane.compiler.entry import _choose
-from openane.compiler.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import OpenaneError
 from openane.core.files import PART_SUFFIX
-from openane.core.plain import from_plain, to_plain
+from openane.core.serialization import from_plain, to_plain
 from openane.graph import Graph, Node, Operation, TensorType, ops
 
 DIGITS = Path(__file__).parents[2] / "src" / "openane" / "data" / "digits.onnx"

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import openane
-from openane.compiler import cache as module
-from openane.compiler.cache import SUFFIX, Cache, build_cached
+from openane.artifact.cache import SUFFIX, Cache
+from openane.artifact.plan import Artifact
+from openane.compiler import cached_build as module
+from openane.compiler.cached_build import build_cached
 from openane.compiler.driver import Options, build
-from openane.compiler.plan import Artifact
 from openane.core.errors import OpenaneError
 from openane.net.plist import read_net, write_net
 

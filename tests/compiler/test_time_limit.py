@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from openane.artifact.plan import HostStep
 from openane.cli import root
 from openane.compiler.driver import Options, build, load
-from openane.compiler.plan import HostStep
 from openane.core.deadline import check_deadline, deadline, in_time
 from openane.core.errors import InputError, UnsupportedError
 from openane.core.types import DType

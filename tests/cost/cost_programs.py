@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openane.compiler.plan import Artifact, EngineStep, Plan
+from openane.artifact.plan import Artifact, EngineStep, Plan
 from openane.core.origin import Origin
 from openane.core.types import DType
 from openane.program import Burst, Program, Role, Surface, Task

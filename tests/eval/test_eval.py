@@ -20,9 +20,9 @@ import pytest
 import openane
 from openane.analysis.dataset import Dataset
 from openane.analysis.evaluate import Evaluation, evaluate, run_piece, summarize
+from openane.analysis.executors import cluster, processes
 from openane.analysis.journal import Job, Journal
 from openane.analysis.metrics import NO_ERROR, statistics, sums_of_errors
-from openane.analysis.spread import cluster, processes
 from openane.cli.demo import enlarge
 from openane.core.errors import FaultError, FormatError, InputError, OpenaneError, UnavailableError
 from openane.graph import Graph, TensorType
@@ -347,7 +347,7 @@ def test_a_process_that_is_killed(
 ) -> None:
     """As by a system that runs out of memory: one error, and what is finished is kept."""
     pytest.importorskip("joblib", reason="the package joblib is missing")
-    monkeypatch.setattr("openane.analysis.spread.run_piece", eval_faults.dies)
+    monkeypatch.setattr("openane.analysis.executors.run_piece", eval_faults.dies)
     path = tmp_path / "journal.jsonl"
     one_done(job, path)
     with Journal(path, job) as journal, pytest.raises(FaultError, match=r"was killed .*same command again to go on"):
@@ -361,7 +361,7 @@ def test_a_scheduler_that_dies(
     job: Job, expected: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Scheduler and worker are killed while the worker is busy with the third piece."""
-    monkeypatch.setattr("openane.analysis.spread.run_piece", eval_faults.stops)
+    monkeypatch.setattr("openane.analysis.executors.run_piece", eval_faults.stops)
     path = tmp_path / "journal.jsonl"
     with (
         scheduler(1) as (address, local),
@@ -380,7 +380,7 @@ def test_a_scheduler_that_dies(
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_scheduler_without_workers(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openane.analysis.spread.LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("openane.analysis.spread.ALONE_SECONDS", 0.0)
+    monkeypatch.setattr("openane.analysis.executors.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("openane.analysis.executors.ALONE_SECONDS", 0.0)
     with scheduler(0) as (address, _), pytest.raises(UnavailableError, match="the scheduler has no workers"):
         run(job, spread=cluster(address))

@@ -15,9 +15,9 @@ from openane.analysis.explain import Where, explain
 from openane.cli import main
 from openane.cli.explain import command
 from openane.compiler.driver import Options, build, load
+from openane.compiler.eligibility import verdicts
 from openane.compiler.lowering import LoweringOptions
 from openane.compiler.remedies import with_remedy
-from openane.compiler.verdicts import verdicts
 from openane.core.errors import Diagnostic
 from openane.core.types import DType
 from openane.graph import Case, Graph, Node, TensorType

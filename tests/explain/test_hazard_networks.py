@@ -14,8 +14,8 @@ from hazard_networks import NETWORKS
 from openane.analysis.effects import differs
 from openane.analysis.hazards import Kind, find_hazards, hazards_of_run
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import Execution
 from openane.graph import Graph
+from openane.runtimes.execution import Execution
 
 SEEDS = range(2)
 

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import openane
-from openane.compiler.cache import SUFFIX, Cache, build_cached, key_of
+from openane.artifact.cache import SUFFIX, Cache
+from openane.artifact.plan import Artifact
+from openane.compiler.cached_build import build_cached, key_of
 from openane.compiler.driver import Options, save
-from openane.compiler.plan import Artifact
 from openane.convert import convert
 from openane.core import files
 from openane.core.errors import InputError

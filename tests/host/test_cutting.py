@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from openane.compiler.cutting import Cutter
-from openane.compiler.plan import EngineStep, HostStep
+from openane.artifact.plan import EngineStep, HostStep
+from openane.compiler.splitting import Cutter
 from openane.core.errors import UnsupportedError
 from openane.graph import Graph, Node, TensorType
 from openane.graph.ops import Relu

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from openane.cli.run import command
 from openane.compiler.driver import build
-from openane.compiler.execution import Execution
 from openane.core.types import DType
 from openane.graph import Case, Graph, Node, TensorType
 from openane.graph.ops import OPERATIONS
+from openane.runtimes.execution import Execution
 from openane.runtimes.host import HostSession, open_host
 from openane.runtimes.host.export import export_model
 
@@ -73,7 +73,7 @@ def test_a_failure_of_onnxruntime_is_reported(monkeypatch: pytest.MonkeyPatch, t
         np.testing.assert_array_equal(result.outputs[name], array)
     assert open_host(graph).run(inputs).failure == ""
 
-    monkeypatch.setattr("openane.compiler.execution.open_host", failing_host)
+    monkeypatch.setattr("openane.runtimes.execution.open_host", failing_host)
     with Execution(build(graph)) as execution:
         (step,) = execution.run(inputs).steps
     assert step.where == "host (reference)"

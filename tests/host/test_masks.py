@@ -11,10 +11,10 @@ from onnx import numpy_helper, parser
 import openane
 from openane.analysis.compare import compare_layers
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import Execution
 from openane.core.errors import InputError
 from openane.frontends.onnx import load_model
 from openane.program.layout import saturated
+from openane.runtimes.execution import Execution
 
 LENGTH, HEADS, WIDTH = 12, 2, 8
 LOWEST = float(np.finfo(np.float32).min)

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import openane
+from openane.artifact.plan import EngineStep, HostStep
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import Execution
 from openane.compiler.partition import partition
-from openane.compiler.plan import EngineStep, HostStep
 from openane.core.errors import Diagnostic, InputError, UnsupportedError
 from openane.core.types import DType
 from openane.cost.chips import chip
@@ -33,6 +32,7 @@ from openane.graph.ops import (
     Transpose,
     Where,
 )
+from openane.runtimes.execution import Execution
 
 SHAPE = (1, 4, 6, 8)
 KIND = TensorType(SHAPE)

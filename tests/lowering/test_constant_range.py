@@ -8,8 +8,8 @@ import pytest
 from onnx import numpy_helper, parser
 
 import openane
+from openane.artifact.plan import EngineStep, HostStep
 from openane.compiler.driver import build
-from openane.compiler.plan import EngineStep, HostStep
 from openane.frontends.onnx import load_model
 
 SHAPES = {"number": (), "channels": (4, 1, 1), "tensor": (1, 4, 8, 8)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import openane
-from openane.compiler.cache import key_of
+from openane.compiler.cached_build import key_of
 from openane.compiler.driver import LIKE_APPLE, Options, build, save
 from openane.compiler.lowering import Functions
 from openane.core.errors import InputError

@@ -8,8 +8,8 @@ import pytest
 from onnx import numpy_helper, parser
 
 import openane
+from openane.artifact.plan import EngineStep
 from openane.compiler.driver import build
-from openane.compiler.plan import EngineStep
 from openane.frontends.onnx import load_model
 
 

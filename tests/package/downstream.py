@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 import openane
-from openane.compiler.plan import Artifact
+from openane.artifact.plan import Artifact
 from openane.core.errors import OpenaneError, UnsupportedError
 from openane.program import Program
 from openane.runtimes.runtime import SessionOptions

@@ -18,7 +18,7 @@ def device(monkeypatch):
         driver = EmulatedDriver(SimulatedEngine(), limits)
         runtime = LinuxRuntime(EmulatedSystem(driver))
         choice = Choice(runtime, "linux: for the test", runtime.probe())
-        monkeypatch.setattr("openane.compiler.execution.choose", lambda name: choice)
+        monkeypatch.setattr("openane.runtimes.execution.choose", lambda name: choice)
         return driver
 
     return make
@@ -26,7 +26,7 @@ def device(monkeypatch):
 
 def plan_of_two(shape=(3, 2, 5)):
     """r = (x + y) * y, each step a program of its own."""
-    from openane.compiler.plan import Artifact, EngineStep, Plan
+    from openane.artifact.plan import Artifact, EngineStep, Plan
     from openane.graph import TensorType
 
     kind = TensorType((1, 1, *shape), DType.FLOAT16)
@@ -39,7 +39,7 @@ def plan_of_two(shape=(3, 2, 5)):
 
 
 def test_a_plan_of_two_programs_runs_on_one_device(device):
-    from openane.compiler.execution import Execution
+    from openane.runtimes.execution import Execution
 
     driver = device()
     artifact = plan_of_two()
@@ -54,7 +54,7 @@ def test_a_plan_of_two_programs_runs_on_one_device(device):
 
 
 def test_a_fault_in_the_second_program_is_an_error_of_the_plan(device):
-    from openane.compiler.execution import Execution
+    from openane.runtimes.execution import Execution
 
     driver = device(DriverLimits(submissions=1))
     x = np.ones((1, 1, 3, 2, 5), np.float16)

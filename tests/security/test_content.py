@@ -16,9 +16,10 @@ import pytest
 
 import openane
 from openane.analysis.dataset import Dataset
+from openane.artifact.cache import SUFFIX, Cache
 from openane.cli import main
 from openane.cli._show import read_array
-from openane.compiler.cache import SUFFIX, Cache, build_cached, key_of
+from openane.compiler.cached_build import build_cached, key_of
 from openane.compiler.driver import Options
 from openane.core.errors import FormatError, InputError, OpenaneError
 from openane.graph import Graph, Node, TensorType, ops

@@ -19,9 +19,9 @@ from openane.formats.anec import read_anec
 from openane.formats.hwx import read_hwx
 from openane.program import Program, Role, Surface, Task
 from openane.program.fields import Field, Register
+from openane.sim.decoded_task import MacOperation, MacWork, Space, Work
 from openane.sim.machine import Execution, Simulator
 from openane.sim.trace import lines
-from openane.sim.work import MacOperation, MacWork, Space, Work
 from openane.targets import load_program
 from openane.targets.h13.machine import BUFFERS, PROFILE, decode_program
 from openane.targets.h13.machine.understood import EXECUTED, SCHEDULE_ONLY

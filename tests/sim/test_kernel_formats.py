@@ -10,7 +10,7 @@ from programs import Builder, Fields
 
 from openane.core.errors import FaultError
 from openane.program import Program, Role
-from openane.sim.work import MacWork
+from openane.sim.decoded_task import MacWork
 from openane.targets.h13.machine import decode_program, machine
 
 SHAPE = (1, 1, 3, 5, 6)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from openane.core.errors import FaultError
 from openane.core.types import DType
 from openane.program import Burst, Program, Role, Surface, Task
-from openane.sim.work import MacOperation, MacWork
+from openane.sim.decoded_task import MacOperation, MacWork
 from openane.targets.h13.machine import check_program, decode_program
 from openane.targets.h13.machine.tensors import rows_in_flight
 

@@ -13,10 +13,7 @@ from random_programs import KINDS, random_program
 from random_tensors import Made, Seeded
 
 from openane.core.types import DType
-from openane.sim.kernels.library import instruction_sets
-from openane.sim.machine import Execution, Simulator
-from openane.sim.reference import ReferenceMachine
-from openane.sim.work import (
+from openane.sim.decoded_task import (
     Function,
     MacOperation,
     MacWork,
@@ -27,6 +24,9 @@ from openane.sim.work import (
     Space,
     Work,
 )
+from openane.sim.kernels.library import instruction_sets
+from openane.sim.machine import Execution, Simulator
+from openane.sim.reference import ReferenceMachine
 from openane.targets.h13.machine import BUFFERS, PROFILE, decode_program
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from openane.core.types import DType
 from openane.sim.check.footprint import Footprint
 from openane.sim.check.written import Written
-from openane.sim.work import Operand, Space
+from openane.sim.decoded_task import Operand, Space
 
 SIZE = 512
 STRIDES, EXTENTS = st.sampled_from([2, 4, 6, 8, 16, 32, 34]), st.integers(1, 5)

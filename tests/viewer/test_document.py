@@ -18,7 +18,7 @@ from openane.cli import main
 from openane.cli.view import command
 from openane.compiler.driver import build
 from openane.core.types import DType
-from openane.sim.work import Operand, PlanarOperation, PlanarWork, Space, Work
+from openane.sim.decoded_task import Operand, PlanarOperation, PlanarWork, Space, Work
 from openane.viewer import Choices, diff_document, document, page
 from openane.viewer.memory import memory_map
 from openane.viewer.page import embed

@@ -13,7 +13,7 @@ import pytest
 import openane
 from openane.cli.demo import enlarge, reference
 from openane.compiler.driver import save
-from openane.compiler.execution import Execution
+from openane.runtimes.execution import Execution
 
 DATA = Path(__file__).parents[2] / "src" / "openane" / "data"
 

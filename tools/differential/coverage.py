@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from openane.artifact.plan import Artifact, EngineStep
 from openane.backend.functions.recipes import kinds as neuron_recipes
 from openane.compiler.lowering import HANDLERS
-from openane.compiler.plan import Artifact, EngineStep
 from openane.graph import ops
 from openane.net import UnitParams, units
 from openane.net.units import ElementWiseKind, NeuronKind, PoolingKind, ReductionKind

@@ -17,9 +17,9 @@ from types import MappingProxyType
 import numpy as np
 
 from differential.sketch import EXACT
+from openane.artifact.plan import EngineStep, HostStep, Plan
 from openane.backend.functions.accuracy import evaluate as evaluate_recipe
 from openane.backend.functions.recipes import recipe
-from openane.compiler.plan import EngineStep, HostStep, Plan
 from openane.core.errors import OpenaneError
 from openane.graph import Graph, TensorType, ops
 from openane.net import Net, Unit, UnitParams

@@ -21,13 +21,13 @@ from differential.half import (
     precise,
 )
 from differential.network import Network
+from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import Execution
 from openane.compiler.lowering import LoweringOptions, lower
 from openane.compiler.pipeline import run_pipeline
-from openane.compiler.plan import Artifact
 from openane.core.errors import UnsupportedError
 from openane.graph import Graph, ops
+from openane.runtimes.execution import Execution
 from openane.runtimes.runtime import SessionOptions
 from openane.targets.target import RunOptions
 

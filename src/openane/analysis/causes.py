@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
 
-from openane.analysis.alone import Alone
+from openane.analysis.isolated_run import Alone
 from openane.analysis.layers import Group
-from openane.analysis.levels import NetSteps, Steps
 from openane.analysis.measure import Error, half, range_of
+from openane.analysis.stages import NetSteps, Steps
 from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIMIT
 
 CANCELLATION = 64.0

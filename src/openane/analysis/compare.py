@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from openane.analysis.alone import Alone, load_alone, run_whole
 from openane.analysis.causes import Evidence, causes
+from openane.analysis.isolated_run import Alone, load_alone, run_whole
+from openane.analysis.layer_map import map_layers
 from openane.analysis.layers import Group
-from openane.analysis.levels import NetSteps, Values
 from openane.analysis.measure import Error, Range, half, measure, range_of, saturated
-from openane.analysis.told import map_layers
-from openane.compiler.plan import Artifact, EngineStep
+from openane.analysis.stages import NetSteps, Values
+from openane.artifact.plan import Artifact, EngineStep
 from openane.core.report import Column, Report
 from openane.runtimes.runtime import SessionOptions
 from openane.targets import attach

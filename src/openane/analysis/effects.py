@@ -10,11 +10,11 @@ import numpy as np
 
 from openane.analysis.measure import half
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import Execution
 from openane.core.errors import ModelError, OpenaneError
 from openane.core.types import DType
 from openane.graph import Graph, Node
 from openane.numerics.limits import HALF_LARGEST
+from openane.runtimes.execution import Execution
 from openane.runtimes.host import open_host
 
 NOTICEABLE = 0.02

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from openane.analysis.advice import Advice, advise
-from openane.compiler.plan import Artifact, EngineStep
+from openane.artifact.plan import Artifact, EngineStep
 from openane.core import html
 from openane.core.report import Column, Report, numbers, texts
 from openane.cost.chips import DEFAULT_CHIP, Chip, chip

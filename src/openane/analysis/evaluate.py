@@ -16,16 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from openane.analysis.alone import run_loaded
 from openane.analysis.dataset import Dataset, Sample
+from openane.analysis.isolated_run import run_loaded
 from openane.analysis.journal import PIECE_SAMPLES, Job, Journal, Piece
+from openane.analysis.layer_map import LayerMap, map_layers
 from openane.analysis.metrics import METRICS, NO_ERROR, added, check_expected, exact_sum, statistics, sums_of_errors
-from openane.analysis.told import LayerMap, map_layers
-from openane.compiler.cache import Cache, build_cached
+from openane.artifact.cache import Cache
+from openane.compiler.cached_build import build_cached
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import Execution
 from openane.compiler.lowering import Functions
 from openane.core.errors import InputError, OpenaneError
+from openane.runtimes.execution import Execution
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 from openane.analysis.estimate import estimate
 from openane.analysis.hazards import Hazard
+from openane.artifact.plan import Artifact, Crossing, EngineStep, HostStep
+from openane.compiler.eligibility import layers_of
+from openane.compiler.op_counts import macs
 from openane.compiler.partition import host_us
-from openane.compiler.plan import Artifact, Crossing, EngineStep, HostStep
-from openane.compiler.verdicts import layers_of
-from openane.compiler.work import macs
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.core.report import Report, numbers, texts
 from openane.graph import Graph, Node

@@ -18,12 +18,12 @@ from openane.analysis.effects import NOTICEABLE, Reference, differs, has_half_ty
 from openane.analysis.measure import measure
 from openane.analysis.remedies import with_working_remedies
 from openane.analysis.suspects import Finding, Kind, Source, bound_findings, constant_findings
+from openane.artifact.plan import Artifact, HostStep
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import Execution, fit_inputs
-from openane.compiler.plan import Artifact, HostStep
-from openane.compiler.verdicts import layers_of
+from openane.compiler.eligibility import layers_of
 from openane.core.errors import OpenaneError
 from openane.graph import Graph, Node
+from openane.runtimes.execution import Execution, fit_inputs
 from openane.runtimes.host import open_host
 from openane.targets.registry import DEFAULT_TARGET
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from openane import __version__
 from openane.analysis.metrics import NO_ERROR
 from openane.core.errors import FormatError, InputError
 from openane.core.files import open_regular
+from openane.core.version import __version__
 from openane.runtimes.runtime import SessionOptions
 from openane.targets.registry import DEFAULT_TARGET
 from openane.targets.target import RunOptions

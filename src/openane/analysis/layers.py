@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from openane.analysis.levels import Step, Steps
+from openane.analysis.stages import Step, Steps
 
 MOST_STEPS = 64
 """Groups of more steps than this are left as single steps: too coarse to point at a layer."""

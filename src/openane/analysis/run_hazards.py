@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from openane.analysis.alone import run_loaded
 from openane.analysis.effects import differs
 from openane.analysis.hazards import Hazard, Kind, Source, hazards_of_run
-from openane.analysis.levels import NetSteps
-from openane.compiler.execution import Execution
-from openane.compiler.plan import Artifact
+from openane.analysis.isolated_run import run_loaded
+from openane.analysis.stages import NetSteps
+from openane.artifact.plan import Artifact
 from openane.core.errors import OpenaneError
 from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST_NORMAL
+from openane.runtimes.execution import Execution
 from openane.sim.machine import Simulator
 
 Arrays = Mapping[str, np.ndarray]

@@ -14,7 +14,7 @@ import numpy as np
 
 from openane.analysis.bounds import Interval
 from openane.analysis.effects import Use
-from openane.compiler.verdicts import layers_of
+from openane.compiler.eligibility import layers_of
 from openane.graph import Graph, Node, Operation
 from openane.graph import ops as g
 from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIMIT, SUM_STEP

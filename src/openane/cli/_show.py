@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from openane.artifact.plan import Plan
 from openane.cli._say import say, say_json
 from openane.compiler.driver import LIKE_APPLE
 from openane.compiler.generated_inputs import complete, host_graphs
 from openane.compiler.lowering import Functions
-from openane.compiler.plan import Plan
 from openane.core.errors import FormatError, InputError, printable
 from openane.core.files import read_npy
 from openane.graph import TensorType

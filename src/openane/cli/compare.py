@@ -11,8 +11,16 @@ from typing import Any
 import click
 
 from openane.analysis.compare import TOLERANCE, Comparison, LayerComparison, OutputComparison, as_values, compare_layers
+from openane.analysis.executable_pair import (
+    EXECUTORS,
+    RUNTIMES,
+    PairComparison,
+    Side,
+    compare_sides,
+    pair_values,
+    side_of,
+)
 from openane.analysis.measure import Error
-from openane.analysis.sides import EXECUTORS, RUNTIMES, PairComparison, Side, compare_sides, pair_values, side_of
 from openane.cli._say import say
 from openane.cli._show import (
     FILE,

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from openane.artifact.cache import Cache, default_folder
+from openane.artifact.plan import Artifact
 from openane.cli._say import say
 from openane.cli._show import (
     CACHE_OPTION,
@@ -25,11 +27,10 @@ from openane.cli._show import (
     quantity,
     working,
 )
-from openane.compiler.cache import Cache, build_cached, default_folder
+from openane.compiler.cached_build import build_cached
 from openane.compiler.driver import Options, OutputKind, build, output_kind, save
 from openane.compiler.generated_inputs import blaming_generated
 from openane.compiler.pipeline import all_steps
-from openane.compiler.plan import Artifact
 from openane.core.errors import FaultError, InputError
 from openane.core.files import make_folder, safe_file_name, write_atomically
 from openane.core.passes import Stage

@@ -15,9 +15,9 @@ from openane.api import compile
 from openane.cli._say import say
 from openane.cli._show import FILE, print_table, quantity, working
 from openane.compiler.driver import save
-from openane.compiler.execution import Execution
 from openane.core.errors import UnavailableError
 from openane.core.files import make_folder
+from openane.runtimes.execution import Execution
 from openane.targets.registry import DEFAULT_CHIP, DEFAULT_TARGET
 
 

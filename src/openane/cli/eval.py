@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 from openane.analysis.evaluate import Evaluation, evaluate, summarize
+from openane.analysis.executors import cluster, processes
 from openane.analysis.journal import PIECE_SAMPLES, Job, Journal
 from openane.analysis.metrics import METRICS
-from openane.analysis.spread import cluster, processes
+from openane.artifact.cache import default_folder
 from openane.cli._say import say
 from openane.cli._show import (
     CACHE_OPTION,
@@ -29,7 +30,6 @@ from openane.cli._show import (
     print_json,
     print_table,
 )
-from openane.compiler.cache import default_folder
 from openane.core.errors import InputError, printable
 
 _FOR_THE_JOB = ("metric", "target", "on", "scale", "layer_samples", "memory_limit_bytes", "time_limit_seconds")

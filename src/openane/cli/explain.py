@@ -11,6 +11,7 @@ import click
 from openane.analysis.explain import Explanation, explain
 from openane.analysis.hazards import Hazard, as_values, find_hazards
 from openane.api import load
+from openane.artifact.plan import Artifact, HostStep
 from openane.cli._say import say
 from openane.cli._show import (
     FILE,
@@ -29,11 +30,10 @@ from openane.cli._show import (
     working,
 )
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import fit_inputs
 from openane.compiler.generated_inputs import blaming_generated
-from openane.compiler.plan import Artifact, HostStep
 from openane.core.errors import Diagnostic, InputError
 from openane.graph import Graph
+from openane.runtimes.execution import fit_inputs
 from openane.targets.registry import DEFAULT_CHIP
 
 SHOWN_CROSSINGS = 8

@@ -11,6 +11,7 @@ import numpy as np
 
 from openane.analysis.hazards import Hazard, as_values, matches
 from openane.analysis.run_hazards import run_hazards
+from openane.artifact.cache import Cache, default_folder
 from openane.cli._say import say
 from openane.cli._show import (
     CACHE_OPTION,
@@ -36,13 +37,13 @@ from openane.cli._show import (
     say_made_up,
     working,
 )
-from openane.compiler.cache import Cache, build_cached, default_folder
+from openane.compiler.cached_build import build_cached
 from openane.compiler.driver import Options, build, load
-from openane.compiler.execution import Execution, RunResult
 from openane.compiler.generated_inputs import blaming_generated
 from openane.core.errors import InputError
 from openane.core.files import make_folder, safe_file_name, write_array, write_atomically
 from openane.graph import Graph
+from openane.runtimes.execution import Execution, RunResult
 from openane.runtimes.runtime import SessionOptions
 from openane.sim.machine import Simulator
 from openane.targets.target import RunOptions

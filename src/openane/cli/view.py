@@ -11,6 +11,7 @@ from openane.analysis.compare import Comparison, compare_layers
 from openane.analysis.describe import Description, describe
 from openane.analysis.diff import diff_programs
 from openane.api import load
+from openane.artifact.plan import Artifact
 from openane.cli._say import say
 from openane.cli._show import (
     FILE,
@@ -26,7 +27,6 @@ from openane.cli._show import (
 )
 from openane.compiler.driver import Options, build
 from openane.compiler.generated_inputs import blaming_generated
-from openane.compiler.plan import Artifact
 from openane.core.errors import InputError, valid
 from openane.core.files import write_atomically
 from openane.cost.chips import CHIPS, DEFAULT_CHIP

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from openane.compiler.plan import EngineStep, Step
-from openane.compiler.verdicts import layers_of
-from openane.compiler.work import macs
+from openane.artifact.plan import EngineStep, Step
+from openane.compiler.eligibility import layers_of
+from openane.compiler.op_counts import macs
 from openane.graph import Graph, Node
 
 FEW_TASKS = 64

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.compiler.crowding import crowded_layers
-from openane.compiler.cutting import Cutter
+from openane.compiler.eligibility import kept_on_host, refusal, verdicts
 from openane.compiler.lowering import Functions, LoweringOptions, lower
 from openane.compiler.pipeline import run_pipeline
-from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan, Step
-from openane.compiler.verdicts import kept_on_host, refusal, verdicts
+from openane.compiler.splitting import Cutter
 from openane.core.deadline import deadline
 from openane.core.errors import InputError
 from openane.core.files import write_atomically

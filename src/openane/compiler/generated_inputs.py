@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from openane.compiler.plan import HostStep, Plan
+from openane.artifact.plan import HostStep, Plan
 from openane.core.errors import InputError, ModelError
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from openane.compiler.work import macs, touched_bytes, value_bytes
+from openane.compiler.op_counts import macs, touched_bytes, value_bytes
 from openane.core.errors import Diagnostic
 from openane.cost.chips import Chip
 from openane.graph import Graph, Node

@@ -12,7 +12,6 @@ from types import MappingProxyType
 import numpy as np
 
 from openane.compiler.driver import Options, build, load
-from openane.compiler.execution import fit_inputs
 from openane.compiler.generated_inputs import blaming_generated, complete
 from openane.compiler.pipeline import run_pipeline
 from openane.core.errors import InputError, ModelError
@@ -20,6 +19,7 @@ from openane.core.files import make_folder, staged, write_atomically
 from openane.graph import Graph
 from openane.net import Net
 from openane.net.plist import write_net
+from openane.runtimes.execution import fit_inputs
 
 
 class Form(Enum):

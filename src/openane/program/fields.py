@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from enum import Enum, IntEnum, IntFlag
 
 from openane.core.errors import InputError
-from openane.core.numbers import parse_integer
+from openane.core.parsing import parse_integer
 
 #: What a field accepts: bits or bytes, a number for floating-point fields, a name for enumerated ones.
 Value = int | float | str

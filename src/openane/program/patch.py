@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from openane.core.errors import InputError, OpenaneError
-from openane.core.numbers import parse_integer
+from openane.core.parsing import parse_integer
 from openane.core.reader import Buffer
 from openane.program.program import Program
 

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TypeVar
 
 from openane.core.errors import Diagnostic, InputError
-from openane.core.numbers import parse_integer
+from openane.core.parsing import parse_integer
 from openane.program.fields import WORD_BITS, Block, Field, Register, Value, suggest
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import InputError
+from openane.sim.addressing import Place
+from openane.sim.decoded_task import MacOperation, MacWork, Work
 from openane.sim.kernel import LoadedKernel, is_swapped
 from openane.sim.kernels.library import LARGEST_IMAGE, MOST_SUMS, PANEL, PANELS, SLACK, TILE, TILES, Kind
-from openane.sim.place import Place
 from openane.sim.schedule import ScheduleBuilder
-from openane.sim.work import MacOperation, MacWork, Work
 
 _MAC_COST, _RESULT_COST, _LOAD_COST, _DEPTHWISE_COST = 1 / 60, 0.3, 0.2, 1 / 20
 """Nanoseconds a multiply-add, an output, an element."""

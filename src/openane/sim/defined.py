@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.numerics.profile import Profile
+from openane.sim.decoded_task import Kernel, MacWork, Operand, Space, Work
 from openane.sim.reference.neural import Neural
 from openane.sim.reference.operand import store
 from openane.sim.reference.planar import planar_results
 from openane.sim.schedule import RunState
-from openane.sim.work import Kernel, MacWork, Operand, Space, Work
 
 
 @dataclass(frozen=True, eq=False, slots=True)

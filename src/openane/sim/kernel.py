@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from openane.core.errors import FaultError
 from openane.numerics.lookup import CompiledTable
-from openane.sim.ending import Ending, starts
+from openane.sim.decoded_task import Function, Kernel, KernelSource, MacOperation, MacWork, Work
+from openane.sim.epilogue import Ending, starts
 from openane.sim.kernels.library import PANEL, TILE, Kind
 from openane.sim.memory import Halfwords
 from openane.sim.schedule import RunState, ScheduleBuilder
-from openane.sim.work import Function, Kernel, KernelSource, MacOperation, MacWork, Work
 
 _PACK_COST = 1.0
 """Nanoseconds a weight."""

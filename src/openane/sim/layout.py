@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from openane.core.errors import FaultError
 from openane.program import Program
 from openane.program.layout import extent_bytes
-from openane.sim.work import Operand, Space, Work
+from openane.sim.decoded_task import Operand, Space, Work
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from openane.sim.addressing import Place, add_result, add_source, result_place
 from openane.sim.arrange import Arrangement, arrange
 from openane.sim.convolution import add_convolution
+from openane.sim.decoded_task import Function, MacOperation, MacWork, Work
 from openane.sim.kernel import LoadedKernel, load_kernel
 from openane.sim.kernels.library import LINE, SLACK, Copied, Kind, Library
 from openane.sim.memory import Halfwords
-from openane.sim.place import Place, add_result, add_source, result_place
 from openane.sim.schedule import RunState, ScheduleBuilder
-from openane.sim.work import Function, MacOperation, MacWork, Work
 
 _WORDS = 1 << 16
 """Different halfwords."""

@@ -15,8 +15,10 @@ from openane.core.errors import FaultError, InputError
 from openane.numerics.profile import Profile
 from openane.program import Program
 from openane.program.layout import read_surface
+from openane.sim.addressing import add_kept
 from openane.sim.check import check_addresses, check_operations
 from openane.sim.check.memory import check_memory
+from openane.sim.decoded_task import MacWork, Operand, Space, Work
 from openane.sim.defined import ByDefinition
 from openane.sim.inputs import bind_input
 from openane.sim.kernel import constant_count
@@ -24,12 +26,10 @@ from openane.sim.kernels import library
 from openane.sim.layout import BufferMap, MemoryLayout, layout_of
 from openane.sim.mac import add_mac
 from openane.sim.memory import Arena, Halfwords
-from openane.sim.place import add_kept
 from openane.sim.planar import add_planar
 from openane.sim.schedule import RunState, Schedule, ScheduleBuilder
 from openane.sim.statistics import Statistics, count
 from openane.sim.trace import lines
-from openane.sim.work import MacWork, Operand, Space, Work
 from openane.sim.workers import Workers
 
 _PORTION_COST = 50_000_000

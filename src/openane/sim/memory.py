@@ -14,8 +14,8 @@ import numpy.typing as npt
 from openane.core.errors import FaultError
 from openane.core.types import DType
 from openane.numerics.lookup import from_halfwords, to_halfwords
+from openane.sim.decoded_task import Operand, Space
 from openane.sim.layout import MemoryLayout
-from openane.sim.work import Operand, Space
 
 Halfwords = npt.NDArray[np.uint16]
 

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from openane.core.errors import InputError
+from openane.sim.addressing import Place, add_result, add_source, result_place
 from openane.sim.arrange import arrange
+from openane.sim.decoded_task import PlanarWork, Reduction, Work
 from openane.sim.kernels.library import LINE, STRIP, Kind
 from openane.sim.memory import Halfwords
-from openane.sim.place import Place, add_result, add_source, result_place
 from openane.sim.schedule import ScheduleBuilder
-from openane.sim.work import PlanarWork, Reduction, Work
 
 _ELEMENT_COST, _WINDOW_COST, _REDUCTION_COST = 0.3, 0.1, 0.5
 """Nanoseconds an element, an element of a window, an element that is reduced."""

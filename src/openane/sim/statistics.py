@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openane.sim.work import MacWork, Operand, Space, Work
+from openane.sim.decoded_task import MacWork, Operand, Space, Work
 
 
 @dataclass(frozen=True, slots=True)

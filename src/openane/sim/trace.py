@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from openane.sim.work import MacWork, Operand, Work
+from openane.sim.decoded_task import MacWork, Operand, Work
 
 Value = int | float | str | list[int] | list[float] | None
 

@@ -12,7 +12,7 @@ from openane.analysis.describe import Description, describe_program
 from openane.analysis.diff import Difference
 from openane.analysis.estimate import Estimate, estimate
 from openane.analysis.explain import explain
-from openane.compiler.plan import Artifact, EngineStep
+from openane.artifact.plan import Artifact, EngineStep
 from openane.core.errors import OpenaneError
 from openane.cost.model import Part
 from openane.formats.assembly.write import BUFFER_NAMES
@@ -20,8 +20,8 @@ from openane.graph import Graph
 from openane.net import Net
 from openane.program import Program
 from openane.program.summary import TaskSummary
+from openane.sim.decoded_task import Space, Work
 from openane.sim.machine import Simulator
-from openane.sim.work import Space, Work
 from openane.targets import attach
 from openane.targets.registry import DEFAULT_CHIP, generation
 from openane.targets.target import RunOptions

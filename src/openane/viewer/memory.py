@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from openane.sim.work import Operand, Space, Work
+from openane.sim.decoded_task import Operand, Space, Work
 
 Key = tuple[Space, int]
 

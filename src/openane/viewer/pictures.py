@@ -13,7 +13,7 @@ from openane.core.errors import OpenaneError
 from openane.core.reader import Buffer
 from openane.numerics.lookup import CompiledTable
 from openane.numerics.tables import FIRST_KNOT_AT, LookupTable
-from openane.sim.work import Kernel, MacWork, Work
+from openane.sim.decoded_task import Kernel, MacWork, Work
 
 CURVE_POINTS = 241
 MOST_WEIGHT_BYTES = 4 << 20

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from openane.core.errors import FormatError, OpenaneError, printable
-from openane.core.numbers import parse_integer
+from openane.core.parsing import parse_integer
 from openane.program.fields import suggest
 
 _TOKEN = re.compile(r'(?:[^\s;"]|"(?:[^"\\]|\\.)*")+')

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from openane.core.beside import note_beside
 from openane.core.errors import FormatError
 from openane.core.files import open_regular
+from openane.core.sidecar_files import note_beside
 from openane.core.types import DType
 
 SENTINEL = 0xDEADBEEF

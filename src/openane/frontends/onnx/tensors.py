@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from openane.core.beside import note_beside
 from openane.core.errors import FormatError, InputError, ModelError, UnsupportedError
+from openane.core.sidecar_files import note_beside
 from openane.core.types import DType
 
 #: Elements of one tensor, weights and results alike.

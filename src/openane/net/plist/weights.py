@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from openane.core.beside import note_beside
 from openane.core.errors import FormatError, InputError
 from openane.core.files import open_regular
 from openane.core.reader import Buffer, Reader
+from openane.core.sidecar_files import note_beside
 from openane.net.plist.fields import describe
 
 #: `KernelType` and its kin. Float16, Float32 and UInt8 were seen in files.

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from openane.core.errors import FaultError
 from openane.program import Program, Surface
-from openane.sim.check.walk import Walk
+from openane.sim.check.memory_checker import Walk
+from openane.sim.decoded_task import Operand, Space, Work
 from openane.sim.layout import BufferMap, MemoryLayout
-from openane.sim.work import Operand, Space, Work
 
 
 def check_addresses(

@@ -12,8 +12,8 @@ from itertools import combinations
 
 from openane.core.errors import FaultError
 from openane.sim.check.footprint import Ask, shared, shared_with_range
+from openane.sim.decoded_task import MacOperation, MacWork, Operand, Reduction, Space, Staging, Work
 from openane.sim.layout import MemoryLayout
-from openane.sim.work import MacOperation, MacWork, Operand, Reduction, Space, Staging, Work
 
 
 def check_conflicts(work: Work, layout: MemoryLayout, ask: Ask) -> None:

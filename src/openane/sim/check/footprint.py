@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from openane.sim.work import Operand
+from openane.sim.decoded_task import Operand
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]

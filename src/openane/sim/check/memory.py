@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from openane.core.errors import FaultError
 from openane.core.types import DType
 from openane.sim.convolution import spread
+from openane.sim.decoded_task import MacOperation, MacWork, Operand, PlanarWork, Space, Work
 from openane.sim.kernel import packed_size, side_of
 from openane.sim.kernels.library import SLACK, library
 from openane.sim.layout import MemoryLayout
-from openane.sim.work import MacOperation, MacWork, Operand, PlanarWork, Space, Work
 
 _FLOAT, _HALFWORD, _INTEGER = 4, 2, 8
 _MAPPING_BYTES = 2 * (2 << 16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openane.core.errors import FaultError
-from openane.sim.work import MacOperation, MacWork, Work
+from openane.sim.decoded_task import MacOperation, MacWork, Work
 
 
 def check_window(work: Work) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 from openane.numerics.profile import Profile
 from openane.program import Program
 from openane.program.layout import extent_bytes, fit_array, read_surface, write_surface
+from openane.sim.decoded_task import Kernel, MacWork, Operand, Space, Work
 from openane.sim.layout import BufferMap
 from openane.sim.reference.neural import Neural
 from openane.sim.reference.operand import address, store
 from openane.sim.reference.planar import planar_results
-from openane.sim.work import Kernel, MacWork, Operand, Space, Work
 
 
 class ReferenceMachine:

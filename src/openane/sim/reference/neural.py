@@ -27,8 +27,8 @@ from openane.numerics.profile import (
     ZeroBinaryPoint,
 )
 from openane.numerics.tables import LookupTable
+from openane.sim.decoded_task import Function, Kernel, MacOperation, MacWork, Work
 from openane.sim.reference.operand import Index, load, load_integer
-from openane.sim.work import Function, Kernel, MacOperation, MacWork, Work
 
 ONE, ZERO = 0x3C00, 0
 """fp16 words."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openane.core.types import DType
 from openane.numerics.definition.fp16 import nearest, units
-from openane.sim.work import Operand
+from openane.sim.decoded_task import Operand
 
 Index = tuple[int, ...]
 """(group, depth, channel, row, column)."""

@@ -11,8 +11,8 @@ from openane.numerics.definition.fp16 import nearest
 from openane.numerics.definition.planar import positive, read, reciprocal, reciprocal_root, total
 from openane.numerics.definition.single import F
 from openane.numerics.profile import Profile
+from openane.sim.decoded_task import PlanarFunction, PlanarOperation, PlanarWork, Reduction, Work
 from openane.sim.reference.operand import Index, load
-from openane.sim.work import PlanarFunction, PlanarOperation, PlanarWork, Reduction, Work
 
 
 def planar_results(task: Work, memories: Sequence[bytes], profile: Profile) -> Iterator[tuple[Index, int]]:

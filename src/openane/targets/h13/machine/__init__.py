@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from openane.core.errors import Diagnostic, FaultError
 from openane.program import Program, Task
 from openane.sim.check import check_addresses
+from openane.sim.decoded_task import Space, Work
 from openane.sim.layout import BufferMap, layout_of
 from openane.sim.reference import ReferenceMachine
-from openane.sim.work import Space, Work
 from openane.targets.h13.machine.decode import decode
 from openane.targets.h13.machine.tensors import result_staging
 from openane.targets.h13.machine.understood import findings

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from openane.program import Task
-from openane.sim.work import (
+from openane.sim.decoded_task import (
     Axes,
     Function,
     Lane,

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import FaultError
-from openane.sim.work import Kernel, Lane
+from openane.sim.decoded_task import Kernel, Lane
 
 TABLE_BYTES = 128
 BLOCK_BYTES = 64
@@ -59,7 +59,7 @@ class WeightFormat:
 
 @dataclass(frozen=True, eq=False)
 class KernelStreams:
-    """The kernel of one task as H13 stores it; see `openane.sim.work.KernelSource`.
+    """The kernel of one task as H13 stores it; see `openane.sim.decoded_task.KernelSource`.
 
     Attributes:
         buffer: index of the buffer.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from openane.core.types import DType
-from openane.sim.work import Axes, MacOperation, MacWork, Operand, PlanarWork, Space, Staging
+from openane.sim.decoded_task import Axes, MacOperation, MacWork, Operand, PlanarWork, Space, Staging
 from openane.targets.h13.machine.kernels import FP16
 from openane.targets.h13.read import TaskFields
 from openane.targets.h13.spec import MACHINE

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from openane.core.errors import FaultError
 from openane.numerics.limits import SUM_LIMIT, SUM_STEP
 from openane.numerics.lookup import CompiledTable, from_halfwords
+from openane.sim.decoded_task import Function, Kernel, MacWork, Work
 from openane.sim.schedule import ScheduleBuilder
-from openane.sim.work import Function, Kernel, MacWork, Work
 
 _OVERFLOWN = 2.0**40
 """Steps with which an accumulator begins that has overflown before the first product."""

@@ -2,7 +2,7 @@
 
 A key is the SHA-256 of everything a result depends on: the model's bytes, the options, and openane's own code. Weights
 that a model keeps in files beside it are known when it has been read: the entry has their digests, and holds as long as
-they do. An entry is one file (`compiler.entry`); one that does not verify is removed and compiled again. Entries are
+they do. An entry is one file (`artifact_format`); one that does not verify is removed and compiled again. Entries are
 written beside and renamed, so that processes may share a folder; the least recently used ones go when it grows over its
 limit.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import stat
 import sys
@@ -23,10 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from openane.compiler.driver import Options, build
-from openane.compiler.entry import decode, encode
-from openane.compiler.plan import Artifact
-from openane.core.beside import files_beside
+from openane.artifact.artifact_format import decode, encode
+from openane.artifact.plan import Artifact
 from openane.core.errors import InputError, OpenaneError
 from openane.core.files import PART_SUFFIX, write_atomically
 from openane.formats.sniff import FileKind, sniff
@@ -60,29 +57,23 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def key_of(source: Path, options: Options) -> str | None:
-    """The key of a model file or package with options; None for compiled programs and where inputs are made constants.
+def key_of_source(source: Path, choices: str) -> str | None:
+    """The key of a model file or package; None for compiled programs.
 
     Models with files beside them have other keys in other folders: one text may stand in many, each with its weights.
+
+    Args:
+        source: the model.
+        choices: everything else that the compiled model depends on, as text.
 
     Raises:
         InputError: the file cannot be read.
         FormatError: it is nothing that openane knows.
     """
     kind = sniff(source)
-    if options.constants or kind not in FILES | WITH_FILES_BESIDE | FOLDERS:
+    if kind not in FILES | WITH_FILES_BESIDE | FOLDERS:
         return None
-    chosen = json.dumps(
-        [
-            options.target,
-            options.dialect,
-            sorted(options.shapes.items()),
-            options.host,
-            sorted(options.wide),
-            options.functions.value,
-        ]
-    )
-    digest = hashlib.sha256(f"{code_digest()}\0{chosen}\0{source.name}\0".encode(errors="surrogateescape"))
+    digest = hashlib.sha256(f"{code_digest()}\0{choices}\0{source.name}\0".encode(errors="surrogateescape"))
     beside = kind in WITH_FILES_BESIDE
     try:
         for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
@@ -122,7 +113,7 @@ def _unchanged(folder: Path, beside: Mapping[str, str]) -> bool:
     return all(_digest_beside(folder, name) == digest for name, digest in beside.items())
 
 
-def _digests(source: Path, files: Iterable[Path], begun_ns: int) -> dict[str, str] | None:
+def digests_beside(source: Path, files: Iterable[Path], begun_ns: int) -> dict[str, str] | None:
     """Digests of files beside a model, by names in its folder.
 
     None when one of them may have changed since the compilation began: its digest need not be that of what was read.
@@ -168,7 +159,7 @@ class Cache:
         """The artifact of a key; None when there is none, or when the entry does not verify.
 
         Args:
-            key: by `key_of`.
+            key: by `key_of_source`.
             source: the model; without it an entry with files beside the model does not verify.
         """
         path = self.folder / f"{key}{SUFFIX}"
@@ -190,7 +181,7 @@ class Cache:
         """Keeps an artifact; tells whether it was kept. A folder that cannot be written to is no fault.
 
         Args:
-            key: by `key_of`.
+            key: by `key_of_source`.
             artifact: to keep.
             beside: files beside the model, by their names in its folder -> SHA-256, empty for one that is missing.
         """
@@ -255,25 +246,3 @@ def _open_regular(path: Path) -> IO[bytes]:
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
-
-
-def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:
-    """Compiles a file, or takes what an unchanged one was compiled to before.
-
-    An artifact out of the cache carries what runs, neither the graph of the whole nor the nets.
-
-    Raises:
-        As `driver.build`.
-    """
-    key = key_of(source, options)
-    if key is None:
-        return build(source, options)
-    kept = cache.get(key, source)
-    if kept is None:
-        begun_ns = time.time_ns()
-        with files_beside() as files:
-            kept = build(source, options)
-        beside = _digests(source, files, begun_ns)
-        if beside is not None and key_of(source, options) == key:  # nothing has changed under our hands
-            cache.put(key, kept, beside)
-    return kept

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from openane.artifact.plan import EngineStep, HostStep, Step
 from openane.compiler.partition import Part, part_of, partition
-from openane.compiler.plan import EngineStep, HostStep, Step
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.cost.chips import DEFAULT_CHIP, Chip, chip
 from openane.graph import Graph, Node

@@ -18,7 +18,7 @@ Choose = Callable[[type, str], type]
 
 
 def to_plain(value: Any) -> Any:
-    """A value as numbers, texts, lists and dictionaries; of dataclasses the fields, and the name of the class.
+    """A value as numbers, texts, lists (sorted, of a set) and dictionaries; of a dataclass its fields and class name.
 
     Raises:
         TypeError: it holds something else.
@@ -31,6 +31,8 @@ def to_plain(value: Any) -> Any:
         return value
     if isinstance(value, (tuple, list)):
         return [to_plain(item) for item in value]
+    if isinstance(value, frozenset):
+        return sorted(to_plain(item) for item in value)
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from openane.compiler.plan import Artifact, EngineStep, HostStep, Plan, Step
+from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.core.errors import Diagnostic
 from openane.core.origin import Origin
-from openane.core.plain import from_plain, to_plain
 from openane.core.reader import Buffer
+from openane.core.serialization import from_plain, to_plain
 from openane.core.types import DType
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.graph import Graph, Node, Operation, TensorType, ops

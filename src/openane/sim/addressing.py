@@ -15,10 +15,10 @@ import numpy as np
 from openane.core.types import DType
 from openane.numerics.lookup import from_halfwords, to_halfwords
 from openane.sim.arrange import arrange
+from openane.sim.decoded_task import Axes, Operand, Work
 from openane.sim.kernels.library import Copied, Kind
 from openane.sim.memory import Halfwords, read_operand, strided
 from openane.sim.schedule import RunState, ScheduleBuilder
-from openane.sim.work import Axes, Operand, Work
 
 COPY_COST = 0.2
 """Nanoseconds an element."""

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from openane.analysis.alone import WholeRun, run_whole
 from openane.analysis.compare import LEAST_COSINE
-from openane.analysis.levels import Values, logical_inputs, steps_of
+from openane.analysis.isolated_run import WholeRun, run_whole
 from openane.analysis.measure import Error, Range, measure, range_of
+from openane.analysis.stages import Values, logical_inputs, steps_of
+from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build, load
 from openane.compiler.generated_inputs import host_graphs
 from openane.compiler.lowering import Functions
-from openane.compiler.plan import Artifact
 from openane.core.errors import InputError, UnavailableError
 from openane.core.report import Column, Report, numbers, texts
 from openane.formats.sniff import FileKind, sniff

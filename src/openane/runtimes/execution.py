@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from openane.compiler.plan import Artifact, EngineStep, HostStep
+from openane.artifact.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import InputError
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.graph import TensorType

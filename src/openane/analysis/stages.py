@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 import numpy as np
 
 from openane.analysis.measure import half
-from openane.compiler.verdicts import layers_of
+from openane.compiler.eligibility import layers_of
 from openane.graph import Graph, TensorType
 from openane.net import Net
 from openane.net.net import UnitParams

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from openane.analysis.alone import TaskResult, WholeRun
+from openane.analysis.isolated_run import TaskResult, WholeRun
 from openane.analysis.layers import Group, group_steps
-from openane.analysis.levels import GraphSteps, NetSteps, Steps
-from openane.compiler.plan import Artifact, EngineStep, HostStep
+from openane.analysis.stages import GraphSteps, NetSteps, Steps
+from openane.artifact.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import InputError
 from openane.net import Net
 

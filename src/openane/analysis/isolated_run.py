@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from openane.analysis.layers import Group
-from openane.analysis.levels import Steps
 from openane.analysis.measure import half_of_array
+from openane.analysis.stages import Steps
+from openane.artifact.plan import Artifact, EngineStep, HostStep
 from openane.compiler.driver import Options, build
-from openane.compiler.execution import Execution, fit_inputs, to_surface
 from openane.compiler.lowering import Functions
-from openane.compiler.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import OpenaneError
 from openane.graph import Graph
 from openane.program import Program
+from openane.runtimes.execution import Execution, fit_inputs, to_surface
 from openane.runtimes.runtime import Session, SessionOptions
 from openane.sim.machine import Simulator
 

@@ -11,8 +11,8 @@ from openane.sim.check.conflicts import check_conflicts
 from openane.sim.check.footprint import Footprint, index_of, marks, overlaps
 from openane.sim.check.window import check_window
 from openane.sim.check.written import Written
+from openane.sim.decoded_task import KernelSource, Lane, MacWork, Operand, Space, Staging, Work
 from openane.sim.layout import MemoryLayout
-from openane.sim.work import KernelSource, Lane, MacWork, Operand, Space, Staging, Work
 
 _FLOAT16, _UINT8, _INT8 = 1, 2, 3
 """What a byte of L2 holds; 0 is nothing that somebody wrote. Data in DRAM has no type: transfers convert it."""

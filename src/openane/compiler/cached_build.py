@@ -1,0 +1,48 @@
+"""Compiling with the cache: an unchanged model with the same options is compiled once."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import fields
+from pathlib import Path
+
+from openane.artifact.cache import Cache, digests_beside, key_of_source
+from openane.artifact.plan import Artifact
+from openane.compiler.driver import Options, build
+from openane.core.serialization import to_plain
+from openane.core.sidecar_files import files_beside
+
+
+def key_of(source: Path, options: Options) -> str | None:
+    """The key of a model with options; None for compiled programs and where inputs are made constants.
+
+    Raises:
+        As `key_of_source`.
+    """
+    if options.constants:
+        return None
+    chosen = {field.name: getattr(options, field.name) for field in fields(options) if field.compare}
+    return key_of_source(source, json.dumps(to_plain(chosen), sort_keys=True))
+
+
+def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:
+    """Compiles a file, or takes what an unchanged one was compiled to before.
+
+    An artifact out of the cache has the programs and host steps; the model's graph and nets are not stored.
+
+    Raises:
+        As `driver.build`.
+    """
+    key = key_of(source, options)
+    if key is None:
+        return build(source, options)
+    kept = cache.get(key, source)
+    if kept is None:
+        begun_ns = time.time_ns()
+        with files_beside() as files:
+            kept = build(source, options)
+        beside = digests_beside(source, files, begun_ns)
+        if beside is not None and key_of(source, options) == key:  # the model did not change meanwhile
+            cache.put(key, kept, beside)
+    return kept
