@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from openane.sim.work import MacWork
+from openane.sim.decoded_task import MacWork
 from openane.targets.h13 import packing
 from openane.targets.h13.machine import decode_program
 
