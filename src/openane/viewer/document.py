@@ -22,7 +22,7 @@ from openane.program import Program
 from openane.program.summary import TaskSummary
 from openane.sim.decoded_task import Space, Work
 from openane.sim.machine import Simulator
-from openane.targets import attach
+from openane.targets import attach, get
 from openane.targets.registry import DEFAULT_CHIP, generation
 from openane.targets.target import RunOptions
 from openane.viewer.memory import MemoryMap, memory_map
@@ -132,7 +132,7 @@ class _Builder:
         works = self._works(program)
         inputs = {surface.buffer: surface.size_bytes for surface in program.inputs}
         memory = memory_map(works, inputs)
-        pictures = Pictures(works, program.constants, _CONSTANTS)
+        pictures = Pictures(works, program.constants, get(program.target).spec.buffers.constants)
         names = {**BUFFER_NAMES, **{surface.buffer: surface.name for surface in program.surfaces}}
         for index, (task, offset) in enumerate(zip(program.tasks, program.task_offsets, strict=True)):
             summary = program.codec.summarize(task)
@@ -298,10 +298,6 @@ class _Builder:
             names = compared.name.split(" + ")
             row["layers"] = [index[name] for name in names if name in index]
         return values
-
-
-_CONSTANTS = 1
-"""Index of the buffer that holds kernels, in every generation that is decoded."""
 
 
 def _places(summary: TaskSummary, names: Mapping[int, str]) -> dict[str, Any]:

@@ -45,8 +45,18 @@ from openane.backend.units.linear import (
     untile_tasks,
 )
 from openane.backend.units.multi_task import COPY, Band, Ends
-from openane.backend.units.normalization import NormBand, row_steps, vector_pair
-from openane.backend.units.rows import as_matrix, flat, image, matrix_view, odd_pitch, planar_row, rows_of, segments
+from openane.backend.units.normalization import NormBand, row_steps
+from openane.backend.units.rows import (
+    as_matrix,
+    flat,
+    image,
+    matrix_view,
+    odd_pitch,
+    planar_row,
+    rows_of,
+    segments,
+    vector_pair,
+)
 from openane.net.net import TensorShape, Unit
 from openane.net.units import GOC, ElementWiseKind, Neuron
 

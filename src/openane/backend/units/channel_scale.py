@@ -8,20 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Operand, TaskPlan, View
-from openane.backend.target import KernelPacking
+from openane.backend.lowering import Lowering
 from openane.backend.units.conv import image
 from openane.backend.units.copy import part
 from openane.backend.units.functions import NeFunction, with_table
 from openane.net.net import TensorShape
 
-#: Channels of one depthwise convolution: source and result of a tile of one pixel fit into half of L2.
-MOST_CHANNELS = 16384
 #: Elements pass as they are.
 NO_FUNCTION = NeFunction()
 
 
 def channel_scale(
-    packing: KernelPacking,
+    lowering: Lowering,
     scale: np.ndarray,
     bias: np.ndarray | None,
     shape: TensorShape,
@@ -32,25 +30,28 @@ def channel_scale(
     """function(x * scale + bias): one task for every image, since a kernel belongs to one group of a task.
 
     Args:
+        lowering: of the network.
         scale, bias: (C,); no bias for None.
         shape: of source and result.
         source, result: operands.
         function: behind the bias.
     """
+    machine = lowering.machine
+    most = machine.l2_bytes // 4 // (2 * machine.bank_bytes)  # a tile of one pixel takes a quarter of L2
     view = View.of(replace(shape, batch=1, depth=1))
     for batch in range(shape.batch):
         for depth in range(shape.depth):
             images = image(source, batch, depth), image(result, batch, depth)
-            for first in range(0, view.channels, MOST_CHANNELS):
-                count = min(MOST_CHANNELS, view.channels - first)
+            for first in range(0, view.channels, most):
+                count = min(most, view.channels - first)
                 some = slice(first, first + count)
                 ends = [part(operand, Axis.CHANNEL, first) for operand in images]
                 offset = None if bias is None else bias[some]
-                yield _task(packing, scale[some], offset, replace(view, channels=count), ends[0], ends[1], function)
+                yield _task(lowering, scale[some], offset, replace(view, channels=count), ends[0], ends[1], function)
 
 
 def _task(
-    packing: KernelPacking,
+    lowering: Lowering,
     scale: np.ndarray,
     bias: np.ndarray | None,
     view: View,
@@ -59,7 +60,7 @@ def _task(
     function: NeFunction,
 ) -> TaskPlan:
     kernel = scale.astype(np.float32).reshape(-1, 1, 1, 1)
-    lanes = packing.pack_depthwise(kernel, bias)
+    lanes = lowering.packing.pack_depthwise(kernel, bias)
     weights = Kernel(lanes, bias=bias is not None)
     if function.table is not None:
         weights = with_table(weights, function.table, len(lanes))

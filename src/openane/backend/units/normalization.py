@@ -44,6 +44,7 @@ from openane.backend.units.multi_task import (
 )
 from openane.backend.units.rows import (
     DEEP,
+    LEAST_VECTOR_BYTES,
     TURNED,
     as_image,
     as_matrix,
@@ -60,6 +61,7 @@ from openane.backend.units.rows import (
     streamed_row,
     summed_row,
     swapped_patch,
+    vector_pair,
 )
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, LayerNorm
@@ -69,8 +71,6 @@ NORMALIZE = PeWork(PeMode.ROWS, subtract=True)
 SUBTRACT = PeWork(PeMode.BINARY, subtract=True)
 #: Rows of a tile of the first task when its source is kept (3 of 3).
 _KEPT_TILE_ROWS = 32
-#: Statistics of fewer values take this much.
-_LEAST_VECTOR_BYTES = 0x20
 #: The transposing copy behind the subtraction follows it up to this width (8 columns do, 16 do not).
 _STREAMED_COLUMNS = 8
 #: View axes in which everything is reduced without being kept: channels are depth.
@@ -145,7 +145,7 @@ def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
         return
     # Rows of the only channel are a matrix: Apple's compiler takes three tasks for [1, S, D] (encoding.md#task-counts).
     matrix = as_matrix(shape)
-    size = max((machine.l2_bytes - 4 * _LEAST_VECTOR_BYTES) // (2 * align(2 * shape.width, machine.bank_bytes) + 4), 1)
+    size = max((machine.l2_bytes - 4 * LEAST_VECTOR_BYTES) // (2 * align(2 * shape.width, machine.bank_bytes) + 4), 1)
     recorded = single and shape.height == 1 and matrix.height <= size
     for first, count in bands(matrix.height, size):
         part = run if recorded else _part(run, f"{first}", rows_of(run.x, matrix, first), rows_of(run.y, matrix, first))
@@ -154,12 +154,6 @@ def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
 
 def _part(run: NormBand, name: str, x: Operand, y: Operand) -> NormBand:
     return replace(run, name=f"{run.name}/{name}", x=x, y=y, evidence=Evidence.EXTRAPOLATED)
-
-
-def vector_pair(machine: MachineSpec, rows: int) -> Strides:
-    """L2 strides of two vectors, mean and deviation, of one value a row."""
-    size = align(2 * rows, machine.bank_bytes)
-    return Strides(size, max(_LEAST_VECTOR_BYTES, size), size, 2 * max(_LEAST_VECTOR_BYTES, size))
 
 
 def _matrix_rows(run: NormBand, rows: int, columns: int) -> Iterator[TaskPlan]:
@@ -262,7 +256,7 @@ def _planes(
     machine = run.machine
     row, axes = planar_row(machine, 1, whole.width), TURNED if turned else PLAIN
     size = max(
-        (machine.l2_bytes - 4 * _LEAST_VECTOR_BYTES) // (2 * (row * whole.height + 64 * machine.bank_bytes) + 4), 1
+        (machine.l2_bytes - 4 * LEAST_VECTOR_BYTES) // (2 * (row * whole.height + 64 * machine.bank_bytes) + 4), 1
     )
     while (
         size > 1
@@ -312,7 +306,7 @@ def _items(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
 def _deep_fits(machine: MachineSpec, shape: TensorShape) -> bool:
     """Whether x can be kept in L2 in the view of channels as rows and rows as depth."""
     row = padded_row(machine, align(2 * shape.width, machine.bank_bytes) * shape.height, shape.width, 1, 2)
-    return 2 * _LEAST_VECTOR_BYTES + row * shape.channels <= machine.l2_bytes
+    return 2 * LEAST_VECTOR_BYTES + row * shape.channels <= machine.l2_bytes
 
 
 def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
@@ -324,7 +318,7 @@ def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     if not keeps:
         deep, axes = View(shape.width, shape.height, 1, shape.channels), _STACKED
         run = replace(run, evidence=Evidence.EXTRAPOLATED)
-    vector = 2 * _LEAST_VECTOR_BYTES
+    vector = 2 * LEAST_VECTOR_BYTES
     statistics = run.tensor("statistics", TensorShape(height=2), 0, vector_pair(machine, 1))
     mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
     repeats = frozenset(axis for axis in (Axis.WIDTH, Axis.HEIGHT, Axis.DEPTH) if deep.extent(axis) > 1)

@@ -211,3 +211,13 @@ def summed_row(machine: MachineSpec, channels: int, width: int) -> int:
 def swapped_patch(width: int) -> int:
     """The shape code of a patch that is as wide as the image, for copies that are forced to one (5 records)."""
     return min(max(7 - max(width - 1, 0).bit_length(), 0), 4)
+
+
+#: Statistics of fewer values take this much.
+LEAST_VECTOR_BYTES = 0x20
+
+
+def vector_pair(machine: MachineSpec, rows: int) -> Strides:
+    """L2 strides of two vectors, mean and deviation, of one value a row."""
+    size = align(2 * rows, machine.bank_bytes)
+    return Strides(size, max(LEAST_VECTOR_BYTES, size), size, 2 * max(LEAST_VECTOR_BYTES, size))

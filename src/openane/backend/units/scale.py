@@ -54,7 +54,7 @@ def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         yield from _rows(unit.name, np.stack([bias, scale]), value, result, lowering)
         return
     # The rows mean (x + bias) * scale, so both at once would need bias / scale; a convolution keeps the bias as it is.
-    yield from channel_scale(lowering.packing, scale, bias, value.shape, value.operand, result, function)
+    yield from channel_scale(lowering, scale, bias, value.shape, value.operand, result, function)
 
 
 def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: Lowering) -> Iterator[TaskPlan]:

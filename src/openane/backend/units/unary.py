@@ -162,7 +162,7 @@ def prelu(
     yield table_task(
         lowering.machine, NeFunction(Nonlinearity.RELU, post_scale=-1.0, evidence=evidence), shape, source, negative
     )
-    yield from channel_scale(lowering.packing, -slopes, None, shape, negative, scaled)
+    yield from channel_scale(lowering, -slopes, None, shape, negative, scaled)
     yield planar_task(PeWork(PeMode.BINARY, PeOperation.ADD), shape, (positive, scaled), result, evidence)
 
 

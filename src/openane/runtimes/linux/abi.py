@@ -10,6 +10,9 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
+from openane.targets import get
+from openane.targets.registry import LINUX_TARGET
+
 U32 = ctypes.c_uint32
 U64 = ctypes.c_uint64
 
@@ -32,11 +35,12 @@ DRIVER_NAME: Final = "ane"
 COMPATIBLE: Final = ("apple,t8103-ane", "apple,t6000-ane")
 """Device-tree names that the published driver binds to: M1, and M1 Pro, Max and Ultra."""
 
+_INDICES = get(LINUX_TARGET).spec.buffers
 TASKS_BUFFER: Final = 0
-CONSTANTS_BUFFER: Final = 1
-SECOND_SCRATCH_BUFFER: Final = 2
-SCRATCH_BUFFER: Final = 3
-FIRST_SURFACE_BUFFER: Final = 4
+CONSTANTS_BUFFER: Final = _INDICES.constants
+SECOND_SCRATCH_BUFFER: Final = _INDICES.second_scratch
+SCRATCH_BUFFER: Final = _INDICES.scratch
+FIRST_SURFACE_BUFFER: Final = _INDICES.first_surface
 
 
 class BufferInit(ctypes.Structure):
