@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
 from openane.core.types import DType
+
+_registered: dict[str, type[Operation]] = {}
+
+OPERATIONS: Mapping[str, type[Operation]] = MappingProxyType(_registered)
+"""Every operation by its class name. A class registers itself when its module is imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,15 @@ class Case:
 class Operation:
     """Base of all operations: frozen dataclasses whose fields are the attributes.
 
-    A subclass says in its docstring what it computes, and implements the three methods. Optional inputs
-    arrive as None.
+    A subclass says in its docstring what it computes, and implements `infer`, `evaluate` and `cases`. Optional inputs
+    arrive as None. What else the compiler wants to know of an operation is stated on its class, in the attributes and
+    the two counts below; the defaults are safe.
+
+        class Swish(Unary): ...                      # registers itself in OPERATIONS
+        class Unary(Operation, abstract=True): ...   # a base, which does not
+
+    Raises:
+        TypeError: on definition, if another operation has the name.
     """
 
     #: Names of the inputs in order; a trailing "*" marks a variadic input, a "?" an optional one.
@@ -56,6 +69,28 @@ class Operation:
 
     #: Whether every element of the result is an element of an input or a fixed number: nothing is computed.
     moves_data: ClassVar[bool] = False
+
+    #: Whether of the first input only the elements of the result are read, as in a table that is looked up.
+    reads_selection: ClassVar[bool] = False
+
+    #: Whether the reference gives a view of its input, at no cost.
+    is_view: ClassVar[bool] = False
+
+    #: Whether axis 1 of the first input holds channels and the axes after it are those of an image.
+    is_spatial: ClassVar[bool] = False
+
+    #: Whether the result is best laid out on the engine as its operands are.
+    keeps_layout: ClassVar[bool] = False
+
+    #: Whether models clean up positions with it (token ids first of all) before they look something up by them.
+    prepares_positions: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        if abstract:
+            return
+        if cls.__name__ in _registered:
+            raise TypeError(f"two operations are named {cls.__name__}")
+        _registered[cls.__name__] = cls
 
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
         """The result types for these input types.
@@ -68,6 +103,15 @@ class Operation:
     def evaluate(self, inputs: Sequence[np.ndarray | None]) -> tuple[np.ndarray, ...]:
         """The results in the precision of the inputs (float64 in, float64 out)."""
         raise NotImplementedError
+
+    def macs(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> int:
+        """Multiply-adds of a convolution, matmul or recurrent layer for these types; 0 for all others."""
+        return 0
+
+    def reference_steps(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> int:
+        """About how many elementary steps `evaluate` takes: one per multiply-add and per element read or written."""
+        sizes = sum(x.size for x in inputs if x is not None) + sum(y.size for y in outputs)
+        return sizes + self.macs(inputs, outputs)
 
     @classmethod
     def cases(cls) -> Iterator[Case]:

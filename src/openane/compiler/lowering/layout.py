@@ -24,21 +24,6 @@ SPATIAL: dict[int, Layout] = {1: (_C,), 2: (_N, _C), 3: (_N, _C, _W), 4: (_N, _C
 #: Layouts of stacks of matrices, by rank.
 MATRICES: dict[int, Layout] = {0: (), 1: (_W,), 2: (_H, _W), 3: (_C, _H, _W), 4: (_N, _C, _H, _W)} | {5: SPATIAL[5]}
 
-_IMAGE_OPERATIONS = (
-    g.Conv,
-    g.ConvTranspose,
-    g.MaxPool,
-    g.AveragePool,
-    g.LpPool,
-    g.BatchNorm,
-    g.InstanceNorm,
-    g.GroupNorm,
-    g.LocalResponseNorm,
-    g.DepthToSpace,
-    g.SpaceToDepth,
-    g.ChannelShuffle,
-)
-
 
 def canonical(shape: Sequence[int], *, rows: bool = False) -> Layout:
     """The layout of a value that nothing else decides.
@@ -110,7 +95,7 @@ class Preferences:
         operation = node.operation
         first = node.inputs[0] if node.inputs else ""
         shape = self._types[first].shape if first else ()
-        if isinstance(operation, _IMAGE_OPERATIONS):
+        if operation.is_spatial:
             if 2 <= len(shape) <= 4:
                 self._wish(first, SPATIAL[len(shape)])
         elif isinstance(operation, g.MatMul):
@@ -122,7 +107,7 @@ class Preferences:
                 self.engines.setdefault(first, engine_shape(operation.shape, self.layouts[result]))
             elif result in self.engines:
                 self.engines.setdefault(first, self.engines[result])
-        elif isinstance(operation, (g.Unary, g.Binary, g.PRelu, g.Where, g.Concat, g.Cast, g.Not, g.Identity)):
+        elif operation.keeps_layout:
             self._pass_on(node)
 
     def _pass_on(self, node: Node) -> None:

@@ -11,11 +11,6 @@ from collections.abc import Callable
 from openane.graph import Graph, Node
 from openane.graph import ops as g
 
-#: Operations that people put between an input and a cast to integers; behind anything else numbers are results.
-_LIGHT = (g.Unary, g.Binary, g.Where, g.Not, g.Cast, g.Reshape, g.Transpose, g.Slice, g.Concat, g.Split, g.Expand)
-#: Unary ones with arithmetic that nobody applies to ids.
-_HEAVY = (g.Softmax, g.LogSoftmax)
-
 
 def makes_positions(graph: Graph) -> Callable[[Node], bool]:
     """Tells of a node whether it only prepares integers from the caller's numbers.
@@ -27,8 +22,7 @@ def makes_positions(graph: Graph) -> Callable[[Node], bool]:
         return lambda node: False
     given = {*graph.inputs, *graph.constants}
     for node in graph.nodes:
-        light = isinstance(node.operation, _LIGHT) and not isinstance(node.operation, _HEAVY)
-        if light and all(name in given for name in node.inputs if name):
+        if node.operation.prepares_positions and all(name in given for name in node.inputs if name):
             given.update(node.outputs)
     positions: set[str] = set()
     elsewhere = set(graph.outputs)

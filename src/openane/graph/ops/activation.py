@@ -26,6 +26,29 @@ from openane.graph.ops.support import (
 )
 from openane.graph.ops.unary import NumericUnary, Unary, erf
 
+__all__ = [
+    "Affine",
+    "Celu",
+    "Clip",
+    "Elu",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Mish",
+    "PRelu",
+    "Relu",
+    "ScaledTanh",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Silu",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+    "ThresholdedRelu",
+]
+
 
 def logistic(x: np.ndarray) -> np.ndarray:
     """1 / (1 + e^-x) without overflow."""
@@ -91,6 +114,7 @@ class PRelu(Operation):
     """y = x where x >= 0, slope*x elsewhere; slope broadcasts to the shape of x (numpy's rule)."""
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "slope")
+    keeps_layout: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x, slope = operand(inputs, 0, "x"), operand(inputs, 1, "slope")

@@ -25,12 +25,32 @@ from openane.graph.ops.support import (
     widen,
 )
 
+__all__ = [
+    "Add",
+    "Binary",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Div",
+    "FloorDiv",
+    "Max",
+    "Min",
+    "Mod",
+    "Mul",
+    "Pow",
+    "ShiftLeft",
+    "ShiftRight",
+    "Sub",
+]
+
 
 @dataclass(frozen=True)
-class Binary(Operation):
+class Binary(Operation, abstract=True):
     """Base of the functions of two numbers of one type."""
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "y")
+    keeps_layout: ClassVar[bool] = True
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x, y = operand(inputs, 0, "x"), operand(inputs, 1, "y")
@@ -172,7 +192,7 @@ class Mod(Binary):
 
 
 @dataclass(frozen=True)
-class _Bitwise(Binary):
+class _Bitwise(Binary, abstract=True):
     """Base of the functions of the bits of two integers."""
 
     def _check(self, dtype: DType) -> None:

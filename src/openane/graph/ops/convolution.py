@@ -26,12 +26,17 @@ from openane.graph.ops.support import (
     widen,
 )
 
+__all__ = [
+    "Conv",
+    "ConvTranspose",
+]
+
 #: Columns gathered at a time, in elements; bounds the memory of the reference convolution.
 _COLUMN_LIMIT = 1 << 24
 
 
 @dataclass(frozen=True)
-class _Convolution(Operation):
+class _Convolution(Operation, abstract=True):
     """What both convolutions share.
 
     Attributes:
@@ -47,6 +52,7 @@ class _Convolution(Operation):
     groups: int = 1
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "weight", "bias?")
+    is_spatial: ClassVar[bool] = True
 
     def _check(self, inputs: Types) -> tuple[TensorType, TensorType]:
         x, weight = operand(inputs, 0, "x"), operand(inputs, 1, "weight")
@@ -94,6 +100,9 @@ class Conv(_Convolution):
                 extents, self.pads[:rank], self.pads[rank:], kernel, self.dilations, self.strides, strict=True
             )
         )
+
+    def macs(self, inputs: Types, outputs: Sequence[TensorType]) -> int:
+        return outputs[0].size * product_of(operand(inputs, 1, "weight").shape[1:])
 
     def evaluate(self, inputs: Arrays) -> Results:
         x, weight, bias = array(inputs, 0), array(inputs, 1), optional_array(inputs, 2)
@@ -196,6 +205,9 @@ class ConvTranspose(_Convolution):
         spatial = self._spatial(x.shape[2:], weight.shape[2:])
         require(all(e >= 1 for e in spatial), "pads cut the whole result off", value=spatial)
         return (TensorType((x.shape[0], out, *spatial), x.dtype),)
+
+    def macs(self, inputs: Types, outputs: Sequence[TensorType]) -> int:
+        return operand(inputs, 0, "x").size * product_of(operand(inputs, 1, "weight").shape[1:])
 
     def evaluate(self, inputs: Arrays) -> Results:
         x, weight, bias = array(inputs, 0), array(inputs, 1), optional_array(inputs, 2)

@@ -26,6 +26,16 @@ from openane.graph.ops.support import (
     sample,
 )
 
+__all__ = [
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "OneHot",
+    "ScatterElements",
+    "ScatterMode",
+    "ScatterND",
+]
+
 
 def in_range(indices: np.ndarray, extent: int) -> np.ndarray:
     """`indices` counted from the front.
@@ -56,6 +66,7 @@ class Gather(Operation):
     axis: int = 0
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "indices")
+    reads_selection: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x, indices = operand(inputs, 0, "x"), operand(inputs, 1, "indices")
@@ -88,6 +99,7 @@ class GatherElements(Operation):
     axis: int = 0
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "indices")
+    reads_selection: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x, indices = operand(inputs, 0, "x"), operand(inputs, 1, "indices")
@@ -129,6 +141,7 @@ class GatherND(Operation):
     batch_axes: int = 0
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "indices")
+    reads_selection: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x, indices = operand(inputs, 0, "x"), operand(inputs, 1, "indices")

@@ -25,9 +25,26 @@ from openane.graph.ops.support import (
     sample,
 )
 
+__all__ = [
+    "And",
+    "Comparison",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "IsInf",
+    "IsNaN",
+    "Less",
+    "LessOrEqual",
+    "Not",
+    "NotEqual",
+    "Or",
+    "Where",
+    "Xor",
+]
+
 
 @dataclass(frozen=True)
-class Comparison(Binary):
+class Comparison(Binary, abstract=True):
     """Base of the comparisons: two tensors of one type, truth values out."""
 
     def _check(self, dtype: DType) -> None:
@@ -96,7 +113,7 @@ class GreaterOrEqual(Comparison):
 
 
 @dataclass(frozen=True)
-class _Logical(Comparison):
+class _Logical(Comparison, abstract=True):
     """Base of the functions of two truth values."""
 
     def _check(self, dtype: DType) -> None:
@@ -134,6 +151,9 @@ class Xor(_Logical):
 @dataclass(frozen=True)
 class Not(Operation):
     """The opposite truth value."""
+
+    keeps_layout: ClassVar[bool] = True
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -199,6 +219,8 @@ class Where(Operation):
     """x where the condition is true, y elsewhere; all three broadcast."""
 
     input_names: ClassVar[tuple[str, ...]] = ("condition", "x", "y")
+    keeps_layout: ClassVar[bool] = True
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         condition, x, y = operand(inputs, 0, "condition"), operand(inputs, 1, "x"), operand(inputs, 2, "y")

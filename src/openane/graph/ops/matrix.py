@@ -26,6 +26,11 @@ from openane.graph.ops.support import (
     widen,
 )
 
+__all__ = [
+    "Einsum",
+    "MatMul",
+]
+
 #: Letters with at most one ellipsis.
 _TERM = r"[A-Za-z]*(\.\.\.[A-Za-z]*)?"
 
@@ -63,6 +68,9 @@ class MatMul(Operation):
         shape += (rows,) if ranks[0] > 1 else ()
         shape += (columns,) if ranks[1] > 1 else ()
         return (TensorType(shape, dtype),)
+
+    def macs(self, inputs: Types, outputs: Sequence[TensorType]) -> int:
+        return outputs[0].size * operand(inputs, 0, "x").shape[-2 if self.transpose_a else -1]
 
     def evaluate(self, inputs: Arrays) -> Results:
         x, y = array(inputs, 0), array(inputs, 1)
@@ -119,9 +127,12 @@ class Einsum(Operation):
         )
         return left.split(","), right
 
-    def work(self, shapes: Sequence[tuple[int, ...]]) -> int:
-        """Multiplications of the plain way, over all letters at once."""
-        extents, ellipsis = self._extents(shapes)
+    def macs(self, inputs: Types, outputs: Sequence[TensorType]) -> int:
+        return self.reference_steps(inputs, outputs) if len(inputs) > 1 else 0
+
+    def reference_steps(self, inputs: Types, outputs: Sequence[TensorType]) -> int:
+        """One step per combination of all letters, whatever order numpy finds."""
+        extents, ellipsis = self._extents([operand(inputs, i, "x").shape for i in range(len(inputs))])
         return product_of([*extents.values(), *ellipsis])
 
     def _extents(self, shapes: Sequence[tuple[int, ...]]) -> tuple[dict[str, int], tuple[int, ...]]:

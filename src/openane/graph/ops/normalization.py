@@ -29,6 +29,19 @@ from openane.graph.ops.support import (
 )
 from openane.graph.ops.unary import Unary
 
+__all__ = [
+    "BatchNorm",
+    "GroupNorm",
+    "Hardmax",
+    "InstanceNorm",
+    "LayerNorm",
+    "LocalResponseNorm",
+    "LogSoftmax",
+    "LpNorm",
+    "RmsNorm",
+    "Softmax",
+]
+
 
 def standardize(x: np.ndarray, axes: Sequence[int], epsilon: float) -> np.ndarray:
     """(x - mean) / sqrt(variance + epsilon) over `axes`, with the biased variance."""
@@ -43,7 +56,7 @@ def per_channel(values: np.ndarray, rank: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _AlongAxis(Unary):
+class _AlongAxis(Unary, abstract=True):
     """Base of the softmax family.
 
     Attributes:
@@ -71,6 +84,8 @@ class _AlongAxis(Unary):
 class Softmax(_AlongAxis):
     """e^x / sum of e^x along an axis."""
 
+    prepares_positions: ClassVar[bool] = False
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         powers = np.exp(self._shifted(x))
         return powers / np.sum(powers, self.axis, keepdims=True)
@@ -79,6 +94,8 @@ class Softmax(_AlongAxis):
 @dataclass(frozen=True)
 class LogSoftmax(_AlongAxis):
     """The logarithm of the softmax along an axis."""
+
+    prepares_positions: ClassVar[bool] = False
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         shifted = self._shifted(x)
@@ -106,6 +123,7 @@ class BatchNorm(Operation):
     epsilon: float = 1e-5
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "scale", "bias", "mean", "variance")
+    is_spatial: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -133,7 +151,7 @@ class BatchNorm(Operation):
 
 
 @dataclass(frozen=True)
-class _Normalization(Operation):
+class _Normalization(Operation, abstract=True):
     """Base of the normalizations with an optional scale and bias."""
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "scale?", "bias?")
@@ -230,6 +248,8 @@ class InstanceNorm(_Normalization):
 
     epsilon: float = 1e-5
 
+    is_spatial: ClassVar[bool] = True
+
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
         require(len(x.shape) >= 3, "input 'x' has no spatial axes", value=x)
@@ -256,6 +276,8 @@ class GroupNorm(_Normalization):
 
     groups: int
     epsilon: float = 1e-5
+
+    is_spatial: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -325,6 +347,8 @@ class LocalResponseNorm(Operation):
     alpha: float = 1e-4
     beta: float = 0.75
     bias: float = 1.0
+
+    is_spatial: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")

@@ -5,8 +5,9 @@ Global pooling is a reduction (:class:`~openane.graph.ops.reduction.ReduceMean` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from openane.graph.ops.support import (
     Types,
     array,
     operand,
+    product_of,
     require,
     require_float,
     sample,
@@ -25,9 +27,16 @@ from openane.graph.ops.support import (
     widen,
 )
 
+__all__ = [
+    "AveragePool",
+    "LpPool",
+    "MaxPool",
+    "Pooling",
+]
+
 
 @dataclass(frozen=True)
-class Pooling(Operation):
+class Pooling(Operation, abstract=True):
     """What all poolings share.
 
     Attributes:
@@ -43,6 +52,8 @@ class Pooling(Operation):
     pads: tuple[int, ...]
     dilations: tuple[int, ...] = ()
     ceil_mode: bool = False
+
+    is_spatial: ClassVar[bool] = True
 
     @property
     def spacing(self) -> tuple[int, ...]:
@@ -85,6 +96,10 @@ class Pooling(Operation):
         spatial = self.spatial(x.shape[2:])
         require(all(e >= 1 for e in spatial), "the window is larger than the padded input", value=x)
         return (TensorType((*x.shape[:2], *spatial), x.dtype),)
+
+    def reference_steps(self, inputs: Types, outputs: Sequence[TensorType]) -> int:
+        """One step per element of each window."""
+        return super().reference_steps(inputs, outputs) + outputs[0].size * product_of(self.kernel)
 
     def _check_dtype(self, x: TensorType) -> None:
         require_float(x)

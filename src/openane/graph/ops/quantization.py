@@ -26,9 +26,14 @@ from openane.graph.ops.support import (
     widen,
 )
 
+__all__ = [
+    "DequantizeLinear",
+    "QuantizeLinear",
+]
+
 
 @dataclass(frozen=True)
-class _Quantization(Operation):
+class _Quantization(Operation, abstract=True):
     """What both directions share. scale is a number, one value per position of an axis, or one per block of it.
 
     Attributes:

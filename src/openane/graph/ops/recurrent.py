@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
@@ -29,6 +29,13 @@ from openane.graph.ops.support import (
 )
 from openane.graph.ops.unary import Unary
 
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Direction",
+]
+
 
 class Direction(Enum):
     """The order in which a sequence is read."""
@@ -44,7 +51,7 @@ class Direction(Enum):
 
 
 @dataclass(frozen=True)
-class _Recurrent(Operation):
+class _Recurrent(Operation, abstract=True):
     """What the recurrent layers share.
 
     Inputs: x (time, batch, features), w (directions, gates * hidden, features), r (directions, gates * hidden,
@@ -97,6 +104,10 @@ class _Recurrent(Operation):
         require(count == needed, "the number of activations is wrong", value=count, limit=needed)
         y = TensorType((time, directions, batch, self.hidden), x.dtype)
         return (y, *[TensorType(state, x.dtype)] * self.states)
+
+    def macs(self, inputs: Types, outputs: Sequence[TensorType]) -> int:
+        time, batch, _ = operand(inputs, 0, "x").shape
+        return time * batch * (operand(inputs, 1, "w").size + operand(inputs, 2, "r").size)
 
     def _functions(self) -> tuple[Unary, ...]:
         return self.activations or self.default_activations * self.direction.count

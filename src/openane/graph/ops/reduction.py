@@ -22,9 +22,28 @@ from openane.graph.ops.support import (
     widen,
 )
 
+__all__ = [
+    "ArgMax",
+    "ArgMin",
+    "CumProd",
+    "CumSum",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "Reduction",
+    "TopK",
+]
+
 
 @dataclass(frozen=True)
-class Reduction(Operation):
+class Reduction(Operation, abstract=True):
     """Base of the reductions.
 
     Attributes:
@@ -165,7 +184,7 @@ class ReduceLogSumExp(Reduction):
 
 
 @dataclass(frozen=True)
-class _ArgExtreme(Operation):
+class _ArgExtreme(Operation, abstract=True):
     """Base of the places of extremes; the result is int64.
 
     Attributes:
@@ -259,7 +278,7 @@ class TopK(Operation):
 
 
 @dataclass(frozen=True)
-class _Cumulative(Operation):
+class _Cumulative(Operation, abstract=True):
     """Base of the running reductions along an axis.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,6 +11,13 @@ import numpy as np
 
 from openane.graph.operation import Case, Operation, TensorType
 from openane.graph.ops.support import Arrays, Results, Types, array, operand, require, sample, widen
+
+__all__ = [
+    "Coordinates",
+    "Resize",
+    "ResizeMode",
+    "Rounding",
+]
 
 
 class ResizeMode(Enum):
@@ -82,6 +89,12 @@ class Resize(Operation):
         if self.coordinates is Coordinates.TF_CROP_AND_RESIZE:
             require(len(self.region) == 2 * rank, "the region must name both ends of every axis", value=self.region)
         return (TensorType(self.sizes, x.dtype),)
+
+    def reference_steps(self, inputs: Types, outputs: Sequence[TensorType]) -> int:
+        """One matrix (result extent, extent) per axis, and a product with it."""
+        shape, sizes = operand(inputs, 0, "x").shape, super().reference_steps(inputs, outputs)
+        pairs = zip(shape, self.sizes, strict=True)
+        return sizes + sum(extent * size for extent, size in pairs) + max(shape, default=1) * sizes
 
     def evaluate(self, inputs: Arrays) -> Results:
         x = array(inputs, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import product
@@ -23,6 +23,11 @@ from openane.graph.ops.support import (
     sample,
     widen,
 )
+
+__all__ = [
+    "Border",
+    "GridSample",
+]
 
 
 class Border(Enum):
@@ -60,6 +65,11 @@ class GridSample(Operation):
         require(fits and grid.shape[0] == x.shape[0], "the grid does not fit the picture", value=grid, limit=x)
         require(min(x.shape[2:]) > 0, "there is nothing to read", value=x)
         return (TensorType((*x.shape[:2], *grid.shape[1:-1]), x.dtype),)
+
+    def reference_steps(self, inputs: Types, outputs: Sequence[TensorType]) -> int:
+        """Each element of the result reads up to four elements per axis."""
+        rank = len(operand(inputs, 0, "x").shape) - 2
+        return super().reference_steps(inputs, outputs) + outputs[0].size * 4**rank
 
     def evaluate(self, inputs: Arrays) -> Results:
         x, grid = array(inputs, 0), array(inputs, 1)

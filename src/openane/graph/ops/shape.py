@@ -25,6 +25,24 @@ from openane.graph.ops.support import (
     sample,
 )
 
+__all__ = [
+    "BlockOrder",
+    "ChannelShuffle",
+    "Concat",
+    "DepthToSpace",
+    "Expand",
+    "Pad",
+    "PadMode",
+    "Reshape",
+    "ReverseSequence",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Tile",
+    "Transpose",
+    "Trilu",
+]
+
 
 @dataclass(frozen=True)
 class Reshape(Operation):
@@ -37,6 +55,7 @@ class Reshape(Operation):
     moves_data: ClassVar[bool] = True
 
     shape: tuple[int, ...]
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -64,6 +83,7 @@ class Transpose(Operation):
     moves_data: ClassVar[bool] = True
 
     permutation: tuple[int, ...]
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -93,6 +113,8 @@ class Concat(Operation):
     axis: int
 
     input_names: ClassVar[tuple[str, ...]] = ("x*",)
+    keeps_layout: ClassVar[bool] = True
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         require(len(inputs) >= 1, "there is nothing to join")
@@ -129,6 +151,7 @@ class Split(Operation):
 
     axis: int
     sizes: tuple[int, ...]
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -162,6 +185,8 @@ class Slice(Operation):
     starts: tuple[int, ...]
     ends: tuple[int, ...]
     steps: tuple[int, ...]
+    reads_selection: ClassVar[bool] = True
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -258,6 +283,8 @@ class Expand(Operation):
     moves_data: ClassVar[bool] = True
 
     shape: tuple[int, ...]
+    is_view: ClassVar[bool] = True
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -319,6 +346,7 @@ class DepthToSpace(Operation):
 
     block: int
     order: BlockOrder = BlockOrder.DEPTH_COLUMN_ROW
+    is_spatial: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -357,6 +385,7 @@ class SpaceToDepth(Operation):
 
     block: int
     order: BlockOrder = BlockOrder.DEPTH_COLUMN_ROW
+    is_spatial: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -391,6 +420,7 @@ class ChannelShuffle(Operation):
     moves_data: ClassVar[bool] = True
 
     groups: int
+    is_spatial: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")

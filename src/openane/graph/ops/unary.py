@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,10 +24,48 @@ from openane.graph.ops.support import (
     widen,
 )
 
+__all__ = [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseNot",
+    "Cast",
+    "Ceil",
+    "Cos",
+    "Cosh",
+    "Erf",
+    "Exp",
+    "Exp2",
+    "Floor",
+    "Identity",
+    "Log",
+    "Neg",
+    "NumericUnary",
+    "PositiveUnary",
+    "Reciprocal",
+    "Round",
+    "Rsqrt",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Sqrt",
+    "Square",
+    "Tan",
+    "Trunc",
+    "Unary",
+]
+
 
 @dataclass(frozen=True)
-class Unary(Operation):
+class Unary(Operation, abstract=True):
     """Base of the functions of one tensor whose result has the type of the operand."""
+
+    keeps_layout: ClassVar[bool] = True
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -50,7 +89,7 @@ class Unary(Operation):
 
 
 @dataclass(frozen=True)
-class NumericUnary(Unary):
+class NumericUnary(Unary, abstract=True):
     """Base of the functions that integers have as well."""
 
     def _check(self, x: TensorType) -> None:
@@ -63,7 +102,7 @@ class NumericUnary(Unary):
 
 
 @dataclass(frozen=True)
-class PositiveUnary(Unary):
+class PositiveUnary(Unary, abstract=True):
     """Base of the functions that are defined for positive numbers."""
 
     @classmethod
@@ -270,7 +309,7 @@ class Tan(Unary):
 
 
 @dataclass(frozen=True)
-class _InverseUnary(Unary):
+class _InverseUnary(Unary, abstract=True):
     """Base of the functions that are defined on [-1, 1]."""
 
     @classmethod
@@ -355,6 +394,9 @@ class Cast(Operation):
     """
 
     dtype: DType
+
+    keeps_layout: ClassVar[bool] = True
+    prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         return (TensorType(operand(inputs, 0, "x").shape, self.dtype),)
