@@ -15,9 +15,10 @@ from typing import Any
 from openane.convert import operations, recurrent, tensors
 from openane.convert.builder import MilBuilder, element_name, plain_names
 from openane.core.errors import UnavailableError, UnsupportedError
+from openane.core.registry import merge
 from openane.graph import Graph, Node
 
-HANDLERS = {**operations.HANDLERS, **recurrent.HANDLERS, **tensors.HANDLERS}
+HANDLERS = merge(operations.HANDLERS, recurrent.HANDLERS, tensors.HANDLERS)
 
 
 def coremltools() -> Any:

@@ -2,6 +2,18 @@
 
 from openane.compiler.lowering.context import LoweringOptions
 from openane.compiler.lowering.forms import Functions
-from openane.compiler.lowering.lower import HANDLERS, REFUSALS, alone, becomes_integers, lower, why_not
+from openane.compiler.lowering.lower import HANDLERS, HINTS, alone, becomes_integers, lower, why_not
+from openane.compiler.lowering.refusals import REFUSALS, Refusal
 
-__all__ = ["HANDLERS", "REFUSALS", "Functions", "LoweringOptions", "alone", "becomes_integers", "lower", "why_not"]
+__all__ = [
+    "HANDLERS",
+    "HINTS",
+    "REFUSALS",
+    "Functions",
+    "LoweringOptions",
+    "Refusal",
+    "alone",
+    "becomes_integers",
+    "lower",
+    "why_not",
+]

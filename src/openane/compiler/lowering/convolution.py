@@ -211,7 +211,7 @@ def _lower_space_to_depth(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], ctx.emit(conv, ctx.read(node.inputs[0], SPATIAL[4])), SPATIAL[4])
 
 
-HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
     {
         g.Conv: _lower_conv,
         g.ConvTranspose: _lower_conv_transpose,

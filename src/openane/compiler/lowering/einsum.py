@@ -101,4 +101,8 @@ def _product(ctx: Lowering, a: _Term, b: _Term, needed: set[str]) -> _Term:
     return _Term(ctx.apply(g.Reshape(tuple(extents[letter] for letter in letters)), product), letters)
 
 
-HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType({g.Einsum: _lower_einsum})
+LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType({g.Einsum: _lower_einsum})
+
+HINTS: Mapping[type[Operation], str] = MappingProxyType(
+    {g.Einsum: "Write it as Transpose and MatMul of at most three batch axes."}
+)

@@ -358,7 +358,7 @@ def _lower_prelu(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Handler] = MappingProxyType(
     dict.fromkeys(PLAIN_NEURONS, _lower_plain)
     | dict.fromkeys(CHAINS, _lower_chain)
     | dict.fromkeys(BINARIES, _lower_binary)
@@ -367,4 +367,11 @@ HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
         g.Silu: _lower_silu,
         g.PRelu: _lower_prelu,
     }
+)
+
+HINTS: Mapping[type[Operation], str] = MappingProxyType(
+    dict.fromkeys(
+        (g.Acos, g.Acosh, g.Asin, g.Asinh, g.Atanh, g.Cosh, g.Sinh, g.Tan),
+        "Compose it of functions that have tables (exp, log, sqrt, tanh, sin, cos, atan), where precision allows.",
+    )
 )

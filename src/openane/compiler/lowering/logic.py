@@ -19,6 +19,7 @@ from openane.compiler.lowering.elementwise import (
     spread,
 )
 from openane.compiler.lowering.layout import Layout, engine_shape
+from openane.compiler.lowering.refusals import INTEGERS_HINT
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.graph import Node, Operation
@@ -171,6 +172,8 @@ def _lower_shrink(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
     dict.fromkeys(_FROM_SIGN, _lower_comparison) | {g.Where: _lower_where, g.Cast: _lower_cast, g.Shrink: _lower_shrink}
 )
+
+HINTS: Mapping[type[Operation], str] = MappingProxyType({g.Cast: INTEGERS_HINT})

@@ -1,18 +1,21 @@
-"""From a Graph to a Net: one handler per operation, and the reasons where there is none."""
+"""From a Graph to a Net: one handler per operation, and the reasons where there is none.
+
+A module of this package brings its handlers in a table LOWERINGS and hints for what it refuses in a table HINTS.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 
-from openane.compiler.lowering import convolution, einsum, elementwise, logic, matrix, normalization, pooling, shape
 from openane.compiler.lowering.context import Lowering, LoweringOptions
 from openane.compiler.lowering.positions import makes_positions
+from openane.compiler.lowering.refusals import REFUSALS
 from openane.core.deadline import check_deadline
 from openane.core.errors import Diagnostic, UnsupportedError
+from openane.core.registry import collect
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation
 from openane.net import Net
@@ -20,38 +23,11 @@ from openane.net import Net
 Handler = Callable[[Lowering, Node], None]
 
 
-def _merge(*tables: Mapping[type[Operation], Handler]) -> Mapping[type[Operation], Handler]:
-    merged: dict[type[Operation], Handler] = {}
-    for table in tables:
-        assert not merged.keys() & table.keys(), "an operation has two handlers"
-        merged.update(table)
-    return MappingProxyType(merged)
+#: By class of the operation: the tables LOWERINGS of the modules of this package.
+HANDLERS: Mapping[type[Operation], Handler] = collect(__package__, "LOWERINGS")
 
-
-#: By class of the operation.
-HANDLERS = _merge(
-    *(m.HANDLERS for m in (elementwise, logic, convolution, pooling, matrix, einsum, normalization, shape))
-)
-
-#: Why operations that are known have no handler.
-REFUSALS: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("ArgMax", "ArgMin", "TopK", "Hardmax"), "the engine does not find positions"),
-        **dict.fromkeys(
-            ("GatherElements", "GatherND", "ScatterElements", "ScatterND", "OneHot", "ReverseSequence", "GridSample"),
-            "the engine does not address elements by computed positions",
-        ),
-        **dict.fromkeys(
-            ("BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "ShiftLeft", "ShiftRight"),
-            "the engine has no integers",
-        ),
-        **dict.fromkeys(("Mod", "FloorDiv"), "the engine has no exact division with remainder"),
-        **dict.fromkeys(("IsNaN", "IsInf"), "the engine turns NaN into infinity, and so cannot tell"),
-        **dict.fromkeys(("ReduceProd", "CumProd"), "the engine does not reduce by products"),
-        **dict.fromkeys(("RNN", "GRU", "LSTM"), "recurrent layers are not unrolled for the engine"),
-        **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), "run-time quantisation is not part of the engine"),
-    }
-)
+#: What to do about limits of operations that have a handler, by class: the tables HINTS of the modules.
+HINTS: Mapping[type[Operation], str] = collect(__package__, "HINTS")
 
 _FLOATING = (DType.FLOAT16, DType.FLOAT32, DType.FLOAT64)
 _BYTES = (DType.UINT8, DType.INT8)
@@ -164,8 +140,8 @@ def _lower_node(ctx: Lowering, node: Node) -> None:
         ctx.constants.update((n, np.zeros(ctx.shape(n), ctx.types[n].dtype.numpy)) for n in empty)
     handler = HANDLERS.get(type(node.operation))
     if handler is None:
-        name = type(node.operation).__name__
-        raise UnsupportedError(REFUSALS.get(name, "the engine has no such operation"), rule="operations")
+        refusal = REFUSALS.get(type(node.operation))
+        raise UnsupportedError(refusal.reason if refusal else "the engine has no such operation", rule="operations")
     _check_types(ctx, node)
     with np.errstate(all="ignore"):  # a model's constants may be infinite, or become so
         handler(ctx, node)

@@ -196,8 +196,8 @@ def _lower_cumsum(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], along(ctx, x, dimension, matrix) if dimension else x, layout)
 
 
-HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
     {g.MatMul: _lower_matmul, g.CumSum: _lower_cumsum}
 )
 
-__all__ = ["HANDLERS", "Layout", "along"]
+__all__ = ["LOWERINGS", "Layout", "along"]

@@ -199,7 +199,7 @@ def _lower_local_response_norm(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], ctx.emit(ElementWise(ElementWiseKind.MULT), x, factor), layout)
 
 
-HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
     {
         g.Softmax: _lower_softmax,
         g.LogSoftmax: _lower_softmax,

@@ -224,8 +224,10 @@ def _lower_log_sum_exp(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, _kept(node, layout))
 
 
-HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
     dict.fromkeys((g.MaxPool, g.AveragePool, g.LpPool), _lower_pool)
     | dict.fromkeys(_REDUCTIONS, _lower_reduction)
     | {g.ReduceLogSumExp: _lower_log_sum_exp}
 )
+
+HINTS: Mapping[type[Operation], str] = MappingProxyType({g.LpPool: "Use average pooling of the squares, then a root."})

@@ -283,7 +283,7 @@ def _repeats(matrix: np.ndarray) -> int:
     return factor if factor > 1 and np.array_equal(matrix, np.repeat(np.eye(extent), factor, 0)) else 0
 
 
-HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
     {
         g.Reshape: _lower_reshape,
         g.Transpose: _lower_transpose,
@@ -297,5 +297,13 @@ HANDLERS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingPr
         g.ChannelShuffle: _lower_channel_shuffle,
         g.Trilu: _lower_trilu,
         g.Resize: _lower_resize,
+    }
+)
+
+HINTS: Mapping[type[Operation], str] = MappingProxyType(
+    {
+        g.Gather: "Do the look-up of {operand} before the model and make its result an input, or multiply by a "
+        "one-hot matrix.",
+        g.Resize: "Use nearest or linear resizing by a whole factor.",
     }
 )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from openane.core.errors import UnavailableError, UnsupportedError
+from openane.core.registry import collect
 from openane.core.types import DType
-from openane.graph import Graph, TensorType
-from openane.runtimes.host.handlers import HANDLERS, SAME
-from openane.runtimes.host.writer import Writer
+from openane.graph import Graph, Operation, TensorType
+from openane.runtimes.host.writer import Handler, Writer
+
+#: By class of the operation: the tables MAPPINGS of the modules of this package.
+HANDLERS: Mapping[type[Operation], Handler] = collect(__package__, "MAPPINGS")
 
 OPSET = 20
 """First version with Gelu; every onnxruntime since 1.17 reads it."""
@@ -38,9 +42,7 @@ def export_model(graph: Graph) -> Any:
     for node in graph.nodes:
         name = type(node.operation).__name__
         try:
-            if name in SAME:
-                results = writer.emit(SAME[name], *node.inputs, count=len(node.outputs))
-            elif type(node.operation) in HANDLERS:
+            if type(node.operation) in HANDLERS:
                 results = HANDLERS[type(node.operation)](writer, node)
             else:
                 raise UnsupportedError(f"ONNX has no operation {name}")

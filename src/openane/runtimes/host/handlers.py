@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -13,24 +13,7 @@ from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.graph import Node, Operation
 from openane.graph import ops as o
-from openane.runtimes.host import pictures
-from openane.runtimes.host.writer import Writer
-
-Handler = Callable[[Writer, Node], list[str]]
-
-#: Operations without attributes: name here -> name in ONNX.
-SAME: Mapping[str, str] = MappingProxyType(
-    {
-        name: name
-        for name in (
-            *("Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "BitwiseAnd", "BitwiseNot"),
-            *("BitwiseOr", "BitwiseXor", "Ceil", "Cos", "Cosh", "Equal", "Erf", "Exp", "Floor", "Greater"),
-            *("GreaterOrEqual", "HardSwish", "Identity", "IsNaN", "Less", "LessOrEqual", "Max", "Min", "Mish"),
-            *("Mul", "Neg", "Not", "Or", "PRelu", "Pow", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Sinh"),
-            *("Softplus", "Softsign", "Sqrt", "Sub", "Tan", "Tanh", "Where", "Xor"),
-        )
-    }
-)
+from openane.runtimes.host.writer import Handler, Writer
 
 
 def _attributes(kind: str, *names: str, **renamed: str) -> Handler:
@@ -43,6 +26,11 @@ def _attributes(kind: str, *names: str, **renamed: str) -> Handler:
         return w.emit(kind, *node.inputs, count=len(node.outputs), **plain)
 
     return handler
+
+
+def _same(w: Writer, node: Node) -> list[str]:
+    """An operation without attributes that has its name in ONNX."""
+    return w.emit(type(node.operation).__name__, *node.inputs, count=len(node.outputs))
 
 
 def _reduction(kind: str) -> Handler:
@@ -343,9 +331,18 @@ def _recurrent(kind: str) -> Handler:
 
 
 #: By class of the operation.
-HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
+MAPPINGS: Mapping[type[Operation], Handler] = MappingProxyType(
     {
-        **pictures.HANDLERS,
+        **dict.fromkeys(
+            (
+                *(o.Abs, o.Acos, o.Acosh, o.Add, o.And, o.Asin, o.Asinh, o.Atan, o.Atanh, o.BitwiseAnd),
+                *(o.BitwiseNot, o.BitwiseOr, o.BitwiseXor, o.Ceil, o.Cos, o.Cosh, o.Equal, o.Erf, o.Exp, o.Floor),
+                *(o.Greater, o.GreaterOrEqual, o.HardSwish, o.Identity, o.IsNaN, o.Less, o.LessOrEqual, o.Max),
+                *(o.Min, o.Mish, o.Mul, o.Neg, o.Not, o.Or, o.PRelu, o.Pow, o.Relu, o.Round, o.Sigmoid, o.Sign),
+                *(o.Sin, o.Sinh, o.Softplus, o.Softsign, o.Sqrt, o.Sub, o.Tan, o.Tanh, o.Where, o.Xor),
+            ),
+            _same,
+        ),
         o.Affine: _affine,
         o.ArgMax: _attributes("ArgMax", "axis", "keepdims", last="select_last_index"),
         o.ArgMin: _attributes("ArgMin", "axis", "keepdims", last="select_last_index"),

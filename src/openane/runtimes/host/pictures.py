@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -13,9 +13,7 @@ import numpy as np
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as o
-from openane.runtimes.host.writer import Writer
-
-Handler = Callable[[Writer, Node], list[str]]
+from openane.runtimes.host.writer import Handler, Writer
 
 
 def _convolution(w: Writer, node: Node) -> list[str]:
@@ -135,7 +133,7 @@ def _local_response_norm(w: Writer, node: Node) -> list[str]:
 
 
 #: By class of the operation.
-HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
+MAPPINGS: Mapping[type[Operation], Handler] = MappingProxyType(
     {
         o.AveragePool: _pooling("AveragePool"),
         o.ChannelShuffle: _channel_shuffle,

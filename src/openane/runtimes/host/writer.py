@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from openane.graph import Graph, TensorType
+from openane.graph import Graph, Node, TensorType
 
 
 class Writer:
@@ -62,3 +63,7 @@ class Writer:
     def one(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Adds a node with one result; its name."""
         return self.emit(kind, *inputs, **attributes)[0]
+
+
+#: Writes the ONNX nodes of one node; the names of its results.
+Handler = Callable[[Writer, Node], list[str]]

@@ -7,18 +7,21 @@ description gives it; newer ones see the described shape itself. Both keep singl
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from openane.core.errors import ModelError, OpenaneError, UnsupportedError
-from openane.frontends.coreml.network import elementwise, images, recurrent, shapes
+from openane.core.registry import collect
 from openane.frontends.coreml.network.builder import Builder, Layer
 from openane.graph import Graph, TensorType
 from openane.graph import ops as g
 
-_LAYERS = {**images.LAYERS, **elementwise.LAYERS, **shapes.LAYERS, **recurrent.LAYERS}
+_Handler = Callable[[Layer], str | tuple[str, ...]]
+
+#: By the name of the parameter field: the tables LAYERS of the modules of this package.
+_LAYERS: Mapping[str, _Handler] = collect(__name__, "LAYERS")
 
 
 def read_network(model: Any, network: Any, inputs: Mapping[str, tuple[int, ...]], where: str) -> Graph:

@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NoReturn
 
 from openane.core.errors import UnsupportedError
-from openane.frontends.mil.operations import (
-    compressed,
-    elementwise,
-    indexing,
-    layers,
-    normalization,
-    recurrent,
-    reduction,
-    resampling,
-    shape,
-)
+from openane.core.registry import collect
 from openane.frontends.mil.operations.entry import Entry
 from openane.frontends.mil.program import MilOperation
 
-_FAMILIES = (
-    elementwise,
-    layers,
-    normalization,
-    reduction,
-    shape,
-    resampling,
-    indexing,
-    recurrent,
-    compressed,
-)
-
-#: Every operation that can be read, by its MIL name.
-OPERATIONS: Mapping[str, Entry] = MappingProxyType(
-    {name: entry for family in _FAMILIES for name, entry in family.ENTRIES.items()}
-)
+#: Every operation that can be read, by its MIL name: the tables ENTRIES of the modules of this package.
+OPERATIONS: Mapping[str, Entry] = collect(__name__, "ENTRIES")
 
 
 def refuse_unknown(operation: MilOperation) -> NoReturn:

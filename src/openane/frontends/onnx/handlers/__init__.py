@@ -1,51 +1,18 @@
-"""What each ONNX operation becomes: one handler per (domain, name), by family."""
+"""What each ONNX operation becomes: one handler per (domain, name), by family.
+
+A module of this package brings its handlers in a table HANDLERS, or CONTRIBUTED for the domain of onnxruntime.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
-from types import MappingProxyType
 
+from openane.core.registry import collect, merge
 from openane.frontends.onnx.call import Handler
-from openane.frontends.onnx.handlers import (
-    constants,
-    contributed,
-    control,
-    convolution,
-    elementwise,
-    indexing,
-    normalization,
-    quantization,
-    recurrent,
-    reduction,
-    resize,
-    shape,
-)
-
-_FAMILIES = (
-    constants,
-    control,
-    convolution,
-    elementwise,
-    indexing,
-    normalization,
-    quantization,
-    recurrent,
-    reduction,
-    resize,
-    shape,
-)
-
-
-def _registry() -> Mapping[tuple[str, str], Handler]:
-    table: dict[tuple[str, str], Handler] = {}
-    standard = ((("", name), handler) for family in _FAMILIES for name, handler in family.HANDLERS.items())
-    other = (((contributed.DOMAIN, name), handler) for name, handler in contributed.HANDLERS.items())
-    for key, handler in chain(standard, other):
-        assert key not in table, f"two handlers for {key}"
-        table[key] = handler
-    return MappingProxyType(table)
-
+from openane.frontends.onnx.handlers.contributed import DOMAIN
 
 #: Handlers by domain ("" for ONNX's own) and operation.
-HANDLERS = _registry()
+HANDLERS: Mapping[tuple[str, str], Handler] = merge(
+    {("", name): handler for name, handler in collect(__name__, "HANDLERS").items()},
+    {(DOMAIN, name): handler for name, handler in collect(__name__, "CONTRIBUTED").items()},
+)

@@ -55,7 +55,7 @@ def _skip_rms_normalization(call: Call) -> Sequence[str]:
     return [call.emit(norm, total, call.name(2)), "", "", total]
 
 
-HANDLERS: Mapping[str, Handler] = {
+CONTRIBUTED: Mapping[str, Handler] = {
     "BiasGelu": _bias_gelu,
     "FastGelu": _fast_gelu,
     "FusedMatMul": _fused_matmul,
