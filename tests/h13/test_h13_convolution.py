@@ -110,3 +110,15 @@ def test_any_legal_convolution(data: st.DataObject) -> None:
         height, width = reach[1] + height, reach[0] + width
     conv = Conv(weights(outputs * groups, inputs, *kernel), step, dilation, pads, groups, transposed)
     check(single(conv, shape(inputs * groups, height, width)))
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.5, 3.0])
+def test_a_scale_after_a_convolution_multiplies_its_sum(scale: float) -> None:
+    """Without bias and function the scale is PostScale, and the weights stay as they are."""
+    conv = Conv(weights(4, 3, 1, 1))
+    units = Unit("c", conv, ("x",)), Unit("y", GOC(scale, 0.0), ("c",))
+    scaled = compile_net(Net("net", {"x": shape(3, 4, 4)}, {"out": "y"}, units))
+    plain = compile_net(single(conv, shape(3, 4, 4)))
+    (task,) = scaled.tasks
+    assert task.registers()[0xC810] == int(np.float16(scale).view(np.uint16))
+    assert bytes(scaled.constants) == bytes(plain.constants)

@@ -10,7 +10,7 @@ import numpy as np
 
 from openane.backend.alloc.residency import staged_bytes
 from openane.backend.ir.fused import Fused
-from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Operand, Place, TaskPlan, View
+from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Nonlinearity, Operand, Place, TaskPlan, View
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Query, rule
 from openane.backend.target import KernelPacking
@@ -148,7 +148,7 @@ def job(conv: Conv, fused: Fused) -> Job:
     assert function is not None, "fusion takes only functions of one NE task"
     scalar = not np.ndim(fused.scale)
     has_bias = bool(np.any(fused.bias))
-    if scalar and not has_bias and not function.nonlinearity:
+    if scalar and not has_bias and function.nonlinearity is Nonlinearity.NONE:
         function = replace(function, post_scale=function.post_scale * float(fused.scale))
     elif np.any(np.asarray(fused.scale) != 1.0):
         kernel = kernel * np.broadcast_to(np.float32(fused.scale), outputs)[:, None, None, None]
