@@ -28,7 +28,7 @@ class RunOptions:
         fast: add products in float32; the bound is said by the machine (docs/simulator.md).
         threads: worker threads; 0 takes one per core.
         until: stop after this many tasks; None runs all.
-        profile: options of the numerics profile by name, e.g. {"accumulate": "tile4"}.
+        profile: options of the numerics profile by name, e.g. {"table_index": "fp16"}.
         memory_limit_bytes: largest sum of buffers that may be allocated.
         partial_outputs: accept outputs of which the tasks write only some elements.
         time_limit_seconds: wall time after which a run is stopped; None for no limit.
