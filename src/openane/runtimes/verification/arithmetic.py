@@ -1,4 +1,4 @@
-"""Questions about numbers: accumulators, rounding, saturation, denormals, NaN, tables, reductions."""
+"""Questions about numbers outside of the accumulator: the planar engine, range, tables, reductions, bytes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import numpy as np
 
 from openane.net.units import (
     GOC,
-    Conv,
     Dimension,
     ElementWise,
     ElementWiseKind,
-    Linear,
     Neuron,
     NeuronKind,
     Reduction,
@@ -21,10 +19,11 @@ from openane.net.units import (
 )
 from openane.runtimes.verification.case import Case, Standing, Variants, every_half, halves, single
 
-ACCUMULATORS: Variants = {"adder tree of 4 in 12 bits": {"accumulate": "tile4"}}
-DENORMALS: Variants = {"denormal sums are kept": {"denormals": "keep"}}
-SATURATION: Variants = {"sums are not limited": {"output_limit": "0"}}
-TIES: Variants = {"reductions round ties to even": {"reduction_ties": "even"}}
+ORDERS: Variants = {
+    "every partial sum of a reduction is fp16, one after the other": {"reduction": "fp16-sequence"},
+    "every partial sum of a reduction is fp16, in pairs": {"reduction": "fp16-pairs"},
+}
+TABLE_INDEX: Variants = {"a table sees the fp16 value of its scaled argument": {"table_index": "fp16"}}
 
 HALVES = np.finfo(np.float16)
 SMALLEST = float(HALVES.smallest_subnormal)
@@ -53,82 +52,20 @@ TABLE_FUNCTIONS = (
 
 def arithmetic_cases() -> Iterator[Case]:
     """All cases of this file."""
-    yield from _accumulator()
-    yield from _saturation()
-    yield from _denormals()
-    yield from _products()
+    yield from _range()
     yield from _planar()
     yield from _reductions()
     yield from _tables()
     yield from _bytes()
 
 
-def _sum_of(values: list[float], weights: list[float] | None = None) -> tuple[Conv, dict[str, np.ndarray]]:
-    """A 1x1 convolution that adds `values` (times `weights`) in channel order, one output channel."""
-    count = len(values)
-    kernel = halves(weights or [1.0], (1, count, 1, 1)).copy()
-    return Conv(kernel), {"x": halves(values, (1, 1, count, 1, 1))}
-
-
-def _accumulator() -> Iterator[Case]:
-    question = "How wide is the MAC accumulator, and how many products are added before rounding?"
-    probes = {
-        "ones-4096": [1.0] * 4096,
-        "ones-after-2048": [2048.0] + [1.0] * 63,
-        "cancel-next": [2048.0, 1.0, -2048.0, 1.0] * 8,
-        "cancel-far": [2048.0] + [1.0] * 30 + [-2048.0],
-        "cancel-in-tile": [4096.0, 1.0, 1.0, -4096.0],
-        "cancel-across-tiles": [4096.0, 1.0, 1.0, 1.0, -4096.0, 1.0, 1.0, 1.0],
-        "fp32-limit": [32000.0, SMALLEST_NORMAL, -32000.0, 0.0],
-        "thirds": [1 / 3] * 999,
-    }
-    for name, values in probes.items():
-        unit, inputs = _sum_of(values)
-        yield Case(f"sum-{name}", "accumulator", question, single(inputs, unit), inputs, variants=ACCUMULATORS)
-
-
-def _saturation() -> Iterator[Case]:
-    question = "At which magnitude does a sum of products leave the MAC engine as infinity?"
-    for name, values in {
-        "32752": [16376.0, 16376.0],
-        "32768": [16384.0, 16384.0],
-        "minus-32768": [-16384.0, -16384.0],
-        "40000": [20000.0, 20000.0],
-        "70000": [35000.0, 35000.0],
-        "through-infinity": [60000.0, 60000.0, -60000.0],
-    }.items():
-        unit, inputs = _sum_of(values)
-        yield Case(f"limit-{name}", "saturation", question, single(inputs, unit), inputs, variants=SATURATION)
+def _range() -> Iterator[Case]:
     inputs = {"x": every_half()}
-    question = "What does one product, or a ReLU without weights, make of every fp16 value, NaN and infinity included?"
-    yield Case("relu-every-half", "saturation", question, single(inputs, Neuron(NeuronKind.RELU)), inputs)
-    one = Conv(np.ones((1, 1, 1, 1), np.float16))
-    yield Case("times-one-every-half", "saturation", question, single(inputs, one), inputs, variants=SATURATION)
-
-
-def _denormals() -> Iterator[Case]:
-    question = "Are sums below the smallest normal fp16 flushed to zero?"
-    small = [SMALLEST, 3 * SMALLEST, SMALLEST_NORMAL / 2, SMALLEST_NORMAL - SMALLEST, SMALLEST_NORMAL]
-    inputs = {"x": halves([*small, *small, *(-value for value in small)], (3, 1, 2, 5, 1))}
-    kernel = Conv(np.ones((1, 2, 1, 1), np.float16))
-    yield Case("denormal-sums", "denormals", question, single(inputs, kernel), inputs, variants=DENORMALS)
-    inputs = {"x": halves([SMALLEST_NORMAL] * 8, (1, 1, 1, 1, 8)), "y": halves([0.5, 0.25, -0.5, 1], (1, 1, 1, 1, 8))}
-    question = "Does the planar engine keep them?"
-    product = ElementWise(ElementWiseKind.MULT)
-    yield Case("denormal-products", "denormals", question, single(inputs, product), inputs)
-
-
-def _products() -> Iterator[Case]:
-    """The same sums as a convolution and as a matrix product: published errors of the two disagree."""
-    generator = np.random.default_rng(11)
-    data = generator.standard_normal((16, 512)).astype(np.float16)
-    weight = generator.standard_normal((64, 512)).astype(np.float16) / np.float16(16)
-    question = "Do convolutions and matrix products add alike, and like which accumulator?"
-    rows = {"x": data.reshape(1, 1, 1, 16, 512)}
-    yield Case("sums-linear", "accumulator", question, single(rows, Linear(weight)), rows, variants=ACCUMULATORS)
-    channels = {"x": np.ascontiguousarray(data.T).reshape(1, 1, 512, 1, 16)}
-    unit = Conv(weight.reshape(64, 512, 1, 1))
-    yield Case("sums-conv", "accumulator", question, single(channels, unit), channels, variants=ACCUMULATORS)
+    question = "What does a ReLU without weights make of every fp16 value, NaN and infinity included?"
+    yield Case("relu-every-half", "range", question, single(inputs, Neuron(NeuronKind.RELU)), inputs)
+    small = {"x": halves([SMALLEST_NORMAL] * 8, (1, 1, 1, 1, 8)), "y": halves([0.5, 0.25, -0.5, 1], (1, 1, 1, 1, 8))}
+    question = "Does the planar engine keep subnormal products?"
+    yield Case("subnormal-products", "range", question, single(small, ElementWise(ElementWiseKind.MULT)), small)
 
 
 def _planar() -> Iterator[Case]:
@@ -165,16 +102,18 @@ def _reductions() -> Iterator[Case]:
         "cancel": [30000.0, 1.0, -30000.0, 0.25],
         "overflow": [60000.0, 60000.0, -60000.0, -60000.0],
         "thirds": [1 / 3] * 600,
+        "normal": list(np.random.default_rng(11).standard_normal(4096)),
+        "pairs": [2048.0, 1.0] * 4,
     }.items():
         inputs = {"x": halves(values, (1, 1, 1, 1, len(values)))}
         unit = Reduction(ReductionKind.SUM, frozenset({Dimension.WIDTH}))
-        yield Case(f"reduce-{name}", "reduction", question, single(inputs, unit), inputs, variants=TIES)
+        yield Case(f"reduce-{name}", "reduction", question, single(inputs, unit), inputs, variants=ORDERS)
     inputs = {"x": halves([float(value) for value in range(-30, 31)], (1, 1, 2, 5, 6))}
     for kind in (ReductionKind.MEAN, ReductionKind.MAX, ReductionKind.MIN):
         unit = Reduction(kind, frozenset({Dimension.HEIGHT, Dimension.WIDTH}))
         question = "Does a reduction fold height and width together, and where does the mean's factor act?"
         net = single(inputs, unit)
-        yield Case(f"reduce-image-{kind.name.lower()}", "reduction", question, net, inputs, variants=TIES)
+        yield Case(f"reduce-image-{kind.name.lower()}", "reduction", question, net, inputs, variants=ORDERS)
     inputs = {"x": halves([0.0, 1.0, -4.0, 11.0, 3.5], (1, 1, 6, 1, 40))}
     unit_softmax = Softmax(Dimension.WIDTH)
     question = "Does a whole chain (reduce, subtract, table, sum, reciprocal, product) agree?"
@@ -190,6 +129,10 @@ def _tables() -> Iterator[Case]:
     for kind in TABLE_FUNCTIONS:
         name = f"table-{kind.name.lower()}"
         yield Case(name, "tables", question, single(inputs, Neuron(kind)), inputs)
+    question = "Does the table of exp see the scaled argument or its fp16 value, as on an M6?"
+    inputs = {"x": halves(list(np.linspace(6, 10, 128)), (1, 1, 1, 4, 32))}
+    net = single(inputs, Neuron(NeuronKind.EXP))
+    yield Case("table-index", "tables", question, net, inputs, variants=TABLE_INDEX)
 
 
 def _bytes() -> Iterator[Case]:

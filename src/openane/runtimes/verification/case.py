@@ -38,6 +38,7 @@ class Case:
         inputs: (N, D, C, H, W) arrays by name.
         standing: what the encoding rests on.
         variants: other hypotheses about the arithmetic that the output may agree with.
+        dialect: of the compiler; None takes the target's default.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     inputs: Mapping[str, np.ndarray]
     standing: Standing = Standing.RECORDED
     variants: Variants = field(default_factory=dict)
+    dialect: str | None = None
 
 
 def network(inputs: Mapping[str, np.ndarray], units: Sequence[tuple[UnitParams, tuple[str, ...]]]) -> Net:

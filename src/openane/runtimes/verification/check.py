@@ -86,7 +86,7 @@ def compile_case(case: Case, target: str) -> Program:
     Raises:
         UnsupportedError: the compiler cannot express it (yet); says what.
     """
-    return targets.get(target).lower(case.net, CompileOptions())
+    return targets.get(target).lower(case.net, CompileOptions(dialect=case.dialect))
 
 
 def predict(case: Case, program: Program, profile: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:

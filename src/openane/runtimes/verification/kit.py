@@ -12,6 +12,7 @@ from openane.core.errors import InputError, OpenaneError
 from openane.core.files import make_folder, write_array, write_atomically
 from openane.formats.anec import write_anec
 from openane.formats.hwx import write_hwx
+from openane.runtimes.verification.accumulation import accumulation_cases
 from openane.runtimes.verification.arithmetic import arithmetic_cases
 from openane.runtimes.verification.case import Case, Standing
 from openane.runtimes.verification.check import compile_case, predict
@@ -20,7 +21,7 @@ from openane.runtimes.verification.geometry import geometry_cases
 
 def all_cases() -> tuple[Case, ...]:
     """Every case, those with recorded encodings first: an assumed one may hang the engine."""
-    cases = (*geometry_cases(), *arithmetic_cases())
+    cases = (*geometry_cases(), *accumulation_cases(), *arithmetic_cases())
     return tuple(sorted(cases, key=lambda case: case.standing is Standing.ASSUMED))
 
 

@@ -1,0 +1,157 @@
+"""Questions about the accumulator of the MAC array: what an M1 has to show, and the open options of the profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from openane.net.units import GOC, Conv, Linear, MatMul, Neuron, NeuronKind, Pads
+from openane.runtimes.verification.case import Case, Variants, halves, network, single
+
+OVERFLOW: Variants = {
+    "sums run over the taps first": {"overflow_order": "taps"},
+    "only the complete sum may overflow": {"overflow_order": "total"},
+}
+PASSES: Variants = {
+    f"a sum leaves the accumulator as fp16 after every {steps} products": {"pass_steps": str(steps)}
+    for steps in (64, 256, 1024)
+}
+POST_SCALE: Variants = {"PostScale multiplies the fp16 value of the sum": {"post_scale": "fp16-sum"}}
+TABLE_INDEX: Variants = {"a table sees the fp16 value of its argument": {"table_index": "fp16"}}
+RUN_TIME: Variants = {"run-time tensors are multiplied by the planar engine": {"run_time_kernel": "planar"}}
+CONSTANT: Variants = {"a constant is added in the accumulator": {"without_weights": "accumulator"}}
+BINARY_POINT: Variants = {
+    "binary point 0: range 2048, step 2^-20": {"zero_binary_point": "smaller-step"},
+    "binary point 0: range 524288, step 2^-12": {"zero_binary_point": "larger-range"},
+}
+WINOGRAD: Variants = {"F(2, 3) along the columns": {"winograd": "columns"}}
+
+_EXPONENTS = range(-14, 5)
+"""Of the weights of the drop rule's grid."""
+_MANTISSAS = (1.0, 1.25, 1.5, 1.9990234375)
+_MACOS11 = "macos-11"
+
+
+def accumulation_cases() -> Iterator[Case]:
+    """All cases of this file."""
+    yield from _sums()
+    yield from _products()
+    yield from _bias()
+    yield from _overflow()
+    yield from _passes()
+    yield from _epilogue()
+    yield from _other_paths()
+
+
+def columns(cases: Sequence[Sequence[float]], channels: int = 64) -> np.ndarray:
+    """Each case in a column of its own, its values in the first channels."""
+    array = np.zeros((1, 1, channels, 1, len(cases)), np.float16)
+    for column, values in enumerate(cases):
+        array[0, 0, : len(values), 0, column] = values
+    return array
+
+
+def ones(channels: int = 64) -> Conv:
+    """A 1x1 convolution that adds all channels, in two outputs."""
+    return Conv(np.ones((2, channels, 1, 1), np.float16))
+
+
+def _sums() -> Iterator[Case]:
+    step, tie = 2.0**-16, 2.0**-11
+    probes: dict[str, list[list[float]]] = {
+        "range": [[16384.0], [32752.0], [32768.0], [16384.0, 16368.0], [16384.0, 16376.0], [16384.0] * 2,
+                  [-16384.0, -16384.0], [30000.0, 2752.0], [30000.0, 2768.0], [60000.0]],
+        "step": [[step * factor] for factor in (2, 1, 0.5, 0.25, 1.5, 0.75, 0.375)],
+        "ties": [[2048.0, 1.0], [-2048.0, -1.0], [2050.0, 1.0], [1.0, tie], [-1.0, -tie], [1.0, tie / 2]],
+        "survivors": [[base, 2.0**-k, -base] for base in (1024.0, 16384.0) for k in (0, 8, 14, 16, 18)],
+        "sticky": [[16384.0, 16384.0, -16384.0, -16384.0, 1.0], [30000.0, 30000.0, -30000.0, -30000.0, 1.0]],
+        "triples": [[base, -base, 1.0] * 16 for base in (1024.0, 3000.0, 4096.0, 8000.0, 30000.0)],
+    }  # fmt: skip
+    question = "Does the sum have the step 2^-16, the range 32768 and ties away from zero, as on an M4 and an M6?"
+    for name, cases in probes.items():
+        inputs = {"x": columns(cases)}
+        yield Case(f"sum-{name}", "accumulator", question, single(inputs, ones()), inputs, variants=OVERFLOW)
+    generator = np.random.default_rng(11)
+    rows = {"x": generator.standard_normal((1, 1, 1, 4, 512)).astype(np.float16)}
+    weight = (generator.standard_normal((8, 512)) / 16).astype(np.float16)
+    question = "Do matrix products and convolutions add alike?"
+    yield Case("sum-linear", "accumulator", question, single(rows, Linear(weight)), rows, variants=PASSES)
+    channels = {"x": np.ascontiguousarray(rows["x"].reshape(4, 512).T).reshape(1, 1, 512, 1, 4)}
+    unit = Conv(weight.reshape(8, 512, 1, 1))
+    yield Case("sum-conv", "accumulator", question, single(channels, unit), channels, variants=PASSES)
+
+
+def _products() -> Iterator[Case]:
+    question = "Which products are dropped by their exponents, and how are the others rounded to the step?"
+    weights = halves([2.0**e * m for e in _EXPONENTS for m in _MANTISSAS], (76, 1, 1, 1))
+    values = halves([2.0**e * m for e in range(-24, 6) for m in _MANTISSAS], (1, 1, 1, 1, 120))
+    kernel = np.concatenate([weights, np.zeros_like(weights)], axis=1)
+    inputs = {"x": np.concatenate([values, values], axis=2)}
+    yield Case("product-exponents", "accumulator", question, single(inputs, Conv(kernel)), inputs)
+    question = "Is exponent 31 an ordinary exponent: infinity 65536, NaN 65600 to 131008?"
+    words = np.array([0x7C00, 0x7C01, 0x7E00, 0x7FFF, 0xFC00, 0xFE00, 0x8000, 0x0001], np.uint16).view(np.float16)
+    inputs = {"x": np.stack([words, np.zeros_like(words)]).reshape(1, 1, 2, 1, 8)}
+    kernel = halves([2.0**-12, 0, 2.0**-4, 0, 1, 0, -0.5, 0], (4, 2, 1, 1))
+    yield Case("product-special", "accumulator", question, single(inputs, Conv(kernel)), inputs)
+
+
+def _bias() -> Iterator[Case]:
+    question = "Is the bias the initial value of the accumulator, rounded to its step?"
+    inputs = {"x": columns([[16384.0, 16384.0], [32736.0], [2.0**-16], [0.0]], 2)}
+    biases = np.array([-16384.0, 32.0, 2.0**-17, 2.0**-18, 1.5 * 2.0**-16, 2049.0, -32768.0, 0.1], np.float16)
+    units = [(Conv(np.ones((8, 2, 1, 1), np.float16)), ("x",)), (GOC(np.ones(8, np.float16), biases), ("u0",))]
+    yield Case("bias-start", "accumulator", question, network(inputs, units), inputs, variants=OVERFLOW)
+
+
+def _overflow() -> Iterator[Case]:
+    question = "Which order of additions decides whether a running total leaves the range?"
+    image = np.zeros((1, 1, 2, 1, 8), np.float16)
+    image[0, 0, 0], image[0, 0, 1] = 20000, -20000
+    kernel = np.ones((2, 2, 1, 3), np.float16)
+    inputs = {"x": image}
+    unit = Conv(kernel, pads=Pads(1, 1, 0, 0))
+    yield Case("overflow-taps", "overflow order", question, single(inputs, unit), inputs, variants=OVERFLOW)
+
+
+def _passes() -> Iterator[Case]:
+    question = "Does a long sum leave the accumulator before it is complete?"
+    for channels in (1024, 4096):
+        part = [0.1] * (channels // 2 - 1)
+        inputs = {"x": columns([[2048.0, *part, -2048.0, *part]], channels)}
+        net = single(inputs, ones(channels))
+        yield Case(f"passes-{channels}", "passes", question, net, inputs, variants=PASSES)
+
+
+def _epilogue() -> Iterator[Case]:
+    question = "Does PostScale multiply the sum or its fp16 value?"
+    inputs = {"x": columns([[2048.0, 1.0], [2050.0, 1.0], [1.0, 2.0**-11], [4097.0, 2.0], [1 / 3, 2.0**-13]], 2)}
+    units = [(Conv(np.ones((2, 2, 1, 1), np.float16)), ("x",)), (GOC(3.0, 0.0), ("u0",))]
+    yield Case("post-scale", "epilogue", question, network(inputs, units), inputs, variants=POST_SCALE)
+    question = "Does a table after a convolution see the sum or its fp16 value?"
+    values = np.linspace(-4, 4, 128)
+    inputs = {"x": np.stack([values, values * 2.0**-9]).astype(np.float16).reshape(1, 1, 2, 4, 32)}
+    tanh = [(Conv(np.ones((2, 2, 1, 1), np.float16)), ("x",)), (Neuron(NeuronKind.TANH), ("u0",))]
+    yield Case("table-of-sum", "epilogue", question, network(inputs, tanh), inputs, variants=TABLE_INDEX)
+
+
+def _other_paths() -> Iterator[Case]:
+    question = "Does the MAC array multiply two run-time tensors, with the arithmetic of constant weights?"
+    triples = np.array([[base, -base, 1.0] * 16 for base in (1024.0, 3000.0, 4096.0, 8000.0)], np.float16)
+    factors = halves([1.0, 1.0, 1.0, *np.random.default_rng(5).standard_normal(45)], (1, 1, 1, 48, 4))
+    both = {"x": triples.reshape(1, 1, 1, 4, 48), "y": factors}
+    yield Case("run-time-matmul", "other paths", question, single(both, MatMul()), both, variants=RUN_TIME)
+    question = "Is the constant of 1 / (x + 1e-4) added in the accumulator, as on an M6?"
+    inputs = {"x": halves(list(np.linspace(2.0**-6, 2, 128)), (1, 1, 1, 4, 32))}
+    net = single(inputs, Neuron(NeuronKind.RECIPROCAL, alpha=1e-4))
+    yield Case("constant-sum", "other paths", question, net, inputs, variants=CONSTANT)
+    question = "What does binary point 0 of macOS 11 programs mean?"
+    inputs = {"x": halves([2.0**-18, 2.0**-16, 2.0**-13, 2000.0, 3000.0, 60000.0], (1, 1, 1, 1, 6))}
+    net = single(inputs, Neuron(NeuronKind.RELU))
+    yield Case("binary-point-0", "other paths", question, net, inputs, variants=BINARY_POINT, dialect=_MACOS11)
+    question = "Are 3x3 convolutions transformed, as on an M5 and an M6?"
+    generator = np.random.default_rng(1)
+    inputs = {"x": generator.standard_normal((1, 1, 4, 4, 6)).astype(np.float16)}
+    kernel = (generator.standard_normal((4, 4, 3, 3)) / 9).astype(np.float16)
+    unit = Conv(kernel, pads=Pads(1, 1, 1, 1))
+    yield Case("winograd", "other paths", question, single(inputs, unit), inputs, variants=WINOGRAD)
