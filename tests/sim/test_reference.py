@@ -96,6 +96,10 @@ def test_an_unknown_option_is_refused() -> None:
         reference(dot([1]), RunOptions(profile={"order": "any"}))
     with pytest.raises(InputError, match="fp16-pairs"):
         reference(dot([1]), RunOptions(profile={"reduction": "any"}))
+    with pytest.raises(InputError, match="pass_steps is negative"):
+        reference(dot([1]), RunOptions(profile={"pass_steps": "-1"}))
+    with pytest.raises(InputError, match="unknown value of the option 'pass_steps'"):
+        reference(dot([1]), RunOptions(profile={"pass_steps": "many"}))
 
 
 def test_the_order_that_decides_an_overflow() -> None:

@@ -9,29 +9,6 @@ from enum import Enum
 from openane.core.errors import InputError
 
 
-class Accumulate(Enum):
-    """How the MAC engine adds products."""
-
-    WIDE = "wide"
-    """One fp32 addition per product, in the order of the kernel stream."""
-    TILE4 = "tile4"
-    """Four consecutive products are added in a 12-bit significand that cuts off what does not fit; then wide."""
-
-
-class Denormals(Enum):
-    """What becomes of sums below the smallest normal fp16 (2^-14) in the MAC engine."""
-
-    FLUSH = "flush"
-    KEEP = "keep"
-
-
-class Ties(Enum):
-    """Where a result goes that lies exactly between two fp16 values."""
-
-    EVEN = "even"
-    AWAY = "away"
-
-
 class PostScale(Enum):
     """What PostScale multiplies."""
 
@@ -127,28 +104,16 @@ class IntegerPath(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The arithmetic of one generation. Not options, because nothing contradicts them: storage in fp16; exponent 31
-    is 2^16 inside the data path; NaN enters as +2^16; one rounding per task; two-step rounding in tables.
+    """The choices that measurements leave open; the arithmetic that they settle is `openane.numerics.definition`.
+
+    docs/simulator.md has the evidence for each default, and the case of `openane verify-device` that would decide it.
 
     Attributes:
-        accumulate: order and width of MAC sums. Default wide: conv errors published for five chips stay at the fp16
-            floor for up to 4,608 products; `tile4` is what the ones-and-cancellation probes of an M1 show. The GEMM
-            errors published for K up to 6,144 fit neither.
-        denormals: of MAC sums. H13 flushes, an M5 keeps [measured].
-        output_limit: sums of two products or more that round to this magnitude or above leave the MAC engine as
-            infinity [measured on six chips: the last finite output is 32752]; 0 for no limit.
-        reduction_ties: rounding of PE reductions [measured on six chips: a sum of 2049 reads 2050].
         post_scale, table_index, reduction, run_time_kernel, without_weights, overflow_order, zero_binary_point,
-            winograd: questions that no measurement answers; docs/simulator.md has the evidence for each default.
-        pass_steps: steps of a sum after which it leaves the accumulator as fp16 and comes back; 0 for never [a GEMM
-            over 8,192 channels on an M4 shows no such rounding].
-        integers: of the int8 path.
+            winograd, integers: see the classes.
+        pass_steps: products of a sum after which it leaves the accumulator as fp16 and comes back; 0 for never.
     """
 
-    accumulate: Accumulate = Accumulate.WIDE
-    denormals: Denormals = Denormals.FLUSH
-    output_limit: float = 32768.0
-    reduction_ties: Ties = Ties.AWAY
     post_scale: PostScale = PostScale.SUM
     table_index: TableIndex = TableIndex.SUM
     reduction: ReductionOrder = ReductionOrder.FLOAT32
@@ -159,6 +124,12 @@ class Profile:
     zero_binary_point: ZeroBinaryPoint = ZeroBinaryPoint.SAME
     winograd: Winograd = Winograd.DIRECT
     integers: IntegerPath = IntegerPath.EXPANDED
+
+    def __post_init__(self) -> None:
+        if self.pass_steps < 0:
+            raise InputError(
+                "pass_steps is negative", value=self.pass_steps, limit="0 for never, or a number of products"
+            )
 
     def with_options(self, options: Mapping[str, str]) -> Profile:
         """This profile with options by name, values as text.

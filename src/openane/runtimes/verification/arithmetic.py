@@ -129,7 +129,7 @@ def _tables() -> Iterator[Case]:
     for kind in TABLE_FUNCTIONS:
         name = f"table-{kind.name.lower()}"
         yield Case(name, "tables", question, single(inputs, Neuron(kind)), inputs)
-    question = "Does the table of exp see the scaled argument or its fp16 value, as on an M6?"
+    question = "Does the table of exp see the scaled argument or its fp16 value, as on a later chip?"
     inputs = {"x": halves(list(np.linspace(6, 10, 128)), (1, 1, 1, 4, 32))}
     net = single(inputs, Neuron(NeuronKind.EXP))
     yield Case("table-index", "tables", question, net, inputs, variants=TABLE_INDEX)
