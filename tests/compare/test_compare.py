@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from compare_models import chain, compared
 
 from openane.analysis.compare import as_values, compare_layers
-from openane.analysis.executable_pair import compare_sides, side_of
+from openane.analysis.executable_pair import compare_executables, executable_of
 from openane.analysis.layers import group_steps
 from openane.analysis.stages import steps_of
 from openane.cli import main
@@ -175,32 +175,32 @@ def test_every_form_of_a_model_agrees(tmp_path: Path, digits, ending: str) -> No
     artifact, inputs, _ = digits
     path = tmp_path / f"digits.{ending}"
     save(artifact, path)
-    found = compare_sides(side_of(DIGITS, "simulator"), side_of(path, "simulator"), inputs, 0.0)
+    found = compare_executables(executable_of(DIGITS, "simulator"), executable_of(path, "simulator"), inputs, 0.0)
     assert found.values and all(value.error.max_abs == 0 for value in found.values)
 
 
 def test_onnxruntime_agrees_with_the_reference_value_by_value(digits) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     _, inputs, _ = digits
-    found = compare_sides(side_of(DIGITS), side_of(DIGITS, "onnxruntime"), inputs, 1e-4)
+    found = compare_executables(executable_of(DIGITS), executable_of(DIGITS, "onnxruntime"), inputs, 1e-4)
     assert found.first_wrong is None
     assert len(found.values) > 5, "inner values too"
 
 
 def test_apples_program_computes_what_its_net_says(shared: Path) -> None:
     folder = shared / "goldens/pairs/seed-inner-product"
-    net = side_of(folder / "net.plist")
+    net = executable_of(folder / "net.plist")
     inputs = {name: made_up_input(name, kind) for name, kind in net.inputs.items()}
-    found = compare_sides(net, side_of(folder / "model.hwx"), inputs, 0.001)
+    found = compare_executables(net, executable_of(folder / "model.hwx"), inputs, 0.001)
     assert found.first_wrong is None
     assert found.values[-1].output
 
 
 def test_two_models_of_other_shapes_are_refused(shared: Path) -> None:
-    first = side_of(DIGITS)
+    first = executable_of(DIGITS)
     inputs = {name: made_up_input(name, kind) for name, kind in first.inputs.items()}
     with pytest.raises(InputError, match="has another size"):
-        compare_sides(first, side_of(shared / "goldens/pairs/seed-inner-product/net.plist"), inputs, 0.1)
+        compare_executables(first, executable_of(shared / "goldens/pairs/seed-inner-product/net.plist"), inputs, 0.1)
 
 
 def test_a_program_alone_has_no_reference(tmp_path: Path, digits) -> None:  # type: ignore[no-untyped-def]
@@ -210,7 +210,7 @@ def test_a_program_alone_has_no_reference(tmp_path: Path, digits) -> None:  # ty
     with pytest.raises(InputError, match="no layers to compare with"):
         compare_layers(build(path), inputs)
     with pytest.raises(InputError, match="has no reference"):
-        side_of(path, "reference")
+        executable_of(path, "reference")
 
 
 def test_command_prints_a_table_and_json(digits) -> None:  # type: ignore[no-untyped-def]

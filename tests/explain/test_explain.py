@@ -15,7 +15,7 @@ from openane.analysis.explain import Where, explain
 from openane.cli import main
 from openane.cli.explain import command
 from openane.compiler.driver import Options, build, load
-from openane.compiler.eligibility import verdicts
+from openane.compiler.eligibility import ineligible_nodes
 from openane.compiler.lowering import LoweringOptions
 from openane.compiler.remedies import with_remedy
 from openane.core.errors import Diagnostic
@@ -117,7 +117,7 @@ def test_every_refusal_of_every_operation_has_a_hint_and_a_place() -> None:
     target = get("h13")
     for kind in OPERATIONS.values():
         for case in kind.cases():
-            for reason in verdicts(single(case), LoweringOptions(), target).values():
+            for reason in ineligible_nodes(single(case), LoweringOptions(), target).values():
                 assert reason.hint, (kind.__name__, reason)
                 assert "'layer'" in reason.where, (kind.__name__, reason)
 

@@ -19,7 +19,7 @@ from openane.formats.anec import read_anec
 from openane.formats.hwx import read_hwx
 from openane.program import Program, Role, Surface, Task
 from openane.program.fields import Field, Register
-from openane.sim.decoded_task import MacOperation, MacWork, Space, Work
+from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork, Space
 from openane.sim.machine import Execution, Simulator
 from openane.sim.trace import lines
 from openane.targets import load_program
@@ -76,7 +76,7 @@ def cut(program: Program) -> Program:
     return replace(program, tasks=tuple(tasks), surfaces=surfaces)
 
 
-def signature(work: Work) -> tuple[object, ...]:
+def signature(work: DecodedTask) -> tuple[object, ...]:
     """What kind of task it is."""
     engine = work.engine
     kernel = engine.kernel if isinstance(engine, MacWork) else None
@@ -196,7 +196,7 @@ class Use:
     """A task and its work."""
 
     task: Task
-    work: Work
+    work: DecodedTask
 
     @property
     def neural(self) -> bool:
@@ -314,7 +314,7 @@ class Subject:
         self.traces = [list(lines((work,))) for work in self.works]
         self.expected = self._run(self.works)
 
-    def _run(self, works: tuple[Work, ...]) -> dict[str, bytes]:
+    def _run(self, works: tuple[DecodedTask, ...]) -> dict[str, bytes]:
         execution = Execution(PROFILE, threads=1, memory_limit_bytes=1 << 28, operation_limit=10**8)
         loaded = Simulator(self.program, works, BUFFERS, execution)
         return {name: values.tobytes() for name, values in loaded.run(self.arrays).items()}
@@ -322,7 +322,7 @@ class Subject:
     def uses(self) -> list[Use]:
         return [Use(task, work) for task, work in zip(self.program.tasks, self.works, strict=True)]
 
-    def trace_of(self, index: int, task: Task) -> tuple[Work, list[str]] | None:
+    def trace_of(self, index: int, task: Task) -> tuple[DecodedTask, list[str]] | None:
         """Another task at a place of the chain, decoded, and its trace; None when it is refused."""
         try:
             (work,) = decode_program(Program("h13", (task,), (0,), (), b""))

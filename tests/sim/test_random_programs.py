@@ -14,6 +14,7 @@ from random_tensors import Made, Seeded
 
 from openane.core.types import DType
 from openane.sim.decoded_task import (
+    DecodedTask,
     Function,
     MacOperation,
     MacWork,
@@ -22,7 +23,6 @@ from openane.sim.decoded_task import (
     PlanarWork,
     Reduction,
     Space,
-    Work,
 )
 from openane.sim.kernels.library import instruction_sets
 from openane.sim.machine import Execution, Simulator
@@ -101,7 +101,7 @@ def test_options_of_the_profile_run_by_definition(kind: str) -> None:
 # What the random programs cover ------------------------------------------------------------------------------------
 
 
-def features(work: Work) -> Iterator[object]:
+def features(work: DecodedTask) -> Iterator[object]:
     """What a task makes use of."""
     engine = work.engine
     unit = "NE" if isinstance(engine, MacWork) else "PE"
@@ -135,7 +135,7 @@ def mac_features(engine: MacWork) -> Iterator[object]:
     yield from (("bias", kernel.has_bias), ("round", kernel.largest_round), ("rounds", len(kernel.rounds) > 1))
 
 
-def planar_features(work: Work, engine: PlanarWork) -> Iterator[object]:
+def planar_features(work: DecodedTask, engine: PlanarWork) -> Iterator[object]:
     yield from (("reduction", engine.reduction, engine.window is None), ("rows", engine.rows), ("ReLU", engine.relu))
     yield from (("minus", engine.negate_first, engine.negate_second), ("magnitude", engine.absolute))
     yield from (("epsilon", engine.epsilon != 0), ("ReLU 1", engine.relu_first), ("ReLU 2", engine.relu_second))

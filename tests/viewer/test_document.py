@@ -18,7 +18,7 @@ from openane.cli import main
 from openane.cli.view import command
 from openane.compiler.driver import build
 from openane.core.types import DType
-from openane.sim.decoded_task import Operand, PlanarOperation, PlanarWork, Space, Work
+from openane.sim.decoded_task import DecodedTask, Operand, PlanarOperation, PlanarWork, Space
 from openane.viewer import Choices, diff_document, document, page
 from openane.viewer.memory import memory_map
 from openane.viewer.page import embed
@@ -77,9 +77,9 @@ def operand(base: int, count: int) -> Operand:
     )
 
 
-def copy(index: int, source: Operand, result: Operand) -> Work:
+def copy(index: int, source: Operand, result: Operand) -> DecodedTask:
     view = (1, 1, 1, 1, source.count)
-    return Work(index, "", PlanarWork(PlanarOperation.ADD), view, view, (source,), result)
+    return DecodedTask(index, "", PlanarWork(PlanarOperation.ADD), view, view, (source,), result)
 
 
 def test_lifetimes_end_with_the_last_reader() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
 
-from openane.analysis.isolated_run import Alone
+from openane.analysis.isolated_run import IsolatedLayer
 from openane.analysis.layers import Group
 from openane.analysis.measure import Error, half, range_of
 from openane.analysis.stages import NetSteps, Steps
@@ -39,7 +39,7 @@ class Evidence:
     engine: Mapping[str, np.ndarray] | None
     ideal_error: Error
     engine_error: Error | None
-    alone: Alone | None
+    alone: IsolatedLayer | None
 
     @property
     def floats(self) -> list[np.ndarray]:

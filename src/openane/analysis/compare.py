@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from openane.analysis.causes import Evidence, causes
-from openane.analysis.isolated_run import Alone, load_alone, run_whole
+from openane.analysis.isolated_run import IsolatedLayer, load_isolated, run_whole
 from openane.analysis.layer_map import map_layers
 from openane.analysis.layers import Group
 from openane.analysis.measure import Error, Range, half, measure, range_of, saturated
@@ -233,7 +233,7 @@ class _Comparer:
         hosted = any(step.name in self.hosted for step in group.steps)
         self.level.run_steps(group.steps, isolated, self.hosted, halves=True)
         ideal_isolated = self._measure(isolated, wanted)
-        alone = None if hosted else load_alone(self.level, group, self.artifact, self.on, self.options)
+        alone = None if hosted else load_isolated(self.level, group, self.artifact, self.on, self.options)
         try:
             fed_alone = alone.run(operands, group) if alone is not None else None
             source = self._accumulate(group, alone)
@@ -282,7 +282,7 @@ class _Comparer:
 
     # What the engine computes ---------------------------------------------------------------------------------------
 
-    def _accumulate(self, group: Group, alone: Alone | None) -> str:
+    def _accumulate(self, group: Group, alone: IsolatedLayer | None) -> str:
         """Puts the engine's values of a layer in place; returns where they are from."""
         if all(name in self.whole.values for name in group.makes):
             for name in group.makes:

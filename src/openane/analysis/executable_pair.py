@@ -38,7 +38,7 @@ Inputs = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class Executable:
     """Something that can be run.
 
     Attributes:
@@ -117,7 +117,7 @@ class PairComparison:
         return self.report().to_html()
 
 
-def side_of(
+def executable_of(
     path: Path,
     executor: str = "",
     *,
@@ -125,7 +125,7 @@ def side_of(
     target: str = DEFAULT_TARGET,
     options: SessionOptions | None = None,
     functions: Functions = Functions.ACCURATE,
-) -> Side:
+) -> Executable:
     """A file as a side.
 
     Args:
@@ -144,19 +144,19 @@ def side_of(
     executor = executor or ("simulator" if isinstance(level, Program) else REFERENCE)
     name = f"{path.name} ({executor})"
     if executor == ONNXRUNTIME:
-        return _onnxruntime_side(path, name, level)
+        return _onnxruntime_executable(path, name, level)
     if executor in (REFERENCE, IDEAL):
         if isinstance(level, Program):
             raise InputError("a compiled program has no reference", where=str(path), limit=", ".join(RUNTIMES))
-        return _numpy_side(name, level, executor == IDEAL)
+        return _numpy_executable(name, level, executor == IDEAL)
     if executor not in RUNTIMES:
         raise InputError("nothing runs by that name", value=executor, limit=", ".join(EXECUTORS))
     compilation = Options(target, shapes=dict(shapes or {}), functions=functions)
     artifact = build(path if isinstance(level, Graph) else level, compilation)
-    return _engine_side(name, artifact, executor, options)
+    return _engine_executable(name, artifact, executor, options)
 
 
-def compare_sides(first: Side, second: Side, inputs: Inputs, tolerance: float) -> PairComparison:
+def compare_executables(first: Executable, second: Executable, inputs: Inputs, tolerance: float) -> PairComparison:
     """Runs two sides on the same inputs and measures every value that both can tell.
 
     Args:
@@ -203,7 +203,7 @@ def _sizes(arrays: Values) -> str:
     return ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in arrays.items()) or "none"
 
 
-def _translate(first: Side, second: Side, inputs: Inputs) -> Inputs:
+def _translate(first: Executable, second: Executable, inputs: Inputs) -> Inputs:
     """The inputs by the names and shapes of the second side."""
     if len(first.inputs) != len(second.inputs):
         raise InputError(
@@ -226,7 +226,7 @@ def _translate(first: Side, second: Side, inputs: Inputs) -> Inputs:
 # The kinds of sides ------------------------------------------------------------
 
 
-def _numpy_side(name: str, level: Graph | Net, halves: bool) -> Side:
+def _numpy_executable(name: str, level: Graph | Net, halves: bool) -> Executable:
     steps = steps_of(level)
 
     def run(inputs: Inputs) -> tuple[Values, Values]:
@@ -238,16 +238,16 @@ def _numpy_side(name: str, level: Graph | Net, halves: bool) -> Side:
         )
         return {out: values[source] for out, source in shown}, values
 
-    return Side(name, logical_inputs(level), run, (level,) if isinstance(level, Graph) else ())
+    return Executable(name, logical_inputs(level), run, (level,) if isinstance(level, Graph) else ())
 
 
-def _engine_side(name: str, artifact: Artifact, on: str, options: SessionOptions | None) -> Side:
+def _engine_executable(name: str, artifact: Artifact, on: str, options: SessionOptions | None) -> Executable:
     def run(inputs: Inputs) -> tuple[Values, Values]:
         whole = run_whole(artifact, inputs, on, options)
         outputs = {each: whole.values[each] for each in artifact.plan.outputs}
         return outputs, {**_told(whole), **outputs}
 
-    return Side(name, artifact.plan.inputs, run, host_graphs(artifact.plan))
+    return Executable(name, artifact.plan.inputs, run, host_graphs(artifact.plan))
 
 
 def _told(whole: WholeRun) -> Values:
@@ -255,7 +255,7 @@ def _told(whole: WholeRun) -> Values:
     return {f"task {result.task}": result.values for result in whole.results}
 
 
-def _onnxruntime_side(path: Path, name: str, level: Graph | Net | Program) -> Side:
+def _onnxruntime_executable(path: Path, name: str, level: Graph | Net | Program) -> Executable:
     if sniff(path) is not FileKind.ONNX or not isinstance(level, Graph):
         raise InputError("onnxruntime runs ONNX models", where=str(path))
     try:
@@ -284,7 +284,7 @@ def _onnxruntime_side(path: Path, name: str, level: Graph | Net | Program) -> Si
             ) from error
         return {each: values[each] for each in level.outputs}, values
 
-    return Side(name, level.inputs, run, (level,))
+    return Executable(name, level.inputs, run, (level,))
 
 
 def pair_values(found: PairComparison) -> dict[str, Any]:

@@ -21,10 +21,10 @@ ALONE_SECONDS = 120.0
 """How long the scheduler may be without workers, which may be starting again."""
 GO_ON = "What is finished stays in the --journal, if one was given; run the same command again to go on."
 
-Spread = Callable[[Job, Sequence[int]], Iterable[dict[str, object]]]
+Executor = Callable[[Job, Sequence[int]], Iterable[dict[str, object]]]
 
 
-def processes(count: int) -> Spread:
+def processes(count: int) -> Executor:
     """Runs pieces in `count` processes of this machine.
 
     Raises:
@@ -46,7 +46,7 @@ def processes(count: int) -> Spread:
     return spread
 
 
-def cluster(scheduler: str) -> Spread:
+def cluster(scheduler: str) -> Executor:
     """Runs pieces on the workers of a Dask cluster; the model and the data set must be at the same paths there.
 
     Raises:

@@ -109,7 +109,7 @@ def _run_session(
 
 
 @dataclass(frozen=True, eq=False)
-class Alone:
+class IsolatedLayer:
     """One layer, compiled and loaded by itself.
 
     Attributes:
@@ -139,7 +139,9 @@ class Alone:
         return {name: outputs[self.renamed.get(name, name)] for name in group.makes}
 
 
-def load_alone(level: Steps, group: Group, artifact: Artifact, on: str, options: SessionOptions | None = None) -> Alone:
+def load_isolated(
+    level: Steps, group: Group, artifact: Artifact, on: str, options: SessionOptions | None = None
+) -> IsolatedLayer:
     """Compiles and loads one layer; a layer that cannot stand alone is told in `why`."""
     try:
         piece = level.piece(group.steps, group.makes)
@@ -148,11 +150,11 @@ def load_alone(level: Steps, group: Group, artifact: Artifact, on: str, options:
         compiled = build(piece, _options(artifact))
         execution = Execution(compiled, on, options)
     except OpenaneError as error:
-        return Alone(None, why=str(error))
+        return IsolatedLayer(None, why=str(error))
     renamed = {} if isinstance(piece, Graph) else {source: shown for shown, source in piece.outputs.items()}
     machines = [getattr(session, "machine", None) for session in execution.sessions]
     simulators = [machine for machine in machines if isinstance(machine, Simulator)]
-    return Alone(
+    return IsolatedLayer(
         execution,
         has_table=any(machine.statistics.table_bytes for machine in simulators),
         macs=sum(machine.statistics.macs for machine in simulators),

@@ -25,7 +25,7 @@ from openane.targets import load_program
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StoredArray:
     """Where an array is: its type, and the offset of its bytes."""
 
     type: TensorType
@@ -33,7 +33,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineEntry:
+class StoredEngineStep:
     """An EngineStep; the image stands at `offset`, and tasks have the origins in `layers`."""
 
     offset: int
@@ -46,20 +46,20 @@ class EngineEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class HostEntry:
+class StoredHostStep:
     """A HostStep."""
 
     name: str
     inputs: Mapping[str, TensorType]
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
-    constants: Mapping[str, Place]
+    constants: Mapping[str, StoredArray]
     rows: bool
     reasons: Mapping[str, Diagnostic]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredArtifact:
     """An Artifact without graph and nets.
 
     Attributes:
@@ -75,8 +75,8 @@ class Entry:
     inputs: Mapping[str, TensorType]
     outputs: Mapping[str, TensorType]
     types: Mapping[str, TensorType]
-    steps: tuple[EngineEntry | HostEntry, ...]
-    constants: Mapping[str, Place]
+    steps: tuple[StoredEngineStep | StoredHostStep, ...]
+    constants: Mapping[str, StoredArray]
     warnings: tuple[str, ...]
     beside: Mapping[str, str]
 
@@ -95,10 +95,10 @@ class _Payload:
         self.size_bytes += len(piece)
         return offset
 
-    def places(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Place]:
+    def places(self, arrays: Mapping[str, np.ndarray]) -> dict[str, StoredArray]:
         """Appends arrays; returns where they are."""
         return {
-            name: Place(TensorType(array.shape, DType.of(array)), self.add(np.ascontiguousarray(array).tobytes()))
+            name: StoredArray(TensorType(array.shape, DType.of(array)), self.add(np.ascontiguousarray(array).tobytes()))
             for name, array in arrays.items()
         }
 
@@ -109,7 +109,7 @@ def encode(artifact: Artifact, key: str, beside: Mapping[str, str] | None = None
     Args:
         artifact: to keep.
         key: what it was made from.
-        beside: see `Entry`.
+        beside: see `StoredArtifact`.
 
     Raises:
         TypeError: it holds something that has no plain form.
@@ -118,7 +118,7 @@ def encode(artifact: Artifact, key: str, beside: Mapping[str, str] | None = None
     steps = tuple(_stored(step, payload) for step in plan.steps)
     constants = payload.places(plan.constants)
     data = b"".join(payload.pieces)
-    entry = Entry(
+    entry = StoredArtifact(
         key,
         hashlib.sha256(data).hexdigest(),
         artifact.target,
@@ -134,14 +134,14 @@ def encode(artifact: Artifact, key: str, beside: Mapping[str, str] | None = None
     return json.dumps(to_plain(entry)).encode() + b"\n" + data
 
 
-def _stored(step: Step, payload: _Payload) -> EngineEntry | HostEntry:
+def _stored(step: Step, payload: _Payload) -> StoredEngineStep | StoredHostStep:
     if isinstance(step, HostStep):
         graph = step.graph
         places = payload.places(graph.constants)
-        return HostEntry(graph.name, graph.inputs, graph.outputs, graph.nodes, places, graph.rows, step.reasons)
+        return StoredHostStep(graph.name, graph.inputs, graph.outputs, graph.nodes, places, graph.rows, step.reasons)
     image = write_hwx(step.program)
     origins = tuple(task.origin for task in step.program.tasks)
-    return EngineEntry(
+    return StoredEngineStep(
         payload.add(image), len(image), step.inputs, step.outputs, step.program.dialect, step.program.notes, origins
     )
 
@@ -159,7 +159,7 @@ def decode(data: bytes, key: str, unchanged: Callable[[Mapping[str, str]], bool]
         OpenaneError: a program in them is damaged, or the parts contradict each other.
     """
     line, _, rest = data.partition(b"\n")
-    entry: Entry = from_plain(Entry, json.loads(line), _choose)
+    entry: StoredArtifact = from_plain(StoredArtifact, json.loads(line), _choose)
     payload = memoryview(rest)
     if entry.key != key or entry.sha256 != hashlib.sha256(payload).hexdigest():
         raise ValueError("the entry does not verify")
@@ -182,8 +182,8 @@ def _choose(declared: type, name: str) -> type:
     return declared
 
 
-def _step(entry: EngineEntry | HostEntry, payload: memoryview, whole: Entry) -> Step:
-    if isinstance(entry, HostEntry):
+def _step(entry: StoredEngineStep | StoredHostStep, payload: memoryview, whole: StoredArtifact) -> Step:
+    if isinstance(entry, StoredHostStep):
         graph = Graph(
             entry.name, entry.inputs, entry.outputs, entry.nodes, _arrays(entry.constants, payload), entry.rows
         )
@@ -196,7 +196,7 @@ def _step(entry: EngineEntry | HostEntry, payload: memoryview, whole: Entry) -> 
     return EngineStep(program, entry.inputs, entry.outputs)
 
 
-def _arrays(places: Mapping[str, Place], payload: memoryview) -> dict[str, np.ndarray]:
+def _arrays(places: Mapping[str, StoredArray], payload: memoryview) -> dict[str, np.ndarray]:
     found = {}
     for name, place in places.items():
         dtype, shape = place.type.dtype.numpy, place.type.shape

@@ -14,11 +14,11 @@ from openane.analysis.compare import TOLERANCE, Comparison, LayerComparison, Out
 from openane.analysis.executable_pair import (
     EXECUTORS,
     RUNTIMES,
+    Executable,
     PairComparison,
-    Side,
-    compare_sides,
+    compare_executables,
+    executable_of,
     pair_values,
-    side_of,
 )
 from openane.analysis.measure import Error
 from openane.cli._say import say
@@ -96,7 +96,7 @@ def command(
     options = limited(memory_limit_bytes, time_limit_seconds)
     if other is not None:
         open_side = partial(
-            side_of,
+            executable_of,
             shapes=parse_shapes(shapes),
             target=target,
             options=options,
@@ -122,14 +122,19 @@ def _odd(output: OutputComparison) -> bool:
 
 
 def _compare_pair(
-    open_side: Callable[..., Side], file: Path, other: str, inputs: tuple[str, ...], tolerance: float, as_json: bool
+    open_side: Callable[..., Executable],
+    file: Path,
+    other: str,
+    inputs: tuple[str, ...],
+    tolerance: float,
+    as_json: bool,
 ) -> None:
     with working(f"compiling {file.name}"):
         first = open_side(file)
         second = open_side(file, other) if other in EXECUTORS else open_side(Path(other))
     arrays, made = complete(read_inputs(inputs, first.inputs), first.inputs, first.graphs)
     with working("running both"), blaming_generated(made):
-        found = compare_sides(first, second, arrays, tolerance)
+        found = compare_executables(first, second, arrays, tolerance)
     if as_json:
         print_json(pair_values(found) | {"made_up_inputs": made})
     else:

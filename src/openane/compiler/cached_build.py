@@ -11,7 +11,7 @@ from openane.artifact.cache import Cache, digests_beside, key_of_source
 from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build
 from openane.core.serialization import to_plain
-from openane.core.sidecar_files import files_beside
+from openane.core.sidecar_files import collect_sidecar_files
 
 
 def key_of(source: Path, options: Options) -> str | None:
@@ -40,7 +40,7 @@ def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:
     kept = cache.get(key, source)
     if kept is None:
         begun_ns = time.time_ns()
-        with files_beside() as files:
+        with collect_sidecar_files() as files:
             kept = build(source, options)
         beside = digests_beside(source, files, begun_ns)
         if beside is not None and key_of(source, options) == key:  # the model did not change meanwhile

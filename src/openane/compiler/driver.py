@@ -13,10 +13,10 @@ import numpy as np
 
 from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.compiler.crowding import crowded_layers
-from openane.compiler.eligibility import kept_on_host, refusal, verdicts
+from openane.compiler.eligibility import ineligible_nodes, kept_on_host, refusal
 from openane.compiler.lowering import Functions, LoweringOptions, lower
 from openane.compiler.pipeline import run_pipeline
-from openane.compiler.splitting import Cutter
+from openane.compiler.splitting import Splitter
 from openane.core.deadline import deadline
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
@@ -177,24 +177,24 @@ def save(artifact: Artifact, path: Path) -> None:
 def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: Options) -> Artifact:
     reasons = kept_on_host(options.wide, graph, source)
     reasons |= {
-        name: why for name, why in verdicts(graph, lowering, get(options.target)).items() if name not in reasons
+        name: why for name, why in ineligible_nodes(graph, lowering, get(options.target)).items() if name not in reasons
     }
     if reasons and not options.host:
         raise refusal([reasons[node.name] for node in graph.nodes if node.name in reasons])
     costs = generation(options.target).chip_costs
-    cutter = Cutter(
+    splitter = Splitter(
         graph,
         lambda part: _engine_step(lower(part, lowering), options),
         whole_only=not options.host,
         planned_for=costs[0] if costs else None,
     )
-    steps = cutter.steps(reasons)
+    steps = splitter.steps(reasons)
     crossing = {name for step in steps for name in _names_at_border(step)}
     types = {name: graph.types[name] for name in (*graph.inputs, *graph.outputs, *crossing)}
     inputs, outputs = dict(graph.inputs), {name: graph.types[name] for name in graph.outputs}
     constants = {name: graph.constants[name] for name in graph.outputs if name in graph.constants}
     plan = Plan(graph.name, inputs, outputs, steps, types, constants)
-    return Artifact(plan, options.target, graph, (*cutter.warnings, *crowded_layers(graph, steps)))
+    return Artifact(plan, options.target, graph, (*splitter.warnings, *crowded_layers(graph, steps)))
 
 
 def _names_at_border(step: Step) -> tuple[str, ...]:

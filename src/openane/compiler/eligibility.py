@@ -20,7 +20,7 @@ def layers_of(node: Node) -> tuple[str, ...]:
     return node.origin.layers or (node.name,)
 
 
-def place(graph: Graph, node: Node) -> str:
+def node_label(graph: Graph, node: Node) -> str:
     """How messages name a node."""
     return f"{graph.name or 'model'}: node {node.name!r} ({type(node.operation).__name__})"
 
@@ -32,10 +32,10 @@ def why_not_on_engine(node: Node, graph: Graph, lowering: LoweringOptions, targe
     except UnsupportedError as error:
         return with_remedy(error.diagnostic, node, graph)
     broken = target.refusals(net)
-    return with_remedy(replace(broken[0], where=place(graph, node)), node, graph) if broken else None
+    return with_remedy(replace(broken[0], where=node_label(graph, node)), node, graph) if broken else None
 
 
-def verdicts(graph: Graph, lowering: LoweringOptions, target: Target) -> dict[str, Diagnostic]:
+def ineligible_nodes(graph: Graph, lowering: LoweringOptions, target: Target) -> dict[str, Diagnostic]:
     """Node name -> why the engine cannot run it, for every node that it cannot run."""
     integers = becomes_integers(graph)
     found = ((n.name, integers.get(n.name) or why_not_on_engine(n, graph, lowering, target)) for n in graph.nodes)
@@ -58,7 +58,7 @@ def kept_on_host(names: Iterable[str], graph: Graph, source: Graph) -> dict[str,
         nodes = [node for node in graph.nodes if name == node.name or name in layers_of(node)]
         if not nodes:
             raise _no_such_layer(name, graph, source)
-        kept |= {node.name: Diagnostic("kept on the host as asked", where=place(graph, node)) for node in nodes}
+        kept |= {node.name: Diagnostic("kept on the host as asked", where=node_label(graph, node)) for node in nodes}
     return kept
 
 

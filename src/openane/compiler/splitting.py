@@ -26,7 +26,7 @@ class _RefusedError(Exception):
         super().__init__(", ".join(reasons))
 
 
-class Cutter:
+class Splitter:
     """Compiles the parts of a graph.
 
     Args:

@@ -14,7 +14,7 @@ _READ: ContextVar[dict[Path, None]] = ContextVar("files beside the model that we
 
 
 @contextmanager
-def files_beside() -> Iterator[dict[Path, None]]:
+def collect_sidecar_files() -> Iterator[dict[Path, None]]:
     """Collects in the block's dictionary the files that readers look up, in order, missing ones included."""
     found: dict[Path, None] = {}
     token = _READ.set(found)
@@ -24,7 +24,7 @@ def files_beside() -> Iterator[dict[Path, None]]:
         _READ.reset(token)
 
 
-def note_beside(path: Path) -> None:
+def note_sidecar_file(path: Path) -> None:
     """Tells of a file that is about to be looked up.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 from openane.core.types import DType
 from openane.numerics.lookup import from_halfwords, to_halfwords
 from openane.sim.arrange import arrange
-from openane.sim.decoded_task import Axes, Operand, Work
+from openane.sim.decoded_task import Axes, DecodedTask, Operand
 from openane.sim.kernels.library import Copied, Kind
 from openane.sim.memory import Halfwords, read_operand, strided
 from openane.sim.schedule import RunState, ScheduleBuilder
@@ -25,7 +25,7 @@ COPY_COST = 0.2
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Place:
+class Address:
     """Where a kernel reads or writes.
 
     Attributes:
@@ -37,11 +37,11 @@ class Place:
     strides: Axes
 
 
-NOWHERE = Place(0, (0, 0, 0, 0, 0))
+NOWHERE = Address(0, (0, 0, 0, 0, 0))
 """The second source of a task with one; never read."""
 
 
-def add_copy(schedule: ScheduleBuilder, source: Place, target: Place, extents: Axes) -> None:
+def add_copy(schedule: ScheduleBuilder, source: Address, target: Address, extents: Axes) -> None:
     """Adds a row that copies elements."""
     shape = arrange(extents, source.strides, target.strides)
     columns = shape.columns(first=source.base, result=target.base) | {"operation": Copied.AS_IT_IS}
@@ -49,8 +49,8 @@ def add_copy(schedule: ScheduleBuilder, source: Place, target: Place, extents: A
 
 
 def add_source(
-    schedule: ScheduleBuilder, task: Work, number: int, constants: Halfwords, *, in_place: bool = True
-) -> Place:
+    schedule: ScheduleBuilder, task: DecodedTask, number: int, constants: Halfwords, *, in_place: bool = True
+) -> Address:
     """Where to read source `number`, counted from 0; NOWHERE when the task has fewer.
 
     Args:
@@ -82,7 +82,7 @@ def add_source(
     return place
 
 
-def result_place(schedule: ScheduleBuilder, task: Work) -> Place:
+def result_address(schedule: ScheduleBuilder, task: DecodedTask) -> Address:
     """Where to write the result; `add_result` must follow the rows that write it."""
     operand = task.result
     if operand.dtype is DType.FLOAT16 and operand.interleave == 1:
@@ -90,8 +90,8 @@ def result_place(schedule: ScheduleBuilder, task: Work) -> Place:
     return _dense(schedule.area("result", operand.count), operand.extent)
 
 
-def add_result(schedule: ScheduleBuilder, task: Work, place: Place) -> None:
-    """Adds what brings the result from `result_place` to where it belongs."""
+def add_result(schedule: ScheduleBuilder, task: DecodedTask, place: Address) -> None:
+    """Adds what brings the result from `result_address` to where it belongs."""
     operand = task.result
     if operand.dtype is not DType.FLOAT16:
         schedule.act(_Narrow(operand, place.base))
@@ -100,7 +100,7 @@ def add_result(schedule: ScheduleBuilder, task: Work, place: Place) -> None:
             add_copy(schedule, _part(place, operand, index), _plain(schedule, piece), piece.extent)
 
 
-def add_kept(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> None:
+def add_kept(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords) -> None:
     """Adds the copy of the first source that stays in L2 for later tasks."""
     source, kept, arena = task.sources[0], task.kept, schedule.arena
     assert kept is not None
@@ -150,27 +150,27 @@ class _Keep:
             strided(state.memory.halfwords(second), second)[...] = strided(self.constants, first)
 
 
-def _plain(schedule: ScheduleBuilder, operand: Operand) -> Place:
+def _plain(schedule: ScheduleBuilder, operand: Operand) -> Address:
     """A plain fp16 operand where it stands."""
     base = schedule.arena.bases[schedule.arena.area(operand)] + operand.base // 2
     return _place(base, [stride // 2 for stride in operand.strides], operand.extent)
 
 
-def _dense(base: int, extent: Axes) -> Place:
+def _dense(base: int, extent: Axes) -> Address:
     return _place(base, [math.prod(extent[axis + 1 :]) for axis in range(5)], extent)
 
 
-def _place(base: int, strides: Sequence[int], extent: Axes) -> Place:
+def _place(base: int, strides: Sequence[int], extent: Axes) -> Address:
     g, d, c, h, w = (stride if count > 1 else 0 for stride, count in zip(strides, extent, strict=True))
-    return Place(base, (g, d, c, h, w))
+    return Address(base, (g, d, c, h, w))
 
 
-def _part(place: Place, operand: Operand, index: int) -> Place:
+def _part(place: Address, operand: Operand, index: int) -> Address:
     """The elements of a dense copy that piece `index` of an interleaved operand holds."""
     g, d, c, h, w = place.strides
     if operand.swapped:
-        return Place(place.base + index * w, (g, d, c, h, w * operand.interleave))
-    return Place(place.base + index * c, (g, d, c * operand.interleave, h, w))
+        return Address(place.base + index * w, (g, d, c, h, w * operand.interleave))
+    return Address(place.base + index * c, (g, d, c * operand.interleave, h, w))
 
 
 def _overwritten(source: Operand, result: Operand, in_place: bool) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import InputError
-from openane.sim.addressing import Place
-from openane.sim.decoded_task import MacOperation, MacWork, Work
+from openane.sim.addressing import Address
+from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork
 from openane.sim.kernel import LoadedKernel, is_swapped
 from openane.sim.kernels.library import LARGEST_IMAGE, MOST_SUMS, PANEL, PANELS, SLACK, TILE, TILES, Kind
 from openane.sim.schedule import ScheduleBuilder
@@ -45,7 +45,9 @@ class Geometry:
     width: int
 
 
-def add_convolution(schedule: ScheduleBuilder, task: Work, loaded: LoadedKernel, source: Place, result: Place) -> None:
+def add_convolution(
+    schedule: ScheduleBuilder, task: DecodedTask, loaded: LoadedKernel, source: Address, result: Address
+) -> None:
     """Adds the rows of a convolution or transposed convolution.
 
     Raises:
@@ -66,7 +68,9 @@ def add_convolution(schedule: ScheduleBuilder, task: Work, loaded: LoadedKernel,
         _add_dense(schedule, task, work, columns, source)
 
 
-def _add_dense(schedule: ScheduleBuilder, task: Work, work: MacWork, columns: dict[str, Any], source: Place) -> None:
+def _add_dense(
+    schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, columns: dict[str, Any], source: Address
+) -> None:
     shape = _direct(task, work, source) or _add_load(schedule, task, work, source)
     groups, _, channels, height, width = task.result_view
     strides = list(columns["result_strides"])
@@ -113,7 +117,7 @@ def _parts(groups: int, channels: int, pixels: int, wanted: int, *, swapped: boo
     return parts["channels"], parts["pixels"]
 
 
-def _direct(task: Work, work: MacWork, source: Place) -> Geometry | None:
+def _direct(task: DecodedTask, work: MacWork, source: Address) -> Geometry | None:
     """The geometry when the pixels of a step are the source's own, side by side; None when they must be loaded."""
     assert work.kernel is not None
     height, width = task.result_view[3:]
@@ -137,7 +141,7 @@ def _direct(task: Work, work: MacWork, source: Place) -> Geometry | None:
     return Geometry(source.base, False, taps.astype(np.int64), steps[0], row_step, width)
 
 
-def _add_load(schedule: ScheduleBuilder, task: Work, work: MacWork, source: Place) -> Geometry:
+def _add_load(schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, source: Address) -> Geometry:
     """Adds the row that fills the padded image; right and bottom padding follow from the size of the result.
 
     Rows of the image are as long as whole steps of the window: the columns of each place in a step stand together.
@@ -175,7 +179,7 @@ def _add_load(schedule: ScheduleBuilder, task: Work, work: MacWork, source: Plac
 
 
 def _add_depthwise(
-    schedule: ScheduleBuilder, task: Work, work: MacWork, columns: dict[str, Any], source: Place
+    schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, columns: dict[str, Any], source: Address
 ) -> None:
     assert work.kernel is not None
     grow, step = spread(work)
@@ -203,7 +207,7 @@ def _add_depthwise(
     schedule.row(Kind.DEPTHWISE, units, cost, columns)
 
 
-def depthwise_block(task: Work, work: MacWork) -> tuple[int, int]:
+def depthwise_block(task: DecodedTask, work: MacWork) -> tuple[int, int]:
     """Rows and columns of the results of a unit: as many as fit into the first cache, or at least into the image."""
     height, width = task.result_view[3:]
     _, step = spread(work)

@@ -377,7 +377,7 @@ class UnusedKernel:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class DecodedTask:
     """One task, decoded.
 
     Attributes:

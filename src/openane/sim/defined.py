@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.numerics.profile import Profile
-from openane.sim.decoded_task import Kernel, MacWork, Operand, Space, Work
+from openane.sim.decoded_task import DecodedTask, Kernel, MacWork, Operand, Space
 from openane.sim.reference.neural import Neural
 from openane.sim.reference.operand import store
 from openane.sim.reference.planar import planar_results
@@ -26,7 +26,7 @@ class ByDefinition:
         constant_index: of its buffer.
     """
 
-    task: Work
+    task: DecodedTask
     profile: Profile
     constants: npt.NDArray[np.uint8]
     constant_index: int

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from openane.core.errors import FaultError
 from openane.numerics.limits import SUM_LIMIT, SUM_STEP
 from openane.numerics.lookup import CompiledTable, from_halfwords
-from openane.sim.decoded_task import Function, Kernel, MacWork, Work
+from openane.sim.decoded_task import DecodedTask, Function, Kernel, MacWork
 from openane.sim.schedule import ScheduleBuilder
 
 _OVERFLOWN = 2.0**40
@@ -19,7 +19,7 @@ _OVERFLOWN = 2.0**40
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Ending:
+class Epilogue:
     """What follows the sum.
 
     Attributes:
@@ -35,7 +35,7 @@ class Ending:
     table: CompiledTable
 
     @classmethod
-    def of(cls, task: Work, work: MacWork, kernel: Kernel) -> Ending:
+    def of(cls, task: DecodedTask, work: MacWork, kernel: Kernel) -> Epilogue:
         """Of a task with the kernel's table.
 
         Raises:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from openane.core.errors import FaultError
 from openane.numerics.lookup import CompiledTable
-from openane.sim.decoded_task import Function, Kernel, KernelSource, MacOperation, MacWork, Work
-from openane.sim.epilogue import Ending, starts
+from openane.sim.decoded_task import DecodedTask, Function, Kernel, KernelSource, MacOperation, MacWork
+from openane.sim.epilogue import Epilogue, starts
 from openane.sim.kernels.library import PANEL, TILE, Kind
 from openane.sim.memory import Halfwords
 from openane.sim.schedule import RunState, ScheduleBuilder
@@ -36,11 +36,11 @@ class LoadedKernel:
     """
 
     columns: dict[str, Any]
-    ending: Ending
+    ending: Epilogue
     changes: bool = False
 
 
-def is_swapped(task: Work) -> bool:
+def is_swapped(task: DecodedTask) -> bool:
     """Whether channels stand in the columns of the product because the pixels would leave many of them empty."""
     pixels, channels = math.prod(task.result_view[3:]), task.result_view[2]
     columns = pixels / (-(-pixels // _VECTOR) * _VECTOR), channels / (-(-channels // _VECTOR) * _VECTOR)
@@ -53,7 +53,7 @@ def packed_size(channels: int, steps: int, side: int) -> int:
     return -(-channels // side) * side * steps
 
 
-def side_of(task: Work, work: MacWork) -> int:
+def side_of(task: DecodedTask, work: MacWork) -> int:
     """Channels whose weights stand side by side."""
     if work.inputs_per_output:
         return 1
@@ -67,7 +67,7 @@ def pack(weights: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     return np.ascontiguousarray(padded.reshape(groups, -1, side, steps).swapaxes(2, 3)).reshape(-1)
 
 
-def constant_count(task: Work, constant_index: int) -> int:
+def constant_count(task: DecodedTask, constant_index: int) -> int:
     """Halfwords of the packed weights of a task whose kernel never changes."""
     work = task.engine
     if not isinstance(work, MacWork) or work.kernel is None or work.kernel.buffer != constant_index or task.macs == 0:
@@ -75,7 +75,7 @@ def constant_count(task: Work, constant_index: int) -> int:
     return work.kernel_groups * packed_size(task.result_view[2], work.kernel.step_count, side_of(task, work))
 
 
-def load_kernel(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> LoadedKernel:
+def load_kernel(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords) -> LoadedKernel:
     """Adds the parameters of a task's kernel, and with a run-time kernel what loads it in each run.
 
     Raises:
@@ -86,7 +86,7 @@ def load_kernel(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> 
     source = work.kernel
     if source is None or source.buffer == schedule.arena.constants:
         kernel = source.read(constants.view(np.uint8)) if source is not None else Kernel()
-        ending = Ending.of(task, work, kernel)
+        ending = Epilogue.of(task, work, kernel)
         columns = ending.columns(schedule)
         if kernel.weights is not None:
             packed = pack(kernel.weights, side_of(task, work))
@@ -100,7 +100,7 @@ def load_kernel(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> 
 
 
 def _channel_columns(
-    schedule: ScheduleBuilder, task: Work, work: MacWork, bias: Halfwords | None, *, own: bool = False
+    schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, bias: Halfwords | None, *, own: bool = False
 ) -> dict[str, Any]:
     """Starts of the sums, and how far apart the kernels of two groups are."""
     assert work.kernel is not None
@@ -112,10 +112,10 @@ def _channel_columns(
     return {"starts": found, "start_group": channels, "weight_group": size}
 
 
-def _run_time(schedule: ScheduleBuilder, task: Work, work: MacWork, source: KernelSource) -> LoadedKernel:
+def _run_time(schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, source: KernelSource) -> LoadedKernel:
     """A kernel that earlier tasks have computed. One whose streams are plain weights is permuted by the engine; any
     other is decoded in each run."""
-    ending, side = Ending.of(task, work, _PLACEHOLDER), side_of(task, work)
+    ending, side = Epilogue.of(task, work, _PLACEHOLDER), side_of(task, work)
     size = work.kernel_groups * packed_size(task.result_view[2], source.step_count, side)
     convolution = work.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED)
     own = not (convolution and source.plain and work.function is not Function.TABLE)
@@ -161,7 +161,7 @@ class _Decode:
         FaultError: the streams are damaged.
     """
 
-    task: Work
+    task: DecodedTask
     source: KernelSource
     columns: dict[str, Any]
     side: int

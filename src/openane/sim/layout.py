@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from openane.core.errors import FaultError
 from openane.program import Program
 from openane.program.layout import extent_bytes
-from openane.sim.decoded_task import Operand, Space, Work
+from openane.sim.decoded_task import DecodedTask, Operand, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class MemoryLayout:
         return sum(self.buffers.values())
 
 
-def layout_of(program: Program, works: Sequence[Work], buffers: BufferMap) -> MemoryLayout:
+def layout_of(program: Program, works: Sequence[DecodedTask], buffers: BufferMap) -> MemoryLayout:
     """Sizes of the memories that a program addresses.
 
     Args:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from openane.sim.addressing import Place, add_result, add_source, result_place
+from openane.sim.addressing import Address, add_result, add_source, result_address
 from openane.sim.arrange import Arrangement, arrange
 from openane.sim.convolution import add_convolution
-from openane.sim.decoded_task import Function, MacOperation, MacWork, Work
+from openane.sim.decoded_task import DecodedTask, Function, MacOperation, MacWork
 from openane.sim.kernel import LoadedKernel, load_kernel
 from openane.sim.kernels.library import LINE, SLACK, Copied, Kind, Library
 from openane.sim.memory import Halfwords
@@ -24,7 +24,7 @@ _COPY_COST, _MAP_COST, _COMBINE_COST = 0.1, 0.5, 0.5
 """Nanoseconds an element."""
 
 
-def add_mac(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> None:
+def add_mac(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords) -> None:
     """Adds the rows of a task whose engine is a MacWork.
 
     Args:
@@ -37,7 +37,7 @@ def add_mac(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> None
     assert isinstance(work, MacWork)
     loaded = load_kernel(schedule, task, constants)
     source = add_source(schedule, task, 0, constants, in_place=work.operation is MacOperation.PASS)
-    result = result_place(schedule, task)
+    result = result_address(schedule, task)
     if work.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED):
         add_convolution(schedule, task, loaded, source, result)
     elif (work.inputs_per_output or task.view[2]) == 1:  # whatever the operation is
@@ -47,7 +47,9 @@ def add_mac(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> None
     add_result(schedule, task, result)
 
 
-def _add_pass(schedule: ScheduleBuilder, task: Work, loaded: LoadedKernel, source: Place, result: Place) -> None:
+def _add_pass(
+    schedule: ScheduleBuilder, task: DecodedTask, loaded: LoadedKernel, source: Address, result: Address
+) -> None:
     """A function of one word: copied or looked up; the bits are those of `Kind.COMBINE`, which is slower."""
     work = task.engine
     assert isinstance(work, MacWork)
@@ -98,7 +100,9 @@ class _Tabulate:
         state.memory.memory[self.mapping : self.mapping + _WORDS] = words
 
 
-def _add_combination(schedule: ScheduleBuilder, task: Work, loaded: LoadedKernel, source: Place, result: Place) -> None:
+def _add_combination(
+    schedule: ScheduleBuilder, task: DecodedTask, loaded: LoadedKernel, source: Address, result: Address
+) -> None:
     work = task.engine
     assert isinstance(work, MacWork)
     inputs = work.inputs_per_output or task.view[2]

@@ -18,7 +18,7 @@ from openane.program.layout import read_surface
 from openane.sim.addressing import add_kept
 from openane.sim.check import check_addresses, check_operations
 from openane.sim.check.memory import check_memory
-from openane.sim.decoded_task import MacWork, Operand, Space, Work
+from openane.sim.decoded_task import DecodedTask, MacWork, Operand, Space
 from openane.sim.defined import ByDefinition
 from openane.sim.inputs import bind_input
 from openane.sim.kernel import constant_count
@@ -92,7 +92,9 @@ class Simulator:
         InputError: `until` is not a number of tasks of the program.
     """
 
-    def __init__(self, program: Program, works: Sequence[Work], buffers: BufferMap, execution: Execution) -> None:
+    def __init__(
+        self, program: Program, works: Sequence[DecodedTask], buffers: BufferMap, execution: Execution
+    ) -> None:
         if execution.until is not None and not 0 <= execution.until <= len(works):
             raise InputError("there is no such task to stop after", value=execution.until, limit=f"0 to {len(works)}")
         self.program = program
@@ -105,7 +107,7 @@ class Simulator:
         self._states: queue.SimpleQueue[RunState] = queue.SimpleQueue()
 
     @property
-    def _chosen(self) -> tuple[Work, ...]:
+    def _chosen(self) -> tuple[DecodedTask, ...]:
         return self.works[: self.execution.until]
 
     @property
@@ -240,7 +242,7 @@ class Simulator:
             )
 
 
-def _prepare(works: Sequence[Work], arena: Arena, program: Program, execution: Execution) -> Schedule:
+def _prepare(works: Sequence[DecodedTask], arena: Arena, program: Program, execution: Execution) -> Schedule:
     """Rows and parameters of all tasks."""
     constants, profile = _halfwords(program.constants), execution.profile
     defined = profile != Profile()  # options have no kernels
@@ -267,7 +269,7 @@ def _halfwords(data: bytes | memoryview) -> Halfwords:
 
 
 def _check(
-    program: Program, works: Sequence[Work], layout: MemoryLayout, buffers: BufferMap, execution: Execution
+    program: Program, works: Sequence[DecodedTask], layout: MemoryLayout, buffers: BufferMap, execution: Execution
 ) -> None:
     """Proves that every run stays within the rules; the maps that this takes are given up before anything runs."""
     check_operations(works, execution.operation_limit)
@@ -277,7 +279,7 @@ def _check(
     check_addresses(program, works, layout, buffers, limit_bytes, complete)
 
 
-def _touches(operand: Operand, work: Work) -> bool:
+def _touches(operand: Operand, work: DecodedTask) -> bool:
     """Whether a task overwrites some of the range of an operand."""
     writes = [work.result] + ([work.kept] if work.kept else [])
     passing = [*work.staging, *([work.result_staging] if work.result_staging else [])]

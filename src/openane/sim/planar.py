@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from openane.core.errors import InputError
-from openane.sim.addressing import Place, add_result, add_source, result_place
+from openane.sim.addressing import Address, add_result, add_source, result_address
 from openane.sim.arrange import arrange
-from openane.sim.decoded_task import PlanarWork, Reduction, Work
+from openane.sim.decoded_task import DecodedTask, PlanarWork, Reduction
 from openane.sim.kernels.library import LINE, STRIP, Kind
 from openane.sim.memory import Halfwords
 from openane.sim.schedule import ScheduleBuilder
@@ -18,7 +18,7 @@ _ELEMENT_COST, _WINDOW_COST, _REDUCTION_COST = 0.3, 0.1, 0.5
 _LARGEST_WINDOW = 1024
 
 
-def add_planar(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> None:
+def add_planar(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords) -> None:
     """Adds the rows of a task whose engine is a PlanarWork.
 
     Args:
@@ -32,11 +32,11 @@ def add_planar(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> N
     in_place = work.reduction is Reduction.NONE
     first = add_source(schedule, task, 0, constants, in_place=in_place)
     second = add_source(schedule, task, 1, constants, in_place=in_place and not work.rows)
-    result = result_place(schedule, task)
+    result = result_address(schedule, task)
     columns = {"operation": work.reduction.value, **_settings(schedule, task, work)}
     if work.rows:
         columns["row_of_factors"] = second.strides[3]
-        second = Place(second.base, (*second.strides[:3], 0, 0))
+        second = Address(second.base, (*second.strides[:3], 0, 0))
     if work.reduction is Reduction.NONE:
         shape = arrange(task.view, first.strides, second.strides, result.strides)
         columns |= shape.columns(first=first.base, second=second.base, result=result.base)
@@ -48,7 +48,7 @@ def add_planar(schedule: ScheduleBuilder, task: Work, constants: Halfwords) -> N
     add_result(schedule, task, result)
 
 
-def _add_reduction(schedule: ScheduleBuilder, task: Work, work: PlanarWork, columns: dict[str, Any]) -> None:
+def _add_reduction(schedule: ScheduleBuilder, task: DecodedTask, work: PlanarWork, columns: dict[str, Any]) -> None:
     if work.window is None:
         units = min(task.view[0], task.view[2]) * -(-max(task.view[0], task.view[2]) // STRIP)
         schedule.row(Kind.REDUCE, units, _REDUCTION_COST * task.elements, columns)
@@ -65,7 +65,7 @@ def _add_reduction(schedule: ScheduleBuilder, task: Work, work: PlanarWork, colu
     schedule.row(Kind.POOL, math.prod(outer) * -(-width // part), cost, columns)
 
 
-def _settings(schedule: ScheduleBuilder, task: Work, work: PlanarWork) -> dict[str, Any]:
+def _settings(schedule: ScheduleBuilder, task: DecodedTask, work: PlanarWork) -> dict[str, Any]:
     """Numbers and flags in the order of `planar.h`."""
     numbers = work.pre_scale, work.scale, work.bias, work.final_scale, work.epsilon
     flags = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openane.sim.decoded_task import MacWork, Operand, Space, Work
+from openane.sim.decoded_task import DecodedTask, MacWork, Operand, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ class Statistics:
         return dict(sorted(totals.items()))
 
 
-def count(works: Sequence[Work]) -> Statistics:
+def count(works: Sequence[DecodedTask]) -> Statistics:
     """Statistics of decoded tasks."""
     return Statistics(tuple(_task(work) for work in works))
 
 
-def _task(work: Work) -> TaskStatistics:
+def _task(work: DecodedTask) -> TaskStatistics:
     kernel = work.engine.kernel if isinstance(work.engine, MacWork) else None
     stored = [work.result] + ([work.kept] if work.kept else [])
     in_l2 = [operand for operand in (*work.sources, *stored) if operand.space is Space.L2]

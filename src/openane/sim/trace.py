@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from openane.sim.decoded_task import MacWork, Operand, Work
+from openane.sim.decoded_task import DecodedTask, MacWork, Operand
 
 Value = int | float | str | list[int] | list[float] | None
 
 
-def trace(works: Sequence[Work]) -> Iterator[dict[str, Value]]:
+def trace(works: Sequence[DecodedTask]) -> Iterator[dict[str, Value]]:
     """Records of all tasks: what each reads, loads, computes and writes."""
     for work in works:
         head: dict[str, Value] = {"task": work.index, "layer": work.name}
@@ -31,7 +31,7 @@ def trace(works: Sequence[Work]) -> Iterator[dict[str, Value]]:
             yield head | {"effect": "note", "text": note}
 
 
-def lines(works: Sequence[Work]) -> Iterator[str]:
+def lines(works: Sequence[DecodedTask]) -> Iterator[str]:
     """The trace as JSON, one record per line."""
     return (json.dumps(record) for record in trace(works))
 
@@ -51,7 +51,7 @@ def _operand(operand: Operand) -> dict[str, Value]:
     }
 
 
-def _engine(work: Work) -> dict[str, Value]:
+def _engine(work: DecodedTask) -> dict[str, Value]:
     """All that the engine was told, by name."""
     record: dict[str, Value] = {
         "unit": "NE" if isinstance(work.engine, MacWork) else "PE",

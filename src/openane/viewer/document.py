@@ -20,7 +20,7 @@ from openane.graph import Graph
 from openane.net import Net
 from openane.program import Program
 from openane.program.summary import TaskSummary
-from openane.sim.decoded_task import Space, Work
+from openane.sim.decoded_task import DecodedTask, Space
 from openane.sim.machine import Simulator
 from openane.targets import attach, get
 from openane.targets.registry import DEFAULT_CHIP, generation
@@ -159,7 +159,9 @@ class _Builder:
         self.weights += [each | {"task": base + each["task"]} for each in pictures.weights]
         self.programs.append(self._program_values(program, base, works, memory))
 
-    def _program_values(self, program: Program, base: int, works: Sequence[Work], memory: MemoryMap) -> dict[str, Any]:
+    def _program_values(
+        self, program: Program, base: int, works: Sequence[DecodedTask], memory: MemoryMap
+    ) -> dict[str, Any]:
         found = self.choices.description or describe_program(program)
         traffic = _traffic(works)
         return {
@@ -172,7 +174,7 @@ class _Builder:
             "memory": list(_memory_values(memory, found, base)),
         }
 
-    def _works(self, program: Program) -> tuple[Work, ...]:
+    def _works(self, program: Program) -> tuple[DecodedTask, ...]:
         if not generation(program.target).executable:
             self.problems.append(f"programs for {program.target} are read, not simulated: no memory map, no pictures")
             return ()
@@ -311,7 +313,7 @@ def _places(summary: TaskSummary, names: Mapping[int, str]) -> dict[str, Any]:
     }
 
 
-def _traffic(works: Sequence[Work]) -> dict[int, list[int]]:
+def _traffic(works: Sequence[DecodedTask]) -> dict[int, list[int]]:
     """Bytes read and written of each DRAM buffer."""
     found: dict[int, list[int]] = {}
     for work in works:

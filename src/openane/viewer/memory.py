@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from openane.sim.decoded_task import Operand, Space, Work
+from openane.sim.decoded_task import DecodedTask, Operand, Space
 
 Key = tuple[Space, int]
 
@@ -40,7 +40,7 @@ class MemoryMap:
     feeds: Sequence[tuple[int, int]] = field(default=())
 
 
-def memory_map(works: Sequence[Work], inputs: Mapping[int, int]) -> MemoryMap:
+def memory_map(works: Sequence[DecodedTask], inputs: Mapping[int, int]) -> MemoryMap:
     """Follows every read and write.
 
     Args:
@@ -84,7 +84,7 @@ def _holding(live: Sequence[Tenant], base: int, end: int) -> list[Tenant]:
     return found
 
 
-def _stored(work: Work) -> list[Operand]:
+def _stored(work: DecodedTask) -> list[Operand]:
     return [work.result] if work.kept is None else [work.kept, work.result]
 
 

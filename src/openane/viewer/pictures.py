@@ -13,7 +13,7 @@ from openane.core.errors import OpenaneError
 from openane.core.reader import Buffer
 from openane.numerics.lookup import CompiledTable
 from openane.numerics.tables import FIRST_KNOT_AT, LookupTable
-from openane.sim.decoded_task import Kernel, MacWork, Work
+from openane.sim.decoded_task import DecodedTask, Kernel, MacWork
 
 CURVE_POINTS = 241
 MOST_WEIGHT_BYTES = 4 << 20
@@ -34,7 +34,7 @@ class Pictures:
         table_of, weights_of: task -> index in these lists.
     """
 
-    def __init__(self, works: Sequence[Work], constants: Buffer, constant_buffer: int) -> None:
+    def __init__(self, works: Sequence[DecodedTask], constants: Buffer, constant_buffer: int) -> None:
         self.tables: list[dict[str, Any]] = []
         self.weights: list[dict[str, Any]] = []
         self.table_of: dict[int, int] = {}
@@ -63,7 +63,7 @@ class Pictures:
         self.table_of[task] = number
         self.tables[number]["tasks"].append(task)
 
-    def _add_weights(self, work: Work, kernel: Kernel, steps: np.ndarray) -> None:
+    def _add_weights(self, work: DecodedTask, kernel: Kernel, steps: np.ndarray) -> None:
         if kernel.weights is None or not kernel.weights.size or self._spent > PICTURE_BUDGET_BYTES:
             return
         assert isinstance(work.engine, MacWork)

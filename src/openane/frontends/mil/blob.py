@@ -15,7 +15,7 @@ import numpy as np
 
 from openane.core.errors import FormatError
 from openane.core.files import open_regular
-from openane.core.sidecar_files import note_beside
+from openane.core.sidecar_files import note_sidecar_file
 from openane.core.types import DType
 
 SENTINEL = 0xDEADBEEF
@@ -148,7 +148,7 @@ class BlobStore:
                 where=path,
                 hint="Give it relative to @model_path, inside the folder.",
             )
-        note_beside(named)
+        note_sidecar_file(named)
         try:
             there = found.is_file()
         except OSError:  # a name that no file can have

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from openane.core.errors import FormatError, InputError, ModelError, UnsupportedError
-from openane.core.sidecar_files import note_beside
+from openane.core.sidecar_files import note_sidecar_file
 from openane.core.types import DType
 
 #: Elements of one tensor, weights and results alike.
@@ -183,7 +183,7 @@ class Tensors:
             root = Path(os.path.realpath(self.folder))
             path = Path(os.path.realpath(root / location))
             if path.is_relative_to(root):
-                note_beside(root / location)
+                note_sidecar_file(root / location)
                 return path
         raise FormatError(
             f"external data of {what} lies outside the model's folder",

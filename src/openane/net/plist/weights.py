@@ -12,7 +12,7 @@ import numpy as np
 from openane.core.errors import FormatError, InputError
 from openane.core.files import open_regular
 from openane.core.reader import Buffer, Reader
-from openane.core.sidecar_files import note_beside
+from openane.core.sidecar_files import note_sidecar_file
 from openane.net.plist.fields import describe
 
 #: `KernelType` and its kin. Float16, Float32 and UInt8 were seen in files.
@@ -91,7 +91,7 @@ class WeightFiles:
             raise InputError(f"weight file {name!r} is needed", hint="Give its contents.")
         path = self._folder / name
         try:
-            note_beside(self._folder.resolve() / name)
+            note_sidecar_file(self._folder.resolve() / name)
             inside = path.resolve().is_relative_to(self._folder.resolve())
             if inside and path.is_file():
                 return Reader(_mapped(path), str(path))

@@ -1,8 +1,8 @@
 """Checking a program before it runs. No address depends on data, so one walk over the tasks proves every run.
 
 - `memory`: how much is allocated, known before any of it is.
-- `walk`: accesses outside a memory, reads of bytes that nobody wrote, writes to inputs and constants, kernels that are
-  missing or too short, chained values that nobody takes, outputs that are not whole.
+- `memory_checker`: accesses outside a memory, reads of bytes that nobody wrote, writes to inputs and constants,
+  kernels that are missing or too short, chained values that nobody takes, outputs that are not whole.
 - `conflicts`: two uses of one byte in the same task.
 - `window`: results that no part of the source reaches.
 """
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 
 from openane.core.errors import FaultError
 from openane.program import Program, Surface
-from openane.sim.check.memory_checker import Walk
-from openane.sim.decoded_task import Operand, Space, Work
+from openane.sim.check.memory_checker import MemoryChecker
+from openane.sim.decoded_task import DecodedTask, Operand, Space
 from openane.sim.layout import BufferMap, MemoryLayout
 
 
 def check_addresses(
-    program: Program, works: Sequence[Work], layout: MemoryLayout, buffers: BufferMap, limit_bytes: int,
+    program: Program, works: Sequence[DecodedTask], layout: MemoryLayout, buffers: BufferMap, limit_bytes: int,
     complete: Sequence[Surface] | None,
 ) -> None:  # fmt: skip
     """Proves that no run of a program leaves its memories or uses a byte twice.
@@ -37,14 +37,14 @@ def check_addresses(
             address is outside of its memory, or an output is incomplete.
     """
     whole = frozenset({surface.buffer for surface in program.inputs} | {buffers.constants})
-    walk = Walk(layout, whole, limit_bytes - len(program.constants))
+    walk = MemoryChecker(layout, whole, limit_bytes - len(program.constants))
     for work in works:
         walk.task(work)
     if complete is not None:
         walk.end(tuple(map(_operand, complete)), program.name)
 
 
-def check_operations(works: Sequence[Work], limit: int) -> None:
+def check_operations(works: Sequence[DecodedTask], limit: int) -> None:
     """Refuses programs that would take too long.
 
     Args:

@@ -12,11 +12,11 @@ from itertools import combinations
 
 from openane.core.errors import FaultError
 from openane.sim.check.footprint import Ask, shared, shared_with_range
-from openane.sim.decoded_task import MacOperation, MacWork, Operand, Reduction, Space, Staging, Work
+from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork, Operand, Reduction, Space, Staging
 from openane.sim.layout import MemoryLayout
 
 
-def check_conflicts(work: Work, layout: MemoryLayout, ask: Ask) -> None:
+def check_conflicts(work: DecodedTask, layout: MemoryLayout, ask: Ask) -> None:
     """Checks the places of one task; all of them lie inside their memories.
 
     Raises:
@@ -54,7 +54,7 @@ class _Place:
     resident: bool = False
 
 
-def _places(work: Work) -> list[_Place]:
+def _places(work: DecodedTask) -> list[_Place]:
     resident = [o for o in (*work.sources, work.result) if o.space is Space.L2]
     found = [_Place(operand.role, operand.role, operand, resident=True) for operand in resident]
     passing = [*work.staging, *([work.result_staging] if work.result_staging else [])]
@@ -64,7 +64,7 @@ def _places(work: Work) -> list[_Place]:
     return found
 
 
-def _check_result(work: Work, number: int, source: Operand, layout: MemoryLayout, ask: Ask) -> None:
+def _check_result(work: DecodedTask, number: int, source: Operand, layout: MemoryLayout, ask: Ask) -> None:
     result = work.result
     if source.space is Space.CHAIN or (source.space, source.buffer) != (result.space, result.buffer):
         return
@@ -80,7 +80,7 @@ def _check_result(work: Work, number: int, source: Operand, layout: MemoryLayout
         )
 
 
-def _in_place(work: Work, number: int, source: Operand) -> bool:
+def _in_place(work: DecodedTask, number: int, source: Operand) -> bool:
     """Whether each element of the result replaces the element of the source that it is made of, and no other."""
     engine, result = work.engine, work.result
     if isinstance(engine, MacWork):

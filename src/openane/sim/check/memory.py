@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from openane.core.errors import FaultError
 from openane.core.types import DType
 from openane.sim.convolution import spread
-from openane.sim.decoded_task import MacOperation, MacWork, Operand, PlanarWork, Space, Work
+from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork, Operand, PlanarWork, Space
 from openane.sim.kernel import packed_size, side_of
 from openane.sim.kernels.library import SLACK, library
 from openane.sim.layout import MemoryLayout
@@ -52,7 +52,7 @@ class TaskMemory:
         return self.lasting + sum(size for _, size in self.areas) + self.image + self.passing
 
 
-def task_memory(work: Work, constants: int) -> TaskMemory:
+def task_memory(work: DecodedTask, constants: int) -> TaskMemory:
     """What a task needs; `constants` is the index of the constant section."""
     lasting, passing = _TASK_BYTES, 0
     areas: set[tuple[str, int]] = set()
@@ -75,7 +75,7 @@ def task_memory(work: Work, constants: int) -> TaskMemory:
 
 
 def check_memory(
-    works: Sequence[Work], layout: MemoryLayout, constants: int, threads: int, limit_bytes: int, where: str
+    works: Sequence[DecodedTask], layout: MemoryLayout, constants: int, threads: int, limit_bytes: int, where: str
 ) -> None:
     """Refuses a program that takes too much.
 
@@ -115,7 +115,7 @@ def check_memory(
         )
 
 
-def memory_of_tasks(works: Sequence[Work], needs: Sequence[TaskMemory]) -> int:
+def memory_of_tasks(works: Sequence[DecodedTask], needs: Sequence[TaskMemory]) -> int:
     """Bytes that all tasks need beside the buffers."""
     mappings = {work.engine for work in works if len(work.sources) == 1}
     areas = frozenset().union(*(need.areas for need in needs))
@@ -137,7 +137,7 @@ def _area(purpose: str, halfwords: int) -> tuple[str, int]:
     return purpose, _HALFWORD << max(6, (halfwords - 1).bit_length())
 
 
-def _mac_memory(work: Work, engine: MacWork, constants: int) -> TaskMemory:
+def _mac_memory(work: DecodedTask, engine: MacWork, constants: int) -> TaskMemory:
     kernel = engine.kernel
     if kernel is None or engine.operation not in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED):
         return TaskMemory(0, frozenset(), 0, 0)
@@ -156,7 +156,7 @@ def _mac_memory(work: Work, engine: MacWork, constants: int) -> TaskMemory:
     return TaskMemory(lasting, areas, _image_bytes(work, engine), passing)
 
 
-def _image_bytes(work: Work, engine: MacWork) -> int:
+def _image_bytes(work: DecodedTask, engine: MacWork) -> int:
     """The padded input, as if every dense convolution had one."""
     if engine.inputs_per_output:
         return 0

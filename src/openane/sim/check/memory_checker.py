@@ -11,14 +11,14 @@ from openane.sim.check.conflicts import check_conflicts
 from openane.sim.check.footprint import Footprint, index_of, marks, overlaps
 from openane.sim.check.window import check_window
 from openane.sim.check.written import Written
-from openane.sim.decoded_task import KernelSource, Lane, MacWork, Operand, Space, Staging, Work
+from openane.sim.decoded_task import DecodedTask, KernelSource, Lane, MacWork, Operand, Space, Staging
 from openane.sim.layout import MemoryLayout
 
 _FLOAT16, _UINT8, _INT8 = 1, 2, 3
 """What a byte of L2 holds; 0 is nothing that somebody wrote. Data in DRAM has no type: transfers convert it."""
 
 
-class Walk:
+class MemoryChecker:
     """What is known after some of the tasks.
 
     Args:
@@ -33,10 +33,10 @@ class Walk:
         self._limit_bytes = limit_bytes
         self._l2 = Written(layout.l2_bytes, self._ask)
         self._buffers: dict[int, Written] = {}
-        self._chained: Work | None = None
-        self._now: Work | None = None
+        self._chained: DecodedTask | None = None
+        self._now: DecodedTask | None = None
 
-    def task(self, work: Work) -> None:
+    def task(self, work: DecodedTask) -> None:
         """Checks and applies one task."""
         self._now = work
         self._places(work)
@@ -77,7 +77,7 @@ class Walk:
                     f"no task writes some of {output.role}", where=where, value=own.value, hint="Nothing has run."
                 ) from None
 
-    def _places(self, work: Work) -> None:
+    def _places(self, work: DecodedTask) -> None:
         """Everything lies inside its memory."""
         for operand in (*work.sources, *((work.kept,) if work.kept else ()), work.result):
             if operand.space is not Space.CHAIN:
@@ -93,7 +93,7 @@ class Walk:
                 value=self._layout.describe(work.result),
             )
 
-    def _staging(self, work: Work, staging: Staging, tensor: str) -> None:
+    def _staging(self, work: DecodedTask, staging: Staging, tensor: str) -> None:
         if staging.end > self._layout.l2_bytes:
             raise FaultError(
                 f"{staging.role} does not fit in L2 on its way",
@@ -102,7 +102,7 @@ class Walk:
                 limit=f"{self._layout.l2_bytes:#x}",
             )
 
-    def _take_chained(self, work: Work) -> None:
+    def _take_chained(self, work: DecodedTask) -> None:
         """A chained value goes into the very next task, which reads all of it (4 of 4 goldens)."""
         before, source = self._chained, work.sources[0]
         self._chained = work if work.result.space is Space.CHAIN else None
@@ -144,7 +144,7 @@ class Walk:
             self._buffers[index] = Written(self._layout.buffers[index], self._ask)
         return self._buffers[index]
 
-    def _bounds(self, work: Work, operand: Operand) -> None:
+    def _bounds(self, work: DecodedTask, operand: Operand) -> None:
         size, end = self._layout.size_of(operand), operand.end
         if size < 0:
             known = ", ".join(map(str, sorted(self._layout.buffers)))
@@ -189,7 +189,7 @@ class Walk:
             value=f"address {address:#x}, (group, depth, channel, row, column) {index_of(operand, address)}",
         )
 
-    def _write(self, work: Work, operand: Operand) -> None:
+    def _write(self, work: DecodedTask, operand: Operand) -> None:
         if overlaps(operand, self._ask):
             raise FaultError(
                 f"elements of the {operand.role} overlap in memory",
@@ -198,7 +198,7 @@ class Walk:
             )
         self._memory(operand).write(Footprint.all_of(operand), _code(operand))
 
-    def _kernel(self, work: Work, kernel: KernelSource) -> None:
+    def _kernel(self, work: DecodedTask, kernel: KernelSource) -> None:
         loaded = sum(lane.size_bytes for lane in kernel.lanes)
         if kernel.buffer in self._layout.buffers and loaded < kernel.least_bytes:
             raise FaultError(
@@ -219,7 +219,7 @@ class Walk:
             for lane, marked in used:
                 self._lane(work, kernel.buffer, lane, marked)
 
-    def _lanes(self, work: Work, buffer: int, lanes: tuple[Lane, ...]) -> None:
+    def _lanes(self, work: DecodedTask, buffer: int, lanes: tuple[Lane, ...]) -> None:
         """Every stream lies inside its buffer."""
         size = self._layout.buffers.get(buffer)
         if size is None:
@@ -237,7 +237,7 @@ class Walk:
                     limit=f"{size:#x} bytes in buffer {buffer}",
                 )
 
-    def _lane(self, work: Work, buffer: int, lane: Lane, used: npt.NDArray[np.bool_]) -> None:
+    def _lane(self, work: DecodedTask, buffer: int, lane: Lane, used: npt.NDArray[np.bool_]) -> None:
         """A stream that earlier tasks have computed is there, and the task itself does not overwrite it."""
         registers = f"KernelDMASrc.CoeffBaseAddr[{lane.engine}]"
         begin, end, result = lane.offset, lane.offset + lane.size_bytes, work.result
@@ -267,7 +267,7 @@ def _code(operand: Operand) -> int:
     return _UINT8 if operand.dtype is DType.UINT8 else _INT8
 
 
-def _unread(work: Work) -> FaultError:
+def _unread(work: DecodedTask) -> FaultError:
     return FaultError(
         "the result goes straight into the next task, and that does not read it",
         where=f"{work.where}: {work.result.registers}",

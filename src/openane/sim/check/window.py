@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from openane.core.errors import FaultError
-from openane.sim.decoded_task import MacOperation, MacWork, Work
+from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork
 
 
-def check_window(work: Work) -> None:
+def check_window(work: DecodedTask) -> None:
     """Refuses results whose whole window lies in front of the source or behind it: what these are, nobody knows.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from openane.numerics.profile import Profile
 from openane.program import Program
 from openane.program.layout import extent_bytes, fit_array, read_surface, write_surface
-from openane.sim.decoded_task import Kernel, MacWork, Operand, Space, Work
+from openane.sim.decoded_task import DecodedTask, Kernel, MacWork, Operand, Space
 from openane.sim.layout import BufferMap
 from openane.sim.reference.neural import Neural
 from openane.sim.reference.operand import address, store
@@ -27,7 +27,7 @@ class ReferenceMachine:
         profile: arithmetic.
     """
 
-    def __init__(self, program: Program, works: Sequence[Work], buffers: BufferMap, profile: Profile) -> None:
+    def __init__(self, program: Program, works: Sequence[DecodedTask], buffers: BufferMap, profile: Profile) -> None:
         self.program, self.works, self.profile = program, tuple(works), profile
         self._constants = buffers.constants
         self._l2, self._chain = bytearray(buffers.l2_bytes), bytearray(_chain_bytes(works))
@@ -57,7 +57,7 @@ class ReferenceMachine:
                 self._step(task)
         return {s.name: read_surface(s, self._buffers[s.buffer]) for s in self.program.outputs}
 
-    def _step(self, task: Work) -> None:
+    def _step(self, task: DecodedTask) -> None:
         """One task: what stays in L2, the engine, the result."""
         if task.kept is not None:
             self._keep(task.sources[0], task.kept)
@@ -90,6 +90,6 @@ class ReferenceMachine:
         return self._l2 if operand.space is Space.L2 else self._chain
 
 
-def _chain_bytes(works: Sequence[Work]) -> int:
+def _chain_bytes(works: Sequence[DecodedTask]) -> int:
     operands = [operand for work in works for operand in (*work.sources, work.result)]
     return max((operand.end for operand in operands if operand.space is Space.CHAIN), default=0)

@@ -27,7 +27,7 @@ from openane.numerics.profile import (
     ZeroBinaryPoint,
 )
 from openane.numerics.tables import LookupTable
-from openane.sim.decoded_task import Function, Kernel, MacOperation, MacWork, Work
+from openane.sim.decoded_task import DecodedTask, Function, Kernel, MacOperation, MacWork
 from openane.sim.reference.operand import Index, load, load_integer
 
 ONE, ZERO = 0x3C00, 0
@@ -51,7 +51,7 @@ class Neural:
         profile: arithmetic.
     """
 
-    task: Work
+    task: DecodedTask
     kernel: Kernel
     memory: bytes
     at_run_time: bool

@@ -11,11 +11,11 @@ from openane.numerics.definition.fp16 import nearest
 from openane.numerics.definition.planar import positive, read, reciprocal, reciprocal_root, total
 from openane.numerics.definition.single import F
 from openane.numerics.profile import Profile
-from openane.sim.decoded_task import PlanarFunction, PlanarOperation, PlanarWork, Reduction, Work
+from openane.sim.decoded_task import DecodedTask, PlanarFunction, PlanarOperation, PlanarWork, Reduction
 from openane.sim.reference.operand import Index, load
 
 
-def planar_results(task: Work, memories: Sequence[bytes], profile: Profile) -> Iterator[tuple[Index, int]]:
+def planar_results(task: DecodedTask, memories: Sequence[bytes], profile: Profile) -> Iterator[tuple[Index, int]]:
     """The word of each result element.
 
     Args:
@@ -32,7 +32,7 @@ def planar_results(task: Work, memories: Sequence[bytes], profile: Profile) -> I
         yield index, nearest(float(_finished(work, t)))
 
 
-def _places(task: Work, work: PlanarWork, index: Index) -> Iterator[Index]:
+def _places(task: DecodedTask, work: PlanarWork, index: Index) -> Iterator[Index]:
     """Source elements of one result: all of depth, height and width, or the part of a window inside the image."""
     g, d, c, oy, ox = index
     _, depth, _, height, width = task.view
@@ -45,7 +45,7 @@ def _places(task: Work, work: PlanarWork, index: Index) -> Iterator[Index]:
             yield g, d, c, y, x
 
 
-def _element(task: Work, work: PlanarWork, memories: Sequence[bytes], index: Index) -> np.float32:
+def _element(task: DecodedTask, work: PlanarWork, memories: Sequence[bytes], index: Index) -> np.float32:
     """Both sources of an element, joined; with `rows` source 2 is a pair of rows, an addend and a factor."""
     sources = task.sources
     a = read(load(memories[0], sources[0], index))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from openane.core.errors import Diagnostic, FaultError
 from openane.program import Program, Task
 from openane.sim.check import check_addresses
-from openane.sim.decoded_task import Space, Work
+from openane.sim.decoded_task import DecodedTask, Space
 from openane.sim.layout import BufferMap, layout_of
 from openane.sim.reference import ReferenceMachine
 from openane.targets.h13.machine.decode import decode
@@ -83,7 +83,7 @@ def check_program(program: Program) -> None:
     check_addresses(program, works, layout_of(program, works, BUFFERS), BUFFERS, _PROOF_BYTES, program.outputs)
 
 
-def _with_staged_result(task: Task, work: Work) -> Work:
+def _with_staged_result(task: Task, work: DecodedTask) -> DecodedTask:
     if work.result_staging is not None or work.result.space is not Space.DRAM:
         return work
     staged = result_staging(TaskFields.of(task, work.index), work.result, work.result_view, compiled=True)
@@ -106,7 +106,7 @@ def reference(program: Program, options: RunOptions | None = None) -> ReferenceM
     return ReferenceMachine(program, works, BUFFERS, PROFILE.with_options(options.profile))
 
 
-def decode_program(program: Program, *, permissive: bool = False) -> tuple[Work, ...]:
+def decode_program(program: Program, *, permissive: bool = False) -> tuple[DecodedTask, ...]:
     """The work of every task, in order.
 
     Raises:
@@ -115,7 +115,7 @@ def decode_program(program: Program, *, permissive: bool = False) -> tuple[Work,
     return tuple(_decode(task, index, permissive) for index, task in enumerate(program.tasks))
 
 
-def _decode(task: Task, index: int, permissive: bool) -> Work:
+def _decode(task: Task, index: int, permissive: bool) -> DecodedTask:
     written = task.registers()
     found = tuple(findings(task, written))
     if found and not permissive:

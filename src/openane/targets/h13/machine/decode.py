@@ -12,6 +12,7 @@ from types import MappingProxyType
 from openane.program import Task
 from openane.sim.decoded_task import (
     Axes,
+    DecodedTask,
     Function,
     Lane,
     MacOperation,
@@ -22,7 +23,6 @@ from openane.sim.decoded_task import (
     PlanarWork,
     Reduction,
     UnusedKernel,
-    Work,
 )
 from openane.targets.h13.machine import tensors
 from openane.targets.h13.machine.kernels import KernelStreams, WeightFormat
@@ -84,7 +84,7 @@ _PLANAR_FUNCTIONS: Mapping[int, PlanarFunction] = MappingProxyType(
 )
 
 
-def decode(task: Task, index: int, written: Mapping[int, int] | None = None) -> Work:
+def decode(task: Task, index: int, written: Mapping[int, int] | None = None) -> DecodedTask:
     """The work of a task.
 
     Args:
@@ -106,12 +106,12 @@ def decode(task: Task, index: int, written: Mapping[int, int] | None = None) -> 
 def _work(
     words: TaskFields, task: Task, index: int, engine: MacWork | PlanarWork, views: tuple[Axes, Axes],
     sources: tuple[Operand, ...], result: Operand,
-) -> Work:  # fmt: skip
+) -> DecodedTask:  # fmt: skip
     """The parts of a task with what stays in L2 or passes through it."""
     view, result_view = views
     loads = isinstance(engine, MacWork) and engine.kernel is not None
     unused = None if loads else _unused_kernel(words)
-    return Work(
+    return DecodedTask(
         index, str(task.origin), engine, view, result_view, sources, result, tensors.kept(words, sources[0]),
         tensors.staging(words, engine, sources, views), tensors.result_staging(words, result, result_view), unused,
     )  # fmt: skip
@@ -133,7 +133,7 @@ def _unused_kernel(words: TaskFields) -> UnusedKernel | None:
 # Planar engine -----------------------------------------------------------------------------------------------------
 
 
-def _planar(words: TaskFields, task: Task, index: int) -> Work:
+def _planar(words: TaskFields, task: Task, index: int) -> DecodedTask:
     code = words("Common.Cfg", "TaskType")
     if code > TaskType.PE_VARIANCE:
         raise words.refuse("task type is not understood", "Common.Cfg", "0 to 6 in bits 6:4")
@@ -234,7 +234,7 @@ def _window(words: TaskFields) -> tuple[tuple[int, int], tuple[int, int], tuple[
 # Neural engine -----------------------------------------------------------------------------------------------------
 
 
-def _mac(words: TaskFields, task: Task, index: int) -> Work:
+def _mac(words: TaskFields, task: Task, index: int) -> DecodedTask:
     view, result_view = tensors.extents(words)
     if words.word("Common.PECfg"):
         raise words.refuse("operand views of the planar engine on a task of the neural engine", "Common.PECfg", "0")

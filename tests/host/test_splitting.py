@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openane.artifact.plan import EngineStep, HostStep
-from openane.compiler.splitting import Cutter
+from openane.compiler.splitting import Splitter
 from openane.core.errors import UnsupportedError
 from openane.graph import Graph, Node, TensorType
 from openane.graph.ops import Relu
@@ -31,8 +31,8 @@ def compiler(longest: int, *bad: str):  # type: ignore[no-untyped-def]
 
 
 def test_a_part_that_is_too_long_is_halved_until_it_fits() -> None:
-    cutter = Cutter(chain(8), compiler(3), whole_only=False)
-    steps = cutter.steps({})
+    splitter = Splitter(chain(8), compiler(3), whole_only=False)
+    steps = splitter.steps({})
     assert all(isinstance(step, EngineStep) for step in steps)
     assert [tuple(step.inputs) for step in steps if isinstance(step, EngineStep)] == [
         ("v0",),
@@ -40,11 +40,11 @@ def test_a_part_that_is_too_long_is_halved_until_it_fits() -> None:
         ("v4",),
         ("v6",),
     ]
-    assert all("too much" in warning for warning in cutter.warnings)
+    assert all("too much" in warning for warning in splitter.warnings)
 
 
 def test_a_node_that_fails_alone_goes_to_the_host_with_the_reason() -> None:
-    steps = Cutter(chain(5), compiler(9, "n4"), whole_only=False).steps({})
+    steps = Splitter(chain(5), compiler(9, "n4"), whole_only=False).steps({})
     assert [type(step) for step in steps] == [EngineStep, HostStep]
     host = steps[1]
     assert isinstance(host, HostStep)
@@ -53,4 +53,4 @@ def test_a_node_that_fails_alone_goes_to_the_host_with_the_reason() -> None:
 
 def test_nothing_is_cut_where_the_host_is_forbidden() -> None:
     with pytest.raises(UnsupportedError, match="too much"):
-        Cutter(chain(8), compiler(3), whole_only=True).steps({})
+        Splitter(chain(8), compiler(3), whole_only=True).steps({})
