@@ -9,30 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from openane.core.errors import UnsupportedError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Buffers:
-    """Buffer indices by what they hold, as task headers use them.
-
-    Attributes:
-        constants: the constant (kernel) section.
-        second_scratch: a second intermediate buffer; no program that is known to us uses it.
-        scratch: intermediate tensors in DRAM.
-        first_surface: the first input or output; the others follow. Lower indices that are not named hold the tasks.
-        count: number of indices that the header's fields can express.
-    """
-
-    constants: int
-    second_scratch: int
-    scratch: int
-    first_surface: int
-    count: int
-
-    @property
-    def surface_count(self) -> int:
-        """How many inputs and outputs a program can have."""
-        return self.count - self.first_surface
+from openane.program.buffers import Buffers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

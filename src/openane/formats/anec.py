@@ -26,6 +26,7 @@ from openane.core.types import DType
 from openane.formats.image import Image
 from openane.formats.source import Source, open_source
 from openane.program import Program, Role, Surface
+from openane.program.buffers import BUFFERS
 
 HEADER_SIZES = (0x1000, 0x800)
 TILE_BYTES = 0x4000
@@ -37,7 +38,7 @@ _TILES = struct.Struct(f"<{TILE_COUNT}I")
 _NCHW = struct.Struct(f"<{TILE_COUNT * 6}Q")
 USED_BYTES = _FIXED.size + _TILES.size + _NCHW.size
 _STREAM_ALIGNMENT = 16
-_SCRATCH, _SECOND_SCRATCH, _FIRST_SURFACE = 3, 2, 4
+_SCRATCH, _SECOND_SCRATCH, _FIRST_SURFACE = BUFFERS.scratch, BUFFERS.second_scratch, BUFFERS.first_surface
 _LARGEST_BUFFER = 1 << 32
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from openane.core.types import DType
+from openane.program.buffers import BUFFERS
 
 MAGIC = 0xBEEFFACE
 CPU_TYPE = 0x80
@@ -86,8 +87,10 @@ PROGRAM_LAYOUTS = {
     Flavor.PROGRAM_NEW: ProgramLayout(16, 0, 0x830, 0),
 }
 #: Buffer indices with a fixed meaning.
-TEXT_BUFFER, CONSTANT_BUFFER, SECOND_SCRATCH_BUFFER, SCRATCH_BUFFER = range(4)
-FIRST_SURFACE_BUFFER = 4
+TEXT_BUFFER = 0
+CONSTANT_BUFFER = BUFFERS.constants
+SECOND_SCRATCH_BUFFER, SCRATCH_BUFFER = BUFFERS.second_scratch, BUFFERS.scratch
+FIRST_SURFACE_BUFFER = BUFFERS.first_surface
 
 #: Element type numbers of surface states and debug types; numbers without a numpy type have None.
 ELEMENT_TYPES: dict[int, tuple[str, DType | None]] = {

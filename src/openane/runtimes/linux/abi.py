@@ -10,8 +10,7 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-from openane.targets import get
-from openane.targets.registry import LINUX_TARGET
+from openane.program import buffers
 
 U32 = ctypes.c_uint32
 U64 = ctypes.c_uint64
@@ -35,7 +34,7 @@ DRIVER_NAME: Final = "ane"
 COMPATIBLE: Final = ("apple,t8103-ane", "apple,t6000-ane")
 """Device-tree names that the published driver binds to: M1, and M1 Pro, Max and Ultra."""
 
-_INDICES = get(LINUX_TARGET).spec.buffers
+_INDICES = buffers.BUFFERS
 TASKS_BUFFER: Final = 0
 CONSTANTS_BUFFER: Final = _INDICES.constants
 SECOND_SCRATCH_BUFFER: Final = _INDICES.second_scratch

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from openane.backend.machine import Buffers, Dialect, MachineSpec
+from openane.backend.machine import Dialect, MachineSpec
+from openane.program.buffers import BUFFERS
 
 MACHINE = MachineSpec(
     name="h13",
@@ -35,7 +36,7 @@ MACHINE = MachineSpec(
     planar_distance_banks=2,  # encoding.md#bank-rule
     dma_alignment_bytes=64,  # the fields begin at bit 6
     max_dma_stride_bytes=0xFFFFFFC0,  # and end at bit 31
-    buffers=Buffers(constants=1, second_scratch=2, scratch=3, first_surface=4, count=32),  # 5-bit fields; 0: the tasks
+    buffers=BUFFERS,  # 5-bit fields
     page_bytes=0x4000,
     empty_constant_bytes=0x4000,  # encoding.md#program
     max_constant_bytes=2 << 30,  # limits.md#sizes: single program weights about 2 GB
