@@ -19,7 +19,8 @@ from openane.backend.functions.steps import Recipe, TableStep
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType, ops
 from openane.net.units.neuron import NeuronKind
-from openane.numerics.fitting import Array, half
+from openane.numerics.fitting import Array
+from openane.numerics.fp16 import rounded
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tables.md"
 
@@ -108,7 +109,7 @@ def _accurate_row(name: str, operation: Operation) -> str:
         found = openane.run(artifact, {"x": padded.reshape(shape)})["y"].reshape(-1)[: x.size]
         with np.errstate(all="ignore"):
             (wanted,) = operation.evaluate([x])
-        kept = np.isfinite(half(wanted))
+        kept = np.isfinite(rounded(wanted))
         return x[kept], wanted[kept], found[kept] - wanted[kept]
 
     x, wanted, error = errors(half_numbers())
@@ -117,9 +118,9 @@ def _accurate_row(name: str, operation: Operation) -> str:
     (zero,) = openane.run(artifact, {"x": np.zeros(shape, np.float32)})["y"].reshape(-1)[:1]
     ratios = []
     for deviation in DEVIATIONS:
-        sample = half(np.random.default_rng(0).standard_normal(ROWS * WIDTH) * deviation)
+        sample = rounded(np.random.default_rng(0).standard_normal(ROWS * WIDTH) * deviation)
         _, wanted, difference = errors(sample)
-        ratios.append(f"{np.sqrt(np.mean(difference**2) / np.mean((half(wanted) - wanted) ** 2)):.1f}")
+        ratios.append(f"{np.sqrt(np.mean(difference**2) / np.mean((rounded(wanted) - wanted) ** 2)):.1f}")
     worst, worst_relative = int(error.argmax()), int(relative.argmax())
     cells = (
         name,

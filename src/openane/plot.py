@@ -17,6 +17,7 @@ from openane.backend.functions.recipes import recipe, reference
 from openane.core.errors import InputError, UnavailableError
 from openane.cost.model import Part
 from openane.net.units.neuron import NeuronKind
+from openane.numerics.fp16 import to_fp16
 from openane.targets.registry import DEFAULT_TARGET
 
 __all__ = ["roofline", "table_error", "timeline"]
@@ -150,9 +151,9 @@ def table_errors(
     x = half_numbers(max(found.domain[0], -within), min(found.domain[1], within))
     with np.errstate(all="ignore"):
         wanted = reference(kind, alpha, beta)(x)
-        kept = np.isfinite(wanted.astype(np.float16))
+        kept = np.isfinite(to_fp16(wanted))
     x, wanted = x[kept], wanted[kept]
-    result = evaluate(found, x.astype(np.float16)).astype(np.float64)
+    result = evaluate(found, to_fp16(x)).astype(np.float64)
     return x, np.abs(result - wanted) / ulp(wanted)
 
 

@@ -13,7 +13,7 @@ from openane.analysis.compare import compare_layers
 from openane.compiler.driver import Options, build
 from openane.core.errors import InputError
 from openane.frontends.onnx import load_model
-from openane.program.layout import saturated
+from openane.numerics.fp16 import saturated
 from openane.runtimes.execution import Execution
 
 LENGTH, HEADS, WIDTH = 12, 2, 8

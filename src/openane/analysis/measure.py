@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from openane.core.types import DType
+from openane.numerics.fp16 import to_fp16
 from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST
 
 _FRACTION_BITS = 10
@@ -60,8 +60,7 @@ def half(array: np.ndarray) -> np.ndarray:
     """A float array rounded to fp16 and widened again to float32; others as they are."""
     if array.dtype.kind != "f":
         return array
-    with np.errstate(over="ignore", invalid="ignore"):
-        return array.astype(np.float16).astype(np.float32)
+    return to_fp16(array).astype(np.float32)
 
 
 def saturated(array: np.ndarray) -> np.ndarray:
@@ -71,10 +70,7 @@ def saturated(array: np.ndarray) -> np.ndarray:
 
 def half_of_array(array: np.ndarray) -> np.ndarray:
     """A float array as fp16, everything else as it is: how a value of the model reaches the engine."""
-    if array.dtype.kind != "f":
-        return array
-    with np.errstate(over="ignore", invalid="ignore"):
-        return array.astype(DType.FLOAT16.numpy)
+    return to_fp16(array) if array.dtype.kind == "f" else array
 
 
 def ulp(reference: Doubles) -> Doubles:

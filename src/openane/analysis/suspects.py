@@ -17,6 +17,7 @@ from openane.analysis.effects import Use
 from openane.compiler.eligibility import layers_of
 from openane.graph import Graph, Node, Operation
 from openane.graph import ops as g
+from openane.numerics.fp16 import to_fp16
 from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIMIT, SUM_STEP
 
 LOGIT_LIMIT = 256.0
@@ -134,7 +135,7 @@ def amplified_finding(use: Use) -> Finding:
 def _step(array: np.ndarray) -> float:
     """The distance of neighboring fp16 numbers at the largest magnitude of an array."""
     last_binade = (HALF_LARGEST + 32) / 2  # from here on the distance is the same
-    return float(np.spacing(np.float16(min(_largest(array), last_binade))))
+    return float(np.spacing(to_fp16(min(_largest(array), last_binade))))
 
 
 def _largest(array: np.ndarray) -> float:

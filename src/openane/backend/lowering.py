@@ -19,6 +19,7 @@ from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.net.units import Conv
+from openane.numerics.fp16 import to_fp16
 
 FamilyOf = Callable[[UnitParams], "Family[Lowering] | None"]
 
@@ -140,9 +141,7 @@ class Lowering:
         """Makes a constant tensor (N, D, C, H, W) that tasks read from the constant section."""
         batch, depth, channels, height, width = values.shape
         shape = TensorShape(batch, channels, height, width, depth)
-        with np.errstate(over="ignore"):  # a net.plist may hold what becomes infinite
-            halves = values.astype(np.float16)
-        return self.tensor(name, shape, Place.CONSTANT, constant=halves)
+        return self.tensor(name, shape, Place.CONSTANT, constant=to_fp16(values))
 
     # -- walking --------------------------------------------------------------------------------------------
 

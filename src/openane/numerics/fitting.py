@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import InputError
+from openane.numerics.fp16 import rounded, to_fp16
 from openane.numerics.tables import FIRST_KNOT_AT, KNOT_COUNT, Line, LookupTable, SignRule, TableMode
 
 Array = npt.NDArray[np.float64]
@@ -42,12 +43,6 @@ class Fit:
 
     table: LookupTable
     largest_error: float
-
-
-def half(values: npt.ArrayLike) -> Array:
-    """Rounded to fp16, as float64."""
-    with np.errstate(over="ignore"):
-        return np.asarray(values, dtype=np.float64).astype(np.float16).astype(np.float64)
 
 
 def fit_table(
@@ -88,7 +83,7 @@ def _fit(
     knots, error = _fit_knots(function, positions, odd=odd)
     low = _Outside(Line(), -np.inf, -np.inf, 0.0)
     if odd:
-        low = _Outside(Line(), 0.0, float(half(function(np.zeros(1)))[0]), 0.0)
+        low = _Outside(Line(), 0.0, float(rounded(function(np.zeros(1)))[0]), 0.0)
     elif left is not None and not sign & SignRule.MAGNITUDE:
         low = _fit_tail(function, float(positions[0]), left, -1)
     high = _Outside(Line(), np.inf, np.inf, 0.0)
@@ -126,9 +121,9 @@ def _fit_knots(function: Function, positions: Array, *, odd: bool) -> tuple[Arra
     before, after = np.append(widest[0], widest), np.append(widest, widest[-1])
     same_side = np.sign(before) == np.sign(after)
     larger = np.where(np.abs(before) > np.abs(after), before, after)
-    knots = half(exact + np.where(same_side, larger, before + after))
+    knots = rounded(exact + np.where(same_side, larger, before + after))
     fixed = (positions == 0) & ((exact == 0) | odd)
-    knots[fixed] = half(exact[fixed])
+    knots[fixed] = rounded(exact[fixed])
     for _ in range(3):
         for first in (0, 1):
             _improve(knots, wanted, place, np.flatnonzero(~fixed[first::2]) * 2 + first)
@@ -160,9 +155,10 @@ def _improve(knots: Array, wanted: Array, place: Array, chosen: npt.NDArray[np.i
 
 def _neighbour(values: Array, steps: int) -> Array:
     """The fp16 number so many representable numbers away."""
-    moved = values.astype(np.float16)
+    moved = to_fp16(values)
+    end = to_fp16(np.inf if steps > 0 else -np.inf)
     for _ in range(abs(steps)):
-        moved = np.nextafter(moved, np.float16(np.inf if steps > 0 else -np.inf))
+        moved = np.nextafter(moved, end)
     return moved.astype(np.float64)
 
 
@@ -180,14 +176,14 @@ def _fit_tail(function: Function, end: float, tail: Tail, direction: int) -> _Ou
     """The line beyond the last knot at `end`, and where the constant takes over."""
     far = direction * 65504.0
     if tail.slope:
-        line = Line(float(half(tail.slope)), float(half(tail.intercept)))
+        line = Line(float(rounded(tail.slope)), float(rounded(tail.intercept)))
         x = end + direction * np.append(0.0, np.geomspace(2.0**-6, 64 + abs(end), 48))
         error = float(np.abs(function(x) - (line.slope * x + line.intercept)).max())
         return _Outside(line, direction * np.inf, direction * np.inf * np.sign(tail.slope), error)
-    constant = float(half(tail.intercept))
+    constant = float(rounded(tail.intercept))
     at_once = np.abs(function(np.array([end, far])) - constant).max()
-    best = _Outside(Line(0.0, constant), float(half(end)), constant, float(at_once))
-    thresholds = half(end + direction * max(abs(end), 1.0) * (_THRESHOLDS - 1))
+    best = _Outside(Line(0.0, constant), float(rounded(end)), constant, float(at_once))
+    thresholds = rounded(end + direction * max(abs(end), 1.0) * (_THRESHOLDS - 1))
     thresholds = thresholds[(np.abs(thresholds) <= 65504) & (thresholds != end)]
     lines, errors = _lines_to(function, end, thresholds)
     errors = np.maximum(errors, np.abs(function(thresholds) - constant))
@@ -205,8 +201,8 @@ def _lines_to(function: Function, end: float, thresholds: Array) -> tuple[Array,
     """
     x = end + (thresholds[:, None] - end) * np.linspace(0, 1, 33)
     wanted = function(x)
-    slope = half((wanted[:, -1] - wanted[:, 0]) / (thresholds - end))
+    slope = rounded((wanted[:, -1] - wanted[:, 0]) / (thresholds - end))
     rest = wanted - slope[:, None] * x
-    intercept = half((rest.max(axis=1) + rest.min(axis=1)) / 2)
+    intercept = rounded((rest.max(axis=1) + rest.min(axis=1)) / 2)
     error = np.abs(rest - intercept[:, None]).max(axis=1)
     return np.stack([slope, intercept], axis=1), error

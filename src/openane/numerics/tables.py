@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from openane.core.errors import FormatError
 from openane.core.reader import Buffer
+from openane.numerics.fp16 import rounded, to_fp16
 
 TABLE_BYTES = 128
 KNOT_COUNT = 33
@@ -142,8 +143,7 @@ class LookupTable:
         if len(self.knots) != KNOT_COUNT:
             raise FormatError("wrong number of knots", where=where, value=len(self.knots), limit=KNOT_COUNT)
         numbers = self._numbers()
-        with np.errstate(over="ignore"):
-            exact = numbers.astype(np.float16).astype(np.float64) == numbers
+        exact = rounded(numbers) == numbers
         if not exact.all():
             raise FormatError(
                 "a value of the table is not an fp16 number",
@@ -201,7 +201,7 @@ class LookupTable:
     def encode(self) -> bytes:
         """The 128 bytes."""
         words = np.zeros(TABLE_BYTES // 2, dtype="<u2")
-        words[:41] = self._numbers().astype("<f2").view("<u2")
+        words[:41] = to_fp16(self._numbers()).view(np.uint16)
         words[41] = self.step_exponent & 0xFFFF
         words[42] = self.mode | self.sign
         return words.tobytes()

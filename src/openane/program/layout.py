@@ -15,13 +15,12 @@ import math
 import numpy as np
 
 from openane.core.errors import FormatError, InputError
+from openane.numerics.fp16 import has_special, to_fp16
+from openane.numerics.limits import HALF_LARGEST
 from openane.program.program import Surface
 
 Memory = bytes | bytearray | memoryview | np.ndarray
 """Anything with the buffer protocol whose bytes are contiguous."""
-
-HALF_LARGEST = float(np.finfo(np.float16).max)
-"""The largest finite fp16 value."""
 
 _SHORT_ROW = 16
 """Elements."""
@@ -130,8 +129,7 @@ def fit_array(surface: Surface, array: np.ndarray) -> np.ndarray:
                 value=f"{array.min()} to {array.max()}",
                 limit=f"{low} to {high}",
             )
-    with np.errstate(over="ignore"):
-        result = array.astype(wanted)
+    result = to_fp16(array) if wanted == np.float16 else array.astype(wanted)
     if wanted.kind == "f" and has_special(result) and not np.array_equal(np.isinf(result), np.isinf(array)):
         raise InputError(
             "values do not fit the element type",
@@ -141,30 +139,6 @@ def fit_array(surface: Surface, array: np.ndarray) -> np.ndarray:
             hint="Scale the input, or pass infinities where they are meant.",
         )
     return result
-
-
-def saturated(array: np.ndarray) -> np.ndarray:
-    """The array with finite values beyond fp16 moved to its ends, +-65504; the same object when none is.
-
-    Infinities and NaN stay. Masks of attention are written as -1e9 or as the lowest float32, and mean "far below";
-    rounded to nearest they would become infinities, which differ from what the model says once two of them meet.
-
-    Args:
-        array: of any shape and element type; integers and booleans stay as they are.
-    """
-    if array.dtype.kind != "f" or array.dtype == np.float16 or not array.size:
-        return array
-    with np.errstate(invalid="ignore"):
-        if array.max() <= HALF_LARGEST and array.min() >= -HALF_LARGEST:
-            return array
-        kept: np.ndarray = np.where(np.isfinite(array), np.clip(array, -HALF_LARGEST, HALF_LARGEST), array)
-    return kept
-
-
-def has_special(halves: np.ndarray) -> bool:
-    """Whether an infinity or a NaN is among float16 values: two quick looks that allocate nothing."""
-    words = halves.view(np.uint16)
-    return words.size > 0 and bool(words.max() >= 0xFC00 or words.view(np.int16).max() >= 0x7C00)
 
 
 def check_shape(surface: Surface, array: np.ndarray) -> None:

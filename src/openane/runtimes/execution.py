@@ -14,8 +14,8 @@ from openane.artifact.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import InputError
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.graph import TensorType
+from openane.numerics.fp16 import saturated
 from openane.program import Program, Surface
-from openane.program.layout import saturated
 from openane.runtimes.host import HostSession, open_host
 from openane.runtimes.registry import choose
 from openane.runtimes.runtime import Session, SessionOptions

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.types import DType
+from openane.numerics.fp16 import has_special
 from openane.program import Surface
-from openane.program.layout import fit_array, has_special, write_surface
+from openane.program.layout import fit_array, write_surface
 from openane.sim.kernels import library
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from openane.core.errors import OpenaneError
 from openane.core.reader import Buffer
+from openane.numerics.fp16 import to_fp16
 from openane.numerics.lookup import CompiledTable
 from openane.numerics.tables import FIRST_KNOT_AT, LookupTable
 from openane.sim.decoded_task import DecodedTask, Kernel, MacWork
@@ -78,7 +79,7 @@ def table_values(image: bytes) -> dict[str, Any]:
     """A table as plain values: its settings, knots, and the curve as the engine computes it."""
     table = LookupTable.decode(image)
     low, high = _span(table)
-    x = np.linspace(low, high, CURVE_POINTS, dtype=np.float32).astype(np.float16).astype(np.float32)
+    x = to_fp16(np.linspace(low, high, CURVE_POINTS, dtype=np.float32)).astype(np.float32)
     with np.errstate(all="ignore"):
         y = CompiledTable.of(image).evaluate(x)
     return {

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from openane.backend.functions.recipes import recipe, reference
 from openane.backend.functions.steps import PlanarOperation, PlanarStep, Recipe, TableStep
 from openane.net.units.neuron import NeuronKind
-from openane.numerics.fitting import Array, half
+from openane.numerics.fitting import Array
+from openane.numerics.fp16 import to_fp16
 from openane.numerics.lookup import CompiledTable, from_halfwords, to_halfwords
 
 Floats = npt.NDArray[np.float32]
@@ -68,9 +69,9 @@ def measure(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0, *, within: 
     x = half_numbers(max(found.domain[0], -within), min(found.domain[1], within))
     with np.errstate(all="ignore"):
         wanted = reference(kind, alpha, beta)(x)
-    kept = np.isfinite(half(wanted))
+    kept = np.isfinite(to_fp16(wanted))
     x, wanted = x[kept], wanted[kept]
-    error = np.abs(evaluate(found, x.astype(np.float16)).astype(np.float64) - wanted)
+    error = np.abs(evaluate(found, to_fp16(x)).astype(np.float64) - wanted)
     large = np.abs(wanted) >= SMALLEST_NORMAL
     relative = np.where(large, error / np.where(large, np.abs(wanted), 1), 0)
     worst, worst_relative = int(error.argmax()), int(relative.argmax())

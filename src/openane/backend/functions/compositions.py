@@ -10,6 +10,7 @@ import math
 
 from openane.backend.functions import tables
 from openane.backend.functions.steps import INPUT, Composer, PlanarOperation, PlanarStep, Recipe, Step, TableStep
+from openane.numerics.fp16 import rounded_number
 from openane.numerics.tables import Line
 
 COMPOSED_HERE = "composed here"
@@ -85,7 +86,7 @@ def softsign() -> Recipe:
 
 def _gated(composer: Composer, gate: int, slope: float) -> Recipe:
     """x / (1 + e^(-slope * gate)); an overflow of the power gives 0, an underflow x."""
-    power = composer.look_up(tables.exp2(), gate, scale=tables.to_half(-slope * tables.LOG2_E))
+    power = composer.look_up(tables.exp2(), gate, scale=rounded_number(-slope * tables.LOG2_E))
     composer.multiply(INPUT, composer.look_up(tables.reciprocal(), power, bias=1.0))
     return composer.recipe(COMPOSED_HERE)
 
@@ -93,7 +94,7 @@ def _gated(composer: Composer, gate: int, slope: float) -> Recipe:
 def gelu_by_tanh() -> Recipe:
     """x (1 + tanh(p)) / 2 = x / (1 + e^(-2 p)) with p = sqrt(2 / pi) (x + 0.044715 x^3)."""
     composer, slope = Composer(), 2 * math.sqrt(2 / math.pi)
-    factor = composer.multiply(INPUT, INPUT, scale=tables.to_half(slope * 0.044715), bias=tables.to_half(slope))
+    factor = composer.multiply(INPUT, INPUT, scale=rounded_number(slope * 0.044715), bias=rounded_number(slope))
     return _gated(composer, composer.multiply(INPUT, factor), 1.0)
 
 
@@ -107,11 +108,11 @@ def gelu_by_sigmoid() -> Recipe:
 _TURN_HIGH = 6.28125
 """2 pi to 1/32: its product with an integer up to 1024, taken from x, is exact in fp16."""
 
-_TURN_LOW = tables.to_half(2 * math.pi - _TURN_HIGH)
+_TURN_LOW = rounded_number(2 * math.pi - _TURN_HIGH)
 _ANGLE_LIMIT = 4096.0
 
-_QUARTER_TURN = tables.to_half(math.pi / 2)
-_QUARTER_TURN_REST = tables.to_half(math.pi / 2 - _QUARTER_TURN)
+_QUARTER_TURN = rounded_number(math.pi / 2)
+_QUARTER_TURN_REST = rounded_number(math.pi / 2 - _QUARTER_TURN)
 
 _SINE = (-0.1661376953125, 0.007659912109375)
 """sin(x) = x (1 + c1 x^2 + c2 x^4) within a quarter of a turn (largest relative error 1.5e-4)."""

@@ -11,6 +11,7 @@ import math
 from openane.backend.functions import tables
 from openane.backend.functions.compositions import COMPOSED_HERE, odd_ratio
 from openane.backend.functions.steps import INPUT, Composer, Recipe
+from openane.numerics.fp16 import rounded_number
 
 _LIMIT = 11.78
 """sinh and cosh still fit into fp16."""
@@ -31,7 +32,7 @@ def _half_power(composer: Composer, magnitude: int) -> int:
     """e^m / 2 as the product of two roots, corrected for what log2(e) loses as an fp16 factor."""
     root = composer.look_up(tables.exp2(), magnitude, scale=tables.LOG2_E / 2)
     power = composer.multiply(root, root, scale=0.5)
-    lost = tables.to_half((math.log2(math.e) - tables.LOG2_E) * math.log(2))
+    lost = rounded_number((math.log2(math.e) - tables.LOG2_E) * math.log(2))
     return composer.add(composer.multiply(power, magnitude, scale=lost), power)
 
 
@@ -62,7 +63,7 @@ def sine() -> Recipe:
     near = composer.multiply(limited, composer.multiply(square, slope, bias=1.0))
     magnitude = composer.magnitude(INPUT)
     small, power = _small_power(composer, magnitude), _half_power(composer, magnitude)
-    growth = composer.add(small, power, pre_scale=-0.5, bias=tables.to_half(-math.sinh(1)))
+    growth = composer.add(small, power, pre_scale=-0.5, bias=rounded_number(-math.sinh(1)))
     composer.add(composer.multiply(growth, _beyond(composer, INPUT, limited)), near)
     return composer.recipe(COMPOSED_HERE, (-_LIMIT, _LIMIT))
 
@@ -79,7 +80,7 @@ def _growth(composer: Composer, x: int, start: float, sign: float) -> int:
     ratio = composer.look_up(tables.log2(), root, bias=1.0)
     at_start = math.log2(start + math.sqrt(start * start + sign))
     growth = composer.add(
-        composer.look_up(tables.log2(), far), ratio, scale=_LN_2[0], bias=tables.to_half(-at_start * _LN_2[0])
+        composer.look_up(tables.log2(), far), ratio, scale=_LN_2[0], bias=rounded_number(-at_start * _LN_2[0])
     )
     limited = composer.look_up(tables.clip(-start, start), x)
     return composer.multiply(growth, _beyond(composer, x, limited), scale=_LN_2[1])

@@ -10,11 +10,10 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
+from openane.numerics.fp16 import rounded_number
 from openane.numerics.tables import LookupTable
 
-LN_2 = float(np.float16(math.log(2)))
+LN_2 = rounded_number(math.log(2))
 """Scale behind the log2 table to make it the natural logarithm, as in Apple's program: 0x398C."""
 
 INPUT = 0

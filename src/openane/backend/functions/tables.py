@@ -16,10 +16,11 @@ from collections.abc import Callable
 import numpy as np
 
 from openane.core.errors import InputError
+from openane.numerics.fp16 import rounded_number, to_fp16
 from openane.numerics.tables import KNOT_COUNT, Line, LookupTable, SignRule, TableMode
 
 INFINITY = math.inf
-LOG2_E = float(np.float16(math.log2(math.e)))
+LOG2_E = rounded_number(math.log2(math.e))
 """PostScale in front of the 2^x table to make it e^x: 0x3DC5, 0.02 % above log2(e) (program, hash)."""
 
 SMALLEST = 2.0**-24
@@ -35,19 +36,13 @@ _SILU_KNOTS = (
 )
 
 
-def to_half(number: float) -> float:
-    """The nearest fp16 number; beyond the range an infinity."""
-    with np.errstate(over="ignore"):
-        return float(np.float16(number))
-
-
 def finite_half(number: float, what: str) -> float:
     """A constant of a table as an fp16 number.
 
     Raises:
         InputError: it is NaN, infinite, or too large for fp16; `what` names it.
     """
-    half = to_half(number)
+    half = rounded_number(number)
     if not math.isfinite(half):
         raise InputError(f"{what} is not a finite fp16 number", value=number, limit="+-65504")
     return half
@@ -60,7 +55,7 @@ def _from_words(text: str) -> tuple[float, ...]:
 
 def sample(function: Callable[[float], float], first: float, step: float) -> tuple[float, ...]:
     """33 samples of a function, each rounded to fp16."""
-    return tuple(to_half(function(first + step * index)) for index in range(KNOT_COUNT))
+    return tuple(rounded_number(function(first + step * index)) for index in range(KNOT_COUNT))
 
 
 @functools.cache
@@ -118,7 +113,7 @@ def gelu() -> LookupTable:
         TableMode.CENTRED,
         _from_words(_GELU_KNOTS),
         2,
-        lo=to_half(-4.4),
+        lo=rounded_number(-4.4),
         below=0.0,
         above=INFINITY,
         right=Line(1.0, 0.0),
@@ -132,7 +127,7 @@ def silu() -> LookupTable:
         TableMode.CENTRED,
         _from_words(_SILU_KNOTS),
         1,
-        lo=to_half(-10.2),
+        lo=rounded_number(-10.2),
         below=0.0,
         above=INFINITY,
         left=Line(*_from_words("945d a191")),
@@ -208,8 +203,8 @@ def two_lines(left: Line, right: Line) -> LookupTable:
     """`left` for x <= 0 and `right` for x > 0, each as fp16 slope and intercept, without limits."""
     return LookupTable(
         TableMode.CENTRED,
-        left=Line(to_half(left.slope), to_half(left.intercept)),
-        right=Line(to_half(right.slope), to_half(right.intercept)),
+        left=Line(rounded_number(left.slope), rounded_number(left.intercept)),
+        right=Line(rounded_number(right.slope), rounded_number(right.intercept)),
     )
 
 
@@ -220,9 +215,9 @@ def leaky_relu(alpha: float) -> LookupTable:
 
 def thresholded(threshold: float) -> LookupTable:
     """x where x > threshold, else 0; exact for every fp16 x and any threshold."""
-    limit = np.float16(finite_half(threshold, "threshold"))
+    limit = to_fp16(finite_half(threshold, "threshold"))
     if float(limit) > threshold:  # comparing with the next number below gives the same answer for every fp16 x
-        limit = np.nextafter(limit, np.float16(-np.inf))
+        limit = np.nextafter(limit, to_fp16(-np.inf))
     line = Line(1.0, 0.0)
     return LookupTable(TableMode.CENTRED, lo=float(limit), below=0.0, above=INFINITY, left=line, right=line)
 
@@ -232,7 +227,7 @@ def ramp(slope: float, intercept: float) -> LookupTable:
     line = Line(finite_half(slope, "slope"), finite_half(intercept, "intercept"))
     if line.slope <= 0:
         raise InputError("the slope is not positive", value=slope)
-    lo, hi = to_half(-line.intercept / line.slope), to_half((1 - line.intercept) / line.slope)
+    lo, hi = rounded_number(-line.intercept / line.slope), rounded_number((1 - line.intercept) / line.slope)
     return LookupTable(TableMode.CENTRED, lo=lo, hi=hi, below=0.0, above=1.0, left=line, right=line)
 
 

@@ -30,7 +30,7 @@ from openane.net.units import (
     Neuron,
     NeuronKind,
 )
-from openane.program.layout import HALF_LARGEST
+from openane.numerics.limits import HALF_LARGEST
 
 #: Units whose datapath has scale, bias and a function behind the sum, and the dimension vectors run along.
 HOSTS: Mapping[type[UnitParams], Dimension] = MappingProxyType(

@@ -21,6 +21,7 @@ from openane.backend.units.elementwise import repeated_axes
 from openane.backend.units.multi_task import Ends
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Broadcast, Constant, Dimension, InputView, Pad, PadMode, Reshape, Tile, Transpose
+from openane.numerics.fp16 import to_fp16
 
 if TYPE_CHECKING:
     from openane.backend.lowering import Lowering, Value
@@ -353,8 +354,7 @@ def pad_value(query: Query) -> object | None:
     """A tensor is padded with a number that fp16 cannot hold."""
     params = query.params
     assert isinstance(params, Pad)
-    with np.errstate(over="ignore"):
-        return None if np.isfinite(np.float16(params.value)) else params.value
+    return None if np.isfinite(to_fp16(params.value)) else params.value
 
 
 def lower_pad(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:

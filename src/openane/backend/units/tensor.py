@@ -7,8 +7,8 @@ import numpy as np
 from openane.backend.alloc.surfaces import dram_bytes
 from openane.backend.rules import Query, rule
 from openane.net.units import Neuron, NeuronKind
+from openane.numerics.limits import HALF_LARGEST
 
-LARGEST_HALF = float(np.finfo(np.float16).max)
 _HINT = "Split the long axis into two by a Reshape, or tile the layer outside of the engine."
 
 
@@ -57,7 +57,7 @@ def size(query: Query) -> object | None:
 
 @rule(
     "weight-range",
-    f"finite values up to {LARGEST_HALF} in size",
+    f"finite values up to {HALF_LARGEST} in size",
     "Scale the layer down, or keep it on the host with --wide.",
     "kernels are stored as fp16",
 )
@@ -69,7 +69,7 @@ def weight_range(query: Query) -> object | None:
             values = getattr(params, name, None)
             if isinstance(values, (np.ndarray, float)) and np.size(values) and np.asarray(values).dtype.kind == "f":
                 largest = float(np.abs(values).max())
-                if not largest <= LARGEST_HALF:
+                if not largest <= HALF_LARGEST:
                     return f"{name} of {largest:g}"
     return None
 

@@ -16,7 +16,8 @@ from openane.core.origin import Origin
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.net import Broadcast, Constant, Dimension, Net, Reshape, TensorShape, Unit, UnitParams
-from openane.program.layout import HALF_LARGEST, saturated
+from openane.numerics.fp16 import saturated
+from openane.numerics.limits import HALF_LARGEST
 from openane.targets import get
 from openane.targets.registry import DEFAULT_TARGET
 

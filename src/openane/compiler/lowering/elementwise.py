@@ -27,7 +27,7 @@ from openane.net import (
     TensorShape,
 )
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
-from openane.program.layout import saturated
+from openane.numerics.fp16 import saturated
 
 K = NeuronKind
 Handler = Callable[[Lowering, Node], None]

@@ -16,20 +16,14 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-import numpy as np
-
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.forms import Functions
 from openane.net import GOC, ElementWise, ElementWiseKind, Neuron, NeuronKind, UnitParams
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
+from openane.numerics.fp16 import rounded_number
 
 K = NeuronKind
 _ADD, _SUB, _MULT = ElementWiseKind.ADD, ElementWiseKind.SUB, ElementWiseKind.MULT
-
-
-def half(number: float) -> float:
-    """The nearest fp16 number."""
-    return float(np.float16(number))
 
 
 def emit_function(ctx: Lowering, params: UnitParams, x: Handle) -> Handle:
@@ -53,20 +47,20 @@ def emit_function(ctx: Lowering, params: UnitParams, x: Handle) -> Handle:
 
 
 def _line(ctx: Lowering, x: Handle, scale: float, bias: float = 0.0) -> Handle:
-    return ctx.emit(GOC(half(scale), half(bias)), x)
+    return ctx.emit(GOC(rounded_number(scale), rounded_number(bias)), x)
 
 
 def _multiply(ctx: Lowering, x: Handle, y: Handle, scale: float = 1.0) -> Handle:
-    return ctx.emit(ElementWise(_MULT, half(scale)), x, y)
+    return ctx.emit(ElementWise(_MULT, rounded_number(scale)), x, y)
 
 
 def _reciprocal(ctx: Lowering, x: Handle, plus: float) -> Handle:
     """1 / (x + plus)."""
-    return ctx.emit(Neuron(K.RECIPROCAL, half(plus)), x)
+    return ctx.emit(Neuron(K.RECIPROCAL, rounded_number(plus)), x)
 
 
 def _clip(ctx: Lowering, x: Handle, low: float, high: float) -> Handle:
-    return ctx.emit(Neuron(K.CLAMP, half(low), half(high)), x)
+    return ctx.emit(Neuron(K.CLAMP, rounded_number(low), rounded_number(high)), x)
 
 
 def _odd_cubic(ctx: Lowering, x: Handle, linear: float, cubic: float) -> Handle:
@@ -81,7 +75,7 @@ def _logistic(ctx: Lowering, x: Handle) -> Handle:
 
 # Functions -----------------------------------------------------------------------------------------------------------
 
-_LOG2_E_LOST = math.log2(math.e) - half(math.log2(math.e))
+_LOG2_E_LOST = math.log2(math.e) - rounded_number(math.log2(math.e))
 """What log2(e) loses as an fp16 factor in front of the exp2 table."""
 
 
@@ -110,7 +104,7 @@ def tanh(ctx: Lowering, x: Handle) -> Handle:
     limited = _clip(ctx, x, -4.5, 4.5)
     terms = []
     for weight, pole in ((2.0125912, 2.4741558), (4.0242776, 30.402689)):
-        scale = half(1 / weight)
+        scale = rounded_number(1 / weight)
         terms.append(_reciprocal(ctx, _multiply(ctx, limited, limited, scale), pole * scale))
     factor = _line(ctx, ctx.emit(ElementWise(_ADD), *terms), 1.0, 0.05415974)
     return _multiply(ctx, limited, factor)

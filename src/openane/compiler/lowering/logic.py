@@ -25,7 +25,8 @@ from openane.core.types import DType
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import GOC, ElementWise, ElementWiseKind, Neuron, NeuronKind, TensorShape
-from openane.program.layout import HALF_LARGEST, saturated
+from openane.numerics.fp16 import saturated
+from openane.numerics.limits import HALF_LARGEST
 
 _NOT = GOC(-1.0, 1.0)
 _ABS, _RELU = Neuron(NeuronKind.ABS), Neuron(NeuronKind.RELU)

@@ -9,7 +9,7 @@ import numpy as np
 from openane.compiler.passes.rewriting import Editor, Replacement, Rules
 from openane.graph import Graph, Node
 from openane.graph.ops import Add, Affine, BatchNorm, Conv, ConvTranspose, MatMul, Mul
-from openane.program.layout import HALF_LARGEST
+from openane.numerics.limits import HALF_LARGEST
 
 
 def fold_scales(graph: Graph) -> Graph:

@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from openane.core.errors import FormatError, UnsupportedError
+from openane.numerics.fp16 import from_word
 
 #: No extent, count or offset of a real network comes near this.
 LARGEST_INTEGER = 1 << 40
@@ -103,8 +102,7 @@ class Fields:
         """A half-precision number stored as the integer of its bit pattern, as in BiasScalar 16354."""
         if not self.has(key):
             return default
-        bits = self.integer(key, most=0xFFFF)
-        return float(np.uint16(bits).view(np.float16))
+        return from_word(self.integer(key, most=0xFFFF))
 
     def pair(self, key: str, default: tuple[int, int] = (1, 1), *, least: int = 1) -> tuple[int, int]:
         """Two integers (x, y); a third, for depth, must be 1."""

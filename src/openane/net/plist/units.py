@@ -47,6 +47,7 @@ from openane.net.units import (
     Tile,
     Transpose,
 )
+from openane.numerics.fp16 import fp16_word, to_fp16
 
 Params = dict[str, Any]
 E_ = TypeVar("E_", Dimension, NeuronKind, PadMode, PoolingKind, ReductionKind)
@@ -105,12 +106,6 @@ class ReadContext:
 
 Reads = Callable[[ReadContext], UnitParams]
 Writes = Callable[[Any, WeightWriter], tuple[str, Params]]
-
-
-def half_bits(value: float) -> int:
-    """The bit pattern of a number in half precision, as ScaleScalar and Scale hold it."""
-    with np.errstate(over="ignore"):
-        return int(np.float16(value).view(np.uint16))
 
 
 def _choose(fields: Fields, key: str, kinds: type[E_], default: E_ | None = None) -> E_:
@@ -207,13 +202,12 @@ def _write_goc(goc: GOC, writer: WeightWriter) -> tuple[str, Params]:
     for prefix, value, neutral in (("Bias", goc.bias, 0.0), ("Scale", goc.scale, 1.0)):
         if np.ndim(value):
             vector = np.asarray(value)
-            with np.errstate(over="ignore"):
-                short = vector.astype(np.float16)
+            short = to_fp16(vector)
             # Half precision is the form seen in files; Float32 only where it would lose something.
             vector = short if np.array_equal(short.astype(np.float64), vector) else vector
             group |= {f"{prefix}Count": len(vector)} | _stored(vector, prefix, writer)
         elif value != neutral or (not np.ndim(goc.bias) and not np.ndim(goc.scale)):
-            params[f"{prefix}Scalar"] = half_bits(float(value))
+            params[f"{prefix}Scalar"] = fp16_word(float(value))
     if group:
         params["BiasScaleGroupData"] = group
     return "GOC", params
@@ -250,7 +244,7 @@ def _read_elementwise(context: ReadContext) -> UnitParams:
 
 def _write_elementwise(unit: ElementWise, _: WeightWriter) -> tuple[str, Params]:
     name = "ScaledElementWise" if unit.kind in _SCALED else "ElementWise"
-    return name, {"Scale": half_bits(unit.scale), "Type": unit.kind.value}
+    return name, {"Scale": fp16_word(unit.scale), "Type": unit.kind.value}
 
 
 def _dimension_table(

@@ -8,6 +8,7 @@ import numpy as np
 
 from openane.net import UnitParams
 from openane.net.units import GOC, Conv, Linear, MatMul, Neuron, NeuronKind, Pads
+from openane.numerics.fp16 import to_fp16
 from openane.runtimes.verification.case import Case, Variants, halves, network, single
 
 OVERFLOW: Variants = {
@@ -75,8 +76,8 @@ def _sums() -> Iterator[Case]:
         group = "saturation" if name in ("range", "sticky") else "accumulator"
         yield Case(f"sum-{name}", group, question, single(inputs, ones()), inputs, variants=OVERFLOW)
     generator = np.random.default_rng(11)
-    rows = {"x": generator.standard_normal((1, 1, 1, 4, 512)).astype(np.float16)}
-    weight = (generator.standard_normal((8, 512)) / 16).astype(np.float16)
+    rows = {"x": to_fp16(generator.standard_normal((1, 1, 1, 4, 512)))}
+    weight = to_fp16(generator.standard_normal((8, 512)) / 16)
     question = "Do matrix products and convolutions add alike?"
     yield Case("sum-linear", "accumulator", question, single(rows, Linear(weight)), rows, variants=PASSES)
     channels = {"x": np.ascontiguousarray(rows["x"].reshape(4, 512).T).reshape(1, 1, 512, 1, 4)}
@@ -133,7 +134,7 @@ def _epilogue() -> Iterator[Case]:
     yield Case("post-scale", "epilogue", question, network(both, units), both, variants=POST_SCALE)
     question = "Does a table after a convolution see the sum or its fp16 value?"
     values = np.linspace(-4, 4, 128)
-    inputs = {"x": np.stack([values, values * 2.0**-9]).astype(np.float16).reshape(1, 1, 2, 4, 32)}
+    inputs = {"x": to_fp16(np.stack([values, values * 2.0**-9])).reshape(1, 1, 2, 4, 32)}
     tanh = [(Conv(np.ones((2, 2, 1, 1), np.float16)), ("x",)), (Neuron(NeuronKind.TANH), ("u0",))]
     yield Case("table-of-sum", "epilogue", question, network(inputs, tanh), inputs, variants=TABLE_INDEX)
 
@@ -154,7 +155,7 @@ def _other_paths() -> Iterator[Case]:
     yield Case("binary-point-0", "other paths", question, net, inputs, variants=BINARY_POINT, dialect=_MACOS11)
     question = "Are 3x3 convolutions transformed, as on later chips?"
     generator = np.random.default_rng(1)
-    inputs = {"x": generator.standard_normal((1, 1, 4, 4, 6)).astype(np.float16)}
-    kernel = (generator.standard_normal((4, 4, 3, 3)) / 9).astype(np.float16)
+    inputs = {"x": to_fp16(generator.standard_normal((1, 1, 4, 4, 6)))}
+    kernel = to_fp16(generator.standard_normal((4, 4, 3, 3)) / 9)
     unit = Conv(kernel, pads=Pads(1, 1, 1, 1))
     yield Case("winograd", "other paths", question, single(inputs, unit), inputs, variants=WINOGRAD)

@@ -11,6 +11,7 @@ import numpy as np
 
 from openane.core.types import DType
 from openane.net import Net, TensorShape, Unit, UnitParams
+from openane.numerics.fp16 import to_fp16
 
 
 class Standing(Enum):
@@ -73,7 +74,7 @@ def single(inputs: Mapping[str, np.ndarray], params: UnitParams) -> Net:
 def halves(values: np.ndarray | list[float], shape: tuple[int, ...]) -> np.ndarray:
     """An fp16 array of (N, D, C, H, W); values repeat until the shape is full."""
     with np.errstate(over="ignore"):
-        return np.resize(np.asarray(values, np.float64), shape).astype(np.float16)
+        return to_fp16(np.resize(np.asarray(values, np.float64), shape))
 
 
 def every_half() -> np.ndarray:
@@ -94,14 +95,11 @@ def impulses(channels: int, rows: int, columns: int) -> np.ndarray:
 
 def small_integers(shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Repeatable integers from -5 to 5: sums of their products are exact under every hypothesis."""
-    return np.random.default_rng(seed).integers(-5, 6, shape).astype(np.float16)
+    return to_fp16(np.random.default_rng(seed).integers(-5, 6, shape))
 
 
 def numbered_kernel(out_channels: int, in_channels: int, rows: int, columns: int) -> np.ndarray:
     """Weights that all differ and are exact in fp16, up to 4095 of them: an output value names its weight."""
     values = np.arange(1, out_channels * in_channels * rows * columns + 1)
-    return (
-        np.where(values <= 2048, values, 2048 - values)
-        .astype(np.float16)
-        .reshape(out_channels, in_channels, rows, columns)
-    )
+    kernel = to_fp16(np.where(values <= 2048, values, 2048 - values))
+    return kernel.reshape(out_channels, in_channels, rows, columns)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from openane.backend.alloc.surfaces import align
+from openane.numerics.fp16 import to_fp16
 from openane.targets.h13.spec import MACHINE
 
 #: Output channels a lane computes in one round, for images of at most 8x8 pixels (encoding.md#dense-packing).
@@ -119,9 +120,9 @@ def pack_grouped(kernel: np.ndarray, bias: np.ndarray | None, groups: int, capac
 def pack_depthwise(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[bytes, ...]:
     """Streams of a depthwise convolution: lane i holds channels i, i + 16, ...; each [bias][taps]."""
     channels = kernel.shape[0]
-    taps = kernel.astype(np.float16).reshape(channels, -1)
+    taps = to_fp16(kernel).reshape(channels, -1)
     if bias is not None:
-        taps = np.concatenate([bias.astype(np.float16)[:, None], taps], axis=1)
+        taps = np.concatenate([to_fp16(bias)[:, None], taps], axis=1)
     lanes = MACHINE.lane_count(channels)
     return tuple(_pad(taps[lane::lanes].tobytes()) for lane in range(lanes))
 
@@ -166,14 +167,14 @@ def pack_sparse_depthwise(kernel: np.ndarray, bias: np.ndarray | None, slots: in
     """Streams of a depthwise convolution with stride 2: one masked block per channel, in the first of `slots` slots."""
     channels = kernel.shape[0]
     lanes = MACHINE.lane_count(channels)
-    phased = by_phase(kernel.astype(np.float16)[:, None])  # (channel, 1, 1, py, px, ky/2, kx/2)
+    phased = by_phase(to_fp16(kernel)[:, None])  # (channel, 1, 1, py, px, ky/2, kx/2)
     filled = np.zeros((channels, phased[0].size, slots), np.float16)
     filled[:, :, 0] = phased.reshape(channels, -1)
     streams = [bytearray() for _ in range(lanes)]
     for channel in range(channels):
         stream = streams[channel % lanes]
         if bias is not None:
-            stream += bias[channel : channel + 1].astype(np.float16).tobytes()
+            stream += to_fp16(bias[channel : channel + 1]).tobytes()
         stream += _sparse(filled[channel].ravel())
     return _equal_or_padded(streams)
 
@@ -199,9 +200,9 @@ def _fill(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.n
     channels = kernel.shape[0]
     lanes = MACHINE.lane_count(channels)
     extra = -channels % lanes
-    kernel = np.pad(kernel.astype(np.float16), [(0, extra), (0, 0), (0, 0), (0, 0)])
+    kernel = np.pad(to_fp16(kernel), [(0, extra), (0, 0), (0, 0), (0, 0)])
     if bias is not None:
-        bias = np.pad(bias.astype(np.float16), (0, extra))
+        bias = np.pad(to_fp16(bias), (0, extra))
     return kernel, bias, lanes
 
 

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.errors import FaultError
+from openane.numerics.fp16 import to_fp16
 from openane.sim.decoded_task import Kernel, Lane
 
 TABLE_BYTES = 128
@@ -400,7 +401,7 @@ class _Stream:
         if kind.element == FP16:
             return np.frombuffer(data.tobytes(), "<u2")
         numbers = data.view(np.int8) if kind.element == INT8 else data
-        return numbers.astype(np.float16).view(np.uint16)
+        return to_fp16(numbers).view(np.uint16)
 
     def _sparse(self, count: int) -> Halfwords:
         from openane.sim.kernels import library  # addresses do without
