@@ -7,11 +7,11 @@ import pytest
 
 import openane
 from openane.compiler.driver import Options, build
-from openane.graph import Graph, Node, TensorType, ops
+from openane.graph import Graph, Node, Operation, TensorType, ops
 from openane.targets.h13.machine import check_program
 from openane.targets.h13.spec import DIALECTS
 
-Step = tuple[ops.Operation, tuple[str, ...], str]
+Step = tuple[Operation, tuple[str, ...], str]
 SUB, MUL, MIN = ops.Sub(), ops.Mul(), ops.Min()
 GRAPHS: dict[str, tuple[Step, ...]] = {
     "tanh(a - b) - b": ((SUB, ("a", "b"), "c"), (ops.Tanh(), ("c",), "d"), (SUB, ("d", "b"), "y")),
