@@ -83,7 +83,7 @@ def m1_linux(entry: Entry, shared: Path) -> Outcome:
         text = ", ".join(f"{value:g}" for value in found)
         status = MATCHES if found.tolist() == entry["y"] else DIFFERS
         return Outcome(status, text, "the source contradicts itself: its text says 12, 12, 12")
-    return absent("where the source put its weights is not told")
+    return absent("where the source put its weights is not known")
 
 
 def maccfg_sweep(entry: Entry, shared: Path) -> Outcome:
@@ -149,7 +149,7 @@ def accumulation(entry: Entry, shared: Path) -> Outcome:
     if operation == "square":
         return same(float(run(planar({"PE.Cfg.OpMode": 4}), 256.0)[0]), np.inf, "")
     if operation.startswith("partial 2049"):
-        reason = "an M1 Air and an M1 Max give 2050 in reductions; the path of this probe is not told (6d)"
+        reason = "an M1 Air and an M1 Max give 2050 in reductions; the path of this probe is not known (6d)"
         return same(float(run(dot(np.ones(2)), [2048, 1])[0]), wanted(entry), reason)
     return absent("no program on record shows how a width offset is encoded")
 
@@ -218,7 +218,7 @@ def accuracy(entry: Entry, shared: Path) -> Outcome:
 
 
 def denormals_m5(entry: Entry, shared: Path) -> Outcome:
-    return absent("an M5 of which the path is not told; the rule drops the product, as the M1 does (6h)")
+    return absent("an M5 of which the path is not known; the rule drops the product, as the M1 does (6h)")
 
 
 def other_chip(reason: str) -> Callable[[Entry, Path], Outcome]:

@@ -22,7 +22,7 @@ DIFFERENT = {
     ("slice_and_accum_m1", 4): "not the MAC array",
     ("slice_and_accum_m1", 6): "not the MAC array",
     ("slice_and_accum_m1", 7): "not the MAC array",
-    ("slice_and_accum_m1", 21): "the path of this probe is not told",
+    ("slice_and_accum_m1", 21): "the path of this probe is not known",
     ("special_m1", 25): "a second source give -0.000754",
     ("stat_wattcomplete", 12): "the host's BLAS",
     ("stat_wattcomplete", 13): "the host's BLAS",

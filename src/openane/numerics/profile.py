@@ -50,7 +50,7 @@ class RunTimeKernel(Enum):
 class WithoutWeights(Enum):
     """Where sums of channels without weights are computed, the constant that a task adds to its input included.
 
-    Copies and functions without such a constant pass beside the accumulator.
+    Copies and functions without such a constant do not enter the accumulator.
     """
 
     FLOAT32 = "float32"

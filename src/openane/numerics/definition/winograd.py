@@ -6,9 +6,10 @@ fp16; their products are added in four accumulators, over input channels and row
     v = d0 - d2, d1 + d2, d2 - d1, d1 - d3          u = g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2
     even column = m0 + m1 + m2                       odd column = m1 - m2 - m3,    m = sums of v * u
 
-Evidence: with this rule the error of a 3x3 convolution of 64 channels is .0005162338465671, published for an M5 and an
-M6 as .0005162338465671137; with both axes transformed, or without the rounding to fp16, it is another one. No single
-output is published.
+Evidence: with this rule the errors of 3x3 convolutions with 64, 128, 256 and 512 channels, of a stencil and
+of 16 layers are those published for an M5, an M5 Pro and an M6, to 13 digits and more (the layers to 7). For 64
+channels that is .000516233846567; both axes transformed give .00060, no rounding to fp16 .00037. No single output is
+published.
 """
 
 from __future__ import annotations
