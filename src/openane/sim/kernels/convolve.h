@@ -110,7 +110,7 @@ static void read_columns(const struct convolution *own, int64_t step, int64_t p)
     int swapped = own->row->swapped[0] != 0;
     if (swapped) find_weights(own, step, first);
     else find_pixels(own, step, first, least(PANEL, own->share.column_end - first));
-    read_panel(&bench->panel, &bench->lines, swapped ? bench->column_sizes[p] : 0);
+    read_panel(&bench->panel, &bench->lines, swapped ? bench->column_sizes[p] : 0, !own->row->fast[0]);
     bench->largest_column = larger(bench->largest_column, bench->panel.largest);
 }
 
@@ -127,19 +127,22 @@ static void multiply_panel(const struct convolution *own, int64_t p) {
         struct choice *choice = &bench->choice;
         int64_t rows = least(TILE, all_rows - t * TILE);
         int wide = !(tile->largest * panel->largest * 0x1p16f < MOST_STEPS);
-        choose(choice, tile->exponents, panel->exponents, bench->lines.steps, fast || wide ? NEVER : DROPPED);
+        if (!fast) choose(choice, tile->exponents, panel->exponents, bench->lines.steps, wide ? NEVER : DROPPED);
         struct product product = {
             tile->factors,
             tile->least,
             panel->factors,
             TILE,
             openane_panel_steps,
-            choice->plain,
-            choice->plain_count,
+            fast ? openane_every_step : choice->plain,
+            fast ? bench->lines.steps : choice->plain_count,
             &bench->sums[p][t][0][0],
         };
-        if (fast) multiply_floats(&product, rows, columns);
-        else if (wide) multiply_wide(&product, rows, columns);
+        if (fast) {
+            multiply_floats(&product, rows, columns);
+            continue;
+        }
+        if (wide) multiply_wide(&product, rows, columns);
         else multiply_plain(&product, rows, columns);
         product.steps = choice->masked, product.count = choice->masked_count;
         if (product.count) multiply_masked(&product, rows, columns);

@@ -56,6 +56,7 @@ enum {
 
 extern uint64_t openane_places[256];       // places of the ones in a byte
 extern int32_t openane_panel_steps[STEPS];  // where the steps of a panel begin
+extern uint8_t openane_every_step[STEPS];
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -62,7 +62,7 @@ INLINE uint16_t least_of(halves16 words) {
     return __builtin_reduce_min(__builtin_elementwise_min(low, high));
 }
 
-// Reads TILE words of each step, which follow one another.
+// Reads TILE words of each step, which follow one another. Sums of float32 need no exponents: `exact` is 0.
 static void read_tile(struct tile *tile, const half *words, int64_t steps, int exact) {
     const halves16 sign = (halves16){} + 0x7FFF;
     const words16 nudge = (words16){} + (exact && FUSED);
@@ -75,9 +75,10 @@ static void read_tile(struct tile *tile, const half *words, int64_t steps, int e
         floats16 values = values_of(own);
         words16 used = values != (floats16){};
         *(floats16 *)(tile->factors + i) = (floats16)((words16)(values * 0x1p16f) | (nudge & used));
-        *(floats16 *)(tile->least + i) = least_beside_values(values);
         sizes += __builtin_elementwise_abs(values);
         highest = __builtin_elementwise_max(highest, magnitudes);
+        if (!exact) continue;
+        *(floats16 *)(tile->least + i) = least_beside_values(values);
         halves8 low = __builtin_shufflevector(less, less, 0, 1, 2, 3, 4, 5, 6, 7);
         halves8 high = __builtin_shufflevector(less, less, 8, 9, 10, 11, 12, 13, 14, 15);
         tile->exponents[i / TILE] = exponent_of_least(__builtin_reduce_min(low));
@@ -88,7 +89,7 @@ static void read_tile(struct tile *tile, const half *words, int64_t steps, int e
 }
 
 // `sizes`, if given, counts the magnitudes of each column over all blocks.
-static void read_panel(struct panel *panel, const struct lines *lines, float *sizes) {
+static void read_panel(struct panel *panel, const struct lines *lines, float *sizes, int exact) {
     const halves16 sign = (halves16){} + 0x7FFF;
     halves16 inside[PANEL / 16], highest = {};
     floats16 all[PANEL / 16] = {};
@@ -104,7 +105,7 @@ static void read_panel(struct panel *panel, const struct lines *lines, float *si
             lowest = __builtin_elementwise_min(lowest, magnitudes - 1);
             highest = __builtin_elementwise_max(highest, magnitudes);
         }
-        panel->exponents[k] = exponent_of_least(least_of(lowest));
+        if (exact) panel->exponents[k] = exponent_of_least(least_of(lowest));
     }
     if (sizes)
         for (int v = 0; v < PANEL / 16; v++) *(floats16 *)(sizes + 16 * v) += all[v];

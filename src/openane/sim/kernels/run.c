@@ -19,6 +19,7 @@ static void give_way(void) { sched_yield(); }
 
 uint64_t openane_places[256];
 int32_t openane_panel_steps[STEPS];
+uint8_t openane_every_step[STEPS];
 
 enum {
     SPENT = 0,       // the first counter: cost of the blocks that were done
@@ -82,7 +83,7 @@ EXPORT kernel *const *openane_kernels(int64_t number) {
             if (byte >> bit & 1) places |= bit << 8 * found++;
         openane_places[byte] = places;
     }
-    for (int step = 0; step < STEPS; step++) openane_panel_steps[step] = step * PANEL;
+    for (int step = 0; step < STEPS; step++) openane_panel_steps[step] = step * PANEL, openane_every_step[step] = (uint8_t)step;
     return sets[number + best_set()];
 }
 
