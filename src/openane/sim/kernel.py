@@ -60,11 +60,19 @@ def side_of(task: DecodedTask, work: MacWork) -> int:
     return PANEL if is_swapped(task) else TILE
 
 
-def pack(weights: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
-    """Weights (groups, channels, steps) in lines of `side` channels, step by step; missing channels are 0."""
+def pack(weights: npt.NDArray[Any], side: int, target: npt.NDArray[Any]) -> None:
+    """Writes weights (groups, channels, steps) in lines of `side` channels, step by step.
+
+    Args:
+        weights: of any type.
+        side: channels of a line.
+        target: `packed_size` of each group; where channels are missing it keeps what it has.
+    """
     groups, channels, steps = weights.shape
-    padded = np.pad(weights, ((0, 0), (0, -channels % side), (0, 0))) if channels % side else weights
-    return np.ascontiguousarray(padded.reshape(groups, -1, side, steps).swapaxes(2, 3)).reshape(-1)
+    lines, (full, rest) = target.reshape(groups, -1, steps, side), divmod(channels, side)
+    lines[:, :full] = weights[:, : full * side].reshape(groups, full, side, steps).swapaxes(2, 3)
+    if rest:
+        lines[:, full, :, :rest] = weights[:, full * side :].swapaxes(1, 2)
 
 
 def constant_count(task: DecodedTask, constant_index: int) -> int:
@@ -89,9 +97,9 @@ def load_kernel(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwor
         ending = Epilogue.of(task, work, kernel)
         columns = ending.columns(schedule)
         if kernel.weights is not None:
-            packed = pack(kernel.weights, side_of(task, work))
-            place, target = schedule.constants(packed.size)
-            target[:] = packed
+            side = side_of(task, work)
+            place, target = schedule.constants(work.kernel_groups * packed_size(*kernel.weights.shape[1:], side))
+            pack(kernel.weights, side, target)
             columns |= {"weights": place, **_channel_columns(schedule, task, work, kernel.bias)}
         return LoadedKernel(columns, ending)
     if not schedule.arena.has_buffer(source.buffer):
@@ -149,7 +157,9 @@ def _places(schedule: ScheduleBuilder, source: KernelSource, side: int) -> tuple
         )
         assert low is not None and high is not None
         found = low.astype(np.int64) | high.astype(np.int64) << 16
-        schedule.places[key] = schedule.integers(pack(found, side) - 1)
+        places = np.zeros(len(found) * packed_size(*found.shape[1:], side), np.int64)
+        pack(found, side, places)
+        schedule.places[key] = schedule.integers(places - 1)
     return first // 2, schedule.places[key]
 
 
@@ -181,7 +191,9 @@ class _Decode:
         if kernel.bias is not None:
             own = starts(kernel.bias, work.acc_bias, kernel.bias.size)
             _store(state.integers, self.columns["starts"], own.astype(np.int64))
-        _store(state.memory.memory, self.columns["weights"], pack(kernel.weights, self.side))
+        size, first = len(kernel.weights) * packed_size(*kernel.weights.shape[1:], self.side), self.columns["weights"]
+        state.memory.memory[first : first + size] = 0
+        pack(kernel.weights, self.side, state.memory.memory[first : first + size])
 
 
 def _store(target: npt.NDArray[Any], place: int, values: npt.NDArray[Any]) -> None:

@@ -51,7 +51,7 @@ enum {
     TILES = 16,      // most tiles and panels of a unit: what they need stays in the second cache
     PANELS = 8,
     LINE = 2048,     // elements of planar work that are done together
-    SCRATCH_BYTES = 1 << 20,
+    SCRATCH_BYTES = 1 << 19,
 };
 
 extern uint64_t openane_places[256];       // places of the ones in a byte
