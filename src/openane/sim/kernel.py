@@ -60,6 +60,12 @@ def side_of(task: DecodedTask, work: MacWork) -> int:
     return PANEL if is_swapped(task) else TILE
 
 
+def packed_count(weights: npt.NDArray[Any], side: int) -> int:
+    """`packed_size` of all groups of weights (groups, channels, steps)."""
+    groups, channels, steps = weights.shape
+    return groups * packed_size(channels, steps, side)
+
+
 def pack(weights: npt.NDArray[Any], side: int, target: npt.NDArray[Any]) -> None:
     """Writes weights (groups, channels, steps) in lines of `side` channels, step by step.
 
@@ -98,7 +104,7 @@ def load_kernel(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwor
         columns = ending.columns(schedule)
         if kernel.weights is not None:
             side = side_of(task, work)
-            place, target = schedule.constants(work.kernel_groups * packed_size(*kernel.weights.shape[1:], side))
+            place, target = schedule.constants(packed_count(kernel.weights, side))
             pack(kernel.weights, side, target)
             columns |= {"weights": place, **_channel_columns(schedule, task, work, kernel.bias)}
         return LoadedKernel(columns, ending)
@@ -157,7 +163,7 @@ def _places(schedule: ScheduleBuilder, source: KernelSource, side: int) -> tuple
         )
         assert low is not None and high is not None
         found = low.astype(np.int64) | high.astype(np.int64) << 16
-        places = np.zeros(len(found) * packed_size(*found.shape[1:], side), np.int64)
+        places = np.zeros(packed_count(found, side), np.int64)
         pack(found, side, places)
         schedule.places[key] = schedule.integers(places - 1)
     return first // 2, schedule.places[key]
@@ -191,7 +197,7 @@ class _Decode:
         if kernel.bias is not None:
             own = starts(kernel.bias, work.acc_bias, kernel.bias.size)
             _store(state.integers, self.columns["starts"], own.astype(np.int64))
-        size, first = len(kernel.weights) * packed_size(*kernel.weights.shape[1:], self.side), self.columns["weights"]
+        size, first = packed_count(kernel.weights, self.side), self.columns["weights"]
         state.memory.memory[first : first + size] = 0
         pack(kernel.weights, self.side, state.memory.memory[first : first + size])
 
