@@ -407,5 +407,5 @@ def test_a_disk_that_takes_a_hundred_bytes(tmp_path: Path, sources: dict[str, st
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 1, done.stderr
     assert len(errors) == 1, done.stderr
-    left = [each for each in tmp_path.rglob("*") if each.is_file()]
-    assert not left, left
+    left = [each for each in tmp_path.rglob("*") if each.is_file() and "Microsoft" not in each.parts]
+    assert not left, left  # onnxruntime keeps a database of its own in the cache folder

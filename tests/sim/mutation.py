@@ -223,7 +223,10 @@ class Use:
 
     @property
     def active(self) -> int:
-        return REGISTERS["Common.Cfg"]["ActiveNE"].get(self.task.registers().get(REGISTERS["Common.Cfg"].address, 0))
+        return self.field("Common.Cfg", "ActiveNE")
+
+    def field(self, path: str, name: str) -> int:
+        return REGISTERS[path][name].get(self.task.registers().get(REGISTERS[path].address, 0))
 
     def in_l2(self, number: int) -> bool:
         return self.source(number, Space.L2) or (number == 1 and self.work.kept is not None)
@@ -251,6 +254,7 @@ USES: tuple[tuple[str, Callable[[Use], bool]], ...] = (
     ("Common.GroupConvCfg.UnicastCin", lambda u: u.neural),
     ("Common.Cfg.ActiveNE", lambda u: u.kernel or u.active > 0),  # from there one bit leads past all engines
     ("Common.Cfg.Transpose", lambda u: True),
+    ("Common.Cfg.SmallSourceMode", lambda u: u.neural and u.kernel and u.field("NE.KernelCfg", "SparseFmt") == 1),
     ("TileDMASrc.DMAConfig", lambda u: u.source(1, D) or u.source(2, D)),
     ("TileDMASrc.Src2", lambda u: u.source(2, D)),
     ("TileDMASrc.", lambda u: u.source(1, D)),
@@ -271,6 +275,7 @@ USES: tuple[tuple[str, Callable[[Use], bool]], ...] = (
     ("PE.", lambda u: not u.neural),
     ("NE.KernelCfg.GroupKernelReuse", lambda u: u.neural and u.weights and u.work.view[0] > 1),
     ("NE.KernelCfg", lambda u: u.kernel),
+    ("NE.MACCfg.BinaryPoint", lambda u: u.neural and u.field("NE.MACCfg", "BinaryPoint") == 0),
     ("NE.", lambda u: u.neural),
     ("KernelDMASrc.MasterConfig.SparseEnable", lambda u: u.kernel and u.weights),
     ("KernelDMASrc.MasterConfig", lambda u: u.kernel),

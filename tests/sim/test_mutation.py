@@ -33,7 +33,7 @@ NEVER_IN_THE_RESULT = {
     ),
     "it must agree with another field": (
         "Common.InDepth.Din", "Common.OutDepth.Dout", "Common.ChCfg.Src2InFmt", "Common.GroupConvCfg.ElemMultMode",
-        "Common.GroupConvCfg.UnicastCin", "NE.KernelCfg.SparseFmt", "NE.MACCfg.KernelMode",
+        "Common.GroupConvCfg.UnicastCin", "Common.Cfg.SmallSourceMode", "NE.KernelCfg.SparseFmt", "NE.MACCfg.KernelMode",
         "TileDMASrc.Fmt.FmtMode", "TileDMASrc.Fmt.Truncate",
         "TileDMASrc.Src2Fmt.FmtMode", "TileDMASrc.Src2Fmt.Truncate", "TileDMADst.Fmt.FmtMode",
         "TileDMADst.Fmt.Truncate", "Common.ChCfg.InFmt", "Common.ChCfg.OutFmt", "TileDMASrc.Fmt.MemFmt",
@@ -44,6 +44,7 @@ NEVER_IN_THE_RESULT = {
         "TileDMADst.GroupStride.GroupStride", "TileDMADst.DepthStride.DepthStride",
         "TileDMADst.PlaneStride.PlaneStride",
     ),
+    "an option of the numerics profile says what it means": ("NE.MACCfg.BinaryPoint",),
     "one value is understood": ("Common.ConvCfg.Ox", "Common.ConvCfg.Oy", "TileDMASrc.Src2Fmt.Interleave"),
 }  # fmt: skip
 """Fields that show in the trace or as a fault alone, and why."""

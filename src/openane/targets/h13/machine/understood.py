@@ -40,7 +40,7 @@ SCHEDULE_ONLY = frozenset(
         *("L2.SourceCfg.AliasPlanarRslt", "L2.SourceCfg.DMAFmt", "L2.SourceCfg.DMAInterleave", "L2.L2Cfg.PaddingMode"),
         *(f"L2.ResultCfg.{name}" for name in ("L2BfrMode", "AliasConvSrc", "AliasConvRslt", "AliasPlanarSrc")),
         *("L2.ResultCfg.AliasPlanarRslt", "L2.ResultCfg.DMAFmt", "L2.ResultCfg.DMAInterleave"),
-        *("NE.KernelCfg.PESignal", "NE.KernelCfg.PEWait", "NE.KernelCfg.RuntimeKernel", "NE.MACCfg.BinaryPoint"),
+        *("NE.KernelCfg.PESignal", "NE.KernelCfg.PEWait", "NE.KernelCfg.RuntimeKernel"),
         *(f"KernelDMASrc.CoeffDMAConfig[{i}].{name}" for i in range(MACHINE.lanes) for name in ("CrH", "CacheHint")),
         *(f"KernelDMASrc.CoeffDMAConfig[{i}].PrefetchParticipateEn" for i in range(MACHINE.lanes)),
         *(f"KernelDMASrc.{name}DMAConfig.{part}" for name in ("Bias", "PostScale", "Palette", "NonLinearLut")
@@ -75,7 +75,7 @@ EXECUTED = frozenset(
         *("PE.Cfg", "PE.BiasScale", "PE.PreScale", "PE.FinalScale"),
         *(f"NE.KernelCfg.{name}" for name in ("KernelFmt", "PalettizedEn", "PalettizedBits", "SparseFmt")),
         "NE.KernelCfg.GroupKernelReuse",
-        *(f"NE.MACCfg.{name}" for name in ("OpMode", "KernelMode", "BiasMode", "NonlinearMode")),
+        *(f"NE.MACCfg.{name}" for name in ("OpMode", "KernelMode", "BiasMode", "BinaryPoint", "NonlinearMode")),
         *("NE.AccBias.AccBias", "NE.PostScale.PostScale"),
         "KernelDMASrc.MasterConfig",
         *(f"KernelDMASrc.CoeffDMAConfig[{i}].En" for i in range(MACHINE.lanes)),

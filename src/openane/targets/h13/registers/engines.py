@@ -80,7 +80,7 @@ NE = block(
         field("KernelMode", 3, 1, "1: no weights are read", PROVED),
         field("BiasMode", 4, 1, "a bias per channel stands in the kernel stream", PROVED),
         field("MatrixBiasEn", 6, 1, "never set"),
-        field("BinaryPoint", 8, 5, "0x1C from new compilers, 0 from old ones; no effect on fp16"),
+        field("BinaryPoint", 8, 5, "signed: -4 (0x1C) from new compilers, 0 from old ones; what 0 means is open"),
         field("PostScaleMode", 14, 1, "never set"),
         field("NonlinearMode", 16, 2, "last step", PROVED, "programs, hardware", codes=NeNonlinear),
         unknown(20, meaning="set in every task of the neural engine", default=1),
