@@ -33,7 +33,8 @@ NEVER_IN_THE_RESULT = {
     ),
     "it must agree with another field": (
         "Common.InDepth.Din", "Common.OutDepth.Dout", "Common.ChCfg.Src2InFmt", "Common.GroupConvCfg.ElemMultMode",
-        "Common.GroupConvCfg.UnicastCin", "Common.Cfg.SmallSourceMode", "NE.KernelCfg.SparseFmt", "NE.MACCfg.KernelMode",
+        "Common.GroupConvCfg.UnicastCin", "Common.Cfg.SmallSourceMode", "NE.KernelCfg.SparseFmt",
+        "NE.MACCfg.KernelMode",
         "TileDMASrc.Fmt.FmtMode", "TileDMASrc.Fmt.Truncate",
         "TileDMASrc.Src2Fmt.FmtMode", "TileDMASrc.Src2Fmt.Truncate", "TileDMADst.Fmt.FmtMode",
         "TileDMADst.Fmt.Truncate", "Common.ChCfg.InFmt", "Common.ChCfg.OutFmt", "TileDMASrc.Fmt.MemFmt",
