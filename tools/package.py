@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 ENVIRONMENT = ROOT / "build" / "package"
 EXAMPLE = ROOT / "tests" / "package" / "downstream.py"
-FORBIDDEN = ("tests/", "shared/", ".venv", "__pycache__", ".pyc", ".c", ".h", ".hwx")
+FORBIDDEN = ("tests/", "shared/", ".venv", "__pycache__", ".pyc", ".hwx")
+SOURCES = (".c", ".h")
+"""Endings of what the kernels are made of: wheels have them compiled."""
 WANTED = ("openane/py.typed", "openane/data/digits.onnx", "openane/viewer/static/page.html")
 EXTRAS = "demo,onnx"
 
@@ -62,7 +64,9 @@ def check_contents(sdist: Path, wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     missing = [name for name in WANTED if name not in names]
-    extra = [name for name in names if any(part in name for part in FORBIDDEN)]
+    extra = [name for name in names if name.endswith(SOURCES) or any(part in name for part in FORBIDDEN)]
+    kernels = [name for name in names if name.startswith("openane/sim/kernels/engine.")]
+    assert len(kernels) == 1, f"the wheel has {kernels} for kernels"
     assert not missing and not extra, f"the wheel lacks {missing} and has {extra}"
     with tarfile.open(sdist) as archive_file:
         members = archive_file.getnames()

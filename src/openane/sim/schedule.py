@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.sim.kernels.library import SLACK, Kind, Library, Rows
+from openane.sim.kernels.library import SLACK, Kind, Library, Rows, addresses
 from openane.sim.memory import Arena, MemoryState
 
 Integers = npt.NDArray[np.int64]
@@ -35,6 +35,8 @@ class RunState:
         image: halfwords of the padded input of a convolution.
         floats, integers: parameters; a copy of its own when run-time kernels change them.
         progress: counters of the rows.
+        addresses: of the arrays that all threads share, in the order of `kernels.library.Arrays`.
+        rows_address, progress_address: of the rows and the counters.
         started: when the run began, by the monotonic clock.
         helpers: threads that found nothing more to do, and may not have gone yet.
     """
@@ -44,6 +46,9 @@ class RunState:
     floats: Floats
     integers: Integers
     progress: Integers
+    addresses: tuple[int, ...]
+    rows_address: int
+    progress_address: int
     started: float = 0.0
     helpers: list[Future[int]] = field(default_factory=list)
 
@@ -95,7 +100,10 @@ class Schedule:
         if self.own_parameters:
             floats, integers = floats.copy(), integers.copy()
         image, memory = np.zeros(self.image_size, np.uint16), self.arena.allocate()
-        return RunState(memory, image, floats, integers, self.library.counters(len(self.rows)))
+        progress = self.library.counters(len(self.rows))
+        shared = addresses(memory.memory, image, self.constants, floats, integers)
+        rows_address, progress_address = addresses(self.rows, progress)
+        return RunState(memory, image, floats, integers, progress, shared, rows_address, progress_address)
 
     def parts(self, tasks: slice) -> Iterator[range | Action]:
         """What is to be done for some of the tasks; runs of rows of neighbouring tasks are joined."""

@@ -7,9 +7,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 
-from openane.sim.kernels.library import arrays_of
+from openane.sim.kernels.library import Arrays, addresses
 from openane.sim.schedule import RunState, Schedule
 
 _WORTH_SHARING = 100_000
@@ -50,18 +49,16 @@ class Workers:
         return min([done, *(helper.result() for helper in helpers)])
 
     def _execute(self, schedule: Schedule, state: RunState, rows: range, allowance: int, number: int) -> int:
-        scratch = self._scratch(schedule.library.scratch_bytes)
-        arrays = arrays_of(
-            state.memory.memory, state.image, schedule.constants, state.floats, state.integers, scratch
-        )  # fmt: skip
+        arrays = Arrays(*state.addresses, self._scratch(schedule.library.scratch_bytes))
         thread = number, self.count
-        return schedule.library.run(schedule.rows, rows, arrays, state.progress, allowance, thread)
+        return schedule.library.run(state.rows_address, rows, arrays, state.progress_address, allowance, thread)
 
-    def _scratch(self, size_bytes: int) -> npt.NDArray[np.uint8]:
-        """This thread's own memory."""
-        if not hasattr(self._own, "scratch"):
+    def _scratch(self, size_bytes: int) -> int:
+        """Address of this thread's own memory."""
+        if not hasattr(self._own, "address"):
             self._own.scratch = np.empty(size_bytes, np.uint8)
-        found: npt.NDArray[np.uint8] = self._own.scratch
+            (self._own.address,) = addresses(self._own.scratch)
+        found: int = self._own.address
         return found
 
     def close(self) -> None:

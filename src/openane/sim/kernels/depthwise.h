@@ -8,11 +8,11 @@
 #include "ending.h"
 #include "product.h"
 
-enum { IMAGE = 1 << 16, SUMS = 1 << 15 };  // floats of a block, sums of a unit
+enum { IMAGE = 1 << 16, SUMS = 1 << 15, PARTS = 256 };  // floats of a block, sums of a unit, parts of a block
 
 // What a thread has for a unit.
 struct plane {
-    float image[IMAGE + PANEL];
+    float image[IMAGE + 16 * PARTS + PANEL];
     int32_t sums[SUMS + PANEL];
     half words[SUMS + PANEL];
     struct choice choice;
@@ -27,7 +27,7 @@ struct block {
     const struct arrays *arrays;
     int64_t group, depth, channel;
     int64_t top, left, rows, columns;  // of the results
-    int64_t pitch, part;               // floats of a row of a part of the image, and of a part
+    int64_t pitch, part;               // floats of a row of a part of the image; of a part, with room for a vector
 };
 
 static struct block block_of(const struct row *row, const struct arrays *arrays, int64_t unit) {
@@ -42,7 +42,7 @@ static struct block block_of(const struct row *row, const struct arrays *arrays,
     int64_t pitch = columns + (row->window[1] - 1) / row->stride[1];
     return (struct block){
         row, arrays, rest / result[1], rest % result[1], channel, top, left, rows, columns,
-        pitch, pitch * (rows + (row->window[0] - 1) / row->stride[0]),
+        pitch, pitch * (rows + (row->window[0] - 1) / row->stride[0]) + 16,
     };
 }
 
@@ -76,22 +76,18 @@ static void fill_row(const struct block *own, const half *from, int64_t phase, f
         read_line(from + x * stride, 1, 1, row->relu_in[0] != 0, to + x * grow - origin);
 }
 
-// Both phases of a row where the step is 2 and the columns stand side by side.
+// Both phases of a row where the step is 2 and the columns stand side by side. Zeros may be written behind them.
 static void fill_two(const struct block *own, const half *from, float *even, float *odd) {
     int64_t origin = own->left * 2 - own->row->pad[1], width = own->row->view[4];
-    int64_t first = least(origin < 0 ? parts(-origin, 2) : 0, own->pitch);
-    int64_t end = most(least(own->pitch, (width - origin) / 2), first), i = first;
-    for (; i + 16 <= end; i += 16) {
+    int64_t first = origin < 0 ? parts(-origin, 2) : 0, even_end = least(own->pitch, parts(width - origin, 2));
+    int64_t odd_end = least(own->pitch, parts(width - origin - 1, 2));
+    if (origin < 0 && origin & 1 && first <= own->pitch) odd[first - 1] = value_of(from[0]);
+    for (int64_t i = first; i < even_end; i += 16) {
         halves16 low = *(const halves16 *)(from + origin + 2 * i), high = *(const halves16 *)(from + origin + 2 * i + 16);
         halves16 evens = __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         halves16 odds = __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-        *(floats16 *)(even + i) = values_of(evens);
-        *(floats16 *)(odd + i) = values_of(odds);
-    }
-    for (int64_t k = first > 0 ? 0 : i; k < own->pitch; k = k + 1 == first ? i : k + 1) {  // the edges
-        int64_t x = origin + 2 * k;
-        if (x >= 0 && x < width) even[k] = value_of(from[x]);
-        if (x + 1 >= 0 && x + 1 < width) odd[k] = value_of(from[x + 1]);
+        *(floats16 *)(even + i) = values_of(evens & first_places(even_end - i));
+        *(floats16 *)(odd + i) = values_of(odds & first_places(odd_end - i));
     }
 }
 
@@ -103,7 +99,7 @@ static void fill_image(const struct block *own, int64_t channel, float *image) {
     int together = across == 2 && row->grow[1] == 1 && row->first_strides[4] == 1 && !row->relu_in[0];
     __builtin_memset(image, 0, sizeof(float) * (size_t)(own->part * down * across + PANEL));
     for (int64_t phase = 0; phase < down * across; phase += together ? 2 : 1)
-        for (int64_t y = 0; y * own->pitch < own->part; y++) {
+        for (int64_t y = 0; (y + 1) * own->pitch + 16 <= own->part; y++) {
             int64_t place = (own->top + y) * down + phase / across - row->pad[0];
             if (place < 0 || place % row->grow[0] || place / row->grow[0] >= row->view[3]) continue;
             const half *from = plane + place / row->grow[0] * row->first_strides[3];

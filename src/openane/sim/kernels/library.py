@@ -68,12 +68,9 @@ class _Program(ctypes.Structure):
     ]  # fmt: skip
 
 
-def arrays_of(
-    memory: np.ndarray, image: np.ndarray, constants: np.ndarray, floats: np.ndarray, integers: np.ndarray,
-    scratch: np.ndarray,
-) -> Arrays:  # fmt: skip
-    """Their addresses; the caller keeps the arrays alive."""
-    return Arrays(*(array.ctypes.data for array in (memory, image, constants, floats, integers, scratch)))
+def addresses(*arrays: np.ndarray) -> tuple[int, ...]:
+    """Of the arrays' first elements; the caller keeps the arrays alive."""
+    return tuple(array.ctypes.data for array in arrays)
 
 
 class Library:
@@ -98,16 +95,15 @@ class Library:
         return np.zeros(self._counters(rows), np.int64)
 
     def run(
-        self, rows: Rows, which: range, arrays: Arrays, counters: npt.NDArray[np.int64], allowance: int,
-        thread: tuple[int, int],
-    ) -> int:  # fmt: skip
+        self, rows: int, which: range, arrays: Arrays, counters: int, allowance: int, thread: tuple[int, int]
+    ) -> int:
         """Does rows, together with other threads that call it for the same rows, without the interpreter's lock.
 
         Args:
-            rows: of the whole program.
+            rows: address of the rows of the whole program.
             which: those to do.
             arrays: of the run and this thread.
-            counters: of the run.
+            counters: address of those of the run.
             allowance: nanoseconds, roughly: no block is begun when so much is spent.
             thread: number of this thread, and how many threads there may be.
 
@@ -115,14 +111,14 @@ class Library:
             The first row that may not be done.
         """
         own, threads = thread
-        program = _Program(self._kernels, rows.ctypes.data, counters.ctypes.data, allowance, threads)
+        program = _Program(self._kernels, rows, counters, allowance, threads)
         return int(self._run(ctypes.byref(program), ctypes.byref(arrays), which.start, which.stop, own))
 
     def call(self, row: Rows, memory: npt.NDArray[np.uint16], floats: np.ndarray, integers: np.ndarray) -> None:
         """Does one row at once on arrays of its own."""
         scratch, nothing = np.empty(self.scratch_bytes, np.uint8), np.empty(SLACK, np.uint16)
-        arrays = arrays_of(memory, nothing, nothing, floats, integers, scratch)
-        self.run(row.reshape(1), range(1), arrays, self.counters(1), 1 << 62, (0, 1))
+        arrays, counters = Arrays(*addresses(memory, nothing, nothing, floats, integers, scratch)), self.counters(1)
+        self.run(row.ctypes.data, range(1), arrays, counters.ctypes.data, 1 << 62, (0, 1))
 
     def expand(self, body: npt.NDArray[np.uint8], result: npt.NDArray[np.uint16]) -> int:
         """Puts the zeros of a stream of [mask byte][stored halfwords] back.

@@ -17,6 +17,7 @@ enum { STRIP = 16 };  // channels that are reduced side by side
 // What a thread has for a tile.
 struct operands {
     float first[LINE + 16], second[LINE + 16], factors[LINE + 16], totals[LINE + 16];
+    float line[LINE + 32], all[LINE + 32], sorted[LINE + 32];  // of windows
     half words[LINE + 16];
 };
 
@@ -173,8 +174,21 @@ static float empty_value(enum reduction kind) {
     return kind == LARGEST ? -__builtin_inff() : kind == SMALLEST ? __builtin_inff() : 0;
 }
 
-// Joins every `step`-th value to the totals.
-static void join_totals(float *restrict totals, const float *restrict from, int64_t step, int64_t count, enum reduction kind) {
+INLINE floats16 joined(floats16 total, floats16 value, enum reduction kind) {
+    if (kind == LARGEST) return chosen_floats(value > total, value, total);
+    return kind == SMALLEST ? chosen_floats(value < total, value, total) : total + value;
+}
+
+// Joins values to the totals, in whole vectors.
+static void join_totals(float *totals, const float *from, int64_t count, enum reduction kind) {
+    for (int64_t i = 0; i < count; i += 16) {
+        floats16 *total = (floats16 *)(totals + i), value = *(const floats16 *)(from + i);
+        *total = joined(*total, value, kind);
+    }
+}
+
+// Joins every `step`-th value.
+static void join_spread(float *restrict totals, const float *restrict from, int64_t step, int64_t count, enum reduction kind) {
     if (kind == LARGEST)
         for (int64_t i = 0; i < count; i++) totals[i] = from[i * step] > totals[i] ? from[i * step] : totals[i];
     else if (kind == SMALLEST)
@@ -198,28 +212,42 @@ static void read_windows(const struct planar *own, const struct rectangle *at, i
     for (int64_t x = first - left + shape.columns; x < reach; x++) line[x] = empty;
 }
 
-// Joins the columns of windows of a line to the totals.
-static void join_columns(const struct row *row, float *totals, const float *line, int64_t count) {
+// Joins the columns of windows of a line to the totals. Its columns are sorted by their place in a step first.
+static void join_columns(const struct planar *own, const float *line, int64_t count) {
+    const struct row *row = own->row;
     enum reduction kind = (enum reduction)row->operation[0];
+    float *totals = own->operands->totals, *sorted = own->operands->sorted;
+    int64_t step = row->stride[1], length = LINE / step / 16 * 16;
+    if (step == 2) {
+        for (int64_t i = 0; i < count + row->window[1] / 2; i += 16) {
+            floats16 low = *(const floats16 *)(line + 2 * i), high = *(const floats16 *)(line + 2 * i + 16);
+            *(floats16 *)(sorted + i) =
+                __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            *(floats16 *)(sorted + length + i) =
+                __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        }
+        for (int64_t column = 0; column < row->window[1]; column++)
+            join_totals(totals, sorted + column % 2 * length + column / 2, count, kind);
+        return;
+    }
     for (int64_t column = 0; column < row->window[1]; column++)
-        if (row->stride[1] == 1) join_totals(totals, line + column, 1, count, kind);
-        else if (row->stride[1] == 2) join_totals(totals, line + column, 2, count, kind);
-        else join_totals(totals, line + column, row->stride[1], count, kind);
+        if (step == 1) join_totals(totals, line + column, count, kind);
+        else join_spread(totals, line + column, step, count, kind);
 }
 
 // All rows of windows from `top` on. Extremes do not depend on the order: rows are joined first.
 static void join_rows(const struct planar *own, const struct rectangle *at, int64_t top, int64_t left, int64_t count) {
     const struct row *row = own->row;
     int extreme = row->operation[0] >= LARGEST;
-    float line[LINE], all[LINE];
+    float *line = own->operands->line, *all = own->operands->all;
     int64_t y_first = most(top, 0), y_end = least(top + row->window[0], row->view[3]);
     for (int64_t x = 0; x < at->columns; x++) all[x] = empty_value((enum reduction)row->operation[0]);
     for (int64_t y = y_first; y < y_end; y++) {
         read_windows(own, at, y, left, line);
-        if (extreme) join_totals(all, line, 1, at->columns, (enum reduction)row->operation[0]);
-        else join_columns(row, own->operands->totals, line, count);
+        if (extreme) join_totals(all, line, at->columns, (enum reduction)row->operation[0]);
+        else join_columns(own, line, count);
     }
-    if (extreme) join_columns(row, own->operands->totals, all, count);
+    if (extreme) join_columns(own, all, count);
 }
 
 // A unit is a row of results, or a part of it.
@@ -255,9 +283,9 @@ static void reduce_run(const struct planar *own, struct rectangle shape, float *
     fetch_joined(own, &shape);
     const float *values = own->operands->first;
     if (side_by_side)
-        for (int64_t y = 0; y < shape.rows; y++) join_totals(totals, values + y * shape.columns, 1, shape.columns, kind);
+        for (int64_t y = 0; y < shape.rows; y++) join_totals(totals, values + y * shape.columns, shape.columns, kind);
     else
-        for (int64_t x = 0; x < shape.columns; x++) join_totals(totals, values + x, shape.columns, shape.rows, kind);
+        for (int64_t x = 0; x < shape.columns; x++) join_spread(totals, values + x, shape.columns, shape.rows, kind);
 }
 
 // Everything of depth, height and width of each channel; STRIP channels, or groups where there are more, are a unit.
