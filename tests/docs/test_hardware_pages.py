@@ -7,7 +7,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = REPOSITORY / "docs" / "hardware"
-CITATION = re.compile(r"\b(execution|encoding|limits|formats|arithmetic|runtimes|later)\.md((?:(?:, | and |)#[\w-]+)+)")
+CITATION = re.compile(
+    r"\b(execution|encoding|limits|formats|arithmetic|runtimes|later|placement)\.md((?:(?:, | and |)#[\w-]+)+)"
+)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)#([\w-]+)\)")
 ANCHOR = re.compile(r"\{#([\w-]+)\}")
 #: Citations of documents that readers of the repository cannot open.

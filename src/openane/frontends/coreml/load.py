@@ -82,7 +82,7 @@ def load(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | N
     """
     path = Path(path)
     try:
-        file = _model_file(path) if path.is_dir() else path
+        file = model_file(path) if path.is_dir() else path
         if not file.is_file():
             raise InputError("no such file" if not file.exists() else "not a file", where=str(path))
         if file.stat().st_size > _MODEL_LIMIT_BYTES:
@@ -129,8 +129,12 @@ def read_model(
     )
 
 
-def _model_file(package: Path) -> Path:
-    """The model specification of a `.mlpackage`, found by its manifest."""
+def model_file(package: Path) -> Path:
+    """The model specification of a `.mlpackage`, found by its manifest.
+
+    Raises:
+        FormatError: the manifest is damaged, or the specification is missing or outside of the package.
+    """
     where = str(package)
     manifest_path = package / "Manifest.json"
     if not manifest_path.is_file():
@@ -154,4 +158,4 @@ def _model_file(package: Path) -> Path:
     return file
 
 
-__all__ = ["load", "read_model", "sniff"]
+__all__ = ["load", "model_file", "read_model", "sniff"]

@@ -24,6 +24,7 @@ from openane.frontends.mil.syntax import (
 
 _ENDS = {"(": ")", "[": "]", "{": "}"}
 _TRUTH = {"true": True, "false": False}
+_BUFFER = "tensor_buffer"
 _DEEPEST = 64  # brackets in brackets: a tensor of rank 8 in a dictionary needs 12
 _LONGEST_INTEGER = 40  # digits; int() of a longer text takes quadratic time
 
@@ -149,6 +150,9 @@ class _Parser:
         self._expect("=")
         place = self._place()
         operation = self._word("an operation")
+        if self._accept("<"):  # the operation set of an operation that Core ML's compiler added
+            self._word("an opset such as ios17")
+            self._expect(">")
         self._expect("(")
         named: dict[str, Expression] = {}
         positional: list[Expression] = []
@@ -193,7 +197,23 @@ class _Parser:
     def _type(self) -> TypeSyntax:
         place = self._place()
         name = self._word("a type")
+        if name == _BUFFER:
+            return self._buffer(place)
         return TypeSyntax(name, self._list(">", self._type_argument) if self._accept("<") else (), place)
+
+    def _buffer(self, place: Place) -> TypeSyntax:
+        """`tensor_buffer<fp16, shape=[1, 3], strides=[...], ...>`: a tensor whose layout in memory is fixed."""
+        self._expect("<")
+        element, parts = self._type(), dict[str, tuple[int | None, ...]]()
+        while self._accept(","):
+            name = self._word("a property of the buffer")
+            self._expect("=")
+            self._expect("[")
+            parts[name] = self._list("]", self._extent)
+        self._expect(">")
+        if "shape" not in parts:
+            raise self._lexer.source.error("a tensor buffer without 'shape'", place)
+        return TypeSyntax("tensor", (element, parts["shape"]), place)
 
     def _type_argument(self) -> TypeSyntax | tuple[int | None, ...] | int:
         if self._accept("["):

@@ -111,6 +111,8 @@ _alpha, _beta = _number("alpha"), _number("beta")
 
 ENTRIES = {
     "identity": _plain(ops.Identity),
+    "tensor_buffer_to_tensor": Entry(("input",), lambda call: call.finish(ops.Identity(), call.value("input"))),
+    "tensor_to_tensor_buffer": Entry(("input",), lambda call: call.finish(ops.Identity(), call.value("input"))),
     "relu": _plain(ops.Relu),
     "relu6": _unary(lambda call: ops.Clip(0.0, 6.0)),
     "leaky_relu": _unary(lambda call: ops.LeakyRelu(call.number("alpha", 0.01)), "alpha"),

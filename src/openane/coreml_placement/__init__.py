@@ -1,0 +1,1 @@
+"""Which backend Core ML chooses for each operation, predicted offline."""
