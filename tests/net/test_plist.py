@@ -47,7 +47,7 @@ from openane.net import (
     UnitParams,
 )
 from openane.net.plist import parse_net, read_net, write_net
-from openane.net.plist.units import WRITERS
+from openane.net.plist.units import UNITS
 
 H, W, C, N, D = (
     Dimension.HEIGHT,
@@ -164,7 +164,7 @@ def test_every_unit_round_trips(net: Net, tmp_path: Path) -> None:
 
 
 def test_every_unit_has_an_example() -> None:
-    assert {type(unit.params) for net in EXAMPLES for unit in net.units} == set(WRITERS)
+    assert {type(unit.params) for net in EXAMPLES for unit in net.units} == set(UNITS.values())
 
 
 def test_the_same_net_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -50,6 +50,17 @@ class UnitParams:
     #: The `Type` string of the net.plist dictionary.
     plist_type: ClassVar[str] = ""
 
+    #: Further values of `Type` that mean this unit.
+    plist_aliases: ClassVar[tuple[str, ...]] = ()
+
+    #: Whether a net.plist states the number of channels of the result.
+    states_channels: ClassVar[bool] = False
+
+    @property
+    def plist_name(self) -> str:
+        """The `Type` under which this unit is written."""
+        return self.plist_type
+
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
         """The shape of the result.
 

@@ -13,9 +13,10 @@ from openane.core.errors import FormatError, InputError, ModelError, OpenaneErro
 from openane.core.reader import Buffer
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit
-from openane.net.plist.fields import Fields, describe
-from openane.net.plist.units import READERS, ReadContext
-from openane.net.plist.weights import WeightFiles
+from openane.net.plist.units import UNITS
+from openane.net.schema.fields import Fields, describe
+from openane.net.schema.parameters import ReadContext, read_unit
+from openane.net.schema.weights import WeightFiles
 
 #: A description holds no weights; the largest real ones are a few megabytes.
 _PLIST_LIMIT_BYTES = 256 << 20
@@ -242,11 +243,11 @@ class _NetReader:
 
     def _unit(self, name: str, fields: Fields) -> Unit:
         kind = fields.text("Type")
-        if kind not in READERS:
+        if kind not in UNITS:
             raise UnsupportedError(
                 f"units of Type {describe(kind)} are not known",
                 where=fields.where,
-                limit=", ".join(READERS),
+                limit=", ".join(sorted(UNITS)),
             )
         if fields.text("Name", name) != name:
             raise FormatError("Name and key differ", where=fields.where, value=describe(fields.get("Name")))
@@ -258,7 +259,7 @@ class _NetReader:
         try:
             unit = Unit(
                 name,
-                READERS[kind](ReadContext(fields, params, shapes, self.weights)),
+                read_unit(UNITS[kind], ReadContext(fields, params, shapes, self.weights)),
                 bottoms,
                 dtype=dtype,
             )

@@ -13,9 +13,9 @@ from openane.core.files import staged, write_atomically
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit
 from openane.net.plist.reading import NOTES_KEY, surface_strides_bytes
-from openane.net.plist.units import WRITERS
-from openane.net.plist.weights import WeightWriter
-from openane.net.units import Concat, Conv
+from openane.net.plist.units import UNITS
+from openane.net.schema.parameters import write_unit
+from openane.net.schema.weights import WeightWriter
 
 _VERSION = "1.0.9"
 _RESERVED = ("Inputs", "Outputs", "Units", "Weights")
@@ -144,22 +144,21 @@ def _describe_input(shape: TensorShape, dtype: DType, where: str) -> dict[str, A
 
 def _describe_unit(unit: Unit, shape: TensorShape, writer: WeightWriter) -> dict[str, Any]:
     where = f"unit {unit.name!r}"
-    write = WRITERS.get(type(unit.params))
-    if write is None:
+    if UNITS.get(unit.params.plist_type) is not type(unit.params):
         raise UnsupportedError(
             f"{type(unit.params).__name__} has no form in a net.plist", where=where, limit="the units of openane.net"
         )
-    kind, params = write(unit.params, writer)
+    params = write_unit(unit.params, writer)
     entry: dict[str, Any] = {
         "Name": unit.name,
-        "Type": kind,
+        "Type": unit.params.plist_name,
         "OutputType": _type_name(unit.dtype, where),
     }
     if len(unit.bottoms) == 1:
         entry["Bottom"] = unit.bottoms[0]
     elif unit.bottoms:
         entry["Bottom"] = list(unit.bottoms)
-    if isinstance(unit.params, (Conv, Concat)):
+    if unit.params.states_channels:
         entry["OutputChannels"] = shape.channels
     if params:
         entry["Params"] = params

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from openane.net.net import TensorShape, UnitParams
+from openane.net.schema.parameters import ScalarOrVectorKeys
 from openane.net.units.dimensions import check_per_channel, compute_dtype, one, per_channel, storage_dtype
+
+__all__ = ["GOC"]
+
+_GROUP = "BiasScaleGroupData"
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +26,8 @@ class GOC(UnitParams):
         bias: one number, or one a channel (C,).
     """
 
-    scale: np.ndarray | float = 1.0
-    bias: np.ndarray | float = 0.0
+    scale: Annotated[np.ndarray | float, ScalarOrVectorKeys("Scale", _GROUP)] = 1.0
+    bias: Annotated[np.ndarray | float, ScalarOrVectorKeys("Bias", _GROUP)] = 0.0
     plist_type: ClassVar[str] = "GOC"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:

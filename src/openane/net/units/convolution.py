@@ -4,13 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from openane.core.errors import ModelError
+from openane.core.errors import FormatError, ModelError, UnsupportedError
 from openane.net.net import TensorShape, UnitParams
-from openane.net.units.dimensions import Pads, compute_dtype, one, positive, storage_dtype
+from openane.net.schema.parameters import EXTENT_LIMIT, ArrayKeys, IntegerKey, Keys, PairKey, ReadContext, WordKey
+from openane.net.units.dimensions import PAD_KEYS, Pads, compute_dtype, one, positive, storage_dtype
+
+__all__ = ["Conv"]
+
+
+def _kernel_shape(context: ReadContext) -> tuple[int, int, int, int]:
+    """(Cout, Cin / groups, Kh, Kw) of the kernel in a file."""
+    params = context.params
+    if params.text("Type", "Conv") not in ("Conv", "Deconv") or params.text("KernelMode", "Dense") != "Dense":
+        raise UnsupportedError("only dense kernels of Type Conv are supported", where=params.where)
+    if params.integer("KernelDepth", 1, least=1) != 1:
+        raise UnsupportedError("kernels over Depth are not supported", where=params.where)
+    params.skip("KernelGroupReuse")  # how the kernel is fetched, without effect on the result
+    outputs = context.unit.integer("OutputChannels", least=1, most=EXTENT_LIMIT)
+    groups = params.integer("NumGroups", 1, least=1, most=EXTENT_LIMIT)
+    channels = context.bottom.channels
+    if channels % groups or outputs % groups:
+        raise FormatError(
+            "channels do not divide by NumGroups",
+            where=params.where,
+            value=f"{channels} to {outputs} channels in {groups} groups",
+        )
+    height = params.integer("KernelHeight", 1, least=1, most=EXTENT_LIMIT)
+    width = params.integer("KernelWidth", 1, least=1, most=EXTENT_LIMIT)
+    return outputs, channels // groups, height, width
+
+
+def _kernel_keys(kernel: np.ndarray) -> Keys:
+    height, width = kernel.shape[2:]
+    return {"KernelGroupReuse": False, "KernelHeight": height, "KernelMode": "Dense", "KernelWidth": width}
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +62,15 @@ class Conv(UnitParams):
         output_padding: further columns and rows of the result at the right and the bottom, as (x, y); transposed only.
     """
 
-    kernel: np.ndarray
-    step: tuple[int, int] = (1, 1)
-    dilation: tuple[int, int] = (1, 1)
-    pads: Pads = field(default=Pads())
-    groups: int = 1
-    transposed: bool = False
-    output_padding: tuple[int, int] = (0, 0)
+    kernel: Annotated[np.ndarray, ArrayKeys("Kernel", _kernel_shape, _kernel_keys)]
+    step: Annotated[tuple[int, int], PairKey("Step")] = (1, 1)
+    dilation: Annotated[tuple[int, int], PairKey("Dilation", optional=True)] = (1, 1)
+    pads: Annotated[Pads, PAD_KEYS] = field(default=Pads())
+    groups: Annotated[int, IntegerKey("NumGroups", least=1, optional=True)] = 1
+    transposed: Annotated[bool, WordKey("Type", ("Conv", "Deconv"), optional=True)] = False
+    output_padding: Annotated[tuple[int, int], PairKey("OutputPadding", least=0, optional=True)] = (0, 0)
     plist_type: ClassVar[str] = "Conv"
+    states_channels: ClassVar[bool] = True
 
     @property
     def kernel_size(self) -> tuple[int, int]:

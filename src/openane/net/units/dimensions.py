@@ -11,6 +11,9 @@ import numpy as np
 
 from openane.core.errors import ModelError
 from openane.net.net import TensorShape
+from openane.net.schema.parameters import IntegerKeys
+
+__all__ = ["Dimension", "Pads"]
 
 
 class Dimension(Enum):
@@ -48,6 +51,11 @@ class Pads(NamedTuple):
     bottom: int = 0
     left: int = 0
     right: int = 0
+
+
+PAD_KEYS = IntegerKeys(
+    ("PadTop", "PadBot", "PadLeft", "PadRight"), make=lambda numbers: Pads(*numbers), absent=0, optional=True
+)
 
 
 def one(bottoms: Sequence[TensorShape]) -> TensorShape:

@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from openane.core.errors import UnsupportedError
 from openane.net.net import TensorShape, UnitParams
+from openane.net.schema.fields import describe
+from openane.net.schema.parameters import ChoiceKey, HalfKey, ReadContext
 from openane.net.units.dimensions import compute_dtype, equal, storage_dtype
+
+__all__ = ["ElementWise", "ElementWiseKind", "Select"]
 
 
 class ElementWiseKind(Enum):
@@ -75,6 +80,30 @@ _FUNCTIONS: Mapping[ElementWiseKind, Callable[[np.ndarray, np.ndarray], np.ndarr
 )
 
 
+_SCALED = "ScaledElementWise"
+_SCALED_KINDS = frozenset(
+    {
+        ElementWiseKind.ADD,
+        ElementWiseKind.MULT,
+        ElementWiseKind.MAX,
+        ElementWiseKind.MIN,
+        ElementWiseKind.SUM_SQUARE,
+    }
+)
+
+
+class _KindKey(ChoiceKey):
+    """The kind, of which a "ScaledElementWise" has only some."""
+
+    def read(self, context: ReadContext, default: Any) -> ElementWiseKind:
+        name = context.params.text(self.key)
+        scaled = context.unit.text("Type") == _SCALED
+        for kind in ElementWiseKind:
+            if kind.value == name and (kind in _SCALED_KINDS or not scaled):
+                return kind
+        raise UnsupportedError("Type is not known", where=context.params.where, value=describe(name))
+
+
 @dataclass(frozen=True)
 class ElementWise(UnitParams):
     """Two tensors of equal shape: y = op(a, b) * scale. Comparisons give 1 and 0.
@@ -87,9 +116,14 @@ class ElementWise(UnitParams):
         scale: factor on the result.
     """
 
-    kind: ElementWiseKind
-    scale: float = 1.0
+    kind: Annotated[ElementWiseKind, _KindKey("Type", ElementWiseKind)]
+    scale: Annotated[float, HalfKey("Scale")] = 1.0
     plist_type: ClassVar[str] = "ElementWise"
+    plist_aliases: ClassVar[tuple[str, ...]] = (_SCALED,)
+
+    @property
+    def plist_name(self) -> str:
+        return _SCALED if self.kind in _SCALED_KINDS else self.plist_type
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
         """Two bottoms of one shape, which is the result's."""

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from openane.core.errors import ModelError
 from openane.net.net import TensorShape, UnitParams
+from openane.net.schema.parameters import EXTENT_LIMIT, ArrayKeys, FlagKey, Keys, ReadContext
 from openane.net.units.dimensions import Dimension, compute_dtype, one, storage_dtype
+
+__all__ = ["Linear", "MatMul"]
+
+_OUTPUTS = "OutputWidth"
+
+
+def _weight_shape(context: ReadContext) -> tuple[int, int]:
+    return context.params.integer(_OUTPUTS, least=1, most=EXTENT_LIMIT), context.bottom.width
+
+
+def _weight_keys(weight: np.ndarray) -> Keys:
+    return {_OUTPUTS: weight.shape[0]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +34,7 @@ class Linear(UnitParams):
         weight: (N, K); K is the width of the bottom, N that of the result. A bias is a unit behind it.
     """
 
-    weight: np.ndarray
+    weight: Annotated[np.ndarray, ArrayKeys("Kernel", _weight_shape, _weight_keys)]
     plist_type: ClassVar[str] = "Linear"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
@@ -47,8 +60,8 @@ class MatMul(UnitParams):
         transpose_a, transpose_b: swap Height and Width of that operand first.
     """
 
-    transpose_a: bool = False
-    transpose_b: bool = False
+    transpose_a: Annotated[bool, FlagKey("TransposeA")] = False
+    transpose_b: Annotated[bool, FlagKey("TransposeB")] = False
     plist_type: ClassVar[str] = "MatMul"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:

@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from openane.core.errors import ModelError
 from openane.net.net import TensorShape, UnitParams
+from openane.net.schema.parameters import ArrayKeys, ChoiceKey, NumberKey, ReadContext
 from openane.net.units.dimensions import check_per_channel, compute_dtype, one, per_channel, storage_dtype
+
+__all__ = ["Neuron", "NeuronKind"]
 
 #: The constants of self-normalizing networks as ONNX states them, in single precision.
 SELU_ALPHA = 1.67326319217681884765625
@@ -76,6 +79,10 @@ class NeuronKind(Enum):
     ATANH = "ATanH"
 
 
+def _slope_shape(context: ReadContext) -> tuple[int] | None:
+    return (context.bottom.channels,) if context.values["kind"] is NeuronKind.PRELU else None
+
+
 @dataclass(frozen=True, eq=False)
 class Neuron(UnitParams):
     """y = f(x), element by element.
@@ -91,10 +98,10 @@ class Neuron(UnitParams):
         slopes: PRELU only: one slope a channel (C,).
     """
 
-    kind: NeuronKind
-    alpha: float = 0.0
-    beta: float = 0.0
-    slopes: np.ndarray | None = None
+    kind: Annotated[NeuronKind, ChoiceKey("Type", NeuronKind)]
+    alpha: Annotated[float, NumberKey("Alpha", optional=True)] = 0.0
+    beta: Annotated[float, NumberKey("Beta", optional=True)] = 0.0
+    slopes: Annotated[np.ndarray | None, ArrayKeys("Slope", _slope_shape)] = None
     plist_type: ClassVar[str] = "Neuron"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from openane.core.errors import ModelError
 from openane.net.net import TensorShape, UnitParams
+from openane.net.schema.parameters import ChoiceKey, FlagKey, NumberKey, SubsetKey
 from openane.net.units.dimensions import Dimension, compute_dtype, one, storage_dtype
+
+__all__ = ["LayerNorm", "Softmax"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Softmax(UnitParams):
         log: the logarithm of that.
     """
 
-    dimension: Dimension = Dimension.CHANNEL
-    log: bool = False
+    dimension: Annotated[Dimension, ChoiceKey("Dimension", Dimension)] = Dimension.CHANNEL
+    log: Annotated[bool, FlagKey("Log", optional=True)] = False
     plist_type: ClassVar[str] = "Softmax"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
@@ -52,9 +55,9 @@ class LayerNorm(UnitParams):
         center: subtract the mean; without it x / sqrt(mean of squares + epsilon), known as RMS normalisation.
     """
 
-    dimensions: frozenset[Dimension]
-    epsilon: float = 1e-5
-    center: bool = True
+    dimensions: Annotated[frozenset[Dimension], SubsetKey("Dimensions", Dimension)]
+    epsilon: Annotated[float, NumberKey("Epsilon")] = 1e-5
+    center: Annotated[bool, FlagKey("RootMeanSquare", inverted=True, optional=True)] = True
     plist_type: ClassVar[str] = "LayerNorm"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:

@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from openane.core.errors import ModelError
 from openane.net.net import TensorShape, UnitParams
-from openane.net.units.dimensions import Dimension, Pads, compute_dtype, one, positive, storage_dtype
+from openane.net.schema.parameters import ChoiceKey, FlagKey, IntegerKeys, PairKey, SubsetKey
+from openane.net.units.dimensions import PAD_KEYS, Dimension, Pads, compute_dtype, one, positive, storage_dtype
+
+__all__ = ["Pooling", "PoolingKind", "Reduction", "ReductionKind"]
 
 
 class PoolingKind(Enum):
@@ -35,12 +38,12 @@ class Pooling(UnitParams):
         dilation: distance of the elements of a window as (x, y).
     """
 
-    kind: PoolingKind
-    kernel: tuple[int, int]
-    step: tuple[int, int] = (1, 1)
-    pads: Pads = field(default=Pads())
-    count_include_pad: bool = False
-    dilation: tuple[int, int] = (1, 1)
+    kind: Annotated[PoolingKind, ChoiceKey("Type", PoolingKind)]
+    kernel: Annotated[tuple[int, int], IntegerKeys(("KernelWidth", "KernelHeight"), least=1)]
+    step: Annotated[tuple[int, int], PairKey("Step")] = (1, 1)
+    pads: Annotated[Pads, PAD_KEYS] = field(default=Pads())
+    count_include_pad: Annotated[bool, FlagKey("CountIncludePad", optional=True)] = False
+    dilation: Annotated[tuple[int, int], PairKey("Dilation", optional=True)] = (1, 1)
     plist_type: ClassVar[str] = "Pooling"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
@@ -126,8 +129,8 @@ class Reduction(UnitParams):
         dimensions: over which.
     """
 
-    kind: ReductionKind
-    dimensions: frozenset[Dimension]
+    kind: Annotated[ReductionKind, ChoiceKey("Type", ReductionKind)]
+    dimensions: Annotated[frozenset[Dimension], SubsetKey("Dimensions", Dimension)]
     plist_type: ClassVar[str] = "Reduction"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:

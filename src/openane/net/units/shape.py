@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from openane.core.errors import ModelError
 from openane.net.net import TensorShape, UnitParams
+from openane.net.schema.parameters import (
+    ArrayKeys,
+    ChoiceKey,
+    IntegerKey,
+    IntegerKeys,
+    Keys,
+    NumberKey,
+    PermutationKey,
+    ReadContext,
+    TableKey,
+)
 from openane.net.units.dimensions import Dimension, one, positive
+
+__all__ = ["Broadcast", "Concat", "Constant", "InputView", "Pad", "PadMode", "Reshape", "Tile", "Transpose"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,7 @@ class Broadcast(UnitParams):
         sizes: the new size of each named dimension; others stay.
     """
 
-    sizes: Mapping[Dimension, int]
+    sizes: Annotated[Mapping[Dimension, int], TableKey("BroadcastInfo", Dimension, ("Size",), least=1)]
     plist_type: ClassVar[str] = "Broadcast"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
@@ -42,6 +55,17 @@ class Broadcast(UnitParams):
         return np.broadcast_to(x, self.infer([TensorShape.of(x.shape)]).ndchw)
 
 
+_EXTENT_KEYS = IntegerKeys(("Batch", "Depth", "Channel", "Height", "Width"), absent=1, least=1)
+
+
+def _array_shape(context: ReadContext) -> list[int]:
+    return _EXTENT_KEYS.integers(context.params)
+
+
+def _array_keys(array: np.ndarray) -> Keys:
+    return dict(zip(_EXTENT_KEYS.keys, array.shape, strict=True))
+
+
 @dataclass(frozen=True, eq=False)
 class Constant(UnitParams):
     """A tensor known at compile time; no bottoms.
@@ -50,7 +74,7 @@ class Constant(UnitParams):
         array: (N, D, C, H, W).
     """
 
-    array: np.ndarray
+    array: Annotated[np.ndarray, ArrayKeys("Data", _array_shape, _array_keys)]
     plist_type: ClassVar[str] = "Constant"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
@@ -74,8 +98,9 @@ class Concat(UnitParams):
         dimension: along which; all others agree.
     """
 
-    dimension: Dimension = Dimension.CHANNEL
+    dimension: Annotated[Dimension, ChoiceKey("Dimension", Dimension)] = Dimension.CHANNEL
     plist_type: ClassVar[str] = "Concat"
+    states_channels: ClassVar[bool] = True
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
         """The sum of the extents along the dimension."""
@@ -94,6 +119,15 @@ class Concat(UnitParams):
         return np.concatenate(list(bottoms), axis=self.dimension.axis)
 
 
+_RESHAPED_KEYS = IntegerKeys(
+    ("ReshapedBatch", "ReshapedDepth", "ReshapedChannel", "ReshapedHeight", "ReshapedWidth"),
+    make=TensorShape.of,
+    take=lambda shape: shape.ndchw,
+    absent=1,
+    least=1,
+)
+
+
 @dataclass(frozen=True)
 class Reshape(UnitParams):
     """The same elements in the same row-major (N, D, C, H, W) order under other extents.
@@ -102,7 +136,7 @@ class Reshape(UnitParams):
         shape: of the result.
     """
 
-    shape: TensorShape
+    shape: Annotated[TensorShape, _RESHAPED_KEYS]
     plist_type: ClassVar[str] = "Reshape"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
@@ -131,7 +165,7 @@ class Transpose(UnitParams):
         permutation: for each axis of the (N, D, C, H, W) result the axis of the source, as in `numpy.transpose`.
     """
 
-    permutation: tuple[int, int, int, int, int]
+    permutation: Annotated[tuple[int, int, int, int, int], PermutationKey("Dimensions", Dimension)]
     plist_type: ClassVar[str] = "Transpose"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
@@ -158,10 +192,10 @@ class InputView(UnitParams):
         step: distance of elements, at least 1.
     """
 
-    dimension: Dimension
-    offset: int
-    size: int
-    step: int = 1
+    dimension: Annotated[Dimension, ChoiceKey("Dimension", Dimension)]
+    offset: Annotated[int, IntegerKey("Offset", absent=0)]
+    size: Annotated[int, IntegerKey("Size", least=1)]
+    step: Annotated[int, IntegerKey("Step", least=1, optional=True)] = 1
     plist_type: ClassVar[str] = "InputView"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
@@ -212,9 +246,11 @@ class Pad(UnitParams):
         value: for CONSTANT.
     """
 
-    amounts: Mapping[Dimension, tuple[int, int]]
-    mode: PadMode = PadMode.CONSTANT
-    value: float = 0.0
+    amounts: Annotated[
+        Mapping[Dimension, tuple[int, int]], TableKey("PadInfo", Dimension, ("Before", "After"), least=0)
+    ]
+    mode: Annotated[PadMode, ChoiceKey("PadMode", PadMode)] = PadMode.CONSTANT
+    value: Annotated[float, NumberKey("PadValue")] = 0.0
     plist_type: ClassVar[str] = "Pad"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
@@ -251,7 +287,7 @@ class Tile(UnitParams):
         repeats: how often along each named dimension, at least 1.
     """
 
-    repeats: Mapping[Dimension, int]
+    repeats: Annotated[Mapping[Dimension, int], TableKey("TileInfo", Dimension, ("Repeats",), least=1)]
     plist_type: ClassVar[str] = "Tile"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:

@@ -13,7 +13,7 @@ from openane.core.errors import FormatError, InputError
 from openane.core.files import open_regular
 from openane.core.reader import Buffer, Reader
 from openane.core.sidecar_files import note_sidecar_file
-from openane.net.plist.fields import describe
+from openane.net.schema.fields import describe
 
 #: `KernelType` and its kin. Float16, Float32 and UInt8 were seen in files.
 ELEMENT_TYPES: Mapping[str, np.dtype[np.generic]] = MappingProxyType(
