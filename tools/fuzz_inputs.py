@@ -173,7 +173,7 @@ AMOUNTS = ("512M", "8GiB", "1.5", "0")
 COMMANDS = (
     "compile\nsmall.onnx\n-o\nout.hwx\n--target\nh13\n--shape\nx=1,3,6,6\n--host\nforbid",
     "run\nsmall.hwx\n--input\nx=x.npy\n--numerics\naccumulate=tile4\n--threads\n2\n--memory-limit\n512M\n--timeout\n1.5",
-    "run\nmade.mil\n--until\n1\n--dump\nout\n--constant\nn=3\n--wide\nconv\n--fast\n--permissive\n--json",
+    "run\nmade.mil\n--until\n1\n--dump\nout\n--constant\nn=3\n--keep-on-host\nconv\n--fast\n--permissive\n--json",
     "eval\nm.onnx\nset.npz\n--metric\ncosine\n--scale\n255\n--jobs\n2\n--journal\nj.jsonl",
     "patch\nsmall.hwx\ntask[0].Header.NID=1\n-o\nout.hwx",
     "estimate\nsmall.hwx\n--chip\nm1\n--json",

@@ -57,7 +57,9 @@ from openane.analysis.evaluate import summarize
 from openane.analysis.journal import Job, Journal
 from openane.artifact.cache import SUFFIX, Cache
 from openane.cli import root
-from openane.cli._show import ByteCount, Seconds, parse_constants, parse_shapes, read_array, read_inputs
+from openane.cli._inputs import read_array, read_inputs
+from openane.cli._options import ByteCount, Seconds, parse_constants
+from openane.cli._show import parse_shapes
 from openane.compiler.driver import Options, build, load
 from openane.core.errors import OpenaneError
 from openane.formats.hwx import read_hwx

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 
 from openane.analysis.run_hazards import Outputs, run_hazards
 from openane.artifact.plan import Artifact
-from openane.compiler.driver import LIKE_APPLE, Level, Options, Shapes, build
+from openane.compiler.driver import Level, build
 from openane.compiler.driver import load as load
-from openane.compiler.lowering.forms import functions_named
+from openane.compiler.options import LIKE_APPLE, Functions, Options, Shapes
+from openane.core.deprecation import renamed_keyword
 from openane.core.errors import InputError
+from openane.core.passes import Stage
 from openane.graph import Graph
 from openane.net import Net
 from openane.program import Program
@@ -28,15 +30,35 @@ Source = str | Path | Level | Artifact | Any
 """A path, an object of one of the levels, a compiled artifact, or a `torch.nn.Module`."""
 
 
+class CompileChoices(TypedDict, total=False):
+    """The keywords of `compile`, which `run` passes on."""
+
+    target: str
+    dialect: str | None
+    shapes: Shapes | None
+    constants: Mapping[str, np.ndarray] | None
+    host: bool
+    keep_on_host: Iterable[str]
+    functions: Functions | Literal["accurate", "apple"]
+    observe: Callable[[Stage], None] | None
+    time_limit_seconds: float | None
+    like_apple: bool
+    example_inputs: Sequence[Any]
+
+
+@renamed_keyword("wide", "keep_on_host")
 def compile(
     source: Source,
     target: str = DEFAULT_TARGET,
     *,
     dialect: str | None = None,
     shapes: Shapes | None = None,
+    constants: Mapping[str, np.ndarray] | None = None,
     host: bool = True,
-    wide: frozenset[str] = frozenset(),
-    functions: str = "accurate",
+    keep_on_host: Iterable[str] = frozenset(),
+    functions: Functions | Literal["accurate", "apple"] = "accurate",
+    observe: Callable[[Stage], None] | None = None,
+    time_limit_seconds: float | None = 600.0,
     like_apple: bool = False,
     example_inputs: Sequence[Any] = (),
 ) -> Artifact:
@@ -47,10 +69,13 @@ def compile(
         target: chip generation by name.
         dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
+        constants: values for inputs that decide shapes or branches, by name; they stop being inputs (ONNX only).
         host: whether the host may run what the engine cannot; if not, such a model is refused.
-        wide: names of nodes to keep on the host, in the model's own precision.
+        keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
         functions: "accurate" puts functions of one element together from the tables that lose least, "apple" takes
             the table that Apple's compiler writes for each. A Net keeps its units.
+        observe: called with every stage of the compilation, for dumps.
+        time_limit_seconds: wall-clock time after which compiling stops; None for no limit.
         like_apple: make every such choice as Apple's compiler does.
         example_inputs: for a PyTorch module: tensors of the shapes to compile for, in the order of `forward`.
 
@@ -62,11 +87,23 @@ def compile(
     """
     if isinstance(source, Artifact):
         return source
+    if isinstance(keep_on_host, str):
+        raise InputError("keep_on_host is a set of names, not one name", value=keep_on_host, limit="a set of names")
     if not isinstance(source, (str, Path, Graph, Net, Program)):
         from openane.frontends.torch import load_module
 
         source = load_module(source, example_inputs)
-    options = Options(target, dialect, shapes or {}, host=host, wide=wide, functions=functions_named(functions))
+    options = Options(
+        target=target,
+        dialect=dialect,
+        shapes=shapes or {},
+        constants=constants or {},
+        host=host,
+        keep_on_host=frozenset(keep_on_host),
+        functions=functions if isinstance(functions, Functions) else Functions.named(functions),
+        observe=observe,
+        time_limit_seconds=time_limit_seconds,
+    )
     return build(source, replace(options, **LIKE_APPLE) if like_apple else options)
 
 
@@ -75,8 +112,8 @@ def run(
     inputs: Mapping[str, np.ndarray],
     *,
     on: str = "simulator",
-    target: str = DEFAULT_TARGET,
     options: SessionOptions | None = None,
+    **choices: Unpack[CompileChoices],
 ) -> Outputs:
     """Compiles if needed, and runs once.
 
@@ -84,8 +121,9 @@ def run(
         source: as for `compile`.
         inputs: one array per input by name; any float type for float inputs.
         on: runtime by name, or "auto".
-        target: chip generation by name.
         options: of the runtime's session.
+        choices: the keywords of `compile`: target, shapes, constants, host, keep_on_host and so on.
+            They have no effect on an Artifact, which is compiled already.
 
     Returns:
         One array per output, in the model's shape and element type: a dict by name. Its attribute `hazards` lists the
@@ -93,10 +131,11 @@ def run(
 
     Raises:
         OpenaneError: see `openane.core.errors`.
+        TypeError: a keyword that `compile` does not have.
     """
     if not isinstance(inputs, Mapping):
         raise InputError("inputs must be a mapping from name to array", value=type(inputs).__name__, limit="dict")
-    artifact = compile(source, target)
+    artifact = compile(source, **choices)
     with Execution(artifact, on, options) as execution:
         outputs = execution.run(inputs).outputs
         wanted = (options or SessionOptions()).simulation.hazards

@@ -109,7 +109,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "patch": ("patch", "a.hwx", "task[0].Header.NID=1", "-o", "new.hwx"),
     "asm": ("asm", "model.mlmodel", "-o", "new.hwx"),
     "a wrong input": ("run", "a.hwx", "--input", f"{HOSTILE}=in.npy"),
-    "a wrong layer": ("explain", "model.mlmodel", "--wide", HOSTILE),
+    "a wrong layer": ("explain", "model.mlmodel", "--keep-on-host", HOSTILE),
     "a wrong name": ("info", HOSTILE),
     "a wrong verb": (HOSTILE,),
     "a wrong option": ("info", f"--{HOSTILE}"),

@@ -152,7 +152,7 @@ def test_host_layers_are_right_and_named() -> None:
     graph = chain([("conv", CONV, kernel()), ("act", Relu(), {})], SHAPE)
     from openane.compiler.driver import Options
 
-    artifact = build(graph, Options(wide=frozenset({"act"})))
+    artifact = build(graph, Options(keep_on_host=frozenset({"act"})))
     found = compare_layers(artifact, {"x": PICTURE})
     assert [layer.where for layer in found.layers] == ["NE", "host"]
     assert found.first_wrong is None

@@ -63,7 +63,7 @@ def test_every_option_and_byte_makes_another_key(tmp_path: Path) -> None:
         key_of(copy, base),
         key_of(copy, replace(base, dialect="macos-11")),
         key_of(copy, replace(base, host=False)),
-        key_of(copy, replace(base, wide=frozenset({"conv1"}))),
+        key_of(copy, replace(base, keep_on_host=frozenset({"conv1"}))),
         key_of(copy, replace(base, shapes={"image": (1, 1, 28, 28)})),
     }
     assert key_of(copy, base) == key_of(DIGITS, base)

@@ -23,7 +23,7 @@ def batched(batch: int, rows: int, inner: int) -> Graph:
 def test_a_task_per_small_matrix_is_reported() -> None:
     (warning,) = build(batched(128, 9, 5), Options()).warnings
     assert "layer 'scores' takes 128 tasks of about 576" in warning
-    assert "--wide scores" in warning
+    assert "--keep-on-host scores" in warning
 
 
 @pytest.mark.parametrize(("batch", "rows", "inner"), [(4, 9, 5), (32, 128, 64), (12, 197, 64), (4096, 33, 1)])

@@ -72,7 +72,7 @@ def test_json_and_require(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert report["crossings"] == len(report["crossing_values"]) == 2
     assert {layer["where"] for layer in report["layers"]} >= {"host"}
     with pytest.raises(SystemExit) as stop:
-        main(["explain", str(path), "--require", "100", "--wide", "second"])
+        main(["explain", str(path), "--require", "100", "--keep-on-host", "second"])
     assert stop.value.code == 1
     assert "layer 'second': kept on the host" in capsys.readouterr().err
 
@@ -90,7 +90,7 @@ def test_calibration_arrays_are_used(tmp_path: Path) -> None:
 
 def test_unknown_wide_layer_has_a_suggestion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["run", str(mixed(tmp_path / "m.onnx")), "--wide", "secnd", "--no-cache"])
+        main(["run", str(mixed(tmp_path / "m.onnx")), "--keep-on-host", "secnd", "--no-cache"])
     assert "Did you mean second?" in capsys.readouterr().err
 
 

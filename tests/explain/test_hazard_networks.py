@@ -29,7 +29,7 @@ def off(found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> se
 
 
 def run(graph: Graph, inputs: Mapping[str, np.ndarray], wide: frozenset[str] = frozenset()) -> dict[str, np.ndarray]:
-    with Execution(build(graph, Options(wide=wide))) as execution:
+    with Execution(build(graph, Options(keep_on_host=wide))) as execution:
         return execution.run(inputs).outputs
 
 
@@ -48,7 +48,7 @@ def test_a_spoiled_output_has_a_hazard_and_its_remedy_works(name: str, seed: int
     assert {output for hazard in hazards for output in hazard.outputs} == wrong
     mended = run(made.graph, made.spoiled, frozenset(node for hazard in hazards for node in hazard.keep))
     assert off(mended, wanted) == set()
-    assert all(f"--wide '{node}'" in hazard.hint for hazard in hazards for node in hazard.keep)
+    assert all(f"--keep-on-host '{node}'" in hazard.hint for hazard in hazards for node in hazard.keep)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

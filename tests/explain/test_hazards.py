@@ -104,4 +104,4 @@ def test_nodes_on_the_host_have_no_hazards() -> None:
     model = graph(Mul(), "x", "x")
     inputs = {"x": np.full(KIND.shape, 300, np.float32)}
     assert find_hazards(model, [inputs], frozenset({"layer"})) == ()
-    assert "--wide 'layer'" in find_hazards(model, [inputs])[0].hint
+    assert "--keep-on-host 'layer'" in find_hazards(model, [inputs])[0].hint

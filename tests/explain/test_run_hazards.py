@@ -44,11 +44,11 @@ def test_the_command_reports_hazards(tmp_path: Path, monkeypatch: pytest.MonkeyP
         CliRunner().invoke(command, arguments, catch_exceptions=False)
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("hazard: ")]
-    assert "'logarithm'" in line and "--wide 'attention' --wide 'logarithm'" in line
+    assert "'logarithm'" in line and "--keep-on-host 'attention' --keep-on-host 'logarithm'" in line
     (hazard,) = json.loads(done.stdout)["hazards"]
     assert (hazard["layer"], hazard["found_by"], hazard["outputs"]) == ("logarithm", "run", ["y"])
     helped = CliRunner().invoke(
-        command, [*arguments, "--wide", "attention", "--wide", "logarithm"], catch_exceptions=False
+        command, [*arguments, "--keep-on-host", "attention", "--keep-on-host", "logarithm"], catch_exceptions=False
     )
     assert json.loads(helped.stdout)["hazards"] == [] and "hazard" not in helped.stderr
     assert json.loads(helped.stdout)["outputs"]["y"]["minimum"] == pytest.approx(-50, rel=1e-3)
@@ -104,9 +104,9 @@ def test_an_epsilon_is_kept_together_with_its_logarithm(tmp_path: Path) -> None:
     x[..., 4:12, :] = 0
     (hazard,) = openane.run(path, {"x": x}).hazards
     assert (hazard.kind, hazard.keep) == (Kind.EPSILON, ("plus", "log"))
-    half_way = openane.run(openane.compile(path, wide=frozenset({"plus"})), {"x": x})
+    half_way = openane.run(openane.compile(path, keep_on_host=frozenset({"plus"})), {"x": x})
     assert half_way.hazards, "the addition alone does not help, and the report says so"
-    assert openane.run(openane.compile(path, wide=frozenset(hazard.keep)), {"x": x}).hazards == ()
+    assert openane.run(openane.compile(path, keep_on_host=frozenset(hazard.keep)), {"x": x}).hazards == ()
 
 
 @pytest.mark.parametrize(

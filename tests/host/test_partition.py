@@ -222,10 +222,10 @@ def test_forbidding_the_host_lists_every_node() -> None:
 
 def test_wide_keeps_a_layer_on_the_host() -> None:
     model = graph("b", node("first", Relu(), "x"), node("b", Affine(2.0), "first"))
-    artifact = openane.compile(model, wide=frozenset({"first"}))
+    artifact = openane.compile(model, keep_on_host=frozenset({"first"}))
     assert isinstance(artifact.plan.steps[0], HostStep)
     with pytest.raises(InputError, match="Did you mean first"):
-        openane.compile(model, wide=frozenset({"frist"}))
+        openane.compile(model, keep_on_host=frozenset({"frist"}))
 
 
 MIX = Transpose((0, 2, 3, 1))

@@ -11,8 +11,9 @@ import pytest
 
 import openane
 from openane.compiler.cached_build import key_of
-from openane.compiler.driver import LIKE_APPLE, Options, build, save
+from openane.compiler.driver import build, save
 from openane.compiler.lowering import Functions
+from openane.compiler.options import LIKE_APPLE, Options
 from openane.core.errors import InputError
 from openane.core.types import DType
 from openane.formats.hwx import read_hwx, write_hwx

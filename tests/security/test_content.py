@@ -18,7 +18,7 @@ import openane
 from openane.analysis.dataset import Dataset
 from openane.artifact.cache import SUFFIX, Cache
 from openane.cli import main
-from openane.cli._show import read_array
+from openane.cli._inputs import read_array
 from openane.compiler.cached_build import build_cached, key_of
 from openane.compiler.driver import Options
 from openane.core.errors import FormatError, InputError, OpenaneError

@@ -23,8 +23,7 @@ from openane.analysis.layer_map import LayerMap, map_layers
 from openane.analysis.metrics import METRICS, NO_ERROR, added, check_expected, exact_sum, statistics, sums_of_errors
 from openane.artifact.cache import Cache
 from openane.compiler.cached_build import build_cached
-from openane.compiler.driver import Options, build
-from openane.compiler.lowering import Functions
+from openane.compiler.driver import build
 from openane.core.errors import InputError, OpenaneError
 from openane.runtimes.execution import Execution
 
@@ -55,7 +54,7 @@ class _Loaded:
     """A model in this process, and whose turn it is: a worker may have several threads."""
 
     def __init__(self, job: Job) -> None:
-        options, path = Options(target=job.target, functions=Functions(job.functions)), Path(job.model)
+        options, path = job.options, Path(job.model)
         if job.cache_folder and not job.layer_samples:
             artifact = build_cached(path, options, Cache(Path(job.cache_folder)))
         else:  # out of the cache come programs without their layers

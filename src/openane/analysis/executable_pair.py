@@ -16,7 +16,6 @@ from openane.analysis.stages import Values, logical_inputs, steps_of
 from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build, load
 from openane.compiler.generated_inputs import host_graphs
-from openane.compiler.lowering import Functions
 from openane.core.errors import InputError, UnavailableError
 from openane.core.report import Column, Report, numbers, texts
 from openane.formats.sniff import FileKind, sniff
@@ -25,7 +24,6 @@ from openane.net import Net
 from openane.program import Program
 from openane.runtimes import registry
 from openane.runtimes.runtime import SessionOptions
-from openane.targets.registry import DEFAULT_TARGET
 
 REFERENCE = "reference"
 IDEAL = "ideal"
@@ -121,26 +119,23 @@ def executable_of(
     path: Path,
     executor: str = "",
     *,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-    target: str = DEFAULT_TARGET,
-    options: SessionOptions | None = None,
-    functions: Functions = Functions.ACCURATE,
+    options: Options | None = None,
+    sessions: SessionOptions | None = None,
 ) -> Executable:
     """A file as a side.
 
     Args:
         path: a file of any level.
         executor: one of EXECUTORS; empty takes the reference of a model or net, and the simulator for a program.
-        shapes: sizes for open dimensions.
-        target: chip generation to compile for.
-        options: of the sessions of a runtime.
-        functions: form of functions of one element, for a model.
+        options: of the compilation.
+        sessions: options of the sessions of a runtime.
 
     Raises:
         InputError: the file has no such executor, or cannot be read.
         UnavailableError: the executor is not installed.
     """
-    level = load(path, shapes=shapes)
+    options = options or Options()
+    level = load(path, shapes=options.shapes, constants=options.constants)
     executor = executor or ("simulator" if isinstance(level, Program) else REFERENCE)
     name = f"{path.name} ({executor})"
     if executor == ONNXRUNTIME:
@@ -151,9 +146,8 @@ def executable_of(
         return _numpy_executable(name, level, executor == IDEAL)
     if executor not in RUNTIMES:
         raise InputError("nothing runs by that name", value=executor, limit=", ".join(EXECUTORS))
-    compilation = Options(target, shapes=dict(shapes or {}), functions=functions)
-    artifact = build(path if isinstance(level, Graph) else level, compilation)
-    return _engine_executable(name, artifact, executor, options)
+    artifact = build(path if isinstance(level, Graph) else level, options)
+    return _engine_executable(name, artifact, executor, sessions)
 
 
 def compare_executables(first: Executable, second: Executable, inputs: Inputs, tolerance: float) -> PairComparison:

@@ -1,7 +1,7 @@
 """Where half precision spoils a model: found on given inputs, in the constants, and from bounds.
 
 The outputs of the engine are compared with the model in single precision. Where one is off, the layers at which it
-goes wrong are found, with the outputs that each explains and the layers to keep on the host (`--wide`).
+goes wrong are found, with the outputs that each explains and the layers to keep on the host (`--keep-on-host`).
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _outputs(
 ) -> dict[str, np.ndarray] | None:
     """The outputs on the simulator; None when the model does not run."""
     try:
-        artifact = build(graph, Options(target, wide=on_host))
+        artifact = build(graph, Options(target, keep_on_host=on_host))
         with Execution(artifact) as execution:
             return execution.run(batch).outputs
     except OpenaneError:
@@ -241,7 +241,7 @@ def _hazard(
     node: Node, found: Finding, outputs: tuple[str, ...], keep: tuple[str, ...], nodes: Mapping[str, Node]
 ) -> Hazard:
     kept = dict.fromkeys(layers_of(nodes[name])[-1] for name in keep)
-    options = " ".join(f"--wide '{name}'" for name in kept)
+    options = " ".join(f"--keep-on-host '{name}'" for name in kept)
     return Hazard(
         node=node.name,
         layers=layers_of(node),

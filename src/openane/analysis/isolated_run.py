@@ -12,7 +12,7 @@ from openane.analysis.measure import half_of_array
 from openane.analysis.stages import Steps
 from openane.artifact.plan import Artifact, EngineStep, HostStep
 from openane.compiler.driver import Options, build
-from openane.compiler.lowering import Functions
+from openane.compiler.options import Functions
 from openane.core.errors import OpenaneError
 from openane.graph import Graph
 from openane.program import Program

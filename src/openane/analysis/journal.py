@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from openane.analysis.metrics import NO_ERROR
+from openane.compiler.options import Options
 from openane.core.errors import FormatError, InputError
 from openane.core.files import open_regular
 from openane.core.version import __version__
 from openane.runtimes.runtime import SessionOptions
-from openane.targets.registry import DEFAULT_TARGET
 from openane.targets.target import RunOptions
 
 PIECE_SAMPLES = 32
@@ -33,8 +33,7 @@ class Job:
         model: path of the model.
         dataset: path of the data set.
         metric: one of METRICS.
-        target: chip generation.
-        functions: form of functions of one element, by name.
+        options: of the compilation, without constants.
         on: runtime by name.
         scale: divisor of pictures.
         layer_samples: of how many samples of each piece the layers are compared with the float32 reference.
@@ -47,8 +46,7 @@ class Job:
     model: str
     dataset: str
     metric: str
-    target: str = DEFAULT_TARGET
-    functions: str = "accurate"
+    options: Options = field(default_factory=Options, hash=False)
     on: str = "simulator"
     scale: float = 255.0
     layer_samples: int = 0
@@ -89,7 +87,7 @@ class Piece:
     layers: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
-_RESULT_FIELDS = ("metric", "target", "on", "scale", "layer_samples")
+_RESULT_FIELDS = ("metric", "on", "scale", "layer_samples")
 """Of a job: what its results depend on, apart from the content of model and data set."""
 
 
@@ -242,7 +240,7 @@ def _lock(file: FileIO, path: Path) -> None:
 
 def _head(job: Job) -> dict[str, object]:
     """What the results of a job depend on."""
-    chosen = {name: getattr(job, name) for name in _RESULT_FIELDS}
+    chosen = {"options": job.options.identity()} | {name: getattr(job, name) for name in _RESULT_FIELDS}
     return {"openane": __version__, **chosen, "model": content(Path(job.model)), "data set": state(Path(job.dataset))}
 
 

@@ -21,27 +21,11 @@ from openane.analysis.executable_pair import (
     pair_values,
 )
 from openane.analysis.measure import Error
+from openane.cli._inputs import INPUT_OPTION, complete_inputs, read_inputs, say_made_up
+from openane.cli._options import MEMORY_OPTION, TIME_OPTION, compile_options, limited, options_of
 from openane.cli._say import say
-from openane.cli._show import (
-    FILE,
-    INPUT_OPTION,
-    JSON_OPTION,
-    MEMORY_OPTION,
-    SHAPE_OPTION,
-    TARGET_OPTION,
-    TIME_OPTION,
-    compiler_choices,
-    compiler_options,
-    complete_inputs,
-    limited,
-    parse_shapes,
-    print_json,
-    print_table,
-    read_inputs,
-    say_made_up,
-    working,
-)
-from openane.compiler.driver import Options, build
+from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
+from openane.compiler.driver import build
 from openane.compiler.generated_inputs import blaming_generated, complete
 
 _COLUMNS = (
@@ -71,9 +55,7 @@ _NUMERIC = _COLUMNS[3:9]
 )
 @MEMORY_OPTION
 @TIME_OPTION
-@SHAPE_OPTION
-@compiler_options
-@TARGET_OPTION
+@compile_options()
 @JSON_OPTION
 def command(
     file: Path,
@@ -83,32 +65,24 @@ def command(
     tolerance: float,
     memory_limit_bytes: int,
     time_limit_seconds: float | None,
-    shapes: tuple[str, ...],
-    target: str,
     as_json: bool,
-    **chosen: Any,
+    **choices: Any,
 ) -> None:
     """Compare the numbers of FILE (a model, net.plist, .hwx or .anec) on the same inputs.
 
     Without --with: what float32 wants, ideal fp16 and the chip, layer by layer. Leaves with status 1 when something
     is wrong. An input that is not given is made from a fixed seed, and the report says so.
     """
-    options = limited(memory_limit_bytes, time_limit_seconds)
+    options, sessions = options_of(choices), limited(memory_limit_bytes, time_limit_seconds)
     if other is not None:
-        open_side = partial(
-            executable_of,
-            shapes=parse_shapes(shapes),
-            target=target,
-            options=options,
-            functions=compiler_choices(chosen)["functions"],
-        )
+        open_side = partial(executable_of, options=options, sessions=sessions)
         _compare_pair(open_side, file, other, inputs, tolerance, as_json)
         return
     with working(f"compiling {file.name}"):
-        artifact = build(file, Options(target, shapes=parse_shapes(shapes), **compiler_choices(chosen)))
+        artifact = build(file, options)
     arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan)
     with working(f"running every layer of {file.name} on the {on}"), blaming_generated(made):
-        found = compare_layers(artifact, arrays, on, tolerance, options)
+        found = compare_layers(artifact, arrays, on, tolerance, sessions)
     if as_json:
         print_json(as_values(found) | {"made_up_inputs": made})
     else:

@@ -9,24 +9,10 @@ import click
 
 from openane.artifact.cache import Cache, default_folder
 from openane.artifact.plan import Artifact
+from openane.cli._inputs import complete_inputs
+from openane.cli._options import CACHE_OPTION, Seconds, compile_options, options_of
 from openane.cli._say import say
-from openane.cli._show import (
-    CACHE_OPTION,
-    CONSTANT_OPTION,
-    FILE,
-    JSON_OPTION,
-    SHAPE_OPTION,
-    TARGET_OPTION,
-    Seconds,
-    compiler_choices,
-    compiler_options,
-    complete_inputs,
-    parse_constants,
-    parse_shapes,
-    print_json,
-    quantity,
-    working,
-)
+from openane.cli._show import FILE, JSON_OPTION, print_json, quantity, working
 from openane.compiler.cached_build import build_cached
 from openane.compiler.driver import Options, OutputKind, build, output_kind, save
 from openane.compiler.generated_inputs import blaming_generated
@@ -40,7 +26,6 @@ from openane.program.fields import suggest
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, metavar="OUT", help="OUT.hwx, OUT.anec or OUT.plist.")
-@click.option("--dialect", metavar="NAME", help="Whose layout habits to follow: macos-26, macos-11 or linux.")
 @click.option("--dump", type=FILE, metavar="DIR", help="Write every stage of the compilation to DIR, as text.")
 @click.option(
     "--stop-after",
@@ -55,28 +40,23 @@ from openane.program.fields import suggest
     default="600",
     show_default=True,
     metavar="SECONDS",
-    help="Give up when it takes longer; 0 for no limit.",
+    help="Stop compiling when it takes longer; 0 for no limit.",
 )
-@compiler_options
-@SHAPE_OPTION
-@CONSTANT_OPTION
+@compile_options("host", "keep_on_host", "time_limit_seconds")
 @CACHE_OPTION
-@TARGET_OPTION
 @JSON_OPTION
 def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     """Compile FILE (a model, net.plist or program) and write OUT; its ending says what to write."""
     dump: Path | None = choices["dump"]
     stop = None if choices["stop_after"] is None else StopAfter(choices["stop_after"])
     kind = OutputKind.HWX if stop else output_kind(output)
-    options = Options(
-        choices["target"],
-        choices["dialect"],
-        parse_shapes(choices["shapes"]),
-        parse_constants(choices["constants"]),
-        host=False,
-        observe=stop or (None if dump is None else Dump(dump)),
+    observe = stop or (None if dump is None else Dump(dump))
+    options = options_of(
+        choices,
+        host=False,  # a file holds one program
+        keep_on_host=frozenset(),
         time_limit_seconds=choices["time_limit_seconds"],
-        **compiler_choices(choices),
+        observe=observe,
     )
     if stop is not None:
         stop.write(file, options, output)

@@ -6,20 +6,10 @@ from pathlib import Path
 
 import click
 
+from openane.cli._inputs import INPUT_OPTION, read_inputs, say_made_up
+from openane.cli._options import CONSTANT_OPTION, parse_constants
 from openane.cli._say import say
-from openane.cli._show import (
-    CONSTANT_OPTION,
-    FILE,
-    INPUT_OPTION,
-    JSON_OPTION,
-    SHAPE_OPTION,
-    parse_constants,
-    parse_shapes,
-    print_json,
-    read_inputs,
-    say_made_up,
-    working,
-)
+from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, working
 from openane.compiler.driver import load
 from openane.convert import Form, convert, form_of
 from openane.convert.coreml import coremltools, without_frameworks

@@ -10,8 +10,9 @@ import click
 
 from openane.analysis.diff import Difference, FieldDifference, TaskDifference, diff_programs
 from openane.cli._compiled import open_compiled
+from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
-from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json
+from openane.cli._show import FILE, JSON_OPTION, print_json
 
 _SHOWN_LINES = 40
 

@@ -9,19 +9,10 @@ from typing import Any
 import click
 
 from openane.analysis.estimate import Estimate, as_values, estimate
+from openane.cli._options import compile_options, options_of
 from openane.cli._say import say
-from openane.cli._show import (
-    FILE,
-    JSON_OPTION,
-    SHAPE_OPTION,
-    compiler_choices,
-    compiler_options,
-    parse_shapes,
-    print_json,
-    print_table,
-    working,
-)
-from openane.compiler.driver import Options, build
+from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
+from openane.compiler.driver import build
 from openane.cost.chips import CHIPS, DEFAULT_CHIP
 from openane.cost.model import Part
 
@@ -34,16 +25,15 @@ _TRANSFERS = (Part.WEIGHTS, Part.DRAM, Part.SURFACES)
 @click.argument("file", type=FILE)
 @click.option("--chip", default=DEFAULT_CHIP, show_default=True, metavar="NAME", help=f"One of {', '.join(CHIPS)}.")
 @click.option("--tasks", "show_tasks", is_flag=True, help="Also show every task.")
-@SHAPE_OPTION
-@compiler_options
+@compile_options()
 @JSON_OPTION
-def command(file: Path, chip: str, show_tasks: bool, shapes: tuple[str, ...], as_json: bool, **chosen: Any) -> None:
+def command(file: Path, chip: str, show_tasks: bool, as_json: bool, **choices: Any) -> None:
     """Estimate time and energy of one call of FILE (a model, net.plist or program).
 
     It is an estimate: constants fitted to published timings, see `python bench/cost.py` for how well they agree.
     """
     with working(f"compiling {file.name}"):
-        found = estimate(build(file, Options(shapes=parse_shapes(shapes), **compiler_choices(chosen))), chip)
+        found = estimate(build(file, options_of(choices)), chip)
     if as_json:
         print_json(as_values(found))
         return

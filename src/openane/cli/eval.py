@@ -16,23 +16,12 @@ from openane.analysis.executors import cluster, processes
 from openane.analysis.journal import PIECE_SAMPLES, Job, Journal
 from openane.analysis.metrics import METRICS
 from openane.artifact.cache import default_folder
+from openane.cli._options import CACHE_OPTION, MEMORY_OPTION, TIME_OPTION, compile_options, options_of
 from openane.cli._say import say
-from openane.cli._show import (
-    CACHE_OPTION,
-    DESCRIPTION,
-    FILE,
-    JSON_OPTION,
-    MEMORY_OPTION,
-    TARGET_OPTION,
-    TIME_OPTION,
-    compiler_choices,
-    compiler_options,
-    print_json,
-    print_table,
-)
+from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, progress_text
 from openane.core.errors import InputError, printable
 
-_FOR_THE_JOB = ("metric", "target", "on", "scale", "layer_samples", "memory_limit_bytes", "time_limit_seconds")
+_FOR_THE_JOB = ("metric", "on", "scale", "layer_samples", "memory_limit_bytes", "time_limit_seconds")
 
 
 @click.command()
@@ -60,10 +49,9 @@ _FOR_THE_JOB = ("metric", "target", "on", "scale", "layer_samples", "memory_limi
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes of this machine.")
 @click.option("--scheduler", metavar="ADDRESS", help="Address of a Dask scheduler; its workers do the work.")
 @CACHE_OPTION
-@compiler_options
+@compile_options("constants")
 @MEMORY_OPTION
 @TIME_OPTION
-@TARGET_OPTION
 @JSON_OPTION
 def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
     """Run MODEL over DATASET (a folder of arrays or pictures, .npz or .parquet) and average a metric."""
@@ -76,13 +64,13 @@ def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
         str(model.resolve()),
         str(dataset.resolve()),
         **{name: choices[name] for name in _FOR_THE_JOB},
-        functions=compiler_choices(choices)["functions"].value,
+        options=options_of(choices, constants={}),
         cache_folder=str(default_folder()) if choices["cache"] else "",
         threads=0 if alone else 1,  # the workers share the cores
     )
     spread = cluster(scheduler) if scheduler else None if alone else processes(jobs)
     console = Console(stderr=True)
-    columns = (DESCRIPTION, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (progress_text(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with (
         Journal(choices["journal"], job) as kept,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,

@@ -12,24 +12,11 @@ from openane.analysis.explain import Explanation, explain
 from openane.analysis.hazards import Hazard, as_values, find_hazards
 from openane.api import load
 from openane.artifact.plan import Artifact, HostStep
+from openane.cli._inputs import complete_inputs, read_inputs
+from openane.cli._options import OLD_WIDE_OPTION, compile_options, options_of
 from openane.cli._say import say
-from openane.cli._show import (
-    FILE,
-    JSON_OPTION,
-    SHAPE_OPTION,
-    TARGET_OPTION,
-    WIDE_OPTION,
-    compiler_choices,
-    compiler_options,
-    complete_inputs,
-    parse_shapes,
-    print_json,
-    print_table,
-    quantity,
-    read_inputs,
-    working,
-)
-from openane.compiler.driver import Options, build
+from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, quantity, working
+from openane.compiler.driver import build
 from openane.compiler.generated_inputs import blaming_generated
 from openane.core.errors import Diagnostic, InputError
 from openane.graph import Graph
@@ -42,16 +29,14 @@ SHOWN_CROSSINGS = 8
 
 @click.command()
 @click.argument("file", type=FILE)
-@TARGET_OPTION
-@SHAPE_OPTION
 @click.option(
     "--require",
     type=click.FloatRange(0, 100),
     metavar="PERCENT",
     help="Fail unless this share of the multiply-adds (of the layers, where there are none) is on the engine.",
 )
-@WIDE_OPTION
-@compiler_options
+@compile_options("host")
+@OLD_WIDE_OPTION
 @click.option(
     "--calibrate",
     multiple=True,
@@ -64,12 +49,11 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
     """Tell for every layer of the model FILE where it runs, which rule decided, and what would change that."""
     require = choices["require"]
     with working(f"compiling {file.name}"):
-        source = load(file, shapes=parse_shapes(choices["shapes"]))
+        options = options_of(choices, host=True)
+        source = load(file, shapes=options.shapes, constants=options.constants)
         if not isinstance(source, Graph):
             raise InputError("only models have layers to explain", where=str(file), hint="Try `openane info`.")
-        artifact = build(
-            source, Options(choices["target"], wide=frozenset(choices["wide"]), **compiler_choices(choices))
-        )
+        artifact = build(source, options)
         hazards = () if choices["no_hazards"] else hazards_of(artifact, choices["calibrate"])
         found = explain(artifact, source, hazards)
     if as_json:

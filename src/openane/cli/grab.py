@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from openane.api import compile
+from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
-from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json, print_table, working
+from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
 from openane.compiler.driver import save
 from openane.core.errors import OpenaneError, UnavailableError
 from openane.core.files import write_atomically

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from openane.analysis.describe import Description, describe, describe_program
-from openane.api import load
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, print_table, quantity, working
-from openane.formats.anec import read_anec
-from openane.formats.hwx import read_hwx
-from openane.formats.sniff import FileKind, sniff
-from openane.graph import Graph
-from openane.net import Net
-from openane.program import Program
+
+if TYPE_CHECKING:
+    from openane.analysis.describe import Description
+    from openane.formats.sniff import FileKind
+    from openane.graph import Graph
+    from openane.net import Net
 
 
 @click.command()
@@ -26,13 +25,19 @@ from openane.program import Program
 @JSON_OPTION
 def command(file: Path, shapes: tuple[str, ...], as_json: bool) -> None:
     """Tell what FILE is: a model's tensors and operations, a network's units, or everything about a program."""
+    from openane.analysis.describe import describe, describe_program
+    from openane.formats.sniff import sniff
+    from openane.net import Net
+    from openane.program import Program
+    from openane.targets.assembly import open_container
+
     kind = sniff(file)
-    if kind is FileKind.HWX:
-        show_program(describe(read_hwx(file)), as_json)
+    container = open_container(file)
+    if container is not None:
+        show_program(describe(container), as_json)
         return
-    if kind is FileKind.ANEC:
-        show_program(describe(read_anec(file)), as_json)
-        return
+    from openane.compiler.driver import load
+
     with working(f"reading {file.name}"):
         level = load(file, shapes=parse_shapes(shapes))
     if isinstance(level, Program):

@@ -12,31 +12,10 @@ import numpy as np
 from openane.analysis.hazards import Hazard, as_values, matches
 from openane.analysis.run_hazards import run_hazards
 from openane.artifact.cache import Cache, default_folder
+from openane.cli._inputs import INPUT_OPTION, complete_inputs, read_inputs, say_made_up
+from openane.cli._options import CACHE_OPTION, MEMORY_OPTION, OLD_WIDE_OPTION, TIME_OPTION, compile_options, options_of
 from openane.cli._say import say
-from openane.cli._show import (
-    CACHE_OPTION,
-    CONSTANT_OPTION,
-    FILE,
-    HOST_OPTION,
-    INPUT_OPTION,
-    JSON_OPTION,
-    MEMORY_OPTION,
-    SHAPE_OPTION,
-    TARGET_OPTION,
-    TIME_OPTION,
-    WIDE_OPTION,
-    compiler_choices,
-    compiler_options,
-    complete_inputs,
-    parse_constants,
-    parse_shapes,
-    print_json,
-    print_table,
-    quantity,
-    read_inputs,
-    say_made_up,
-    working,
-)
+from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, quantity, working
 from openane.compiler.cached_build import build_cached
 from openane.compiler.driver import Options, build, load
 from openane.compiler.generated_inputs import blaming_generated
@@ -62,15 +41,12 @@ TOP_COUNT = 5
 )
 @MEMORY_OPTION
 @TIME_OPTION
-@SHAPE_OPTION
-@CONSTANT_OPTION
-@HOST_OPTION
-@WIDE_OPTION
-@compiler_options
-@TARGET_OPTION
+@compile_options()
+@OLD_WIDE_OPTION
 @CACHE_OPTION
 @click.option("--fast", is_flag=True, help="Simulator: float32 sums; results within a stated bound.")
 @click.option("--permissive", is_flag=True, help="Simulator: warn about unknown register values instead of stopping.")
+@click.option("--partial-outputs", is_flag=True, help="Simulator: accept outputs that the tasks write in part only.")
 @click.option("--numerics", multiple=True, metavar="NAME=VALUE", help="Simulator: option of the numerics profile.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Simulator: worker threads; 0 is one per core.")
 @click.option("--until", type=click.IntRange(1), metavar="N", help="Simulator: stop after N tasks; needs --dump.")
@@ -87,16 +63,7 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
     if choices["until"] is not None and dump is None:
         raise InputError("--until needs --dump DIR, where the live tensors go")
     with working(f"compiling {file.name}"):
-        shapes, wide = parse_shapes(choices["shapes"]), frozenset(choices["wide"])
-        constants = parse_constants(choices["constants"])
-        options = Options(
-            choices["target"],
-            shapes=shapes,
-            constants=constants,
-            host=choices["host"] == "allow",
-            wide=wide,
-            **compiler_choices(choices),
-        )
+        options = options_of(choices)
         artifact = build_cached(file, options, Cache(default_folder())) if choices["cache"] else build(file, options)
     arrays, made = complete_inputs(read_inputs(choices["inputs"], artifact.plan.inputs), artifact.plan)
     files = output_files(artifact.plan.outputs, output_dir)
@@ -159,6 +126,8 @@ def session_options(choices: Mapping[str, Any]) -> SessionOptions:
         profile=profile,
         memory_limit_bytes=limit_bytes,
         time_limit_seconds=choices["time_limit_seconds"],
+        partial_outputs=choices["partial_outputs"],
+        hazards=not choices["no_hazards"],
     )
     return SessionOptions(choices["timeout"], limit_bytes, choices["device"], simulation)
 

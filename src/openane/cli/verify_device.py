@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from openane import targets
+from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
-from openane.cli._show import FILE, JSON_OPTION, TARGET_OPTION, print_json, print_table
+from openane.cli._show import FILE, JSON_OPTION, print_json, print_table
 from openane.core.errors import InputError, UnavailableError
 from openane.core.files import write_atomically
 from openane.runtimes.doctor import examine

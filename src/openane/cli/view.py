@@ -12,19 +12,10 @@ from openane.analysis.describe import Description, describe
 from openane.analysis.diff import diff_programs
 from openane.api import load
 from openane.artifact.plan import Artifact
+from openane.cli._inputs import complete_inputs, read_inputs
+from openane.cli._options import compile_options, options_of
 from openane.cli._say import say
-from openane.cli._show import (
-    FILE,
-    SHAPE_OPTION,
-    TARGET_OPTION,
-    compiler_choices,
-    compiler_options,
-    complete_inputs,
-    parse_shapes,
-    quantity,
-    read_inputs,
-    working,
-)
+from openane.cli._show import FILE, quantity, working
 from openane.compiler.driver import Options, build
 from openane.compiler.generated_inputs import blaming_generated
 from openane.core.errors import InputError, valid
@@ -47,9 +38,7 @@ from openane.viewer import Choices, diff_document, document, page
     "--compare", "with_errors", is_flag=True, help="Run every layer and show its errors (see openane compare)."
 )
 @click.option("--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input for --compare.")
-@SHAPE_OPTION
-@compiler_options
-@TARGET_OPTION
+@compile_options()
 def command(
     file: Path,
     other: Path | None,
@@ -57,8 +46,6 @@ def command(
     chip: str,
     with_errors: bool,
     inputs: tuple[str, ...],
-    shapes: tuple[str, ...],
-    target: str,
     **chosen: Any,
 ) -> None:
     """Write a page about FILE (a model, net.plist, .hwx or .anec), or about what differs between FILE and OTHER.
@@ -69,7 +56,7 @@ def command(
         raise InputError("the page is HTML", where=str(output), value=output.suffix or "no ending", limit=".html")
     if inputs and not with_errors:
         raise InputError("--input needs --compare, which runs the layers")
-    options = Options(target, shapes=parse_shapes(shapes), **compiler_choices(chosen))
+    options = options_of(chosen)
     with working(f"compiling {file.name}"):
         artifact, source, description = open_any(file, options)
     comparison = None
@@ -96,7 +83,7 @@ def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None
     container = open_container(file)
     if container is not None:
         return build(file, options), None, describe(container)
-    level = load(file, shapes=options.shapes)
+    level = load(file, shapes=options.shapes, constants=options.constants)
     return build(file, options), level if isinstance(level, (Graph, Net)) else None, None
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import fields
 from pathlib import Path
 
 from openane.artifact.cache import Cache, digests_beside, key_of_source
 from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build
-from openane.core.serialization import to_plain
 from openane.core.sidecar_files import collect_sidecar_files
 
 
@@ -22,8 +20,7 @@ def key_of(source: Path, options: Options) -> str | None:
     """
     if options.constants:
         return None
-    chosen = {field.name: getattr(options, field.name) for field in fields(options) if field.compare}
-    return key_of_source(source, json.dumps(to_plain(chosen), sort_keys=True))
+    return key_of_source(source, json.dumps(options.identity(), sort_keys=True))
 
 
 def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:

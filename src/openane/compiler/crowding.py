@@ -33,7 +33,7 @@ def crowded_layers(graph: Graph, steps: Iterable[Step]) -> Iterator[str]:
             yield (
                 f"layer {layers[0]!r} takes {count:,} tasks of about {work // count:,} operations each (at least "
                 f"{LEAST_OPERATIONS:,} justify a task): most of its time is spent on starting them. "
-                f"Keep it on the host with --wide {layers[0]}, or join its batch into fewer, larger matrices."
+                f"Keep it on the host with --keep-on-host {layers[0]}, or join its batch into fewer, larger matrices."
             )
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
 from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.compiler.crowding import crowded_layers
 from openane.compiler.eligibility import ineligible_nodes, kept_on_host, refusal
-from openane.compiler.lowering import Functions, LoweringOptions, lower
+from openane.compiler.lowering import LoweringOptions, lower
+from openane.compiler.options import Options as Options
+from openane.compiler.options import Shapes
 from openane.compiler.pipeline import run_pipeline
 from openane.compiler.splitting import Splitter
 from openane.core.deadline import deadline
@@ -30,39 +30,11 @@ from openane.graph.text import describe
 from openane.net import Net
 from openane.net.plist import read_net, write_net
 from openane.program import Program, Surface
-from openane.targets import DEFAULT_TARGET, generation, get, load_program
+from openane.targets import generation, get, load_program
 from openane.targets.assembly import load_assembly
 from openane.targets.target import CompileOptions
 
-Shapes = Mapping[str, tuple[int, ...]]
 Level = Graph | Net | Program
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Choices of a compilation.
-
-    Attributes:
-        target: chip generation by name.
-        dialect: whose layout habits to follow; None takes the target's default.
-        shapes: sizes for inputs whose dimensions the model leaves open.
-        constants: values for inputs that decide shapes or branches; they stop being inputs (ONNX only).
-        host: whether the host may run what the engine cannot; if not, such a model is refused.
-        functions: which form functions of one element take when a Graph becomes a Net; a Net keeps its units.
-        wide: names of layers (or nodes) to keep on the host, in the model's own precision.
-        observe: called with every stage of the compilation, for dumps.
-        time_limit_seconds: of the clock; None for no limit.
-    """
-
-    target: str = DEFAULT_TARGET
-    dialect: str | None = None
-    shapes: Shapes = field(default_factory=dict)
-    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
-    host: bool = True
-    wide: frozenset[str] = frozenset()
-    functions: Functions = Functions.ACCURATE
-    observe: Callable[[Stage], None] | None = field(default=None, compare=False)
-    time_limit_seconds: float | None = field(default=600.0, compare=False)
 
 
 def load(path: str | Path, *, shapes: Shapes | None = None, constants: Mapping[str, np.ndarray] | None = None) -> Level:
@@ -130,10 +102,6 @@ def _simplified(graph: Graph, options: Options) -> Graph:
     return run_pipeline(graph, show)
 
 
-LIKE_APPLE: Mapping[str, Any] = MappingProxyType({"functions": Functions.APPLE})
-"""Fields of `Options` that together stand for Apple's compiler, for comparisons with what it writes."""
-
-
 class OutputKind(Enum):
     """What can be written; the value is the file name's ending."""
 
@@ -175,7 +143,7 @@ def save(artifact: Artifact, path: Path) -> None:
 
 
 def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: Options) -> Artifact:
-    reasons = kept_on_host(options.wide, graph, source)
+    reasons = kept_on_host(options.keep_on_host, graph, source)
     reasons |= {
         name: why for name, why in ineligible_nodes(graph, lowering, get(options.target)).items() if name not in reasons
     }

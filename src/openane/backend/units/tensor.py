@@ -58,7 +58,7 @@ def size(query: Query) -> object | None:
 @rule(
     "weight-range",
     f"finite values up to {HALF_LARGEST} in size",
-    "Scale the layer down, or keep it on the host with --wide.",
+    "Scale the layer down, or keep it on the host with --keep-on-host.",
     "kernels are stored as fp16",
 )
 def weight_range(query: Query) -> object | None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from openane.backend.machine import MachineSpec
-from openane.compiler.lowering.forms import Functions
 from openane.compiler.lowering.layout import Layout, Preferences, canonical, engine_shape
+from openane.compiler.options import Functions
 from openane.core.errors import ModelError, UnsupportedError
 from openane.core.origin import Origin
 from openane.core.types import DType

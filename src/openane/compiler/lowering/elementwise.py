@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from openane.compiler.lowering.context import Handle, Lowering, check_factor
-from openane.compiler.lowering.forms import Functions
 from openane.compiler.lowering.functions import emit_function
 from openane.compiler.lowering.layout import Layout, engine_shape
+from openane.compiler.options import Functions
 from openane.compiler.passes.activations import RECOGNIZED
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation

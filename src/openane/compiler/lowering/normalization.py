@@ -10,11 +10,11 @@ import numpy as np
 
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine, operand, power, spread
-from openane.compiler.lowering.forms import Functions
 from openane.compiler.lowering.layout import Layout, channels_layout
 from openane.compiler.lowering.matrix import check_matrix
 from openane.compiler.lowering.norms import normalized
 from openane.compiler.lowering.pooling import reduced
+from openane.compiler.options import Functions
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g

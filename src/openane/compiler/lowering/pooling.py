@@ -12,9 +12,9 @@ import numpy as np
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.convolution import pad_image, plane, plane_pads
 from openane.compiler.lowering.elementwise import affine, power
-from openane.compiler.lowering.forms import Functions
 from openane.compiler.lowering.layout import SPATIAL, Layout
 from openane.compiler.lowering.norms import norm
+from openane.compiler.options import Functions
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g

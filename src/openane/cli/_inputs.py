@@ -1,0 +1,74 @@
+"""Arrays on the command line: given as files, or made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import click
+import numpy as np
+
+from openane.artifact.plan import Plan
+from openane.cli._say import say
+from openane.compiler.generated_inputs import complete, host_graphs
+from openane.core.errors import FormatError, InputError
+from openane.core.files import read_npy
+from openane.graph import TensorType
+
+INPUT_OPTION = click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input; repeat for several."
+)
+ARRAY_LIMIT_BYTES = 4 << 30
+
+
+def read_inputs(pairs: tuple[str, ...], wanted: Mapping[str, TensorType]) -> dict[str, np.ndarray]:
+    """The arrays of `--input NAME=FILE.npy` options; a lone FILE.npy goes to a lone input.
+
+    Raises:
+        InputError: a bad pair, an unknown name, a file that is missing or no .npy array.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for pair in pairs:
+        name, sign, file = pair.rpartition("=")
+        if not sign:
+            if len(wanted) != 1:
+                raise InputError("say which input the file is for", value=pair, limit="NAME=FILE.npy")
+            name = next(iter(wanted))
+        if name not in wanted:
+            raise InputError(f"there is no input {name!r}", value=pair, limit=", ".join(wanted) or "no inputs")
+        if name in arrays:
+            raise InputError(f"input {name!r} is given twice", value=pair)
+        arrays[name] = read_array(Path(file))
+    return arrays
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of a .npy file; pickled objects are refused.
+
+    Raises:
+        InputError: no such file, not a .npy array, too large.
+    """
+    try:
+        size = path.stat().st_size
+        if size > ARRAY_LIMIT_BYTES:
+            raise InputError("the array file is too large", where=str(path), value=f"{size} bytes")
+        return read_npy(path)
+    except (OSError, ValueError) as error:  # ValueError: a zero character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read: {reason}", where=str(path)) from error
+    except FormatError as error:
+        raise InputError(
+            error.diagnostic.what, where=str(path), hint="Write it with numpy.save(path, array)."
+        ) from error
+
+
+def complete_inputs(arrays: Mapping[str, np.ndarray], plan: Plan) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays with every missing input of a plan generated from the fixed seed, and the names of those."""
+    return complete(arrays, plan.inputs, host_graphs(plan))
+
+
+def say_made_up(made: Iterable[str]) -> None:
+    """Says which inputs were generated, when some were."""
+    names = ", ".join(made)
+    if names:
+        say(f"made up from a fixed seed: {names} (give arrays with --input NAME=FILE.npy)")

@@ -1,0 +1,229 @@
+"""Options that verbs share: the fields of a compilation's `Options`, limits of time and memory, the cache."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from openane.cli._inputs import read_array
+from openane.cli._say import say
+from openane.cli._show import SHAPE_OPTION, parse_shapes
+from openane.compiler.options import LIKE_APPLE, Functions, Options
+from openane.core.errors import InputError
+from openane.runtimes.runtime import SessionOptions
+from openane.targets.registry import DEFAULT_TARGET
+from openane.targets.target import RunOptions
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+TARGET_OPTION = click.option(
+    "--target", default=DEFAULT_TARGET, show_default=True, help="Chip generation to compile for."
+)
+CONSTANT_OPTION = click.option(
+    "--constant",
+    "constants",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Make an ONNX input that decides shapes or branches a constant: a number, numbers by commas, or FILE.npy.",
+)
+CACHE_OPTION = click.option(
+    "--cache/--no-cache", default=True, help="Keep compiled models for the next time (default), or do not."
+)
+
+
+class ByteCount(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """A number of bytes with an optional K, M, G or T for powers of 1024: "8G"."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes."""
+        match = re.fullmatch(r"(\d{1,15})([KMGT]?)(?:i?B)?", str(value).strip(), re.ASCII | re.IGNORECASE)
+        if match is None or not int(match[1]):
+            self.fail(f"{value!r} is not a size, like 512M or 8G", param, ctx)
+        return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """A time in seconds; 0 stands for no limit."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """The seconds; None for no limit."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < math.inf:
+            self.fail(f"{value!r} is not a number of seconds, like 90 or 0.5", param, ctx)
+        return seconds or None
+
+
+MEMORY_OPTION = click.option(
+    "--memory-limit",
+    "memory_limit_bytes",
+    type=ByteCount(),
+    default="8G",
+    show_default=True,
+    metavar="SIZE",
+    help="Refuse a program whose buffers need more.",
+)
+TIME_OPTION = click.option(
+    "--time-limit",
+    "time_limit_seconds",
+    type=Seconds(),
+    default="600",
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop one simulated run that takes longer; 0 for no limit.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOption:
+    """A field of `Options` on the command line.
+
+    Attributes:
+        declare: adds it to a command.
+        read: the field's value from the command's parameters.
+    """
+
+    declare: Decorator
+    read: Callable[[Mapping[str, Any]], Any]
+
+
+OLD_WIDE_OPTION = click.option("--wide", multiple=True, hidden=True, help="The old name of --keep-on-host.")
+"""For the verbs that had it before it was renamed."""
+
+
+def _kept_on_host(choices: Mapping[str, Any]) -> frozenset[str]:
+    old = choices.get("wide", ())
+    if old:
+        say("warning: --wide is deprecated and goes with the next version; use --keep-on-host", err=True)
+    return frozenset((*choices["keep_on_host"], *old))
+
+
+COMPILE_OPTIONS: Mapping[str, CompileOption] = {
+    "target": CompileOption(TARGET_OPTION, lambda choices: choices["target"]),
+    "dialect": CompileOption(
+        click.option("--dialect", metavar="NAME", help="Whose layout habits to follow: macos-26, macos-11 or linux."),
+        lambda choices: choices["dialect"],
+    ),
+    "shapes": CompileOption(SHAPE_OPTION, lambda choices: parse_shapes(choices["shapes"])),
+    "constants": CompileOption(CONSTANT_OPTION, lambda choices: parse_constants(choices["constants"])),
+    "host": CompileOption(
+        click.option(
+            "--host",
+            type=click.Choice(["allow", "forbid"]),
+            default="allow",
+            show_default=True,
+            help="Whether the host may run what the engine cannot.",
+        ),
+        lambda choices: choices["host"] == "allow",
+    ),
+    "keep_on_host": CompileOption(
+        click.option(
+            "--keep-on-host",
+            multiple=True,
+            metavar="LAYER",
+            help="Keep this layer (or node) on the host, in its own precision.",
+        ),
+        _kept_on_host,
+    ),
+    "functions": CompileOption(
+        click.option(
+            "--functions",
+            type=click.Choice([choice.value for choice in Functions]),
+            default=Functions.ACCURATE.value,
+            show_default=True,
+            help="Functions of one element: in the most accurate form, or by the table that Apple's compiler writes.",
+        ),
+        lambda choices: Functions(choices["functions"]),
+    ),
+    "time_limit_seconds": CompileOption(
+        click.option(
+            "--compile-time-limit",
+            "compile_seconds",
+            type=Seconds(),
+            default="600",
+            show_default=True,
+            metavar="SECONDS",
+            help="Stop compiling when it takes longer; 0 for no limit.",
+        ),
+        lambda choices: choices["compile_seconds"],
+    ),
+}
+"""Every field of `Options` but `observe`, which `openane compile --dump` and `--stop-after` set."""
+
+LIKE_APPLE_OPTION = click.option(
+    "--like-apple", is_flag=True, help="Choose as Apple's compiler does: --functions apple."
+)
+
+
+def compile_options(*without: str) -> Decorator:
+    """Adds the options of a compilation to a command; `options_of` reads them.
+
+    Args:
+        without: fields of `Options` that the command decides itself.
+    """
+    declared = [option.declare for name, option in COMPILE_OPTIONS.items() if name not in without]
+
+    def declare(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = LIKE_APPLE_OPTION(command)
+        for each in reversed(declared):
+            command = each(command)
+        return command
+
+    return declare
+
+
+def options_of(choices: Mapping[str, Any], **decided: Any) -> Options:
+    """The choices of a compilation from a command's parameters.
+
+    Args:
+        choices: the parameters.
+        decided: the fields that the command decides itself; every other one is an option of the command.
+
+    Raises:
+        InputError: a shape or constant is not of its form.
+    """
+    read = {name: option.read(choices) for name, option in COMPILE_OPTIONS.items() if name not in decided}
+    options = Options(**read, **decided)
+    return replace(options, **LIKE_APPLE) if choices["like_apple"] else options
+
+
+def limited(memory_limit_bytes: int, time_limit_seconds: float | None) -> SessionOptions:
+    """Options of a session with the limits of the command line and nothing else."""
+    simulation = RunOptions(memory_limit_bytes=memory_limit_bytes, time_limit_seconds=time_limit_seconds)
+    return SessionOptions(memory_limit_bytes=memory_limit_bytes, simulation=simulation)
+
+
+def parse_constants(pairs: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The arrays of `--constant NAME=VALUE` options: one number is a scalar, several are a vector.
+
+    Raises:
+        InputError: not of that form.
+    """
+    constants: dict[str, np.ndarray] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name or not text:
+            raise InputError("not a constant", value=pair, limit="NAME=NUMBER, NAME=1,2,3 or NAME=FILE.npy")
+        if text.endswith(".npy"):
+            constants[name] = read_array(Path(text))
+            continue
+        words = text.split(",")
+        try:
+            numbers = [int(word) if word.strip().lstrip("+-").isdigit() else float(word) for word in words]
+            constants[name] = np.array(numbers if len(numbers) > 1 else numbers[0])
+        except (ValueError, OverflowError):
+            raise InputError("not a number", value=pair, limit="NAME=NUMBER, NAME=1,2,3 or NAME=FILE.npy") from None
+    return constants

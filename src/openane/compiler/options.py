@@ -1,0 +1,85 @@
+"""Choices of a compilation: one type for the Python interface, the command line and the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from openane.core.deprecation import renamed_keyword, warn_of_old_name
+from openane.core.errors import InputError
+from openane.core.passes import Stage
+from openane.core.serialization import to_plain
+from openane.targets.registry import DEFAULT_TARGET
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Functions(Enum):
+    """Which form a function of one element takes when a Graph becomes a Net."""
+
+    ACCURATE = "accurate"
+    """The most accurate form whose encodings are on record."""
+    APPLE = "apple"
+    """One unit per function: the table that Apple's compiler writes. Where none is known, which no other choice
+    uses, a table fitted here, or a composition of the back end."""
+
+    @classmethod
+    def named(cls, name: str) -> Functions:
+        """The choice of a name.
+
+        Raises:
+            InputError: there is no such choice.
+        """
+        try:
+            return cls(name)
+        except ValueError:
+            known = ", ".join(choice.value for choice in cls)
+            raise InputError("no such form of functions", value=name, limit=known) from None
+
+
+@renamed_keyword("wide", "keep_on_host")
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Choices of a compilation.
+
+    Attributes:
+        target: chip generation by name.
+        dialect: whose layout habits to follow; None takes the target's default.
+        shapes: sizes for inputs whose dimensions the model leaves open.
+        constants: values for inputs that decide shapes or branches; they stop being inputs (ONNX only).
+        host: whether the host may run what the engine cannot; if not, such a model is refused.
+        functions: which form functions of one element take when a Graph becomes a Net; a Net keeps its units.
+        keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
+        observe: called with every stage of the compilation, for dumps.
+        time_limit_seconds: wall-clock time after which compiling stops; None for no limit.
+    """
+
+    target: str = DEFAULT_TARGET
+    dialect: str | None = None
+    shapes: Shapes = field(default_factory=dict)
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    host: bool = True
+    keep_on_host: frozenset[str] = frozenset()
+    functions: Functions = Functions.ACCURATE
+    observe: Callable[[Stage], None] | None = field(default=None, compare=False)
+    time_limit_seconds: float | None = field(default=600.0, compare=False)
+
+    def identity(self) -> dict[str, Any]:
+        """What a compiled model depends on, as values that JSON can hold; `constants` are left out."""
+        names = (each.name for each in fields(self) if each.compare and each.name != "constants")
+        return {name: to_plain(getattr(self, name)) for name in names}
+
+    @property
+    def wide(self) -> frozenset[str]:
+        """The old name of `keep_on_host`."""
+        warn_of_old_name("Options.wide", "Options.keep_on_host")
+        return self.keep_on_host
+
+
+LIKE_APPLE: Mapping[str, Any] = MappingProxyType({"functions": Functions.APPLE})
+"""Fields of `Options` that together stand for Apple's compiler, for comparisons with what it writes."""
