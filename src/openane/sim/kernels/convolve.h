@@ -231,13 +231,21 @@ static void sum_carefully(const struct convolution *own, int64_t channel, int64_
     }
 }
 
+static inline half *result_of(const struct convolution *own, int64_t channel) {
+    const int64_t *strides = own->row->result_strides;
+    return own->arrays->memory + own->row->result[0] + own->share.group * strides[0] + channel * strides[2];
+}
+
+static inline int side_by_side(const struct row *row) {
+    return row->result_strides[4] == 1 && row->result_strides[3] == row->result_width[0];
+}
+
 // Stores the words of pixels that follow one another.
 static void store_pixels(const struct convolution *own, int64_t channel, int64_t first, int64_t count, const half *line) {
-    const struct row *row = own->row;
-    const int64_t *strides = row->result_strides, width = row->result_width[0];
-    half *to = own->arrays->memory + row->result[0] + own->share.group * strides[0] + channel * strides[2];
-    if (strides[4] == 1 && strides[3] == width) {
-        __builtin_memcpy(to + first, line, 2 * count);
+    const int64_t *strides = own->row->result_strides, width = own->row->result_width[0];
+    half *to = result_of(own, channel);
+    if (side_by_side(own->row)) {
+        __builtin_memcpy(to + first, line, 2 * (size_t)count);
         return;
     }
     while (count > 0) {
@@ -267,6 +275,10 @@ static void end_pixels(const struct convolution *own, int64_t channel, int64_t f
         }
     } else {
         if (own->row->fast[0]) settle_floats(sums, count);
+        if (count % 16 == 0 && side_by_side(own->row)) {
+            end_sums(&own->ending, sums, count, result_of(own, channel) + first);
+            return;
+        }
         end_sums(&own->ending, sums, count, line);
     }
     store_pixels(own, channel, first, count, line);
