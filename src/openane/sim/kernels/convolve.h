@@ -16,6 +16,7 @@ struct bench {
     struct panel panel;
     float column_sizes[PANELS][PANEL];
     float largest_row, largest_column;
+    double room;                      // magnitude of pixels with which no sum of a unit or panel overflows
     uint8_t careful[PANELS * PANEL];  // channels of the unit whose sums may overflow
     struct lines lines;
     struct choice choice;
@@ -114,8 +115,8 @@ static void read_columns(const struct convolution *own, int64_t step, int64_t p)
     bench->largest_column = larger(bench->largest_column, bench->panel.largest);
 }
 
-// Adds the products of a block of steps to the sums of one panel.
-static void multiply_panel(const struct convolution *own, int64_t p) {
+// Adds the products of a block of steps to the sums of one panel, which stand in a slot.
+static void multiply_panel(const struct convolution *own, int64_t p, int64_t slot) {
     struct bench *bench = own->bench;
     const struct panel *panel = &bench->panel;
     int64_t columns = least(PANEL, own->share.column_end - own->share.column_first - p * PANEL);
@@ -136,7 +137,7 @@ static void multiply_panel(const struct convolution *own, int64_t p) {
             openane_panel_steps,
             fast ? openane_every_step : choice->plain,
             fast ? bench->lines.steps : choice->plain_count,
-            &bench->sums[p][t][0][0],
+            &bench->sums[slot][t][0][0],
         };
         if (fast) {
             multiply_floats(&product, rows, columns);
@@ -155,34 +156,16 @@ static inline int32_t first_sum(const struct convolution *own, int64_t channel) 
     return own->row->fast[0] ? (int32_t)bits_of((float)start) : (int32_t)start;
 }
 
-static void start_sums(const struct convolution *own) {
+static void start_panel(const struct convolution *own, int64_t p, int64_t slot) {
     struct bench *bench = own->bench;
     const struct share *share = &own->share;
     int64_t rows = share->row_end - share->row_first;
-    for (int64_t p = 0; p * PANEL < share->column_end - share->column_first; p++) {
-        int32_t line[PANEL];
-        for (int64_t c = 0; c < PANEL; c++)
-            line[c] = own->row->swapped[0] ? first_sum(own, share->column_first + p * PANEL + c) : 0;
-        for (int64_t r = 0; r < rows; r++) {
-            int32_t start = own->row->swapped[0] ? 0 : first_sum(own, share->row_first + r);
-            for (int64_t c = 0; c < PANEL; c++) bench->sums[p][r / TILE][r % TILE][c] = line[c] | start;
-        }
-    }
-    for (int64_t t = 0; t < TILES; t++) __builtin_memset(bench->tiles[t].sizes, 0, sizeof bench->tiles[t].sizes);
-    __builtin_memset(bench->column_sizes, 0, sizeof bench->column_sizes);
-    bench->largest_row = bench->largest_column = 0;
-}
-
-static void sum_unit(const struct convolution *own) {
-    int64_t columns = own->share.column_end - own->share.column_first;
-    start_sums(own);
-    for (int64_t step = 0; step < own->row->steps[0]; step += STEPS) {
-        own->bench->lines.steps = least(STEPS, own->row->steps[0] - step);
-        read_rows(own, step);
-        for (int64_t p = 0; p * PANEL < columns; p++) {
-            read_columns(own, step, p);
-            multiply_panel(own, p);
-        }
+    int32_t line[PANEL];
+    for (int64_t c = 0; c < PANEL; c++)
+        line[c] = own->row->swapped[0] ? first_sum(own, share->column_first + p * PANEL + c) : 0;
+    for (int64_t r = 0; r < rows; r++) {
+        int32_t start = own->row->swapped[0] ? 0 : first_sum(own, share->row_first + r);
+        for (int64_t c = 0; c < PANEL; c++) bench->sums[slot][r / TILE][r % TILE][c] = line[c] | start;
     }
 }
 
@@ -190,16 +173,24 @@ static inline int64_t first_channel(const struct convolution *own) {
     return own->row->swapped[0] ? own->share.column_first : own->share.row_first;
 }
 
-// Whether a sum may have left the accumulator on the way, judged by the magnitudes of weights and pixels.
-static int may_overflow(const struct convolution *own, int64_t channel) {
+// The magnitude of pixels with which no sum of a channel can leave the accumulator on the way, judged by the magnitudes
+// of its weights. Each product is rounded, and so was each sum of magnitudes.
+static double room_of(const struct convolution *own, int64_t channel) {
     const struct bench *bench = own->bench;
     int64_t place = channel - first_channel(own);
     double weights = own->row->swapped[0] ? bench->column_sizes[place / PANEL][place % PANEL]
                                           : bench->tiles[place / TILE].sizes[place % TILE];
-    double pixels = own->row->swapped[0] ? bench->largest_row : bench->largest_column;
-    double steps = own->row->steps[0], start = own->starts[channel];
-    double products = weights * (1 + steps * 0x1p-23) * pixels * 0x1p16 + steps;  // each is rounded, so was each sum
-    return !(products + __builtin_fabs(start) < LIMIT);
+    double steps = (double)own->row->steps[0], left = LIMIT - steps - __builtin_fabs((double)own->starts[channel]);
+    return left <= 0 ? 0 : left / (weights * (1 + steps * 0x1p-23) * 0x1p16 + 0x1p-100);
+}
+
+static void find_room(const struct convolution *own, int64_t first, int64_t end) {
+    double room = room_of(own, first);
+    for (int64_t channel = first + 1; channel < end; channel++) {
+        double other = room_of(own, channel);
+        room = other < room ? other : room;
+    }
+    own->bench->room = room;
 }
 
 static half weight_of(const struct convolution *own, int64_t channel, int64_t step) {
@@ -284,24 +275,56 @@ static void end_pixels(const struct convolution *own, int64_t channel, int64_t f
     store_pixels(own, channel, first, count, line);
 }
 
-static void end_unit(const struct convolution *own) {
+// Marks the channels from `first` on whose sums may have overflown.
+static void mark_careful(const struct convolution *own, int64_t first, int64_t end) {
+    struct bench *bench = own->bench;
+    double pixels = own->row->swapped[0] ? bench->largest_row : bench->largest_column;
+    uint8_t *careful = bench->careful + first - first_channel(own);
+    if (pixels < bench->room) __builtin_memset(careful, 0, (size_t)(end - first));
+    else
+        for (int64_t channel = first; channel < end; channel++) careful[channel - first] = !(pixels < room_of(own, channel));
+}
+
+static void end_panel(const struct convolution *own, int64_t p, int64_t slot) {
     const struct share *share = &own->share;
     struct bench *bench = own->bench;
-    int64_t rows = share->row_end - share->row_first;
-    int64_t end = own->row->swapped[0] ? share->column_end : share->row_end;
-    for (int64_t channel = first_channel(own); channel < end; channel++)
-        bench->careful[channel - first_channel(own)] = (uint8_t)may_overflow(own, channel);
-    for (int64_t first = share->column_first, p = 0; first < share->column_end; first += PANEL, p++) {
-        int64_t columns = least(PANEL, share->column_end - first);
-        if (!own->row->swapped[0]) {
-            for (int64_t r = 0; r < rows; r++)
-                end_pixels(own, share->row_first + r, first, columns, bench->sums[p][r / TILE][r % TILE]);
-            continue;
-        }
+    int64_t rows = share->row_end - share->row_first, first = share->column_first + p * PANEL;
+    int64_t columns = least(PANEL, share->column_end - first);
+    if (!own->row->swapped[0]) {
+        mark_careful(own, share->row_first, share->row_end);
         for (int64_t r = 0; r < rows; r++)
-            for (int64_t c = 0; c < PANEL; c++) bench->turned[c][r] = bench->sums[p][r / TILE][r % TILE][c];
-        for (int64_t c = 0; c < columns; c++) end_pixels(own, first + c, share->row_first, rows, bench->turned[c]);
+            end_pixels(own, share->row_first + r, first, columns, bench->sums[slot][r / TILE][r % TILE]);
+        return;
     }
+    find_room(own, first, first + columns);
+    mark_careful(own, first, first + columns);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < PANEL; c++) bench->turned[c][r] = bench->sums[slot][r / TILE][r % TILE][c];
+    for (int64_t c = 0; c < columns; c++) end_pixels(own, first + c, share->row_first, rows, bench->turned[c]);
+}
+
+// Sums of few steps are ended while they are in the first cache; else all panels see a block of steps, and then the next.
+static void convolve_unit(const struct convolution *own) {
+    struct bench *bench = own->bench;
+    int64_t panels = parts(own->share.column_end - own->share.column_first, PANEL), steps = own->row->steps[0];
+    int few = steps <= STEPS;
+    for (int64_t t = 0; t < TILES; t++) __builtin_memset(bench->tiles[t].sizes, 0, sizeof bench->tiles[t].sizes);
+    __builtin_memset(bench->column_sizes, 0, sizeof bench->column_sizes);
+    bench->largest_row = bench->largest_column = 0;
+    for (int64_t p = 0; p < panels && !few; p++) start_panel(own, p, p);
+    for (int64_t step = 0; step < steps; step += STEPS) {
+        bench->lines.steps = least(STEPS, steps - step);
+        read_rows(own, step);
+        if (few && !own->row->swapped[0]) find_room(own, own->share.row_first, own->share.row_end);
+        for (int64_t p = 0; p < panels; p++) {
+            if (few) start_panel(own, p, 0), bench->largest_column = 0;
+            read_columns(own, step, p);
+            multiply_panel(own, p, few ? 0 : p);
+            if (few) end_panel(own, p, 0);
+        }
+    }
+    if (!few && !own->row->swapped[0]) find_room(own, own->share.row_first, own->share.row_end);
+    for (int64_t p = 0; p < panels && !few; p++) end_panel(own, p, p);
 }
 
 static void convolve(const struct row *row, const struct arrays *arrays, int64_t begin, int64_t end) {
@@ -319,7 +342,6 @@ static void convolve(const struct row *row, const struct arrays *arrays, int64_t
             share,
             arrays->scratch,
         };
-        sum_unit(&own);
-        end_unit(&own);
+        convolve_unit(&own);
     }
 }
