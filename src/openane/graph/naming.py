@@ -9,21 +9,24 @@ class Names:
     """Hands out names that nobody has, each in constant time.
 
     Args:
-        taken: names that are spoken for.
+        taken: names that are reserved.
+        separator: between a taken name and the number that makes it unique.
+        first: that number at first.
     """
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
+    def __init__(self, taken: Iterable[str] = (), *, separator: str = ".", first: int = 1) -> None:
         self._taken = set(taken)
-        self._last: dict[str, int] = {}
+        self._separator, self._first = separator, first
+        self._next: dict[str, int] = {}
 
     def unique(self, name: str) -> str:
         """`name`, with a number behind it if it is taken; taken from now on."""
         candidate = name
-        number = self._last.get(name, 0)
+        number = self._next.get(name, self._first)
         while candidate in self._taken:
+            candidate = f"{name}{self._separator}{number}"
             number += 1
-            candidate = f"{name}.{number}"
-        self._last[name] = number
+        self._next[name] = number
         self._taken.add(candidate)
         return candidate
 

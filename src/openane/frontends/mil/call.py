@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from openane.core.errors import ModelError, OpenaneError, UnsupportedError
 from openane.core.origin import Origin
 from openane.core.types import DType
 from openane.frontends.mil.program import Argument, Constant, MilOperation, Reference, Variable
-from openane.graph.graph import Node
+from openane.graph.builder import GraphBuilder
+from openane.graph.naming import Names
 from openane.graph.operation import Operation, TensorType
 from openane.graph.ops import Cast
 
@@ -35,61 +36,35 @@ class ConstantValue:
 Value = str | ConstantValue | tuple["Value", ...]
 
 
-class GraphBuilder:
-    """Collects nodes and constants; knows the type of every value so far.
+class MilGraphBuilder(GraphBuilder):
+    """Collects nodes and constants; knows the value of every name of the program so far.
 
     Args:
         declared: every name that the program itself defines; made-up names keep clear of them.
     """
 
+    element_limit: ClassVar[int] = 1 << 33
+    fold_limited: ClassVar[bool] = False  # weights are computed by the program, whatever their size
+
     def __init__(self, declared: Iterable[str] = ()) -> None:
-        self.nodes: list[Node] = []
-        self.constants: dict[str, np.ndarray] = {}
-        self.types: dict[str, TensorType] = {}
-        self.values: dict[str, Value] = {}
         self._declared = frozenset(declared)
-        self._values = set(self._declared)
-        self._nodes: set[str] = set()
+        super().__init__({}, Names(self._declared, separator="_", first=2), Names(separator="_", first=2))
+        self.values: dict[str, Value] = {}
 
-    def fresh(self, name: str) -> str:
-        """A value name that is not taken: `name`, or that with a number behind it."""
-        return _unused(name, self._values)
-
-    def constant(self, name: str, array: np.ndarray) -> str:
-        """The name of a Graph value with these elements."""
+    def constant(self, array: np.ndarray, name: str) -> str:
+        """The name of a Graph value with these elements: `name` itself where the program declares it."""
         if self.constants.get(name) is array:
             return name
-        found = name if name in self._declared and name not in self.types else self.fresh(name)
-        self.constants[found] = array
-        self.types[found] = TensorType(array.shape, DType.of(array))
-        return found
-
-    def add(self, operation: Operation, inputs: Sequence[str], outputs: Sequence[str], layer: str) -> None:
-        """Adds a node.
-
-        Raises:
-            ModelError: the operation refuses its inputs.
-        """
-        operands = [self.types[name] if name else None for name in inputs]
-        results = operation.infer(operands)
-        self.types.update(zip(outputs, results, strict=True))
-        name = _unused(layer, self._nodes)
-        self.nodes.append(Node(name, operation, tuple(inputs), tuple(outputs), Origin((layer,))))
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}_{number}"
-    taken.add(found)
-    return found
+        if name not in self._declared or name in self.types:
+            return super().constant(array, name)
+        self.weight(name, array)
+        return name
 
 
 class Call:
     """A MIL operation with its arguments looked up."""
 
-    def __init__(self, builder: GraphBuilder, operation: MilOperation, parameters: Sequence[str]) -> None:
+    def __init__(self, builder: MilGraphBuilder, operation: MilOperation, parameters: Sequence[str]) -> None:
         self.builder = builder
         self.operation = operation
         self._arguments: dict[str, Value] = {}
@@ -146,7 +121,7 @@ class Call:
             return found
         if not isinstance(found, ConstantValue) or not isinstance(found.value, np.ndarray):
             self.refuse(f"argument {name!r} must be a tensor")
-        return self.builder.constant(found.name, found.value)
+        return self.builder.constant(found.value, found.name)
 
     def optional(self, name: str) -> str:
         """The Graph value of a tensor argument, empty where it is left out."""
@@ -261,12 +236,12 @@ class Call:
 
     def emit(self, operation: Operation, *inputs: str) -> str:
         """Adds a node whose result is used inside this operation; the name of its value."""
-        return self._emit(operation, inputs, (self.builder.fresh(f"{self.operation.name}_part"),))[0]
+        return self._emit(operation, inputs, (self.builder.unique(f"{self.operation.name}_part"),))[0]
 
     def emit_all(self, operation: Operation, *inputs: str) -> tuple[str, ...]:
         """As `emit`, for an operation of several results."""
         count = len(self._infer(operation, inputs))
-        outputs = tuple(self.builder.fresh(f"{self.operation.name}_part") for _ in range(count))
+        outputs = tuple(self.builder.unique(f"{self.operation.name}_part") for _ in range(count))
         return self._emit(operation, inputs, outputs)
 
     def finish_values(self, *values: str) -> None:
@@ -294,7 +269,7 @@ class Call:
             self.refuse("wrong number of results", value=len(results), limit=len(found))
         casts = [_needs_cast(kind, result.type) for kind, result in zip(found, results, strict=True)]
         outputs = tuple(
-            self.builder.fresh(f"{result.name}_before_cast") if cast else result.name
+            self.builder.unique(f"{result.name}_before_cast") if cast else result.name
             for result, cast in zip(results, casts, strict=True)
         )
         for kind, result in zip(found, results, strict=True):
@@ -330,19 +305,15 @@ class Call:
 
     def _infer(self, operation: Operation, inputs: Sequence[str]) -> tuple[TensorType, ...]:
         try:
-            return operation.infer([self.builder.types[name] if name else None for name in inputs])
+            return self.builder.infer(operation, inputs)
         except OpenaneError as error:
             raise error.at(self._where) from error
 
     def _emit(self, operation: Operation, inputs: Sequence[str], outputs: tuple[str, ...]) -> tuple[str, ...]:
         """Adds the node; computes it right away when every input is constant."""
         self._infer(operation, inputs)
-        constants = self.builder.constants
-        if inputs and all(name in constants for name in inputs if name):
-            arrays = operation.evaluate([constants[name] if name else None for name in inputs])
-            return tuple(self.builder.constant(n, a) for n, a in zip(outputs, arrays, strict=True))
-        self.builder.add(operation, inputs, outputs, self.operation.name)
-        return outputs
+        name = self.operation.name
+        return self.builder.emit(operation, inputs, name, Origin((name,)), outputs=outputs)
 
 
 def _needs_cast(found: TensorType, declared: TensorType | None) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from openane.core.errors import FormatError, ModelError, valid
 from openane.frontends.mil.blob import BlobStore
-from openane.frontends.mil.call import Call, ConstantValue, GraphBuilder
+from openane.frontends.mil.call import Call, ConstantValue, MilGraphBuilder
 from openane.frontends.mil.elaborate import elaborate
 from openane.frontends.mil.operations import OPERATIONS, refuse_unknown
 from openane.frontends.mil.parser import parse
@@ -109,16 +109,14 @@ def to_graph(program: MilProgram) -> Graph:
     Raises:
         ModelError, UnsupportedError: see :func:`load`.
     """
-    builder = GraphBuilder(_declared(program))
+    builder = MilGraphBuilder(_declared(program))
     for name, kind in program.inputs.items():
-        builder.types[name] = kind
+        builder.input(name, kind)
         builder.values[name] = name
     for operation in program.operations:
         _translate(builder, operation)
     outputs = tuple(_output(builder, name, program) for name in program.outputs)
-    read = {name for node in builder.nodes for name in node.inputs} | set(outputs)
-    constants = {name: array for name, array in builder.constants.items() if name in read}
-    return Graph(program.name, program.inputs, outputs, tuple(builder.nodes), constants)
+    return builder.graph(program.name, outputs)
 
 
 def _declared(program: MilProgram) -> set[str]:
@@ -131,7 +129,7 @@ def _declared(program: MilProgram) -> set[str]:
     return declared
 
 
-def _translate(builder: GraphBuilder, operation: MilOperation) -> None:
+def _translate(builder: MilGraphBuilder, operation: MilOperation) -> None:
     if operation.kind == "const":
         value = operation.arguments["val"]
         name = operation.results[0].name
@@ -143,10 +141,10 @@ def _translate(builder: GraphBuilder, operation: MilOperation) -> None:
     entry.translate(Call(builder, operation, entry.parameters))
 
 
-def _output(builder: GraphBuilder, name: str, program: MilProgram) -> str:
+def _output(builder: MilGraphBuilder, name: str, program: MilProgram) -> str:
     value = builder.values.get(name)
     if isinstance(value, ConstantValue) and isinstance(value.value, np.ndarray):
-        return builder.constant(value.name, value.value)
+        return builder.constant(value.value, value.name)
     if not isinstance(value, str):
         raise ModelError(f"result {name!r} is never computed", where=program.name)
     return value

@@ -13,7 +13,7 @@ from onnx import AttributeProto
 from openane.core.errors import ModelError, UnsupportedError
 from openane.core.origin import Origin
 from openane.core.types import DType
-from openane.frontends.onnx.builder import Builder
+from openane.frontends.onnx.builder import OnnxBuilder
 from openane.frontends.onnx.tensors import Tensors
 from openane.frontends.onnx.verify import DEPTH_LIMIT
 from openane.graph import Operation, TensorType
@@ -81,7 +81,7 @@ class Call:
     node: onnx.NodeProto
     version: int
     inputs: tuple[str, ...]
-    builder: Builder
+    builder: OnnxBuilder
     tensors: Tensors
     importer: GraphImporter
     scope: Scope

@@ -11,7 +11,7 @@ import onnx
 from openane.core.deadline import check_deadline
 from openane.core.errors import Diagnostic, ModelError, OpenaneError, UnsupportedError, valid
 from openane.core.origin import Origin
-from openane.frontends.onnx.builder import NODE_LIMIT, Builder
+from openane.frontends.onnx.builder import OnnxBuilder
 from openane.frontends.onnx.call import Call, Scope
 from openane.frontends.onnx.functions import Functions
 from openane.frontends.onnx.handlers import HANDLERS
@@ -19,6 +19,7 @@ from openane.frontends.onnx.inputs import input_types
 from openane.frontends.onnx.tensors import Tensors
 from openane.frontends.onnx.verify import sorted_nodes, verify
 from openane.graph import Graph
+from openane.graph.builder import NODE_LIMIT
 from openane.graph.ops import Identity
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -78,7 +79,7 @@ class Importer:
         taken = {value.name for value in (*model.graph.input, *model.graph.output)}
         taken.update(tensor.name for tensor in model.graph.initializer)
         taken.update(output for node in model.graph.node for output in node.output)
-        self._builder = Builder(taken)
+        self._builder = OnnxBuilder(taken)
 
     def run(self, title: str) -> Graph:
         """The whole model as a graph."""

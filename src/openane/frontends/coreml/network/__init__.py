@@ -14,7 +14,7 @@ import numpy as np
 
 from openane.core.errors import ModelError, OpenaneError, UnsupportedError
 from openane.core.registry import collect
-from openane.frontends.coreml.network.builder import Builder, Layer
+from openane.frontends.coreml.network.builder import Layer, NetworkBuilder
 from openane.graph import Graph, TensorType
 from openane.graph import ops as g
 
@@ -42,12 +42,12 @@ def read_network(model: Any, network: Any, inputs: Mapping[str, tuple[int, ...]]
         if not shape:
             raise ModelError("the input has no shape", where=f"{where}: input {name!r}")
     outputs = _output_names(model, network)
-    builder = Builder({name: TensorType(shape) for name, shape in inputs.items()})
+    builder = NetworkBuilder({name: TensorType(shape) for name, shape in inputs.items()})
     _start(builder, model, network, where)
     for message in network.layers:
         _read_layer(builder, message, where)
     described = {feature.name: feature.type for feature in model.description.output}
-    return builder.graph("net", {name: _finish(builder, name, described.get(name)) for name in outputs})
+    return builder.finished("net", {name: _finish(builder, name, described.get(name)) for name in outputs})
 
 
 def _output_names(model: Any, network: Any) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def _output_names(model: Any, network: Any) -> tuple[str, ...]:
     return (wanted if wanted in made else network.layers[-1].output[0],) if network.layers[-1].output else ()
 
 
-def _start(builder: Builder, model: Any, network: Any, where: str) -> None:
+def _start(builder: NetworkBuilder, model: Any, network: Any, where: str) -> None:
     """Gives the inputs the shapes that the layers see, and applies the preprocessing of images."""
     for feature in model.description.input:
         name = feature.name
@@ -87,7 +87,7 @@ def _rank_5(shape: tuple[int, ...], where: str) -> tuple[int, ...]:
     return (1,) * (5 - len(shape)) + shape
 
 
-def _preprocess(builder: Builder, name: str, feature: Any, network: Any, where: str) -> str:
+def _preprocess(builder: NetworkBuilder, name: str, feature: Any, network: Any, where: str) -> str:
     """scale * pixel + bias per channel, or pixel - mean."""
     value, shape = name, builder.types[name].shape
     for step in network.preprocessing:
@@ -115,7 +115,7 @@ def _preprocess(builder: Builder, name: str, feature: Any, network: Any, where: 
     return value
 
 
-def _read_layer(builder: Builder, message: Any, where: str) -> None:
+def _read_layer(builder: NetworkBuilder, message: Any, where: str) -> None:
     kind = message.WhichOneof("layer")
     place = f"{where}: layer {message.name!r} ({kind})"
     if kind not in _LAYERS:
@@ -139,7 +139,7 @@ def _read_layer(builder: Builder, message: Any, where: str) -> None:
     builder.blobs.update(zip(message.output, results, strict=True))
 
 
-def _finish(builder: Builder, name: str, kind: Any) -> str:
+def _finish(builder: NetworkBuilder, name: str, kind: Any) -> str:
     """A blob in the shape that the model's description gives it."""
     value = builder.blobs[name]
     return builder.reshape(value, _described(kind, builder.types[value].shape), name, name)

@@ -15,64 +15,36 @@ from openane.core.types import DType
 from openane.frontends.coreml.network.weights import weights
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.graph import ops as g
-from openane.graph.folding import fold, type_of
+from openane.graph.builder import GraphBuilder
+from openane.graph.naming import Names
 
-_ELEMENT_LIMIT = 1 << 31
 
+class NetworkBuilder(GraphBuilder):
+    """A graph in the making. Values of the network have single precision; numbers of layers are floats as well.
 
-class Builder:
-    """A graph in the making. Values of the network have single precision; numbers of layers are floats as well."""
+    Args:
+        inputs: of the network, in order.
+
+    Attributes:
+        blobs: name of a blob -> the value it is at this point of the network.
+    """
 
     def __init__(self, inputs: Mapping[str, TensorType]) -> None:
-        self.inputs = dict(inputs)
-        self.types: dict[str, TensorType] = dict(inputs)
-        self.constants: dict[str, np.ndarray] = {}
-        self.nodes: list[Node] = []
+        super().__init__(inputs, Names(inputs, separator="_tmp_", first=0), Names(separator="_", first=2))
         self.blobs: dict[str, str] = {name: name for name in inputs}
         self._producers: dict[str, Node] = {}
-        self._node_names: set[str] = set()
-
-    def fresh(self, name: str) -> str:
-        """A value name like `name` that nothing has."""
-        found, number = name, 0
-        while found in self.types:
-            found, number = f"{name}_tmp_{number}", number + 1
-        return found
-
-    def constant(self, array: np.ndarray, name: str) -> str:
-        """A constant under a name like `name`."""
-        name = self.fresh(name)
-        self.constants[name] = array
-        self.types[name] = type_of(array)
-        return name
 
     def add(self, operation: Operation, inputs: Sequence[str], name: str, layer: str) -> tuple[str, ...]:
-        """A node, or constants where all inputs are; the names of its results.
+        """A node of a layer, or constants where all inputs are; the names of its results.
 
         Raises:
             ModelError: the inputs do not fit, or a result is absurdly large.
         """
-        results = operation.infer([self.types[i] if i else None for i in inputs])
-        for result in results:
-            if result.size > _ELEMENT_LIMIT:
-                raise ModelError("a result is absurdly large", value=result, limit=f"{_ELEMENT_LIMIT} elements")
-        if inputs and all(not i or i in self.constants for i in inputs):
-            arrays = fold(operation, [self.constants[i] if i else None for i in inputs], results)
-            if arrays is not None:
-                return tuple(self.constant(array, name) for array in arrays)
-        outputs = []
-        for result in results:
-            outputs.append(self.fresh(name))
-            self.types[outputs[-1]] = result
-        label, number = layer, 1
-        while label in self._node_names:
-            number += 1
-            label = f"{layer}_{number}"
-        self._node_names.add(label)
-        node = Node(label, operation, tuple(inputs), tuple(outputs), Origin((layer,)))
-        self.nodes.append(node)
-        self._producers.update(dict.fromkeys(outputs, node))
-        return tuple(outputs)
+        before = len(self.nodes)
+        outputs = self.emit(operation, inputs, name, Origin((layer,)), label=layer)
+        if len(self.nodes) > before:
+            self._producers.update(dict.fromkeys(outputs, self.nodes[-1]))
+        return outputs
 
     def reshape(self, value: str, shape: tuple[int, ...], name: str, layer: str) -> str:
         """The same elements in another shape; the value itself where that is its shape."""
@@ -83,7 +55,7 @@ class Builder:
             return value
         return self.add(g.Reshape(shape), [value], name, layer)[0]
 
-    def graph(self, name: str, outputs: Mapping[str, str]) -> Graph:
+    def finished(self, name: str, outputs: Mapping[str, str]) -> Graph:
         """What was collected, without nodes and constants that nothing reads.
 
         Args:
@@ -95,9 +67,9 @@ class Builder:
             if value in names or value in self.inputs or value in self.constants:
                 (value,) = self.add(g.Identity(), [value], f"{output}_copy", output)
             names[value] = output
-        for value in self.types:
+        for value in list(self.types):
             if value in outputs and value not in names:
-                names[value] = self.fresh(value)
+                names[value] = self.unique(value)
         needed = {value for value, name in names.items() if name in outputs}
         kept: list[Node] = []
         for node in reversed(self.nodes):
@@ -123,7 +95,7 @@ class Layer:
         where: for messages.
     """
 
-    builder: Builder
+    builder: NetworkBuilder
     kind: str
     params: Any
     name: str
@@ -181,7 +153,7 @@ class Layer:
     def weights(self, field: str, shape: Sequence[int], *, channel_axis: int = 0) -> np.ndarray:
         """The array of a weight field."""
         message = getattr(self.params, field)
-        if math.prod(shape) > _ELEMENT_LIMIT:
+        if math.prod(shape) > self.builder.element_limit:
             raise FormatError("weights of an absurd size", where=self.where, value=list(shape))
         return weights(message, shape, f"{self.where}: {field}", channel_axis=channel_axis)
 

@@ -36,7 +36,7 @@ def _gelu(call: Call) -> Operation:
 def _translate_gelu(call: Call) -> None:
     if call.text("mode", "EXACT") == "SIGMOID_APPROXIMATION":
         x = call.value("x")
-        factor = call.builder.constant(f"{call.operation.name}_factor", np.asarray(1.702, call.type("x").dtype.numpy))
+        factor = call.builder.constant(np.asarray(1.702, call.type("x").dtype.numpy), f"{call.operation.name}_factor")
         gate = call.emit(ops.Sigmoid(), call.emit(ops.Mul(), x, factor))
         call.finish(ops.Mul(), x, gate)
         return
@@ -47,7 +47,7 @@ def _prelu(call: Call) -> None:
     x, alpha = call.value("x"), call.constant("alpha")
     rank = len(call.type("x").shape)
     slope = alpha.reshape(-1, *(1,) * max(rank - 2, 0)) if alpha.size > 1 else alpha
-    name = call.builder.constant(f"{call.operation.name}_slope", slope)
+    name = call.builder.constant(slope, f"{call.operation.name}_slope")
     call.finish(ops.PRelu(), x, name)
 
 
@@ -55,10 +55,10 @@ def _scaled(call: Call, factor: str, offset: str | None) -> str:
     """x * factor + offset, with constants of the element type of x."""
     x, dtype = call.value("x"), call.type("x").dtype.numpy
     builder, name = call.builder, call.operation.name
-    scaled = call.emit(ops.Mul(), x, builder.constant(f"{name}_{factor}", call.constant(factor).astype(dtype)))
+    scaled = call.emit(ops.Mul(), x, builder.constant(call.constant(factor).astype(dtype), f"{name}_{factor}"))
     if offset is None:
         return scaled
-    return call.emit(ops.Add(), scaled, builder.constant(f"{name}_{offset}", call.constant(offset).astype(dtype)))
+    return call.emit(ops.Add(), scaled, builder.constant(call.constant(offset).astype(dtype), f"{name}_{offset}"))
 
 
 def _linear_activation(call: Call) -> None:
@@ -80,7 +80,7 @@ def _softplus_parametric(call: Call) -> None:
     x, dtype = call.value("x"), call.type("x").dtype.numpy
     ones = (1,) * max(len(call.type("x").shape) - 2, 0)
     names = {
-        key: call.builder.constant(f"{call.operation.name}_{key}", call.constant(key).astype(dtype).reshape(-1, *ones))
+        key: call.builder.constant(call.constant(key).astype(dtype).reshape(-1, *ones), f"{call.operation.name}_{key}")
         for key in ("alpha", "beta")
     }
     inner = call.emit(ops.Softplus(), call.emit(ops.Mul(), x, names["beta"]))

@@ -113,7 +113,7 @@ def _attention(call: Call) -> None:
         call.refuse("a query has at least two axes", value=query)
     scale = np.asarray(1 / math.sqrt(query.shape[-1]), query.dtype.numpy)
     scores = call.emit(ops.MatMul(transpose_b=True), call.value("query"), call.value("key"))
-    scores = call.emit(ops.Mul(), scores, builder.constant(f"{call.operation.name}_scale", scale))
+    scores = call.emit(ops.Mul(), scores, builder.constant(scale, f"{call.operation.name}_scale"))
     if call.has("attn_mask"):
         scores = call.emit(ops.Add(), scores, _additive_mask(call))
     weights = call.emit(ops.Softmax(len(query.shape) - 1), scores)
@@ -125,9 +125,9 @@ def _additive_mask(call: Call) -> str:
     if mask.dtype.is_float:
         return call.value("attn_mask")
     dtype, name = call.type("query").dtype.numpy, call.operation.name
-    keep = call.builder.constant(f"{name}_keep", np.zeros((), dtype))
+    keep = call.builder.constant(np.zeros((), dtype), f"{name}_keep")
     lowest = -np.inf if call.type("query").dtype is not DType.FLOAT16 else -65504.0
-    drop = call.builder.constant(f"{name}_drop", np.asarray(lowest, dtype))
+    drop = call.builder.constant(np.asarray(lowest, dtype), f"{name}_drop")
     return call.emit(ops.Where(), call.value("attn_mask"), keep, drop)
 
 

@@ -18,7 +18,7 @@ def _batch_norm(call: Call) -> None:
     channels = call.type("x").shape[1]
     dtype = call.type("x").dtype.numpy
     operands = [
-        call.value(name) if call.has(name) else call.builder.constant(f"{call.operation.name}_{name}", fill)
+        call.value(name) if call.has(name) else call.builder.constant(fill, f"{call.operation.name}_{name}")
         for name, fill in (
             ("gamma", np.ones(channels, dtype)),
             ("beta", np.zeros(channels, dtype)),

@@ -44,7 +44,7 @@ def _weights(call: Call, order: Sequence[int], backwards: bool) -> list[str]:
     stacked: list[str] = []
     for name in ("weight_ih", "weight_hh"):
         arrays = [_reordered(call.constant(name + ending), order) for ending in endings]
-        stacked.append(call.builder.constant(f"{call.operation.name}_{name}", np.stack(arrays)))
+        stacked.append(call.builder.constant(np.stack(arrays), f"{call.operation.name}_{name}"))
     rows = call.constant("weight_ih").shape[0]
     dtype = call.constant("weight_ih").dtype
     biases = []
@@ -52,7 +52,7 @@ def _weights(call: Call, order: Sequence[int], backwards: bool) -> list[str]:
         given = call.has(f"bias{ending}")
         bias = _reordered(call.constant(f"bias{ending}"), order) if given else np.zeros(rows, dtype)
         biases.append(np.concatenate([bias, np.zeros_like(bias)]))
-    stacked.append(call.builder.constant(f"{call.operation.name}_bias", np.stack(biases)))
+    stacked.append(call.builder.constant(np.stack(biases), f"{call.operation.name}_bias"))
     return stacked
 
 
