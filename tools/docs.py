@@ -16,7 +16,8 @@ import click
 
 from openane.analysis.reference import register_reference
 from openane.cli import root
-from openane.core import errors
+from openane.compiler.rules import limits as compiler_limits
+from openane.core import errors, rules
 from openane.graph import Operation, ops
 from openane.targets import generation, get
 
@@ -50,10 +51,13 @@ def operations() -> Iterator[str]:
 
 def limits() -> Iterator[str]:
     """Every rule by which the compiler refuses."""
-    yield "# Limits of H13\n\nThe very rules that compiling, explaining and their messages use.\n"
-    yield "| units | rule | refused | accepted | what would help | evidence |\n|---|---|---|---|---|---|"
-    for limit in get("h13").limits():
-        cells = (limit.family, f"`{limit.name}`", limit.text, limit.limit, limit.hint, limit.evidence)
+    yield "# Limits of H13\n\nThe rules that compiling, explaining and their messages use.\n"
+    for kind in rules.Kind:
+        yield f"- **{kind.value}**: {rules.MEANINGS[kind]}."
+    yield "\n| units | rule | limit of | refused | accepted | what would help | evidence |"
+    yield "|---|---|---|---|---|---|---|"
+    for limit in compiler_limits(get("h13")):
+        cells = (limit.family, f"`{limit.name}`", limit.kind, limit.text, limit.limit, limit.hint, limit.evidence)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -16,8 +16,8 @@ from openane.cli import main
 from openane.cli.explain import command
 from openane.compiler.driver import Options, build, load
 from openane.compiler.eligibility import ineligible_nodes
+from openane.compiler.hints import at_node
 from openane.compiler.lowering import LoweringOptions
-from openane.compiler.remedies import with_remedy
 from openane.core.errors import Diagnostic
 from openane.core.types import DType
 from openane.graph import Case, Graph, Node, TensorType
@@ -126,4 +126,4 @@ def test_a_hint_of_the_rule_is_kept() -> None:
     case = next(OPERATIONS["TopK"].cases())
     model = single(case)
     kept = Diagnostic("no", hint="Do this.")
-    assert with_remedy(kept, model.nodes[0], model) is kept
+    assert at_node(kept, model.nodes[0], model).hint == kept.hint

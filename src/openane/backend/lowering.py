@@ -10,7 +10,8 @@ import numpy as np
 from openane.backend.ir.fused import Fused
 from openane.backend.ir.plan import Block, Operand, Place, Plan, TaskPlan, Tensor
 from openane.backend.machine import Dialect, MachineSpec
-from openane.backend.rules import Family, Query, refuse, unknown_unit
+from openane.backend.program_rules import task_count
+from openane.backend.rules import Family, Query, known_unit, refuse
 from openane.backend.target import CodeGenerator, KernelPacking
 from openane.backend.units import copy
 from openane.backend.units.tensor import TENSOR_RULES
@@ -162,10 +163,9 @@ class Lowering:
         for unit in self.net.units:
             block = self._block(unit)
             count += len(block.tasks)
-            if (
-                count > self.machine.max_tasks
-            ):  # the linker looks again; here, so that many times as many are never made
-                raise self.machine.too_many_tasks(self.net.name, f"{count} and more")
+            if count and task_count.check(self.machine, count):  # again after linking; here, before many more are made
+                found = f"{count} and more"
+                raise UnsupportedError.of(task_count, found, machine=self.machine, where=self.net.name)
             if block.tasks:
                 blocks.append(block)
         blocks += self._output_copies()
@@ -189,8 +189,8 @@ class Lowering:
         family = self._family_of(unit.params)
         where = f"{self.net.name}: unit {unit.name!r} ({unit.params.plist_type})"
         if family is None:
-            missing = unknown_unit(self.machine, unit.params, where)
-            raise UnsupportedError(missing.what, where=where, rule=missing.rule, hint=missing.hint)
+            found = known_unit.check(unit.params, family)
+            raise UnsupportedError.of(known_unit, found, machine=self.machine, where=where)
         refuse((*TENSOR_RULES, *family.rules), self._query(unit), where)
         try:
             self._before = []

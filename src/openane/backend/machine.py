@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from openane.core.errors import UnsupportedError
 from openane.program.buffers import Buffers
 
 
@@ -87,20 +86,6 @@ class MachineSpec:
     def channels_per_lane(self, channels: int) -> int:
         """Output channels of one lane, rounded up."""
         return -(-channels // self.lanes)
-
-    def rule(self, name: str) -> str:
-        """The full name of a rule, as messages and `openane limits` show it ("h13.tensor-width" on H13)."""
-        return f"{self.name}.{name}"
-
-    def too_many_tasks(self, network: str, count: int | str) -> UnsupportedError:
-        """The refusal of a network of more than `max_tasks` tasks."""
-        return UnsupportedError(
-            "the network has more tasks than task numbers",
-            where=network,
-            rule=self.rule("task-count"),
-            value=count,
-            limit=f"1 to {self.max_tasks}",
-        )
 
 
 @dataclass(frozen=True, slots=True)

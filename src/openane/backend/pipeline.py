@@ -13,7 +13,7 @@ from openane.backend.machine import Dialect, MachineSpec
 from openane.backend.options import CompileOptions
 from openane.backend.passes import chains, fusion
 from openane.backend.passes.editor import Edit, edited
-from openane.backend.rules import Query, unknown_unit, violations
+from openane.backend.rules import Query, known_unit, violations
 from openane.backend.target import CodeGenerator
 from openane.backend.units.families import family_of
 from openane.backend.units.tensor import TENSOR_RULES
@@ -143,19 +143,17 @@ def fused(net: Net, machine: MachineSpec) -> Net:
 def refusals(machine: MachineSpec, net: Net) -> tuple[Diagnostic, ...]:
     """Every rule that the inputs and units of a network break; nothing is planned or built."""
     whole = fused(net, machine)
-    found = [
-        entry.diagnostic(machine, value, f"{net.name}: input {name!r}")
-        for name, shape in whole.inputs.items()
-        for entry, value in violations(TENSOR_RULES, Query(machine, UnitParams(), (), shape))
-    ]
+    found: list[Diagnostic] = []
+    for name, shape in whole.inputs.items():
+        query = Query(machine, UnitParams(), (), shape)
+        found.extend(violations(TENSOR_RULES, query, f"{net.name}: input {name!r}"))
     for unit in whole.units:
         where = f"{net.name}: unit {unit.name!r}"
         family = family_of(unit.params)
         if family is None:
-            found.append(unknown_unit(machine, unit.params, where))
+            found.append(Diagnostic.of(known_unit, type(unit.params).__name__, machine=machine, where=where))
             continue
         bottoms = tuple(whole.shapes[name] for name in unit.bottoms)
         query = Query(machine, unit.params, bottoms, whole.shapes[unit.name])
-        broken = violations((*TENSOR_RULES, *family.rules), query)
-        found.extend(entry.diagnostic(machine, value, where) for entry, value in broken)
+        found.extend(violations((*TENSOR_RULES, *family.rules), query, where))
     return tuple(found)

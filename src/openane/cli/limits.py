@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from openane.cli._show import JSON_OPTION, print_json, print_table
+from openane.compiler.rules import limits
 from openane.targets import get
 from openane.targets.registry import DEFAULT_TARGET
 
@@ -15,13 +16,13 @@ from openane.targets.registry import DEFAULT_TARGET
 @click.argument("target", default=DEFAULT_TARGET)
 @JSON_OPTION
 def command(target: str, as_json: bool) -> None:
-    """Print the limits of TARGET: the very rules that compiling, explaining and their messages use."""
-    limits = get(target).limits()
+    """Print the limits of TARGET: the rules that compile, explain and their messages use."""
+    found = limits(get(target))
     if as_json:
-        print_json([asdict(limit) for limit in limits])
+        print_json([asdict(limit) for limit in found])
         return
     print_table(
         f"limits of {target}",
-        ("units", "rule", "refused", "accepted", "evidence"),
-        [(limit.family, limit.name, limit.text, limit.limit, limit.evidence) for limit in limits],
+        ("units", "rule", "limit of", "refused", "accepted", "evidence"),
+        [(limit.family, limit.name, limit.kind, limit.text, limit.limit, limit.evidence) for limit in found],
     )

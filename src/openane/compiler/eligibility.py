@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from openane.compiler.hints import at_node, node_label
 from openane.compiler.lowering import LoweringOptions, alone, becomes_integers, lower
-from openane.compiler.remedies import with_remedy
 from openane.core.errors import Diagnostic, InputError, UnsupportedError
 from openane.graph import Graph, Node
 from openane.program.fields import suggest
@@ -20,19 +20,14 @@ def layers_of(node: Node) -> tuple[str, ...]:
     return node.origin.layers or (node.name,)
 
 
-def node_label(graph: Graph, node: Node) -> str:
-    """How messages name a node."""
-    return f"{graph.name or 'model'}: node {node.name!r} ({type(node.operation).__name__})"
-
-
 def why_not_on_engine(node: Node, graph: Graph, lowering: LoweringOptions, target: Target) -> Diagnostic | None:
     """Why the engine cannot run a node: it has no units for it, or the units break a rule of the chip."""
     try:
         net = lower(alone(node, graph), lowering)
     except UnsupportedError as error:
-        return with_remedy(error.diagnostic, node, graph)
+        return at_node(error.diagnostic, node, graph)
     broken = target.refusals(net)
-    return with_remedy(replace(broken[0], where=node_label(graph, node)), node, graph) if broken else None
+    return at_node(broken[0], node, graph) if broken else None
 
 
 def ineligible_nodes(graph: Graph, lowering: LoweringOptions, target: Target) -> dict[str, Diagnostic]:
@@ -75,12 +70,4 @@ def _no_such_layer(name: str, graph: Graph, source: Graph) -> InputError:
 def refusal(reasons: Sequence[Diagnostic]) -> UnsupportedError:
     """One error for all nodes that keep a model off the engine."""
     first, *others = reasons
-    return UnsupportedError(
-        first.what,
-        where=first.where,
-        rule=first.rule,
-        limit=first.limit,
-        value=first.value,
-        hint=first.hint or ALLOW_HOST,
-        others=tuple(others),
-    )
+    return UnsupportedError(replace(first, hint=first.hint or ALLOW_HOST), others=tuple(others))

@@ -18,8 +18,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from openane.compiler.hints import at_node
 from openane.compiler.op_counts import macs, touched_bytes, value_bytes
 from openane.core.errors import Diagnostic
+from openane.core.rules import Kind, rule
 from openane.cost.chips import Chip
 from openane.graph import Graph, Node
 
@@ -69,6 +71,32 @@ def partition(graph: Graph, reasons: Mapping[str, Diagnostic], chip: Chip | None
     return tuple(part_of(graph, members[phase], phase % 2 == 1, sides.reasons) for phase in sorted(members))
 
 
+@rule(
+    "moves-for-the-host",
+    family="data movement",
+    kind=Kind.CHOICE,
+    limit="operations that compute, or whose results the engine reads",
+    hint="It goes to the engine once a layer on the engine reads it.",
+    evidence="formats.md#element-types: the engine would round the data to fp16",
+)
+def computes(node: Node, *, for_host: bool, from_host: bool) -> object | None:
+    """The operation only moves data for host steps, which read it in its own precision."""
+    return ", ".join(map(repr, node.outputs)) if for_host and from_host else None
+
+
+@rule(
+    "worth-moving",
+    family="every operation",
+    kind=Kind.CHOICE,
+    limit="at most the time that the host takes to compute the layer",
+    hint="It goes to the engine once the layer before it does.",
+    evidence="docs/cost.md: estimates of bytes moved and of operations on the host",
+)
+def worth_moving(here_us: float, there_us: float) -> object | None:
+    """The host is on both sides of the layer, and moving its values takes longer than computing it."""
+    return f"about {there_us:.0f} us to move" if here_us < there_us else None
+
+
 def _moved_for_the_host(graph: Graph, reasons: Mapping[str, Diagnostic]) -> dict[str, Diagnostic]:
     """The nodes that only move data which the engine did not make, for host nodes alone.
 
@@ -88,13 +116,10 @@ def _moved_for_the_host(graph: Graph, reasons: Mapping[str, Diagnostic]) -> dict
     moved: dict[str, Diagnostic] = {}
     for node in graph.nodes:
         sources = [made_by.get(name) for name in node.inputs if name and name not in graph.constants]
-        if node.name in candidates and any(each is None or each in reasons or each in moved for each in sources):
-            moved[node.name] = Diagnostic(
-                "it only moves data for host steps, which read it in its own precision",
-                where=f"{graph.name}: node {node.name!r} ({type(node.operation).__name__})",
-                rule="moves-for-the-host",
-                hint="It goes to the engine once a layer on the engine reads it.",
-            )
+        from_host = any(each is None or each in reasons or each in moved for each in sources)
+        value = computes.check(node, for_host=node.name in candidates, from_host=from_host)
+        if value is not None:
+            moved[node.name] = at_node(Diagnostic.of(computes, value), node, graph)
     return moved
 
 
@@ -175,25 +200,16 @@ def _cheaper_here(sides: _Sides, chip: Chip) -> dict[str, Diagnostic]:
         alone = sum(sides.phase(other[0]) == sides.phase(island[0]) for other in islands) == 1
         moved = sum(value_bytes(name, sides.graph) for name in (*entering, *leaving))
         there_us = moved / chip.surface_bytes_per_us + alone * chip.dispatch_us
-        if here_us < there_us:
-            found.update((node.name, _stays(node, sides.graph, here_us, there_us)) for node in island)
+        value = worth_moving.check(here_us, there_us)
+        if value is not None:
+            stays = Diagnostic.of(worth_moving, value, limit=f"at most the {here_us:.0f} us that the host takes")
+            found.update((node.name, at_node(stays, node, sides.graph)) for node in island)
     return found
 
 
 def _leaves(name: str, island: set[str], sides: _Sides) -> bool:
     outside = any(reader.name not in island for reader in sides.readers.get(name, ()))
     return outside or name in sides.graph.outputs
-
-
-def _stays(node: Node, graph: Graph, here_us: float, there_us: float) -> Diagnostic:
-    return Diagnostic(
-        "the host is on both sides of it, and moving its values would take longer than computing them",
-        where=f"{graph.name}: node {node.name!r} ({type(node.operation).__name__})",
-        rule="worth-moving",
-        limit=f"about {here_us:.0f} us here",
-        value=f"about {there_us:.0f} us to move",
-        hint="It goes to the engine once the layer before it does.",
-    )
 
 
 def _move_late(sides: _Sides) -> None:

@@ -6,7 +6,10 @@ leaves with a status that is not 0. Anything else that escapes is a bug of ours 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
+
+from openane.core.rules import Generation, Rule, Subject, is_registered
 
 LONGEST_TEXT = 1000
 """Characters of one part of a message; names in files may be as long as the file."""
@@ -60,6 +63,37 @@ class Diagnostic:
     value: str = ""
     hint: str = ""
 
+    @classmethod
+    def of(
+        cls,
+        rule: Rule[...],
+        value: object,
+        *,
+        machine: Generation | None = None,
+        where: str = "",
+        detail: str = "",
+        limit: str = "",
+        hint: str = "",
+    ) -> Diagnostic:
+        """The finding that a rule is broken.
+
+        Args:
+            rule: that is broken.
+            value: what its check returned.
+            machine: the generation, for rules that belong to one.
+            where: the place.
+            detail: what exactly, after the text of the rule.
+            limit, hint: in place of those of the rule, where more is known.
+        """
+        return cls(
+            f"{rule.text}: {detail}" if detail else rule.text,
+            where,
+            rule.full_name(machine),
+            limit or rule.limit(machine),
+            _shown(value),
+            hint or rule.hint,
+        )
+
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         details = []
@@ -80,23 +114,31 @@ class OpenaneError(Exception):
     """Base of every error that is about the user's input or surroundings.
 
     Args:
-        what, where, rule, limit, value, hint: see :class:`Diagnostic`; `limit` and `value` may be any object.
+        what: the finding, or its `what`, where `where`, `limit`, `value` and `hint` give the rest of it: see
+            :class:`Diagnostic`; `limit` and `value` may be any object.
         others: further findings of the same kind, shown after the first.
+
+    Raises:
+        ValueError: a finding names a rule that is not registered.
     """
 
     def __init__(
         self,
-        what: str,
+        what: str | Diagnostic,
         *,
         where: str = "",
-        rule: str = "",
         limit: object = "",
         value: object = "",
         hint: str = "",
         others: tuple[Diagnostic, ...] = (),
     ) -> None:
-        self.diagnostic = Diagnostic(_shown(what), _shown(where), rule, _shown(limit), _shown(value), _shown(hint))
+        if isinstance(what, str):
+            what = Diagnostic(_shown(what), _shown(where), "", _shown(limit), _shown(value), _shown(hint))
+        self.diagnostic = what
         self.others = others
+        for each in self.diagnostics:
+            if each.rule and not is_registered(each.rule):
+                raise ValueError(f"there is no rule {each.rule!r}")
         super().__init__(str(self.diagnostic))
 
     @property
@@ -106,43 +148,22 @@ class OpenaneError(Exception):
 
     def renamed(self, old: str, new: str) -> OpenaneError:
         """The same error with another name for a place inside of `where`: for files that are made elsewhere first."""
-        own = self.diagnostic
-        return type(self)(
-            own.what,
-            where=own.where.replace(old, new),
-            rule=own.rule,
-            limit=own.limit,
-            value=own.value,
-            hint=own.hint,
-            others=self.others,
-        )
+        return self._changed(where=self.diagnostic.where.replace(old, new))
 
     def hinted(self, hint: str) -> OpenaneError:
         """The same error with a further sentence of what to do after its own."""
-        own = self.diagnostic
-        return type(self)(
-            own.what,
-            where=own.where,
-            rule=own.rule,
-            limit=own.limit,
-            value=own.value,
-            hint=f"{own.hint} {hint}".strip(),
-            others=self.others,
-        )
+        return self._changed(hint=f"{self.diagnostic.hint} {hint}".strip())
 
     def at(self, where: str) -> OpenaneError:
         """The same error with an outer place put in front of its own."""
-        own = self.diagnostic
-        inner = f"{where}: {own.where}" if own.where else where
-        return type(self)(
-            own.what,
-            where=inner,
-            rule=own.rule,
-            limit=own.limit,
-            value=own.value,
-            hint=own.hint,
-            others=self.others,
-        )
+        inner = self.diagnostic.where
+        return self._changed(where=f"{where}: {inner}" if inner else where)
+
+    def _changed(self, **parts: str) -> OpenaneError:
+        other = copy(self)
+        other.diagnostic = replace(self.diagnostic, **{name: _shown(part) for name, part in parts.items()})
+        other.args = (str(other.diagnostic),)
+        return other
 
 
 class FormatError(OpenaneError):
@@ -158,7 +179,25 @@ class ModelError(OpenaneError):
 
 
 class UnsupportedError(OpenaneError):
-    """A valid model asks for what the target cannot do, or what openane cannot do yet; always says which."""
+    """A valid model asks for what the target cannot do, or what openane cannot do yet; always says which.
+
+    What the compiler refuses is made by :meth:`of`, or by :func:`require`, of a registered rule.
+    """
+
+    @classmethod
+    def of(
+        cls,
+        rule: Rule[...],
+        value: object,
+        *,
+        machine: Generation | None = None,
+        where: str = "",
+        detail: str = "",
+        limit: str = "",
+        hint: str = "",
+    ) -> UnsupportedError:
+        """The refusal by a rule; for the arguments see :meth:`Diagnostic.of`."""
+        return cls(Diagnostic.of(rule, value, machine=machine, where=where, detail=detail, limit=limit, hint=hint))
 
 
 class FaultError(OpenaneError):
@@ -171,3 +210,14 @@ class InternalError(OpenaneError):
 
 class UnavailableError(OpenaneError):
     """Something outside is missing: an optional package, a device, a permission."""
+
+
+def require(rule: Rule[Subject], *args: Subject.args, **kwargs: Subject.kwargs) -> None:
+    """Checks a rule that holds for every generation.
+
+    Raises:
+        UnsupportedError: the rule is broken.
+    """
+    value = rule.check(*args, **kwargs)
+    if value is not None:
+        raise UnsupportedError.of(rule, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, pairwise
 
 from openane.core.errors import Diagnostic
@@ -32,7 +33,7 @@ def _findings(program: Program) -> Iterator[Diagnostic]:
         if task.map is not None:
             for each in task.map.validate(task.registers()):
                 where = f"task {index}: {each.where}"
-                yield Diagnostic(each.what, where, each.rule, each.limit, each.value, each.hint)
+                yield replace(each, where=where)
 
 
 def _surfaces(program: Program) -> Iterator[Diagnostic]:

@@ -71,7 +71,7 @@ class EngineTarget(ABC):
         return refusals(self.spec, net)
 
     def limits(self) -> tuple[Limit, ...]:
-        """Every rule of the back end, in the order in which they are checked."""
+        """Every rule of the back end: those of all tensors, units and programs first, then by family."""
         from openane.backend.units.families import limits
 
         return limits(self.spec)

@@ -10,8 +10,8 @@ import numpy as np
 
 from openane.backend.machine import MachineSpec
 from openane.backend.options import CompileOptions
-from openane.backend.rules import Limit
 from openane.core.passes import Stage
+from openane.core.rules import Limit
 
 if TYPE_CHECKING:
     from openane.core.errors import Diagnostic
@@ -94,7 +94,7 @@ class Target(Protocol):
         ...
 
     def limits(self) -> tuple[Limit, ...]:
-        """Every rule of the back end, in the order in which they are checked."""
+        """Every rule of the back end: those of all tensors, units and programs first, then by family."""
         ...
 
     def machine(self, program: Program, options: RunOptions) -> Machine:

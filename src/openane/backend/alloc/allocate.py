@@ -30,6 +30,7 @@ from openane.backend.ir.plan import (
     quad,
 )
 from openane.backend.machine import Dialect, MachineSpec
+from openane.backend.program_rules import block_fits_l2, resident_fits_l2, surface_count, tile_fits_l2
 from openane.backend.target import CodeGenerator
 from openane.core.deadline import check_deadline
 from openane.core.errors import UnsupportedError
@@ -49,15 +50,8 @@ def surface_buffers(machine: MachineSpec, plan: Plan, dialect: Dialect) -> dict[
         order = sorted(named, key=lambda name: name.encode())
     else:
         order = [*plan.outputs, *plan.inputs]
-    if len(order) > machine.buffers.surface_count:
-        raise UnsupportedError(
-            "the network has more inputs and outputs than the engine has buffer indices",
-            where=plan.name,
-            rule=machine.rule("surface-count"),
-            value=len(order),
-            limit=str(machine.buffers.surface_count),
-            hint="Join inputs or outputs by concatenation.",
-        )
+    if found := surface_count.check(machine, len(order)):
+        raise UnsupportedError.of(surface_count, found, machine=machine, where=plan.name)
     return {named[name]: machine.buffers.first_surface + index for index, name in enumerate(order)}
 
 
@@ -217,13 +211,8 @@ class _Placer:
             size = self.flow.block_bytes.get(block, 0)
             start = self.l2.allocate(size) if size else 0
             if start is None:
-                raise UnsupportedError(
-                    "the intermediate values of this layer do not fit into L2",
-                    rule=self.machine.rule("l2-block"),
-                    value=f"{size} bytes",
-                    limit=f"{self.machine.l2_bytes} bytes less what stays resident",
-                    hint="Make the tensor smaller or split the layer.",
-                )
+                found = block_fits_l2.check(size, self.l2.largest_hole())
+                raise UnsupportedError.of(block_fits_l2, found, machine=self.machine)
             self.origins[block] = (start, size)
         return self.origins[block][0]
 
@@ -242,13 +231,8 @@ class _Placer:
                 if start is None and tensor.place is Place.AUTO:
                     self.places[name] = place = Place.SCRATCH
                 elif start is None:
-                    raise UnsupportedError(
-                        "an intermediate value does not fit into L2",
-                        rule=self.machine.rule("l2-resident"),
-                        value=f"{size} bytes",
-                        limit=f"{self.machine.l2_bytes} bytes less what stays resident",
-                        hint="Make the tensor smaller or split the layer.",
-                    )
+                    found = resident_fits_l2.check(size, self.l2.largest_hole())
+                    raise UnsupportedError.of(resident_fits_l2, found, machine=self.machine)
                 else:
                     self.l2_at[name] = (start, strides, size)
         if place in (Place.SCRATCH, Place.HANDOVER) and name not in self.scratch_at:
@@ -285,13 +269,8 @@ class _Placer:
         wanted += _bank_slack(self.machine, self._floating(task))
         start = self.l2.find(wanted)
         if start is None:
-            raise UnsupportedError(
-                "the staging areas of this layer do not fit into L2",
-                rule=self.machine.rule("tile-fits"),
-                value=f"{wanted} bytes",
-                limit=f"{self.machine.l2_bytes} bytes less what stays resident",
-                hint="Make the tensor smaller or split the layer.",
-            )
+            found = tile_fits_l2.check(wanted, self.l2.largest_hole())
+            raise UnsupportedError.of(tile_fits_l2, found, machine=self.machine)
         cursor = start
         bases = []
         for number, source in enumerate(task.sources):

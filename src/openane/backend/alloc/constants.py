@@ -11,6 +11,7 @@ import numpy as np
 from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides
 from openane.backend.ir.plan import Kernel, Place, Plan, TaskPlan, Tensor
 from openane.backend.machine import MachineSpec
+from openane.backend.program_rules import constant_bytes
 from openane.core.deadline import check_deadline
 from openane.core.errors import UnsupportedError
 
@@ -69,15 +70,8 @@ def build(machine: MachineSpec, plan: Plan) -> ConstantSection:
                 data = surface_image(machine, tensor)
                 tensors[tensor.name] = writer.add(data, len(data))
         lanes.append(_lanes(writer, task.kernel))
-        if writer.size > machine.max_constant_bytes:
-            raise UnsupportedError(
-                "the constants of the network do not fit into one program",
-                where=plan.name,
-                rule=machine.rule("constant-bytes"),
-                value=f"more than {writer.size} bytes",
-                limit=f"{machine.max_constant_bytes} bytes",
-                hint="Split the network into several programs.",
-            )
+        if found := constant_bytes.check(machine, writer.size):
+            raise UnsupportedError.of(constant_bytes, found, machine=machine, where=plan.name)
     data = b"".join(writer.parts) if writer.size else bytes(machine.empty_constant_bytes)
     return ConstantSection(data, tuple(lanes), tensors)
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from openane.backend.functions import compositions, hyperbolic, tables
 from openane.backend.functions.steps import LN_2, PlanarOperation, PlanarStep, Recipe, Step, TableStep
-from openane.core.errors import UnsupportedError
+from openane.backend.rules import Kind, Query, rule
+from openane.core.errors import InputError, UnsupportedError
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA, Neuron, NeuronKind
 from openane.numerics.fitting import Function, Tail, fit_table
 from openane.numerics.tables import LookupTable, SignRule, TableMode
@@ -48,8 +49,34 @@ def recipe(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0) -> Recipe:
         return composed()
     make = _RECIPES.get(kind)
     if make is None:
-        raise UnsupportedError(f"no recipe for {kind.value}", rule="unary function", hint="Decompose it first.")
+        raise UnsupportedError.of(known_function, kind.value, detail=f"no recipe for {kind.value}")
     return make(alpha, beta)
+
+
+def find_recipe(neuron: Neuron) -> Recipe | None:
+    """The steps of a function; None when the engine has none, or none for these constants."""
+    try:
+        return recipe(neuron.kind, neuron.alpha, neuron.beta)
+    except (UnsupportedError, InputError):
+        return None
+
+
+@rule(
+    "function",
+    family="unary function",
+    kind=Kind.COMPILER,
+    limit=lambda machine: ", ".join(sorted(kind.value for kind in (*kinds(), NeuronKind.PRELU))),
+    hint="Compose it of functions that have tables, where the precision allows, or compute it on the host.",
+    evidence="execution.md#tables; docs/tables.md: the functions that have a table or a composition",
+)
+def known_function(query: Query) -> object | None:
+    """The engine has no table or operation for this function."""
+    neuron = query.params
+    assert isinstance(neuron, Neuron)
+    if neuron.kind is NeuronKind.PRELU or find_recipe(neuron):
+        return None
+    constants = f" with constants {neuron.alpha:g} and {neuron.beta:g}" if neuron.kind in kinds() else ""
+    return f"{neuron.kind.value}{constants}"
 
 
 _Make = Callable[[float, float], Recipe]

@@ -12,7 +12,7 @@ from openane.backend.alloc.residency import staged_bytes
 from openane.backend.ir.fused import Fused
 from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Nonlinearity, Operand, Place, TaskPlan, View
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Query, rule
+from openane.backend.rules import Kind, Query, rule
 from openane.backend.target import KernelPacking
 from openane.backend.units.copy import part
 from openane.backend.units.functions import NeFunction, ne_function, with_table
@@ -33,12 +33,14 @@ def parts(params: UnitParams) -> tuple[Conv, Fused]:
 
 @rule(
     "kernel-padding",
-    lambda machine: f"0 to {machine.max_pad} at the left and the top",
-    "Pad in a layer of its own.",
-    "Px and Py of ConvCfg have 5 bits",
+    family="convolution",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"0 to {machine.max_pad} at the left and the top",
+    hint="Pad in a layer of its own.",
+    evidence="limits.md#sizes: 31 columns and rows; Px and Py of ConvCfg have 5 bits",
 )
 def padding(query: Query) -> object | None:
-    """A convolution has more padding than the engine can express."""
+    """The kernel has more padding than the engine supports."""
     conv, _ = parts(query.params)
     front = (conv.pads.left, conv.pads.top)
     bad = min(conv.pads) < 0 or (not conv.transposed and max(front) > query.machine.max_pad)
@@ -47,12 +49,14 @@ def padding(query: Query) -> object | None:
 
 @rule(
     "conv-groups",
-    lambda machine: f"1 to {machine.max_groups}, or depthwise",
-    "Split the layer.",
-    "NumGroups of GroupConvCfg has 13 bits",
+    family="convolution",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"1 to {machine.max_groups}, or depthwise",
+    hint="Split the layer.",
+    evidence="encoding.md#common-block: NumGroups of GroupConvCfg has 13 bits",
 )
 def groups(query: Query) -> object | None:
-    """A convolution has too many groups."""
+    """The convolution has more groups than the engine supports."""
     conv, _ = parts(query.params)
     depthwise = conv.kernel.shape[0] == conv.groups and conv.kernel.shape[1] == 1
     return conv.groups if conv.groups > query.machine.max_groups and not depthwise else None
@@ -60,12 +64,14 @@ def groups(query: Query) -> object | None:
 
 @rule(
     "kernel-reach",
-    lambda machine: f"{machine.max_kernel_height}x{machine.max_kernel_width}",
-    "Use less padding, or pad in a layer of its own.",
-    "limits.md#sizes: fp16 kernels",
+    family="convolution",
+    kind=Kind.COMPILER,
+    limit=lambda machine: f"{machine.max_kernel_height}x{machine.max_kernel_width}",
+    hint="Use less padding, or pad in a layer of its own.",
+    evidence="limits.md#sizes: fp16 kernels",
 )
 def reach(query: Query) -> object | None:
-    """A result of a convolution lies so far outside of the image that no kernel the engine has reaches it."""
+    """The padding needs a larger kernel than the engine supports, so that every window touches the image."""
     conv, _ = parts(query.params)
     if conv.transposed:
         return None

@@ -30,7 +30,7 @@ from openane.backend.ir.plan import (
     TaskPlan,
     View,
 )
-from openane.backend.units.conv import Job, image_tasks, slices
+from openane.backend.units.conv import Job, image_tasks, reach, slices
 from openane.backend.units.copy import copy_task, part, swap_task, turn_back, turned
 from openane.backend.units.functions import NeFunction
 from openane.backend.units.shape import transpose_task
@@ -133,13 +133,8 @@ def _reaching(job: Job, site: Site) -> Job:
     kernel = np.pad(job.kernel, ((0, 0), (0, 0), (front[0], back[0]), (front[1], back[1])))
     wider = replace(job, kernel=kernel, pad_top=job.pad_top + front[0], pad_left=job.pad_left + front[1])
     if not wider.is_native(site.lowering.machine):
-        raise UnsupportedError(
-            "results of a convolution lie too far outside of the image",
-            rule=site.lowering.machine.rule("kernel-reach"),
-            value=f"kernel {kernel.shape[2]}x{kernel.shape[3]} with zeros that reach the image",
-            limit=f"{site.lowering.machine.max_kernel_height}x{site.lowering.machine.max_kernel_width}",
-            hint="Use less padding, or pad in a layer of its own.",
-        )
+        found = f"a kernel of {kernel.shape[2]}x{kernel.shape[3]} with zeros"
+        raise UnsupportedError.of(reach, found, machine=site.lowering.machine)
     return wider.extrapolated()
 
 

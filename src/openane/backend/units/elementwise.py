@@ -27,7 +27,7 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Query, rule
+from openane.backend.rules import Family, Kind, Query, rule
 from openane.backend.units.comparison import COMPARISONS, difference, lower_select, step_tasks
 from openane.backend.units.copy import copy_task
 from openane.backend.units.functions import NeFunction, with_table
@@ -72,9 +72,11 @@ def as_fused(params: object, shape: TensorShape) -> FusedElementWise:
 
 @rule(
     "elementwise-operation",
-    ", ".join(sorted(kind.value for kind in (*PLANAR, *COMPARISONS, ElementWiseKind.POW))),
-    "Compute it on the host, or write it with the operations that are there.",
-    "PE.Cfg has five operations; comparisons are composed",
+    family="elementwise operation",
+    kind=Kind.ENGINE,
+    limit=", ".join(sorted(kind.value for kind in (*PLANAR, *COMPARISONS, ElementWiseKind.POW))),
+    hint="Compute it on the host, or write it with the operations that are there.",
+    evidence="execution.md#planar-engine: five operations; comparisons are composed",
 )
 def known_operation(query: Query) -> object | None:
     """The engine has no operation for this elementwise unit."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from openane.backend.ir.fused import Fused
 from openane.backend.lowering import Lowering
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Limit
+from openane.backend.rules import Family
 from openane.backend.units import (
     attention,
     chains,
@@ -25,7 +25,8 @@ from openane.backend.units import (
     softmax,
     unary,
 )
-from openane.backend.units.tensor import TENSOR_RULES
+from openane.core import rules
+from openane.core.rules import Limit
 from openane.net.net import UnitParams
 
 ALL: tuple[Family[Lowering], ...] = (
@@ -57,12 +58,5 @@ def family_of(params: UnitParams) -> Family[Lowering] | None:
 
 
 def limits(machine: MachineSpec) -> tuple[Limit, ...]:
-    """Every rule, in the order in which they are checked; a rule that several families share stands once."""
-    rows: dict[str, Limit] = {}
-    for name, rules in (("every tensor", TENSOR_RULES), *((family.name, family.rules) for family in ALL)):
-        for rule in rules:
-            rows.setdefault(
-                rule.name,
-                Limit(name, machine.rule(rule.name), rule.text, rule.limit(machine), rule.hint, rule.evidence),
-            )
-    return tuple(rows.values())
+    """Every rule of a generation: those of all tensors, units and programs first, then by family."""
+    return rules.limits(machine, of_generation=True)

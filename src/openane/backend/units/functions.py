@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from openane.backend.functions.recipes import recipe
-from openane.backend.functions.steps import PlanarOperation, PlanarStep, Recipe, TableStep
+from openane.backend.functions.recipes import find_recipe
+from openane.backend.functions.steps import PlanarOperation, PlanarStep, TableStep
 from openane.backend.ir.plan import Evidence, Kernel, Nonlinearity, PeMode, PeOperation, PeWork
-from openane.core.errors import InputError, UnsupportedError
 from openane.net.units import Neuron, NeuronKind
 from openane.numerics.tables import LookupTable
 
@@ -58,16 +57,6 @@ def is_relu(neuron: Neuron) -> bool:
     clamp = neuron.kind is NeuronKind.CLAMP and neuron.alpha == 0.0 and math.isinf(neuron.beta)
     leaky = neuron.kind is NeuronKind.LEAKY_RELU and neuron.alpha == 0.0
     return neuron.kind is NeuronKind.RELU or clamp or leaky
-
-
-def find_recipe(neuron: Neuron) -> Recipe | None:
-    """The steps of a function; None when the engine has none, or none for these constants."""
-    if neuron.kind is NeuronKind.PRELU:
-        return None
-    try:
-        return recipe(neuron.kind, neuron.alpha, neuron.beta)
-    except (UnsupportedError, InputError):
-        return None
 
 
 def ne_function(neuron: Neuron) -> NeFunction | None:

@@ -28,7 +28,7 @@ from openane.backend.ir.plan import (
 )
 from openane.backend.lowering import Lowering
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Query, rule
+from openane.backend.rules import Family, Kind, Query, rule
 from openane.backend.target import KernelPacking
 from openane.backend.units.conv import Job, job
 from openane.backend.units.functions import with_table
@@ -258,12 +258,14 @@ def _tiled(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterato
 
 @rule(
     "linear-size",
-    "inner and outer extents of which one row and its result fit into 2 MB",
-    "Split the product along its inner dimension and add the parts.",
-    "the transposed operand and the result of one row lie in L2 side by side",
+    family="product by a constant",
+    kind=Kind.COMPILER,
+    limit=lambda machine: f"inner and outer sizes of which one row and its result fit into {machine.l2_bytes} bytes",
+    hint="Split the product along its inner dimension and add the parts.",
+    evidence="encoding.md#linear: the transposed operand and the result of one row are in L2 side by side",
 )
 def fits_l2(query: Query) -> object | None:
-    """A product by a constant is too large for one row of it to be in L2."""
+    """One row of a product by a constant does not fit into L2."""
     machine = query.machine
     main = query.params.main if isinstance(query.params, Fused) else query.params
     assert isinstance(main, (Linear, ColumnProduct))

@@ -26,7 +26,7 @@ from openane.backend.ir.plan import (
 )
 from openane.backend.lowering import Lowering
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Query, rule
+from openane.backend.rules import Family, Kind, Query, rule
 from openane.backend.units.functions import NeFunction, ne_function, with_table
 from openane.backend.units.linear import operand_strides, transpose_task
 from openane.backend.units.multi_task import COPY, PLANAR_COPY, Band, Ends
@@ -346,12 +346,14 @@ def _streamed_segments(machine: MachineSpec, inner: int, columns: int) -> Stride
 
 @rule(
     "matmul-inner",
-    lambda machine: f"an inner extent up to {machine.max_width}",
-    "Split the product along the inner dimension and add the parts.",
-    "64 bytes of each row of the right operand are staged in L2 together",
+    family="product of two tensors",
+    kind=Kind.COMPILER,
+    limit=lambda machine: f"an inner size up to {machine.max_width}",
+    hint="Split the product along the inner dimension and add the parts.",
+    evidence="encoding.md#run-time-matmul: 64 bytes of each row of the right operand are staged in L2 together",
 )
 def inner_fits(query: Query) -> object | None:
-    """The inner extent of a matrix product is too large."""
+    """The inner dimension of a matmul is larger than the engine supports."""
     main = query.params.main if isinstance(query.params, Fused) else query.params
     assert isinstance(main, MatMul)
     inner = query.bottoms[0].height if main.transpose_a else query.bottoms[0].width

@@ -29,7 +29,7 @@ from openane.backend.ir.plan import (
 )
 from openane.backend.lowering import Lowering
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Query, rule
+from openane.backend.rules import Family, Kind, Query, rule
 from openane.backend.units.multi_task import (
     CHANNELS,
     COLUMNS,
@@ -484,12 +484,15 @@ _FORMS = {
 
 @rule(
     "norm-dimensions",
-    "Width; Channel; Height; Height and Width; Channel and Width; Channel, Height and Width; extents of 1 do not count",
-    "Transpose the tensor so that the normalized dimensions are the last ones.",
-    "statistics are planar reductions, which take in all columns",
+    family="normalization",
+    kind=Kind.COMPILER,
+    limit="Width; Channel; Height; Height and Width; Channel and Width; Channel, Height and Width; "
+    "not counting dimensions of size 1",
+    hint="Transpose the tensor so that the normalized dimensions are the last ones.",
+    evidence="encoding.md#layer-norm: statistics are planar reductions, which take in all columns",
 )
 def dimensions(query: Query) -> object | None:
-    """A normalization runs over dimensions that the engine cannot reduce together."""
+    """The engine cannot reduce the dimensions of this normalization together."""
     params = query.params
     assert isinstance(params, LayerNorm)
     if not _form(params, query.result):

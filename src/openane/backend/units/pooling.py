@@ -14,7 +14,7 @@ import numpy as np
 
 from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeOperation, PePool, PeWork, Place, TaskPlan, View
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Query, rule
+from openane.backend.rules import Family, Kind, Query, rule
 from openane.backend.units.conv import Job, conv_task, image
 from openane.backend.units.copy import copy_task
 from openane.backend.units.functions import NeFunction
@@ -27,29 +27,30 @@ if TYPE_CHECKING:
 
 @rule(
     "pool-window",
-    lambda machine: f"1 to {machine.max_window} rows and columns",
-    "Pool twice with smaller windows.",
-    "fields of ConvCfg",
+    family="pooling",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"1 to {machine.max_window} rows and columns",
+    hint="Pool twice with smaller windows.",
+    evidence="encoding.md#common-block: fields of ConvCfg; no record, assumption A1",
 )
 def window(query: Query) -> object | None:
-    """A pooling window is too large."""
+    """The pooling window is larger than the engine supports."""
     params = query.params
     assert isinstance(params, Pooling)
-    return (
-        None
-        if max(params.kernel) <= query.machine.max_window or covers_image(params, query.bottoms[0])
-        else params.kernel
-    )
+    fits = max(params.kernel) <= query.machine.max_window or covers_image(params, query.bottoms[0])
+    return None if fits else params.kernel
 
 
 @rule(
     "pool-stride",
-    lambda machine: f"1 to {machine.max_pool_stride}",
-    "Pool twice with smaller strides.",
-    "fields of ConvCfg",
+    family="pooling",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"1 to {machine.max_pool_stride}",
+    hint="Pool twice with smaller strides.",
+    evidence="limits.md#sizes: 3 in the register",
 )
 def stride(query: Query) -> object | None:
-    """A pooling stride is too large."""
+    """The pooling stride is larger than the engine supports."""
     params = query.params
     assert isinstance(params, Pooling)
     whole = covers_image(params, query.bottoms[0])
@@ -61,20 +62,29 @@ def stride(query: Query) -> object | None:
 
 @rule(
     "pool-padding",
-    lambda machine: f"0 to {machine.max_pad} at the left and the top",
-    "Pad in a layer of its own.",
-    "fields of ConvCfg",
+    family="pooling",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"0 to {machine.max_pad} at the left and the top",
+    hint="Pad in a layer of its own.",
+    evidence="limits.md#sizes",
 )
 def padding(query: Query) -> object | None:
-    """A pooling layer has more padding than the engine can express."""
+    """The pooling window has more padding than the engine supports."""
     params = query.params
     assert isinstance(params, Pooling)
     return params.pads if max(params.pads.left, params.pads.top) > query.machine.max_pad else None
 
 
-@rule("pool-dilation", "1", "Pool without dilation.", "the engine has no field for it")
+@rule(
+    "pool-dilation",
+    family="pooling",
+    kind=Kind.ENGINE,
+    limit="1",
+    hint="Pool without dilation.",
+    evidence="encoding.md#common-block: no field holds it",
+)
 def dilation(query: Query) -> object | None:
-    """Pooling windows cannot be dilated."""
+    """The pooling window is dilated."""
     params = query.params
     assert isinstance(params, Pooling)
     return None if params.dilation == (1, 1) else params.dilation

@@ -15,7 +15,7 @@ import numpy as np
 
 from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, View
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Query, rule
+from openane.backend.rules import Family, Kind, Query, rule
 from openane.backend.units.copy import AXES, copy_task, part, swap_task, through, turn_back, turned
 from openane.backend.units.elementwise import repeated_axes
 from openane.backend.units.multi_task import Ends
@@ -349,9 +349,16 @@ def _pieces(
 # Padding -------------------------------------------------------------------------------------------------------------
 
 
-@rule("pad-value", "a finite fp16 number", "Pad with a finite number.", "constants are fp16")
+@rule(
+    "pad-value",
+    family="padding",
+    kind=Kind.ENGINE,
+    limit="a finite fp16 number",
+    hint="Pad with a finite number.",
+    evidence="formats.md#element-types: constants are fp16",
+)
 def pad_value(query: Query) -> object | None:
-    """A tensor is padded with a number that fp16 cannot hold."""
+    """The padding value is outside the range of fp16."""
     params = query.params
     assert isinstance(params, Pad)
     return None if np.isfinite(to_fp16(params.value)) else params.value

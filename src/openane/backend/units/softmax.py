@@ -34,7 +34,7 @@ from openane.backend.ir.plan import (
 )
 from openane.backend.lowering import Lowering
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Query, rule
+from openane.backend.rules import Family, Kind, Query, rule
 from openane.backend.units.multi_task import (
     CHANNEL_MAX,
     CHANNELS,
@@ -321,12 +321,14 @@ def _one_pixel(band: _Run, channels: int) -> Iterator[TaskPlan]:
 
 @rule(
     "softmax-extent",
-    "columns, or channels of 32 columns, of which two copies fit into 2 MB",
-    "Reduce in two steps on the host.",
-    "x and its exponentials lie in L2 side by side",
+    family="softmax",
+    kind=Kind.COMPILER,
+    limit=lambda machine: f"columns, or channels of 32 columns, of which two copies fit into {machine.l2_bytes} bytes",
+    hint="Reduce in two steps on the host.",
+    evidence="encoding.md#softmax: x and its exponentials are in L2 side by side",
 )
 def fits_l2(query: Query) -> object | None:
-    """A softmax runs over so many elements that they do not fit into L2 twice."""
+    """Two copies of the elements of a softmax do not fit into L2."""
     machine = query.machine
     params = query.params
     assert isinstance(params, Softmax)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from openane.backend.alloc.surfaces import dram_bytes
-from openane.backend.rules import Query, rule
+from openane.backend.rules import Kind, Query, rule
 from openane.net.units import Neuron, NeuronKind
 from openane.numerics.limits import HALF_LARGEST
 
@@ -13,56 +13,81 @@ _HINT = "Split the long axis into two by a Reshape, or tile the layer outside of
 
 
 @rule(
-    "tensor-width", lambda machine: f"1 to {machine.max_width}", _HINT, "limits.md#sizes: 16385 is rejected on hardware"
+    "tensor-width",
+    family="every tensor",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"1 to {machine.max_width}",
+    hint=_HINT,
+    evidence="limits.md#sizes: measured, one more is refused",
 )
 def width(query: Query) -> object | None:
-    """A tensor is too wide for the engine."""
+    """The tensor is wider than the engine supports."""
     return query.result.width if query.result.width > query.machine.max_width else None
 
 
 @rule(
     "tensor-height",
-    lambda machine: f"1 to {machine.max_height}",
-    _HINT,
-    "limits.md#sizes: 16385 is rejected on hardware",
+    family="every tensor",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"1 to {machine.max_height}",
+    hint=_HINT,
+    evidence="limits.md#sizes: measured, one more is refused",
 )
 def height(query: Query) -> object | None:
-    """A tensor is too high for the engine."""
+    """The tensor is higher than the engine supports."""
     return query.result.height if query.result.height > query.machine.max_height else None
 
 
-@rule("tensor-channels", lambda machine: f"1 to {machine.max_channels}", _HINT, "limits.md#sizes")
+@rule(
+    "tensor-channels",
+    family="every tensor",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"1 to {machine.max_channels}",
+    hint=_HINT,
+    evidence="limits.md#sizes",
+)
 def channels(query: Query) -> object | None:
-    """A tensor has too many channels for the engine."""
+    """The tensor has more channels than the engine supports."""
     return query.result.channels if query.result.channels > query.machine.max_channels else None
 
 
-@rule("tensor-batch", lambda machine: f"1 to {machine.max_batch}", _HINT, "limits.md#sizes")
+@rule(
+    "tensor-batch",
+    family="every tensor",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"1 to {machine.max_batch}",
+    hint=_HINT,
+    evidence="limits.md#sizes",
+)
 def batch(query: Query) -> object | None:
-    """A tensor has too many batches for the engine."""
+    """The tensor has a larger batch than the engine supports."""
     return query.result.batch if query.result.batch > query.machine.max_batch else None
 
 
 @rule(
     "tensor-bytes",
-    lambda machine: f"at most {machine.max_dma_stride_bytes} bytes",
-    _HINT,
-    "stride fields end at bit 31",
+    family="every tensor",
+    kind=Kind.ENGINE,
+    limit=lambda machine: f"at most {machine.max_dma_stride_bytes} bytes",
+    hint=_HINT,
+    evidence="execution.md#dram-layout: rows are padded to 64 bytes; the stride fields end at bit 31",
 )
 def size(query: Query) -> object | None:
-    """A tensor, with its rows padded to 64 bytes, is larger than a DMA stride can express."""
+    """The tensor, with its rows padded, is larger than a DMA stride can express."""
     total = dram_bytes(query.machine, query.result)
     return f"{total} bytes" if total > query.machine.max_dma_stride_bytes else None
 
 
 @rule(
     "weight-range",
-    f"finite values up to {HALF_LARGEST} in size",
-    "Scale the layer down, or keep it on the host with --keep-on-host.",
-    "kernels are stored as fp16",
+    family="every unit",
+    kind=Kind.ENGINE,
+    limit=f"finite values up to {HALF_LARGEST:g} in size",
+    hint="Scale the layer down, or keep it on the host with --keep-on-host.",
+    evidence="encoding.md#dense-packing: kernels are stored in fp16",
 )
 def weight_range(query: Query) -> object | None:
-    """A weight, bias or constant of a function does not fit half precision."""
+    """A weight, a bias or a constant of a function is outside the range of fp16."""
     for params in (query.params, getattr(query.params, "main", None)):
         limits = isinstance(params, Neuron) and params.kind is NeuronKind.CLAMP  # infinite where there is no limit
         for name in ("kernel", "weight", "scale", "bias", "slopes", "epsilon", *(() if limits else ("alpha", "beta"))):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from openane.backend.functions.recipes import kinds
+from openane.backend.functions.recipes import find_recipe, known_function
 from openane.backend.functions.steps import PlanarOperation, PlanarStep, Recipe, Step
 from openane.backend.ir.plan import (
     Evidence,
@@ -23,19 +23,18 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Query, rule
+from openane.backend.rules import Family
 from openane.backend.units.channel_scale import channel_scale
 from openane.backend.units.functions import (
     RECORDED,
     NeFunction,
-    find_recipe,
     ne_function,
     planar_work,
     table_function,
     with_table,
 )
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Neuron, NeuronKind
+from openane.net.units import Neuron
 
 if TYPE_CHECKING:
     from openane.backend.lowering import Lowering
@@ -74,22 +73,6 @@ def planar_task(
     """One planar task on whole tensors of one shape."""
     view = View.of(shape)
     return TaskPlan(work, view, view, sources, result, evidence=evidence)
-
-
-@rule(
-    "function",
-    ", ".join(sorted(kind.value for kind in (*kinds(), NeuronKind.PRELU))),
-    "Compute the function on the host.",
-    "recipes",
-)
-def known_function(query: Query) -> object | None:
-    """The engine has no table or operation for this function."""
-    params = query.params
-    assert isinstance(params, Neuron)
-    if params.kind is NeuronKind.PRELU or find_recipe(params):
-        return None
-    constants = f" with constants {params.alpha:g} and {params.beta:g}" if params.kind in kinds() else ""
-    return f"{params.kind.value}{constants}"
 
 
 def lower_neuron(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:

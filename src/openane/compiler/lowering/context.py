@@ -10,14 +10,14 @@ import numpy as np
 
 from openane.backend.machine import MachineSpec
 from openane.compiler.lowering.layout import Layout, Preferences, canonical, engine_shape
+from openane.compiler.lowering.operand_rules import finite_factor, known_weights, not_empty, unit_operands
 from openane.compiler.options import Functions
-from openane.core.errors import ModelError, UnsupportedError
+from openane.core.errors import ModelError, UnsupportedError, require
 from openane.core.origin import Origin
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.net import Broadcast, Constant, Dimension, Net, Reshape, TensorShape, Unit, UnitParams
 from openane.numerics.fp16 import saturated
-from openane.numerics.limits import HALF_LARGEST
 from openane.targets import get
 from openane.targets.registry import DEFAULT_TARGET
 
@@ -39,22 +39,6 @@ class LoweringOptions:
     rows: bool = False
     machine: MachineSpec = field(default_factory=lambda: get(DEFAULT_TARGET).spec)
     functions: Functions = Functions.APPLE
-
-
-def check_factor(array: np.ndarray) -> None:
-    """Refuses a factor or divisor beyond fp16: clamped it would change every product, and the engine has no infinite
-    factor (exponent 31 counts as 65536 in the MAC array).
-
-    Raises:
-        UnsupportedError: a value is larger than 65504 in size, or not a number.
-    """
-    if array.dtype.kind == "f" and not bool(np.all(np.abs(array) <= HALF_LARGEST)):
-        raise UnsupportedError(
-            "the layer multiplies by a constant that fp16 does not hold",
-            value=f"{float(np.abs(array).max()):g}",
-            limit=f"at most {HALF_LARGEST:g} in size",
-            rule="constant-factors",
-        )
 
 
 @dataclass(slots=True)
@@ -144,7 +128,7 @@ class Lowering:
         """The array of a value that is known; None for one that is computed at run time."""
         return self.constants.get(name)
 
-    def weights(self, name: str, what: str) -> np.ndarray:
+    def weights(self, name: str, what: str, hint: str = "") -> np.ndarray:
         """The array of an operand that must be known at compile time.
 
         Raises:
@@ -152,20 +136,18 @@ class Lowering:
         """
         array = self.constants.get(name)
         if array is None:
-            raise UnsupportedError(
-                f"{what} must be constant", value=f"{name!r} is computed at run time", rule="constant-weights"
-            )
+            raise UnsupportedError.of(known_weights, known_weights.check(name, array), detail=what, hint=hint)
         return array
 
     def check_factors(self, *names: str) -> None:
-        """Refuses constants of these names that the engine cannot multiply by, see `check_factor`.
+        """Refuses factors and divisors beyond fp16: clamped they would change every product.
 
         Raises:
             UnsupportedError: one of them leaves fp16.
         """
         for name in names:
             if name in self.constants:
-                check_factor(self.constants[name])
+                require(finite_factor, self.constants[name])
 
     def layout(self, name: str) -> Layout:
         """The layout a value stands in; the one its users like best where it stands in none."""
@@ -194,7 +176,8 @@ class Lowering:
             shape = params.infer([self._records[bottom].shape for bottom in bottoms])
         except ModelError as error:
             own = error.diagnostic
-            raise UnsupportedError(own.what, limit=own.limit, value=own.value, hint=own.hint) from error
+            value = own.value or unit_operands.check(own.what)
+            raise UnsupportedError.of(unit_operands, value, detail=own.what, limit=own.limit, hint=own.hint) from error
         node = self._node
         base = next((name for name in node.outputs if name), node.name) if node else "constant"
         origin = (node.origin if node.origin.layers else Origin((node.name,))) if node else Origin()
@@ -295,8 +278,7 @@ class Lowering:
         """The network: named units that some output needs, in order. With rows, outputs are canonical as well."""
         outputs = {}
         for name in self.graph.outputs:
-            if not self.types[name].size:
-                raise UnsupportedError("the engine has no empty tensors", value=f"{name!r} is {self.types[name]}")
+            require(not_empty, name, self.types[name])
             if name not in self.values or self.options.rows:
                 engine, layout = self._rest(name)
                 self.values[name] = Value(self.read_as(name, engine), layout)

@@ -11,7 +11,9 @@ from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine
 from openane.compiler.lowering.layout import SPATIAL
 from openane.compiler.lowering.matrix import check_matrix
-from openane.core.errors import UnsupportedError
+from openane.compiler.lowering.operand_rules import MERGE_AXES
+from openane.core.errors import require
+from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import Conv, Dimension, Pad, Pads, Transpose
@@ -68,6 +70,32 @@ def pad_image(ctx: Lowering, x: Handle, pads: Pads, value: float) -> Handle:
     return ctx.emit(Pad(grown, value=value), x) if grown else x
 
 
+@rule(
+    "convolution-axes",
+    family="convolution",
+    kind=Kind.COMPILER,
+    limit="at most three",
+    hint=MERGE_AXES,
+    evidence="limits.md#sizes: kernels have a width and a height; depth is put together of images",
+)
+def convolved_axes(count: int) -> object | None:
+    """The convolution has too many spatial axes."""
+    return count if count > 3 else None
+
+
+@rule(
+    "transposed-convolution-axes",
+    family="convolution",
+    kind=Kind.COMPILER,
+    limit="at most two",
+    hint=MERGE_AXES,
+    evidence="limits.md#sizes: kernels have a width and a height",
+)
+def transposed_axes(count: int) -> object | None:
+    """The transposed convolution has too many spatial axes."""
+    return count if count > 2 else None
+
+
 def _lower_conv(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Conv)
@@ -75,8 +103,7 @@ def _lower_conv(ctx: Lowering, node: Node) -> None:
     if kernel.ndim == 5:
         _lower_conv_3d(ctx, node, operation, kernel)
         return
-    if kernel.ndim > 5:
-        raise UnsupportedError("convolutions have at most three axes of space", value=kernel.ndim - 2)
+    require(convolved_axes, kernel.ndim - 2)
     name, pads = source_and_pads(ctx, node.inputs[0], operation.pads)
     layout = SPATIAL[kernel.ndim]
     x, rest = outside_padding(ctx, ctx.read(name, layout), plane_pads(pads))
@@ -146,8 +173,7 @@ def _lower_conv_transpose(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.ConvTranspose)
     kernel = ctx.weights(node.inputs[1], "the kernel of a convolution")
-    if kernel.ndim > 4:
-        raise UnsupportedError("transposed convolutions have at most two axes of space", value=kernel.ndim - 2)
+    require(transposed_axes, kernel.ndim - 2)
     layout = SPATIAL[kernel.ndim]
     if kernel.ndim == 3:
         kernel = kernel[:, :, None, :]

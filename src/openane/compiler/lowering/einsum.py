@@ -8,12 +8,53 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from openane.compiler.lowering.context import Lowering
-from openane.core.errors import UnsupportedError
+from openane.core.errors import require
+from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 
 #: Letters that stand for the axes of "...", which no equation uses.
 _ELLIPSIS = "\u03b1\u03b2\u03b3\u03b4\u03b5\u03b6\u03b7\u03b8"
+
+
+@rule(
+    "einsum-axes",
+    family="einsum",
+    kind=Kind.COMPILER,
+    limit=f"at most {len(_ELLIPSIS)} axes in an ellipsis",
+    hint="Write it as Transpose and MatMul of at most three batch axes.",
+    evidence="openane.compiler.lowering.einsum: an ellipsis is spelled by as many letters",
+)
+def ellipsis_axes(count: int, equation: str) -> object | None:
+    """An ellipsis has too many axes."""
+    return f"{count} axes in {equation!r}" if count > len(_ELLIPSIS) else None
+
+
+@rule(
+    "einsum-diagonal",
+    family="einsum",
+    kind=Kind.COMPILER,
+    limit="each letter once per operand",
+    hint="Multiply by a constant identity matrix and sum, or write it as Transpose and MatMul.",
+    evidence="openane.compiler.lowering.einsum: matmuls and sums",
+)
+def no_diagonal(operands: Sequence[str], equation: str) -> object | None:
+    """An operand of an einsum is read along its diagonal."""
+    return equation if any(len(set(letters)) != len(letters) for letters in operands) else None
+
+
+@rule(
+    "einsum-sizes",
+    family="einsum",
+    kind=Kind.COMPILER,
+    limit="one size per letter",
+    hint="Expand the operand to the size of the other one first.",
+    evidence="openane.compiler.lowering.einsum: a letter that two operands share is one axis of a matmul",
+)
+def equal_sizes(left: Mapping[str, int], right: Mapping[str, int]) -> object | None:
+    """Axes with the same letter have different sizes."""
+    differing = [letter for letter, size in right.items() if left.get(letter, size) != size]
+    return ", ".join(f"{letter}: {left[letter]} and {right[letter]}" for letter in differing) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +70,7 @@ def _terms(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     left, arrow, right = equation.replace(" ", "").partition("->")
     parts = left.split(",")
     free = max((rank - len(part) + 3 for part, rank in zip(parts, ranks, strict=True) if "..." in part), default=0)
-    if free > len(_ELLIPSIS):
-        raise UnsupportedError("too many axes", value=equation)
+    require(ellipsis_axes, free, equation)
     if not arrow:
         letters = left.replace(",", "").replace(".", "")
         right = ("..." if "..." in left else "") + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
@@ -45,8 +85,7 @@ def _lower_einsum(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Einsum)
     spelled, wanted = _terms(operation.equation, [len(ctx.shape(name)) for name in node.inputs])
-    if any(len(set(letters)) != len(letters) for letters in spelled):
-        raise UnsupportedError("diagonals are not taken on the engine", value=operation.equation)
+    require(no_diagonal, spelled, operation.equation)
     terms = [_Term(name, letters) for name, letters in zip(node.inputs, spelled, strict=True)]
     total = terms[0]
     for i, term in enumerate(terms[1:], 1):
@@ -81,12 +120,10 @@ def _product(ctx: Lowering, a: _Term, b: _Term, needed: set[str]) -> _Term:
     inner = "".join(letter for letter in shared if letter not in needed)
     rows = "".join(letter for letter in a.letters if letter not in shared)
     columns = "".join(letter for letter in b.letters if letter not in shared)
-    extents = {
-        **dict(zip(b.letters, ctx.shape(b.name), strict=True)),
-        **dict(zip(a.letters, ctx.shape(a.name), strict=True)),
-    }
-    if any(extents[letter] != extent for letter, extent in zip(b.letters, ctx.shape(b.name), strict=True)):
-        raise UnsupportedError("axes of the same letter have different extents")
+    left_sizes = dict(zip(a.letters, ctx.shape(a.name), strict=True))
+    right_sizes = dict(zip(b.letters, ctx.shape(b.name), strict=True))
+    require(equal_sizes, left_sizes, right_sizes)
+    extents = right_sizes | left_sizes
 
     def size(letters: str) -> int:
         return math.prod(extents[letter] for letter in letters)
@@ -102,7 +139,3 @@ def _product(ctx: Lowering, a: _Term, b: _Term, needed: set[str]) -> _Term:
 
 
 LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType({g.Einsum: _lower_einsum})
-
-HINTS: Mapping[type[Operation], str] = MappingProxyType(
-    {g.Einsum: "Write it as Transpose and MatMul of at most three batch axes."}
-)

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from openane.compiler.lowering.context import Handle, Lowering, check_factor
+from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.functions import emit_function
 from openane.compiler.lowering.layout import Layout, engine_shape
+from openane.compiler.lowering.operand_rules import finite_factor
 from openane.compiler.options import Functions
 from openane.compiler.passes.activations import RECOGNIZED
-from openane.core.errors import UnsupportedError
+from openane.core.errors import require
+from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
@@ -71,11 +73,23 @@ PLAIN_NEURONS: Mapping[type[Operation], NeuronKind] = MappingProxyType(
 )
 
 
+@rule(
+    "clip-limits",
+    family="clip",
+    kind=Kind.ENGINE,
+    limit="a lower limit below infinity, and an upper limit above minus infinity",
+    hint="Drop the layer, or clip to finite limits.",
+    evidence="formats.md#element-types: constants are fp16; arithmetic.md#mac: infinity counts as 65536",
+)
+def finite_clip(minimum: float, maximum: float) -> object | None:
+    """Every result of the clip is infinite."""
+    return f"limits {minimum:g} and {maximum:g}" if minimum == math.inf or maximum == -math.inf else None
+
+
 def _clip(minimum: float, maximum: float) -> Neuron:
     if minimum == 0 and maximum == math.inf:
         return Neuron(K.RELU)
-    if minimum == math.inf or maximum == -math.inf:
-        raise UnsupportedError("every result is infinite", value=f"limits {minimum:g} and {maximum:g}")
+    require(finite_clip, minimum, maximum)
     low, high = saturated(np.array([minimum, maximum])).tolist()
     return Neuron(K.CLAMP, low, high)
 
@@ -194,7 +208,7 @@ def affine(ctx: Lowering, x: Handle, *, scale: np.ndarray | None = None, bias: n
     if len(vectors) == 2:
         return ctx.emit(GOC(vectors[0], vectors[1]), x)
     if scale is not None:
-        check_factor(scale)
+        require(finite_factor, scale)
     for array, kind in ((scale, ElementWiseKind.MULT), (bias, ElementWiseKind.ADD)):
         if array is not None:
             x = ctx.emit(ElementWise(kind), x, ctx.broadcast(ctx.hold(array), engine))
@@ -367,11 +381,4 @@ LOWERINGS: Mapping[type[Operation], Handler] = MappingProxyType(
         g.Silu: _lower_silu,
         g.PRelu: _lower_prelu,
     }
-)
-
-HINTS: Mapping[type[Operation], str] = MappingProxyType(
-    dict.fromkeys(
-        (g.Acos, g.Acosh, g.Asin, g.Asinh, g.Atanh, g.Cosh, g.Sinh, g.Tan),
-        "Compose it of functions that have tables (exp, log, sqrt, tanh, sin, cos, atan), where precision allows.",
-    )
 )

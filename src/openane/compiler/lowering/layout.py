@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openane.core.errors import UnsupportedError
+from openane.compiler.lowering.operand_rules import channel_axes, five_dimensions
+from openane.core.errors import require
 from openane.graph import Graph, Node
 from openane.graph import ops as g
 from openane.net import Dimension, TensorShape
@@ -41,10 +42,7 @@ def canonical(shape: Sequence[int], *, rows: bool = False) -> Layout:
     if rank <= 5:
         return MATRICES[rank]
     real = [axis for axis, extent in enumerate(shape) if extent > 1]
-    if len(real) > 5:
-        raise UnsupportedError(
-            "the engine has five dimensions", value=f"shape {list(shape)}", limit="five axes of more than 1"
-        )
+    require(five_dimensions, len(real), shape)
     places = dict(zip(real, list(Dimension)[5 - len(real) :], strict=True))
     return tuple(places.get(axis) for axis in range(rank))
 
@@ -64,8 +62,7 @@ def channels_layout(shape: Sequence[int]) -> Layout:
     Raises:
         UnsupportedError: more than four axes.
     """
-    if not 2 <= len(shape) <= 4:
-        raise UnsupportedError("channels need two to four axes", value=f"shape {list(shape)}")
+    require(channel_axes, shape)
     return SPATIAL[len(shape)]
 
 

@@ -19,8 +19,8 @@ from openane.compiler.lowering.elementwise import (
     spread,
 )
 from openane.compiler.lowering.layout import Layout, engine_shape
-from openane.compiler.lowering.refusals import INTEGERS_HINT
-from openane.core.errors import UnsupportedError
+from openane.compiler.lowering.operand_rules import FLOATING, element_type, no_nan
+from openane.core.errors import require
 from openane.core.types import DType
 from openane.graph import Node, Operation
 from openane.graph import ops as g
@@ -56,8 +56,7 @@ def compare(ctx: Lowering, kind: type[Operation], difference: Handle) -> Handle:
 def _finite(array: np.ndarray) -> np.ndarray:
     """The constant in float64, with the largest fp16 value for infinity: the engine has no infinite factor."""
     wide = array.astype(np.float64)
-    if np.isnan(wide).any():
-        raise UnsupportedError("the engine has no NaN", value="a constant that is not a number")
+    require(no_nan, wide)
     return np.clip(wide, -HALF_LARGEST, HALF_LARGEST) if np.isinf(wide).any() else wide
 
 
@@ -143,12 +142,7 @@ def _lower_cast(ctx: Lowering, node: Node) -> None:
     if operation.dtype is DType.BOOL and source is not DType.BOOL:
         _lower_to_truth(ctx, node)
         return
-    if source.is_float and not operation.dtype.is_float:
-        raise UnsupportedError(
-            "the engine computes in half precision and has no integers",
-            value=f"{source.value} to {operation.dtype.value}",
-            rule="element-types",
-        )
+    require(element_type, node.outputs[0], operation.dtype, FLOATING if source.is_float else tuple(DType))
     value = ctx.values[name]
     ctx.define(node.outputs[0], value.handle, value.layout)
 
@@ -176,5 +170,3 @@ def _lower_shrink(ctx: Lowering, node: Node) -> None:
 LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
     dict.fromkeys(_FROM_SIGN, _lower_comparison) | {g.Where: _lower_where, g.Cast: _lower_cast, g.Shrink: _lower_shrink}
 )
-
-HINTS: Mapping[type[Operation], str] = MappingProxyType({g.Cast: INTEGERS_HINT})

@@ -1,6 +1,6 @@
 """From a Graph to a Net: one handler per operation, and the reasons where there is none.
 
-A module of this package brings its handlers in a table LOWERINGS and hints for what it refuses in a table HINTS.
+A module of this package brings its handlers in a table LOWERINGS, and the rules by which they refuse.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from openane.compiler.hints import at_node
 from openane.compiler.lowering.context import Lowering, LoweringOptions
-from openane.compiler.lowering.positions import makes_positions
-from openane.compiler.lowering.refusals import REFUSALS
+from openane.compiler.lowering.operand_rules import FLOATING, element_type, not_empty
+from openane.compiler.lowering.positions import keeps_precision, makes_positions
+from openane.compiler.lowering.refusals import require_lowering
 from openane.core.deadline import check_deadline
-from openane.core.errors import Diagnostic, UnsupportedError
+from openane.core.errors import Diagnostic, UnsupportedError, require
 from openane.core.registry import collect
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation
@@ -22,14 +24,9 @@ from openane.net import Net
 
 Handler = Callable[[Lowering, Node], None]
 
-
 #: By class of the operation: the tables LOWERINGS of the modules of this package.
 HANDLERS: Mapping[type[Operation], Handler] = collect(__package__, "LOWERINGS")
 
-#: What to do about limits of operations that have a handler, by class: the tables HINTS of the modules.
-HINTS: Mapping[type[Operation], str] = collect(__package__, "HINTS")
-
-_FLOATING = (DType.FLOAT16, DType.FLOAT32, DType.FLOAT64)
 _BYTES = (DType.UINT8, DType.INT8)
 
 
@@ -72,7 +69,7 @@ def _refusal(node: Node, graph: Graph, options: LoweringOptions | None) -> Diagn
         ctx.start(node)
         _lower_node(ctx, node)
     except UnsupportedError as error:
-        return error.at(_place(graph, node)).diagnostic
+        return at_node(error.diagnostic, node, graph)
     return None
 
 
@@ -81,10 +78,13 @@ def becomes_integers(graph: Graph) -> dict[str, Diagnostic]:
 
     Token ids are such numbers.
     """
-    what = "its result becomes integers, which half precision holds up to 2048 only"
     prepares = makes_positions(graph)
-    found = (node for node in graph.nodes if prepares(node))
-    return {node.name: Diagnostic(what, where=_place(graph, node), rule="positions") for node in found}
+    found = ((node, keeps_precision.check(node, prepares)) for node in graph.nodes)
+    return {
+        node.name: at_node(Diagnostic.of(keeps_precision, value), node, graph)
+        for node, value in found
+        if value is not None
+    }
 
 
 def alone(node: Node, graph: Graph) -> Graph:
@@ -108,24 +108,11 @@ def alone(node: Node, graph: Graph) -> Graph:
     )
 
 
-def _place(graph: Graph, node: Node) -> str:
-    return f"{graph.name or 'model'}: node {node.name!r} ({type(node.operation).__name__})"
-
-
 def _all_refusals(graph: Graph, first: Node, error: UnsupportedError, options: LoweringOptions) -> UnsupportedError:
     integers = becomes_integers(graph)
     others = [integers.get(n.name) or _refusal(n, graph, options) for n in graph.nodes if n is not first]
-    placed = error.at(_place(graph, first))
-    own = placed.diagnostic
-    return UnsupportedError(
-        own.what,
-        where=own.where,
-        rule=own.rule,
-        limit=own.limit,
-        value=own.value,
-        hint=own.hint,
-        others=tuple(other for other in others if other is not None),
-    )
+    listed = tuple(other for other in others if other is not None)
+    return UnsupportedError(at_node(error.diagnostic, first, graph), others=listed)
 
 
 def _lower_node(ctx: Lowering, node: Node) -> None:
@@ -138,10 +125,8 @@ def _lower_node(ctx: Lowering, node: Node) -> None:
     empty = [name for name in node.outputs if name and not ctx.types[name].size]
     if len(empty) < len(node.outputs):
         ctx.constants.update((n, np.zeros(ctx.shape(n), ctx.types[n].dtype.numpy)) for n in empty)
-    handler = HANDLERS.get(type(node.operation))
-    if handler is None:
-        refusal = REFUSALS.get(type(node.operation))
-        raise UnsupportedError(refusal.reason if refusal else "the engine has no such operation", rule="operations")
+    require_lowering(node.operation, HANDLERS)
+    handler = HANDLERS[type(node.operation)]
     _check_types(ctx, node)
     with np.errstate(all="ignore"):  # a model's constants may be infinite, or become so
         handler(ctx, node)
@@ -154,13 +139,6 @@ def _check_types(ctx: Lowering, node: Node) -> None:
         if not name or name in ctx.constants:
             continue
         found = types[name]
-        allowed = _FLOATING + (DType.BOOL,) + (_BYTES if name in ctx.graph.inputs else ())
-        if found.dtype not in allowed:
-            raise UnsupportedError(
-                "the engine computes in half precision and has no integers",
-                value=f"{name!r} is {found.dtype.value}",
-                rule="element-types",
-                hint="Integer steps run on the host.",
-            )
-        if found.size == 0:
-            raise UnsupportedError("the engine has no empty tensors", value=f"{name!r} is {found}", rule="empty")
+        allowed = FLOATING + (DType.BOOL,) + (_BYTES if name in ctx.graph.inputs else ())
+        require(element_type, name, found.dtype, allowed)
+        require(not_empty, name, found)

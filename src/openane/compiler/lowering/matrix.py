@@ -9,7 +9,9 @@ import numpy as np
 
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.layout import MATRICES, SPATIAL, Layout, engine_shape
-from openane.core.errors import UnsupportedError
+from openane.compiler.lowering.operand_rules import FEWER_AXES
+from openane.core.errors import require
+from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import Concat, Conv, Dimension, InputView, Linear, MatMul, TensorShape, Transpose
@@ -24,19 +26,52 @@ _OUTER = (Dimension.BATCH, Dimension.DEPTH, Dimension.CHANNEL)
 _MATRIX_LIMIT = 1 << 24
 
 
+@rule(
+    "axis-matrix",
+    family="every operation",
+    kind=Kind.COMPILER,
+    limit=f"{_MATRIX_LIMIT} weights",
+    hint="Do it in two shorter steps, or before the model.",
+    evidence="openane.compiler.lowering.matrix: a bound on the size of programs",
+)
+def axis_matrix(rows: int, columns: int) -> object | None:
+    """The axis is too long to be rearranged by a matmul."""
+    return f"{columns} to {rows} elements" if rows * columns > _MATRIX_LIMIT else None
+
+
+@rule(
+    "matmul-axes",
+    family="product by a constant",
+    kind=Kind.COMPILER,
+    limit="five axes",
+    hint=FEWER_AXES,
+    evidence="limits.md#sizes: rank 5",
+)
+def matrix_axes(layout: Layout, shape: Sequence[int]) -> object | None:
+    """The matmul has more than five axes."""
+    return None if layout[-1] is Dimension.WIDTH else f"shape {list(shape)}"
+
+
+@rule(
+    "matmul-batch-axes",
+    family="product of two tensors",
+    kind=Kind.COMPILER,
+    limit="at most three batch axes",
+    hint="Merge the batch axes by a Reshape.",
+    evidence="limits.md#sizes: rank 5",
+)
+def batch_axes(rank: int) -> object | None:
+    """The matmul has more than three batch axes."""
+    return f"{rank} axes" if rank > 5 else None
+
+
 def check_matrix(rows: int, columns: int) -> None:
     """Refuses to make a huge matrix.
 
     Raises:
         UnsupportedError: it would be too large.
     """
-    if rows * columns > _MATRIX_LIMIT:
-        raise UnsupportedError(
-            "the axis is too long to be rearranged by a matrix product",
-            value=f"{columns} to {rows} elements",
-            limit=f"{_MATRIX_LIMIT} weights",
-            rule="axis-matrix",
-        )
+    require(axis_matrix, rows, columns)
 
 
 def selection(places: Sequence[int] | np.ndarray, extent: int) -> np.ndarray:
@@ -127,8 +162,7 @@ def _times_constant(ctx: Lowering, node: Node, weight: np.ndarray) -> None:
         ctx.define(result, unit, SPATIAL[len(out)] if out else ())
         return
     layout = MATRICES[len(shape)] if len(shape) <= 5 else ctx.layout(name)
-    if layout[-1] is not Dimension.WIDTH:
-        raise UnsupportedError("a matrix product needs five axes or less", value=f"shape {list(shape)}")
+    require(matrix_axes, layout, shape)
     unit = _linear(ctx, ctx.read(name, layout), weight)
     # A vector on the right is a matrix of one column, whose axis the result has not.
     ctx.define(result, unit, layout if len(out) == len(shape) else layout[:-1])
@@ -156,8 +190,7 @@ def _two_tensors(ctx: Lowering, node: Node, operation: g.MatMul) -> None:
     if left[-2 if operation.transpose_a else -1] == 1:
         _outer_product(ctx, node, operation, left, right)
         return
-    if rank > 5:
-        raise UnsupportedError("a matrix product has at most three batch axes", value=f"{rank} axes")
+    require(batch_axes, rank)
     layout = MATRICES[rank]
     batch = np.broadcast_shapes(left[:-2], right[:-2])
     handles = []

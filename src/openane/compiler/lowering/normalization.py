@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -15,7 +15,8 @@ from openane.compiler.lowering.matrix import check_matrix
 from openane.compiler.lowering.norms import normalized
 from openane.compiler.lowering.pooling import reduced
 from openane.compiler.options import Functions
-from openane.core.errors import UnsupportedError
+from openane.core.errors import require
+from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
@@ -94,6 +95,19 @@ def _scale_and_shift(ctx: Lowering, node: Node, unit: Handle, layout: Layout, *,
     return unit
 
 
+@rule(
+    "norm-axes",
+    family="normalization",
+    kind=Kind.COMPILER,
+    limit="an axis longer than 1, where there are more than five axes",
+    hint="Replace it by its bias: the deviation from the mean of one element is 0.",
+    evidence="openane.compiler.lowering.layout: axes of one element have no dimension where there are more than five",
+)
+def normalized_axes(axes: Sequence[int], dimensions: frozenset[Dimension]) -> object | None:
+    """The normalization is along axes of one element only."""
+    return None if dimensions else f"axes {list(axes)}"
+
+
 def _lower_layer_norm(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, (g.LayerNorm, g.RmsNorm))
@@ -101,8 +115,7 @@ def _lower_layer_norm(ctx: Lowering, node: Node) -> None:
     x = ctx.read(node.inputs[0], layout)
     engine = ctx.extents(x)
     dimensions = reduced(node, layout)
-    if not dimensions:
-        raise UnsupportedError("a normalization needs an axis of more than one element", value=operation.axes)
+    require(normalized_axes, operation.axes, dimensions)
     if dimensions != {Dimension.CHANNEL, Dimension.HEIGHT, Dimension.WIDTH}:  # the engine has a form of its own for it
         dimensions = frozenset(d for d in dimensions if engine.ndchw[d.axis] > 1) or dimensions
     if dimensions & {Dimension.BATCH, Dimension.DEPTH}:

@@ -15,7 +15,8 @@ from openane.compiler.lowering.elementwise import affine, power
 from openane.compiler.lowering.layout import SPATIAL, Layout
 from openane.compiler.lowering.norms import norm
 from openane.compiler.options import Functions
-from openane.core.errors import UnsupportedError
+from openane.core.errors import require
+from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
@@ -107,6 +108,19 @@ def _sums(pooling: Pooling, ones: np.ndarray) -> np.ndarray:
     return np.asarray(counted * math.prod(pooling.kernel))
 
 
+@rule(
+    "pooling-window",
+    family="pooling",
+    kind=Kind.COMPILER,
+    limit="two axes; three for maximum and average",
+    hint="Pool one axis after the other.",
+    evidence="encoding.md#common-block: windows have rows and columns",
+)
+def window_axes(rank: int) -> object | None:
+    """The pooling window has more axes than the engine's windows."""
+    return rank if rank > 2 else None
+
+
 def _lower_pool(ctx: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Pooling)
@@ -114,8 +128,7 @@ def _lower_pool(ctx: Lowering, node: Node) -> None:
     if rank == 3 and isinstance(operation, (g.MaxPool, g.AveragePool)):
         _pool_3d(ctx, node, operation)
         return
-    if rank > 2:
-        raise UnsupportedError("pooling windows have at most two axes", value=rank, rule="pooling-window")
+    require(window_axes, rank)
     layout = SPATIAL[rank + 2]
     x = ctx.read(node.inputs[0], layout)
     if isinstance(operation, g.LpPool):
@@ -153,10 +166,24 @@ def _pool_3d(ctx: Lowering, node: Node, operation: g.MaxPool | g.AveragePool) ->
     ctx.define(node.outputs[0], value.handle, None)
 
 
+@rule(
+    "pooling-norm",
+    family="pooling",
+    kind=Kind.COMPILER,
+    limit="norms of order 1 and 2, without ceil_mode",
+    hint="Use average pooling of the squares, then a root.",
+    evidence="openane.compiler.lowering.pooling: absolute values or squares, averaged",
+)
+def pooled_norm(operation: g.LpPool) -> object | None:
+    """The pooling takes a norm of another order than 1 and 2, or windows beyond the padding."""
+    if operation.p not in (1, 2):
+        return operation.p
+    return "ceil_mode" if operation.ceil_mode else None
+
+
 def _lp_pool(ctx: Lowering, node: Node, operation: g.LpPool, x: Handle) -> Handle:
     """The p-th root of (average of |x|^p, times the number of elements)."""
-    if operation.p not in (1, 2) or operation.ceil_mode:
-        raise UnsupportedError("only norms of order 1 and 2 are pooled", value=operation.p)
+    require(pooled_norm, operation)
     x = ctx.emit(Neuron(NeuronKind.ABS if operation.p == 1 else NeuronKind.SQUARE), x)
     total = ctx.emit(GOC(float(math.prod(operation.kernel))), _pool(ctx, node, PoolingKind.AVERAGE, x, True))
     return power(ctx, total, 1 / operation.p)
@@ -229,5 +256,3 @@ LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingP
     | dict.fromkeys(_REDUCTIONS, _lower_reduction)
     | {g.ReduceLogSumExp: _lower_log_sum_exp}
 )
-
-HINTS: Mapping[type[Operation], str] = MappingProxyType({g.LpPool: "Use average pooling of the squares, then a root."})

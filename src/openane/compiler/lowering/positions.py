@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from openane.core.rules import Kind, rule
 from openane.graph import Graph, Node
 from openane.graph import ops as g
 
@@ -39,3 +40,16 @@ def _to_integers(graph: Graph, node: Node) -> bool:
     if not isinstance(operation, g.Cast) or operation.dtype.is_float:
         return False
     return operation.dtype.value != "bool" and graph.types[node.inputs[0]].dtype.is_float
+
+
+@rule(
+    "positions",
+    family="every operation",
+    kind=Kind.CHOICE,
+    limit="numbers that do not become integers",
+    hint="Nothing needs to be done: the host keeps the numbers exact. To avoid the step, give them as integers.",
+    evidence="formats.md#element-types: tensors are fp16, which holds integers exactly up to 2048",
+)
+def keeps_precision(node: Node, prepares: Callable[[Node], bool]) -> object | None:
+    """The result becomes integers, which half precision holds up to 2048 only."""
+    return ", ".join(map(repr, node.outputs)) if prepares(node) else None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from openane.compiler.lowering.operand_rules import INTEGERS_HINT, LOOK_UP_HINT
+from openane.core.errors import UnsupportedError
+from openane.core.rules import Kind, rule
 from openane.graph import Operation
 from openane.graph import ops as g
 
@@ -15,32 +18,30 @@ class Refusal:
     """Why an operation has no lowering.
 
     Attributes:
-        reason: what the engine lacks.
-        hint: the cheapest change; {operand} and {type} are those of the first operand computed at run time.
+        reason: what the engine does not do.
+        hint: the cheapest change; see :class:`~openane.core.rules.Rule`.
     """
 
     reason: str
-    hint: str = ""
+    hint: str
 
 
 def _refuse(reason: str, hint: str, *operations: type[Operation]) -> dict[type[Operation], Refusal]:
     return dict.fromkeys(operations, Refusal(reason, hint))
 
 
-_BY_POSITION = "the engine does not address elements by computed positions"
-
-INTEGERS_HINT = "Compute {operand} before the model, or in floating point where its values stay below 2048."
+_BY_POSITION = "it does not address elements by computed positions"
 
 #: By class of the operation.
 REFUSALS: Mapping[type[Operation], Refusal] = MappingProxyType(
     _refuse(
-        "the engine does not find positions",
+        "it does not find positions",
         "End the model at {operand} ({type}) and find the positions in the application.",
         *(g.ArgMax, g.ArgMin, g.TopK, g.Hardmax),
     )
     | _refuse(
         _BY_POSITION,
-        "Do the look-up of {operand} before the model and make its result an input, or multiply by a one-hot matrix.",
+        LOOK_UP_HINT,
         *(g.GatherElements, g.GatherND, g.OneHot),
     )
     | _refuse(
@@ -53,35 +54,60 @@ REFUSALS: Mapping[type[Operation], Refusal] = MappingProxyType(
         "Give sequences of one length, and reverse them by Slice with a step of -1.",
         g.ReverseSequence,
     )
-    | _refuse(_BY_POSITION, "", g.GridSample)
+    | _refuse(_BY_POSITION, "Resample {operand} before the model, or leave it as a host step.", g.GridSample)
     | _refuse(
-        "the engine has no integers",
+        "it has no integers",
         INTEGERS_HINT,
         *(g.BitwiseAnd, g.BitwiseNot, g.BitwiseOr, g.BitwiseXor, g.ShiftLeft, g.ShiftRight),
     )
     | _refuse(
-        "the engine has no exact division with remainder",
+        "it has no exact division with remainder",
         "Write it as Floor and Mul with a constant reciprocal, where rounding does not matter.",
         *(g.Mod, g.FloorDiv),
     )
     | _refuse(
-        "the engine turns NaN into infinity, and so cannot tell",
+        "it turns NaN into infinity and cannot tell them apart",
         "Drop the check, or compare with the largest value that the model makes.",
         *(g.IsNaN, g.IsInf),
     )
     | _refuse(
-        "the engine does not reduce by products",
+        "it does not reduce by multiplication",
         "Write it as Exp of a sum of Log, where the factors are positive.",
         *(g.ReduceProd, g.CumProd),
     )
     | _refuse(
-        "recurrent layers are not unrolled for the engine",
+        "recurrent layers are not unrolled for it",
         "Replace it by convolutions or attention over time, or leave it as a host step between two programs.",
         *(g.RNN, g.GRU, g.LSTM),
     )
     | _refuse(
-        "run-time quantisation is not part of the engine",
-        "Quantise the weights only: they are unpacked at compile time, activations stay in half precision.",
+        "it does not quantize at run time",
+        "Quantize the weights only: they are unpacked at compile time, activations stay in half precision.",
         *(g.QuantizeLinear, g.DequantizeLinear),
     )
 )
+
+
+@rule(
+    "operations",
+    family="every operation",
+    kind=Kind.ENGINE,
+    limit="operations with a lowering",
+    hint="Replace it by operations that the engine has: `openane limits` lists their rules.",
+    evidence="limits.md#operations",
+)
+def has_lowering(operation: Operation, lowered: Container[type[Operation]]) -> object | None:
+    """The engine does not have the operation."""
+    return None if type(operation) in lowered else type(operation).__name__
+
+
+def require_lowering(operation: Operation, lowered: Container[type[Operation]]) -> None:
+    """Checks that an operation has a lowering.
+
+    Raises:
+        UnsupportedError: it has none; says why.
+    """
+    value = has_lowering.check(operation, lowered)
+    if value is not None:
+        known = REFUSALS.get(type(operation), Refusal("", ""))
+        raise UnsupportedError.of(has_lowering, value, detail=known.reason, hint=known.hint)

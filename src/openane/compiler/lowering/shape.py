@@ -12,7 +12,9 @@ from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine
 from openane.compiler.lowering.layout import Layout, canonical, channels_layout, engine_shape
 from openane.compiler.lowering.matrix import along, check_matrix, selection
-from openane.core.errors import UnsupportedError
+from openane.compiler.lowering.operand_rules import FEWER_AXES, LOOK_UP_HINT, five_dimensions
+from openane.core.errors import require
+from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import Concat, Conv, Dimension, InputView, Pad, Transpose
@@ -54,12 +56,7 @@ def _lower_transpose(ctx: Lowering, node: Node) -> None:
         permutation = _engine_permutation(source, target, operation.permutation)
         ctx.define(result, ctx.emit(permutation, ctx.read(name, source)), target)
         return
-    if len(extents) > 5:
-        raise UnsupportedError(
-            "a transpose moves at most five groups of axes",
-            value=f"shape {list(shape)}, permutation {list(operation.permutation)}",
-            rule="five-dimensions",
-        )
+    require(five_dimensions, len(extents), shape)
     layout: Layout = tuple(list(Dimension)[5 - len(extents) :])
     unit = ctx.emit(_engine_permutation(layout, layout, order), ctx.read_as(name, engine_shape(extents, layout)))
     ctx.define(result, unit, None)
@@ -142,11 +139,24 @@ def _take(ctx: Lowering, x: Handle, dimension: Dimension, places: Sequence[int])
     return along(ctx, near, dimension, selection([place - first for place in places], last - first + 1))
 
 
+@rule(
+    "repeated-axis",
+    family="gather",
+    kind=Kind.COMPILER,
+    limit="an axis with a dimension of the engine: all of five axes, or those longer than 1",
+    hint=FEWER_AXES,
+    evidence="openane.compiler.lowering.layout: axes of one element have no dimension where there are more than five",
+)
+def repeated_axis(count: int, shape: Sequence[int]) -> object | None:
+    """An axis of one element that has no dimension on the engine is repeated."""
+    return f"{count} times, shape {list(shape)}" if count > 1 else None
+
+
 def _lower_gather(ctx: Lowering, node: Node) -> None:
     """Constant positions; positions that are computed are the host's."""
     operation = node.operation
     assert isinstance(operation, g.Gather)
-    indices = ctx.weights(node.inputs[1], "the positions that are gathered")
+    indices = ctx.weights(node.inputs[1], "the positions that are gathered", LOOK_UP_HINT)
     layout = ctx.layout(node.inputs[0])
     shape = ctx.shape(node.inputs[0])
     extent = shape[operation.axis]
@@ -155,8 +165,8 @@ def _lower_gather(ctx: Lowering, node: Node) -> None:
     dimension = layout[operation.axis]
     if dimension is not None:
         x = _take(ctx, x, dimension, places)
-    elif len(places) > 1:
-        raise UnsupportedError("an axis of one element is repeated", value=f"shape {list(shape)}")
+    else:
+        require(repeated_axis, len(places), shape)
     if indices.ndim == 0:
         ctx.define(node.outputs[0], x, layout[: operation.axis] + layout[operation.axis + 1 :])
     else:
@@ -186,6 +196,19 @@ def _lower_tile(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], x, layout)
 
 
+@rule(
+    "padded-axes",
+    family="padding",
+    kind=Kind.COMPILER,
+    limit="five axes",
+    hint=FEWER_AXES,
+    evidence="openane.compiler.lowering.layout: axes of one element have no dimension where there are more than five",
+)
+def padded_axes(layout: Layout) -> object | None:
+    """The tensor that is padded has more than five axes."""
+    return f"{len(layout)} axes" if any(dimension is None for dimension in layout) else None
+
+
 _PAD_MODES = MappingProxyType({g.PadMode.REFLECT: "reflect", g.PadMode.EDGE: "edge", g.PadMode.WRAP: "wrap"})
 
 
@@ -195,8 +218,7 @@ def _lower_pad(ctx: Lowering, node: Node) -> None:
     assert isinstance(operation, g.Pad)
     layout = ctx.layout(node.inputs[0])
     rank = len(layout)
-    if any(d is None for d in layout):
-        raise UnsupportedError("padding needs five axes or less", value=f"{rank} axes")
+    require(padded_axes, layout)
     x = ctx.read(node.inputs[0], layout)
     pairs = list(zip(layout, operation.pads[:rank], operation.pads[rank:], strict=True))
     for dimension, before, after in pairs:
@@ -242,12 +264,25 @@ def _lower_trilu(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], affine(ctx, x, scale=full), layout)
 
 
+@rule(
+    "resize-crop",
+    family="resize",
+    kind=Kind.ENGINE,
+    limit="any other choice of coordinates",
+    hint="Use nearest or linear resizing by an integer factor.",
+    evidence="limits.md#operations: crop and resize come with the texture engine of a later generation",
+)
+def no_crop(operation: g.Resize) -> object | None:
+    """The engine does not crop and resize."""
+    crops = operation.coordinates is g.Coordinates.TF_CROP_AND_RESIZE
+    return operation.coordinates.value if crops else None
+
+
 def _lower_resize(ctx: Lowering, node: Node) -> None:
     """Whole factors of the nearest pixel by a transposed convolution with ones; the rest by a matrix per axis."""
     operation = node.operation
     assert isinstance(operation, g.Resize)
-    if operation.coordinates is g.Coordinates.TF_CROP_AND_RESIZE:
-        raise UnsupportedError("the engine does not crop and resize", value=operation.coordinates.value)
+    require(no_crop, operation)
     name, result = node.inputs[0], node.outputs[0]
     shape, layout = ctx.shape(name), ctx.free_layout(node.inputs[0])
     x = ctx.read(name, layout)
@@ -297,13 +332,5 @@ LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingP
         g.ChannelShuffle: _lower_channel_shuffle,
         g.Trilu: _lower_trilu,
         g.Resize: _lower_resize,
-    }
-)
-
-HINTS: Mapping[type[Operation], str] = MappingProxyType(
-    {
-        g.Gather: "Do the look-up of {operand} before the model and make its result an input, or multiply by a "
-        "one-hot matrix.",
-        g.Resize: "Use nearest or linear resizing by a whole factor.",
     }
 )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from openane.backend.program_rules import no_known_hang
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.program import Program, Task
 from openane.targets.h13.read import TaskFields
 from openane.targets.h13.registers.codes import ResultType
 from openane.targets.h13.spec import MACHINE
-
-RULE = MACHINE.rule("known-hang")
-
 
 #: Register and when its word hangs the engine.
 HAZARDS: tuple[tuple[str, str, Callable[[TaskFields], bool]], ...] = (
@@ -61,7 +60,8 @@ def hazards(task: Task) -> Iterator[Diagnostic]:
     fields = TaskFields.of(task)
     for path, what, hangs in HAZARDS:
         if hangs(fields):
-            yield Diagnostic(f"{path} would hang the engine: {what}", rule=RULE, value=f"{fields.word(path):#x}")
+            value, detail = f"{fields.word(path):#x}", f"{path} would hang the engine: {what}"
+            yield Diagnostic.of(no_known_hang, value, machine=MACHINE, detail=detail)
 
 
 def refuse_hazards(program: Program) -> None:
@@ -72,12 +72,5 @@ def refuse_hazards(program: Program) -> None:
     """
     for index, task in enumerate(program.tasks):
         for hazard in hazards(task):
-            raise UnsupportedError(
-                hazard.what,
-                where=f"{program.name}: task {index} ({task.origin})"
-                if task.origin.layers
-                else f"{program.name}: task {index}",
-                rule=hazard.rule,
-                value=hazard.value,
-                hint="Please report this network: the compiler should not have chosen this encoding.",
-            )
+            where = f"{program.name}: task {index}"
+            raise UnsupportedError(replace(hazard, where=f"{where} ({task.origin})" if task.origin.layers else where))

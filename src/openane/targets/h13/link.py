@@ -11,6 +11,7 @@ from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides, elem
 from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement
 from openane.backend.ir.plan import Evidence, NeMode, NeWork, Nonlinearity, Place, Plan, TaskPlan
 from openane.backend.machine import Dialect
+from openane.backend.program_rules import fits_field, task_count
 from openane.core.deadline import check_deadline
 from openane.core.errors import InputError, UnsupportedError
 from openane.core.types import DType
@@ -38,10 +39,9 @@ def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: 
         UnsupportedError: the network has too many tasks, or a task more of something than a field can say.
     """
     tasks = placement.tasks
-    if not tasks:
-        raise UnsupportedError("the network has no task", where=plan.name, rule=MACHINE.rule("task-count"), value=0)
-    if len(tasks) > MACHINE.max_tasks:
-        raise MACHINE.too_many_tasks(plan.name, len(tasks))
+    found = task_count.check(MACHINE, len(tasks))
+    if found is not None:
+        raise UnsupportedError.of(task_count, found, machine=MACHINE, where=plan.name)
     linked = _tasks(plan, placement, constants, dialect)
     offsets = [0]
     for task in linked[:-1]:
@@ -90,8 +90,8 @@ def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect
 def _beyond_a_field(plan: Plan, task: PlacedTask, error: InputError) -> UnsupportedError:
     """A task wants more of something than its field can say: another plan, or the host, may still do it."""
     own = error.diagnostic
-    what, where = f"a task does not fit its registers: {own.where}", f"{plan.name}: {task.plan.origin}"
-    return UnsupportedError(what, where=where, rule=MACHINE.rule("field"), limit=own.limit, value=own.value)
+    where = f"{plan.name}: {task.plan.origin}"
+    return UnsupportedError.of(fits_field, own.value, machine=MACHINE, where=where, detail=own.where, limit=own.limit)
 
 
 def _lanes(task: PlacedTask, constants: ConstantSection, index: int) -> tuple[tuple[int, int], ...]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from openane.backend.alloc import staging
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import NeWork, PeMode, Strides, TaskPlan, Tile
+from openane.backend.program_rules import tile_fits_l2
 from openane.core.errors import UnsupportedError
 from openane.targets.h13.spec import MACHINE
 
@@ -49,13 +50,8 @@ def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_
         if fitting:
             return Tile(fitting, False, columns)
     smallest = sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE), explicit_layout=explicit_layout))
-    raise UnsupportedError(
-        "not even one tile of this layer fits into L2",
-        rule=MACHINE.rule("tile-fits"),
-        value=f"{smallest} bytes",
-        limit=f"{room_bytes} bytes",
-        hint="Use fewer channels or split the layer over channels.",
-    )
+    found = tile_fits_l2.check(smallest, room_bytes)
+    raise UnsupportedError.of(tile_fits_l2, found, machine=MACHINE, limit=f"{room_bytes} bytes")
 
 
 def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, columns: int, explicit_layout: bool) -> int:

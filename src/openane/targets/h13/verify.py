@@ -4,6 +4,7 @@ what is known to hang the engine."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from openane.core.errors import Diagnostic
 from openane.program import Program
@@ -27,7 +28,7 @@ def verify(program: Program) -> Iterator[Diagnostic]:
         yield from _missing_buffers(fields, sizes, where)
         yield from _kernels(fields, sizes, where)
         for each in hazards(task):
-            yield Diagnostic(each.what, where, each.rule, each.limit, each.value, each.hint)
+            yield replace(each, where=where)
 
 
 def _buffers(program: Program) -> dict[int, int]:
