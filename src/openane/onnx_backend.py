@@ -19,12 +19,12 @@ from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build
 from openane.core.errors import InputError, UnsupportedError
 from openane.frontends.onnx import load_model
+from openane.frontends.onnx.call import DependsOnInputsError
 from openane.graph import Graph
 from openane.runtimes.execution import Execution
 
 SMALL_RANK = 1
 """Inputs of this rank and below may become constants, where shapes depend on their values."""
-DEPENDS = "depends on the model's inputs"
 
 
 class CompiledModel(BackendRep):  # type: ignore[misc]
@@ -104,21 +104,15 @@ def freeze(model: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> tuple[Gr
     while True:
         try:
             return load_model(model, shapes, constants), constants
-        except UnsupportedError as error:
-            if DEPENDS not in error.diagnostic.what:
-                raise
-            more = _deciding(error.diagnostic.value.strip("'"), arrays, constants)
+        except DependsOnInputsError:
+            more = _deciding(arrays, constants)
             if not more:
                 raise
             constants.update(more)
 
 
-def _deciding(
-    name: str, arrays: Mapping[str, np.ndarray], constants: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """The inputs to make constants next: the one that is named, or all small ones of integers."""
-    if name in arrays and name not in constants:
-        return {name: arrays[name]}
+def _deciding(arrays: Mapping[str, np.ndarray], constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs to make constants: all small ones of integers, once."""
     small = {n: a for n, a in arrays.items() if a.ndim <= SMALL_RANK and a.dtype.kind in "iub"}
     return small if not set(small) <= set(constants) else {}
 

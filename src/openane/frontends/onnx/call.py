@@ -21,6 +21,10 @@ from openane.graph.ops import Cast
 from openane.graph.ops.support import normalize_axes, normalize_axis
 
 
+class DependsOnInputsError(UnsupportedError):
+    """A model needs a value before it runs that depends on its inputs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Where a node stands.
@@ -127,13 +131,13 @@ class Call:
         """The array of an input that must be constant.
 
         Raises:
-            UnsupportedError: it depends on the model's inputs.
+            DependsOnInputsError: it depends on the model's inputs.
         """
         self.operand(index)
         array = self.known(index)
         if array is None:
             sources = ", ".join(map(repr, self.builder.sources(self.inputs[index])))
-            self.refuse(
+            raise DependsOnInputsError(
                 f"{what} must be known before the model runs, but depends on the model's inputs",
                 value=f"{self.node.input[index]!r}, computed from {sources}",
                 hint=f"Give {sources} as a constant.",

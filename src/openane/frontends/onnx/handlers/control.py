@@ -9,7 +9,7 @@ import onnx
 from onnx import AttributeProto
 
 from openane.core.errors import ModelError
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Call, DependsOnInputsError, Handler
 from openane.graph.ops import Concat, Reshape, Slice
 from openane.graph.ops.support import normalize_axis, require
 
@@ -51,7 +51,8 @@ def _loop(call: Call) -> Sequence[str]:
         after = call.importer.branch(body, f"{_label(call)}/{step}", call.scope, given)
         known = call.builder.constants.get(after[0])
         if known is None:
-            call.refuse("the end of the loop depends on the model's inputs", value=repr(body.output[0].name))
+            what = "the end of the loop depends on the model's inputs"
+            raise DependsOnInputsError(what, value=repr(body.output[0].name))
         condition, step = bool(known.all()), step + 1
         carried = after[1 : 1 + len(carried)]
         for values_of, value_name in zip(collected, after[1 + len(carried) :], strict=True):
