@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types imports docs pytest package matrix sbom bench campaign share fuzz clean
+.PHONY: demo test lint types imports docs pytest package wheels matrix sbom bench campaign share fuzz clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,11 @@ demo: $(VENV)/.demo
 
 test: lint types imports docs pytest package sbom matrix share
 
+# The kernels of the simulator after a change of their sources; installing has built them the first time
+$(VENV)/.kernels: $(VENV)/.test hatch_build.py $(wildcard src/openane/sim/kernels/*.[ch])
+	$(BIN)/python hatch_build.py
+	@touch $@
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,30 +37,34 @@ types: $(VENV)/.test
 imports: $(VENV)/.test
 	$(BIN)/lint-imports
 
-docs: $(VENV)/.test
+docs: $(VENV)/.kernels
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-pytest: $(VENV)/.test
+pytest: $(VENV)/.kernels
 	$(BIN)/pytest -n 2
 
 # New random networks through every level; goes on where the last one stopped. make campaign TIME=3600
 TIME ?= 600
-campaign: $(VENV)/.test
+campaign: $(VENV)/.kernels
 	$(BIN)/python tools/campaign.py --seconds $(TIME) --journal campaign.jsonl
 
 # The cases of the campaign that every change is judged by, the same ones each time, on all cores for at most so many
 # seconds; a failure stops the build. make test CAMPAIGN=60
 CAMPAIGN ?= 300
-share: $(VENV)/.test
+share: $(VENV)/.kernels
 	$(BIN)/python tools/campaign.py --share --seconds $(CAMPAIGN)
 
 # Damaged input for every reader; adds to the counts of earlier runs in fuzz/. make fuzz TIME=3600
-fuzz: $(VENV)/.test
+fuzz: $(VENV)/.kernels
 	$(BIN)/python tools/fuzz_readers.py --seconds $(TIME) --folder fuzz
 
 # sdist and wheel in dist/, used in a clean environment as a user would, types included
 package: $(VENV)/.test
 	$(BIN)/python tools/package.py
+
+# A wheel for every platform in dist/, the kernels cross-compiled
+wheels: $(VENV)/.test
+	$(BIN)/python tools/wheels.py
 
 # The wheel on every newer Python of this machine: installed, tested, typed
 matrix: package
@@ -65,7 +74,7 @@ matrix: package
 sbom: package
 	$(BIN)/python tools/sbom.py
 
-bench: $(VENV)/.test
+bench: $(VENV)/.kernels
 	$(BIN)/python bench/run.py
 
 clean:

@@ -82,8 +82,12 @@ def digest() -> str:
 
 
 def build(name: str) -> Path:
-    """Compiles the library for a platform into the package and returns its path."""
-    chosen = PLATFORMS[name]
+    """Compiles the library for a platform into the package, unless it is there, and returns its path."""
+    chosen, path = PLATFORMS[name], FOLDER / PLATFORMS[name].library
+    script = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    mark = f"kernels {name} {script} {digest()}"
+    if path.exists() and mark.encode() in path.read_bytes():
+        return path
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", chosen.target]
 
     def compile_one(job: tuple[str, ...]) -> None:
@@ -95,14 +99,13 @@ def build(name: str) -> Path:
             (f"-mcpu={cpu}", "-mprefer-vector-width=512", f"-DISA={isa}", "-c", "engine.c", "-o", objects[isa])
             for isa, cpu in chosen.sets.items()
         ]
-        jobs.append((f"-mcpu={chosen.sets['base']}", f'-DSOURCES="{digest()}"', "-c", "run.c", "-o", objects["run"]))
+        jobs.append((f"-mcpu={chosen.sets['base']}", f'-DSOURCES="{mark}"', "-c", "run.c", "-o", objects["run"]))
         with ThreadPoolExecutor() as pool:
             list(pool.map(compile_one, jobs))
         made = Path(folder, chosen.library)
         subprocess.run([*compiler, "-shared", "-s", *chosen.link, *objects.values(), "-o", made], check=True)
         for old in FOLDER.glob("engine.[!ch]*"):
             old.unlink()
-        path = FOLDER / chosen.library
         path.write_bytes(made.read_bytes())
     return path
 

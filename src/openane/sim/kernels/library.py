@@ -204,7 +204,7 @@ def _check_sources(loaded: ctypes.CDLL, path: Path) -> None:
     """In a source tree: that the library belongs to the sources beside it. Wheels have none."""
     sources = sorted(path.parent.glob("*.[ch]"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
-    built = loaded.openane_sources().decode()
+    built = loaded.openane_sources().decode().split()[-1]
     if sources and built != digest:
         raise UnavailableError(
             "the library with the simulator's kernels was built from other sources",

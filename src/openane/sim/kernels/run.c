@@ -64,7 +64,7 @@ static int best_set(void) { return 0; }
 // The fields of a row, each with the number of its integers.
 EXPORT const char *openane_row_fields(void) { return ROW_FIELDS(WRITTEN); }
 
-// Digest of the sources that the library was built from.
+// What the library was built for and from: platform, digests of the script and of the sources.
 EXPORT const char *openane_sources(void) { return SOURCES; }
 
 EXPORT int64_t openane_scratch_bytes(void) { return SCRATCH_BYTES; }
