@@ -58,7 +58,7 @@ def test_a_channel_takes_the_slots_of_the_mode(slots: int, length: int) -> None:
     (stream, *_) = packing.pack_sparse_depthwise(kernel, None, slots)
     assert int.from_bytes(stream[:3], "little") == length - 3
     assert packing.pack_sparse(kernel, None, 16, slots)[0] == stream
-    assert packing.sparse_slots(64, 8, 4) == 4 and packing.sparse_slots(64, 16, 4) == 2
+    assert packing.sparse_slots(64, 8, 8, 4) == 4 and packing.sparse_slots(64, 8, 9, 4) == 2
 
 
 def test_weights_of_either_zero_are_left_out_and_biases_are_kept() -> None:

@@ -52,7 +52,7 @@ class KernelPacking(Protocol):
         """A depthwise convolution."""
         ...
 
-    def sparse_slots(self, input_channels: int, result_columns: int, round_channels: int) -> int:
+    def sparse_slots(self, input_channels: int, columns: int, rows: int, round_channels: int) -> int:
         """The number of channels that a sparse round is filled up to a multiple of."""
         ...
 
@@ -74,7 +74,9 @@ class KernelPacking(Protocol):
 class Tiling(Protocol):
     """How a task whose tensors do not fit into L2 together is cut into tiles. Tiles never change a result."""
 
-    def choose(self, task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_layout: bool) -> Tile:
+    def choose(
+        self, task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_layout: bool, room_at_end: bool
+    ) -> Tile:
         """The tile of a task.
 
         Args:
@@ -82,6 +84,7 @@ class Tiling(Protocol):
             staged: for each source and the result: whether it passes through a staging area.
             room_bytes: free L2 for the staging areas.
             explicit_layout: see :class:`~openane.backend.machine.Dialect`.
+            room_at_end: whether this room ends where L2 does.
 
         Raises:
             UnsupportedError: not even the smallest tile fits.

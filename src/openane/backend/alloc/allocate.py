@@ -118,6 +118,7 @@ class _Placer:
             self.ending.setdefault(life.last, []).append(name)
         self.origins: dict[int, tuple[int, int]] = {}
         self.unkept: dict[str, Operand] = {}
+        self.handed_over: set[str] = set()
 
     def run(self) -> Placement:
         tasks = []
@@ -128,6 +129,7 @@ class _Placer:
                 tasks.append(self._task(index, task))
             except UnsupportedError as error:
                 raise error.at(f"{self.plan.name}: {task.origin or self._unit(index)}") from error
+            self.handed_over.update(spot.tensor for spot in tasks[-1].sources)
             self._release(index)
         return Placement(tuple(tasks), self.buffers, self.places, self.scratch.peak_bytes)
 
@@ -153,17 +155,16 @@ class _Placer:
         result_root = self.flow.roots[task.result.tensor][0]
         self._settle(result_root, origin)
         floating = self._floating(task)
+        slack, largest = _bank_slack(self.machine, floating), self.l2.largest_hole()
+        at_end = self.l2.last_hole()[1] == largest
         tile = self.tiling.choose(
-            task,
-            floating,
-            self.l2.largest_hole() - _bank_slack(self.machine, floating),
-            explicit_layout=self.explicit_layout,
+            task, floating, largest - slack, explicit_layout=self.explicit_layout, room_at_end=at_end
         )
         if not tile.whole:
             task = self._let_go(task)
         bases, result_base = self._stage(task, tile, origin)
         sources = tuple(self._source(task, number, base, tile) for number, base in enumerate(bases))
-        result = self._result(task, result_base)
+        result = self._result(task, result_base, tile)
         buffer, base = self._kernel(task)
         return PlacedTask(task, sources, result, tile, self.flow.blocks[index], buffer, base)
 
@@ -267,7 +268,7 @@ class _Placer:
         ]
         wanted = sum(size for size, base in zip(sizes, explicit, strict=True) if base is None)
         wanted += _bank_slack(self.machine, self._floating(task))
-        start = self.l2.find(wanted)
+        start = self.l2.last_hole()[0] if tile.result_rows else self.l2.find(wanted)
         if start is None:
             found = tile_fits_l2.check(wanted, self.l2.largest_hole())
             raise UnsupportedError.of(tile_fits_l2, found, machine=self.machine)
@@ -325,11 +326,12 @@ class _Placer:
             return spot
         return replace(spot, l2_base=staged_base, l2=self.tiling.tile_strides(task, number, tile))
 
-    def _result(self, task: TaskPlan, staged_base: int) -> Spot:
+    def _result(self, task: TaskPlan, staged_base: int, tile: Tile) -> Spot:
         spot = self._spot(task.result)
         if not spot.dma:
             return spot
-        return replace(spot, l2_base=staged_base, l2=task.result.staging or Strides())
+        ragged = None if self.explicit_layout or not tile.whole else staging.ragged_result(self.machine, task)
+        return replace(spot, l2_base=staged_base, l2=task.result.staging or ragged or Strides())
 
     def _spot(self, operand: Operand) -> Spot:
         root, offset = self.flow.roots[operand.tensor]
@@ -337,7 +339,7 @@ class _Placer:
         place = self.places[root]
         shown = replace(operand, offset=quad(map(sum, zip(operand.offset, offset, strict=True))))
         buffer, dram_base, dram = NO_BUFFER, 0, Strides()
-        if place is not Place.RESIDENT:
+        if place is not Place.RESIDENT and not (place is Place.HANDOVER and root in self.handed_over):
             buffer, dram_base, dram = self._dram(shown, tensor, place)
         if place in (Place.RESIDENT, Place.HANDOVER):
             base, strides, _ = self.l2_at[root]

@@ -27,6 +27,12 @@ class Arena:
         """Bytes of the largest free range."""
         return max((end - start for start, end in zip(self._starts, self._ends, strict=True)), default=0)
 
+    def last_hole(self) -> tuple[int, int]:
+        """Address and bytes of the free range at the end of the memory; 0 bytes when the end is taken."""
+        if self._ends and self._ends[-1] == self._capacity:
+            return self._starts[-1], self._capacity - self._starts[-1]
+        return self._capacity, 0
+
     def find(self, size_bytes: int) -> int | None:
         """The lowest free address with room for `size_bytes`; None when there is none."""
         if not size_bytes:

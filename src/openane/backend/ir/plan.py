@@ -459,8 +459,10 @@ class Tile:
         rows: output rows per tile.
         whole: nothing is cut.
         columns: columns a tile, 0 when rows are whole.
+        result_rows: rows of the result that L2 holds on their way to DRAM; 0: those of a tile.
     """
 
     rows: int
     whole: bool = True
     columns: int = 0
+    result_rows: int = 0

@@ -184,7 +184,7 @@ def pack(lowering: Lowering, task: Job, view: View, result_view: View, channels:
     sparse = task.stride != (1, 1)
     capacity = packing.round_capacity(view.channels, view.width, view.height, matrix=False)
     group = 1 if task.depthwise else min(lowering.machine.channels_per_lane(len(kernel) // task.groups), capacity)
-    slots = packing.sparse_slots(view.channels, result_view.width, group)
+    slots = packing.sparse_slots(view.channels, result_view.width, result_view.height, group)
     if task.depthwise:
         lanes = packing.pack_sparse_depthwise(kernel, bias, slots) if sparse else packing.pack_depthwise(kernel, bias)
     elif task.groups > 1 and sparse:

@@ -100,7 +100,9 @@ def convolve(job: Job, site: Site) -> Iterator[TaskPlan]:
 
 
 def _trimmed(job: Job, site: Site) -> Job:
-    """Without the outer rows and columns of the kernel that only ever see padding."""
+    """Without the outer rows and columns of the kernel that only ever see padding, when the engine lacks the kernel."""
+    if job.stuffed().is_native(site.lowering.machine):
+        return job
     kernel, pads = job.kernel, [job.pad_top, job.pad_left]
     extents = ((site.shape.height, site.result_shape.height), (site.shape.width, site.result_shape.width))
     for axis, (extent, results) in enumerate(extents):

@@ -148,6 +148,8 @@ def _two_tasks(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Ite
 def product_tasks(run: Band, task: Job, view: View, operand: Operand, result: Operand) -> Iterator[TaskPlan]:
     """The products by all output channels; above 128 rows the weights of a task must fit into the kernel memory.
 
+    The tasks of such a product take channels in ascending order (encoding.md#linear).
+
     Args:
         run: the band.
         task: the product.
@@ -162,10 +164,11 @@ def product_tasks(run: Band, task: Job, view: View, operand: Operand, result: Op
         capacity = max(min(capacity, 32768 // view.channels), 1)
     elif view.height > 1:
         capacity = run.packing.round_capacity(view.channels, view.width, view.height, matrix=False)
-    for first, count in run.packing.split_channels(outputs, 2 * view.channels, view.width * view.height):
+    parts = run.packing.split_channels(outputs, 2 * view.channels, view.width * view.height)
+    for number, (first, count) in enumerate(reversed(parts)):
         part = replace(task, kernel=task.kernel[first : first + count], bias=_part(task.bias, first, count))
         target = replace(result, column=result.column + first) if result.swapped else _channels_from(result, first)
-        yield product_task(run, part, view, operand, target if count < outputs else result, capacity)
+        yield product_task(run, part, view, operand, target if count < outputs else result, capacity, number)
 
 
 def _part(bias: np.ndarray | None, first: int, count: int) -> np.ndarray | None:
@@ -177,15 +180,24 @@ def _channels_from(operand: Operand, first: int) -> Operand:
     return replace(operand, offset=(group, depth, channel + first, row))
 
 
-def product_task(run: Band, task: Job, view: View, operand: Operand, result: Operand, capacity: int) -> TaskPlan:
-    """One product by a constant of a transposed operand."""
-    outputs = task.kernel.shape[0]
-    lanes = run.packing.pack_dense(task.kernel, task.bias, capacity)
+def product_task(
+    run: Band, task: Job, view: View, operand: Operand, result: Operand, capacity: int, number: int = 0
+) -> TaskPlan:
+    """One product by a constant of a transposed operand; `number` counts the parts of the outputs.
+
+    A bias that is the same for all outputs is a word of the task above 128 rows (encoding.md#linear).
+    """
+    outputs, bias, accumulate_bias = task.kernel.shape[0], task.bias, 0.0
+    if bias is not None and view.width * view.height > run.machine.streamed_kernel_pixels:
+        values = bias.astype(np.float16)
+        if (values == values[0]).all():
+            bias, accumulate_bias = None, float(values[0])
+    lanes = run.packing.pack_dense(task.kernel, bias, capacity)
     group = min(run.machine.channels_per_lane(outputs), capacity)
-    kernel = Kernel(lanes, bias=task.bias is not None, group_channels=group)
+    kernel = Kernel(lanes, bias=bias is not None, group_channels=group, part=number)
     if task.function.table is not None:
         kernel = with_table(kernel, task.function.table, len(lanes))
-    work = NeWork(NeMode.CONVOLUTION, task.function.nonlinearity, post_scale=task.function.post_scale)
+    work = NeWork(NeMode.CONVOLUTION, task.function.nonlinearity, accumulate_bias, task.function.post_scale)
     return run.task(work, view, (operand,), result, kernel, result_view=replace(view, channels=outputs))
 
 

@@ -332,7 +332,7 @@ def _result_type(task: PlacedTask) -> int:
         kind = tuning.result_type if tuning.result_type is not None else ResultType.DRAM
     buffered = tuning.result_buffered if task.result.dma else False
     if buffered is None:
-        buffered = task.result.dma and kind == ResultType.DRAM and not task.tile.columns
+        buffered = task.result.dma and kind == ResultType.DRAM and not task.tile.columns and not task.result.l2.row
     return REGISTERS["L2.ResultCfg"].encode(
         ResultType=kind, L2BfrMode=int(buffered), DMAFmt=1, DMAInterleave=plan.interleave
     )

@@ -47,7 +47,7 @@ def time_estimate_us(registers: Mapping[int, int], bases: int) -> int:
 
 def _dram_us(facts: TaskFacts) -> float:
     """Everything that crosses to DRAM except tables and scratch."""
-    moved = facts.first_bytes + facts.second_bytes
+    moved = facts.first_bytes + facts.shared_bytes + facts.second_bytes
     if facts.has_weights:
         moved += facts.stream_bytes
     if not facts.writes_scratch:

@@ -25,7 +25,6 @@ MASK_VALUES = 8
 #: Output channels that a lane computes at a time: 64 pixels of 4 in small-source mode, else 128 of 2. A sparse stream
 #: has a slot for each of them (encoding.md#sparse-packing).
 SMALL_SOURCE_SLOTS, SPARSE_SLOTS = 4, 2
-SMALL_SOURCE_COLUMNS = 8
 
 
 def round_capacity(input_channels: int, width: int, height: int, *, matrix: bool) -> int:
@@ -43,21 +42,21 @@ def round_capacity(input_channels: int, width: int, height: int, *, matrix: bool
     return SMALL_IMAGE_ROUND if small and not matrix else MACHINE.round_channels
 
 
-def is_small_source(input_channels: int, result_columns: int, round_channels: int) -> bool:
+def is_small_source(input_channels: int, columns: int, rows: int, round_channels: int) -> bool:
     """Whether a task with weights is in small-source mode (encoding.md#patch-shape).
 
     Args:
         input_channels: of one group.
-        result_columns: width of the result.
+        columns, rows: of the result.
         round_channels: output channels a lane computes in one round.
     """
     small = 2 * input_channels * round_channels <= MACHINE.small_source_bytes
-    return small and result_columns <= SMALL_SOURCE_COLUMNS
+    return small and max(columns, rows) <= SMALL_IMAGE_EXTENT
 
 
-def sparse_slots(input_channels: int, result_columns: int, round_channels: int) -> int:
+def sparse_slots(input_channels: int, columns: int, rows: int, round_channels: int) -> int:
     """What the output channels of a sparse round are filled up to a multiple of; see `is_small_source`."""
-    small = is_small_source(input_channels, result_columns, round_channels)
+    small = is_small_source(input_channels, columns, rows, round_channels)
     return SMALL_SOURCE_SLOTS if small else SPARSE_SLOTS
 
 

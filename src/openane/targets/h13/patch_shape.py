@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openane.backend.alloc.order import Ordering, Wait
+from openane.backend.alloc.staging import keeps_rows, patch_shape, planar_patch
 from openane.backend.ir.placement import PlacedTask
-from openane.backend.ir.plan import NeMode, NeWork, PeMode, TaskPlan
+from openane.backend.ir.plan import NeMode, NeWork, TaskPlan
 from openane.program.fields import Value
 from openane.targets.h13 import packing
 from openane.targets.h13.spec import MACHINE
-from openane.targets.h13.tiling import patch_shape
 
 
 def stream_patches(tasks: Sequence[PlacedTask], orderings: Sequence[Ordering]) -> list[int | None]:
@@ -47,11 +47,7 @@ def planar_tile(plan: TaskPlan, stream_patch: int | None) -> tuple[int, int]:
         return plan.tuning.pe_tile & 15, plan.tuning.pe_tile >> 4
     if stream_patch is not None:
         return max(7 - stream_patch, 4), stream_patch
-    two = plan.work.mode in (PeMode.BINARY, PeMode.ROWS, PeMode.VARIANCE)
-    size = 8 if two else 9
-    width = min(max((plan.view.width - 1).bit_length(), 4), 9)
-    height = min((plan.view.height - 1).bit_length(), max(0, size - width))
-    return width, height
+    return planar_patch(plan)
 
 
 def patch_config(task: PlacedTask, ordering: Ordering) -> dict[str, Value]:
@@ -91,13 +87,14 @@ def is_small_source(plan: TaskPlan) -> bool:
     weighted = work.mode is NeMode.CONVOLUTION or (
         work.mode is NeMode.ACCUMULATE and plan.view.channels != plan.result_view.channels
     )
-    return weighted and packing.is_small_source(plan.view.channels, plan.result_view.width, kernel.group_channels)
+    result = plan.result_view
+    return weighted and packing.is_small_source(plan.view.channels, result.width, result.height, kernel.group_channels)
 
 
 def patches(plan: TaskPlan, streams_from: str, *, small: bool) -> tuple[int, int, int]:
     """(preferred, smallest, largest) shape code."""
     view = plan.result_view
-    best = patch_shape(view.width, view.height)
+    best = 0 if keeps_rows(MACHINE, plan) else patch_shape(view.width, view.height)
     forced = _forced(plan, streams_from, best)
     if small:
         return 4, 4, 4

@@ -11,6 +11,8 @@ from openane.targets.h13.read import TaskFields
 from openane.targets.h13.spec import MACHINE
 
 _VECTOR_KERNEL_MODE = 1
+_READ_AGAIN = 14
+"""CacheHint of a source that a later task reads again."""
 _TABLE = 2
 
 
@@ -122,6 +124,24 @@ class TaskFacts:
     def first_bytes(self) -> int:
         """The DRAM tensor behind source 1, row padding included; 0 when it is not read."""
         return self._tensor_bytes("TileDMASrc", "", "Stride") if self.reads_first else 0
+
+    @cached_property
+    def shared_bytes(self) -> int:
+        """What tiles of source 1 read once more: the rows that two neighboring tiles of a kernel share.
+
+        A source that a later task reads again counts once (one record each).
+        """
+        height, tile = self.output_height, self.get("Common.TileCfg", "TileHeight")
+        again = self.get("TileDMASrc.DMAConfig", "CacheHint") == _READ_AGAIN
+        if not self.reads_first or not self.has_weights or again or not 0 < tile < height:
+            return 0
+        kernel, stride, pad = (self.get("Common.ConvCfg", name) for name in ("Kh", "Sy", "Py"))
+        kernel += kernel % 2 if stride == 2 else 0  # taps of stride 2 come in pairs
+        rows = 0
+        for first in range(0, height, tile):
+            last = min(first + tile, height) - 1
+            rows += min(last * stride - pad + kernel, self.height) - max(first * stride - pad, 0)
+        return max(rows - self.height, 0) * (self.first_bytes // self.height)
 
     @cached_property
     def second_bytes(self) -> int:

@@ -9,10 +9,11 @@ schedule only, never a result.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from openane.backend.alloc import staging
 from openane.backend.alloc.surfaces import align
-from openane.backend.ir.plan import NeWork, PeMode, Strides, TaskPlan, Tile
+from openane.backend.ir.plan import NeMode, NeWork, PeMode, PeWork, Strides, TaskPlan, Tile
 from openane.backend.program_rules import tile_fits_l2
 from openane.core.errors import UnsupportedError
 from openane.targets.h13.spec import MACHINE
@@ -23,13 +24,9 @@ COLUMN_TILE = 64
 PLANAR_TILE_ROWS = 32
 
 
-def patch_shape(width: int, height: int) -> int:
-    """The smallest s in 0..4 with the fewest patches of 2^(7-s) columns by 2^s rows (encoding.md#patch-shape)."""
-    patches = [-(-width // (1 << (7 - s))) * -(-height // (1 << s)) for s in range(5)]
-    return patches.index(min(patches))
-
-
-def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_layout: bool) -> Tile:
+def choose(
+    task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_layout: bool, room_at_end: bool
+) -> Tile:
     """The tile of a task.
 
     Args:
@@ -37,6 +34,7 @@ def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_
         staged: for each source and the result: whether it passes through a staging area.
         room_bytes: free L2 for the staging areas.
         explicit_layout: whether convolutions state the layout of their results (`staging.result_row`).
+        room_at_end: whether this room ends where L2 does.
 
     Raises:
         UnsupportedError: not even the smallest tile fits.
@@ -45,6 +43,9 @@ def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_
     whole = Tile(task.tuning.tile_height or height)
     if sum(staging_bytes(task, staged, whole, explicit_layout=explicit_layout)) <= room_bytes:
         return whole
+    strip = _strip(task, staged, room_bytes) if room_at_end and not explicit_layout else None
+    if strip is not None:
+        return strip
     for columns in (0, COLUMN_TILE):
         fitting = _rows_that_fit(task, staged, room_bytes, columns, explicit_layout)
         if fitting:
@@ -52,6 +53,38 @@ def choose(task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_
     smallest = sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE), explicit_layout=explicit_layout))
     found = tile_fits_l2.check(smallest, room_bytes)
     raise UnsupportedError.of(tile_fits_l2, found, machine=MACHINE, limit=f"{room_bytes} bytes")
+
+
+def _strip(task: TaskPlan, staged: Sequence[bool], room_bytes: int) -> Tile | None:
+    """A tile of which L2 holds the source, but of the result only what the engine writes at a time; None without one.
+
+    A convolution leaves more room than one row of patches takes (7 tasks on record), a copy or table exactly one row;
+    a planar task holds its whole sources. On record the room for the result ends where L2 does; what the engine would
+    do at a resident tensor is not known.
+    """
+    work, height = task.work, task.result_view.height
+    planar = isinstance(work, PeWork) and work.mode in (PeMode.UNARY, PeMode.BINARY, PeMode.ROWS)
+    if not (planar or isinstance(work, NeWork)) or not (staged[0] and staged[-1]) or task.tuning.tile_height:
+        return None
+    if staging.ragged_result(MACHINE, task):
+        return None
+    weighted = isinstance(work, NeWork) and work.mode is NeMode.CONVOLUTION
+    step = 1 << staging.patch_shape(task.result_view.width, height) if weighted else 1
+
+    def fits(rows: int) -> bool:
+        tile = Tile(rows, rows == height, 0, step)
+        return sum(staging_bytes(task, staged, tile)) + weighted * MACHINE.bank_bytes <= room_bytes
+
+    if fits(height):
+        return Tile(height, True, 0, step)
+    source_bytes = staging_bytes(task, (True, False), Tile(height))[0]
+    if planar or task.sources[0].keep or (weighted and work.stride == (1, 1) and source_bytes <= room_bytes):
+        return None
+    low, high = 0, height // step
+    while low < high:  # the largest number of steps that fits
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle * step) else (low, middle - 1)
+    return Tile(low * step, False, 0, step) if low else None
 
 
 def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, columns: int, explicit_layout: bool) -> int:
@@ -62,7 +95,7 @@ def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, colu
 
     height = task.result_view.height
     if isinstance(task.work, NeWork):
-        step = 1 << patch_shape(task.result_view.width, height)
+        step = 1 << staging.patch_shape(task.result_view.width, height)
         wanted = step if task.work.kernel_height == 1 else height // step * step
     else:
         step, wanted = 1, min(PLANAR_TILE_ROWS, height)
@@ -89,9 +122,18 @@ def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile, *, explici
     result = 0
     if staged[-1]:
         view = task.result_view
-        rows = view.height if tile.whole else min(tile.rows, view.height)
-        result = staging.result_row(MACHINE, task, explicit_layout=explicit_layout, columns=tile.columns) * rows
+        rows = min(tile.result_rows or (view.height if tile.whole else tile.rows), view.height)
+        result = _result_row(task, tile, explicit_layout) * rows
     return [*sizes, result]
+
+
+def _result_row(task: TaskPlan, tile: Tile, explicit_layout: bool) -> int:
+    ragged = None if explicit_layout or not tile.whole else staging.ragged_result(MACHINE, task)
+    return (
+        ragged.row
+        if ragged
+        else staging.result_row(MACHINE, task, explicit_layout=explicit_layout, columns=tile.columns)
+    )
 
 
 def smallest_bytes(task: TaskPlan) -> int:
@@ -103,6 +145,8 @@ def smallest_bytes(task: TaskPlan) -> int:
 def tile_strides(task: TaskPlan, number: int, tile: Tile) -> Strides:
     """L2 strides of a staged source: those of the whole tensor, or of the columns of a tile."""
     whole = staging.staged_source(MACHINE, task, number)
+    if tile.result_rows and not tile.whole and isinstance(task.work, NeWork) and task.work.kernel_height == 1:
+        return replace(whole, row=whole.group)  # tiles that share no row are not padded (3 tasks on record)
     columns = _input_columns(task, tile.columns)
     if not tile.columns or columns >= task.view.width or 2 * columns >= whole.channel:
         return whole

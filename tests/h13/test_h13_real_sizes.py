@@ -1,0 +1,93 @@
+"""Words of Apple's compiler at the sizes of real networks, read in public records that are not in the shared folder.
+
+Source: joshuaswarren/mil-hwx-compiler, receipts/2026-09-16-compiler-leftover/oracles (broadcasts) and
+receipts/2026-09-17-encoder-conv-lowering/oracles-idx (convolution), macOS 26.6.2 compiler, target h13.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import openane
+from openane.program import Program
+
+HEADER = "program(1.3)\n[buildInfo = dict<string, string>({})]\n{\n  func main<ios18>"
+BINARY = HEADER + "(tensor<fp16, [%s]> x, tensor<fp16, [%s]> y) {\n    tensor<fp16, [%s]> z = %s(x = x, y = y)[name = string(\"z\")];\n  } -> (z);\n}\n"  # fmt: skip # noqa: E501
+
+TILE_HEIGHT, PATCH, SOURCE, SECOND, RESULT_TYPE, RESULT = 0x28, 0x2C, 0x4808, 0x481C, 0x4830, 0x4834
+
+
+def compiled(text: str, folder: Path, weights: bytes = b"") -> Program:
+    (folder / "model.mil").write_text(text)
+    (folder / "weights.bin").write_bytes(weights)
+    return openane.compile(folder / "model.mil", like_apple=True).program
+
+
+def words(program: Program, base: int, count: int, task: int = -1) -> tuple[int, ...]:
+    registers = program.tasks[task].registers()
+    return tuple(registers[base + 4 * index] for index in range(count))
+
+
+@pytest.mark.parametrize(
+    ("operation", "shape", "patch", "first", "second", "kind", "result"),
+    [
+        (
+            "mul", "1, 1024, 375", 0x35, (0, 0x40, 0x40, 0x40, 0x40), 0x10040, 0x500172,
+            (0x20040, 0x40, 0x40, 0x40, 0x40),
+        ),
+        (
+            "add", "1, 8, 375, 375", 0x35, (0, 0x40, 0x210, 0x200, 0x200), 0x30570, 0x500172,
+            (0x60AE0, 0x40, 0x210, 0x200, 0x200),
+        ),
+    ],
+)  # fmt: skip
+def test_planar_tasks_stage_one_patch_of_wide_rows(
+    operation: str, shape: str, patch: int, first: tuple[int, ...], second: int, kind: int, result: tuple[int, ...],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    program = compiled(BINARY % (shape, shape, shape, operation), tmp_path)
+    assert len(program.tasks) == 1
+    assert words(program, PATCH, 1) == (patch,)
+    assert words(program, SOURCE, 5) == first
+    assert words(program, SECOND, 5) == (second, *first[1:])
+    assert words(program, RESULT_TYPE, 1) == (kind,)
+    assert words(program, RESULT, 5) == result
+
+
+def test_a_pointwise_convolution_leaves_more_than_a_row_of_patches(tmp_path: Path) -> None:
+    declared = [
+        'tensor<fp16, [256, 256, 1, 1]> w = const()[name = string("w"), val = tensor<fp16, [256, 256, 1, 1]>'
+        '(BLOBFILE(path = string("@model_path/weights.bin"), offset = uint64(64)))];',
+        'tensor<fp16, [256]> b = const()[name = string("b"), val = tensor<fp16, [256]>'
+        '(BLOBFILE(path = string("@model_path/weights.bin"), offset = uint64(88)))];',
+        'string pt = const()[name = string("pt"), val = string("valid")];',
+        'tensor<int32, [2]> st = const()[name = string("st"), val = tensor<int32, [2]>([1, 1])];',
+        'tensor<int32, [4]> pd = const()[name = string("pd"), val = tensor<int32, [4]>([0, 0, 0, 0])];',
+        'tensor<int32, [2]> dl = const()[name = string("dl"), val = tensor<int32, [2]>([1, 1])];',
+        'int32 gp = const()[name = string("gp"), val = int32(1)];',
+        "tensor<fp16, [1, 256, 375, 16]> y = conv(bias = b, dilations = dl, groups = gp, pad = pd, pad_type = pt,"
+        ' strides = st, weight = w, x = x)[name = string("y")];',
+    ]
+    text = HEADER + "(tensor<fp16, [1, 256, 375, 16]> x) {\n    " + "\n    ".join(declared) + "\n  } -> (y);\n}\n"
+    count = 256 * 256
+    bits = (np.arange(count + 256) % 0x7000 + 1).astype("<u2")
+    head = struct.pack("<II", 2, 2).ljust(64, b"\0")
+    for offset, size in ((128, 2 * count), (128 + 2 * count, 512)):
+        head += struct.pack("<IIQQ", 0xDEADBEEF, 1, size, offset)
+    program = compiled(text, tmp_path, head.ljust(128, b"\0") + bits.tobytes())
+    assert words(program, TILE_HEIGHT, 1) == (240,)
+    assert words(program, SOURCE, 5) == (0, 0x20, 0x2000, 0x2000, 0x2000)
+    assert words(program, RESULT, 5) == (0x1E0000, 0, 0, 0, 0)
+    assert program.tasks[0].header[1] & 0xFFFF == 0x16B
+
+
+def test_a_product_with_a_repeated_row_stages_512_columns(tmp_path: Path) -> None:
+    text = BINARY % ("1, 375, 4096", "1, 1, 4096", "1, 375, 4096", "mul")
+    program = compiled(text, tmp_path)
+    assert words(program, PATCH, 1) == (0x09,)
+    assert words(program, SOURCE, 5) == (0x2000, 0x400, 0x400, 0x400, 0x400)
+    assert words(program, RESULT, 5) == (0x5FC00, 0, 0, 0, 0)
