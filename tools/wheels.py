@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-from hatch_build import PLATFORMS, build, this_platform  # noqa: E402  # beside tools/
+from hatch_build import PLATFORMS, build, this_platform  # noqa: E402  # one folder up
 
 
 def main() -> None:

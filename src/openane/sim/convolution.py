@@ -31,10 +31,10 @@ class Geometry:
 
     Attributes:
         base: of the first pixel.
-        in_image: whether it stands in the padded image, else in the memory.
+        in_image: whether it is in the padded image, else in the memory.
         taps: (steps,) from a pixel to what each step reads.
         group_step, row_step: from a group and from a row of pixels to the next.
-        width: pixels of a row, which stand side by side.
+        width: pixels of a row, which are adjacent.
     """
 
     base: int
@@ -144,7 +144,7 @@ def _direct(task: DecodedTask, work: MacWork, source: Address) -> Geometry | Non
 def _add_load(schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, source: Address) -> Geometry:
     """Adds the row that fills the padded image; right and bottom padding follow from the size of the result.
 
-    Rows of the image are as long as whole steps of the window: the columns of each place in a step stand together.
+    Rows of the image are as long as whole steps of the window: the columns of each place in a step are adjacent.
     """
     assert work.kernel is not None
     groups, _, channels, height, width = task.view

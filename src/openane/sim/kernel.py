@@ -41,7 +41,7 @@ class LoadedKernel:
 
 
 def is_swapped(task: DecodedTask) -> bool:
-    """Whether channels stand in the columns of the product because the pixels would leave many of them empty."""
+    """Whether channels are the columns of the product because the pixels would leave many of them empty."""
     pixels, channels = math.prod(task.result_view[3:]), task.result_view[2]
     columns = pixels / (-(-pixels // _VECTOR) * _VECTOR), channels / (-(-channels // _VECTOR) * _VECTOR)
     rows = channels / (-(-channels // TILE) * TILE), pixels / (-(-pixels // TILE) * TILE) if pixels > 1 else 1.0
@@ -54,7 +54,7 @@ def packed_size(channels: int, steps: int, side: int) -> int:
 
 
 def side_of(task: DecodedTask, work: MacWork) -> int:
-    """Channels whose weights stand side by side."""
+    """Channels whose weights are adjacent."""
     if work.inputs_per_output:
         return 1
     return PANEL if is_swapped(task) else TILE
@@ -149,7 +149,7 @@ def _run_time(schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, sourc
 
 
 def _places(schedule: ScheduleBuilder, source: KernelSource, side: int) -> tuple[int, int]:
-    """Where the first halfword of a kernel's streams stands in its buffer, and the place among the integers that say
+    """Where the first halfword of a kernel's streams is in its buffer, and the place among the integers that say
     where each packed weight comes from; kernels of equal shape share these."""
     first = min(lane.offset for lane in source.lanes)
     lanes = [(lane.engine, lane.offset - first, lane.size_bytes) for lane in source.lanes]

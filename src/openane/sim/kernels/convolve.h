@@ -57,7 +57,7 @@ static inline int64_t place_of(const struct row *row, int64_t pixel) {
     return pixel / row->width[0] * row->row_step[0] + pixel % row->width[0];
 }
 
-// Pixels of a block of steps; they are brought together where they do not stand side by side.
+// Pixels of a block of steps; they are brought together where they are not adjacent.
 static void find_pixels(const struct convolution *own, int64_t step, int64_t first, int64_t count) {
     struct lines *lines = &own->bench->lines;
     const int64_t *taps = own->taps + step;
@@ -115,7 +115,7 @@ static void read_columns(const struct convolution *own, int64_t step, int64_t p)
     bench->largest_column = larger(bench->largest_column, bench->panel.largest);
 }
 
-// Adds the products of a block of steps to the sums of one panel, which stand in a slot.
+// Adds the products of a block of steps to the sums of one panel, in a slot.
 static void multiply_panel(const struct convolution *own, int64_t p, int64_t slot) {
     struct bench *bench = own->bench;
     const struct panel *panel = &bench->panel;

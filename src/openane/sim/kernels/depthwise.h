@@ -46,8 +46,8 @@ static struct block block_of(const struct row *row, const struct arrays *arrays,
     };
 }
 
-// Every `step`-th word of a row, as numbers. Zeros may be written behind them: rows are read in the order in which they
-// lie in the image.
+// Every `step`-th word of a row, as numbers. Zeros may be written after them: rows are read in the order in which they
+// are in the image.
 static void read_line(const half *from, int64_t step, int64_t count, int relu, float *to) {
     if (step == 1)
         for (int64_t i = 0; i < count; i += 16)
@@ -64,7 +64,7 @@ static void read_line(const half *from, int64_t step, int64_t count, int relu, f
 static void fill_row(const struct block *own, const half *from, int64_t phase, float *to) {
     const struct row *row = own->row;
     int64_t step = row->stride[1], grow = row->grow[1], stride = row->first_strides[4];
-    int64_t origin = own->left * step + phase - row->pad[1];  // of the source, when no zeros stand between its columns
+    int64_t origin = own->left * step + phase - row->pad[1];  // of the source, when there are no zeros between its columns
     if (grow == 1) {
         int64_t first = origin < 0 ? parts(-origin, step) : 0;
         int64_t end = least(own->pitch, parts(row->view[4] - origin, step));
@@ -76,7 +76,7 @@ static void fill_row(const struct block *own, const half *from, int64_t phase, f
         read_line(from + x * stride, 1, 1, row->relu_in[0] != 0, to + x * grow - origin);
 }
 
-// Both phases of a row where the step is 2 and the columns stand side by side. Zeros may be written behind them.
+// Both phases of a row where the step is 2 and the columns are adjacent. Zeros may be written after them.
 static void fill_two(const struct block *own, const half *from, float *even, float *odd) {
     int64_t origin = own->left * 2 - own->row->pad[1], width = own->row->view[4];
     int64_t first = origin < 0 ? parts(-origin, 2) : 0, even_end = least(own->pitch, parts(width - origin, 2));

@@ -15,13 +15,13 @@ typedef uint16_t half;  // the word of an fp16 number
     F(extents, 7)          /* of elementwise work: three outer axes, rows, columns; rows and columns of a tile */      \
     F(relu_in, 1) F(operation, 1) F(inputs, 1) F(input_stride, 1)                                                      \
     F(taps, 1) F(steps, 1) /* halfwords from a pixel to what step k reads, and how many steps there are */             \
-    F(in_image, 1)         /* pixels stand in the padded image, not in the memory */                                   \
+    F(in_image, 1)         /* pixels are in the padded image, not in the memory */                                     \
     F(group_step, 1) F(row_step, 1) F(width, 1) /* of pixels: from group to group, from row to row, pixels in a row */ \
     F(pixels, 1) F(channels, 1) F(pixel_parts, 1) F(channel_parts, 1) F(result_width, 1)                               \
-    F(swapped, 1)          /* channels stand in the columns of the product, pixels in the rows */                      \
+    F(swapped, 1)          /* channels are the columns of the product, pixels the rows */                               \
     F(fast, 1)             /* float32 sums */                                                                          \
     F(weights, 1) F(weights_in_memory, 1) F(weight_group, 1) F(starts, 1) F(start_group, 1)                            \
-    F(function, 1) F(scale, 1) F(table, 1) F(meta, 1) /* behind the sum */                                             \
+    F(function, 1) F(scale, 1) F(table, 1) F(meta, 1) /* after the sum */                                              \
     F(window, 2) F(stride, 2) F(grow, 2) F(pad, 2) F(view, 5) F(result_view, 5) F(block, 2)                            \
     F(numbers, 1) F(flags, 1) F(row_of_factors, 1) /* planar engine */
 

@@ -25,7 +25,7 @@ TILE, PANEL, TILES, PANELS, LINE, STRIP = 8, 48, 16, 8, 2048, 16
 LARGEST_IMAGE, MOST_SUMS = 1 << 16, 1 << 15
 """Of a unit of a depthwise convolution, see `depthwise.h`."""
 SLACK = 64
-"""Elements behind an array that kernels may read."""
+"""Elements after an array that kernels may read."""
 
 Rows = npt.NDArray[np.void]
 
@@ -130,7 +130,7 @@ class Library:
         return int(self._expand(body.ctypes.data, body.size, result.ctypes.data, result.size))
 
     def narrow(self, values: npt.NDArray[np.float32], result: npt.NDArray[np.uint16]) -> None:
-        """Words of the nearest fp16 values, ties to even, as IEEE has them; both arrays are contiguous."""
+        """Words of the nearest fp16 values, ties to even (IEEE 754); both arrays are contiguous."""
         self._narrow(values.ctypes.data, values.size, result.ctypes.data)
 
 
@@ -201,7 +201,7 @@ _SIGNATURES: tuple[Any, ...] = (
 
 
 def _check_sources(loaded: ctypes.CDLL, path: Path) -> None:
-    """In a source tree: that the library belongs to the sources beside it. Wheels have none."""
+    """In a source tree: that the library belongs to the sources in its folder. Wheels have none."""
     sources = sorted(path.parent.glob("*.[ch]"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     built = loaded.openane_sources().decode().split()[-1]

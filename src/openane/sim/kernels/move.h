@@ -31,7 +31,7 @@ static void copy(const struct row *row, const struct arrays *arrays, int64_t beg
     }
 }
 
-// A function of one word, whose result for every word stands in the memory.
+// A function of one word, whose result for every word is in the memory.
 static void map(const struct row *row, const struct arrays *arrays, int64_t begin, int64_t end) {
     const half *results = arrays->memory + row->weights[0];
     const int64_t *s = row->first_strides, *so = row->result_strides;
@@ -82,7 +82,7 @@ static void combine(const struct row *row, const struct arrays *arrays, int64_t 
 }
 
 // A row of the padded input of a dense convolution. Its columns are sorted by their place in a step of the window, so
-// that pixels stand side by side whatever the stride.
+// that pixels are adjacent whatever the stride.
 static void load_line(const struct row *row, const half *from, half *to, int64_t width) {
     int64_t step = row->stride[1], grow = row->grow[1], pad = row->pad[1], stride = row->first_strides[4];
     int64_t part = width / step, count = row->view[4];

@@ -42,7 +42,7 @@ static struct planar planar_of(const struct row *row, const struct arrays *array
     };
 }
 
-// Reads and writes whole vectors: what stands behind a row is read and written again, or not used.
+// Reads and writes whole vectors: what follows a row is read and written again, or not used.
 static void fetch(const half *from, int64_t row_step, int64_t step, const struct rectangle *shape, float *to) {
     for (int64_t y = 0; y < shape->rows; y++, from += row_step, to += shape->columns) {
         if (step == 1)
@@ -197,7 +197,7 @@ static void join_spread(float *restrict totals, const float *restrict from, int6
         for (int64_t i = 0; i < count; i++) totals[i] += from[i * step];
 }
 
-// Reads what a row of windows finds in a row of the source, from column `left` on; what lies outside is empty.
+// Reads what a row of windows finds in a row of the source, from column `left` on; the rest is empty.
 static void read_windows(const struct planar *own, const struct rectangle *at, int64_t y, int64_t left, float *line) {
     const struct row *row = own->row;
     int64_t reach = at->columns, first = least(most(left, 0), left + reach), end = least(left + reach, row->view[4]);

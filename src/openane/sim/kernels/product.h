@@ -1,6 +1,6 @@
 // Sums of products in the accumulator of the MAC array: the definition for doubles, and the way that is fast.
 //
-// A product, in steps of 2^-16, is added to a number so large that float32 has no place behind its binary point: the
+// A product, in steps of 2^-16, is added to a number so large that float32 has no place after its binary point: the
 // processor rounds it, and the bits of the result count steps. Two details make this the rounding of the engine. The
 // product of two words has 22 bits. One factor has a 1 in its last bit, the 24th, which makes the exact product larger
 // by less than its own last bit: a tie goes away from zero, and nothing else changes. And products that the engine
@@ -30,7 +30,7 @@ struct panel {
     float largest;
 };
 
-// Where `count` words of each step stand. As many may be read as a panel has; the others count as zero.
+// Where `count` words of each step are. As many may be read as a panel has; the others count as zero.
 struct lines {
     const half *from[STEPS];
     int64_t steps, count;

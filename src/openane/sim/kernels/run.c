@@ -157,7 +157,7 @@ EXPORT int64_t openane_expand(const uint8_t *body, int64_t size, half *result, i
     return position;
 }
 
-// float32 numbers of the caller as fp16: nearest, ties to even, as IEEE has it.
+// float32 numbers of the caller as fp16: nearest, ties to even (IEEE 754).
 EXPORT void openane_narrow(const float *values, int64_t count, half *result) {
     for (int64_t i = 0; i < count; i++) {
         uint32_t bits = bits_of(values[i]), magnitude = bits & 0x7FFFFFFFu;
