@@ -30,8 +30,6 @@ from openane.api import compile
 from openane.artifact.plan import HostStep
 from openane.runtimes.execution import Execution
 from openane.runtimes.runtime import SessionOptions
-from openane.runtimes.simulator import SimulatorSession
-from openane.sim.machine import Simulator
 from openane.targets.target import RunOptions
 
 NAMES = (
@@ -144,8 +142,7 @@ def weights_and_results_mb(execution: Execution) -> tuple[float, float]:
     results = [
         math.prod(work.result_view) * work.result.item_bytes
         for session in execution.sessions
-        if isinstance(session, SimulatorSession) and isinstance(session.machine, Simulator)
-        for work in session.machine.works
+        for work in session.inspection.works
     ]
     return weights / 1e6, sum(sorted(results)[-2:]) / 1e6
 

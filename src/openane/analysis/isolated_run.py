@@ -17,8 +17,8 @@ from openane.core.errors import OpenaneError
 from openane.graph import Graph
 from openane.program import Program
 from openane.runtimes.execution import Execution, fit_inputs, to_surface
+from openane.runtimes.inspection import DecodedTask, Hook, MachineState
 from openane.runtimes.runtime import Session, SessionOptions
-from openane.sim.machine import Simulator
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -99,13 +99,19 @@ def _run_session(
     first_task: int,
     results: list[TaskResult],
 ) -> dict[str, np.ndarray]:
-    machine = getattr(session, "machine", None)
-    if isinstance(machine, Simulator):
-        for index, live in enumerate(machine.results(inputs)):
-            groups, depth, channels, height, width = live.values.shape
-            joined = np.moveaxis(live.values, 0, 1).reshape(depth, groups * channels, height, width)
-            results.append(TaskResult(step, first_task + index, program.tasks[index].origin.layers, joined))
-    return session.run(inputs)
+    def keep(machine: MachineState, task: DecodedTask) -> None:
+        stored = machine.tensor(task.result)
+        groups, depth, channels, height, width = stored.shape
+        joined = np.moveaxis(stored, 0, 1).reshape(depth, groups * channels, height, width)
+        results.append(TaskResult(step, first_task + task.index, program.tasks[task.index].origin.layers, joined))
+
+    if not session.inspectable:
+        return session.run(inputs)
+    hook = session.inspection.hook_add(Hook.AFTER_TASK, keep)
+    try:
+        return session.run(inputs)
+    finally:
+        session.inspection.hook_delete(hook)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,12 +158,11 @@ def load_isolated(
     except OpenaneError as error:
         return IsolatedLayer(None, why=str(error))
     renamed = {} if isinstance(piece, Graph) else {source: shown for shown, source in piece.outputs.items()}
-    machines = [getattr(session, "machine", None) for session in execution.sessions]
-    simulators = [machine for machine in machines if isinstance(machine, Simulator)]
+    statistics = [session.inspection.statistics for session in execution.sessions if session.inspectable]
     return IsolatedLayer(
         execution,
-        has_table=any(machine.statistics.table_bytes for machine in simulators),
-        macs=sum(machine.statistics.macs for machine in simulators),
+        has_table=any(each.table_bytes for each in statistics),
+        macs=sum(each.macs for each in statistics),
         renamed=renamed,
     )
 

@@ -14,7 +14,6 @@ from openane.artifact.plan import Artifact
 from openane.core.errors import OpenaneError
 from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST_NORMAL
 from openane.runtimes.execution import Execution
-from openane.sim.machine import Simulator
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -115,7 +114,7 @@ def _peak_and_strange(values: np.ndarray) -> tuple[float, int]:
 
 
 def _is_simulated(execution: Execution) -> bool:
-    return all(isinstance(getattr(session, "machine", None), Simulator) for session in execution.sessions)
+    return all(session.inspectable for session in execution.sessions)
 
 
 def _at(

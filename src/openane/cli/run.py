@@ -24,7 +24,6 @@ from openane.core.files import make_folder, safe_file_name, write_array, write_a
 from openane.graph import Graph
 from openane.runtimes.execution import Execution, RunResult
 from openane.runtimes.runtime import SessionOptions
-from openane.sim.machine import Simulator
 from openane.targets.target import RunOptions
 
 TOP_COUNT = 5
@@ -132,22 +131,10 @@ def session_options(choices: Mapping[str, Any]) -> SessionOptions:
     return SessionOptions(choices["timeout"], limit_bytes, choices["device"], simulation)
 
 
-def simulators(execution: Execution) -> list[Simulator]:
-    """The loaded programs, where the simulator runs them.
-
-    Raises:
-        InputError: something else does.
-    """
-    machines = [getattr(session, "machine", None) for session in execution.sessions]
-    if not all(isinstance(machine, Simulator) for machine in machines):
-        raise InputError("only the simulator can be traced and stopped", value=execution.choice.runtime.name)
-    return [machine for machine in machines if isinstance(machine, Simulator)]
-
-
 def write_trace(execution: Execution, path: Path) -> None:
     """Writes the effects of every program, one JSON line each."""
-    machines = simulators(execution)
-    write_atomically(path, (f"{line}\n".encode() for machine in machines for line in machine.trace_lines()))
+    inspections = [session.inspection for session in execution.sessions]
+    write_atomically(path, (f"{line}\n".encode() for each in inspections for line in each.trace_lines()))
 
 
 def live_tensors(execution: Execution, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -156,12 +143,12 @@ def live_tensors(execution: Execution, arrays: Mapping[str, np.ndarray]) -> dict
     Raises:
         InputError: the plan is not one program on the simulator.
     """
-    machines = simulators(execution)
+    inspections = [session.inspection for session in execution.sessions]
     if len(execution.artifact.plan.steps) != 1:
         raise InputError(
             "--dump works on a model that is one program", value=f"{len(execution.artifact.plan.steps)} steps"
         )
-    return {tensor.name: tensor.values for tensor in machines[0].live_tensors(execution.surfaces(arrays))}
+    return {tensor.name: tensor.values for tensor in inspections[0].live_tensors(execution.surfaces(arrays))}
 
 
 def output_files(outputs: Iterable[str], folder: Path | None) -> dict[str, Path]:
@@ -207,8 +194,8 @@ def summary(execution: Execution, result: RunResult, made: list[str]) -> dict[st
         ],
         "runtime": execution.choice.reason,
     }
-    if execution.choice.runtime.name == "simulator":
-        statistics = [machine.statistics for machine in simulators(execution)]
+    if all(session.inspectable for session in execution.sessions):
+        statistics = [session.inspection.statistics for session in execution.sessions]
         moved = [both for each in statistics for both in each.buffer_bytes().values()]
         report |= {
             "macs": sum(each.macs for each in statistics),

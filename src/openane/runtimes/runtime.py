@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from openane.core.errors import InputError
 from openane.program import Program, Surface
 from openane.program.layout import fit_array
 from openane.targets.target import RunOptions
+
+if TYPE_CHECKING:
+    from openane.runtimes.inspection import Inspection
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,25 @@ class Session(ABC):
     def outputs(self) -> tuple[Surface, ...]:
         """What `run` returns, by name."""
         return self.program.outputs
+
+    @property
+    def inspectable(self) -> bool:
+        """Whether `inspection` can be used."""
+        return False
+
+    @property
+    def inspection(self) -> Inspection:
+        """The inside of the runs: tasks, hooks, memory.
+
+        Raises:
+            InputError: this runtime does not show it.
+        """
+        raise InputError(
+            "only the simulator can be traced, stopped and inspected",
+            where=self.program.name,
+            value=type(self).__name__,
+            hint='Run on the simulator: on="simulator", or --on simulator.',
+        )
 
     @property
     def timing(self) -> Timing:

@@ -8,23 +8,29 @@ from dataclasses import replace
 import numpy as np
 
 from openane.program import Program
+from openane.runtimes.inspection import Inspection
 from openane.runtimes.runtime import Availability, Session, SessionOptions
 from openane.targets import get
-from openane.targets.target import Machine
 
 
 class SimulatorSession(Session):
-    """A program loaded into the simulator.
-
-    Attributes:
-        machine: the loaded program; on H13 an `openane.sim.machine.Simulator` with statistics and trace.
-    """
+    """A program loaded into the simulator."""
 
     def __init__(self, program: Program, options: SessionOptions) -> None:
         super().__init__(program)
         limit = min(options.memory_limit_bytes, options.simulation.memory_limit_bytes)
         simulation = replace(options.simulation, memory_limit_bytes=limit)
-        self.machine: Machine = get(program.target).machine(program, simulation)
+        self._machine = get(program.target).machine(program, simulation)
+
+    @property
+    def inspectable(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def inspection(self) -> Inspection:
+        """See `Session`."""
+        return self._machine
 
     def run_many(self, batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
         """Runs the program for many inputs, several at a time; outputs come in the order of the inputs.
@@ -32,11 +38,10 @@ class SimulatorSession(Session):
         Raises:
             As `run`, at the element that is at fault.
         """
-        many = getattr(self.machine, "run_many", None)
-        if many is None or self.closed:
+        if self.closed:
             yield from super().run_many(batches)
         else:
-            yield from many(self._fit(inputs) for inputs in batches)
+            yield from self._machine.run_many(self._fit(inputs) for inputs in batches)
 
     def _fit(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As they are: the machine does the rest itself, with the processor's conversion."""
@@ -44,12 +49,10 @@ class SimulatorSession(Session):
         return dict(inputs)
 
     def _execute(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.machine.run(inputs)
+        return self._machine.run(inputs)
 
     def _release(self) -> None:
-        close = getattr(self.machine, "close", None)
-        if close is not None:
-            close()
+        self._machine.close()
 
 
 class Simulator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from openane.sim.check.memory import check_memory
 from openane.sim.decoded_task import DecodedTask, MacWork, Operand, Space
 from openane.sim.defined import ByDefinition
 from openane.sim.inputs import bind_input
+from openane.sim.inspection import Callback, Hook, Hooks, MachineState
 from openane.sim.kernel import constant_count
 from openane.sim.kernels import library
 from openane.sim.layout import BufferMap, MemoryLayout, layout_of
@@ -79,7 +80,7 @@ class LiveTensor:
 
 
 class Simulator:
-    """A loaded program; see `openane.targets.target.Machine`. Safe to share between threads.
+    """A loaded program, ready to run many times. Safe to share between threads.
 
     Args:
         program: surfaces, constants, scratch size.
@@ -105,6 +106,7 @@ class Simulator:
         self._schedule = _prepare(self.works, Arena(self.layout, buffers.constants), program, execution)
         self._workers = Workers(execution.threads)
         self._states: queue.SimpleQueue[RunState] = queue.SimpleQueue()
+        self._hooks = Hooks(self.layout)
 
     @property
     def _chosen(self) -> tuple[DecodedTask, ...]:
@@ -118,6 +120,35 @@ class Simulator:
     def trace_lines(self) -> Iterator[str]:
         """The log of effects as JSON lines."""
         return lines(self._chosen)
+
+    def hook_add(
+        self, kind: Hook, callback: Callback, *, tasks: Container[int] | None = None, watch: str | None = None,
+        offset: int = 0, size_bytes: int | None = None,
+    ) -> int:  # fmt: skip
+        """Calls a function at points of every later run.
+
+        Args:
+            kind: when; see `Hook`.
+            callback: gets the state of the machine and the task. What it raises ends the run and reaches the caller.
+            tasks: numbers of the tasks in question; all for None.
+            watch: for READ and WRITE the memory: the name of a surface, "constants", "scratch" or "L2".
+            offset, size_bytes: the bytes of it that are watched; to its end for None.
+
+        Returns:
+            The number by which `hook_delete` knows the hook.
+
+        Raises:
+            InputError: there is no such memory, or no such bytes in it; or a memory is missing or given in vain.
+        """
+        return self._hooks.add(kind, callback, tasks, watch, offset, size_bytes)
+
+    def hook_delete(self, number: int) -> None:
+        """Removes a hook.
+
+        Raises:
+            InputError: there is no such hook.
+        """
+        self._hooks.delete(number)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the program once.
@@ -140,7 +171,7 @@ class Simulator:
         Raises:
             As `run`.
         """
-        if self._workers.count == 1:
+        if self._workers.count == 1 or self._hooks:  # hooks are called in order, by the caller's thread
             yield from (self.run(inputs) for inputs in batches)
             return
         alone = Workers(1)
@@ -168,7 +199,7 @@ class Simulator:
             live[f"task{work.index}-result"] = work.result
             if work.kept is not None:
                 live[f"task{work.index}-kept"] = work.kept
-        return [LiveTensor(name, operand, _stored(state, operand)) for name, operand in live.items()]
+        return [LiveTensor(name, operand, state.memory.elements(operand)) for name, operand in live.items()]
 
     def results(self, inputs: Mapping[str, np.ndarray]) -> Iterator[LiveTensor]:
         """Runs the program task by task; every result is given just after its task has stored it.
@@ -180,7 +211,7 @@ class Simulator:
         self._bind(state, inputs)
         for number, work in enumerate(self._chosen):
             self._execute(state, slice(number, number + 1), self._workers)
-            yield LiveTensor(f"task{work.index}-result", work.result, _stored(state, work.result))
+            yield LiveTensor(f"task{work.index}-result", work.result, state.memory.elements(work.result))
 
     def close(self) -> None:
         """Ends the threads and frees the buffers."""
@@ -190,7 +221,13 @@ class Simulator:
     def _run(self, inputs: Mapping[str, np.ndarray], workers: Workers) -> dict[str, np.ndarray]:
         state = self._state()
         self._bind(state, inputs)
-        self._execute(state, slice(self.execution.until), workers)
+        done = 0
+        for count_done, task, callbacks in self._hooks.stops(self._chosen) if self._hooks else ():
+            self._execute(state, slice(done, count_done), workers)
+            done = count_done
+            for callback in callbacks:
+                callback(MachineState(self.program, self.layout, state.memory), task)
+        self._execute(state, slice(done, self.execution.until), workers)
         memory = state.memory
         outputs = {
             surface.name: read_surface(surface, memory.buffer_bytes(surface.buffer)) for surface in self.program.outputs
@@ -290,9 +327,3 @@ def _touches(operand: Operand, work: DecodedTask) -> bool:
         and operand.base < other.end
         for other in writes
     )
-
-
-def _stored(state: RunState, operand: Operand) -> np.ndarray:
-    values = state.memory.read(operand)
-    with np.errstate(over="ignore"):
-        return values.astype(operand.dtype.numpy)

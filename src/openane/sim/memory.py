@@ -102,8 +102,17 @@ class MemoryState:
 
     def buffer_bytes(self, index: int) -> npt.NDArray[np.uint8]:
         """The bytes of a DRAM buffer, writable."""
-        first, size_bytes = self._arena.bases[Space.DRAM, index], self._arena.layout.buffers[index]
+        return self.area_bytes(Space.DRAM, index)
+
+    def area_bytes(self, space: Space, buffer: int) -> npt.NDArray[np.uint8]:
+        """The bytes of a DRAM buffer, or of L2 (buffer 0), writable."""
+        layout, first = self._arena.layout, self._arena.bases[space, buffer]
+        size_bytes = layout.l2_bytes if space is Space.L2 else layout.buffers[buffer]
         return self.memory[first : first + -(-size_bytes // 2)].view(np.uint8)
+
+    def elements(self, operand: Operand) -> np.ndarray:
+        """The operand's elements in its extents and element type."""
+        return stored_elements(self.halfwords(operand), operand)
 
     def read(self, operand: Operand) -> npt.NDArray[np.float32]:
         """The operand's elements as the data path sees them, in its extents."""
@@ -130,6 +139,12 @@ def read_operand(memory: Halfwords, operand: Operand) -> npt.NDArray[np.float32]
         part = from_halfwords(values) if operand.dtype is DType.FLOAT16 else values.astype(np.float32)
         result[operand.piece_index(place)] = part
     return result
+
+
+def stored_elements(memory: Halfwords, operand: Operand) -> np.ndarray:
+    """The elements of an operand in its extents and element type; `memory` is the one it lies in."""
+    with np.errstate(over="ignore"):
+        return read_operand(memory, operand).astype(operand.dtype.numpy)
 
 
 def to_integers(values: npt.NDArray[np.float32], dtype: DType) -> npt.NDArray[np.integer]:

@@ -10,13 +10,14 @@ from openane.backend.machine import Dialect, MachineSpec
 from openane.core.errors import Diagnostic, FaultError, InternalError
 from openane.net.net import Net
 from openane.program import Program
-from openane.targets.target import CompileOptions, Limit, Machine, RunOptions
+from openane.targets.target import CompileOptions, Limit, RunOptions
 
 if TYPE_CHECKING:
     from openane.backend.alloc.constants import ConstantSection
     from openane.backend.ir.placement import Placement
     from openane.backend.ir.plan import Plan
     from openane.backend.target import KernelPacking, Tiling
+    from openane.sim.machine import Simulator
 
 
 class EngineTarget(ABC):
@@ -121,7 +122,7 @@ class EngineTarget(ABC):
         """
 
     @abstractmethod
-    def machine(self, program: Program, options: RunOptions) -> Machine:
+    def machine(self, program: Program, options: RunOptions) -> Simulator:
         """Loads a program into the simulator.
 
         Raises:

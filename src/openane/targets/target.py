@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from openane.backend.machine import MachineSpec
 from openane.backend.options import CompileOptions
 from openane.core.passes import Stage
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from openane.core.errors import Diagnostic
     from openane.net.net import Net
     from openane.program import Program
+    from openane.sim.machine import Simulator
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +46,7 @@ class RunOptions:
     hazards: bool = True
 
 
-__all__ = ["CompileOptions", "Limit", "Machine", "RunOptions", "Stage", "Target"]
-
-
-class Machine(Protocol):
-    """A program loaded into the simulator, ready to run many times."""
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs the program once.
-
-        Args:
-            inputs: one (N, D, C, H, W) fp16 (or uint8/int8) array per input surface, by surface name.
-
-        Returns:
-            One (N, D, C, H, W) array per output surface, by surface name.
-
-        Raises:
-            FaultError: the program does something the machine does not allow.
-        """
-        ...
+__all__ = ["CompileOptions", "Limit", "RunOptions", "Stage", "Target"]
 
 
 class Target(Protocol):
@@ -97,7 +78,7 @@ class Target(Protocol):
         """Every rule of the back end: those of all tensors, units and programs first, then by family."""
         ...
 
-    def machine(self, program: Program, options: RunOptions) -> Machine:
+    def machine(self, program: Program, options: RunOptions) -> Simulator:
         """Loads a program into the simulator.
 
         Raises:

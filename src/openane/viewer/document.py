@@ -21,7 +21,6 @@ from openane.net import Net
 from openane.program import Program
 from openane.program.summary import TaskSummary
 from openane.sim.decoded_task import DecodedTask, Space
-from openane.sim.machine import Simulator
 from openane.targets import attach, get
 from openane.targets.registry import DEFAULT_CHIP, generation
 from openane.targets.target import RunOptions
@@ -179,11 +178,10 @@ class _Builder:
             self.problems.append(f"programs for {program.target} are read, not simulated: no memory map, no pictures")
             return ()
         try:
-            machine = generation(program.target).target.machine(program, RunOptions(permissive=True, until=0))
+            return generation(program.target).target.machine(program, RunOptions(permissive=True, until=0)).works
         except OpenaneError as error:
             self.problems.append(f"not understood wholly, so there is no memory map and no pictures: {error}")
             return ()
-        return machine.works if isinstance(machine, Simulator) else ()
 
     # Layers ---------------------------------------------------------------------------------------------------------
 

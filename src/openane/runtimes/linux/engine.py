@@ -14,8 +14,9 @@ from openane.core.types import DType
 from openane.program import Program, Role, Surface, Task
 from openane.runtimes.linux import abi
 from openane.runtimes.linux.emulation import Submission
+from openane.sim.machine import Simulator
 from openane.targets.registry import LINUX_TARGET
-from openane.targets.target import Machine, RunOptions
+from openane.targets.target import RunOptions
 
 KEPT_MACHINES: Final = 16
 """Loaded programs that are kept for the next submission of the same bytes."""
@@ -33,7 +34,7 @@ class SimulatedEngine:
 
     def __init__(self, options: RunOptions | None = None) -> None:
         self._options = replace(options or RunOptions(), partial_outputs=True)  # gaps in a layout are bytes too
-        self._machines: OrderedDict[bytes, tuple[Program, Machine]] = OrderedDict()
+        self._machines: OrderedDict[bytes, tuple[Program, Simulator]] = OrderedDict()
 
     def run(self, submission: Submission) -> None:
         """Executes the tasks on the buffers.
@@ -48,7 +49,7 @@ class SimulatedEngine:
         for name, result in machine.run(inputs).items():
             memory[name][:] = result.reshape(-1)
 
-    def _load(self, submission: Submission) -> tuple[Program, Machine]:
+    def _load(self, submission: Submission) -> tuple[Program, Simulator]:
         """The program in the buffers, loaded; the last ones are kept, because programs run many times."""
         text = bytes(submission.first_task) + bytes(submission.memory[abi.TASKS_BUFFER][len(submission.first_task) :])
         constants = bytes(submission.memory[abi.CONSTANTS_BUFFER])

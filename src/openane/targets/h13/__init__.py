@@ -9,13 +9,14 @@ from openane.backend.machine import Dialect, MachineSpec
 from openane.program import Program
 from openane.targets.engine import EngineTarget
 from openane.targets.h13.spec import DIALECTS, MACHINE
-from openane.targets.target import Machine, RunOptions
+from openane.targets.target import RunOptions
 
 if TYPE_CHECKING:
     from openane.backend.alloc.constants import ConstantSection
     from openane.backend.ir.placement import Placement
     from openane.backend.ir.plan import Plan
     from openane.backend.target import KernelPacking, Tiling
+    from openane.sim.machine import Simulator
 
 
 class H13(EngineTarget):
@@ -63,7 +64,7 @@ class H13(EngineTarget):
 
         check_program(program)
 
-    def machine(self, program: Program, options: RunOptions) -> Machine:
+    def machine(self, program: Program, options: RunOptions) -> Simulator:
         """See `machine`."""
         from openane.targets.h13.machine import machine
 
