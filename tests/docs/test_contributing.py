@@ -1,0 +1,163 @@
+"""CONTRIBUTING.md names the files of each kind of change, and an addition to those files alone works end to end."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import openane
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCE = Path(openane.__file__).parent
+ROWS = dict(
+    re.findall(r"^\| (?!change|---)(.+?) \| (.+) \|$", (REPOSITORY / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+)
+"""The table: change -> files."""
+
+
+def _paths(cell: str) -> list[str]:
+    return [text for text in re.findall(r"`([^`]+)`", cell) if "/" in text]
+
+
+def test_the_table_has_a_row_for_each_kind_of_change() -> None:
+    assert len(ROWS) >= 20
+    assert all(_paths(cell) for cell in ROWS.values())
+
+
+@pytest.mark.parametrize("change", ROWS)
+def test_paths_exist(change: str) -> None:
+    for path in _paths(ROWS[change]):
+        pattern = re.sub(r"<[a-z]+>", "*", path)
+        assert list(SOURCE.glob(pattern)), f"{change}: {path} does not exist"
+
+
+CLASS = '''
+
+@dataclass(frozen=True)
+class Twice(Unary):
+    """y = 2 x."""
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        return 2 * x
+'''
+NEW_FILES = {
+    "frontends/onnx/handlers/twice.py": """
+from openane.graph import ops
+CONTRIBUTED = {"Twice": lambda call: [call.emit(ops.Twice(), call.name(0))]}
+""",
+    "frontends/mil/operations/twice.py": """
+from openane.frontends.mil.operations.entry import Entry
+from openane.graph import ops
+ENTRIES = {"twice": Entry(("x",), lambda call: call.finish(ops.Twice(), call.value("x")))}
+""",
+    "compiler/lowering/twice.py": """
+from openane.graph import ops
+from openane.net import GOC
+def _lower(ctx, node):
+    value = ctx.values[node.inputs[0]]
+    ctx.define(node.outputs[0], ctx.emit(GOC(2.0), value.handle), value.layout)
+LOWERINGS = {ops.Twice: _lower}
+""",
+    "runtimes/host/twice.py": """
+from openane.graph import ops
+MAPPINGS = {ops.Twice: lambda w, node: w.emit("Add", node.inputs[0], node.inputs[0])}
+""",
+    "compiler/passes/twice.py": """
+from openane.compiler.passes.rewriting import Editor
+from openane.graph import ops
+def _same(editor, node):
+    a, b = node.inputs
+    return editor.put(node, ops.Twice(), [a]) if a == b else None
+def recognize_twice(graph):
+    return Editor(graph, "twice").run({ops.Add: (_same,)})
+""",
+    "cli/twice.py": '''"""`openane twice`: say it twice."""
+import click
+@click.command()
+def command() -> None:
+    """Say it twice."""
+    click.echo("twice twice")
+''',
+}
+CHECKS = """
+import numpy as np, onnx
+from onnx import TensorProto, helper
+import openane
+from openane.compiler.lowering import why_not
+from openane.compiler.pipeline import run_pipeline
+from openane.frontends.mil import loads
+from openane.frontends.onnx import load_model
+from openane.graph import Graph, Node, TensorType, ops
+from openane.runtimes.host.session import open_host
+
+assert ops.OPERATIONS["Twice"] is ops.Twice and list(ops.Twice.cases())
+kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 4, 4]) for name in "xy"]
+nodes = [helper.make_node("Twice", ["x"], ["m"], domain="com.microsoft"), helper.make_node("Add", ["m", "m"], ["y"])]
+opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]  # ONNX itself knows no Twice
+model = helper.make_model(helper.make_graph(nodes, "g", kinds[:1], kinds[1:]), opset_imports=opsets)
+graph = load_model(model, {}, {})
+assert [type(node.operation) for node in graph.nodes] == [ops.Twice, ops.Add]
+assert [type(node.operation) for node in run_pipeline(graph).nodes] == [ops.Twice, ops.Twice]
+assert why_not(graph.nodes[0], graph) is None
+
+x = np.arange(48, dtype=np.float32).reshape(1, 3, 4, 4)
+(found,) = openane.run(openane.compile(graph), {"x": x}).values()
+np.testing.assert_array_equal(found, 4 * x)
+on_host = open_host(graph).run({"x": x})
+np.testing.assert_array_equal(on_host.outputs["y"], 4 * x)
+print(on_host.library)
+
+text = 'program(1.3)\\n{ func main<ios18>(tensor<fp32, [2, 3]> x) { tensor<fp32, [2, 3]> y = twice(x = x); } -> (y); }'
+assert [type(node.operation) for node in loads(text).nodes] == [ops.Twice]
+try:
+    class Twice(ops.Unary):
+        pass
+except TypeError as error:
+    assert "two operations are named Twice" in str(error)
+else:
+    raise AssertionError("a second operation of the name was taken")
+"""
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment whose openane is a copy with an operation, a pass and a command that were added by the table."""
+    folder = tmp_path_factory.mktemp("source")
+    copy = folder / "openane"
+    shutil.copytree(SOURCE, copy)
+    family = copy / "graph" / "ops" / "unary.py"
+    family.write_text(family.read_text().replace("__all__ = [", '__all__ = [\n    "Twice",', 1) + CLASS)
+    pipeline = copy / "compiler" / "pipeline.py"
+    text = pipeline.read_text()
+    begin = re.search(r"^PIPELINE.*\($", text, re.MULTILINE)
+    assert begin is not None
+    line = "\n    _pass(recognize_twice, 'before the sum of two equal values becomes something else'),"
+    text = text[: begin.end()] + line + text[begin.end() :]
+    after = "from openane.compiler.passes.transposes import sink_transposes\n"
+    pipeline.write_text(text.replace(after, after + "from openane.compiler.passes.twice import recognize_twice\n"))
+    for name, content in NEW_FILES.items():
+        (copy / name).write_text(content)
+    return {**os.environ, "PYTHONPATH": str(folder)}
+
+
+def _run(arguments: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_added_operation_and_pass_work_end_to_end(changed: dict[str, str]) -> None:
+    pytest.importorskip("onnx")
+    assert _run(["-W", "ignore", "-c", CHECKS], changed).strip() in ("onnxruntime", "reference")
+
+
+def test_an_added_command_and_pass_are_listed(changed: dict[str, str]) -> None:
+    assert "Say it twice" in _run(["-m", "openane", "--help"], changed)
+    assert _run(["-m", "openane", "twice"], changed) == "twice twice\n"
+    assert "recognize-twice" in _run(["-m", "openane", "passes", "--json"], changed)
