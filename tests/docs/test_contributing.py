@@ -56,14 +56,21 @@ from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 ENTRIES = {"twice": Entry(("x",), lambda call: call.finish(ops.Twice(), call.value("x")))}
 """,
-    "compiler/lowering/twice.py": """
+    "compiler/lowering/twice.py": '''
+from openane.core.errors import require
+from openane.core.rules import Kind, rule
 from openane.graph import ops
 from openane.net import GOC
+@rule("twice-rank", family="Twice", kind=Kind.CHOICE, limit="at most 4 axes", hint="Reshape it.", evidence="a test")
+def rank(shape):
+    """Twice has too many axes."""
+    return len(shape) if len(shape) > 4 else None
 def _lower(ctx, node):
+    require(rank, ctx.shape(node.inputs[0]))
     value = ctx.values[node.inputs[0]]
     ctx.define(node.outputs[0], ctx.emit(GOC(2.0), value.handle), value.layout)
 LOWERINGS = {ops.Twice: _lower}
-""",
+''',
     "runtimes/host/twice.py": """
 from openane.graph import ops
 MAPPINGS = {ops.Twice: lambda w, node: w.emit("Add", node.inputs[0], node.inputs[0])}
@@ -105,6 +112,9 @@ graph = load_model(model, {}, {})
 assert [type(node.operation) for node in graph.nodes] == [ops.Twice, ops.Add]
 assert [type(node.operation) for node in run_pipeline(graph).nodes] == [ops.Twice, ops.Twice]
 assert why_not(graph.nodes[0], graph) is None
+deep = Graph("g", {"x": TensorType((1,) * 5)}, ("y",), (Node("n", ops.Twice(), ("x",), ("y",)),), {})
+refused = why_not(deep.nodes[0], deep)
+assert (refused.rule, refused.what, refused.value) == ("twice-rank", "Twice has too many axes", "5"), refused
 
 x = np.arange(48, dtype=np.float32).reshape(1, 3, 4, 4)
 (found,) = openane.run(openane.compile(graph), {"x": x}).values()
@@ -127,7 +137,7 @@ else:
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment whose openane is a copy with an operation, a pass and a command that were added by the table."""
+    """An environment with a copy of openane and what the table says of an operation, a pass, a rule and a command."""
     folder = tmp_path_factory.mktemp("source")
     copy = folder / "openane"
     shutil.copytree(SOURCE, copy)
@@ -157,7 +167,8 @@ def test_an_added_operation_and_pass_work_end_to_end(changed: dict[str, str]) ->
     assert _run(["-W", "ignore", "-c", CHECKS], changed).strip() in ("onnxruntime", "reference")
 
 
-def test_an_added_command_and_pass_are_listed(changed: dict[str, str]) -> None:
+def test_an_added_command_pass_and_rule_are_listed(changed: dict[str, str]) -> None:
     assert "Say it twice" in _run(["-m", "openane", "--help"], changed)
     assert _run(["-m", "openane", "twice"], changed) == "twice twice\n"
     assert "recognize-twice" in _run(["-m", "openane", "passes", "--json"], changed)
+    assert "twice-rank" in _run(["-m", "openane", "limits", "h13", "--json"], changed)

@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from openane.backend.ir.fused import Fused
 from openane.backend.lowering import Lowering
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
-from openane.backend.units import (
-    attention,
-    chains,
-    concat,
-    convolution,
-    elementwise,
-    linear,
-    matmul,
-    normalization,
-    pooling,
-    reduction,
-    scale,
-    shape,
-    softmax,
-    unary,
-)
 from openane.core import rules
+from openane.core.registry import merge, modules_of
 from openane.core.rules import Limit
 from openane.net.net import UnitParams
 
-ALL: tuple[Family[Lowering], ...] = (
-    *convolution.FAMILIES,
-    *elementwise.FAMILIES,
-    *scale.FAMILIES,
-    *unary.FAMILIES,
-    *pooling.FAMILIES,
-    *linear.FAMILIES,
-    *matmul.FAMILIES,
-    *chains.FAMILIES,
-    *attention.FAMILIES,
-    *reduction.FAMILIES,
-    *softmax.FAMILIES,
-    *normalization.FAMILIES,
-    *concat.FAMILIES,
-    *shape.FAMILIES,
-)
-
-BY_PARAMS: Mapping[type[UnitParams], Family[Lowering]] = MappingProxyType(
-    {params: family for family in ALL for params in family.params}
+#: By class of the unit: the families of the modules of this package.
+BY_PARAMS: Mapping[type[UnitParams], Family[Lowering]] = merge(
+    *(
+        dict.fromkeys(family.params, family)
+        for module in modules_of(__package__)
+        for family in getattr(module, "FAMILIES", ())
+    )
 )
 
 
