@@ -217,7 +217,7 @@ static void join_columns(const struct planar *own, const float *line, int64_t co
     const struct row *row = own->row;
     enum reduction kind = (enum reduction)row->operation[0];
     float *totals = own->operands->totals, *sorted = own->operands->sorted;
-    int64_t step = row->stride[1], length = LINE / step / 16 * 16;
+    int64_t step = row->stride[1], length = LINE / 2 + 16;
     if (step == 2) {
         for (int64_t i = 0; i < count + row->window[1] / 2; i += 16) {
             floats16 low = *(const floats16 *)(line + 2 * i), high = *(const floats16 *)(line + 2 * i + 16);
