@@ -30,6 +30,7 @@ $(VENV)/.kernels: $(VENV)/.test hatch_build.py $(wildcard src/openane/sim/kernel
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
 
 types: $(VENV)/.test
 	$(BIN)/mypy

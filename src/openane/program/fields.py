@@ -25,7 +25,6 @@ from openane.core.parsing import parse_integer
 Value = int | float | str
 
 WORD_BITS = 32
-WORD_MASK = 0xFFFF_FFFF
 
 
 class Evidence(Enum):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from openane.formats.image import Image
 from openane.program import Program
-from openane.targets.registry import Generation, generation, generation_of
+from openane.targets.registry import generation, generation_of
 
 
 class Container(Protocol):
@@ -73,12 +73,3 @@ def encode_text(program: Program, size_bytes: int | None = None) -> bytes:
         InputError: the program's target does not exist, or its tasks overlap or do not fit.
     """
     return bytes(generation(program.target).codec.write(program.tasks, program.task_offsets, size_bytes))
-
-
-def generation_of_program(program: Program) -> Generation:
-    """The generation a program is for.
-
-    Raises:
-        InputError: the program's target does not exist.
-    """
-    return generation(program.target)

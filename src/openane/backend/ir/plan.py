@@ -107,7 +107,6 @@ class Tensor:
         dtype: element type in DRAM.
         l2_strides: the L2 strides for the axes of `shape`, if the family fixes them; None: encoding.md#bank-rule.
         l2_base: L2 address relative to the block of the task that writes it; None: the allocator chooses.
-        kept_of: the DRAM tensor whose staged copy this is (made by :attr:`Source.keep`), else empty.
         part_of: the tensor whose memory this one shares (concat), else empty; `part_offset` is its first channel there.
         part_offset: first (group, depth, channel, row) inside `part_of`.
         constant: halfwords of a constant tensor laid out as its DRAM surface.
@@ -119,7 +118,6 @@ class Tensor:
     dtype: DType = DType.FLOAT16
     l2_strides: Strides | None = None
     l2_base: int | None = None
-    kept_of: str = ""
     part_of: str = ""
     part_offset: tuple[int, int, int, int] = (0, 0, 0, 0)
     constant: np.ndarray | None = field(default=None, compare=False)

@@ -133,7 +133,7 @@ class Band:
 
     def kept(self, shape: TensorShape) -> Operand:
         """The staged copy of x that later steps read, in the axes of the step that stages it."""
-        return self.lowering.tensor(f"{self.name}/x", shape, kept_of=self.x.tensor)
+        return self.lowering.tensor(f"{self.name}/x", shape)
 
     def task(
         self,

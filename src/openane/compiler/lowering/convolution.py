@@ -16,10 +16,7 @@ from openane.core.errors import require
 from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
-from openane.net import Conv, Dimension, Pad, Pads, Transpose
-
-#: Depth lies outside of the channels on the engine: (N, C, D, H, W) is read as (N, D, C, H, W) and swapped.
-DEPTH_CHANNEL = Transpose((0, 2, 1, 3, 4))
+from openane.net import Conv, Dimension, Pad, Pads
 
 
 def plane(values: Sequence[int], default: int) -> tuple[int, int]:

@@ -151,11 +151,6 @@ class Call:
             self.refuse(f"argument {name!r} must be a number or tensor")
         return found.value
 
-    def is_constant(self, name: str) -> bool:
-        """Whether an argument is given and constant."""
-        found = self._arguments.get(name)
-        return isinstance(found, ConstantValue) or (isinstance(found, str) and found in self.builder.constants)
-
     def integers(self, name: str, default: Sequence[int] | None = None) -> tuple[int, ...]:
         """A constant list of integers."""
         if default is not None and not self.has(name):

@@ -248,7 +248,7 @@ class _Parser:
             return Literal(text_value(self._next()), place)
         if token.kind == "mark" and token.text in _ENDS:
             self._next()
-            return Items(token.text, self._list(_ENDS[token.text], self._expression), place)
+            return Items(self._list(_ENDS[token.text], self._expression), place)
         if token.kind != "word":
             raise self._fail("a value")
         return self._expression_of_word(place)

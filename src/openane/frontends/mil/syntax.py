@@ -65,7 +65,6 @@ class Name:
 class Items:
     """A bracketed list: `( )` a tuple, `[ ]` tensor elements, `{ }` pairs of a dictionary."""
 
-    bracket: str
     items: tuple[Expression, ...]
     place: Place
 

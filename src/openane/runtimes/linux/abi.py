@@ -25,8 +25,6 @@ NETWORK_ID: Final = 0x40
 """Network id that the first task carries in the bootstrap buffer (FIFO_NID)."""
 HEADER_KEEP_MASK: Final = 0x0F00FFFF
 """Bits of header word 0 that survive the patch of the network id."""
-IOVA_BASE: Final = 0x4000
-"""First device address the driver hands out."""
 IOVA_BYTES: Final = 0xE0000000
 """Size of the device address space."""
 DRIVER_NAME: Final = "ane"
