@@ -37,24 +37,25 @@ def intervals(graph: Graph) -> dict[str, Interval]:
         if array.size and array.dtype.kind in "fiu"
     }
     for node in graph.nodes:
-        rule = RULES.get(type(node.operation))
-        made = rule(node, graph, found) if rule is not None else None
+        made = _range_of(node, graph, found)
         if made is not None and math.isfinite(made.magnitude):
             found[node.outputs[0]] = made
     return found
 
 
-def _always(low: float, high: float) -> Rule:
-    return lambda node, graph, known: Interval(low, high)
-
-
-def _same(node: Node, graph: Graph, known: Mapping[str, Interval]) -> Interval | None:
-    """The operation picks, averages or moves values of its first operand."""
-    return known.get(node.inputs[0])
+def _range_of(node: Node, graph: Graph, known: Mapping[str, Interval]) -> Interval | None:
+    """The range of the first result: as the operation's class states it, else by its rule."""
+    operation = node.operation
+    if operation.result_range is not None:
+        return Interval(*operation.result_range)
+    if operation.keeps_range:
+        return known.get(node.inputs[0])
+    rule = RULES.get(type(operation))
+    return rule(node, graph, known) if rule is not None else None
 
 
 def _padded(node: Node, graph: Graph, known: Mapping[str, Interval]) -> Interval | None:
-    """As `_same`, with zeros among the values."""
+    """The operation picks or averages values of its first operand, with zeros among them."""
     own = known.get(node.inputs[0])
     return Interval(min(own.low, 0.0), max(own.high, 0.0)) if own else None
 
@@ -109,15 +110,9 @@ def _products(node: Node, graph: Graph, known: Mapping[str, Interval]) -> Interv
     return Interval(-reach, reach)
 
 
-#: By operation.
+#: By operation, for those whose class states no range.
 RULES: Mapping[type[Operation], Rule] = MappingProxyType(
     {
-        **dict.fromkeys((g.Sigmoid, g.HardSigmoid, g.Softmax, g.Hardmax), _always(0, 1)),
-        **dict.fromkeys((g.Tanh, g.Erf, g.Softsign, g.Sign, g.Sin, g.Cos), _always(-1, 1)),
-        **dict.fromkeys(
-            (g.Reshape, g.Transpose, g.Slice, g.Gather, g.Identity, g.Expand, g.Tile, g.MaxPool, g.ReduceMax), _same
-        ),
-        **dict.fromkeys((g.ReduceMin, g.ReduceMean, g.DepthToSpace, g.SpaceToDepth, g.ChannelShuffle), _same),
         g.AveragePool: _padded,
         g.Concat: _joined,
         g.Clip: _clip,

@@ -10,14 +10,15 @@ import numpy as np
 from openane.analysis.isolated_run import IsolatedLayer
 from openane.analysis.layers import Group
 from openane.analysis.measure import Error, half, range_of
-from openane.analysis.stages import NetSteps, Steps
+from openane.analysis.stages import Steps
+from openane.graph import Operation
+from openane.graph import ops as g
 from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIMIT
 
 CANCELLATION = 64.0
 """Terms this many times larger than their sum cost six of the eleven bits of fp16."""
 _EXACT_INTEGERS = 2048
 _NOTICEABLE_SHARE = 0.1
-_LINEAR = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "Add", "Sub", "ReduceSum", "ReduceMean"})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -187,7 +188,8 @@ _RULES: Sequence[Rule] = (
 def _condition(e: Evidence) -> float:
     """How much larger the terms of a layer's first, linear step are than their sum: the median over the results."""
     step = e.group.steps[0]
-    if step.operation not in _LINEAR or isinstance(e.level, NetSteps):
+    operation = step.settings
+    if not isinstance(operation, Operation) or not operation.is_linear:
         return 0.0
     operands = [_single(e, name) for name in step.reads]
     sizes = [None if each is None or each.dtype.kind != "f" else np.abs(each) for each in operands]
@@ -195,7 +197,7 @@ def _condition(e: Evidence) -> float:
         return 0.0
     with np.errstate(all="ignore"):
         total = np.abs(e.level.compute(step, operands, halves=False)[0])
-        if step.operation == "Sub":
+        if isinstance(operation, g.Sub):
             terms = np.asarray(sizes[0]) + np.asarray(sizes[1])
         else:
             terms = e.level.compute(step, sizes, halves=False)[0]

@@ -20,13 +20,6 @@ from openane.graph import Node
 from openane.graph import ops as g
 from openane.numerics.limits import HALF_LARGEST, SUM_LIMIT, SUM_STEP
 
-ROUNDED_ONLY = (
-    *(g.Add, g.Sub, g.Mul, g.Max, g.Min, g.Neg, g.Abs, g.Relu, g.Clip, g.Where, g.Identity, g.Reshape, g.Transpose),
-    *(g.Concat, g.Split, g.Slice, g.Pad, g.Expand, g.Tile, g.MaxPool, g.ReduceMax, g.ReduceMin, g.Gather),
-)
-"""Operations that only move or round values below `SUM_LIMIT`: numpy says what the engine gives."""
-PRODUCTS = (g.Conv, g.ConvTranspose, g.MatMul, g.Einsum)
-
 AMPLIFIED = 2.5
 """Times a noticeable error that a node's own small error must cause at an output."""
 MOST_SEARCHES = 256
@@ -160,9 +153,9 @@ class Diagnosis:
         return self.reference.alone(self.arriving)
 
     def _needs_simulator(self, node: Node) -> bool:
-        if isinstance(node.operation, PRODUCTS):
+        if node.operation.sums_products:
             return self._strains_the_sum(node)
-        if not isinstance(node.operation, ROUNDED_ONLY):
+        if not node.operation.rounds_once:
             return True
         operands = self.reference.operands(node, self.arriving)
         return not all(a is None or a.dtype.kind != "f" or bool((np.abs(a) < SUM_LIMIT).all()) for a in operands)

@@ -85,6 +85,21 @@ class Operation:
     #: Whether models clean up positions with it (token ids first of all) before they look something up by them.
     prepares_positions: ClassVar[bool] = False
 
+    #: Whether each element of the result is a sum of elements, or of products of elements, of the inputs.
+    is_linear: ClassVar[bool] = False
+
+    #: Whether each element of the result is a sum of products, which the MAC array accumulates.
+    sums_products: ClassVar[bool] = False
+
+    #: Whether the engine's result is the exact one, rounded once, for values whose sums stay in range.
+    rounds_once: ClassVar[bool] = False
+
+    #: The least and the greatest result, whatever the inputs are; None where there are none.
+    result_range: ClassVar[tuple[float, float] | None] = None
+
+    #: Whether no result is below the least or above the greatest element of the first input.
+    keeps_range: ClassVar[bool] = False
+
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         if abstract:
             return

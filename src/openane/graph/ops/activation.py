@@ -65,6 +65,8 @@ def softplus(x: np.ndarray) -> np.ndarray:
 class Relu(NumericUnary):
     """y = max(x, 0)."""
 
+    rounds_once: ClassVar[bool] = True
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.maximum(x, 0)
 
@@ -197,6 +199,8 @@ class Celu(Unary):
 class Sigmoid(Unary):
     """y = 1 / (1 + e^-x)."""
 
+    result_range: ClassVar[tuple[float, float] | None] = (0, 1)
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return logistic(x)
 
@@ -212,6 +216,8 @@ class HardSigmoid(Unary):
 
     alpha: float = 0.2
     beta: float = 0.5
+
+    result_range: ClassVar[tuple[float, float] | None] = (0, 1)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.clip(self.alpha * x + self.beta, 0, 1)
@@ -237,6 +243,8 @@ class HardSwish(Unary):
 @dataclass(frozen=True)
 class Tanh(Unary):
     """Hyperbolic tangent."""
+
+    result_range: ClassVar[tuple[float, float] | None] = (-1, 1)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.tanh(x)
@@ -274,6 +282,8 @@ class Softplus(Unary):
 @dataclass(frozen=True)
 class Softsign(Unary):
     """y = x / (1 + |x|)."""
+
+    result_range: ClassVar[tuple[float, float] | None] = (-1, 1)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return x / (1 + np.abs(x))
@@ -337,6 +347,8 @@ class Clip(NumericUnary):
 
     minimum: float = -math.inf
     maximum: float = math.inf
+
+    rounds_once: ClassVar[bool] = True
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         low, high = self.minimum, self.maximum

@@ -84,6 +84,9 @@ class Binary(Operation, abstract=True):
 class Add(Binary):
     """x + y."""
 
+    rounds_once: ClassVar[bool] = True
+    is_linear: ClassVar[bool] = True
+
     def apply(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return x + y
 
@@ -92,6 +95,9 @@ class Add(Binary):
 class Sub(Binary):
     """x - y."""
 
+    rounds_once: ClassVar[bool] = True
+    is_linear: ClassVar[bool] = True
+
     def apply(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return x - y
 
@@ -99,6 +105,8 @@ class Sub(Binary):
 @dataclass(frozen=True)
 class Mul(Binary):
     """x * y."""
+
+    rounds_once: ClassVar[bool] = True
 
     def apply(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return x * y
@@ -158,6 +166,8 @@ class Pow(Operation):
 class Max(Binary):
     """The larger of x and y."""
 
+    rounds_once: ClassVar[bool] = True
+
     def apply(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.maximum(x, y)
 
@@ -165,6 +175,8 @@ class Max(Binary):
 @dataclass(frozen=True)
 class Min(Binary):
     """The smaller of x and y."""
+
+    rounds_once: ClassVar[bool] = True
 
     def apply(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.minimum(x, y)

@@ -53,6 +53,8 @@ class _Convolution(Operation, abstract=True):
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "weight", "bias?")
     is_spatial: ClassVar[bool] = True
+    sums_products: ClassVar[bool] = True
+    is_linear: ClassVar[bool] = True
 
     def _check(self, inputs: Types) -> tuple[TensorType, TensorType]:
         x, weight = operand(inputs, 0, "x"), operand(inputs, 1, "weight")

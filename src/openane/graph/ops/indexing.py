@@ -67,6 +67,8 @@ class Gather(Operation):
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "indices")
     reads_selection: ClassVar[bool] = True
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x, indices = operand(inputs, 0, "x"), operand(inputs, 1, "indices")

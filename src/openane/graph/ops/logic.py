@@ -221,6 +221,7 @@ class Where(Operation):
     input_names: ClassVar[tuple[str, ...]] = ("condition", "x", "y")
     keeps_layout: ClassVar[bool] = True
     prepares_positions: ClassVar[bool] = True
+    rounds_once: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         condition, x, y = operand(inputs, 0, "condition"), operand(inputs, 1, "x"), operand(inputs, 2, "y")

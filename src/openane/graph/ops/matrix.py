@@ -50,6 +50,8 @@ class MatMul(Operation):
     transpose_b: bool = False
 
     input_names: ClassVar[tuple[str, ...]] = ("x", "y")
+    sums_products: ClassVar[bool] = True
+    is_linear: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x, y = operand(inputs, 0, "x"), operand(inputs, 1, "y")
@@ -99,6 +101,8 @@ class Einsum(Operation):
     equation: str
 
     input_names: ClassVar[tuple[str, ...]] = ("x*",)
+    sums_products: ClassVar[bool] = True
+    is_linear: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         dtype = require_same_dtype(inputs)

@@ -85,6 +85,7 @@ class Softmax(_AlongAxis):
     """e^x / sum of e^x along an axis."""
 
     prepares_positions: ClassVar[bool] = False
+    result_range: ClassVar[tuple[float, float] | None] = (0, 1)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         powers = np.exp(self._shifted(x))
@@ -105,6 +106,8 @@ class LogSoftmax(_AlongAxis):
 @dataclass(frozen=True)
 class Hardmax(_AlongAxis):
     """1 at the first largest value of an axis, 0 elsewhere."""
+
+    result_range: ClassVar[tuple[float, float] | None] = (0, 1)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         y = np.zeros_like(x)

@@ -125,6 +125,9 @@ class Pooling(Operation, abstract=True):
 class MaxPool(Pooling):
     """The largest value of every window; padding never wins."""
 
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
+
     def _check_dtype(self, x: TensorType) -> None:
         require(x.dtype is not DType.BOOL, "input 'x' must hold numbers", value=x)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -87,6 +88,8 @@ class Reduction(Operation, abstract=True):
 class ReduceSum(Reduction):
     """The sum."""
 
+    is_linear: ClassVar[bool] = True
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.sum(x, self.axes, keepdims=self.keepdims)
 
@@ -95,6 +98,9 @@ class ReduceSum(Reduction):
 class ReduceMean(Reduction):
     """The mean."""
 
+    is_linear: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.mean(x, self.axes, keepdims=self.keepdims)
 
@@ -102,6 +108,9 @@ class ReduceMean(Reduction):
 @dataclass(frozen=True)
 class ReduceMax(Reduction):
     """The largest value; of nothing, the lowest there is."""
+
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def _check(self, x: TensorType) -> None:
         """Any element type will do."""
@@ -113,6 +122,9 @@ class ReduceMax(Reduction):
 @dataclass(frozen=True)
 class ReduceMin(Reduction):
     """The smallest value; of nothing, the highest there is."""
+
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def _check(self, x: TensorType) -> None:
         """Any element type will do."""

@@ -56,6 +56,8 @@ class Reshape(Operation):
 
     shape: tuple[int, ...]
     prepares_positions: ClassVar[bool] = True
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -84,6 +86,8 @@ class Transpose(Operation):
 
     permutation: tuple[int, ...]
     prepares_positions: ClassVar[bool] = True
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -115,6 +119,7 @@ class Concat(Operation):
     input_names: ClassVar[tuple[str, ...]] = ("x*",)
     keeps_layout: ClassVar[bool] = True
     prepares_positions: ClassVar[bool] = True
+    rounds_once: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         require(len(inputs) >= 1, "there is nothing to join")
@@ -152,6 +157,7 @@ class Split(Operation):
     axis: int
     sizes: tuple[int, ...]
     prepares_positions: ClassVar[bool] = True
+    rounds_once: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -187,6 +193,8 @@ class Slice(Operation):
     steps: tuple[int, ...]
     reads_selection: ClassVar[bool] = True
     prepares_positions: ClassVar[bool] = True
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -239,6 +247,7 @@ class Pad(Operation):
     pads: tuple[int, ...]
     mode: PadMode = PadMode.CONSTANT
     value: float = 0.0
+    rounds_once: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -285,6 +294,8 @@ class Expand(Operation):
     shape: tuple[int, ...]
     is_view: ClassVar[bool] = True
     prepares_positions: ClassVar[bool] = True
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -310,6 +321,8 @@ class Tile(Operation):
     moves_data: ClassVar[bool] = True
 
     repeats: tuple[int, ...]
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -347,6 +360,7 @@ class DepthToSpace(Operation):
     block: int
     order: BlockOrder = BlockOrder.DEPTH_COLUMN_ROW
     is_spatial: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -386,6 +400,7 @@ class SpaceToDepth(Operation):
     block: int
     order: BlockOrder = BlockOrder.DEPTH_COLUMN_ROW
     is_spatial: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -421,6 +436,7 @@ class ChannelShuffle(Operation):
 
     groups: int
     is_spatial: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")

@@ -114,6 +114,9 @@ class PositiveUnary(Unary, abstract=True):
 class Identity(Unary):
     """y = x."""
 
+    rounds_once: ClassVar[bool] = True
+    keeps_range: ClassVar[bool] = True
+
     def _check(self, x: TensorType) -> None:
         """Any element type will do."""
 
@@ -214,6 +217,8 @@ class Square(NumericUnary):
 class Abs(NumericUnary):
     """y = |x|."""
 
+    rounds_once: ClassVar[bool] = True
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.abs(x)
 
@@ -222,6 +227,8 @@ class Abs(NumericUnary):
 class Neg(NumericUnary):
     """y = -x."""
 
+    rounds_once: ClassVar[bool] = True
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return -x
 
@@ -229,6 +236,8 @@ class Neg(NumericUnary):
 @dataclass(frozen=True)
 class Sign(NumericUnary):
     """y = -1, 0 or 1, the sign of x."""
+
+    result_range: ClassVar[tuple[float, float] | None] = (-1, 1)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.sign(x)
@@ -270,6 +279,8 @@ class Trunc(Unary):
 class Erf(Unary):
     """The error function, 2/sqrt(pi) * integral of e^(-t^2) from 0 to x."""
 
+    result_range: ClassVar[tuple[float, float] | None] = (-1, 1)
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return erf(x)
 
@@ -284,6 +295,8 @@ def erf(x: np.ndarray) -> np.ndarray:
 class Sin(Unary):
     """y = sin(x), x in radians."""
 
+    result_range: ClassVar[tuple[float, float] | None] = (-1, 1)
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.sin(x)
 
@@ -291,6 +304,8 @@ class Sin(Unary):
 @dataclass(frozen=True)
 class Cos(Unary):
     """y = cos(x), x in radians."""
+
+    result_range: ClassVar[tuple[float, float] | None] = (-1, 1)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.cos(x)
