@@ -22,7 +22,7 @@ ROWS = dict(
 
 
 def _paths(cell: str) -> list[str]:
-    return [text for text in re.findall(r"`([^`]+)`", cell) if "/" in text]
+    return [text for text in re.findall(r"`([^`]+)`", cell) if "/" in text and " " not in text]
 
 
 def test_the_table_has_a_row_for_each_kind_of_change() -> None:
@@ -84,6 +84,34 @@ def _same(editor, node):
 def recognize_twice(graph):
     return Editor(graph, "twice").run({ops.Add: (_same,)})
 """,
+    "net/units/thrice.py": '''
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+from openane.net.net import UnitParams
+from openane.net.schema.parameters import FlagKey
+@dataclass(frozen=True)
+class Thrice(UnitParams):
+    """y = 3 x, or -3 x."""
+    negative: Annotated[bool, FlagKey("Negative")] = False
+    plist_type: ClassVar[str] = "Thrice"
+    @property
+    def factor(self):
+        return -3.0 if self.negative else 3.0
+    def infer(self, bottoms):
+        return bottoms[0]
+    def evaluate(self, bottoms):
+        return bottoms[0] * self.factor
+''',
+    "backend/units/thrice.py": """
+from dataclasses import replace
+from openane.backend.rules import Family
+from openane.backend.units.scale import lower_goc
+from openane.net.units import GOC
+from openane.net.units.thrice import Thrice
+def _lower(unit, lowering):
+    yield from lower_goc(replace(unit, params=GOC(unit.params.factor)), lowering)
+FAMILIES = (Family("three times", (Thrice,), _lower),)
+""",
     "cli/twice.py": '''"""`openane twice`: say it twice."""
 import click
 @click.command()
@@ -133,11 +161,27 @@ except TypeError as error:
 else:
     raise AssertionError("a second operation of the name was taken")
 """
+UNIT_CHECKS = """
+import numpy as np
+import openane
+from openane.net import Net, Neuron, NeuronKind, TensorShape, Unit
+from openane.net.plist import read_net, write_net
+from openane.net.units.thrice import Thrice
+
+units = (Unit("a", Thrice(negative=True), ("x",)), Unit("b", Neuron(NeuronKind.WAVE), ("a",)))
+net = Net("net", {"x": TensorShape(1, 3, 4, 4)}, {"y": "b"}, units)
+x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(1, 3, 4, 4)
+write_net(net, "net.plist")
+read = read_net("net.plist").units
+assert read[0] == units[0] and read[1].params.kind is NeuronKind.WAVE
+(found,) = openane.run(openane.compile("net.plist"), {"x": x}).values()
+np.testing.assert_allclose(found, np.tanh(-1.5 * x), atol=2e-3)
+"""
 
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment with a copy of openane and what the table says of an operation, a pass, a rule and a command."""
+    """An environment with a copy of openane and what the table says of each addition below."""
     folder = tmp_path_factory.mktemp("source")
     copy = folder / "openane"
     shutil.copytree(SOURCE, copy)
@@ -151,13 +195,31 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     text = text[: begin.end()] + line + text[begin.end() :]
     after = "from openane.compiler.passes.transposes import sink_transposes\n"
     pipeline.write_text(text.replace(after, after + "from openane.compiler.passes.twice import recognize_twice\n"))
+    neuron, recipes = copy / "net" / "units" / "neuron.py", copy / "backend" / "functions" / "recipes.py"
+    _insert(neuron, '    WAVE = "Wave"\n', before='    MISH = "Mish"\n')
+    _insert(
+        neuron,
+        "        NeuronKind.WAVE: _plain(lambda x: np.tanh(x / 2)),\n",
+        before="        NeuronKind.MISH: _plain(",
+    )
+    _insert(
+        recipes, "        NeuronKind.WAVE: _table(tables.tanh, scale=0.5),\n", before="        NeuronKind.MISH: _curve("
+    )
     for name, content in NEW_FILES.items():
         (copy / name).write_text(content)
     return {**os.environ, "PYTHONPATH": str(folder)}
 
 
-def _run(arguments: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+def _insert(path: Path, text: str, *, before: str) -> None:
+    """Puts a text into a file, before a place that is there once."""
+    content = path.read_text()
+    assert content.count(before) == 1, f"{path}: {before}"
+    path.write_text(content.replace(before, text + before))
+
+
+def _run(arguments: list[str], environment: dict[str, str], folder: Path | None = None) -> str:
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -165,6 +227,10 @@ def _run(arguments: list[str], environment: dict[str, str]) -> str:
 def test_an_added_operation_and_pass_work_end_to_end(changed: dict[str, str]) -> None:
     pytest.importorskip("onnx")
     assert _run(["-W", "ignore", "-c", CHECKS], changed).strip() in ("onnxruntime", "reference")
+
+
+def test_an_added_unit_and_function_work_end_to_end(changed: dict[str, str], tmp_path: Path) -> None:
+    _run(["-c", UNIT_CHECKS], changed, tmp_path)
 
 
 def test_an_added_command_pass_and_rule_are_listed(changed: dict[str, str]) -> None:
