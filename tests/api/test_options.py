@@ -21,13 +21,16 @@ from openane.artifact.plan import HostStep
 from openane.cli import root
 from openane.cli._options import COMPILE_OPTIONS, OLD_WIDE_OPTION, compile_options, options_of
 from openane.cli.run import session_options
+from openane.compiler import driver
+from openane.compiler.lowering import LoweringOptions
 from openane.compiler.options import Functions, Options
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, TensorType
 from openane.graph.ops import Affine, ArgMax, Relu
 from openane.runtimes.runtime import SessionOptions
-from openane.targets.target import RunOptions
+from openane.targets import get
+from openane.targets.target import CompileOptions, RunOptions
 
 FIELDS = {field.name: field for field in dataclasses.fields(Options)}
 PYTHON_ONLY = {"like_apple", "example_inputs"}
@@ -81,6 +84,26 @@ def test_run_compiles_as_it_is_told() -> None:
     hosted = Graph("hosted", {"x": KIND}, ("i",), (Node("n", ArgMax(1), ("x",), ("i",)),), {})
     with pytest.raises(UnsupportedError):
         openane.run(hosted, x, host=False)
+
+
+def test_no_choice_is_lost_on_the_way_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lower levels take from `Options` all that they have but what follows from model and target."""
+    own = {LoweringOptions: {"rows", "machine"}, CompileOptions: {"check"}}
+    for kind, others in own.items():
+        assert {field.name for field in dataclasses.fields(kind)} - others <= FIELDS.keys(), kind
+    seen: list[Any] = []
+    real_lower, real_target = driver.lower, type(get("h13")).lower
+    monkeypatch.setattr(driver, "lower", lambda graph, chosen: seen.append(chosen) or real_lower(graph, chosen))
+    monkeypatch.setattr(
+        type(get("h13")), "lower", lambda self, net, chosen: seen.append(chosen) or real_target(self, net, chosen)
+    )
+    chosen: dict[str, Any] = {"dialect": "macos-11", "functions": Functions.APPLE, "observe": lambda stage: None}
+    openane.compile(chain(), **chosen)
+    assert {type(each) for each in seen} == set(own)
+    for each in seen:
+        for field in dataclasses.fields(each):
+            if field.name not in own[type(each)]:
+                assert getattr(each, field.name) == chosen[field.name], field.name
 
 
 def test_run_takes_shapes_and_constants(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run tells about the layers: which tasks compute which layer, and a layer's values as its tasks stored them."""
+"""Maps tasks to layers: which tasks compute a layer, and the layer's values as those tasks stored them."""
 
 from __future__ import annotations
 

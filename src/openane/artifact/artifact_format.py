@@ -34,7 +34,7 @@ class StoredArray:
 
 @dataclass(frozen=True, slots=True)
 class StoredEngineStep:
-    """An EngineStep; the image stands at `offset`, and tasks have the origins in `layers`."""
+    """An EngineStep; its image is at `offset`, and `layers` are the origins of the tasks."""
 
     offset: int
     size_bytes: int
@@ -64,8 +64,8 @@ class StoredArtifact:
 
     Attributes:
         key: what it was made from.
-        beside: files beside the model that it was made from as well -> SHA-256 of each, empty where there was none.
-        sha256: of the bytes behind the line.
+        sidecars: sidecar files that it was made from as well -> SHA-256 of each, empty where there was none.
+        sha256: of the bytes after the line.
     """
 
     key: str
@@ -78,11 +78,11 @@ class StoredArtifact:
     steps: tuple[StoredEngineStep | StoredHostStep, ...]
     constants: Mapping[str, StoredArray]
     warnings: tuple[str, ...]
-    beside: Mapping[str, str]
+    sidecars: Mapping[str, str]
 
 
 class _Payload:
-    """The bytes behind the line, as they are put together."""
+    """The bytes after the line, as they are put together."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -103,13 +103,13 @@ class _Payload:
         }
 
 
-def encode(artifact: Artifact, key: str, beside: Mapping[str, str] | None = None) -> bytes:
+def encode(artifact: Artifact, key: str, sidecars: Mapping[str, str] | None = None) -> bytes:
     """The bytes of a compiled model; the graph and the nets it was made from are left out.
 
     Args:
         artifact: to keep.
         key: what it was made from.
-        beside: see `StoredArtifact`.
+        sidecars: see `StoredArtifact`.
 
     Raises:
         TypeError: it holds something that has no plain form.
@@ -129,7 +129,7 @@ def encode(artifact: Artifact, key: str, beside: Mapping[str, str] | None = None
         steps,
         constants,
         artifact.warnings,
-        beside or {},
+        sidecars or {},
     )
     return json.dumps(to_plain(entry)).encode() + b"\n" + data
 
@@ -152,10 +152,10 @@ def decode(data: bytes, key: str, unchanged: Callable[[Mapping[str, str]], bool]
     Args:
         data: of the entry.
         key: what it must have been made from.
-        unchanged: whether files beside the model still have these digests; asked when there are any.
+        unchanged: whether the sidecar files still have these digests; asked when there are any.
 
     Raises:
-        ValueError, RecursionError: they are no entry, or one of another key.
+        ValueError, RecursionError: they are not an entry, or the entry of another key.
         OpenaneError: a program in them is damaged, or the parts contradict each other.
     """
     line, _, rest = data.partition(b"\n")
@@ -163,8 +163,8 @@ def decode(data: bytes, key: str, unchanged: Callable[[Mapping[str, str]], bool]
     payload = memoryview(rest)
     if entry.key != key or entry.sha256 != hashlib.sha256(payload).hexdigest():
         raise ValueError("the entry does not verify")
-    if entry.beside and not unchanged(entry.beside):
-        raise ValueError("a file beside the model has changed")
+    if entry.sidecars and not unchanged(entry.sidecars):
+        raise ValueError("a sidecar file has changed")
     steps = tuple(_step(each, payload, entry) for each in entry.steps)
     constants = _arrays(entry.constants, payload)
     plan = Plan(entry.name, entry.inputs, entry.outputs, steps, entry.types, constants)

@@ -1,10 +1,10 @@
 """Compiled models kept by the content they were made from.
 
-A key is the SHA-256 of everything a result depends on: the model's bytes, the options, and openane's own code. Weights
-that a model keeps in files beside it are known when it has been read: the entry has their digests, and holds as long as
-they do. An entry is one file (`artifact_format`); one that does not verify is removed and compiled again. Entries are
-written beside and renamed, so that processes may share a folder; the least recently used ones go when it grows over its
-limit.
+A key is the SHA-256 of everything a result depends on: the model's bytes, the options, and openane's own code. Sidecar
+files with weights are known once the model has been read: the entry has their digests, and is valid as long as they
+match. An entry is one file (`artifact_format`); one that does not verify is removed and compiled again. Entries are
+written to a temporary file and renamed, so that processes may share a folder; the least recently used ones go when it
+grows over its limit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ABANDONED_SECONDS = 3600.0
 CHUNK_BYTES = 1 << 20
 SUFFIX = ".openane-cache"
 FILES = frozenset({FileKind.ONNX, FileKind.MLMODEL, FileKind.PT2, FileKind.KERAS, FileKind.HDF5})
-WITH_FILES_BESIDE = frozenset({FileKind.PLIST, FileKind.MIL})
+WITH_SIDECAR_FILES = frozenset({FileKind.PLIST, FileKind.MIL})
 FOLDERS = frozenset({FileKind.MLPACKAGE, FileKind.MLMODELC, FileKind.SAVED_MODEL})
 EXTERNAL_DATA = b"\x0a\x08location"
 """How an ONNX file names a file of weights outside itself (the protobuf bytes of the key)."""
@@ -60,7 +60,7 @@ def code_digest() -> str:
 def key_of_source(source: Path, choices: str) -> str | None:
     """The key of a model file or package; None for compiled programs.
 
-    Models with files beside them have other keys in other folders: one text may stand in many, each with its weights.
+    Models with sidecar files have other keys in other folders: the same text may be in many, each with its weights.
 
     Args:
         source: the model.
@@ -71,29 +71,29 @@ def key_of_source(source: Path, choices: str) -> str | None:
         FormatError: it is nothing that openane knows.
     """
     kind = sniff(source)
-    if kind not in FILES | WITH_FILES_BESIDE | FOLDERS:
+    if kind not in FILES | WITH_SIDECAR_FILES | FOLDERS:
         return None
     digest = hashlib.sha256(f"{code_digest()}\0{choices}\0{source.name}\0".encode(errors="surrogateescape"))
-    beside = kind in WITH_FILES_BESIDE
+    sidecars = kind in WITH_SIDECAR_FILES
     try:
         for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
             if path.is_file():
                 digest.update(os.fsencode(path.relative_to(source)) + f"\0{path.stat().st_size}\0".encode())
-                beside |= _hash_file(path, digest) and kind is FileKind.ONNX
+                sidecars |= _hash_file(path, digest) and kind is FileKind.ONNX
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(source)) from error
-    if beside:
+    if sidecars:
         digest.update(os.fsencode(_folder_of(source)))
     return digest.hexdigest()
 
 
 def _folder_of(source: Path) -> Path:
-    """Where files beside a model are looked up, symbolic links followed."""
+    """Where the sidecar files of a model are looked up, symbolic links followed."""
     return Path(os.path.realpath(source.parent))
 
 
-def _digest_beside(folder: Path, name: str) -> str | None:
-    """SHA-256 of a file beside a model, empty when there is none; None when it leads out of the folder or is a pipe."""
+def _sidecar_digest(folder: Path, name: str) -> str | None:
+    """SHA-256 of a sidecar file, empty when there is none; None when it is outside of the folder, or a pipe."""
     try:
         path = Path(os.path.realpath(folder / name))
         if not path.is_relative_to(folder):
@@ -109,12 +109,12 @@ def _digest_beside(folder: Path, name: str) -> str | None:
     return digest.hexdigest()
 
 
-def _unchanged(folder: Path, beside: Mapping[str, str]) -> bool:
-    return all(_digest_beside(folder, name) == digest for name, digest in beside.items())
+def _unchanged(folder: Path, sidecars: Mapping[str, str]) -> bool:
+    return all(_sidecar_digest(folder, name) == digest for name, digest in sidecars.items())
 
 
-def digests_beside(source: Path, files: Iterable[Path], begun_ns: int) -> dict[str, str] | None:
-    """Digests of files beside a model, by names in its folder.
+def sidecar_digests(source: Path, files: Iterable[Path], begun_ns: int) -> dict[str, str] | None:
+    """Digests of the sidecar files of a model, by names in its folder.
 
     None when one of them may have changed since the compilation began: its digest need not be that of what was read.
     """
@@ -122,7 +122,7 @@ def digests_beside(source: Path, files: Iterable[Path], begun_ns: int) -> dict[s
     for path in files:
         if source.is_dir() and path.is_relative_to(source.resolve()):
             continue  # part of the key
-        digest = _digest_beside(folder, str(path))
+        digest = _sidecar_digest(folder, str(path))
         with contextlib.suppress(OSError):
             if path.stat().st_mtime_ns >= begun_ns:
                 return None
@@ -133,7 +133,7 @@ def digests_beside(source: Path, files: Iterable[Path], begun_ns: int) -> dict[s
 
 
 def _hash_file(path: Path, digest: Any) -> bool:
-    """Adds a file to a digest; tells whether it names weights outside itself."""
+    """Adds a file to a digest; returns whether it names weights in other files."""
     external, tail = False, b""
     with path.open("rb") as file:
         while piece := file.read(CHUNK_BYTES):
@@ -160,7 +160,7 @@ class Cache:
 
         Args:
             key: by `key_of_source`.
-            source: the model; without it an entry with files beside the model does not verify.
+            source: the model; without it an entry with sidecar files does not verify.
         """
         path = self.folder / f"{key}{SUFFIX}"
         try:
@@ -169,7 +169,7 @@ class Cache:
             return None
         try:
             folder = None if source is None else _folder_of(source)
-            artifact = decode(data, key, lambda beside: folder is not None and _unchanged(folder, beside))
+            artifact = decode(data, key, lambda sidecars: folder is not None and _unchanged(folder, sidecars))
         except (OpenaneError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
             _remove(path)
             return None
@@ -177,15 +177,15 @@ class Cache:
             os.utime(path)  # recently used
         return artifact
 
-    def put(self, key: str, artifact: Artifact, beside: Mapping[str, str] | None = None) -> bool:
-        """Keeps an artifact; tells whether it was kept. A folder that cannot be written to is no fault.
+    def put(self, key: str, artifact: Artifact, sidecars: Mapping[str, str] | None = None) -> bool:
+        """Keeps an artifact; returns whether it was kept. A folder that cannot be written to is not an error.
 
         Args:
             key: by `key_of_source`.
             artifact: to keep.
-            beside: files beside the model, by their names in its folder -> SHA-256, empty for one that is missing.
+            sidecars: by their names in its folder -> SHA-256, empty for one that is missing.
         """
-        data = encode(artifact, key, beside)
+        data = encode(artifact, key, sidecars)
         if len(data) > self.limit_bytes // 2:
             return False
         try:

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from openane.artifact.cache import Cache, digests_beside, key_of_source
+from openane.artifact.cache import Cache, key_of_source, sidecar_digests
 from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build
 from openane.core.sidecar_files import collect_sidecar_files
@@ -39,7 +39,7 @@ def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:
         begun_ns = time.time_ns()
         with collect_sidecar_files() as files:
             kept = build(source, options)
-        beside = digests_beside(source, files, begun_ns)
-        if beside is not None and key_of(source, options) == key:  # the model did not change meanwhile
-            cache.put(key, kept, beside)
+        sidecars = sidecar_digests(source, files, begun_ns)
+        if sidecars is not None and key_of(source, options) == key:  # the model did not change meanwhile
+            cache.put(key, kept, sidecars)
     return kept

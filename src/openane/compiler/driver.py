@@ -1,4 +1,4 @@
-"""The whole way, one step a line: file -> Graph -> Net -> Program -> image."""
+"""The whole pipeline, one step per line: file -> Graph -> Net -> Program -> image."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
             return _of_net(level, options)
         graph = replace(_simplified(level, options), rows=level.rows)
         return _of_graph(
-            graph, level, LoweringOptions(level.rows, get(options.target).spec, options.functions), options
+            graph, level, LoweringOptions(level.rows, get(options.target).spec, functions=options.functions), options
         )
 
 

@@ -1,6 +1,6 @@
-"""The files beside a model that are read with it: weights that a text, a plist or an ONNX file keeps outside itself.
+"""Sidecar files: weights that a MIL text, a net.plist or an ONNX model keeps in other files of its folder.
 
-Readers tell of each one, so that whoever keeps a result knows all that it depends on.
+Readers report each one, so that a cache knows every file that a result depends on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-_READ: ContextVar[dict[Path, None]] = ContextVar("files beside the model that were looked up")
+_READ: ContextVar[dict[Path, None]] = ContextVar("sidecar files that were looked up")
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def collect_sidecar_files() -> Iterator[dict[Path, None]]:
 
 
 def note_sidecar_file(path: Path) -> None:
-    """Tells of a file that is about to be looked up.
+    """Reports a file that is about to be looked up.
 
     Args:
         path: as the model names it, in the model's folder, with symbolic links not followed.
