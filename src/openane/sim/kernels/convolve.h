@@ -157,15 +157,14 @@ static inline int32_t first_sum(const struct convolution *own, int64_t channel) 
 }
 
 static void start_panel(const struct convolution *own, int64_t p, int64_t slot) {
-    struct bench *bench = own->bench;
     const struct share *share = &own->share;
     int64_t rows = share->row_end - share->row_first;
-    int32_t line[PANEL];
-    for (int64_t c = 0; c < PANEL; c++)
-        line[c] = own->row->swapped[0] ? first_sum(own, share->column_first + p * PANEL + c) : 0;
+    int swapped = own->row->swapped[0] != 0;
+    int32_t line[PANEL] = {0}, *to = &own->bench->sums[slot][0][0][0];
+    for (int64_t c = 0; c < PANEL && swapped; c++) line[c] = first_sum(own, share->column_first + p * PANEL + c);
     for (int64_t r = 0; r < rows; r++) {
-        int32_t start = own->row->swapped[0] ? 0 : first_sum(own, share->row_first + r);
-        for (int64_t c = 0; c < PANEL; c++) bench->sums[slot][r / TILE][r % TILE][c] = line[c] | start;
+        words16 start = ALL16(swapped ? 0 : first_sum(own, share->row_first + r));
+        UNROLL for (int v = 0; v < PANEL; v += 16, to += 16) *(words16 *)to = *(const words16 *)(line + v) | start;
     }
 }
 
