@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -39,6 +41,7 @@ def bind_input(surface: Surface, memory: npt.NDArray[np.uint8], array: np.ndarra
     write_surface(surface, memory, fit_array(surface, array))
 
 
+@lru_cache(maxsize=64)
 def _is_packed(surface: Surface) -> bool:
     """Whether the elements follow one another."""
     expected, step = [], surface.dtype.numpy.itemsize
