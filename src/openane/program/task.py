@@ -8,6 +8,8 @@ carries its register map can show and change fields by name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import chain
 
 from openane.core.errors import InputError
 from openane.core.origin import Origin
@@ -34,9 +36,15 @@ class Burst:
     def addresses(self) -> tuple[int, ...]:
         """The byte address of each word."""
         if self.mask is None:
-            return tuple(range(self.address, self.address + 4 * len(self.words), 4))
+            return _consecutive(self.address, len(self.words))
         later = tuple(self.address + 4 * (i + 1) for i in range(16) if self.mask >> i & 1)
         return (self.address, *later)
+
+
+@lru_cache(4096)
+def _consecutive(address: int, count: int) -> tuple[int, ...]:
+    """The addresses of registers in a row; tasks of a program have the same rows again and again."""
+    return tuple(range(address, address + 4 * count, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +67,8 @@ class Task:
 
     def registers(self) -> dict[int, int]:
         """Address -> word of every register that the stream writes, and nothing else. Later writes win."""
-        written: dict[int, int] = {}
-        for burst in self.bursts:
-            dense = burst.mask is None
-            addresses = range(burst.address, burst.address + 4 * len(burst.words), 4) if dense else burst.addresses()
-            written.update(zip(addresses, burst.words, strict=True))
-        return written
+        addresses = chain.from_iterable(burst.addresses() for burst in self.bursts)
+        return dict(zip(addresses, chain.from_iterable(burst.words for burst in self.bursts), strict=True))
 
     @property
     def size_words(self) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,21 @@ Ask = Callable[[int], None]
 """Called with the bytes that are about to be allocated; raises when they are too many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+@lru_cache(4096)
+def _merged(strides: tuple[int, ...], extents: tuple[int, ...]) -> tuple[tuple[tuple[int, int], ...], int]:
+    """As few axes as possible, and the bytes from the first element to the last; whoever reads a tensor asks again."""
+    axes: list[tuple[int, int]] = []
+    for stride, extent in sorted((s, n) for s, n in zip(strides, extents, strict=True) if n > 1 and s):
+        if axes:
+            step, count = axes[-1]
+            if stride % step == 0 and stride <= step * count:
+                axes[-1] = step, count + (extent - 1) * (stride // step)
+                continue
+        axes.append((stride, extent))
+    return tuple(axes), sum(stride * (extent - 1) for stride, extent in axes)
+
+
+class Footprint(NamedTuple):
     """The bytes of a plain tensor as few axes as possible: repeated ones are left out, adjacent ones are one.
 
     Attributes:
@@ -36,7 +50,7 @@ class Footprint:
     @classmethod
     def of(cls, piece: Operand) -> Footprint:
         """Of an operand without interleave."""
-        return cls._of_axes(piece, zip(piece.strides, piece.extent, strict=True))
+        return cls._of_axes(piece, piece.strides, piece.extent)
 
     @classmethod
     def all_of(cls, operand: Operand) -> tuple[Footprint, ...]:
@@ -46,22 +60,13 @@ class Footprint:
             return tuple(map(cls.of, operand.pieces))
         extent = list(operand.extent)
         extent[axis] //= group
-        axes = [*zip(operand.strides, extent, strict=True), (operand.item_bytes, group)]
-        return (cls._of_axes(operand, axes),)
+        return (cls._of_axes(operand, (*operand.strides, operand.item_bytes), (*extent, group)),)
 
     @classmethod
-    def _of_axes(cls, piece: Operand, found: Iterable[tuple[int, int]]) -> Footprint:
-        axes: list[tuple[int, int]] = []
-        for stride, extent in sorted((s, n) for s, n in found if n > 1 and s):
-            if axes:
-                step, count = axes[-1]
-                if stride % step == 0 and stride <= step * count:
-                    axes[-1] = step, count + (extent - 1) * (stride // step)
-                    continue
-            axes.append((stride, extent))
+    def _of_axes(cls, piece: Operand, strides: tuple[int, ...], extent: tuple[int, ...]) -> Footprint:
+        axes, steps = _merged(strides, extent)
         item_bytes = piece.item_bytes
-        reach = item_bytes + sum(stride * (extent - 1) for stride, extent in axes)
-        return cls(piece.base, item_bytes, tuple(axes), reach)
+        return cls(piece.base, item_bytes, axes, item_bytes + steps)
 
     @property
     def end(self) -> int:

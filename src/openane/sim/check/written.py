@@ -7,7 +7,7 @@ is looked up in the map, to which the log is applied first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ _LOOK_BACK = 32
 _LONGEST_LOG = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     """One change: elements that were written, or a range that was overwritten by a transfer.
 
     Attributes:

@@ -67,7 +67,7 @@ class TaskFields:
 
     def __call__(self, path: str, name: str) -> int:
         """A field."""
-        in_header, key, shift, mask, field = _field(path, name)
+        in_header, key, shift, mask, field = _FIELDS[path, name]
         word = self._header(key) if in_header else self.words.get(key, 0)
         return word >> shift & mask if field is None else field.get(word)
 
@@ -98,11 +98,13 @@ class TaskFields:
 
     def streams(self) -> tuple[Stream, ...]:
         """The enabled kernel streams."""
-        words = self.words
+        word = self.words.get
         return tuple(
-            Stream(lane, base.get(words.get(base_at, 0)), size.get(words.get(size_at, 0)))
-            for lane, ((on_at, on), (base_at, base), (size_at, size)) in enumerate(_STREAMS)
-            if on.get(words.get(on_at, 0))
+            [
+                Stream(lane, base.get(word(base_at, 0)), size.get(word(size_at, 0)))
+                for lane, on_at, on, base_at, base, size_at, size in _STREAMS
+                if word(on_at, 0) & on
+            ]
         )
 
     def refuse(self, what: str, path: str, limit: object = "", hint: str = "") -> FaultError:
@@ -122,12 +124,22 @@ def _register(path: str) -> tuple[bool, int]:
     return in_header, address // 4 if in_header else address
 
 
-@cache
-def _field(path: str, name: str) -> tuple[bool, int, int, int, Field | None]:
-    """Where the bits of a field are: (in the header, index or address, shift, mask, the field unless plain)."""
-    field = REGISTERS[path][name]
-    plain = field.kind is not Kind.SIGNED and field.unit == 1
-    return *_register(path), field.lsb, field.mask, None if plain else field
+_Bits = tuple[bool, int, int, int, Field | None]
+"""Where the bits of a field are: (in the header, index or address, shift, mask, the field unless plain)."""
+
+
+class _Places(dict[tuple[str, str], _Bits]):
+    """The places of fields by path and name, each looked up when it is first asked for."""
+
+    def __missing__(self, key: tuple[str, str]) -> _Bits:
+        path, name = key
+        field = REGISTERS[path][name]
+        plain = field.kind is not Kind.SIGNED and field.unit == 1
+        found = self[key] = *_register(path), field.lsb, field.mask, None if plain else field
+        return found
+
+
+_FIELDS = _Places()
 
 
 def _bits(path: str, field: str) -> tuple[int, Field]:
@@ -135,12 +147,12 @@ def _bits(path: str, field: str) -> tuple[int, Field]:
     return register.address, register[field]
 
 
-_STREAMS = tuple(
-    (
-        _bits(f"KernelDMASrc.CoeffDMAConfig[{lane}]", "En"),
-        _bits(f"KernelDMASrc.CoeffBaseAddr[{lane}]", "Addr"),
-        _bits(f"KernelDMASrc.CoeffBfrSize[{lane}]", "MemBfrSize"),
-    )
-    for lane in range(MACHINE.lanes)
-)
-"""(register address, field) of what a task says of each stream: whether it is on, its offset, its size."""
+def _stream(lane: int) -> tuple[int, int, int, int, Field, int, Field]:
+    on_at, on = _bits(f"KernelDMASrc.CoeffDMAConfig[{lane}]", "En")
+    base_at, base = _bits(f"KernelDMASrc.CoeffBaseAddr[{lane}]", "Addr")
+    size_at, size = _bits(f"KernelDMASrc.CoeffBfrSize[{lane}]", "MemBfrSize")
+    return lane, on_at, on.mask << on.lsb, base_at, base, size_at, size
+
+
+_STREAMS = tuple(map(_stream, range(MACHINE.lanes)))
+"""Lane, then what a task says of its stream: (address, bits) of whether it is on, (address, field) of offset, size."""

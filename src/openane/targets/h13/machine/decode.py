@@ -119,7 +119,7 @@ def _work(
 
 def _lanes(words: TaskFields) -> tuple[Lane, ...]:
     """The enabled streams."""
-    return tuple(Lane(*stream) for stream in words.streams())
+    return tuple(map(Lane._make, words.streams()))
 
 
 def _unused_kernel(words: TaskFields) -> UnusedKernel | None:

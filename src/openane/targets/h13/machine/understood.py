@@ -6,6 +6,8 @@ differently.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from operator import and_
 from types import MappingProxyType
 
 from openane.core.errors import Diagnostic
@@ -107,9 +109,10 @@ def findings(task: Task, words: Mapping[int, int] | None = None) -> Iterator[Dia
         words = task.registers()
     planar = not TaskFields(words).is_ne
     skipped = _NE_ONLY if planar else _PE_ONLY
-    for address, word in words.items():
-        mask, expected = _EXPECTED.get(address, _NOTHING_KNOWN)
-        if word & mask == expected:
+    masks, wanted = _expected_of(tuple(words))
+    found = tuple(map(and_, words.values(), masks))
+    for index, (address, word) in enumerate(words.items()) if found != wanted else ():
+        if found[index] == wanted[index]:
             continue
         register = REGISTERS.by_address.get(address)
         if register is None:
@@ -121,6 +124,13 @@ def findings(task: Task, words: Mapping[int, int] | None = None) -> Iterator[Dia
     ):
         if word & mask != expected:
             yield from _register(register, word)
+
+
+@lru_cache(256)
+def _expected_of(addresses: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(masks, values) of the registers that a task writes; tasks of a program write the same ones."""
+    known = [_EXPECTED.get(address, _NOTHING_KNOWN) for address in addresses]
+    return tuple(mask for mask, _ in known), tuple(value for _, value in known)
 
 
 def _expected(register: Register) -> tuple[int, int]:
