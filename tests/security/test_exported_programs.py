@@ -402,3 +402,47 @@ def test_what_pytorch_computes(sound: Members) -> None:
         wanted = torch.export.load(path).module()(torch.from_numpy(x)).detach().numpy()
         found = torch.export.load(rebuilt_archive(path)).module()(torch.from_numpy(x))[0].detach().numpy()
     np.testing.assert_array_equal(found, wanted)
+
+
+class Everyday(torch.nn.Module):  # type: ignore[misc]
+    """What most networks are made of, in one program: tied and half-precision weights, buffers, nested results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn = torch.nn
+        self.words, self.head = nn.Embedding(20, 8, padding_idx=0), nn.Linear(8, 20, bias=False)
+        self.head.weight = self.words.weight
+        self.encoder = nn.TransformerEncoderLayer(8, 2, 16, activation="gelu", batch_first=True)
+        self.recurrent = nn.LSTM(8, 4, batch_first=True, bidirectional=True)
+        self.image = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.BatchNorm2d(4), nn.Hardswish())
+        self.norms = nn.Sequential(nn.GroupNorm(2, 4), nn.Upsample(scale_factor=2, mode="bilinear"))
+        self.rounded = nn.Linear(8, 8).half()
+        self.register_buffer("offset", torch.arange(8.0), persistent=False)
+
+    def forward(self, words: Any, image: Any, more: dict[str, Any], *, scale: Any) -> dict[str, Any]:
+        functional = torch.nn.functional
+        x = self.encoder(self.words(words)) + self.offset * scale
+        x = functional.scaled_dot_product_attention(x, x, x, is_causal=True)
+        x, _ = self.recurrent(x)
+        padded = functional.pad(self.norms(self.image(image)), (1, 1, 1, 1), mode="reflect")
+        moved = torch.cond(more["a"].sum() > 0, lambda y: y + 1, lambda y: y - 1, (more["a"],))
+        return {
+            "scores": self.head(x).log_softmax(-1),
+            "more": [self.rounded(more["b"][0].half()), torch.einsum("...ij->...ji", padded), (moved, words // 2)],
+            "sorted": (torch.linalg.svd(moved, full_matrices=False)[1], moved.div(3, rounding_mode="floor")),
+        }
+
+
+def test_everyday_programs_are_not_refused(folder: Path) -> None:
+    a = torch.linspace(-1, 1, 16).reshape(2, 8)
+    inputs = torch.arange(7)[None], torch.linspace(0, 1, 768).reshape(1, 3, 16, 16), {"a": a, "b": (a,)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exported = torch.export.export(Everyday().eval(), inputs, {"scale": torch.tensor(0.5)})
+        torch.export.save(exported, "model.pt2")
+        wanted = torch.utils._pytree.tree_leaves(exported.module()(*inputs, scale=torch.tensor(0.5)))
+        found = torch.export.load(rebuilt_archive(Path("model.pt2"))).module()
+        results = found(*inputs[:2], a, a, torch.tensor(0.5))
+    assert len(results) == len(wanted) == 7
+    for one, other in zip(results, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

@@ -22,8 +22,13 @@ LAYER_PACKAGES = frozenset(
     }
 )
 """Packages below keras.src.layers whose layers compute and do nothing else, but for CODE_LAYERS."""
-PREPROCESSING = frozenset({"CenterCrop", "Normalization", "Rescaling", "Resizing"})
-"""Of the layers that prepare data: those that compute; others read vocabularies from files."""
+PREPARATION = "preprocessing"
+IMAGE_PREPARATION = f"{PREPARATION}.image_preprocessing."
+"""Layers that cut, resize and augment pictures: numbers and modes are all that their configurations hold."""
+NUMBER_PREPARATION = frozenset(
+    {"CategoryEncoding", "Discretization", "MelSpectrogram", "Normalization", "Rescaling", "STFTSpectrogram"}
+)
+"""Of the other layers that prepare data: those that compute; the rest read vocabularies or hold functions."""
 CODE_LAYERS = frozenset({"Lambda", "Layer"})
 MODELS = frozenset({"Functional", "Model", "Sequential"})
 OPERATION_MODULES = frozenset(f"keras.src.ops.{name}" for name in ("core", "image", "linalg", "math", "nn", "numpy"))
@@ -147,13 +152,20 @@ def admitted_names() -> frozenset[str]:
 
     names = set()
     for name, found in vars(keras.layers).items():
-        if inspect.isclass(found) and issubclass(found, keras.Layer):
-            package = found.__module__.removeprefix("keras.src.layers.").split(".")[0]
-            if name in PREPROCESSING or (package in LAYER_PACKAGES and name not in CODE_LAYERS):
-                names.add(name)
+        if inspect.isclass(found) and issubclass(found, keras.Layer) and _is_computing_layer(found):
+            names |= {name, found.__name__}  # .h5 files tell the class, which may have another public name
     for module in HELPERS:
         names |= {name for name, found in vars(getattr(keras, module)).items() if inspect.isclass(found)}
     return frozenset(names)
+
+
+def _is_computing_layer(layer: type) -> bool:
+    """Whether a layer computes and does nothing else, by its name and module."""
+    place = layer.__module__.removeprefix("keras.src.layers.")
+    package = place.split(".")[0]
+    if package == PREPARATION:
+        return layer.__name__ in NUMBER_PREPARATION or place.startswith(IMAGE_PREPARATION)
+    return package in LAYER_PACKAGES and layer.__name__ not in CODE_LAYERS
 
 
 def _refused(value: dict[str, Any], where: str) -> UnsupportedError:

@@ -17,8 +17,8 @@ from openane.core.errors import UnsupportedError
 HIGHER_ORDER = frozenset({"cond", "while_loop", "wrap_with_autocast", "wrap_with_set_grad_enabled"})
 SELECTORS = frozenset(
     {
-        *("approximate", "assert_msg", "equation", "indexing", "interpolation", "mode", "norm", "ord", "p"),
-        *("padding", "padding_side", "reduce", "rounding_mode", "side"),
+        *("UPLO", "approximate", "assert_msg", "driver", "equation", "indexing", "interpolation", "mode", "norm"),
+        *("ord", "p", "pad_mode", "padding", "padding_side", "reduce", "rounding_mode", "side"),
     }
 )
 """Parameters of ATen operators whose text chooses between variants."""
