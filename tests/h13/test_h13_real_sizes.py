@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 
 import openane
+from openane.core.errors import FaultError
+from openane.graph import Graph, Node, TensorType, ops
 from openane.program import Program
+from openane.sim.decoded_task import Lane
+from openane.targets.h13.machine.kernels import KernelStreams
 
 HEADER = "program(1.3)\n[buildInfo = dict<string, string>({})]\n{\n  func main<ios18>"
 BINARY = HEADER + "(tensor<fp16, [%s]> x, tensor<fp16, [%s]> y) {\n    tensor<fp16, [%s]> z = %s(x = x, y = y)[name = string(\"z\")];\n  } -> (z);\n}\n"  # fmt: skip # noqa: E501
@@ -91,3 +95,35 @@ def test_a_product_with_a_repeated_row_stages_512_columns(tmp_path: Path) -> Non
     assert words(program, PATCH, 1) == (0x09,)
     assert words(program, SOURCE, 5) == (0x2000, 0x400, 0x400, 0x400, 0x400)
     assert words(program, RESULT, 5) == (0x5FC00, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "height", "width"), [((1, 9), 1, 21), ((9, 9), 8, 8), ((3, 11), 5, 30), ((1, 9), 7, 19)]
+)
+def test_wide_depthwise_kernels_compute_pairs(kernel: tuple[int, int], height: int, width: int) -> None:
+    random = np.random.default_rng(7)
+    weights = random.standard_normal((20, 1, *kernel)).astype(np.float16).astype(np.float32)
+    bias = random.standard_normal(20).astype(np.float16).astype(np.float32)
+    pads = (kernel[0] // 2, kernel[1] // 2) * 2
+    operation = ops.Conv(strides=(1, 1), pads=pads, dilations=(1, 1), groups=20)
+    node = Node("n", operation, ("x", "w", "b"), ("y",))
+    graph = Graph("pairs", {"x": TensorType((1, 20, height, width))}, ("y",), (node,), {"w": weights, "b": bias})
+    artifact = openane.compile(graph, host=False)
+    assert artifact.program.tasks[0].registers()[0x1C] >> 28 & 3 == 2
+    assert len(artifact.program.tasks) == 1 + width % 2
+    inputs = {"x": random.standard_normal((1, 20, height, width)).astype(np.float16).astype(np.float32)}
+    (expected,) = graph.evaluate(inputs).values()
+    (found,) = openane.run(artifact, inputs).values()
+    np.testing.assert_allclose(found, expected, atol=2e-2)
+
+
+def test_two_outputs_with_different_kernels_are_refused() -> None:
+    streams = KernelStreams(1, (Lane(0, 0, 64),), 1, 1, 1, (1, 3), depthwise=True, pairs=True)
+    values = np.array([1, 0, 3, 2, 2, 1, 0, 3], np.uint16)  # columns 0, 2, 1, 3 of the kernels 1 2 3 and 1 2 3
+    memory = np.zeros(64, np.uint8)
+    memory[:16] = values.view(np.uint8)
+    assert streams.read(memory).weights.tolist() == [[[1, 3, 2]]]
+    memory[:16] = (values + (values == 3)).view(np.uint8)
+    memory[4] = 3
+    with pytest.raises(FaultError, match="different kernels"):
+        streams.read(memory)

@@ -30,7 +30,6 @@ CASES = sorted(path for folder in FOLDERS for path in folder.glob("*.json"))
 needs_records = pytest.mark.skipif(not CASES, reason="the folder shared/oracles is missing")
 
 RESULT_BASE, TILE_HEIGHT = 0x4834, 0x28
-GAPS = {"softmax_1x8x375x375": "the interleave of a second source is not read"}
 ELEMENTS = {3: DType.UINT8, 5: DType.FLOAT16}
 
 
@@ -72,8 +71,6 @@ def changed(task: Task, words: Mapping[int, int]) -> Task:
 @needs_records
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_programs_of_apples_compiler_are_accepted(path: Path) -> None:
-    if path.stem in GAPS:
-        pytest.skip(GAPS[path.stem])
     made = program(path)
     try:
         decode_program(made)

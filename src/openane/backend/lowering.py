@@ -138,11 +138,11 @@ class Lowering:
         self.tensors[name] = Tensor(name, shape, place, **details)  # type: ignore[arg-type]
         return Operand(name)
 
-    def constant(self, name: str, values: np.ndarray) -> Operand:
+    def constant(self, name: str, values: np.ndarray, *, interleave: int = 1) -> Operand:
         """Makes a constant tensor (N, D, C, H, W) that tasks read from the constant section."""
         batch, depth, channels, height, width = values.shape
         shape = TensorShape(batch, channels, height, width, depth)
-        return self.tensor(name, shape, Place.CONSTANT, constant=to_fp16(values))
+        return self.tensor(name, shape, Place.CONSTANT, constant=to_fp16(values), interleave=interleave)
 
     # -- walking --------------------------------------------------------------------------------------------
 

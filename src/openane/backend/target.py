@@ -52,6 +52,10 @@ class KernelPacking(Protocol):
         """A depthwise convolution."""
         ...
 
+    def pack_pairs(self, kernel: np.ndarray, bias: np.ndarray | None) -> tuple[Streams, bool]:
+        """A depthwise convolution that computes two neighboring outputs at a time; whether zeros are left out."""
+        ...
+
     def sparse_slots(self, input_channels: int, columns: int, rows: int, round_channels: int) -> int:
         """The number of channels that a sparse round is filled up to a multiple of."""
         ...

@@ -237,7 +237,7 @@ class _Placer:
                 else:
                     self.l2_at[name] = (start, strides, size)
         if place in (Place.SCRATCH, Place.HANDOVER) and name not in self.scratch_at:
-            size = dram_bytes(self.machine, tensor.shape, element_bytes(tensor))
+            size = dram_bytes(self.machine, tensor.shape, element_bytes(tensor), tensor.interleave)
             offset = self.scratch.allocate(size)
             assert offset is not None
             self.scratch_at[name] = offset
@@ -308,7 +308,8 @@ class _Placer:
             if name in self.scratch_at:
                 tensor = self.plan.tensors[name]
                 self.scratch.release(
-                    self.scratch_at[name], dram_bytes(self.machine, tensor.shape, element_bytes(tensor))
+                    self.scratch_at[name],
+                    dram_bytes(self.machine, tensor.shape, element_bytes(tensor), tensor.interleave),
                 )
         block = self.flow.blocks[index]
         last_of_block = index + 1 == len(self.flow.tasks) or self.flow.blocks[index + 1] != block
@@ -347,13 +348,15 @@ class _Placer:
             base += operand_base(shown, strides)
             l2 = operand.l2 or walked(shown, strides, missing=strides.row)
             return Spot(root, False, buffer, dram_base, dram, base, l2)
-        return Spot(root, True, buffer, dram_base, dram, 0, Strides())
+        return Spot(root, True, buffer, dram_base, dram, 0, Strides(), tensor.interleave)
 
     def _dram(self, operand: Operand, tensor: Tensor, place: Place) -> tuple[int, int, Strides]:
         size = element_bytes(tensor)
-        strides = dram_strides(self.machine, operand.shape or tensor.shape, size)
+        strides = dram_strides(self.machine, operand.shape or tensor.shape, size, tensor.interleave)
         base = operand_base(operand, strides)
-        words = operand.dram or walked(operand, strides, missing=dram_bytes(self.machine, tensor.shape, size))
+        words = operand.dram or walked(
+            operand, strides, missing=dram_bytes(self.machine, tensor.shape, size, tensor.interleave)
+        )
         if place is Place.CONSTANT:
             return self.machine.buffers.constants, base + self.constant_offsets[tensor.name], words
         if place in (Place.SCRATCH, Place.HANDOVER):

@@ -102,9 +102,12 @@ def _lanes(writer: _Writer, kernel: Kernel | None) -> tuple[tuple[int, int], ...
 def surface_image(machine: MachineSpec, tensor: Tensor) -> bytes:
     """The bytes of a constant tensor as a DRAM surface, rows padded to 64 bytes."""
     assert tensor.constant is not None
-    shape, strides = tensor.shape, dram_strides(machine, tensor.shape)
-    image = np.zeros(dram_bytes(machine, shape) // 2, np.float16)
-    steps = (strides.group, strides.depth, strides.channel, strides.row, 2)
-    view = np.lib.stride_tricks.as_strided(image, shape.ndchw, steps)
-    view[...] = tensor.constant
+    shape, together = tensor.shape, tensor.interleave
+    strides = dram_strides(machine, shape, interleave=together)
+    image = np.zeros(dram_bytes(machine, shape, interleave=together) // 2, np.float16)
+    batch, depth, channels, height, width = shape.ndchw
+    blocks = (batch, depth, channels // together, together, height, width)
+    steps = (strides.group, strides.depth, strides.channel, 2, strides.row, 2 * together)
+    view = np.lib.stride_tricks.as_strided(image, blocks, steps)
+    view[...] = tensor.constant.reshape(blocks)
     return image.tobytes()

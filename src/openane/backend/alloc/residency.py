@@ -89,7 +89,10 @@ def explicit_bytes(
                 end = max(end, source.staging_base + rows)
         if task.result.staging_base is not None:
             row = staging.result_row(machine, task, explicit_layout=explicit_layout)
-            end = max(end, task.result.staging_base + row * task.result_view.height)
+            whole = task.result.staging_base + row * task.result_view.height
+            patch = task.result.staging_base + machine.segment_bytes * task.result_view.channels
+            # a result needs room for one patch: the rest of it may reach over the end of L2
+            end = max(end, min(whole, max(patch, machine.l2_bytes)))
         for operand in (*task.sources, task.result):
             tensor = plan.tensors[operand.tensor]
             if tensor.l2_base is not None:

@@ -89,7 +89,7 @@ def staged_source(machine: MachineSpec, task: TaskPlan, index: int = 0) -> Strid
             distance = machine.planar_distance_banks if source.keep else ne_distance(task.result_view.width)
             row = padded_row(machine, used, task.result_view.width, 1, distance)
     else:
-        row = padded_row(machine, used, task.result_view.width, work.stride[1], ne_distance(task.result_view.width))
+        row = padded_row(machine, used, task.positions, work.stride[1], ne_distance(task.positions))
     return Strides(channel=channel, row=row, depth=channel * channels, group=used)
 
 
@@ -98,7 +98,9 @@ def staged_columns(machine: MachineSpec, task: TaskPlan) -> int:
     work = task.work
     if isinstance(work, PeWork):
         return task.view.width if work.mode is PeMode.POOLING else 1 << planar_patch(task)[0]
-    columns = min(task.result_view.width, machine.segment_columns)
+    columns = min(task.positions, machine.segment_columns)
+    if work.pairs:  # the kernel of both outputs, whole units of the DMA
+        return align(2 * (2 * columns + work.kernel_width - 1), machine.dma_alignment_bytes) // 2
     return (columns - 1) * work.stride[0] + work.kernel_width
 
 
@@ -127,7 +129,7 @@ def planar_row(machine: MachineSpec, task: TaskPlan, used_bytes: int, *, segment
 
 def _segmented_row(machine: MachineSpec, task: TaskPlan, used_bytes: int) -> int:
     """Row pitch of a source of which L2 holds 128 columns: padded as for 32 columns when patches have several rows."""
-    if not patch_shape(task.result_view.width, task.result_view.height) or keeps_rows(machine, task):
+    if not patch_shape(task.positions, task.result_view.height) or keeps_rows(machine, task):
         return used_bytes
     return _row_apart(machine, used_bytes, 2, 1, ne_distance(32))
 

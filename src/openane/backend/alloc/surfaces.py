@@ -17,17 +17,17 @@ def row_bytes(machine: MachineSpec, width: int, element_bytes: int = 2) -> int:
     return align(element_bytes * width, machine.dma_alignment_bytes)
 
 
-def dram_strides(machine: MachineSpec, shape: TensorShape, element_bytes: int = 2) -> Strides:
-    """Strides of a tensor in DRAM: rows, planes (channels), depths, batches, each inside the next."""
-    row = row_bytes(machine, shape.width, element_bytes)
+def dram_strides(machine: MachineSpec, shape: TensorShape, element_bytes: int = 2, interleave: int = 1) -> Strides:
+    """Strides of a tensor in DRAM: rows, planes (of `interleave` channels), depths, batches, each inside the next."""
+    row = row_bytes(machine, shape.width * interleave, element_bytes)
     plane = row * shape.height
-    depth = plane * shape.channels
+    depth = plane * -(-shape.channels // interleave)
     return Strides(channel=plane, row=row, depth=depth, group=depth * shape.depth)
 
 
-def dram_bytes(machine: MachineSpec, shape: TensorShape, element_bytes: int = 2) -> int:
+def dram_bytes(machine: MachineSpec, shape: TensorShape, element_bytes: int = 2, interleave: int = 1) -> int:
     """Bytes of the whole tensor in DRAM."""
-    return dram_strides(machine, shape, element_bytes).group * shape.batch
+    return dram_strides(machine, shape, element_bytes, interleave).group * shape.batch
 
 
 def element_bytes(tensor: Tensor) -> int:

@@ -23,6 +23,7 @@ class Spot:
         dram: DMA stride words.
         l2_base: L2 address of the resident tensor or of the staged copy.
         l2: L2 stride words.
+        interleave: channels side by side in DRAM.
     """
 
     tensor: str
@@ -32,6 +33,7 @@ class Spot:
     dram: Strides
     l2_base: int
     l2: Strides
+    interleave: int = 1
 
 
 @dataclass(frozen=True, slots=True)

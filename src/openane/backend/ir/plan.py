@@ -110,6 +110,7 @@ class Tensor:
         part_of: the tensor whose memory this one shares (concat), else empty; `part_offset` is its first channel there.
         part_offset: first (group, depth, channel, row) inside `part_of`.
         constant: halfwords of a constant tensor laid out as its DRAM surface.
+        interleave: channels side by side in DRAM; only whole tensors are read and written then.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Tensor:
     part_of: str = ""
     part_offset: tuple[int, int, int, int] = (0, 0, 0, 0)
     constant: np.ndarray | None = field(default=None, compare=False)
+    interleave: int = 1
 
 
 #: Four numbers for the outer axes: group, depth, channel, row.
@@ -218,6 +220,7 @@ class NeWork:
         kernel_width, kernel_height: taps, 1 without a kernel.
         stride: (x, y); 1 or 2 on both axes as Apple writes them.
         pad_left, pad_top: zeros in front; those behind follow from the extents.
+        pairs: two neighboring outputs are computed at each second column (Ox = 2), of a depthwise kernel of stride 1.
     """
 
     mode: NeMode = NeMode.BYPASS
@@ -229,6 +232,7 @@ class NeWork:
     stride: tuple[int, int] = (1, 1)
     pad_left: int = 0
     pad_top: int = 0
+    pairs: bool = False
 
 
 class PeMode(Enum):
@@ -406,6 +410,12 @@ class TaskPlan:
     tuning: Tuning = Tuning()
     evidence: Evidence = Evidence.RECORDED
     origin: Origin = field(default=Origin(), compare=False)
+
+    @property
+    def positions(self) -> int:
+        """Columns at which the engine works: those of the result, or their pairs."""
+        paired = isinstance(self.work, NeWork) and self.work.pairs
+        return -(-self.result_view.width // 2) if paired else self.result_view.width
 
     @property
     def is_ne(self) -> bool:

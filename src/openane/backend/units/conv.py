@@ -206,6 +206,8 @@ def conv_task(
     source: Operand,
     result: Operand,
     channels: slice,
+    *,
+    pairs: bool = False,
 ) -> TaskPlan:
     """One task of a convolution of one image.
 
@@ -216,12 +218,17 @@ def conv_task(
         result_shape: of the whole result; `channels` are those of this task.
         source, result: operands.
         channels: output channels of this task.
+        pairs: two neighboring outputs at a time.
     """
     count = channels.stop - channels.start
     per_group = 1 if task.depthwise else task.groups
     view = View(shape.width, shape.height, shape.channels // per_group, groups=per_group)
     result_view = View(result_shape.width, result_shape.height, count // per_group, groups=per_group)
-    kernel = pack(lowering, task, view, result_view, channels)
+    if pairs:
+        lanes, sparse = lowering.packing.pack_pairs(task.kernel, task.bias)
+        kernel = Kernel(lanes, sparse=sparse, bias=task.bias is not None)
+    else:
+        kernel = pack(lowering, task, view, result_view, channels)
     if task.function.table is not None:
         kernel = with_table(kernel, task.function.table, len(kernel.lanes))
     work = NeWork(
@@ -233,12 +240,13 @@ def conv_task(
         stride=task.stride,
         pad_left=task.pad_left,
         pad_top=task.pad_top,
+        pairs=pairs,
     )
     if per_group > 1:
         source = replace(source, group_channels=view.channels)
         result = replace(result, group_channels=result_view.channels)
-    lanes = lowering.machine.lanes
-    even = result_shape.channels % lanes == 0 or result_shape.channels < lanes
+    lane_count = lowering.machine.lanes
+    even = result_shape.channels % lane_count == 0 or result_shape.channels < lane_count
     evidence = task.evidence if even else max(task.evidence, Evidence.EXTRAPOLATED)
     return TaskPlan(work, view, result_view, (source,), result, kernel, unicast=task.depthwise, evidence=evidence)
 

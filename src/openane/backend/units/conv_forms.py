@@ -31,6 +31,7 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.units.conv import Job, image_tasks, reach, slices
+from openane.backend.units.conv_pairs import is_paired, pair_tasks
 from openane.backend.units.copy import copy_task, part, swap_task, turn_back, turned
 from openane.backend.units.functions import NeFunction
 from openane.backend.units.shape import transpose_task
@@ -96,7 +97,9 @@ def convolve(job: Job, site: Site) -> Iterator[TaskPlan]:
         yield from _split_rows(job, site)
     else:
         job = _reaching(job, site)
-        yield from image_tasks(job, site.shape, site.result_shape, site.source, site.result, site.lowering)
+        place = site.shape, site.result_shape, site.source, site.result, site.lowering
+        paired = pair_tasks(job, *place) if is_paired(job) else None
+        yield from paired or image_tasks(job, *place)
 
 
 def _trimmed(job: Job, site: Site) -> Job:

@@ -31,6 +31,7 @@ from openane.backend.rules import Family, Kind, Query, rule
 from openane.backend.units.comparison import COMPARISONS, difference, lower_select, step_tasks
 from openane.backend.units.copy import copy_task
 from openane.backend.units.functions import NeFunction, with_table
+from openane.backend.units.multi_task import is_dense
 from openane.backend.units.unary import planar_task, table_task
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, ElementWise, ElementWiseKind, Select
@@ -49,6 +50,8 @@ PLANAR: Mapping[ElementWiseKind, PeOperation] = MappingProxyType(
         ElementWiseKind.SUM_SQUARE: PeOperation.SQUARE_SUM,
     }
 )
+#: Channels side by side in a constant that is copied into L2 (encoding.md#planar-constants).
+_INTERLEAVED_CHANNELS = 8
 #: Lanes that load the table of a task that swaps channels and columns (encoding.md#kernel-registers).
 SWAPPED_TABLE_LANES = 8
 _AXES: Mapping[Dimension, Axis] = MappingProxyType(
@@ -162,7 +165,18 @@ def _prepared(
     if _repeats_in_dram(lowering.machine, value, full):
         return replace(value.operand, repeats=repeats), []  # staged from DRAM tile by tile
     target = lowering.tensor(f"{name}/repeated{position}", value.shape, Place.RESIDENT)
-    return replace(target, repeats=repeats), [copy_task(value.operand, value.shape, target)]
+    source = _interleaved(f"{name}/interleaved{position}", value, lowering)
+    return replace(target, repeats=repeats), [copy_task(source, value.shape, target)]
+
+
+def _interleaved(name: str, value: Value, lowering: Lowering) -> Operand:
+    """The value; a constant of several channels with eight of them side by side (encoding.md#planar-constants)."""
+    tensor = lowering.tensors[value.operand.tensor]
+    whole = is_dense(value.operand) and tensor.shape == value.shape and tensor.constant is not None
+    if not whole or value.shape.channels % _INTERLEAVED_CHANNELS or value.shape.batch * value.shape.depth > 1:
+        return value.operand
+    assert tensor.constant is not None
+    return lowering.constant(name, tensor.constant, interleave=_INTERLEAVED_CHANNELS)
 
 
 def _repeats_in_dram(machine: MachineSpec, value: Value, full: TensorShape) -> bool:

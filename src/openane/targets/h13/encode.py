@@ -168,7 +168,7 @@ def common(task: PlacedTask, ordering: Ordering, dtypes: tuple[DType, DType], st
         "OutFmt": ELEMENT_CODES[dtypes[1]],
         "Cin": view.channels,
         "Cout": result.channels,
-        "Wout": result.width,
+        "Wout": plan.positions,
         "Hout": result.height,
         "Dout": result.depth,
         "TileHeight": task.tile.rows,
@@ -211,7 +211,8 @@ def _ne_geometry(plan: TaskPlan, work: NeWork) -> Fields:
     return {
         "Kw": work.kernel_width,
         "Kh": work.kernel_height,
-        "Sx": work.stride[0],
+        "Sx": work.stride[0] * (1 + work.pairs),
+        "Ox": 1 + work.pairs,
         "Sy": work.stride[1],
         "Px": work.pad_left,
         "Py": work.pad_top,
@@ -249,12 +250,15 @@ def tile_dma_source(task: PlacedTask, ordering: Ordering, dtype: DType) -> Field
     if has_address(first):
         fields |= _stride_fields("", first.dram)
         fields |= {"Fmt.FmtMode": _width_mode(dtype), "Fmt.Truncate": 3, "Fmt.MemFmt": ELEMENT_CODES[dtype]}
+        fields |= {"Fmt.Interleave": first.interleave}
     if first.dma:
         fields["BaseAddr.Addr"] = first.dram_base
     if second is not None and second.dma:
         fields |= _stride_fields("Src2", second.dram)
         fields |= {"Src2BaseAddr.Addr": second.dram_base}
         fields |= {"Src2Fmt.Truncate": 3, "Src2Fmt.MemFmt": 2}
+        if not has_address(first):  # source 2 has no interleave of its own (encoding.md#softmax)
+            fields |= {"Fmt.FmtMode": 1, "Fmt.Interleave": second.interleave}
     return fields
 
 
@@ -293,10 +297,12 @@ def l2(task: PlacedTask, ordering: Ordering) -> Fields:
     fields: Fields = {"InputReLU": int(plan.sources[0].relu), "PaddingMode": int(_is_maximum(plan))}
     if len(plan.sources) > 1:
         fields["Source2ReLU"] = int(plan.sources[1].relu)
+    second_dma = len(task.sources) > 1 and task.sources[1].dma
     source = REGISTERS["L2.SourceCfg"].encode(
         SourceType=_source_type(first, plan.sources[0]),
-        DMAFmt=int(has_address(first)),
-        Source2Dram=int(len(task.sources) > 1 and task.sources[1].dma),
+        DMAFmt=int(has_address(first) or second_dma),
+        DMAInterleave=max(spot.interleave for spot in task.sources),
+        Source2Dram=int(second_dma),
     )
     fields |= _word("SourceCfg", source | _wait_bits(ordering.source_waits))
     for prefix, spot, operand in zip(("Source", "Source2"), task.sources, plan.sources, strict=False):

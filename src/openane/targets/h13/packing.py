@@ -178,6 +178,30 @@ def pack_sparse_depthwise(kernel: np.ndarray, bias: np.ndarray | None, slots: in
     return _equal_or_padded(streams)
 
 
+def pack_pairs(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[tuple[bytes, ...], bool]:
+    """Streams of a depthwise convolution that computes two neighboring outputs at a time.
+
+    Per channel: the bias twice, then the kernel one column wider for (even, odd) outputs, even columns of all rows and
+    then odd ones; without the zeros when that is shorter (sha256 of one section of each form).
+
+    Returns:
+        One padded stream per lane, and whether zeros are left out.
+    """
+    channels, _, rows, columns = kernel.shape
+    wide = np.zeros((channels, rows, columns + 1, 2), np.float16)
+    wide[:, :, :-1, 0] = wide[:, :, 1:, 1] = kernel[:, 0].astype(np.float16)
+    ordered = [np.concatenate([each[:, ::2].ravel(), each[:, 1::2].ravel()]) for each in wide]
+    short = [_sparse(values) for values in ordered]
+    sparse = sum(map(len, short)) < sum(2 * values.size for values in ordered)
+    streams = [bytearray() for _ in range(MACHINE.lane_count(channels))]
+    for channel, values in enumerate(ordered):
+        stream = streams[channel % len(streams)]
+        if bias is not None:
+            stream += np.repeat(bias[channel : channel + 1].astype(np.float16), 2).tobytes()
+        stream += short[channel] if sparse else values.tobytes()
+    return tuple(_pad(stream) for stream in streams), sparse
+
+
 def by_phase(block: np.ndarray) -> np.ndarray:
     """(..., Kh, Kw) -> (..., py, px, Kh/2, Kw/2): taps extended to an even number and split by parity."""
     height, width = block.shape[-2:]

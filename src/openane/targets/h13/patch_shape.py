@@ -26,7 +26,9 @@ def stream_patches(tasks: Sequence[PlacedTask], orderings: Sequence[Ordering]) -
         if follower < len(tasks) and orderings[follower].streams_from == "PE" and tasks[follower].plan.is_ne:
             shapes[index] = _preferred(tasks[follower], orderings[follower])
         elif orderings[index].streams_from == "NE" and not orderings[index].source_waits & Wait.PE_RESULT:
-            shapes[index] = _preferred(tasks[index - 1], orderings[index - 1])
+            before = tasks[index - 1].plan.work
+            pairs = isinstance(before, NeWork) and before.pairs  # twice the columns
+            shapes[index] = _preferred(tasks[index - 1], orderings[index - 1]) - pairs
     return shapes
 
 
@@ -46,7 +48,7 @@ def planar_tile(plan: TaskPlan, stream_patch: int | None) -> tuple[int, int]:
     if plan.tuning.pe_tile is not None:
         return plan.tuning.pe_tile & 15, plan.tuning.pe_tile >> 4
     if stream_patch is not None:
-        return max(7 - stream_patch, 4), stream_patch
+        return max(7 - stream_patch, 4), max(stream_patch, 0)
     return planar_patch(plan)
 
 
@@ -82,7 +84,7 @@ def active_log2(plan: TaskPlan) -> int:
 def is_small_source(plan: TaskPlan) -> bool:
     """Weights and an image of at most 8 columns (32 of 33)."""
     work, kernel = plan.work, plan.kernel
-    if not isinstance(work, NeWork) or kernel is None or kernel.source:
+    if not isinstance(work, NeWork) or kernel is None or kernel.source or work.pairs:
         return False
     weighted = work.mode is NeMode.CONVOLUTION or (
         work.mode is NeMode.ACCUMULATE and plan.view.channels != plan.result_view.channels
@@ -94,7 +96,7 @@ def is_small_source(plan: TaskPlan) -> bool:
 def patches(plan: TaskPlan, streams_from: str, *, small: bool) -> tuple[int, int, int]:
     """(preferred, smallest, largest) shape code."""
     view = plan.result_view
-    best = 0 if keeps_rows(MACHINE, plan) else patch_shape(view.width, view.height)
+    best = 0 if keeps_rows(MACHINE, plan) else patch_shape(plan.positions, view.height)
     forced = _forced(plan, streams_from, best)
     if small:
         return 4, 4, 4
@@ -117,7 +119,8 @@ def _forced(plan: TaskPlan, streams_from: str, best: int) -> int | None:
         return 4 if view.width <= 8 else 3
     if work.mode is NeMode.MULTIPLY:
         return 1
-    if work.mode is NeMode.CONVOLUTION and plan.kernel is not None and not plan.kernel.source and work.stride == (1, 1):
+    plain = work.mode is NeMode.CONVOLUTION and work.stride == (1, 1) and not work.pairs
+    if plain and plan.kernel is not None and not plan.kernel.source:
         channels = 1 if plan.unicast else plan.kernel.group_channels
         taps = work.kernel_width * work.kernel_height * min(channels, 16)
         if taps > 18 or (taps == 18 and plan.view.channels >= 512):

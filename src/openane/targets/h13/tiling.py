@@ -69,7 +69,7 @@ def _strip(task: TaskPlan, staged: Sequence[bool], room_bytes: int) -> Tile | No
     if staging.ragged_result(MACHINE, task):
         return None
     weighted = isinstance(work, NeWork) and work.mode is NeMode.CONVOLUTION
-    step = 1 << staging.patch_shape(task.result_view.width, height) if weighted else 1
+    step = 1 << staging.patch_shape(task.positions, height) if weighted else 1
 
     def fits(rows: int) -> bool:
         tile = Tile(rows, rows == height, 0, step)
@@ -95,7 +95,7 @@ def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, colu
 
     height = task.result_view.height
     if isinstance(task.work, NeWork):
-        step = 1 << staging.patch_shape(task.result_view.width, height)
+        step = 1 << staging.patch_shape(task.positions, height)
         wanted = step if task.work.kernel_height == 1 else height // step * step
     else:
         step, wanted = 1, min(PLANAR_TILE_ROWS, height)

@@ -226,8 +226,11 @@ def _window(words: TaskFields) -> tuple[tuple[int, int], tuple[int, int], tuple[
     pad = words(path, "Py"), words(path, "Px")
     if min(window) < 1 or min(stride) < 1:
         raise words.refuse("kernel size or stride is zero", path, "at least 1")
-    if (words(path, "Oy"), words(path, "Ox")) != (1, 1):
-        raise words.refuse("output step is not understood", path, "1")
+    outputs = words(path, "Oy"), words(path, "Ox")
+    if outputs == (1, 2) and stride[1] == 2:  # two neighboring outputs at each second column: every column
+        stride = stride[0], 1
+    elif outputs != (1, 1):
+        raise words.refuse("outputs at a time are not understood", path, "Ox 2 with Sx 2, or 1; Oy 1")
     return window, stride, pad
 
 
@@ -328,12 +331,16 @@ def _kernel(
     if element not in tensors.DTYPES or bits not in ((1, 2, 4, 6, 8) if palette else (8,)):
         raise words.refuse("kernel format is not understood", config)
     window = words("Common.ConvCfg", "Kh"), words("Common.ConvCfg", "Kw")
-    stride = words("Common.ConvCfg", "Sy"), words("Common.ConvCfg", "Sx")
+    _, stride, _ = _window(words)
+    pairs = words("Common.ConvCfg", "Ox") == 2
+    if pairs and not depthwise:
+        raise words.refuse("two outputs at a time of a kernel that is not depthwise", "Common.ConvCfg", "Ox 1")
     if weights and sparse and stride not in ((1, 1), (2, 2)):
         raise words.refuse("a sparse kernel with this stride", "Common.ConvCfg", "1 or 2 on both axes")
     slots = SMALL_SOURCE_SLOTS if words("Common.Cfg", "SmallSourceMode") else SPARSE_SLOTS
     return KernelStreams(
         words("Header.KernelBases", "KBase0"), lanes, 1 << words("Common.Cfg", "ActiveNE"), channels, inputs, window,
         groups, 1 << words("Common.ConvCfg", "OCGSize"), depthwise, weights, bool(words("NE.MACCfg", "BiasMode")),
-        table, sparse and stride == (2, 2), slots if sparse else 1, WeightFormat(element, palette, sparse), words.where,
+        table, sparse and stride == (2, 2), slots if sparse else 1, pairs, WeightFormat(element, palette, sparse),
+        words.where,
     )  # fmt: skip

@@ -12,6 +12,8 @@ Rules and evidence (encoding.md#kernel-dma; "hash" = the SHA-256 of Apple's cons
   a round its bytes as 3-byte little-endian number. With stride 2 the window grows to even size and is ordered by
   phase: input channel, row phase, column phase, row, column. The channels of a round fill up to a multiple of 4 slots
   in small-source mode (64 pixels of 4 channels at a time), else of 2 (128 of 2) [hash: 7 dense, 2 depthwise].
+- Two outputs at a time (Ox = 2): two biases, the weights of both outputs for one column more, even columns of all rows
+  first [hash: one dense, one sparse]. Sparse with a palette: see `_sparse_palette` [hash: 1].
 - uint8: one byte a weight, value as it is [measured on an M1: 248]. int8, palettes, channel counts that do not fill
   the last round: see docs/assumptions.md.
 """
@@ -75,6 +77,7 @@ class KernelStreams:
         has_weights, has_bias, has_table: what the stream holds.
         phases: rows and columns are ordered by phase (stride 2).
         slots: what the weights of a step are filled up to a multiple of where zeros are left out.
+        pairs: every channel has two kernels, of two neighboring outputs (Ox = 2).
         format: of a weight.
         where: for messages.
     """
@@ -93,6 +96,7 @@ class KernelStreams:
     has_table: bool = False
     phases: bool = False
     slots: int = 1
+    pairs: bool = False
     format: WeightFormat = field(default=WeightFormat())
     where: str = ""
 
@@ -100,17 +104,24 @@ class KernelStreams:
     def stored_window(self) -> tuple[int, int]:
         """The window with the zeros that make it even."""
         rows, columns = self.window
+        if self.pairs:
+            return rows, columns + 1
         return (rows + rows % 2, columns + columns % 2) if self.phases else self.window
 
-    @property
-    def steps(self) -> npt.NDArray[np.int64]:
-        """(steps, 3): input channel, row, column, in stream order, without the taps outside the window."""
+    def _taps(self) -> npt.NDArray[np.int64]:
+        """(stored steps of one input channel, 2): row and column in stream order."""
         rows, columns = self.stored_window
         order = [(y, x) for y in range(rows) for x in range(columns)]
         if self.phases:
             order.sort(key=lambda tap: (tap[0] % 2, tap[1] % 2, tap[0], tap[1]))
-        taps = np.array(order, np.int64).reshape(-1, 2)
-        inside = (taps[:, 0] < self.window[0]) & (taps[:, 1] < self.window[1])
+        if self.pairs:
+            order.sort(key=lambda tap: (tap[1] % 2, tap[0], tap[1]))
+        return np.array(order, np.int64).reshape(-1, 2)
+
+    @property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """(steps, 3): input channel, row, column, in stream order, without the taps outside the window."""
+        taps, inside = self._taps(), self._inside
         result = np.empty((self.inputs, int(inside.sum()), 3), np.int64)
         result[:, :, 0] = np.arange(self.inputs)[:, None]
         result[:, :, 1:] = taps[inside]
@@ -119,11 +130,8 @@ class KernelStreams:
     @property
     def _inside(self) -> npt.NDArray[np.bool_]:
         """Of the stored steps of one input channel, those that are inside the window."""
-        rows, columns = self.stored_window
-        order = [(y, x) for y in range(rows) for x in range(columns)]
-        if self.phases:
-            order.sort(key=lambda tap: (tap[0] % 2, tap[1] % 2, tap[0], tap[1]))
-        return np.array([y < self.window[0] and x < self.window[1] for y, x in order])
+        taps = self._taps()
+        return (taps[:, 0] < self.window[0]) & (taps[:, 1] < self.window[1])
 
     @property
     def step_count(self) -> int:
@@ -163,7 +171,7 @@ class KernelStreams:
             f"buffer {self.buffer}, {self.channels} channels of {self.inputs} inputs, window {self.window},"
             f" {self.groups} groups, {self.engines} engines, rounds up to {self.largest_round},"
             f" depthwise {self.depthwise}, weights {self.has_weights}, bias {self.has_bias}, table {self.has_table},"
-            f" phases {self.phases}, slots {self.slots}, {self.format}"
+            f" phases {self.phases}, pairs {self.pairs}, slots {self.slots}, {self.format}"
         )
 
     @property
@@ -193,7 +201,7 @@ class KernelStreams:
             return self.table_bytes
         rows, columns = self.stored_window
         stored = self.inputs * rows * columns
-        slots = -(-(1 if self.depthwise else max(self.rounds)) // self.slots) * self.slots
+        slots = -(-(1 if self.depthwise else max(self.rounds)) // self.slots) * self.slots * (1 + self.pairs)
         round_bytes = stored * slots * (32 + 10 * self.format.palette_bits)
         return round_bytes + self.groups * self.channels * (4 * stored + 4) + 64 * stored
 
@@ -256,7 +264,7 @@ class KernelStreams:
             if engine not in streams:
                 raise self._missing(engine)
             self._fill(streams[engine], blocks, weights, bias)
-        if self.phases:
+        if self.phases or self.pairs:
             keep = np.tile(self._inside, self.inputs)
             weights = weights[:, :, keep]
         return Kernel(weights, bias.reshape(-1) if self.has_bias else None, table)
@@ -295,8 +303,16 @@ class KernelStreams:
     def _blocks(self, engine: int) -> tuple[_Block, ...]:
         """What a lane holds of one group; empty when it has no channel at all."""
         if self.depthwise:
-            return _depthwise_blocks(self.channels, self.engines, self.slots, engine)
+            return _depthwise_blocks(self.channels, self.engines, 2 if self.pairs else self.slots, engine, self.pairs)
         return _dense_blocks(self.channels, self.engines, self.largest_round, self.slots, engine)
+
+    def _check_pair(self, stored: Halfwords) -> None:
+        """The kernel of the second output is that of the first, one column on."""
+        rows, columns = self.stored_window
+        taps, images = self._taps(), np.zeros((2, rows, columns), np.uint16)
+        images[:, taps[:, 0], taps[:, 1]] = stored[:, :2].T
+        if not (images[0, :, -1] == 0).all() or not (images[0, :, :-1] == images[1, :, 1:]).all():
+            raise FaultError("two neighboring outputs have different kernels", where=self.where, limit="one kernel")
 
     def _fill(
         self, stream: _Stream, blocks: Sequence[_Block], weights: Halfwords, bias: npt.NDArray[np.uint16]
@@ -308,7 +324,10 @@ class KernelStreams:
                 count = len(block.channels)
                 if self.has_bias:
                     bias[group, channels] = stream.halfwords(block.biases)[:count]
-                weights[group, channels] = stream.weights(steps * block.slots).reshape(steps, -1)[:, :count].T
+                stored = stream.weights(steps * block.slots).reshape(steps, -1)
+                if self.pairs:
+                    self._check_pair(stored)
+                weights[group, channels] = stored[:, :count].T
             stream.align(BLOCK_BYTES)
 
 
@@ -345,8 +364,8 @@ def _dense_blocks(channels: int, engines: int, largest: int, slots: int, engine:
 
 
 @lru_cache(1024)
-def _depthwise_blocks(channels: int, engines: int, slots: int, engine: int) -> tuple[_Block, ...]:
-    return tuple(_Block(range(channel, channel + 1), 1, slots) for channel in range(engine, channels, engines))
+def _depthwise_blocks(channels: int, engines: int, slots: int, engine: int, pairs: bool) -> tuple[_Block, ...]:
+    return tuple(_Block(range(channel, channel + 1), 1 + pairs, slots) for channel in range(engine, channels, engines))
 
 
 class _Stream:
@@ -391,7 +410,7 @@ class _Stream:
             self._palette = self.halfwords(entries)
             self.align(BLOCK_BYTES)
         if kind.sparse:
-            return self._sparse(count)
+            return self._sparse(count) if self._palette is None else self._sparse_palette(count)
         data = self.take(kind.bytes_of(count))
         if kind.palette_bits:
             assert self._palette is not None
@@ -418,6 +437,20 @@ class _Stream:
                 value=f"{length} bytes, masks ask for {used}",
             )
         return result
+
+    def _sparse_palette(self, count: int) -> Halfwords:
+        """Masks alone: on record a round has one weight, and its index, 0, takes no byte of the length."""
+        assert self._palette is not None
+        masks = self.take(int.from_bytes(self.take(3).tobytes(), "little"))
+        stored = np.unpackbits(masks, bitorder="little")
+        if stored.size < count or stored[count:].any() or stored.sum() > 1:
+            raise FaultError(
+                "a sparse kernel with a palette is not understood",
+                where=f"{self._kernel.where}: KernelDMASrc.CoeffBaseAddr[{self._lane.engine}]",
+                value=f"{masks.size} masks, {stored.sum()} weights",
+                limit=f"masks of {count} values, one weight",
+            )
+        return stored[:count].astype(np.uint16) * self._palette[0]
 
 
 class _Marks(_Stream):

@@ -43,7 +43,7 @@ def extents(words: TaskFields) -> tuple[Axes, Axes]:
         words("Common.OutDepth", "Dout"),
         words("Common.Cout", "Cout"),
         words("Common.OutDim", "Hout"),
-        words("Common.OutDim", "Wout"),
+        words("Common.OutDim", "Wout") * max(words("Common.ConvCfg", "Ox"), 1),  # counts pairs of outputs with Ox 2
     )
     for path, found in (("Common.InDim", view), ("Common.OutDim", result)):
         if min(found) < 1:
@@ -262,6 +262,9 @@ def _format(words: TaskFields, path: str, second: bool = False) -> tuple[DType, 
     stated = words(path, "Interleave")
     if bool(stated) == second:  # 0 on source 2, the number itself elsewhere
         raise words.refuse("interleave is not understood", path, "0 on source 2, else 1 and above")
+    resident = words("L2.SourceCfg", "SourceType") not in (DRAM, DRAM_KEPT)
+    if second and resident:  # source 2 has no interleave of its own (encoding.md#softmax)
+        stated = words("TileDMASrc.Fmt", "Interleave")
     return DTYPES[memory], max(stated, 1)
 
 

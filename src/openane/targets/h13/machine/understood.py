@@ -90,6 +90,7 @@ OTHER_VALUES: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
         "Common.ConvCfg3d": (0x2041, 0),  # depth kernels are not on record; 0 is harmless [hardware]
         "NE.MACCfg.Unknown_20": (1,),
+        "NE.KernelCfg.Unknown_15": (0, 1),
         "TileDMASrc.Fmt.CmpVec": (0,),
     }
 )

@@ -71,6 +71,7 @@ NE = block(
         field("GroupKernelReuse", 10, 1, "the batch shares the kernel"),
         field("PESignal", 12, 1, "the next planar task of the group waits for this one", SEEN, "programs"),
         field("PEWait", 14, 1, "waits for the planar task before", SEEN, "programs"),
+        unknown(15, meaning="set with SparseFmt and PalettizedEn together (2 tasks on record)"),
         field("RuntimeKernel", 16, 1, "the kernel is a tensor computed or given at run time", SEEN, "programs"),
     ),
     draft(
