@@ -100,3 +100,17 @@ def test_fast_sums_are_within_their_bound(plane: tuple[int, int]) -> None:
     bound = 2.0**-17 + (magnitudes + np.abs(bias.astype(np.float64))[:, None]) * 302 * 2.0**-24
     error = np.abs(found.reshape(97, -1).astype(np.float64) - exact)
     assert (error <= bound + np.abs(exact) * 2.0**-11 + bound * 2.0**-10).all()
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_fast_sums_are_the_same_on_every_instruction_set_and_thread(plane: tuple[int, int]) -> None:
+    weights, bias, pixels = made(plane, 1.0)
+    program = convolution(weights, bias, pixels.shape)
+    found = set()
+    for instruction_set in instruction_sets():
+        for threads in (1, 3):
+            execution = Execution(PROFILE, fast=True, threads=threads, instruction_set=instruction_set)
+            loaded = Simulator(program, decode_program(program), BUFFERS, execution)
+            found.add(loaded.run({"x": pixels})["y"].tobytes())
+            loaded.close()
+    assert len(found) == 1
