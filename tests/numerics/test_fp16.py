@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import openane
 from openane.numerics.fp16 import fp16_word, from_word, has_special, rounded, rounded_number, to_fp16
+from openane.sim.kernels.library import library
 
 SOURCE = Path(openane.__file__).parent
 ROUNDS_HERE = SOURCE / "numerics" / "fp16.py"
@@ -39,6 +40,18 @@ def test_special_values_stay(bad: float) -> None:
     found = to_fp16(np.array([1.0, bad]))
     assert has_special(found) and not has_special(found[:1])
     np.testing.assert_array_equal(found[1:].astype(float), [bad])
+
+
+def test_the_kernels_convert_inputs_by_the_same_rule() -> None:
+    """Every fp16 value, the middle between neighbors and what is next to it, as float32."""
+    values = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    values = values[np.isfinite(values)]
+    values.sort()
+    middles = (values[1:] + values[:-1]) / 2
+    near = np.concatenate([values, middles, np.nextafter(middles, -np.inf), np.nextafter(middles, np.inf)])
+    words = np.empty(near.size, np.uint16)
+    library().narrow(near, words)
+    np.testing.assert_array_equal(words, to_fp16(near).view(np.uint16))
 
 
 def _roundings(tree: ast.AST) -> Iterator[int]:

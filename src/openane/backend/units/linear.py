@@ -36,6 +36,7 @@ from openane.backend.units.multi_task import COPY, Band, Ends
 from openane.backend.units.rows import as_matrix, bands, flat, largest, matrix_view, odd_pitch, rows_of, segments
 from openane.net.net import TensorShape, Unit, UnitParams
 from openane.net.units import Conv, Linear
+from openane.numerics.fp16 import to_fp16
 
 #: Rows up to which the transposing copy works in the small patch.
 _FEW_ROWS = 8
@@ -189,7 +190,7 @@ def product_task(
     """
     outputs, bias, accumulate_bias = task.kernel.shape[0], task.bias, 0.0
     if bias is not None and view.width * view.height > run.machine.streamed_kernel_pixels:
-        values = bias.astype(np.float16)
+        values = to_fp16(bias)
         if (values == values[0]).all():
             bias, accumulate_bias = None, float(values[0])
     lanes = run.packing.pack_dense(task.kernel, bias, capacity)
