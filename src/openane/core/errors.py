@@ -133,12 +133,12 @@ class OpenaneError(Exception):
         others: tuple[Diagnostic, ...] = (),
     ) -> None:
         if isinstance(what, str):
-            what = Diagnostic(_shown(what), _shown(where), "", _shown(limit), _shown(value), _shown(hint))
+            what = Diagnostic(_shown(what), _shown(where), limit=_shown(limit), value=_shown(value), hint=_shown(hint))
         self.diagnostic = what
         self.others = others
         for each in self.diagnostics:
             if each.rule and not is_registered(each.rule):
-                raise ValueError(f"there is no rule {each.rule!r}")
+                raise ValueError(f"the rule {each.rule!r} is not registered")
         super().__init__(str(self.diagnostic))
 
     @property

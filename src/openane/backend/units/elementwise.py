@@ -27,7 +27,7 @@ from openane.backend.ir.plan import (
     View,
 )
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Kind, Query, rule
+from openane.backend.rules import Family
 from openane.backend.units.comparison import COMPARISONS, difference, lower_select, step_tasks
 from openane.backend.units.copy import copy_task
 from openane.backend.units.functions import NeFunction, with_table
@@ -71,20 +71,6 @@ def as_fused(params: object, shape: TensorShape) -> FusedElementWise:
         return params
     assert isinstance(params, ElementWise)
     return FusedElementWise(params, shape)
-
-
-@rule(
-    "elementwise-operation",
-    family="elementwise operation",
-    kind=Kind.ENGINE,
-    limit=", ".join(sorted(kind.value for kind in (*PLANAR, *COMPARISONS, ElementWiseKind.POW))),
-    hint="Compute it on the host, or write it with the operations that are there.",
-    evidence="execution.md#planar-engine: five operations; comparisons are composed",
-)
-def known_operation(query: Query) -> object | None:
-    """The engine has no operation for this elementwise unit."""
-    kind = as_fused(query.params, query.result).main.kind
-    return None if kind in PLANAR or kind in COMPARISONS or kind is ElementWiseKind.POW else kind.value
 
 
 def repeated_axes(shape: TensorShape, full: TensorShape) -> frozenset[Axis]:
@@ -252,6 +238,6 @@ def _power_by_product(
 
 
 FAMILIES = (
-    Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise, (known_operation,)),
+    Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise),
     Family("selection", (Select,), lower_select),
 )
