@@ -13,7 +13,7 @@ from placement_recipes import IMAGE, RECIPES, Builder, model
 
 from openane.coreml_placement.cost import estimate
 from openane.coreml_placement.families import KINDS, catalog
-from openane.coreml_placement.platforms import PLATFORMS, Backend, Units, platform
+from openane.coreml_placement.platforms import PLATFORMS, Backend, Units, core_ml, platform
 from openane.coreml_placement.prediction import Device, predict
 from openane.coreml_placement.program import Operation
 
@@ -126,7 +126,7 @@ def test_catalog() -> None:
     for name, row in rows.items():
         for column, generations in (("h13", ["h13"]), ("h14", ["h14"]), ("h15", ["h15"]), ("h16_h17", ["h16", "h17"])):
             for generation in generations:
-                support = catalog(name, generation)
+                support = catalog(name, core_ml(generation))
                 assert support is not None and support.value == row[column], (name, generation)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,23 @@ import click
 
 from openane.analysis.explain import Explanation, explain
 from openane.analysis.hazards import Hazard, as_values, find_hazards
+from openane.analysis.layer_placement import LayerPlacement, ModelPlacement, place_layers
+from openane.analysis.placement_policy import Outcome, check, parse_policy
+from openane.analysis.placement_report import placement_report, to_csv, to_github, to_markdown, to_sarif
 from openane.api import load
 from openane.artifact.plan import Artifact, HostStep
 from openane.cli._inputs import complete_inputs, read_inputs
 from openane.cli._options import OLD_WIDE_OPTION, compile_options, options_of
-from openane.cli._say import say
+from openane.cli._placement import placement_options, plain_layer, plain_placement, show_placement
+from openane.cli._say import say, say_json, say_text
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, quantity, working
-from openane.compiler.driver import build
+from openane.compiler.driver import Options, build
 from openane.compiler.generated_inputs import blaming_generated
-from openane.core.errors import Diagnostic, InputError
+from openane.core.errors import Diagnostic, FormatError, InputError, ModelError, OpenaneError, UnsupportedError
+from openane.core.version import __version__
+from openane.coreml_placement.platforms import Units, of_generation, platform
+from openane.coreml_placement.program import Program
+from openane.coreml_placement.read import read_program
 from openane.graph import Graph
 from openane.runtimes.execution import fit_inputs
 from openane.targets.registry import DEFAULT_CHIP
@@ -44,29 +54,114 @@ SHOWN_CROSSINGS = 8
     help="A typical input for the search for hazards of half precision; made up where none is given.",
 )
 @click.option("--no-hazards", is_flag=True, help="Do not run the model to look for hazards of half precision.")
+@placement_options
 @JSON_OPTION
 def command(file: Path, as_json: bool, **choices: Any) -> None:
-    """Tell for every layer of the model FILE where it runs, which rule decided, and what would change that."""
-    require = choices["require"]
+    """Report for every layer of the model FILE: can the engine run it, will Core ML, and what does openane do.
+
+    Each answer comes with the rule that decided and with what would change it.
+    """
+    form = "json" if as_json else choices["form"]
+    policies = [parse_policy(text) for text in choices["policies"]]
+    chosen = platform(choices["platform"]) if choices["platform"] is not None else None
     with working(f"compiling {file.name}"):
         options = options_of(choices, host=True)
-        source = load(file, shapes=options.shapes, constants=options.constants)
-        if not isinstance(source, Graph):
-            raise InputError("only models have layers to explain", where=str(file), hint="Try `openane info`.")
-        artifact = build(source, options)
-        hazards = () if choices["no_hazards"] else hazards_of(artifact, choices["calibrate"])
-        found = explain(artifact, source, hazards)
-    if as_json:
-        print_json(as_plain(found))
-    else:
-        show(found)
-    share = 100 * found.engine_share
-    if require is not None and share < require:
-        say(f"error: {share:.1f} % of the work is on the engine, {require:g} % is required", err=True)
-        for layer in found.layers:
-            if layer.reason is not None and (layer.macs or not any(each.macs for each in found.layers)):
-                say(f"error: layer {layer.name!r}: {layer.reason.what}. {layer.reason.hint}", err=True)
+        read = read_model(file, options)
+        found = None
+        if read.graph is not None:
+            artifact = build(read.graph, options)
+            hazards = () if choices["no_hazards"] else hazards_of(artifact, choices["calibrate"])
+            found = explain(artifact, read.graph, hazards)
+        placed = place_layers(
+            read.program,
+            read.graph,
+            found,
+            platform=chosen or of_generation(options.target),
+            units=Units(choices["units"]),
+            system=choices["system"],
+            failure=read.failure,
+            plan=Path(choices["plan"]) if choices["plan"] is not None else None,
+            what_if=choices["what_if"],
+        )
+        outcomes = [check(policy, placed) for policy in policies]
+    _print(form, file, found, placed, outcomes)
+    if read.failure is not None:
+        say(f"warning: openane does not compile this model: {read.failure}", err=True)
+    failed = [outcome for outcome in outcomes if not outcome.met]
+    for outcome in failed:
+        say(f"error: policy {outcome.policy.text!r} is not met: {outcome.found}", err=True)
+    if not _enough(found, choices["require"], read.failure) or failed:
         sys.exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """A model file, for Core ML and for openane.
+
+    Attributes:
+        program: where Core ML takes the file as it is; None for other formats.
+        graph: as openane reads it; None where it cannot.
+        failure: why it cannot.
+    """
+
+    program: Program | None
+    graph: Graph | None
+    failure: OpenaneError | None = None
+
+
+def read_model(file: Path, options: Options) -> ReadModel:
+    """Reads a model. A program that only Core ML can run is enough: its placement needs neither weights nor openane.
+
+    Raises:
+        OpenaneError: the file is not a model, or damaged.
+    """
+    try:
+        source = load(file, shapes=options.shapes, constants=options.constants)
+    except (FormatError, ModelError, UnsupportedError) as error:
+        program = read_program(file)
+        if program is None:
+            raise
+        return ReadModel(program, None, error)
+    if not isinstance(source, Graph):
+        raise InputError("only models have layers to explain", where=str(file), hint="Try `openane info`.")
+    return ReadModel(read_program(file), source)
+
+
+def _print(
+    form: str, file: Path, found: Explanation | None, placed: ModelPlacement, outcomes: Sequence[Outcome]
+) -> None:
+    """Prints the answer in the form that was asked for."""
+    if form == "json":
+        print_json(as_plain(found, placed, outcomes))
+    elif form == "csv":
+        say_text(to_csv(placement_report(placed)))
+    elif form == "markdown":
+        say_text(to_markdown(placement_report(placed)))
+    elif form == "sarif":
+        say_json(to_sarif(placed, outcomes, file.as_posix(), __version__).rstrip("\n"))
+    elif form == "github":
+        say_text(to_github(placed, outcomes, file.as_posix()))
+    else:
+        if found is not None:
+            show(found)
+        show_placement(placed)
+
+
+def _enough(found: Explanation | None, require: float | None, failure: OpenaneError | None) -> bool:
+    """Whether openane puts the required share of the work on the engine; prints why not."""
+    if require is None:
+        return True
+    if found is None:
+        say(f"error: {require:g} % is required, but openane does not compile this model: {failure}", err=True)
+        return False
+    share = 100 * found.engine_share
+    if share >= require:
+        return True
+    say(f"error: {share:.1f} % of the work is on the engine, {require:g} % is required", err=True)
+    for layer in found.layers:
+        if layer.reason is not None and (layer.macs or not any(each.macs for each in found.layers)):
+            say(f"error: layer {layer.name!r}: {layer.reason.what}. {layer.reason.hint}", err=True)
+    return False
 
 
 def hazards_of(artifact: Artifact, calibrate: tuple[str, ...]) -> tuple[Hazard, ...]:
@@ -80,8 +175,18 @@ def hazards_of(artifact: Artifact, calibrate: tuple[str, ...]) -> tuple[Hazard, 
         return find_hazards(graph, [batch], frozenset(on_host), artifact.target)
 
 
-def as_plain(found: Explanation) -> dict[str, object]:
+def as_plain(found: Explanation | None, placed: ModelPlacement, outcomes: Sequence[Outcome] = ()) -> dict[str, object]:
     """The explanation as plain values."""
+    return {
+        **(_compiled(found) if found is not None else {"model": placed.prediction.program.name, "target": None}),
+        "core_ml": plain_placement(placed, outcomes),
+        "layers": [_plain_layer(layer) for layer in placed.layers],
+        "hazards": [as_values(hazard) for hazard in (found.hazards if found is not None else ())],
+    }
+
+
+def _compiled(found: Explanation) -> dict[str, object]:
+    """What is said of the compiled model as a whole."""
     return {
         "model": found.model,
         "target": found.target,
@@ -98,18 +203,19 @@ def as_plain(found: Explanation) -> dict[str, object]:
         "estimated_engine_us": found.engine_us,
         "estimated_host_us": found.host_us,
         "warnings": list(found.warnings),
-        "layers": [
-            {
-                "name": layer.name,
-                "operation": layer.operation,
-                "where": layer.where.value,
-                "tasks": list(layer.tasks),
-                "macs": layer.macs,
-                "reason": None if layer.reason is None else _reason(layer.reason),
-            }
-            for layer in found.layers
-        ],
-        "hazards": [as_values(hazard) for hazard in found.hazards],
+    }
+
+
+def _plain_layer(placed: LayerPlacement) -> dict[str, object]:
+    layer = placed.layer
+    return {
+        "name": placed.name,
+        "operation": placed.operation,
+        "where": placed.openane.where,
+        "tasks": list(placed.openane.tasks),
+        "macs": 0 if layer is None else layer.macs,
+        "reason": None if layer is None or layer.reason is None else _reason(layer.reason),
+        **plain_layer(placed),
     }
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from openane.coreml_placement.platforms import Backend, Platform
 from openane.coreml_placement.program import Operation
+from openane.targets.core_ml import Backend, Leaf, Platform
 
 _MIB = 1 << 20
 
@@ -133,106 +133,28 @@ def _weight_bytes(operation: Operation) -> float:
     return weight.bytes if weight is not None else 0.0
 
 
-def _rank3(operation: Operation) -> float:
+def _three_dimensional(operation: Operation) -> float:
     return float(operation.result.shape is not None and len(operation.result.shape) == 5)
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """Rates of one leaf of a decision tree, in billions of counted FLOPs per second.
-
-    Attributes:
-        least: the leaf holds for features from here on.
-        ane, bnns, classic: rates by backend; None where nothing was read out.
-    """
-
-    least: float
-    ane: float | None
-    bnns: float | None
-    classic: float | None
-
-    def rate(self, backend: Backend) -> float | None:
-        """The rate on a backend."""
-        return {Backend.ANE: self.ane, Backend.BNNS: self.bnns, Backend.CLASSIC_CPU: self.classic}[backend]
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """What is known of one decision tree: a feature, and the leaves that were seen, the highest first."""
-
-    feature: Callable[[Operation], float]
-    leaves: tuple[Leaf, ...]
-
-    def leaf(self, operation: Operation) -> Leaf | None:
-        """The leaf of an operation, None where none was seen."""
-        value = self.feature(operation)
-        return next((leaf for leaf in self.leaves if value >= leaf.least), None)
-
-
-def _always(operation: Operation) -> float:
-    return 0.0
-
-
-# Bounds between leaves lie at the geometric mean of the nearest operations seen on either side: convolutions of 8.8,
-# 12.8, 42.7 and 67 FLOPs per byte; linear layers of 128 and 256 KiB; transposes of 65,540 and 131,076 elements.
-_CONV_HIGH, _CONV_MIDDLE = 53.6, 10.6
-_RELU = Tree(_always, (Leaf(0, 25, 25, 25),))
-_H16_ADD = Tree(_always, (Leaf(0, 17.9902, 10.56110, 9.18182),))
-_H16_TREES: Mapping[str, Tree] = MappingProxyType(
-    {
-        "conv": Tree(
-            _intensity,
-            (
-                Leaf(_CONV_HIGH, 16151.67, 754.4927, 655.9559),
-                Leaf(_CONV_MIDDLE, 7160.83, 388.0614, 337.3806),
-                Leaf(0, 471.181, 27.08522, 23.54789),
-            ),
-        ),
-        "conv_transpose": Tree(_rank3, (Leaf(1, 37832.0, 211.6604, 184.0177), Leaf(0, 15205.03, 63.14248, 54.89607))),
-        "linear": Tree(
-            _weight_bytes, (Leaf(185_364, 5290.790, 167.7583, 145.8492), Leaf(0, 580.4503, 22.54379, 19.59956))
-        ),
-        "relu": _RELU,
-        "add": _H16_ADD,
-        "sub": _H16_ADD,
-        "mul": Tree(_always, (Leaf(0, 21.5, 5.751092, 5),)),
-        "concat": Tree(_always, (Leaf(0, 50, 5.751092, 5),)),
-        "transpose": Tree(flops, (Leaf(92_687, 11.42828, 0.937736, 0.815268), Leaf(0, 17.21867, 21.87158, 19.01515))),
-        "upsample_bilinear": Tree(_always, (Leaf(0, 79.31417, 0.524671, 0.456149),)),
-        "gather": Tree(_always, (Leaf(0, None, 11.50218, 10),)),
-    }
+FEATURES: Mapping[str, Callable[[Operation], float]] = MappingProxyType(
+    {"conv": _intensity, "conv_transpose": _three_dimensional, "linear": _weight_bytes, "transpose": flops}
 )
-_H13_ADD = Tree(_always, (Leaf(0, 16.4746, 7.27774, 6.32709),))
-_TREES: Mapping[str, Mapping[str, Tree]] = MappingProxyType(
-    {
-        "h13g": MappingProxyType(
-            {
-                "conv": Tree(
-                    _intensity,
-                    (Leaf(_CONV_HIGH, 11582.92, 729.2046, 633.9690), Leaf(_CONV_MIDDLE, 5979.05, 298.1026, 259.1716)),
-                ),
-                "relu": _RELU,
-                "add": _H13_ADD,
-                "transpose": Tree(_always, (Leaf(0, 15.51243, 14.58389, 12.67943),)),
-                "upsample_bilinear": Tree(_always, (Leaf(0, 66.36557, 0.445750, 0.387535),)),
-                "gather": Tree(_always, (Leaf(0, None, 11.50218, 10),)),
-            }
-        ),
-        "h14g": MappingProxyType({"conv": Tree(_intensity, (Leaf(_CONV_HIGH, 16151.67, 754.4927, 655.9559),))}),
-        "h16g": _H16_TREES,
-        "h17g": MappingProxyType(
-            {
-                "conv": Tree(_intensity, (Leaf(_CONV_HIGH, 8609.6, 1192.750, None),)),
-                "matmul": Tree(_always, (Leaf(0, 11244.8, 359.2552, None),)),
-            }
-        ),
-        "h18g": _H16_TREES,
-    }
-)
-"""By platform and kind: what was read out. h16g and h18g give equal estimates for all models that were measured."""
+"""What the leaves of a decision tree differ in, by kind; trees of other kinds have one known leaf."""
+
+
+def _leaf(operation: Operation, platform: Platform) -> Leaf | None:
+    """The leaf of an operation in the tree of its kind; None where none was seen."""
+    leaves = platform.leaves.get(operation.kind)
+    if leaves is None:
+        return None
+    feature = FEATURES.get(operation.kind)
+    value = feature(operation) if feature is not None else 0.0
+    return next((leaf for leaf in leaves if value >= leaf.least), None)
+
 
 _SEEN_BY_FORMULA = frozenset({"softmax", "layer_norm", "reduce_sum"})
-"""Kinds that were seen to follow the formula on h13g; on h16g and h18g every kind without a tree was."""
+"""Kinds that were seen to follow the formula on H13 too; on H16 and H18 every measured kind without a tree was."""
 
 
 def estimate(operation: Operation, platform: Platform, backend: Backend) -> Estimate:
@@ -247,8 +169,7 @@ def estimate(operation: Operation, platform: Platform, backend: Backend) -> Esti
         return Estimate(None, "a dimension is not known before run time")
     if operation.kind in ("identity", "squeeze", "expand_dims") and not operation.result.size:
         return Estimate(0.0, "formula")
-    tree = _TREES.get(platform.name, {}).get(operation.kind)
-    leaf = tree.leaf(operation) if tree is not None else None
+    leaf = _leaf(operation, platform)
     rate = leaf.rate(backend) if leaf is not None else None
     if rate is not None:
         return Estimate(flops(operation) / rate / 1e6, "measured")

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from openane.coreml_placement import families
-from openane.coreml_placement.families import CATALOG, MEASURED, Support
-from openane.coreml_placement.platforms import MEASURED_SYSTEM, Platform
+from openane.coreml_placement.families import CATALOG, Support
+from openane.coreml_placement.platforms import MEASURED_SYSTEM, core_ml
 from openane.coreml_placement.program import Operation, Tensor
+from openane.targets.core_ml import CoreMl, Limit, Platform, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Finding:
         allows: whether the engine may run it; None where nobody knows.
         reason: a clause.
         limit, value: what is allowed and what the operation has; empty where there is no number.
-        evidence: where that is from.
+        evidence: where that is from; empty for what the lists of the generation rest on.
         listed: whether Core ML lists the engine all the same.
     """
 
@@ -31,7 +32,7 @@ class Finding:
     reason: str
     limit: str = ""
     value: str = ""
-    evidence: str = MEASURED
+    evidence: str = ""
     listed: bool = False
 
 
@@ -50,9 +51,14 @@ class Subject:
     system: int
 
     @property
-    def new(self) -> bool:
-        """Whether the limits measured on M4 and M6 apply (H16 and newer)."""
-        return self.platform.generation >= "h16"
+    def known(self) -> CoreMl | None:
+        """What is known of the generation."""
+        return core_ml(self.platform.generation)
+
+    @property
+    def follows_measurement(self) -> bool:
+        """Whether the measured lists hold."""
+        return self.known is not None and self.known.follows_measurement and self.system >= MEASURED_SYSTEM
 
 
 Rule = Callable[[Subject], Finding | None]
@@ -102,15 +108,16 @@ def verdict(operation: Operation, platform: Platform, system: int = MEASURED_SYS
         system: release of macOS; differs for logical operations only.
     """
     subject = Subject(operation, platform, system)
+    lists = subject.known.evidence if subject.known else "unknown"
     gpu = operation.kind not in families.CPU_ONLY | families.NOT_ON_GPU
     for name, rule in RULES.items():
         found = rule(subject)
         if found is not None:
             listed = found.listed or found.allows
-            return Verdict(found.allows, listed, gpu, name, found.reason, found.limit, found.value, found.evidence)
-    measured = subject.new and operation.kind in families.MEASURED_ON
-    evidence = MEASURED if measured and platform.measured else f"assumed as on M4 and M6; {CATALOG}"
-    return Verdict(True, True, gpu, "", "", "", "", evidence if subject.new else CATALOG)
+            evidence = found.evidence or lists
+            return Verdict(found.allows, listed, gpu, name, found.reason, found.limit, found.value, evidence)
+    measured = subject.follows_measurement and operation.kind in families.MEASURED_ON
+    return Verdict(True, True, gpu, "", "", "", "", lists if measured else CATALOG)
 
 
 # Types -----------------------------------------------------------------------------------------------------------
@@ -141,10 +148,16 @@ def integer_type(subject: Subject) -> Finding | None:
     found = _typed((*operation.data, *operation.results), _WIDE_INTEGERS)
     if found is None:
         return None
-    evidence = MEASURED if subject.new else f"{MEASURED}; assumed for this chip"
-    return Finding(
-        False, f"{operation.kind} on {found.dtype}", "fp16, bool, 8-bit and 16-bit integers", found.dtype, evidence
-    )
+    allowed = "fp16, bool, 8-bit and 16-bit integers"
+    return Finding(False, f"{operation.kind} on {found.dtype}", allowed, found.dtype)
+
+
+@_rule
+def text(subject: Subject) -> Finding | None:
+    """Class labels and other texts stay on the CPU."""
+    if any(result.dtype == "string" for result in subject.operation.results):
+        return Finding(False, "the result is a text", "tensors", "string", "rule: the engine has tensors only")
+    return None
 
 
 @_rule
@@ -207,95 +220,75 @@ def runtime_begin(subject: Subject) -> Finding | None:
 
 
 @_rule
-def old_gather(subject: Subject) -> Finding | None:
-    """H13 has no gather: Core ML's estimator file lists it from H14 on."""
-    if subject.operation.kind == "gather" and subject.platform.generation == "h13":
-        return Finding(False, "gather", "H14 and newer", "h13", "Core ML's estimator file of h13g")
-    return None
-
-
-@_rule
-def old_topk(subject: Subject) -> Finding | None:
-    """Core ML lists topk for the engine from H16 on."""
-    if subject.operation.kind == "topk" and not subject.new:
-        evidence = "Core ML's estimator files of h13g and h14g" + (
-            "; assumed" if subject.platform.generation == "h15" else ""
-        )
-        return Finding(False, "topk", "H16 and newer", subject.platform.generation, evidence)
-    return None
+def refused(subject: Subject) -> Finding | None:
+    """Core ML places this operation on later generations only."""
+    known = subject.known
+    return _refusal(known.refused.get(subject.operation.kind)) if known else None
 
 
 @_rule
 def late_compile_failure(subject: Subject) -> Finding | None:
-    """Core ML lists topk for the engine of the M4, and the compiler then fails: it runs 6 to 10 ms late."""
-    if subject.operation.kind == "topk" and subject.platform.generation == "h16":
-        what = "Core ML lists topk for the engine, the compiler fails with status 22"
-        return Finding(False, what, "H18", "h16", listed=True)
-    return None
+    """Core ML lists the engine, and the compiler then fails."""
+    found = subject.known.listed_but_failing.get(subject.operation.kind) if subject.known else None
+    return _refusal(found, listed=True)
+
+
+def _refusal(found: Refusal | None, *, listed: bool = False) -> Finding | None:
+    if found is None:
+        return None
+    return Finding(False, found.reason, found.limit, found.value, found.evidence, listed)
 
 
 @_rule
 def kind(subject: Subject) -> Finding | None:
     """The engine has no such operation."""
-    name, generation = subject.operation.kind, subject.platform.generation
-    if subject.new and subject.system >= MEASURED_SYSTEM:
+    name = subject.operation.kind
+    never = Finding(False, f"Core ML has no {name} on the engine")
+    if subject.follows_measurement:
         if name in families.NEVER_MEASURED_ON:
-            evidence = MEASURED if subject.platform.measured else f"{MEASURED}; assumed for this chip"
-            return Finding(False, f"Core ML has no {name} on the engine", evidence=evidence)
+            return never
         if name in families.MEASURED_ON:
             return None
-    if name in families.NEVER_MEASURED_ON and families.catalog(name, generation) is not Support.IMPOSSIBLE:
-        return Finding(False, f"Core ML has no {name} on the engine", evidence=f"{MEASURED}; assumed for this chip")
-    if not subject.new and name in ("sin", "cos") and generation != "h15":
-        return Finding(False, f"the engine has no {name}", "H15 and newer", generation, CATALOG)
-    support = families.catalog(name, generation)
+    support = families.catalog(name, subject.known)
     if support is Support.IMPOSSIBLE:
         return Finding(False, f"the engine has no {name}", evidence=CATALOG)
-    if support is None:
-        return Finding(None, f"nothing is known of {name}", evidence="unknown")
-    return None
+    if name in families.NEVER_MEASURED_ON:
+        return never
+    return Finding(None, f"nothing is known of {name} on this engine", evidence="unknown") if support is None else None
 
 
 @_rule
-def old_reflection(subject: Subject) -> Finding | None:
-    """Reflected padding needs the texture unit, which H13 has not."""
+def pad_mode(subject: Subject) -> Finding | None:
+    """Reflected padding needs a texture unit."""
     mode = subject.operation.input("mode")
-    if subject.operation.kind != "pad" or subject.platform.generation != "h13" or mode is None or not mode.values:
+    if subject.operation.kind != "pad" or subject.known is None or mode is None or not mode.values:
         return None
-    if mode.values[0] in ("reflect", "symmetric"):
-        return Finding(
-            False, f"{mode.values[0]} padding", "constant and replicate on H13", str(mode.values[0]), CATALOG
-        )
-    return None
+    wanted = str(mode.values[0])
+    evidence = subject.known.refused_pad_modes.get(wanted)
+    return Finding(False, f"{wanted} padding", "constant, replicate", wanted, evidence) if evidence else None
 
 
 # Sizes -----------------------------------------------------------------------------------------------------------
 
 
-def _above(what: str, value: int, limit: int, evidence: str = MEASURED) -> Finding | None:
-    return Finding(False, what, f"at most {limit}", str(value), evidence) if value > limit else None
-
-
-def _size_evidence(subject: Subject) -> str:
-    if subject.platform.measured:
-        return MEASURED
-    return (
-        f"{MEASURED}; assumed for this chip"
-        if subject.new
-        else "probed by ANEForge on H13 and H14 (placement.md#limits)"
-    )
+def _above(what: str, value: int, limit: Limit | None) -> Finding | None:
+    if limit is None or value <= limit.most:
+        return None
+    return Finding(False, what, f"at most {limit.most}", str(value), limit.evidence)
 
 
 @_rule
 def dimension(subject: Subject) -> Finding | None:
     """A dimension is larger than the engine can count."""
-    evidence = _size_evidence(subject)
+    known = subject.known
+    if known is None:
+        return None
     for tensor in (*subject.operation.data, *subject.operation.results):
         shape = tensor.shape or ()
-        for place, extent in enumerate(shape):
-            spatial = place >= max(1, len(shape) - 2)
-            limit = 16384 if spatial and not subject.new and len(shape) > 2 else 65536
-            if found := _above(f"dimension {place} of {tensor.name or 'a tensor'}", extent, limit, evidence):
+        for place, size in enumerate(shape):
+            spatial = len(shape) > 2 and place >= len(shape) - 2
+            limit = known.limits.spatial if spatial else known.limits.extent
+            if found := _above(f"dimension {place} of {tensor.name or 'a tensor'}", size, limit):
                 return found
     return None
 
@@ -305,64 +298,54 @@ def matmul_inner(subject: Subject) -> Finding | None:
     """The inner dimension of a matrix product is too large."""
     operation = subject.operation
     x = operation.input("x")
-    if operation.kind not in ("matmul", "linear") or x is None or not x.shape:
+    if operation.kind not in ("matmul", "linear") or subject.known is None or x is None or not x.shape:
         return None
     turned = operation.input("transpose_x")
     place = -2 if turned is not None and turned.values and turned.values[0] and len(x.shape) > 1 else -1
-    return _above("the inner dimension", x.shape[place], 32768 if subject.new else 16384, _size_evidence(subject))
+    return _above("the inner dimension", x.shape[place], subject.known.limits.matmul_inner)
 
 
-def _windowed(operation: Operation, kinds: tuple[str, ...]) -> tuple[int, int] | None:
-    """Height and width of the window."""
+def _window(operation: Operation, kinds: tuple[str, ...]) -> tuple[int, int] | None:
+    """Height and width of the window of an operation of these kinds."""
     if operation.kind not in kinds:
         return None
     weight = operation.input("weight")
     window = weight.shape[2:] if weight is not None and weight.shape else operation.integers("kernel_sizes")
-    if not window:
-        return None
-    return (window[-2] if len(window) > 1 else 1), window[-1]
+    return ((window[-2] if len(window) > 1 else 1), window[-1]) if window else None
+
+
+_CONVOLUTIONS = ("conv", "conv_transpose")
 
 
 @_rule
 def kernel_width(subject: Subject) -> Finding | None:
     """The kernel is too wide."""
-    window = _windowed(subject.operation, ("conv", "conv_transpose"))
-    if window is None:
+    window, known = _window(subject.operation, _CONVOLUTIONS), subject.known
+    if window is None or known is None:
         return None
-    height, width = window
-    if not subject.new:
-        evidence = "ANEForge's targets file: 13 on H13" + ("" if subject.platform.generation == "h13" else "; assumed")
-        return _above("kernel width", width, 13, f"{evidence} (placement.md#limits)")
-    return _above("kernel width", width, 16 if height == width else 15, _size_evidence(subject))
+    limit = known.limits.square_kernel_width if window[0] == window[1] else known.limits.kernel_width
+    return _above("kernel width", window[1], limit)
 
 
 @_rule
 def kernel_height(subject: Subject) -> Finding | None:
     """The kernel is too high."""
-    window = _windowed(subject.operation, ("conv", "conv_transpose"))
-    if window is None:
-        return None
-    evidence = _size_evidence(subject) if subject.new else f"{CATALOG}: 29 on H13; assumed to H15"
-    return _above("kernel height", window[0], 31 if subject.new else 29, evidence)
+    window, known = _window(subject.operation, _CONVOLUTIONS), subject.known
+    return _above("kernel height", window[0], known.limits.kernel_height) if window and known else None
 
 
 @_rule
 def dilated_window(subject: Subject) -> Finding | None:
     """A dilated kernel that spans more than any kernel may: never measured."""
-    window = _windowed(subject.operation, ("conv",))
+    window, known = _window(subject.operation, ("conv",)), subject.known
     dilations = subject.operation.integers("dilations")
-    if window is None or not dilations or max(dilations) == 1:
+    if window is None or known is None or not dilations or max(dilations) == 1:
         return None
     span = max((size - 1) * step + 1 for size, step in zip(window[-len(dilations) :], dilations[-2:], strict=False))
-    if span > (15 if subject.new else 13):
-        return Finding(
-            None,
-            "a dilated kernel of this span was never measured",
-            "5 (3x3, dilation 2) measured",
-            str(span),
-            "unknown",
-        )
-    return None
+    if span <= known.limits.kernel_width.most:
+        return None
+    what = "a dilated kernel of this span was never measured"
+    return Finding(None, what, "5 (3x3, dilation 2) measured", str(span), "unknown")
 
 
 @_rule
@@ -378,17 +361,12 @@ def runtime_weights(subject: Subject) -> Finding | None:
 @_rule
 def max_pool_window(subject: Subject) -> Finding | None:
     """The window of a maximum is too wide."""
-    window = _windowed(subject.operation, ("max_pool",))
-    if window is None or not subject.new:
-        return None
-    return _above("max_pool window width", window[1], 8, _size_evidence(subject))
+    window, known = _window(subject.operation, ("max_pool",)), subject.known
+    return _above("max_pool window width", window[1], known.limits.max_pool_width) if window and known else None
 
 
 @_rule
 def average_window(subject: Subject) -> Finding | None:
     """The window of an average is too large."""
-    window = _windowed(subject.operation, ("avg_pool",))
-    if window is None:
-        return None
-    old = subject.platform.generation == "h13"
-    return _above("avg_pool window", max(window), 29 if old else 31, "ANEForge's targets file; measured to 14")
+    window, known = _window(subject.operation, ("avg_pool",)), subject.known
+    return _above("avg_pool window", max(window), known.limits.average_window) if window and known else None

@@ -6,9 +6,9 @@ compiler of macOS 15 and 26; measurements on macOS 27 (M4, M6) come before it an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
-from types import MappingProxyType
+
+from openane.targets.core_ml import CoreMl
 
 
 class Support(Enum):
@@ -19,9 +19,7 @@ class Support(Enum):
     IMPOSSIBLE = "walled"
 
 
-GENERATIONS = ("h13", "h14", "h15", "h16", "h17", "h18")
-CATALOG = "catalog of ANEForge for Apple's compiler 9.509, macOS 15 and 26 (placement.md#operations)"
-MEASURED = "measured on M4 and M6, macOS 27.0.1 (placement.md#single-operations)"
+CATALOG = "ANEForge's catalog for Apple's compiler 9.509, macOS 15 and 26 (placement.md#operations)"
 
 
 def _words(text: str) -> frozenset[str]:
@@ -38,11 +36,14 @@ NATIVE = _words("""
     reduce_log_sum reduce_log_sum_exp reduce_max reduce_mean reduce_min reduce_sum reduce_sum_square atan read_state
     write_state batch_to_space concat crop depth_to_space expand_dims fill fill_like flatten2d identity pixel_shuffle
     pixel_unshuffle reshape reshape_like reverse slice_update space_to_depth split squeeze stack gather
-    gather_along_axis pad slice_by_size space_to_batch tile transpose group_norm
+    gather_along_axis pad slice_by_size space_to_batch tile transpose group_norm argsort sort topk affine crop_resize
+    resample dynamic_slice resize resize_bilinear resize_nearest_neighbor upsample_bilinear upsample_nearest_neighbor
+    gather_nd random_uniform reduce_argmin cos sin dropout constexpr_blockwise_shift_scale
+    constexpr_sparse_blockwise_shift_scale constexpr_sparse_to_dense
 """)
 DECOMPOSED = _words("""
     call cond while_loop gamma degamma pixel_buffer_to_tensor tensor_to_pixel_buffer constexpr_affine_dequantize
-    constexpr_lut_to_sparse cost_volume cross_product matrix_decomposition slice_by_index
+    constexpr_lut_to_sparse cost_volume cross_product matrix_decomposition slice_by_index range_1d
 """)
 IMPOSSIBLE = _words("""
     logical_and logical_or logical_xor list_gather list_length list_read list_scatter list_write make_list
@@ -50,28 +51,6 @@ IMPOSSIBLE = _words("""
     atanh cosh sinh tan band_part non_zero one_hot reverse_sequence scatter scatter_along_axis scatter_nd shape
     sliding_windows
 """)
-_N, _D, _X = Support.NATIVE, Support.DECOMPOSED, Support.IMPOSSIBLE
-CHANGED: Mapping[str, tuple[str, Support, Support]] = MappingProxyType(
-    {
-        **dict.fromkeys(_words("argsort sort topk affine crop_resize resample dynamic_slice"), ("h14", _X, _N)),
-        **dict.fromkeys(
-            _words(
-                "resize resize_bilinear resize_nearest_neighbor upsample_bilinear upsample_nearest_neighbor gather_nd"
-            ),
-            ("h14", _D, _N),
-        ),
-        "range_1d": ("h14", _X, _D),
-        **dict.fromkeys(
-            _words(
-                "random_uniform reduce_argmin cos sin dropout constexpr_blockwise_shift_scale "
-                "constexpr_sparse_blockwise_shift_scale constexpr_sparse_to_dense"
-            ),
-            ("h15", _D, _N),
-        ),
-    }
-)
-"""Kinds whose support changes with a generation: from which one on, before, and after."""
-
 NEVER_MEASURED_ON = _words("""
     acos asin atanh cosh sinh tan mod reduce_prod cumsum band_part one_hot scatter scatter_along_axis lstm gru rnn
     random_normal crop_resize sliding_windows non_zero range_1d argsort reduce_argmax
@@ -96,16 +75,18 @@ CPU_ONLY = _words("crop_resize sliding_windows non_zero range_1d")
 NOT_ON_GPU = _words("affine resize")
 """Kinds that Core ML lists with the engine and without the GPU."""
 
-KINDS = tuple(sorted(NATIVE | DECOMPOSED | IMPOSSIBLE | frozenset(CHANGED)))
+KINDS = frozenset(NATIVE | DECOMPOSED | IMPOSSIBLE)
 """Every kind of the catalog."""
 
 
-def catalog(kind: str, generation: str) -> Support | None:
-    """What the catalog says of a kind on a generation; None for kinds that it does not have."""
-    if kind in CHANGED:
-        since, before, after = CHANGED[kind]
-        return after if GENERATIONS.index(generation) >= GENERATIONS.index(since) else before
-    for kinds, support in ((NATIVE, _N), (DECOMPOSED, _D), (IMPOSSIBLE, _X)):
-        if kind in kinds:
-            return support
-    return None
+def catalog(kind: str, generation: CoreMl | None) -> Support | None:
+    """What the catalog says of a kind on a generation; None for what it does not have."""
+    if generation is None or kind not in KINDS:
+        return None
+    if kind in generation.impossible:
+        return Support.IMPOSSIBLE
+    if kind in generation.decomposed:
+        return Support.DECOMPOSED
+    if kind in IMPOSSIBLE:
+        return Support.IMPOSSIBLE
+    return Support.DECOMPOSED if kind in DECOMPOSED else Support.NATIVE

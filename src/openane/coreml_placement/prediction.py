@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from openane.coreml_placement.cost import Estimate, estimate
 from openane.coreml_placement.eligibility import Verdict, verdict
-from openane.coreml_placement.platforms import MEASURED_SYSTEM, Backend, Platform, Units
+from openane.coreml_placement.platforms import MEASURED_SYSTEM, Units
 from openane.coreml_placement.program import Operation, Program
 from openane.coreml_placement.segmenter import TIE_MS, Chain, Step, cheapest_chain
+from openane.targets.core_ml import Backend, Platform
 
 
 class Device(Enum):
@@ -102,8 +103,21 @@ def predict(
             comparison, with CPU and GPU only nothing can be said of operations that the GPU supports.
         system: release of macOS; the rule was measured on 27.
     """
+    verdicts = [verdict(operation, platform, system) for operation in program.operations]
+    return _predict(program, verdicts, platform, units, system)
+
+
+def with_engine(prediction: Prediction, places: frozenset[int]) -> Prediction:
+    """The same prediction, were the operations at these places supported by the engine."""
+    verdicts = [
+        replace(each.verdict, supported=True) if place in places else each.verdict
+        for place, each in enumerate(prediction.placements)
+    ]
+    return _predict(prediction.program, verdicts, prediction.platform, prediction.units, prediction.system)
+
+
+def _predict(program: Program, verdicts: list[Verdict], platform: Platform, units: Units, system: int) -> Prediction:
     operations = program.operations
-    verdicts = [verdict(operation, platform, system) for operation in operations]
     estimates = [{b: estimate(operation, platform, b) for b in Backend} for operation in operations]
     notes = [*program.notes]
     if units is Units.ALL:
@@ -183,7 +197,7 @@ def _placement(
         owner = _device(backend)
         chains[owner] = min(cost, chains.get(owner, cost))
     others = [cost for owner, cost in chains.items() if owner is not device]
-    margin = min(others) - chains[device] if others else None
+    margin = max(0.0, min(others) - chains[device]) if others else None
     tie = margin is not None and margin <= TIE_MS
     if _device(hopeful.backends[place]) is not device:
         why = "unknown: it depends on whether the engine runs an operation of which nothing is known"

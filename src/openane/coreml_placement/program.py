@@ -54,14 +54,14 @@ class Operation:
         name: of the layer.
         inputs: operands by MIL name, in the order of the program; `concat(values = (a, b))` has two for one name.
         results: what it defines.
-        layer: name of the layer of the model that it belongs to; of the operation itself where that is the model's own.
+        layers: names of the nodes of the model that it was made of; empty where the operation is the model's own.
     """
 
     kind: str
     name: str
     inputs: Mapping[str, tuple[Tensor, ...]]
     results: tuple[Tensor, ...]
-    layer: str = ""
+    layers: tuple[str, ...] = ()
 
     @property
     def operands(self) -> tuple[Tensor, ...]:

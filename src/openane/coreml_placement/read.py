@@ -7,6 +7,7 @@ and operations that openane cannot run are no obstacle.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,19 +238,17 @@ def with_shapes(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> Prog
 
     def closed(tensor: Tensor) -> Tensor:
         shape = shapes.get(tensor.name) if tensor.shape is None else None
-        return tensor if shape is None else Tensor(tensor.name, tensor.dtype, shape, tensor.constant, tensor.values)
+        return tensor if shape is None else replace(tensor, shape=shape)
 
     operations = tuple(
-        Operation(
-            each.kind,
-            each.name,
-            {key: tuple(map(closed, tensors)) for key, tensors in each.inputs.items()},
-            tuple(map(closed, each.results)),
-            each.layer,
+        replace(
+            each,
+            inputs={key: tuple(map(closed, tensors)) for key, tensors in each.inputs.items()},
+            results=tuple(map(closed, each.results)),
         )
         for each in program.operations
     )
-    return Program(program.name, operations, program.outputs, program.source, program.notes)
+    return replace(program, operations=operations)
 
 
 def is_open(program: Program) -> bool:

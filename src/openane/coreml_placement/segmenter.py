@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from openane.coreml_placement.platforms import Backend
+from openane.targets.core_ml import Backend
 
 LAUNCH_MS = 0.125
 SWITCH_MS = 0.125
@@ -77,28 +77,28 @@ def cheapest_chain(steps: Sequence[Step]) -> Chain:
             )
             reached[backend] = min(entries) + _own(step, backend)
         ahead.append(reached)
-    behind: list[dict[Backend, float]] = [dict.fromkeys(steps[-1].times_ms, 0.0)]
+    rests: list[dict[Backend, float]] = [dict.fromkeys(steps[-1].times_ms, 0.0)]
     for place in range(len(steps) - 2, -1, -1):
-        later = {after: cost + _own(steps[place + 1], after) for after, cost in behind[-1].items()}
-        behind.append(
+        later = {after: cost + _own(steps[place + 1], after) for after, cost in rests[-1].items()}
+        rests.append(
             {
                 backend: min(cost + _enter(backend, after) for after, cost in later.items())
                 for backend in steps[place].times_ms
             }
         )
-    behind.reverse()
+    rests.reverse()
     best = [
         {backend: cost + after[backend] for backend, cost in before.items()}
-        for before, after in zip(ahead, behind, strict=True)
+        for before, after in zip(ahead, rests, strict=True)
     ]
-    return Chain(_path(steps, behind), min(best[0].values()), tuple(best))
+    return Chain(_path(steps, rests), min(best[0].values()), tuple(best))
 
 
-def _path(steps: Sequence[Step], behind: Sequence[Mapping[Backend, float]]) -> tuple[Backend, ...]:
+def _path(steps: Sequence[Step], rests: Sequence[Mapping[Backend, float]]) -> tuple[Backend, ...]:
     """One cheapest chain, from the front; among equals the backend of the engine, then the one that goes on."""
     chosen: list[Backend] = []
     before: Backend | None = None
-    for step, rest in zip(steps, behind, strict=True):
+    for step, rest in zip(steps, rests, strict=True):
         costs = {backend: _enter(before, backend) + _own(step, backend) + rest[backend] for backend in step.times_ms}
         least = min(costs.values())
         tied = [backend for backend, cost in costs.items() if cost <= least + TIE_MS]

@@ -17,6 +17,7 @@ from openane.program import Task
 from openane.program.fields import suggest
 from openane.program.program import StreamCodec
 from openane.targets.chip import Chip
+from openane.targets.core_ml import CoreMl
 from openane.targets.target import Target
 
 DEFAULT_TARGET = "h13"
@@ -27,6 +28,7 @@ LINUX_TARGET = "h13"
 """The generation that the published Linux driver binds to."""
 LINUX_CHIPS = "M1-family"
 """Its chips that Linux runs on, in one word."""
+_WITH_CORE_ML = ("h13", "h14", "h15", "h16", "h17", "h18")
 _WITH_COSTS = ("h13", "h14", "h15", "h16", "h17")
 
 
@@ -64,6 +66,14 @@ class Generation:
         if self.name not in _WITH_COSTS:
             return ()
         found: tuple[Chip, ...] = import_module(f"openane.targets.{self.name}.chips").CHIPS
+        return found
+
+    @property
+    def core_ml(self) -> CoreMl | None:
+        """What Core ML does with its engine; None when nothing is known."""
+        if self.name not in _WITH_CORE_ML:
+            return None
+        found: CoreMl = import_module(f"openane.targets.{self.name}.core_ml").CORE_ML
         return found
 
     @property
