@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -49,6 +50,10 @@ def operations() -> Iterator[str]:
             yield "\n".join(f"- {row}" if ":" in row else f"  {row}" for row in rows) + "\n"
 
 
+CITATION = re.compile(r"\b\w+\.md#[\w-]+")
+"""Of a fact about the hardware, by page and anchor."""
+
+
 def limits() -> Iterator[str]:
     """Every rule by which the compiler refuses."""
     yield "# Limits of H13\n\nThe rules that compiling, explaining and their messages use.\n"
@@ -57,7 +62,8 @@ def limits() -> Iterator[str]:
     yield "\n| units | rule | limit of | refused | accepted | what would help | evidence |"
     yield "|---|---|---|---|---|---|---|"
     for limit in compiler_limits(get("h13")):
-        cells = (limit.family, f"`{limit.name}`", limit.kind, limit.text, limit.limit, limit.hint, limit.evidence)
+        evidence = CITATION.sub(r"[\g<0>](../hardware/\g<0>)", limit.evidence)
+        cells = (limit.family, f"`{limit.name}`", limit.kind, limit.text, limit.limit, limit.hint, evidence)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from openane.artifact.plan import HostStep
 from openane.backend.machine import MachineSpec
+from openane.backend.units.families import BY_PARAMS
 from openane.cli.limits import command
 from openane.compiler.driver import build
-from openane.compiler.lowering.context import Lowering, LoweringOptions
 from openane.compiler.options import Options
 from openane.compiler.rules import limits
 from openane.core.errors import Diagnostic, UnsupportedError
@@ -154,16 +154,6 @@ def hanging(depth: int) -> Callable[[], object]:
     return lambda: TARGET.refuse_hazards(program.set(0, "Common.InDepth", depth))
 
 
-def joined(*heights: int) -> Callable[[], object]:
-    """A concat of channels, of tensors with these heights."""
-
-    def step() -> None:
-        lowering = Lowering(Graph("boundary", {}, (), (), {}), LoweringOptions(), lambda *_: None)
-        lowering.emit(u.Concat(D.CHANNEL), *(lowering.hold(ones(1, 1, 2, height, 2)) for height in heights))
-
-    return step
-
-
 def conv(rank: int) -> g.Conv:
     return g.Conv((1,) * rank, (0,) * 2 * rank, (1,) * rank)
 
@@ -274,7 +264,10 @@ OPERATIONS: Mapping[str, Boundary] = {
         lambda: graph(conv_transpose(2), of=(1, 2, 3, 4), w=(ones(2, 2, 1, 1),)),
         lambda: graph(conv_transpose(3), of=(1, 2, 3, 4, 5), w=(ones(2, 2, 1, 1, 1),)),
     ),
-    "unit-operands": Boundary(lambda: joined(2, 2), lambda: joined(2, 3)),
+    "unit-operands": Boundary(
+        lambda: graph(g.MaxPool((2, 2), (1, 1), (1, 0, 0, 0)), of=(1, 2, 4, 4)),
+        lambda: graph(g.MaxPool((2, 2), (1, 1), (2, 0, 0, 0)), of=(1, 2, 4, 4)),
+    ),
     "worth-moving": Boundary(
         lambda: between_host_steps(g.Conv((1, 1), (1,) * 4, (1, 1)), ones(256, 256, 3, 3)),
         lambda: between_host_steps(g.Relu()),
@@ -409,6 +402,13 @@ def test_facts_about_the_hardware_cite_the_page_they_are_on() -> None:
     uncited = [name for name, each in RULES.items() if each.kind is Kind.ENGINE and ".md#" not in each.evidence]
     assert not uncited
     assert set(MEANINGS) == set(Kind)
+
+
+def test_rules_of_units_name_a_family_that_checks_them() -> None:
+    families = dict.fromkeys(BY_PARAMS.values())
+    checked = {(family.name, each.name) for family in families for each in family.rules}
+    assert checked and {name for _, name in checked} <= set(UNITS)
+    assert {(RULES[name].family, name) for _, name in checked} <= checked
 
 
 def test_no_error_names_a_rule_that_is_not_registered() -> None:

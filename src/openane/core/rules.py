@@ -163,7 +163,7 @@ def limits(machine: Generation, *, of_generation: bool) -> tuple[Limit, ...]:
             each.full_name(machine),
             each.text,
             each.limit(machine),
-            each.hint,
+            each.hint.replace(" ({type})", "").replace("{operand}", "the operand"),
             each.evidence,
             each.kind.value,
         )

@@ -10,9 +10,9 @@ import numpy as np
 
 from openane.backend.machine import MachineSpec
 from openane.compiler.lowering.layout import Layout, Preferences, canonical, engine_shape
-from openane.compiler.lowering.operand_rules import finite_factor, known_weights, not_empty, unit_operands
+from openane.compiler.lowering.operand_rules import finite_factor, known_weights, not_empty
 from openane.compiler.options import Functions
-from openane.core.errors import ModelError, UnsupportedError, require
+from openane.core.errors import UnsupportedError, require
 from openane.core.origin import Origin
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType
@@ -170,14 +170,9 @@ class Lowering:
         """Adds a unit.
 
         Raises:
-            UnsupportedError: the unit cannot take these bottoms.
+            ModelError: the unit cannot take these bottoms; the node is refused by the rule `unit-operands`.
         """
-        try:
-            shape = params.infer([self._records[bottom].shape for bottom in bottoms])
-        except ModelError as error:
-            own = error.diagnostic
-            value = own.value or unit_operands.check(own.what)
-            raise UnsupportedError.of(unit_operands, value, detail=own.what, limit=own.limit, hint=own.hint) from error
+        shape = params.infer([self._records[bottom].shape for bottom in bottoms])
         node = self._node
         base = next((name for name in node.outputs if name), node.name) if node else "constant"
         origin = (node.origin if node.origin.layers else Origin((node.name,))) if node else Origin()

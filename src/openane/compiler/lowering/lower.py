@@ -12,11 +12,11 @@ import numpy as np
 
 from openane.compiler.hints import at_node
 from openane.compiler.lowering.context import Lowering, LoweringOptions
-from openane.compiler.lowering.operand_rules import FLOATING, element_type, not_empty
+from openane.compiler.lowering.operand_rules import FLOATING, element_type, not_empty, unit_operands
 from openane.compiler.lowering.positions import keeps_precision, makes_positions
 from openane.compiler.lowering.refusals import require_lowering
 from openane.core.deadline import check_deadline
-from openane.core.errors import Diagnostic, UnsupportedError, require
+from openane.core.errors import Diagnostic, ModelError, UnsupportedError, require
 from openane.core.registry import collect
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation
@@ -128,8 +128,13 @@ def _lower_node(ctx: Lowering, node: Node) -> None:
     require_lowering(node.operation, HANDLERS)
     handler = HANDLERS[type(node.operation)]
     _check_types(ctx, node)
-    with np.errstate(all="ignore"):  # a model's constants may be infinite, or become so
-        handler(ctx, node)
+    try:
+        with np.errstate(all="ignore"):  # a model's constants may be infinite, or become so
+            handler(ctx, node)
+    except ModelError as error:
+        own = error.diagnostic
+        value = own.value or unit_operands.check(own.what)
+        raise UnsupportedError.of(unit_operands, value, detail=own.what, limit=own.limit, hint=own.hint) from error
 
 
 def _check_types(ctx: Lowering, node: Node) -> None:
