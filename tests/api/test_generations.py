@@ -15,10 +15,6 @@ SOURCE = Path(__file__).parents[2] / "src" / "openane"
 AT_HOME = re.compile(r"targets/(h\d\d/|registry\.py$)")
 EXEMPT = {
     "cost/measurements.py": "published timings, each with the chip it was taken on",
-    "coreml_placement/cost.py": "estimates of Core ML, published per platform",
-    "coreml_placement/eligibility.py": "what Core ML accepts, published per platform",
-    "coreml_placement/families.py": "support of operations, published per generation",
-    "coreml_placement/platforms.py": "constants of Core ML, published per platform",
 }
 """Files that may name chips, with the reason."""
 
