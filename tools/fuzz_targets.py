@@ -54,7 +54,7 @@ from fuzz_programs import (
 
 from openane.analysis.dataset import Dataset
 from openane.analysis.evaluate import summarize
-from openane.analysis.journal import Job, Journal
+from openane.analysis.journal import EvaluationJob, Journal
 from openane.artifact.cache import SUFFIX, Cache
 from openane.cli import root
 from openane.cli._inputs import read_array, read_inputs
@@ -257,8 +257,8 @@ def _use_journal(data: bytes, folder: Path) -> None:
         summarize(job, journal.pieces.values())
 
 
-def _job(folder: Path) -> Job:
-    return Job(str(folder / "model"), str(folder / "set"), "top1")
+def _job(folder: Path) -> EvaluationJob:
+    return EvaluationJob(str(folder / "model"), str(folder / "set"), "top1")
 
 
 @lru_cache(maxsize=1)

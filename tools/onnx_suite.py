@@ -14,14 +14,21 @@ from pathlib import Path
 
 import onnx
 
-from openane.onnx_suite import Outcome, Verdict, cases, judge
+from openane.onnx_suite import SuiteOutcome, SuiteVerdict, cases, judge
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "onnx.md"
 OUTCOMES = ROOT / "tests" / "backend" / "onnx_outcomes.tsv"
 """The version of onnx, then one case per line: name, operation, verdict, reason."""
 
-ORDER = (Verdict.ENGINE, Verdict.HOST, Verdict.FOLDED, Verdict.HAZARD, Verdict.REFUSED, Verdict.WRONG)
+ORDER = (
+    SuiteVerdict.ENGINE,
+    SuiteVerdict.HOST,
+    SuiteVerdict.FOLDED,
+    SuiteVerdict.HAZARD,
+    SuiteVerdict.REFUSED,
+    SuiteVerdict.WRONG,
+)
 HEAD = """# ONNX operations
 
 The test cases of the package onnx {version} (node, simple, pytorch-converted, pytorch-operator), compiled for H13 and
@@ -44,14 +51,16 @@ exponentials overflow gives 0.
 """
 
 
-def read_outcomes(path: Path = OUTCOMES) -> tuple[str, list[Outcome]]:
+def read_outcomes(path: Path = OUTCOMES) -> tuple[str, list[SuiteOutcome]]:
     """The version of onnx and the stored outcome of every case."""
     with path.open(newline="") as file:
         (version,), *rows = csv.reader(file, delimiter="\t")
-    return version, [Outcome(name, operation, Verdict(verdict), reason) for name, operation, verdict, reason in rows]
+    return version, [
+        SuiteOutcome(name, operation, SuiteVerdict(verdict), reason) for name, operation, verdict, reason in rows
+    ]
 
 
-def write_outcomes(outcomes: Iterable[Outcome], path: Path = OUTCOMES) -> None:
+def write_outcomes(outcomes: Iterable[SuiteOutcome], path: Path = OUTCOMES) -> None:
     """Stores the outcomes with the version of onnx at hand."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
@@ -59,16 +68,16 @@ def write_outcomes(outcomes: Iterable[Outcome], path: Path = OUTCOMES) -> None:
         writer.writerows((each.name, each.operation, each.verdict.value, each.reason) for each in outcomes)
 
 
-def page(version: str, outcomes: list[Outcome]) -> str:
+def page(version: str, outcomes: list[SuiteOutcome]) -> str:
     """The page as Markdown."""
     lines = [HEAD.format(version=version), *_counts(outcomes)]
-    lines += [HAZARDS, *_reasons(outcomes, Verdict.HAZARD)]
-    lines += ["", "## Why cases are refused", "", *_reasons(outcomes, Verdict.REFUSED)]
+    lines += [HAZARDS, *_reasons(outcomes, SuiteVerdict.HAZARD)]
+    lines += ["", "## Why cases are refused", "", *_reasons(outcomes, SuiteVerdict.REFUSED)]
     return "\n".join(lines) + "\n"
 
 
-def _counts(outcomes: list[Outcome]) -> Iterator[str]:
-    groups: dict[str, list[Outcome]] = {"all": outcomes}
+def _counts(outcomes: list[SuiteOutcome]) -> Iterator[str]:
+    groups: dict[str, list[SuiteOutcome]] = {"all": outcomes}
     for outcome in sorted(outcomes, key=lambda each: each.operation.lower()):
         groups.setdefault(outcome.operation, []).append(outcome)
     yield f"| | {' | '.join(verdict.value for verdict in ORDER)} | cases |"
@@ -79,8 +88,8 @@ def _counts(outcomes: list[Outcome]) -> Iterator[str]:
         yield f"| {operation} | {' | '.join(str(counts[verdict] or blank) for verdict in ORDER)} | {len(members)} |"
 
 
-def _reasons(outcomes: list[Outcome], verdict: Verdict) -> Iterator[str]:
-    groups: dict[str, list[Outcome]] = {}
+def _reasons(outcomes: list[SuiteOutcome], verdict: SuiteVerdict) -> Iterator[str]:
+    groups: dict[str, list[SuiteOutcome]] = {}
     for outcome in outcomes:
         if outcome.verdict is verdict:
             groups.setdefault(outcome.reason, []).append(outcome)
@@ -102,7 +111,7 @@ def main() -> None:
     outcomes = [judge(case) for case in cases()]
     write_outcomes(outcomes)
     PAGE.write_text(page(*read_outcomes()))
-    wrong = [outcome for outcome in outcomes if outcome.verdict is Verdict.WRONG]
+    wrong = [outcome for outcome in outcomes if outcome.verdict is SuiteVerdict.WRONG]
     for outcome in wrong:
         print(f"wrong: {outcome.name}: {outcome.reason}", file=sys.stderr)
     sys.exit(1 if wrong else 0)

@@ -31,7 +31,7 @@ ROUNDED_STEPS = 1
 """Bytes that are rounded from a result of the engine may be a step off."""
 
 
-class Verdict(Enum):
+class SuiteVerdict(Enum):
     """What happened to a case."""
 
     ENGINE = "engine"
@@ -43,7 +43,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SuiteOutcome:
     """One case.
 
     Attributes:
@@ -55,7 +55,7 @@ class Outcome:
 
     name: str
     operation: str
-    verdict: Verdict
+    verdict: SuiteVerdict
     reason: str = ""
 
 
@@ -72,7 +72,7 @@ def cases(kinds: Sequence[str] = KINDS) -> Iterator[Any]:
         )
 
 
-def judge(case: Any) -> Outcome:
+def judge(case: Any) -> SuiteOutcome:
     """Runs the first data set of a case.
 
     A fault of the simulator counts as wrong: the program came from our compiler.
@@ -83,9 +83,9 @@ def judge(case: Any) -> Outcome:
         inputs, expected = _data(case)
         found = compiled.run([_plain(value) for value in inputs])
     except FaultError as error:
-        return Outcome(case.name, operation, Verdict.WRONG, str(error))
+        return SuiteOutcome(case.name, operation, SuiteVerdict.WRONG, str(error))
     except OpenaneError as error:
-        return Outcome(case.name, operation, Verdict.REFUSED, error.diagnostic.what)
+        return SuiteOutcome(case.name, operation, SuiteVerdict.REFUSED, error.diagnostic.what)
     artifact = compiled.artifact
     assert artifact is not None
     outputs = dict(zip(artifact.plan.outputs, found, strict=True))
@@ -95,14 +95,14 @@ def judge(case: Any) -> Outcome:
         if (problem := _problem(case, artifact, value, _plain(wanted)))
     }
     if not problems:
-        return Outcome(case.name, operation, _place(artifact))
+        return SuiteOutcome(case.name, operation, _place(artifact))
     hazards = _hazards(artifact, case, inputs, outputs)
     unexplained = problems.keys() - {name for hazard in hazards for name in hazard.outputs}
     if unexplained:
         listed = "; ".join(f"output {name!r}: {problems[name]}" for name in sorted(unexplained))
-        return Outcome(case.name, operation, Verdict.WRONG, listed)
+        return SuiteOutcome(case.name, operation, SuiteVerdict.WRONG, listed)
     causes = dict.fromkeys(f"{h.operation}: {h.what}" for h in hazards if problems.keys() & set(h.outputs))
-    return Outcome(case.name, operation, Verdict.HAZARD, "; ".join(causes))
+    return SuiteOutcome(case.name, operation, SuiteVerdict.HAZARD, "; ".join(causes))
 
 
 def _hazards(
@@ -116,11 +116,11 @@ def _hazards(
     return hazards_of_run(artifact, arrays, outputs)
 
 
-def _place(artifact: Artifact) -> Verdict:
+def _place(artifact: Artifact) -> SuiteVerdict:
     steps = artifact.plan.steps
     if not steps:
-        return Verdict.FOLDED
-    return Verdict.ENGINE if all(isinstance(step, EngineStep) for step in steps) else Verdict.HOST
+        return SuiteVerdict.FOLDED
+    return SuiteVerdict.ENGINE if all(isinstance(step, EngineStep) for step in steps) else SuiteVerdict.HOST
 
 
 def _operation(case: Any) -> str:

@@ -15,10 +15,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from openane import onnx_backend
-from openane.analysis.hazards import Hazard, Kind, Source
+from openane.analysis.hazards import Hazard, HazardKind, HazardSource
 from openane.core.errors import FaultError, InputError, UnsupportedError
 from openane.onnx_backend import CompiledModel
-from openane.onnx_suite import Outcome, Verdict, cases, judge
+from openane.onnx_suite import SuiteOutcome, SuiteVerdict, cases, judge
 
 ROOT = Path(__file__).parents[2]
 TOOL, PAGE = ROOT / "tools" / "onnx_suite.py", ROOT / "docs" / "onnx.md"
@@ -28,35 +28,35 @@ EVERY = 16
 
 
 @pytest.fixture(scope="module")
-def stored() -> dict[str, Outcome]:
+def stored() -> dict[str, SuiteOutcome]:
     """The outcomes that the page counts; the test skips with another onnx, whose cases differ."""
     with (Path(__file__).parent / "onnx_outcomes.tsv").open(newline="") as file:
         (version,), *rows = csv.reader(file, delimiter="\t")
     if version != onnx.__version__:
         pytest.skip(f"the stored outcomes are of onnx {version}, this is {onnx.__version__}")
-    return {row[0]: Outcome(row[0], row[1], Verdict(row[2]), row[3]) for row in rows}
+    return {row[0]: SuiteOutcome(row[0], row[1], SuiteVerdict(row[2]), row[3]) for row in rows}
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_no_sampled_case_is_wrong(stored: dict[str, Outcome]) -> None:
+def test_no_sampled_case_is_wrong(stored: dict[str, SuiteOutcome]) -> None:
     found = list(cases())
     assert [case.name for case in found] == list(stored)
     outcomes = [judge(case) for index, case in enumerate(found) if index % EVERY == 5]
-    assert [outcome for outcome in outcomes if outcome.verdict is Verdict.WRONG] == []
+    assert [outcome for outcome in outcomes if outcome.verdict is SuiteVerdict.WRONG] == []
     assert outcomes == [stored[outcome.name] for outcome in outcomes]
-    passed = [outcome for outcome in outcomes if outcome.verdict is not Verdict.REFUSED]
+    passed = [outcome for outcome in outcomes if outcome.verdict is not SuiteVerdict.REFUSED]
     assert len(passed) >= 0.7 * len(outcomes)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_hazard_is_as_stored(stored: dict[str, Outcome]) -> None:
+def test_every_hazard_is_as_stored(stored: dict[str, SuiteOutcome]) -> None:
     """All of them: few, and the ones that are easily filed under the wrong cause."""
-    known = [outcome for outcome in stored.values() if outcome.verdict is Verdict.HAZARD]
+    known = [outcome for outcome in stored.values() if outcome.verdict is SuiteVerdict.HAZARD]
     names = {outcome.name for outcome in known}
     assert [judge(case) for case in cases() if case.name in names] == known
 
 
-def test_the_page_counts_the_stored_outcomes(stored: dict[str, Outcome]) -> None:
+def test_the_page_counts_the_stored_outcomes(stored: dict[str, SuiteOutcome]) -> None:
     done = subprocess.run([sys.executable, str(TOOL), "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.read_text().splitlines()]
@@ -75,11 +75,15 @@ def test_faults_and_unexplained_errors_are_wrong(monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patch:
         patch.setattr("openane.onnx_backend.CompiledModel.run", fault)
-        assert judge(case) == Outcome("test_relu", "Relu", Verdict.WRONG, "source 1 reads what nobody has written")
-    hazard = Hazard("n", ("n",), "Relu", Kind.OVERFLOW, Source.CALIBRATION, "it is", "1", "0", "", outputs=("z",))
+        assert judge(case) == SuiteOutcome(
+            "test_relu", "Relu", SuiteVerdict.WRONG, "source 1 reads what nobody has written"
+        )
+    hazard = Hazard(
+        "n", ("n",), "Relu", HazardKind.OVERFLOW, HazardSource.CALIBRATION, "it is", "1", "0", "", outputs=("z",)
+    )
     shifted = CompiledModel.run
     monkeypatch.setattr("openane.onnx_backend.CompiledModel.run", lambda *a: tuple(y + 1 for y in shifted(*a)))
-    for names, verdict in ((("z",), Verdict.WRONG), (("y",), Verdict.HAZARD)):
+    for names, verdict in ((("z",), SuiteVerdict.WRONG), (("y",), SuiteVerdict.HAZARD)):
         explained = replace(hazard, outputs=names)
         monkeypatch.setattr("openane.onnx_suite.hazards_of_run", lambda *_, found=explained: (found,))
         assert judge(case).verdict is verdict

@@ -11,17 +11,17 @@ import sys
 import threading
 
 from openane.analysis.evaluate import run_piece
-from openane.analysis.journal import Job
+from openane.analysis.journal import EvaluationJob
 
 
-def dies(job: Job, number: int) -> dict[str, object]:
+def dies(job: EvaluationJob, number: int) -> dict[str, object]:
     """The third piece ends its process at once."""
     if number == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return run_piece(job, number)
 
 
-def stops(job: Job, number: int) -> dict[str, object]:
+def stops(job: EvaluationJob, number: int) -> dict[str, object]:
     """The third piece and those behind it never end."""
     if number >= 2:
         threading.Event().wait()

@@ -21,7 +21,7 @@ import openane
 from openane.analysis.dataset import Dataset
 from openane.analysis.evaluate import Evaluation, evaluate, run_piece, summarize
 from openane.analysis.executors import cluster, processes
-from openane.analysis.journal import Job, Journal
+from openane.analysis.journal import EvaluationJob, Journal
 from openane.analysis.metrics import NO_ERROR, statistics, sums_of_errors
 from openane.cli.demo import enlarge
 from openane.core.errors import FaultError, FormatError, InputError, OpenaneError, UnavailableError
@@ -44,18 +44,18 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def job(folder: Path, digits: tuple[np.ndarray, np.ndarray]) -> Job:
+def job(folder: Path, digits: tuple[np.ndarray, np.ndarray]) -> EvaluationJob:
     images, labels = digits
     np.savez(folder / "digits.npz", image=images[:, 0], labels=labels)
-    return Job(str(MODEL), str(folder / "digits.npz"), "top1", cache_folder=str(folder / "cache"))
+    return EvaluationJob(str(MODEL), str(folder / "digits.npz"), "top1", cache_folder=str(folder / "cache"))
 
 
 @pytest.fixture(scope="module")
-def expected(job: Job) -> Evaluation:
+def expected(job: EvaluationJob) -> Evaluation:
     return run(job)
 
 
-def run(job: Job, journal: Journal | None = None, spread: object = None) -> Evaluation:
+def run(job: EvaluationJob, journal: Journal | None = None, spread: object = None) -> Evaluation:
     journal = journal or Journal(None, job)
     for _ in evaluate(job, journal, spread):  # type: ignore[arg-type]
         pass
@@ -72,7 +72,7 @@ def test_accuracy_of_the_digits(expected: Evaluation) -> None:
 
 
 def test_folder_of_arrays_by_class(
-    job: Job, expected: Evaluation, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]
+    job: EvaluationJob, expected: Evaluation, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
     for index, (image, label) in enumerate(zip(*digits, strict=True)):
         place = tmp_path / str(label)
@@ -81,7 +81,7 @@ def test_folder_of_arrays_by_class(
     same(run(replace(job, dataset=str(tmp_path))), expected)
 
 
-def test_pictures(job: Job, tmp_path: Path) -> None:
+def test_pictures(job: EvaluationJob, tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image", reason="the package Pillow is missing")
     with np.load(DATA / "digits.npz") as arrays:
         pictures, labels = arrays["pictures"][:40], arrays["labels"][:40]
@@ -91,7 +91,9 @@ def test_pictures(job: Job, tmp_path: Path) -> None:
     assert run(replace(job, dataset=str(tmp_path), scale=240.0)).value > 0.85
 
 
-def test_parquet(job: Job, expected: Evaluation, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> None:
+def test_parquet(
+    job: EvaluationJob, expected: Evaluation, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="the package pyarrow is missing")
     parquet = pytest.importorskip("pyarrow.parquet", reason="the package pyarrow is missing")
     images, labels = digits
@@ -100,7 +102,7 @@ def test_parquet(job: Job, expected: Evaluation, tmp_path: Path, digits: tuple[n
     same(run(replace(job, dataset=str(tmp_path / "digits.parquet"))), expected)
 
 
-def test_expected_outputs(job: Job, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> None:
+def test_expected_outputs(job: EvaluationJob, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> None:
     images, labels = digits
     np.savez(tmp_path / "d.npz", image=images[:40], **{"out:probabilities": np.eye(10)[labels[:40]]})
     found = run(replace(job, dataset=str(tmp_path / "d.npz"), metric="cosine"))
@@ -108,7 +110,7 @@ def test_expected_outputs(job: Job, tmp_path: Path, digits: tuple[np.ndarray, np
     assert 0 < found.errors["probabilities"]["rms"] < 0.2
 
 
-def test_a_stopped_run_goes_on(job: Job, expected: Evaluation, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on(job: EvaluationJob, expected: Evaluation, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path, job) as journal:
         steps = evaluate(job, journal)
@@ -120,7 +122,7 @@ def test_a_stopped_run_goes_on(job: Job, expected: Evaluation, tmp_path: Path) -
         file.write('{"number": 2, "samp')  # killed in the middle of a line
     ran: list[int] = []
 
-    def spread(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
+    def spread(job: EvaluationJob, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
         for number in numbers:
             ran.append(number)
             yield run_piece(job, number)
@@ -133,7 +135,7 @@ def test_a_stopped_run_goes_on(job: Job, expected: Evaluation, tmp_path: Path) -
     assert len(path.read_text().splitlines()) == 1 + 4
 
 
-def test_the_journal_of_another_evaluation(job: Job, tmp_path: Path) -> None:
+def test_the_journal_of_another_evaluation(job: EvaluationJob, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path, job), pytest.raises(InputError, match="another evaluation writes"):
         Journal(path, job)
@@ -147,7 +149,7 @@ def test_the_journal_of_another_evaluation(job: Job, tmp_path: Path) -> None:
         Journal(path, replace(job, dataset=str(other)))
 
 
-def test_missing_labels_and_wrong_sizes(job: Job, tmp_path: Path) -> None:
+def test_missing_labels_and_wrong_sizes(job: EvaluationJob, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", image=np.zeros((2, 28, 28), np.float32))
     with pytest.raises(InputError, match="labels"):
         run(replace(job, dataset=str(tmp_path / "a.npz")))
@@ -159,7 +161,7 @@ def test_missing_labels_and_wrong_sizes(job: Job, tmp_path: Path) -> None:
         run(replace(job, dataset=str(tmp_path / "c.npz")))
 
 
-def test_bad_samples_are_named(job: Job, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> None:
+def test_bad_samples_are_named(job: EvaluationJob, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> None:
     images, labels = digits[0][:40, 0], digits[1][:40]
     cases: list[tuple[str, str, dict[str, np.ndarray]]] = [
         ("top1", "sample 35.*no class", {"labels": np.where(np.arange(40) == 35, 10, labels)}),
@@ -177,7 +179,9 @@ def test_bad_samples_are_named(job: Job, tmp_path: Path, digits: tuple[np.ndarra
 
 
 @pytest.mark.parametrize("metric", ["cosine", "rmse", "max"])
-def test_metrics_of_outputs(job: Job, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray], metric: str) -> None:
+def test_metrics_of_outputs(
+    job: EvaluationJob, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray], metric: str
+) -> None:
     """Against numpy, over the outputs of the graph's reference, far enough away to be told apart."""
     images = digits[0][:40]
     graph = openane.load(MODEL)
@@ -195,7 +199,7 @@ def test_metrics_of_outputs(job: Job, tmp_path: Path, digits: tuple[np.ndarray, 
     assert found.errors["probabilities"]["rms"] == pytest.approx(np.sqrt((gap**2).mean()), abs=2e-3)
 
 
-def test_errors_of_layers(job: Job, expected: Evaluation) -> None:
+def test_errors_of_layers(job: EvaluationJob, expected: Evaluation) -> None:
     """Every layer of the digits is told by the simulator, near the reference but not equal to it."""
     assert not expected.layers
     found = run(replace(job, layer_samples=2))
@@ -246,7 +250,7 @@ def test_parquet_without_numbers(tmp_path: Path, column: list[object]) -> None:
         dataset[len(dataset) - 2]
 
 
-def test_journals_that_are_something_else_are_left_alone(job: Job, tmp_path: Path) -> None:
+def test_journals_that_are_something_else_are_left_alone(job: EvaluationJob, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path, job):
         pass
@@ -259,7 +263,7 @@ def test_journals_that_are_something_else_are_left_alone(job: Job, tmp_path: Pat
 
 
 @pytest.mark.parametrize("cut", [0, 1, 40, -1])
-def test_killed_while_the_journal_was_begun(job: Job, tmp_path: Path, cut: int) -> None:
+def test_killed_while_the_journal_was_begun(job: EvaluationJob, tmp_path: Path, cut: int) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path, job):
         pass
@@ -270,10 +274,10 @@ def test_killed_while_the_journal_was_begun(job: Job, tmp_path: Path, cut: int) 
     assert path.read_bytes() == whole
 
 
-def test_threads_of_one_worker(job: Job, expected: Evaluation) -> None:
+def test_threads_of_one_worker(job: EvaluationJob, expected: Evaluation) -> None:
     """A worker of a cluster may have several threads; they share one loaded program."""
 
-    def spread(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
+    def spread(job: EvaluationJob, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
         with ThreadPoolExecutor(4) as pool:
             yield from pool.map(lambda number: run_piece(job, number), numbers)
 
@@ -282,19 +286,19 @@ def test_threads_of_one_worker(job: Job, expected: Evaluation) -> None:
     assert found.layers == run(replace(job, layer_samples=1)).layers
 
 
-def test_limits(job: Job) -> None:
+def test_limits(job: EvaluationJob) -> None:
     with pytest.raises(OpenaneError, match="memory"):
         run(replace(job, memory_limit_bytes=1000))
     assert replace(job, time_limit_seconds=2.5).session_options.simulation.time_limit_seconds == 2.5
 
 
-def test_processes(job: Job, expected: Evaluation) -> None:
+def test_processes(job: EvaluationJob, expected: Evaluation) -> None:
     pytest.importorskip("joblib", reason="the package joblib is missing")
     same(run(job, spread=processes(2)), expected)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_cluster_that_loses_a_worker(job: Job, expected: Evaluation, tmp_path: Path) -> None:
+def test_a_cluster_that_loses_a_worker(job: EvaluationJob, expected: Evaluation, tmp_path: Path) -> None:
     """Two workers; one is killed once the first piece is done. Nothing is lost, nothing counts twice."""
     distributed = pytest.importorskip("distributed", reason="the package distributed is missing")
     with distributed.LocalCluster(
@@ -313,7 +317,7 @@ def test_a_cluster_that_loses_a_worker(job: Job, expected: Evaluation, tmp_path:
     assert sorted(numbers) == list(range(4))
 
 
-def one_done(job: Job, path: Path) -> None:
+def one_done(job: EvaluationJob, path: Path) -> None:
     """Begins a journal with the first piece."""
     with Journal(path, job) as journal:
         for done, _ in evaluate(job, journal):
@@ -321,7 +325,7 @@ def one_done(job: Job, path: Path) -> None:
                 return
 
 
-def goes_on(job: Job, path: Path, expected: Evaluation) -> None:
+def goes_on(job: EvaluationJob, path: Path, expected: Evaluation) -> None:
     """The journal is whole, the same command again ends it, and no piece counts twice."""
     with Journal(path, job) as journal:
         same(run(job, journal), expected)
@@ -343,7 +347,7 @@ def scheduler(workers: int) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 def test_a_process_that_is_killed(
-    job: Job, expected: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: EvaluationJob, expected: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by a system that runs out of memory: one error, and what is finished is kept."""
     pytest.importorskip("joblib", reason="the package joblib is missing")
@@ -358,7 +362,11 @@ def test_a_process_that_is_killed(
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_scheduler_that_dies(
-    job: Job, expected: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    job: EvaluationJob,
+    expected: Evaluation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Scheduler and worker are killed while the worker is busy with the third piece."""
     monkeypatch.setattr("openane.analysis.executors.run_piece", eval_faults.stops)
@@ -379,7 +387,7 @@ def test_a_scheduler_that_dies(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_scheduler_without_workers(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_without_workers(job: EvaluationJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openane.analysis.executors.LOOK_SECONDS", 0.05)
     monkeypatch.setattr("openane.analysis.executors.ALONE_SECONDS", 0.0)
     with scheduler(0) as (address, _), pytest.raises(UnavailableError, match="the scheduler has no workers"):

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
-from openane.analysis.explain import Where, explain
+from openane.analysis.explain import Location, explain
 from openane.cli import main
 from openane.cli.explain import command
 from openane.compiler.driver import Options, build, load
@@ -52,8 +52,8 @@ def test_layers_and_totals(tmp_path: Path) -> None:
     assert isinstance(source, Graph)
     found = explain(build(source, Options()), source)
     where = {layer.name: layer.where for layer in found.layers}
-    assert where["best"] is where["places"] is Where.HOST
-    assert where["first"] in (Where.NE, Where.BOTH) and where["second"] in (Where.NE, Where.BOTH)
+    assert where["best"] is where["places"] is Location.HOST
+    assert where["first"] in (Location.NE, Location.BOTH) and where["second"] in (Location.NE, Location.BOTH)
     assert found.engine_share == 1
     assert found.programs == 2
     assert [each.value for each in found.crossings] == ["b", "f"]

@@ -12,7 +12,7 @@ import pytest
 from hazard_networks import NETWORKS
 
 from openane.analysis.effects import differs
-from openane.analysis.hazards import Kind, find_hazards, hazards_of_run
+from openane.analysis.hazards import HazardKind, find_hazards, hazards_of_run
 from openane.compiler.driver import Options, build
 from openane.graph import Graph
 from openane.runtimes.execution import Execution
@@ -61,7 +61,10 @@ def test_a_right_result_has_no_hazard(name: str, seed: int) -> None:
 
 
 def test_small_sums_are_told_from_large_ones() -> None:
-    for name, kind in (("small_results", Kind.UNDERFLOW), ("product_beyond_the_accumulator", Kind.OVERFLOW)):
+    for name, kind in (
+        ("small_results", HazardKind.UNDERFLOW),
+        ("product_beyond_the_accumulator", HazardKind.OVERFLOW),
+    ):
         made = NETWORKS[name](np.random.default_rng(0))
         assert made.spoiled is not None
         assert [hazard.kind for hazard in find_hazards(made.graph, [made.spoiled])] == [kind]

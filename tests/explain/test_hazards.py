@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from openane.analysis.bounds import intervals
-from openane.analysis.hazards import Kind, Source, find_hazards
+from openane.analysis.hazards import HazardKind, HazardSource, find_hazards
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.graph.ops import (
@@ -33,30 +33,30 @@ def graph(operation: Operation, *operands: str, **constants: np.ndarray | float)
     return Graph("g", inputs, ("out",), (Node("layer", operation, operands, ("out",)),), arrays)
 
 
-def found(model: Graph, value: float | np.ndarray) -> list[tuple[Kind, Source]]:
+def found(model: Graph, value: float | np.ndarray) -> list[tuple[HazardKind, HazardSource]]:
     array = np.broadcast_to(np.asarray(value, np.float32), KIND.shape)
     return [(h.kind, h.source) for h in find_hazards(model, [dict.fromkeys(model.inputs, array)])]
 
 
 RAMP = np.array([0.5, 1.0, 2.0, 3.0])
-SEEN = Source.CALIBRATION
+SEEN = HazardSource.CALIBRATION
 
 
 @pytest.mark.parametrize(
     ("model", "value", "kind"),
     [
-        (graph(Mul(), "x", "x"), 300.0, Kind.OVERFLOW),
-        (graph(MatMul(), "x", "w", w=np.ones((4, 4))), 9000.0, Kind.OVERFLOW),
-        (graph(LayerNorm((1,), 1e-2), "x"), 2000 + RAMP, Kind.RANGE),
-        (graph(Log(), "x"), 1e-9, Kind.ZERO),
-        (graph(Reciprocal(), "x"), 0.0, Kind.ZERO),
-        (graph(Div(), "x", "x"), 0.0, Kind.ZERO),
-        (graph(Rsqrt(1e-12), "x"), 0.0, Kind.EPSILON),
-        (graph(Add(), "x", "e", e=1e-12), 0.0, Kind.EPSILON),
-        (graph(Softmax(1), "x"), np.array([900.2, 900.4, 900.6, 900.9]), Kind.RANGE),
+        (graph(Mul(), "x", "x"), 300.0, HazardKind.OVERFLOW),
+        (graph(MatMul(), "x", "w", w=np.ones((4, 4))), 9000.0, HazardKind.OVERFLOW),
+        (graph(LayerNorm((1,), 1e-2), "x"), 2000 + RAMP, HazardKind.RANGE),
+        (graph(Log(), "x"), 1e-9, HazardKind.ZERO),
+        (graph(Reciprocal(), "x"), 0.0, HazardKind.ZERO),
+        (graph(Div(), "x", "x"), 0.0, HazardKind.ZERO),
+        (graph(Rsqrt(1e-12), "x"), 0.0, HazardKind.EPSILON),
+        (graph(Add(), "x", "e", e=1e-12), 0.0, HazardKind.EPSILON),
+        (graph(Softmax(1), "x"), np.array([900.2, 900.4, 900.6, 900.9]), HazardKind.RANGE),
     ],
 )
-def test_every_kind_is_found(model: Graph, value: float | np.ndarray, kind: Kind) -> None:
+def test_every_kind_is_found(model: Graph, value: float | np.ndarray, kind: HazardKind) -> None:
     assert (kind, SEEN) in found(model, value)
 
 
@@ -83,9 +83,9 @@ def test_right_results_are_no_hazard(model: Graph, value: np.ndarray) -> None:
 def test_constants_are_held_against_half_precision() -> None:
     for factor in (RAMP * 1e5, 1e5):
         (hazard,) = find_hazards(graph(Mul(), "x", "c", c=factor), [])
-        assert (hazard.kind, hazard.source) == (Kind.OVERFLOW, Source.CONSTANTS)
+        assert (hazard.kind, hazard.source) == (HazardKind.OVERFLOW, HazardSource.CONSTANTS)
         assert found(graph(Mul(), "x", "c", c=factor), 0.1) == []  # the compiler keeps such a factor on the host
-    assert (Kind.UNDERFLOW, Source.CONSTANTS) in found(graph(Mul(), "x", "c", c=1e-9), 1.0)
+    assert (HazardKind.UNDERFLOW, HazardSource.CONSTANTS) in found(graph(Mul(), "x", "c", c=1e-9), 1.0)
 
 
 def test_bounds_need_no_inputs() -> None:
@@ -93,11 +93,11 @@ def test_bounds_need_no_inputs() -> None:
     model = Graph("g", {"x": KIND}, ("l",), nodes, {})
     assert intervals(model)["s"].high == 1
     (hazard,) = find_hazards(model, [])
-    assert (hazard.node, hazard.kind, hazard.source) == ("l", Kind.ZERO, Source.BOUNDS)
+    assert (hazard.node, hazard.kind, hazard.source) == ("l", HazardKind.ZERO, HazardSource.BOUNDS)
     weights = np.full((4, 4), 2e4, np.float32)
     nodes = (nodes[0], Node("m", MatMul(), ("s", "w"), ("m",)))
     model = Graph("g", {"x": KIND}, ("m",), nodes, {"w": weights})
-    assert [(h.node, h.source) for h in find_hazards(model, [])] == [("m", Source.BOUNDS)]
+    assert [(h.node, h.source) for h in find_hazards(model, [])] == [("m", HazardSource.BOUNDS)]
 
 
 def test_nodes_on_the_host_have_no_hazards() -> None:

@@ -13,7 +13,7 @@ from hazard_networks import NETWORKS
 from onnx import TensorProto, helper, numpy_helper
 
 import openane
-from openane.analysis.hazards import Kind
+from openane.analysis.hazards import HazardKind
 from openane.cli.run import command
 from openane.compiler.driver import Options, build, load, save
 from openane.runtimes.runtime import SessionOptions
@@ -64,7 +64,7 @@ def test_the_library_returns_outputs_with_hazards(tmp_path: Path) -> None:
     model, x = log_softmax(tmp_path / "m.onnx"), np.load(peaked(tmp_path))
     outputs = openane.run(model, {"x": x})
     assert isinstance(outputs, dict) and list(outputs) == ["y"] and outputs["y"].shape == (1, 8)
-    assert [(hazard.kind, hazard.layers) for hazard in outputs.hazards] == [(Kind.ZERO, ("logarithm",))]
+    assert [(hazard.kind, hazard.layers) for hazard in outputs.hazards] == [(HazardKind.ZERO, ("logarithm",))]
     quiet = SessionOptions(simulation=RunOptions(hazards=False))
     assert openane.run(model, {"x": x}, options=quiet).hazards == ()
     assert openane.run(model, {"x": x / 50}).hazards == ()
@@ -79,7 +79,7 @@ def test_programs_without_a_model_report_their_tasks(tmp_path: Path) -> None:
     assert made.spoiled is not None
     outputs = openane.run(program, {surface: made.spoiled["x"].reshape(shape)})
     (hazard,) = outputs.hazards
-    assert hazard.kind is Kind.OVERFLOW and hazard.operation == "task" and hazard.outputs == tuple(outputs)
+    assert hazard.kind is HazardKind.OVERFLOW and hazard.operation == "task" and hazard.outputs == tuple(outputs)
     assert openane.run(program, {surface: made.right["x"].reshape(shape)}).hazards == ()
 
 
@@ -103,7 +103,7 @@ def test_an_epsilon_is_kept_together_with_its_logarithm(tmp_path: Path) -> None:
     x = random.standard_normal((1, 8, 16, 16)).astype(np.float32)
     x[..., 4:12, :] = 0
     (hazard,) = openane.run(path, {"x": x}).hazards
-    assert (hazard.kind, hazard.keep) == (Kind.EPSILON, ("plus", "log"))
+    assert (hazard.kind, hazard.keep) == (HazardKind.EPSILON, ("plus", "log"))
     half_way = openane.run(openane.compile(path, keep_on_host=frozenset({"plus"})), {"x": x})
     assert half_way.hazards, "the addition alone does not help, and the report says so"
     assert openane.run(openane.compile(path, keep_on_host=frozenset(hazard.keep)), {"x": x}).hazards == ()

@@ -13,7 +13,7 @@ from openane.cli import root
 from openane.core.errors import FaultError, InputError
 from openane.formats.hwx import write_hwx
 from openane.runtimes.macos import MacosRuntime, espresso
-from openane.runtimes.macos.capture import Capture, Outcome, run_command
+from openane.runtimes.macos.capture import Capture, CaptureOutcome, run_command
 from openane.runtimes.macos.report import (
     compare_programs,
     measure,
@@ -76,10 +76,10 @@ def capture(bridge, model, tmp_path, monkeypatch, **settings):
 def test_every_way_is_tried_and_its_files_are_kept(tmp_path, model, monkeypatch):
     steps = capture(Mac(tmp_path), model, tmp_path, monkeypatch)
     assert [(step.name, step.outcome) for step in steps] == [
-        ("lldb script for a capture by hand", Outcome.DONE),
-        ("net.plist by Espresso", Outcome.DONE),
-        ("model.hwx by Apple's compiler", Outcome.DONE),
-        ("model.hwx from aned's cache", Outcome.DONE),
+        ("lldb script for a capture by hand", CaptureOutcome.DONE),
+        ("net.plist by Espresso", CaptureOutcome.DONE),
+        ("model.hwx by Apple's compiler", CaptureOutcome.DONE),
+        ("model.hwx from aned's cache", CaptureOutcome.DONE),
     ]
     out = tmp_path / "out"
     assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {
@@ -95,9 +95,9 @@ def test_a_closed_way_is_reported_and_the_others_go_on(tmp_path, model, monkeypa
     bridge = Mac(tmp_path, missing={"espresso_dump_ir"})
     (model / "model.mil").write_text("program")
     steps = {step.name: step for step in capture(bridge, model, tmp_path, monkeypatch)}
-    assert steps["net.plist by Espresso"].outcome is Outcome.FAILED
+    assert steps["net.plist by Espresso"].outcome is CaptureOutcome.FAILED
     assert "espresso_dump_ir is not on this system" in steps["net.plist by Espresso"].message
-    assert steps["model.hwx by Apple's compiler"].outcome is Outcome.DONE
+    assert steps["model.hwx by Apple's compiler"].outcome is CaptureOutcome.DONE
     bridge.answers["modelWithContentsOfURL:configuration:error:"] = bridge.fail(1, "not today")
     again = {step.name: step for step in capture(bridge, model, tmp_path, monkeypatch)}
     assert "loading net.mlmodelc: not today" in again["model.hwx from aned's cache"].message
@@ -107,7 +107,7 @@ def test_an_unreadable_cache_says_what_to_do(tmp_path, model, monkeypatch):
     bridge = Mac(tmp_path)
     bridge.cache.rmdir()
     step = capture(bridge, model, tmp_path, monkeypatch)[-1]
-    assert step.outcome is Outcome.FAILED
+    assert step.outcome is CaptureOutcome.FAILED
     assert "before 26.6" in step.message
 
 
@@ -123,16 +123,16 @@ def test_models_are_compiled_first(tmp_path, monkeypatch):
 
     steps = capture(Mac(tmp_path), model, tmp_path, monkeypatch, run=run)
     assert commands == [("xcrun", "coremlcompiler", "compile", str(model), str(tmp_path / "out"))]
-    assert steps[1].outcome is Outcome.DONE
+    assert steps[1].outcome is CaptureOutcome.DONE
     assert "no Espresso network" in steps[2].message
-    assert steps[3].outcome is Outcome.SKIPPED
+    assert steps[3].outcome is CaptureOutcome.SKIPPED
 
 
 def test_a_failing_compiler_stops_with_its_last_line(tmp_path, monkeypatch):
     model = tmp_path / "net.mlmodel"
     model.touch()
     steps = capture(Mac(tmp_path), model, tmp_path, monkeypatch, run=lambda command: (1, "a\nbad model\n"))
-    assert steps[-1].outcome is Outcome.FAILED
+    assert steps[-1].outcome is CaptureOutcome.FAILED
     assert "coremlcompiler failed: bad model" in steps[-1].message
     assert len(steps) == 2
 

@@ -269,13 +269,13 @@ def test_memory_limit_on_the_command_line(capfd: pytest.CaptureFixture[str]) -> 
 
 
 def test_work_has_a_limit_by_default() -> None:
-    from openane.sim.machine import Execution
+    from openane.sim.machine import ExecutionOptions
     from openane.targets.target import RunOptions
 
     assert RunOptions().memory_limit_bytes <= 8 << 30
     assert SessionOptions().memory_limit_bytes <= 8 << 30
     assert SessionOptions().timeout_seconds <= 60
-    assert Execution.__dataclass_fields__["operation_limit"].default <= 10**13
+    assert ExecutionOptions.__dataclass_fields__["operation_limit"].default <= 10**13
 
 
 # The cache ----------------------------------------------------------------------------------------------------------

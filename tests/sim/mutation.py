@@ -20,7 +20,7 @@ from openane.formats.hwx import read_hwx
 from openane.program import Program, Role, Surface, Task
 from openane.program.fields import Field, Register
 from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork, Space
-from openane.sim.machine import Execution, Simulator
+from openane.sim.machine import ExecutionOptions, Simulator
 from openane.sim.trace import lines
 from openane.targets import load_program
 from openane.targets.h13.machine import BUFFERS, PROFILE, decode_program
@@ -320,7 +320,7 @@ class Subject:
         self.expected = self._run(self.works)
 
     def _run(self, works: tuple[DecodedTask, ...]) -> dict[str, bytes]:
-        execution = Execution(PROFILE, threads=1, memory_limit_bytes=1 << 28, operation_limit=10**8)
+        execution = ExecutionOptions(PROFILE, threads=1, memory_limit_bytes=1 << 28, operation_limit=10**8)
         loaded = Simulator(self.program, works, BUFFERS, execution)
         return {name: values.tobytes() for name, values in loaded.run(self.arrays).items()}
 

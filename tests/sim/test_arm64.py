@@ -17,7 +17,7 @@ from test_dense import convolution, made
 
 from openane.program import Program
 from openane.sim.kernels.library import FOLDER
-from openane.sim.machine import Execution, Simulator
+from openane.sim.machine import ExecutionOptions, Simulator
 from openane.targets.h13.machine import BUFFERS, PROFILE, decode_program
 
 EMULATOR = shutil.which("qemu-aarch64")
@@ -52,7 +52,7 @@ def programs() -> Iterator[tuple[Program, dict[str, np.ndarray]]]:
 def test_the_memory_after_a_run_is_the_same(emulated: Path, tmp_path: Path) -> None:
     compared = 0
     for program, arrays in programs():
-        loaded = Simulator(program, decode_program(program), BUFFERS, Execution(PROFILE, threads=1))
+        loaded = Simulator(program, decode_program(program), BUFFERS, ExecutionOptions(PROFILE, threads=1))
         schedule, state = loaded._schedule, loaded._state()
         parts = list(schedule.parts(slice(None)))
         if not all(isinstance(part, range) for part in parts):

@@ -10,7 +10,7 @@ from programs import Builder, Fields
 
 from openane.program import Program, Role
 from openane.sim.kernels.library import instruction_sets
-from openane.sim.machine import Execution, Simulator
+from openane.sim.machine import ExecutionOptions, Simulator
 from openane.targets.h13.machine import BUFFERS, PROFILE, decode_program, machine
 from openane.targets.target import RunOptions
 
@@ -82,7 +82,7 @@ def test_sums_are_those_of_integers(plane: tuple[int, int], scale: float, instru
     weights, bias, pixels = made(plane, scale)
     relu = plane[0] == 7
     program = convolution(weights, bias, pixels.shape, relu)
-    execution = Execution(PROFILE, threads=2, instruction_set=instruction_set)
+    execution = ExecutionOptions(PROFILE, threads=2, instruction_set=instruction_set)
     found = Simulator(program, decode_program(program), BUFFERS, execution).run({"x": pixels})["y"]
     expected = ended(*accumulated(weights, pixels.reshape(300, -1), bias), relu)
     assert (found.view(np.uint16).reshape(97, -1) == expected).all()
@@ -109,7 +109,7 @@ def test_fast_sums_are_the_same_on_every_instruction_set_and_thread(plane: tuple
     found = set()
     for instruction_set in instruction_sets():
         for threads in (1, 3):
-            execution = Execution(PROFILE, fast=True, threads=threads, instruction_set=instruction_set)
+            execution = ExecutionOptions(PROFILE, fast=True, threads=threads, instruction_set=instruction_set)
             loaded = Simulator(program, decode_program(program), BUFFERS, execution)
             found.add(loaded.run({"x": pixels})["y"].tobytes())
             loaded.close()

@@ -25,7 +25,7 @@ from openane.sim.decoded_task import (
     Space,
 )
 from openane.sim.kernels.library import instruction_sets
-from openane.sim.machine import Execution, Simulator
+from openane.sim.machine import ExecutionOptions, Simulator
 from openane.sim.reference import ReferenceMachine
 from openane.targets.h13.machine import BUFFERS, PROFILE, decode_program
 
@@ -54,7 +54,10 @@ def same_bits(found: np.ndarray, wanted: np.ndarray) -> bool:
 def check(made: Made, instruction_set: str = "", **profile: str) -> None:
     """Runs a program on both."""
     chosen = PROFILE.with_options(profile)
-    works, execution = decode_program(made.program), Execution(chosen, threads=2, instruction_set=instruction_set)
+    works, execution = (
+        decode_program(made.program),
+        ExecutionOptions(chosen, threads=2, instruction_set=instruction_set),
+    )
     found = Simulator(made.program, works, BUFFERS, execution).run(made.arrays)
     wanted = ReferenceMachine(made.program, works, BUFFERS, chosen).run(made.arrays)
     assert found.keys() == wanted.keys()

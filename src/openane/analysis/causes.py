@@ -22,7 +22,7 @@ _NOTICEABLE_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Evidence:
+class LayerEvidence:
     """All that is known about one layer.
 
     Attributes:
@@ -60,27 +60,27 @@ class Evidence:
         return bool(self.ideal_error.not_finite or (self.engine_error is not None and self.engine_error.not_finite))
 
 
-Rule = Callable[[Evidence], Iterator[str]]
+Rule = Callable[[LayerEvidence], Iterator[str]]
 
 
-def causes(evidence: Evidence) -> tuple[str, ...]:
+def causes(evidence: LayerEvidence) -> tuple[str, ...]:
     """What makes a layer inexact, most certain first; one clause each."""
     return tuple(text for rule in _RULES for text in rule(evidence))
 
 
-def _overflow(e: Evidence) -> Iterator[str]:
+def _overflow(e: LayerEvidence) -> Iterator[str]:
     peak = range_of(list(e.results.values())).peak
     if peak > HALF_LARGEST:
         yield f"overflow: results reach {peak:.4g}, fp16 ends at {HALF_LARGEST:.0f}"
 
 
-def _operand_overflow(e: Evidence) -> Iterator[str]:
+def _operand_overflow(e: LayerEvidence) -> Iterator[str]:
     peak = range_of(e.floats).peak
     if peak > HALF_LARGEST:
         yield f"overflow: operands reach {peak:.4g}, fp16 ends at {HALF_LARGEST:.0f}"
 
 
-def _inner_overflow(e: Evidence) -> Iterator[str]:
+def _inner_overflow(e: LayerEvidence) -> Iterator[str]:
     """A value between two steps of the layer."""
     if len(e.group.steps) < 2:
         return
@@ -93,7 +93,7 @@ def _inner_overflow(e: Evidence) -> Iterator[str]:
             yield f"overflow inside: {name!r} reaches {peak:.4g}, fp16 ends at {HALF_LARGEST:.0f}"
 
 
-def _mac_limit(e: Evidence) -> Iterator[str]:
+def _mac_limit(e: LayerEvidence) -> Iterator[str]:
     if e.alone is None or not e.alone.macs or e.engine is None:
         return
     for name, wanted in e.results.items():
@@ -106,7 +106,7 @@ def _mac_limit(e: Evidence) -> Iterator[str]:
             )
 
 
-def _weights(e: Evidence) -> Iterator[str]:
+def _weights(e: LayerEvidence) -> Iterator[str]:
     for step in e.group.steps:
         for name, array in e.level.weights(step).items():
             found = range_of([array])
@@ -118,7 +118,7 @@ def _weights(e: Evidence) -> Iterator[str]:
                 yield f"constant {name!r} {what} in fp16 (down to {found.smallest:.3g}, fp16 to {HALF_SMALLEST:.2g})"
 
 
-def _epsilon(e: Evidence) -> Iterator[str]:
+def _epsilon(e: LayerEvidence) -> Iterator[str]:
     for step in e.group.steps:
         if not is_dataclass(step.settings):
             continue
@@ -129,20 +129,20 @@ def _epsilon(e: Evidence) -> Iterator[str]:
                 yield f"epsilon {value:.3g} of {step.name!r} {gone} in fp16"
 
 
-def _tiny(e: Evidence) -> Iterator[str]:
+def _tiny(e: LayerEvidence) -> Iterator[str]:
     values = np.concatenate([np.abs(array).reshape(-1) for array in e.results.values()] or [np.zeros(1)])
     share = float(np.mean((values > 0) & (values < HALF_SMALLEST_NORMAL))) if values.size else 0.0
     if share > _NOTICEABLE_SHARE:
         yield f"underflow: {share:.0%} of the results are below fp16's normal numbers ({HALF_SMALLEST_NORMAL:.2g})"
 
 
-def _integers(e: Evidence) -> Iterator[str]:
+def _integers(e: LayerEvidence) -> Iterator[str]:
     for name, array in {**e.operands, **e.results}.items():
         if array.dtype.kind in "iu" and array.size and int(np.abs(array.astype(np.int64)).max()) > _EXACT_INTEGERS:
             yield f"{name!r} holds integers above {_EXACT_INTEGERS}, which fp16 does not hold exactly"
 
 
-def _table(e: Evidence) -> Iterator[str]:
+def _table(e: LayerEvidence) -> Iterator[str]:
     if e.alone is None or not e.alone.has_table or e.engine_error is None or e.odd:
         return
     if e.engine_error.max_ulp > e.ideal_error.max_ulp + 0.5:
@@ -152,19 +152,19 @@ def _table(e: Evidence) -> Iterator[str]:
         )
 
 
-def _cancellation(e: Evidence) -> Iterator[str]:
+def _cancellation(e: LayerEvidence) -> Iterator[str]:
     condition = _condition(e)
     if condition > CANCELLATION:
         yield f"cancellation: the terms are {condition:.0f} times larger than their sum"
 
 
-def _sum(e: Evidence) -> Iterator[str]:
+def _sum(e: LayerEvidence) -> Iterator[str]:
     sums = e.alone is not None and e.alone.macs > 0
     if sums and e.beyond_rounding and not e.odd and e.alone is not None and not e.alone.has_table:
         yield "fp16 sum: more than rounding the result explains; partial sums or parts of the layer are kept in fp16"
 
 
-def _rounding(e: Evidence) -> Iterator[str]:
+def _rounding(e: LayerEvidence) -> Iterator[str]:
     if not e.odd and not e.beyond_rounding:
         yield f"rounding of operands, weights and results to fp16 ({e.ideal_error.max_ulp:.1f} ulp)"
 
@@ -185,7 +185,7 @@ _RULES: Sequence[Rule] = (
 )
 
 
-def _condition(e: Evidence) -> float:
+def _condition(e: LayerEvidence) -> float:
     """How much larger the terms of a layer's first, linear step are than their sum: the median over the results."""
     step = e.group.steps[0]
     operation = step.settings
@@ -205,7 +205,7 @@ def _condition(e: Evidence) -> float:
     return float(np.median(terms[kept] / total[kept])) if kept.any() else 0.0
 
 
-def _single(e: Evidence, name: str) -> np.ndarray | None:
+def _single(e: LayerEvidence, name: str) -> np.ndarray | None:
     if not name:
         return None
     array = np.asarray(e.operands[name] if name in e.operands else e.level.constants[name])

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from openane.analysis.causes import Evidence, causes
+from openane.analysis.causes import LayerEvidence, causes
 from openane.analysis.isolated_run import IsolatedLayer, load_isolated, run_whole
 from openane.analysis.layer_map import map_layers
 from openane.analysis.layers import Group
-from openane.analysis.measure import Error, Range, half, measure, range_of, saturated
+from openane.analysis.measure import Error, ValueRange, half, measure, range_of, saturated
 from openane.analysis.stages import NetSteps, Values
 from openane.artifact.plan import Artifact, EngineStep
 from openane.core.report import Column, Report
@@ -50,7 +50,7 @@ class LayerComparison:
     operation: str
     where: str
     tasks: tuple[int, ...]
-    range: Range
+    range: ValueRange
     ideal_isolated: Error
     engine_isolated: Error | None
     ideal: Error
@@ -66,7 +66,7 @@ class OutputComparison:
     """One output of the model: errors of the ideal and of the engine against the reference."""
 
     name: str
-    range: Range
+    range: ValueRange
     ideal: Error
     engine: Error
 
@@ -248,7 +248,7 @@ class _Comparer:
         has_unit = bool(group.makes) and all(name in self.units for name in group.makes)
         numbers = tuple(i for i, layers in enumerate(self.tasks) if not hosted and set(layers) & set(group.layers))
         where = "host" if hosted else " + ".join(sorted({self.engines[i] for i in numbers}))
-        evidence = Evidence(self.level, group, operands, wanted, fed_alone, ideal_isolated, engine_isolated, alone)
+        evidence = LayerEvidence(self.level, group, operands, wanted, fed_alone, ideal_isolated, engine_isolated, alone)
         return LayerComparison(
             group.name,
             group.operation,
@@ -265,7 +265,7 @@ class _Comparer:
             self._causes(group, evidence, wrong),
         )
 
-    def _causes(self, group: Group, evidence: Evidence, wrong: bool) -> tuple[str, ...]:
+    def _causes(self, group: Group, evidence: LayerEvidence, wrong: bool) -> tuple[str, ...]:
         isolated = evidence.engine_error or evidence.ideal_error
         at_fault = self._is_wrong(isolated)
         large = isolated.relative > _NOTICEABLE * self.tolerance or bool(isolated.not_finite)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from openane.analysis.parquet import Column, read_parquet
+from openane.analysis.parquet import ParquetColumn, read_parquet
 from openane.core.errors import FormatError, InputError, UnavailableError
 from openane.core.files import open_regular, read_npy, read_npz
 from openane.graph import TensorType
@@ -106,7 +106,7 @@ class Dataset:
         return tuple(files)
 
     @cached_property
-    def _columns(self) -> Mapping[str, Column]:
+    def _columns(self) -> Mapping[str, ParquetColumn]:
         try:
             if self.path.suffix.lower() == ".parquet":
                 return read_parquet(self.path)

@@ -13,9 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
-from openane.analysis.effects import Reference, Values, clamped, differs, run_alone
+from openane.analysis.effects import ReferenceRun, Values, clamped, differs, run_alone
 from openane.analysis.measure import half
-from openane.analysis.suspects import Finding, amplified_finding, epsilon_finding, findings, unnamed, value_finding
+from openane.analysis.suspects import Suspect, amplified_finding, epsilon_finding, findings, unnamed, value_finding
 from openane.graph import Node
 from openane.graph import ops as g
 from openane.numerics.limits import HALF_LARGEST, SUM_LIMIT, SUM_STEP
@@ -38,7 +38,7 @@ class Root:
     """
 
     node: Node
-    finding: Finding
+    finding: Suspect
     outputs: tuple[str, ...]
     keep: tuple[str, ...]
 
@@ -54,7 +54,7 @@ class Diagnosis:
 
     """
 
-    def __init__(self, reference: Reference, on_host: frozenset[str], target: str) -> None:
+    def __init__(self, reference: ReferenceRun, on_host: frozenset[str], target: str) -> None:
         self.graph, self.on_host, self.target = reference.graph, on_host, target
         self.reference = reference
         self._fits: dict[tuple[str, bool], bool] = {}
@@ -93,7 +93,7 @@ class Diagnosis:
                 finding = amplified_finding(self.reference.use(node))
                 yield Root(node, finding, explained, self._remedy(node, set(), wrong))
 
-    def _damages(self, node: Node, spoiled: set[str]) -> Iterator[tuple[Finding, Values]]:
+    def _damages(self, node: Node, spoiled: set[str]) -> Iterator[tuple[Suspect, Values]]:
         """What half precision makes of a node, with the values that change; none for what only inherits."""
         use = self.reference.use(node)
         inherited = spoiled.intersection(node.inputs)
@@ -117,7 +117,7 @@ class Diagnosis:
             if named is not None:
                 yield named, {}
 
-    def _lost_epsilon(self, node: Node) -> Finding | None:
+    def _lost_epsilon(self, node: Node) -> Suspect | None:
         """For an operation on a value that an epsilon should have kept from 0, and that half precision takes for 0."""
         for name in node.inputs:
             producer = self.reference.producers.get(name)

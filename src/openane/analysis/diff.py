@@ -62,7 +62,7 @@ class TaskDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class ByteRange:
     """Bytes that differ: from `start` to before `end`, `count` of them."""
 
     start: int
@@ -71,7 +71,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ProgramDifference:
     """Everything that differs.
 
     Attributes:
@@ -91,13 +91,13 @@ class Difference:
     tasks: tuple[TaskDifference, ...]
     equal_tasks: int
     constant_sizes: tuple[int, int]
-    constants: tuple[Range, ...]
+    constants: tuple[ByteRange, ...]
     container: tuple[str, ...]
 
 
 def diff_programs(
     first: Program, second: Program, containers: tuple[Container | None, Container | None] = (None, None)
-) -> Difference:
+) -> ProgramDifference:
     """Compares two programs and, where both come from files, the files around them.
 
     Args:
@@ -115,7 +115,7 @@ def diff_programs(
     surfaces = tuple(_diff_surfaces(first, second))
     container = tuple(_diff_containers(*containers))
     same = not (program or surfaces or tasks or constants or container) and sizes[0] == sizes[1]
-    return Difference(same, program, surfaces, tasks, equal, sizes, constants, container)
+    return ProgramDifference(same, program, surfaces, tasks, equal, sizes, constants, container)
 
 
 # Whole program -----------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def _diff_word(register: Register, one: int, two: int) -> Iterator[FieldDifferen
 # Bytes -------------------------------------------------------------------------------------------------------------
 
 
-def _ranges(first: Buffer, second: Buffer) -> Iterator[Range]:
+def _ranges(first: Buffer, second: Buffer) -> Iterator[ByteRange]:
     """Where the common length differs; ranges with a small distance are joined."""
     start = end = count = -1
     found = 0
@@ -287,13 +287,13 @@ def _ranges(first: Buffer, second: Buffer) -> Iterator[Range]:
             end, count = position + 1, count + 1
             continue
         if start >= 0:
-            yield Range(start, end, count)
+            yield ByteRange(start, end, count)
             found += 1
             if found == _MOST_RANGES:
                 return
         start, end, count = position, position + 1, 1
     if start >= 0:
-        yield Range(start, end, count)
+        yield ByteRange(start, end, count)
 
 
 def _differing(first: Buffer, second: Buffer) -> Iterator[int]:

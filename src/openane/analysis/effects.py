@@ -78,7 +78,7 @@ class Use:
     results: Sequence[np.ndarray]
 
 
-class Reference:
+class ReferenceRun:
     """Every value of a graph for one set of inputs, in single precision.
 
     Args:
@@ -189,7 +189,7 @@ def _is_float(array: np.ndarray) -> bool:
     return array.dtype.kind == "f"
 
 
-def run_alone(reference: Reference, node: Node, arriving: Mapping[str, np.ndarray], target: str) -> Values | None:
+def run_alone(reference: ReferenceRun, node: Node, arriving: Mapping[str, np.ndarray], target: str) -> Values | None:
     """A node's results when it alone runs on the simulator, by name; None where it cannot stand alone.
 
     Args:

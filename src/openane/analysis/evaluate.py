@@ -18,7 +18,7 @@ import numpy as np
 
 from openane.analysis.dataset import Dataset, Sample
 from openane.analysis.isolated_run import run_loaded
-from openane.analysis.journal import PIECE_SAMPLES, Job, Journal, Piece
+from openane.analysis.journal import PIECE_SAMPLES, EvaluationJob, Journal, Piece
 from openane.analysis.layer_map import LayerMap, map_layers
 from openane.analysis.metrics import METRICS, NO_ERROR, added, check_expected, exact_sum, statistics, sums_of_errors
 from openane.artifact.cache import Cache
@@ -53,7 +53,7 @@ class Evaluation:
 class _Loaded:
     """A model in this process, and whose turn it is: a worker may have several threads."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: EvaluationJob) -> None:
         options, path = job.options, Path(job.model)
         if job.cache_folder and not job.layer_samples:
             artifact = build_cached(path, options, Cache(Path(job.cache_folder)))
@@ -88,12 +88,12 @@ class _Loaded:
 
 
 @lru_cache(maxsize=2)
-def _loaded(job: Job) -> _Loaded:
+def _loaded(job: EvaluationJob) -> _Loaded:
     """The model and the data set in this process, opened once."""
     return _Loaded(job)
 
 
-def open_dataset(job: Job) -> Dataset:
+def open_dataset(job: EvaluationJob) -> Dataset:
     """The data set as the model of a job sees it.
 
     Raises:
@@ -102,7 +102,7 @@ def open_dataset(job: Job) -> Dataset:
     return _loaded(job).dataset
 
 
-def run_piece(job: Job, number: int) -> dict[str, object]:
+def run_piece(job: EvaluationJob, number: int) -> dict[str, object]:
     """Runs the samples of one piece; plain values out, so that it can come from anywhere.
 
     Raises:
@@ -113,7 +113,7 @@ def run_piece(job: Job, number: int) -> dict[str, object]:
         return asdict(_run_piece(loaded, job, number))
 
 
-def _run_piece(loaded: _Loaded, job: Job, number: int) -> Piece:
+def _run_piece(loaded: _Loaded, job: EvaluationJob, number: int) -> Piece:
     metric, dataset = METRICS[job.metric], loaded.dataset
     first = number * PIECE_SAMPLES
     scores: list[float] = []
@@ -150,7 +150,9 @@ def _score(
 
 
 def evaluate(
-    job: Job, journal: Journal, spread: Callable[[Job, Sequence[int]], Iterable[dict[str, object]]] | None = None
+    job: EvaluationJob,
+    journal: Journal,
+    spread: Callable[[EvaluationJob, Sequence[int]], Iterable[dict[str, object]]] | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Runs what is left of an evaluation; yields (pieces done, pieces in all) as it goes on.
 
@@ -174,7 +176,7 @@ def evaluate(
         yield len(journal.pieces), count
 
 
-def summarize(job: Job, pieces: Iterable[Piece]) -> Evaluation:
+def summarize(job: EvaluationJob, pieces: Iterable[Piece]) -> Evaluation:
     """The totals; the same for any order of the pieces."""
     ordered = sorted(pieces, key=lambda piece: piece.number)
     samples = sum(piece.samples for piece in ordered)

@@ -11,7 +11,7 @@ import numpy as np
 
 from openane.analysis.compare import LEAST_COSINE
 from openane.analysis.isolated_run import WholeRun, run_whole
-from openane.analysis.measure import Error, Range, measure, range_of
+from openane.analysis.measure import Error, ValueRange, measure, range_of
 from openane.analysis.stages import Values, logical_inputs, steps_of
 from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build, load
@@ -68,7 +68,7 @@ class ValueComparison:
     name: str
     shape: tuple[int, ...]
     output: bool
-    range: Range
+    range: ValueRange
     error: Error
     wrong: bool
 

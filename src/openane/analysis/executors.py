@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from openane.analysis.evaluate import run_piece
-from openane.analysis.journal import Job
+from openane.analysis.journal import EvaluationJob
 from openane.core.errors import FaultError, UnavailableError
 
 RETRIES = 3
@@ -21,7 +21,7 @@ ALONE_SECONDS = 120.0
 """How long the scheduler may be without workers, which may be starting again."""
 GO_ON = "What is finished stays in the --journal, if one was given; run the same command again to go on."
 
-Executor = Callable[[Job, Sequence[int]], Iterable[dict[str, object]]]
+Executor = Callable[[EvaluationJob, Sequence[int]], Iterable[dict[str, object]]]
 
 
 def processes(count: int) -> Executor:
@@ -36,7 +36,7 @@ def processes(count: int) -> Executor:
     except ImportError as error:
         raise UnavailableError("several processes need joblib", hint="pip install 'openane[eval]'") from error
 
-    def spread(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
+    def spread(job: EvaluationJob, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
         parallel = joblib.Parallel(n_jobs=count, return_as="generator_unordered")
         try:
             yield from parallel(joblib.delayed(run_piece)(job, number) for number in numbers)
@@ -57,7 +57,7 @@ def cluster(scheduler: str) -> Executor:
     except ImportError as error:
         raise UnavailableError("a cluster needs dask[distributed]", hint="pip install 'openane[cluster]'") from error
 
-    def spread(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
+    def spread(job: EvaluationJob, numbers: Sequence[int]) -> Iterator[dict[str, object]]:
         try:
             client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:

@@ -19,7 +19,7 @@ from openane.graph import Graph, Node
 from openane.targets import attach
 
 
-class Where(Enum):
+class Location(Enum):
     """Who runs a layer."""
 
     NE = "NE"
@@ -32,7 +32,7 @@ class Where(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class ExplainedLayer:
     """One layer of the user's model.
 
     Attributes:
@@ -46,7 +46,7 @@ class Layer:
 
     name: str
     operation: str
-    where: Where
+    where: Location
     tasks: tuple[int, ...]
     macs: int
     reason: Diagnostic | None = None
@@ -70,7 +70,7 @@ class Explanation:
 
     model: str
     target: str
-    layers: tuple[Layer, ...]
+    layers: tuple[ExplainedLayer, ...]
     programs: int
     crossings: tuple[Crossing, ...]
     engine_us: float | None
@@ -84,7 +84,7 @@ class Explanation:
         total = sum(layer.macs for layer in self.layers)
         if total:
             return sum(layer.macs for layer in self.layers if layer.where not in _ON_HOST) / total
-        left = [layer for layer in self.layers if layer.where is not Where.FOLDED]
+        left = [layer for layer in self.layers if layer.where is not Location.FOLDED]
         return sum(layer.where not in _ON_HOST for layer in left) / len(left) if left else 1.0
 
     @property
@@ -127,7 +127,7 @@ class Explanation:
         return self.report().to_pandas()
 
 
-_ON_HOST = (Where.HOST, Where.PARTLY)
+_ON_HOST = (Location.HOST, Location.PARTLY)
 
 
 def explain(artifact: Artifact, source: Graph, hazards: tuple[Hazard, ...] = ()) -> Explanation:
@@ -185,19 +185,21 @@ def _layer(
     engines: Mapping[str, set[str]],
     tasks: Mapping[str, list[int]],
     hosts: Mapping[str, Diagnostic | None],
-) -> Layer:
+) -> ExplainedLayer:
     names = layers_of(node)
     used = set().union(*(engines.get(name, set()) for name in names))
     numbers = tuple(dict.fromkeys(number for name in names for number in tasks.get(name, ())))
     on_host = [name for name in names if name in hosts]
     reason = next((hosts[name] for name in on_host if hosts[name]), None)
-    return Layer(names[-1], type(node.operation).__name__, _where(used, on_host), numbers, macs(node, source), reason)
+    return ExplainedLayer(
+        names[-1], type(node.operation).__name__, _where(used, on_host), numbers, macs(node, source), reason
+    )
 
 
-def _where(used: set[str], on_host: list[str]) -> Where:
+def _where(used: set[str], on_host: list[str]) -> Location:
     if on_host:
-        return Where.PARTLY if used else Where.HOST
+        return Location.PARTLY if used else Location.HOST
     if not used:
-        return Where.FOLDED
+        return Location.FOLDED
     working = used - {"copy"}
-    return Where(next(iter(working or used))) if len(working) < 2 else Where.BOTH
+    return Location(next(iter(working or used))) if len(working) < 2 else Location.BOTH

@@ -14,10 +14,10 @@ import numpy as np
 
 from openane.analysis.bounds import intervals
 from openane.analysis.diagnosis import Diagnosis, Root, is_wrong
-from openane.analysis.effects import NOTICEABLE, Reference, differs, has_half_types
+from openane.analysis.effects import NOTICEABLE, ReferenceRun, differs, has_half_types
 from openane.analysis.measure import measure
 from openane.analysis.remedies import with_working_remedies
-from openane.analysis.suspects import Finding, Kind, Source, bound_findings, constant_findings
+from openane.analysis.suspects import HazardKind, HazardSource, Suspect, bound_findings, constant_findings
 from openane.artifact.plan import Artifact, HostStep
 from openane.compiler.driver import Options, build
 from openane.compiler.eligibility import layers_of
@@ -27,7 +27,16 @@ from openane.runtimes.execution import Execution, fit_inputs
 from openane.runtimes.host import open_host
 from openane.targets.registry import DEFAULT_TARGET
 
-__all__ = ["Hazard", "Kind", "Source", "as_values", "explain_outputs", "find_hazards", "hazards_of_run", "matches"]
+__all__ = [
+    "Hazard",
+    "HazardKind",
+    "HazardSource",
+    "as_values",
+    "explain_outputs",
+    "find_hazards",
+    "hazards_of_run",
+    "matches",
+]
 
 FAR = 5.0
 """Times a noticeable error: an output so far off is reported even where no layer explains it."""
@@ -54,8 +63,8 @@ class Hazard:
     node: str
     layers: tuple[str, ...]
     operation: str
-    kind: Kind
-    source: Source
+    kind: HazardKind
+    source: HazardSource
     what: str
     value: str
     limit: str
@@ -139,7 +148,9 @@ def hazards_of_run(
         return ()
     on_host = frozenset(n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes)
     found = explain_outputs(graph, inputs, outputs, on_host, artifact.target)
-    return tuple(replace(each, source=Source.RUN) if each.source is Source.CALIBRATION else each for each in found)
+    return tuple(
+        replace(each, source=HazardSource.RUN) if each.source is HazardSource.CALIBRATION else each for each in found
+    )
 
 
 def matches(graph: Graph, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> bool:
@@ -149,7 +160,7 @@ def matches(graph: Graph, inputs: Mapping[str, np.ndarray], outputs: Mapping[str
     """
     fitted = fit_inputs(graph.inputs, inputs, graph.name)
     if has_half_types(graph):
-        values = Reference(graph, fitted).values
+        values = ReferenceRun(graph, fitted).values
     else:
         values = {**graph.constants, **open_host(graph).run(fitted).outputs}
     return not any(is_wrong(outputs[name], values[name]) for name in graph.outputs)
@@ -176,7 +187,7 @@ def explain_outputs(
         hazard names is off by rounding, or not at all. With the hints of all of them together, the outputs that they
         explain are right: this was tried on the simulator.
     """
-    diagnosis = Diagnosis(Reference(graph, fit_inputs(graph.inputs, inputs, graph.name)), on_host, target)
+    diagnosis = Diagnosis(ReferenceRun(graph, fit_inputs(graph.inputs, inputs, graph.name)), on_host, target)
     nodes = {node.name: node for node in graph.nodes}
     wrong = diagnosis.wrong(outputs)
     roots = list(diagnosis.roots(wrong))
@@ -211,8 +222,8 @@ def _unexplained(name: str, found: np.ndarray, wanted: np.ndarray, producer: Nod
         node=producer.name if producer is not None else name,
         layers=layers_of(producer) if producer is not None else (name,),
         operation=type(producer.operation).__name__ if producer is not None else "output",
-        kind=Kind.RANGE,
-        source=Source.CALIBRATION,
+        kind=HazardKind.RANGE,
+        source=HazardSource.CALIBRATION,
         what=f"output {name!r} is far off, and no layer alone explains it",
         value=value,
         limit=f"{FAR * NOTICEABLE:.0%} of its root mean square",
@@ -238,7 +249,7 @@ def _of_root(root: Root, nodes: Mapping[str, Node]) -> Hazard:
 
 
 def _hazard(
-    node: Node, found: Finding, outputs: tuple[str, ...], keep: tuple[str, ...], nodes: Mapping[str, Node]
+    node: Node, found: Suspect, outputs: tuple[str, ...], keep: tuple[str, ...], nodes: Mapping[str, Node]
 ) -> Hazard:
     kept = dict.fromkeys(layers_of(nodes[name])[-1] for name in keep)
     options = " ".join(f"--keep-on-host '{name}'" for name in kept)

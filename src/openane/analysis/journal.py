@@ -26,7 +26,7 @@ PIECE_SAMPLES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class EvaluationJob:
     """What every worker needs to know; plain values only, so that it can be sent anywhere.
 
     Attributes:
@@ -103,7 +103,7 @@ class Journal:
         FormatError: it is no journal; it is left alone.
     """
 
-    def __init__(self, path: Path | None, job: Job) -> None:
+    def __init__(self, path: Path | None, job: EvaluationJob) -> None:
         self.path = path
         self.pieces: dict[int, Piece] = {}
         self._file: FileIO | None = None
@@ -120,7 +120,7 @@ class Journal:
             self.close()
             raise
 
-    def _begin(self, file: FileIO, path: Path, job: Job) -> None:
+    def _begin(self, file: FileIO, path: Path, job: EvaluationJob) -> None:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise InputError("the journal is no regular file", where=str(path))
         _lock(file, path)
@@ -238,7 +238,7 @@ def _lock(file: FileIO, path: Path) -> None:
         ) from error
 
 
-def _head(job: Job) -> dict[str, object]:
+def _head(job: EvaluationJob) -> dict[str, object]:
     """What the results of a job depend on."""
     chosen = {"options": job.options.identity()} | {name: getattr(job, name) for name in _RESULT_FIELDS}
     return {"openane": __version__, **chosen, "model": content(Path(job.model)), "data set": state(Path(job.dataset))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from openane.analysis.stages import Step, Steps
+from openane.analysis.stages import LevelStep, Steps
 
 MOST_STEPS = 64
 """Groups of more steps than this are left as single steps: too coarse to point at a layer."""
@@ -22,7 +22,7 @@ class Group:
         layers: the user's layers, without repeats.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[LevelStep, ...]
     reads: tuple[str, ...]
     makes: tuple[str, ...]
     layers: tuple[str, ...]

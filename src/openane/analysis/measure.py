@@ -42,7 +42,7 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class ValueRange:
     """Least, largest, and smallest nonzero magnitude of an array's finite elements; how many are not finite."""
 
     least: float
@@ -101,15 +101,15 @@ def measure(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> Error:
     return Error(worst, float(ulps.max()), float(ulps.mean()), _cosine(x, y), relative, odd, at)
 
 
-def range_of(arrays: Sequence[np.ndarray]) -> Range:
+def range_of(arrays: Sequence[np.ndarray]) -> ValueRange:
     """The range of some arrays, all taken as one."""
     values = _flat(arrays)
     finite = values[np.isfinite(values)]
     if not finite.size:
-        return Range(0.0, 0.0, 0.0, values.size)
+        return ValueRange(0.0, 0.0, 0.0, values.size)
     sizes = np.abs(finite[finite != 0])
     smallest = float(sizes.min()) if sizes.size else 0.0
-    return Range(float(finite.min()), float(finite.max()), smallest, values.size - finite.size)
+    return ValueRange(float(finite.min()), float(finite.max()), smallest, values.size - finite.size)
 
 
 def _flat(arrays: Sequence[np.ndarray]) -> Doubles:

@@ -19,7 +19,7 @@ ROW_LIMIT = 1 << 28
 _NUMBER_BYTES = 8
 
 
-class Column(Protocol):
+class ParquetColumn(Protocol):
     """One array per sample."""
 
     @property
@@ -105,7 +105,7 @@ class _Table:
             raise FormatError(f"row group {number} cannot be read", where=str(self.path)) from error
 
 
-def read_parquet(path: Path) -> Mapping[str, Column]:
+def read_parquet(path: Path) -> Mapping[str, ParquetColumn]:
     """The columns of a file by name; each holds numbers, or lists of numbers, nested or not.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from openane.analysis.effects import differs
-from openane.analysis.hazards import Hazard, Kind, Source, hazards_of_run
+from openane.analysis.hazards import Hazard, HazardKind, HazardSource, hazards_of_run
 from openane.analysis.isolated_run import run_loaded
 from openane.analysis.stages import NetSteps
 from openane.artifact.plan import Artifact
@@ -73,25 +73,25 @@ def _program_hazards(execution: Execution, inputs: Arrays, outputs: Arrays) -> I
         largest = float(np.abs(np.where(np.isfinite(array), array, 0)).max(initial=0))
         if np.isnan(array).any():
             what = "it holds values that are not numbers, which the engine takes for infinity"
-            yield _at(name, "input", Kind.NOT_A_NUMBER, what, int(np.isnan(array).sum()), "0", tuple(outputs))
+            yield _at(name, "input", HazardKind.NOT_A_NUMBER, what, int(np.isnan(array).sum()), "0", tuple(outputs))
         elif largest > HALF_LARGEST:
             what = "it holds values beyond half precision"
-            yield _at(name, "input", Kind.OVERFLOW, what, largest, f"{HALF_LARGEST:.0f}", tuple(outputs))
+            yield _at(name, "input", HazardKind.OVERFLOW, what, largest, f"{HALF_LARGEST:.0f}", tuple(outputs))
     strange = {name: found for name, array in outputs.items() if (found := _strangeness(array)) is not None}
     if strange:
         yield from _by_task(execution, inputs, strange)
 
 
-def _strangeness(array: np.ndarray) -> Kind | None:
+def _strangeness(array: np.ndarray) -> HazardKind | None:
     """What is strange about an array without knowing what it should be."""
     if array.dtype.kind != "f" or not array.size:
         return None
     if not np.isfinite(array).all():
-        return Kind.OVERFLOW
-    return Kind.UNDERFLOW if 0 < float(np.abs(array).max()) < HALF_SMALLEST_NORMAL else None
+        return HazardKind.OVERFLOW
+    return HazardKind.UNDERFLOW if 0 < float(np.abs(array).max()) < HALF_SMALLEST_NORMAL else None
 
 
-def _by_task(execution: Execution, inputs: Arrays, strange: Mapping[str, Kind]) -> Iterator[Hazard]:
+def _by_task(execution: Execution, inputs: Arrays, strange: Mapping[str, HazardKind]) -> Iterator[Hazard]:
     """The first task that stored values of each strange kind; the outputs where tasks do not show their results."""
     results = run_loaded(execution, inputs).results if _is_simulated(execution) else ()
     for kind in dict.fromkeys(strange.values()):
@@ -99,7 +99,7 @@ def _by_task(execution: Execution, inputs: Arrays, strange: Mapping[str, Kind]) 
         first = next((result for result in results if _strangeness(result.values) is kind), None)
         place = ", ".join(names) if first is None else " + ".join(first.layers) or f"task {first.task}"
         values = _peak_and_strange(first.values) if first is not None else (0.0, 0)
-        if kind is Kind.OVERFLOW:
+        if kind is HazardKind.OVERFLOW:
             what = "it stores values that are not finite"
             yield _at(place, "task", kind, what, values[1], f"finite values up to {HALF_LARGEST:.0f}", names)
         else:
@@ -118,9 +118,9 @@ def _is_simulated(execution: Execution) -> bool:
 
 
 def _at(
-    place: str, operation: str, kind: Kind, what: str, value: float, limit: str, outputs: tuple[str, ...]
+    place: str, operation: str, kind: HazardKind, what: str, value: float, limit: str, outputs: tuple[str, ...]
 ) -> Hazard:
     return Hazard(
-        place, (place,), operation, kind, Source.RUN, what, f"{value:.4g}", limit,
+        place, (place,), operation, kind, HazardSource.RUN, what, f"{value:.4g}", limit,
         "Scale the inputs, or compile the model and keep this layer on the host.", outputs,
     )  # fmt: skip

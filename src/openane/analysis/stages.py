@@ -18,7 +18,7 @@ Values = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LevelStep:
     """One node of a graph or unit of a net.
 
     Attributes:
@@ -52,22 +52,24 @@ class Steps(ABC):
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[LevelStep, ...]
     constants: Mapping[str, np.ndarray]
 
     @abstractmethod
-    def compute(self, step: Step, operands: Sequence[np.ndarray | None], *, halves: bool) -> tuple[np.ndarray, ...]:
+    def compute(
+        self, step: LevelStep, operands: Sequence[np.ndarray | None], *, halves: bool
+    ) -> tuple[np.ndarray, ...]:
         """The results of a step; with `halves` the weights that it holds itself are rounded to fp16 first."""
 
     @abstractmethod
-    def piece(self, steps: Sequence[Step], outputs: Sequence[str]) -> Graph | Net:
+    def piece(self, steps: Sequence[LevelStep], outputs: Sequence[str]) -> Graph | Net:
         """A model of some steps alone; what they read from outside are its inputs."""
 
     @abstractmethod
     def shape(self, value: str) -> tuple[int, ...]:
         """The shape of a value."""
 
-    def weights(self, step: Step) -> dict[str, np.ndarray]:
+    def weights(self, step: LevelStep) -> dict[str, np.ndarray]:
         """The float constants of a step by name."""
         found = {name: self.constants[name] for name in step.reads if name in self.constants}
         return {name: array for name, array in found.items() if array.dtype.kind == "f"}
@@ -89,7 +91,7 @@ class Steps(ABC):
         return values
 
     def run_steps(
-        self, steps: Sequence[Step], values: Values, wide: frozenset[str] = frozenset(), *, halves: bool = False
+        self, steps: Sequence[LevelStep], values: Values, wide: frozenset[str] = frozenset(), *, halves: bool = False
     ) -> None:
         """Adds the results of some steps to the values that they read."""
         with np.errstate(all="ignore"):
@@ -118,19 +120,21 @@ class GraphSteps(Steps):
         self.inputs, self.outputs = tuple(graph.inputs), graph.outputs
         self.constants = graph.constants
         self.steps = tuple(
-            Step(
+            LevelStep(
                 i, node.name, type(node.operation).__name__, layers_of(node), node.inputs, node.outputs, node.operation
             )
             for i, node in enumerate(graph.nodes)
         )
 
-    def compute(self, step: Step, operands: Sequence[np.ndarray | None], *, halves: bool) -> tuple[np.ndarray, ...]:
+    def compute(
+        self, step: LevelStep, operands: Sequence[np.ndarray | None], *, halves: bool
+    ) -> tuple[np.ndarray, ...]:
         return self.graph.nodes[step.index].operation.evaluate(operands)
 
     def shape(self, value: str) -> tuple[int, ...]:
         return self.graph.types[value].shape
 
-    def piece(self, steps: Sequence[Step], outputs: Sequence[str]) -> Graph:
+    def piece(self, steps: Sequence[LevelStep], outputs: Sequence[str]) -> Graph:
         read = dict.fromkeys(name for step in steps for name in step.reads if name)
         made = {name for step in steps for name in step.makes}
         inputs = {name: self.graph.types[name] for name in read if name not in made and name not in self.constants}
@@ -148,11 +152,13 @@ class NetSteps(Steps):
         self.inputs, self.outputs = tuple(net.inputs), tuple(dict.fromkeys(net.outputs.values()))
         self.constants = {}
         self.steps = tuple(
-            Step(i, u.name, type(u.params).__name__, u.origin.layers or (u.name,), u.bottoms, (u.name,), u.params)
+            LevelStep(i, u.name, type(u.params).__name__, u.origin.layers or (u.name,), u.bottoms, (u.name,), u.params)
             for i, u in enumerate(net.units)
         )
 
-    def compute(self, step: Step, operands: Sequence[np.ndarray | None], *, halves: bool) -> tuple[np.ndarray, ...]:
+    def compute(
+        self, step: LevelStep, operands: Sequence[np.ndarray | None], *, halves: bool
+    ) -> tuple[np.ndarray, ...]:
         params = self.net.units[step.index].params
         arrays = [array for array in operands if array is not None]
         return (_with_halves(params).evaluate(arrays) if halves else params.evaluate(arrays),)
@@ -163,13 +169,13 @@ class NetSteps(Steps):
         shaped = {name: np.asarray(inputs[name]).reshape(shape.ndchw) for name, shape in self.net.inputs.items()}
         return super().run(shaped, wide, halves=halves)
 
-    def weights(self, step: Step) -> dict[str, np.ndarray]:
+    def weights(self, step: LevelStep) -> dict[str, np.ndarray]:
         return {name: array for name, array in _arrays(step.settings) if array.dtype.kind == "f"}
 
     def shape(self, value: str) -> tuple[int, ...]:
         return self.net.shapes[value].ndchw
 
-    def piece(self, steps: Sequence[Step], outputs: Sequence[str]) -> Net:
+    def piece(self, steps: Sequence[LevelStep], outputs: Sequence[str]) -> Net:
         made = {name for step in steps for name in step.makes}
         read = dict.fromkeys(name for step in steps for name in step.reads if name not in made)
         shapes = self.net.shapes

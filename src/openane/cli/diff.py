@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from openane.analysis.diff import Difference, FieldDifference, TaskDifference, diff_programs
+from openane.analysis.diff import FieldDifference, ProgramDifference, TaskDifference, diff_programs
 from openane.cli._compiled import open_compiled
 from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
@@ -37,7 +37,7 @@ def command(first: Path, second: Path, show_all: bool, target: str, as_json: boo
     sys.exit(0 if difference.same else 1)
 
 
-def _print(difference: Difference, first: str, second: str, limit: int | None) -> None:
+def _print(difference: ProgramDifference, first: str, second: str, limit: int | None) -> None:
     say(f"--- {first}")
     say(f"+++ {second}")
     if difference.same:

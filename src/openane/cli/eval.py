@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemaining
 
 from openane.analysis.evaluate import Evaluation, evaluate, summarize
 from openane.analysis.executors import cluster, processes
-from openane.analysis.journal import PIECE_SAMPLES, Job, Journal
+from openane.analysis.journal import PIECE_SAMPLES, EvaluationJob, Journal
 from openane.analysis.metrics import METRICS
 from openane.artifact.cache import default_folder
 from openane.cli._options import CACHE_OPTION, MEMORY_OPTION, TIME_OPTION, compile_options, options_of
@@ -60,7 +60,7 @@ def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
             raise InputError("there is no such file or folder", where=str(path))
     scheduler, jobs = choices["scheduler"], choices["jobs"]
     alone = scheduler is None and jobs == 1
-    job = Job(
+    job = EvaluationJob(
         str(model.resolve()),
         str(dataset.resolve()),
         **{name: choices[name] for name in _FOR_THE_JOB},

@@ -18,7 +18,7 @@ from openane.core.files import write_atomically
 from openane.program import Program
 from openane.runtimes.doctor import examine
 from openane.runtimes.macos import MacosRuntime
-from openane.runtimes.macos.capture import Capture, Outcome, Step, check_model
+from openane.runtimes.macos.capture import Capture, CaptureOutcome, CaptureStep, check_model
 from openane.runtimes.macos.objc import SystemBridge
 from openane.runtimes.macos.report import compare_programs, measurement_document, read_program, report_document
 
@@ -42,7 +42,7 @@ def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) ->
             f"the grabber needs a Mac with a neural engine: {availability.reason}",
             hint="Run it there, or take net.plist and model.hwx from someone who has.",
         )
-    steps: list[Step] = []
+    steps: list[CaptureStep] = []
     for step in Capture(SystemBridge(), model, folder, target).steps():
         steps.append(step)
         say(f"{step.name}: {step.outcome.value} {step.message}".rstrip(), err=True)
@@ -57,15 +57,15 @@ def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) ->
         ]
         print_table("Capture", ("step", "outcome", "details"), rows)
         say(f"Answer the questions in {folder / 'report.json'} and send the folder back.")
-    if not any(step.outcome is Outcome.DONE and _is_result(step) for step in steps):
+    if not any(step.outcome is CaptureOutcome.DONE and _is_result(step) for step in steps):
         raise click.exceptions.Exit(1)
 
 
-def _is_result(step: Step) -> bool:
+def _is_result(step: CaptureStep) -> bool:
     return any(path.name == "net.plist" or path.suffix == ".hwx" for path in step.files)
 
 
-def _report(model: Path, folder: Path, steps: list[Step], target: str, run: bool) -> dict[str, Any]:
+def _report(model: Path, folder: Path, steps: list[CaptureStep], target: str, run: bool) -> dict[str, Any]:
     apples = {
         path.relative_to(folder).as_posix(): program
         for path in sorted(folder.rglob("*.hwx"))

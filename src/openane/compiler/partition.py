@@ -35,7 +35,7 @@ HOST_NODE_US = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class GraphPart:
     """A piece of a graph that runs in one step.
 
     Attributes:
@@ -49,7 +49,7 @@ class Part:
     reasons: Mapping[str, Diagnostic]
 
 
-def partition(graph: Graph, reasons: Mapping[str, Diagnostic], chip: Chip | None = None) -> tuple[Part, ...]:
+def partition(graph: Graph, reasons: Mapping[str, Diagnostic], chip: Chip | None = None) -> tuple[GraphPart, ...]:
     """Splits a graph into parts, in execution order.
 
     Args:
@@ -247,7 +247,7 @@ def _border_crossings(name: str, sides: _Sides) -> int:
     return into + out
 
 
-def part_of(graph: Graph, nodes: Iterable[Node], on_engine: bool, reasons: Mapping[str, Diagnostic]) -> Part:
+def part_of(graph: Graph, nodes: Iterable[Node], on_engine: bool, reasons: Mapping[str, Diagnostic]) -> GraphPart:
     """The part that holds some nodes of a graph, given in their order."""
     nodes = tuple(nodes)
     names = {node.name for node in nodes}
@@ -262,4 +262,4 @@ def part_of(graph: Graph, nodes: Iterable[Node], on_engine: bool, reasons: Mappi
         nodes,
         {name: graph.constants[name] for name in read if name in graph.constants},
     )
-    return Part(part, on_engine, {name: reasons[name] for name in names if name in reasons})
+    return GraphPart(part, on_engine, {name: reasons[name] for name in names if name in reasons})

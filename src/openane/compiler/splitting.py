@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from openane.artifact.plan import EngineStep, HostStep, Step
-from openane.compiler.partition import Part, part_of, partition
+from openane.compiler.partition import GraphPart, part_of, partition
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.cost.chips import DEFAULT_CHIP, Chip, chip
 from openane.graph import Graph, Node
@@ -69,7 +69,7 @@ class Splitter:
                 continue
             return tuple(found)
 
-    def _engine(self, part: Part) -> list[EngineStep]:
+    def _engine(self, part: GraphPart) -> list[EngineStep]:
         try:
             return [self.compile_part(part.graph)]
         except UnsupportedError as error:

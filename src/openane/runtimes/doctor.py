@@ -22,7 +22,7 @@ Read = Callable[[Sequence[str]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorFinding:
     """One line of the report.
 
     Attributes:
@@ -41,7 +41,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DoctorReport:
     """Everything the doctor knows.
 
     Attributes:
@@ -50,7 +50,7 @@ class Report:
         next_steps: what to do, most useful first.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[DoctorFinding, ...]
     runtimes: dict[str, Availability]
     next_steps: tuple[str, ...]
 
@@ -93,7 +93,7 @@ def examine(
     read: Read | None = None,
     bridge: Callable[[], Bridge] = SystemBridge,
     version_of: Callable[[str], str] = metadata.version,
-) -> Report:
+) -> DoctorReport:
     """Looks at the machine; changes nothing, loads no model, and never raises.
 
     Args:
@@ -110,7 +110,7 @@ def examine(
     if system == "Linux":
         findings += _linux()
     runtimes = {name: load(name).probe() for name in NAMES}
-    return Report(tuple(findings), runtimes, _next_steps(findings, runtimes))
+    return DoctorReport(tuple(findings), runtimes, _next_steps(findings, runtimes))
 
 
 def macos_remarks(version: str) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ def macos_remarks(version: str) -> tuple[str, ...]:
     return tuple(text for first, text in MACOS_REMARKS if numbers >= first)
 
 
-def _machine(system: str, read: Read) -> list[Finding]:
+def _machine(system: str, read: Read) -> list[DoctorFinding]:
     facts = {
         "system": f"{system} {platform.release()}",
         "processor": platform.machine(),
@@ -136,39 +136,39 @@ def _machine(system: str, read: Read) -> list[Finding]:
             "chip": read(("sysctl", "-n", "machdep.cpu.brand_string")),
             "model": read(("sysctl", "-n", "hw.model")),
         }
-    return [Finding("machine", name, value or "unknown") for name, value in facts.items()]
+    return [DoctorFinding("machine", name, value or "unknown") for name, value in facts.items()]
 
 
-def _packages(version_of: Callable[[str], str]) -> list[Finding]:
+def _packages(version_of: Callable[[str], str]) -> list[DoctorFinding]:
     findings = []
     for name, (purpose, extra) in PACKAGES.items():
         try:
-            findings.append(Finding("package", name, version_of(name), True, ""))
+            findings.append(DoctorFinding("package", name, version_of(name), True, ""))
         except metadata.PackageNotFoundError:
             install = f"pip install 'openane[{extra}]'" if extra else f"pip install {name}"
-            findings.append(Finding("package", name, "not installed", False, f"For {purpose}: {install}"))
+            findings.append(DoctorFinding("package", name, "not installed", False, f"For {purpose}: {install}"))
     return findings
 
 
-def _compiler() -> Finding:
+def _compiler() -> DoctorFinding:
     found = next(filter(None, map(shutil.which, COMPILERS)), "")
     hint = "" if found else "Needed by `openane emulate`; Debian: apt install gcc."
-    return Finding("tool", "C compiler", found or "none", bool(found), hint)
+    return DoctorFinding("tool", "C compiler", found or "none", bool(found), hint)
 
 
-def _linux() -> list[Finding]:
+def _linux() -> list[DoctorFinding]:
     calls = ", ".join(f"{name} {number:#x}" for number, name in sorted(abi.REQUEST_NAMES.items()))
     return [
-        Finding("linux", "driver interface", calls),
-        Finding("linux", "devices the driver binds to", ", ".join(abi.COMPATIBLE)),
+        DoctorFinding("linux", "driver interface", calls),
+        DoctorFinding("linux", "devices the driver binds to", ", ".join(abi.COMPATIBLE)),
     ]
 
 
-def _macos(read: Read, bridge: Callable[[], Bridge]) -> list[Finding]:
+def _macos(read: Read, bridge: Callable[[], Bridge]) -> list[DoctorFinding]:
     findings = [_framework(name, purpose, bridge) for name, purpose in FRAMEWORKS.items()]
     protection = read(("csrutil", "status")) or "unknown"
     findings.append(
-        Finding(
+        DoctorFinding(
             "macos",
             "system integrity protection",
             protection,
@@ -178,7 +178,7 @@ def _macos(read: Read, bridge: Callable[[], Bridge]) -> list[Finding]:
         )
     )
     findings.append(
-        Finding(
+        DoctorFinding(
             "macos",
             "entitlements",
             "none are asked for",
@@ -188,19 +188,19 @@ def _macos(read: Read, bridge: Callable[[], Bridge]) -> list[Finding]:
         )
     )
     version = platform.mac_ver()[0] or read(("sw_vers", "-productVersion"))
-    findings += [Finding("macos", f"macOS {version}", remark) for remark in macos_remarks(version)]
+    findings += [DoctorFinding("macos", f"macOS {version}", remark) for remark in macos_remarks(version)]
     return findings
 
 
-def _framework(name: str, purpose: str, bridge: Callable[[], Bridge]) -> Finding:
+def _framework(name: str, purpose: str, bridge: Callable[[], Bridge]) -> DoctorFinding:
     try:
         bridge().load(name)
     except UnavailableError as error:
-        return Finding("macos", name, "missing", False, f"Needed because it {purpose}. {error.diagnostic.hint}")
-    return Finding("macos", name, f"present; {purpose}", True)
+        return DoctorFinding("macos", name, "missing", False, f"Needed because it {purpose}. {error.diagnostic.hint}")
+    return DoctorFinding("macos", name, f"present; {purpose}", True)
 
 
-def _next_steps(findings: Sequence[Finding], runtimes: dict[str, Availability]) -> tuple[str, ...]:
+def _next_steps(findings: Sequence[DoctorFinding], runtimes: dict[str, Availability]) -> tuple[str, ...]:
     steps = [f"Install {finding.name}: {finding.hint}" for finding in findings if _is_essential(finding)]
     devices = [name for name, found in runtimes.items() if name != "simulator" and found.available]
     if devices:
@@ -216,7 +216,7 @@ def _next_steps(findings: Sequence[Finding], runtimes: dict[str, Availability]) 
     return tuple(steps)
 
 
-def _is_essential(finding: Finding) -> bool:
+def _is_essential(finding: DoctorFinding) -> bool:
     return finding.area == "package" and finding.works is False and not PACKAGES[finding.name][1]
 
 

@@ -55,7 +55,7 @@ class SimulatorSession(Session):
         self._machine.close()
 
 
-class Simulator:
+class SimulatorRuntime:
     """Needs nothing but this package."""
 
     name = "simulator"
@@ -75,6 +75,6 @@ class Simulator:
         return SimulatorSession(program, options or SessionOptions())
 
 
-def runtime() -> Simulator:
+def runtime() -> SimulatorRuntime:
     """The runtime of this file."""
-    return Simulator()
+    return SimulatorRuntime()

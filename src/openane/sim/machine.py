@@ -38,7 +38,7 @@ _PORTION_COST = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
+class ExecutionOptions:
     """How to execute.
 
     Attributes:
@@ -94,7 +94,7 @@ class Simulator:
     """
 
     def __init__(
-        self, program: Program, works: Sequence[DecodedTask], buffers: BufferMap, execution: Execution
+        self, program: Program, works: Sequence[DecodedTask], buffers: BufferMap, execution: ExecutionOptions
     ) -> None:
         if execution.until is not None and not 0 <= execution.until <= len(works):
             raise InputError("there is no such task to stop after", value=execution.until, limit=f"0 to {len(works)}")
@@ -279,7 +279,7 @@ class Simulator:
             )
 
 
-def _prepare(works: Sequence[DecodedTask], arena: Arena, program: Program, execution: Execution) -> Schedule:
+def _prepare(works: Sequence[DecodedTask], arena: Arena, program: Program, execution: ExecutionOptions) -> Schedule:
     """Rows and parameters of all tasks."""
     constants, profile = _halfwords(program.constants), execution.profile
     defined = profile != Profile()  # options have no kernels
@@ -306,7 +306,11 @@ def _halfwords(data: bytes | memoryview) -> Halfwords:
 
 
 def _check(
-    program: Program, works: Sequence[DecodedTask], layout: MemoryLayout, buffers: BufferMap, execution: Execution
+    program: Program,
+    works: Sequence[DecodedTask],
+    layout: MemoryLayout,
+    buffers: BufferMap,
+    execution: ExecutionOptions,
 ) -> None:
     """Proves that every run stays within the rules; the maps that this takes are given up before anything runs."""
     check_operations(works, execution.operation_limit)

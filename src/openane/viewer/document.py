@@ -9,7 +9,7 @@ from typing import Any
 from openane.analysis.compare import Comparison
 from openane.analysis.compare import as_values as comparison_values
 from openane.analysis.describe import Description, describe_program
-from openane.analysis.diff import Difference
+from openane.analysis.diff import ProgramDifference
 from openane.analysis.estimate import Estimate, estimate
 from openane.analysis.explain import explain
 from openane.artifact.plan import Artifact, EngineStep
@@ -64,7 +64,7 @@ def document(artifact: Artifact, choices: Choices | None = None) -> dict[str, An
 
 
 def diff_document(
-    first: Artifact, second: Artifact, difference: Difference, choices: Choices | None = None
+    first: Artifact, second: Artifact, difference: ProgramDifference, choices: Choices | None = None
 ) -> dict[str, Any]:
     """The page of the first program, with what differs in the second.
 

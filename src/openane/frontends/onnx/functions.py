@@ -12,7 +12,7 @@ from openane.frontends.onnx.verify import DEPTH_LIMIT, subgraphs
 from openane.graph import TensorType
 
 
-class Functions:
+class FunctionLibrary:
     """Finds the body of an operation."""
 
     def __init__(self, model: onnx.ModelProto) -> None:

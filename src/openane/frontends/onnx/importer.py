@@ -13,7 +13,7 @@ from openane.core.errors import Diagnostic, ModelError, OpenaneError, Unsupporte
 from openane.core.origin import Origin
 from openane.frontends.onnx.builder import OnnxBuilder
 from openane.frontends.onnx.call import Call, Scope
-from openane.frontends.onnx.functions import Functions
+from openane.frontends.onnx.functions import FunctionLibrary
 from openane.frontends.onnx.handlers import HANDLERS
 from openane.frontends.onnx.inputs import input_types
 from openane.frontends.onnx.tensors import Tensors
@@ -53,7 +53,7 @@ def _refuse_unknown(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         key = _domain(node.domain), node.op_type
         version = opsets.get(key[0], 1)
-        if key not in HANDLERS and key not in local and not Functions.has_body(*key, version):
+        if key not in HANDLERS and key not in local and not FunctionLibrary.has_body(*key, version):
             full = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             what = f"the operation {full} is not supported"
             where = f"node {node.name or next(iter(node.output), '')!r} ({full}, opset {version})"
@@ -71,7 +71,7 @@ class Importer:
         self._shapes = shapes
         self._constants = constants
         self._tensors = Tensors(folder)
-        self._functions = Functions(model)
+        self._functions = FunctionLibrary(model)
         self._visits, self._most_visits = 0, min(self._functions.written_size(model.graph) + MORE_NODES, NODE_LIMIT)
         size = self._functions.expanded_size(model.graph.node)
         if size > self._most_visits:

@@ -13,7 +13,7 @@ import numpy as np
 from openane.core.errors import UnavailableError
 from openane.program import Program
 from openane.program.layout import read_surface, write_surface
-from openane.runtimes.linux.command import Command, build_command
+from openane.runtimes.linux.command import CommandBuffer, build_command
 from openane.runtimes.linux.device import BOOTSTRAP, Buffer, Device
 from openane.runtimes.linux.discovery import Found, find_device
 from openane.runtimes.linux.faults import translated
@@ -30,7 +30,7 @@ class LinuxSession(Session):
         device: open; belongs to the session from now on.
     """
 
-    def __init__(self, program: Program, command: Command, device: Device) -> None:
+    def __init__(self, program: Program, command: CommandBuffer, device: Device) -> None:
         super().__init__(program)
         self._command = command
         self._device = device

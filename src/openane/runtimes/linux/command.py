@@ -38,7 +38,7 @@ BASES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandBuffer:
     """What one submission consists of.
 
     Attributes:
@@ -76,7 +76,7 @@ class Command:
         view[end:] = 0
 
 
-def build_command(program: Program, memory_limit_bytes: int) -> Command:
+def build_command(program: Program, memory_limit_bytes: int) -> CommandBuffer:
     """The submission for a program.
 
     Surfaces keep the buffer indices that the program's own headers use, so programs that number inputs first and
@@ -120,7 +120,7 @@ def build_command(program: Program, memory_limit_bytes: int) -> Command:
     constants = memoryview(program.constants).cast("B")
     sizes = _buffer_sizes(program, len(tasks) + len(constants))
     _check_references(program, {*sizes, abi.CONSTANTS_BUFFER})
-    command = Command(
+    command = CommandBuffer(
         tasks=tasks,
         constants=constants,
         task_count=len(program.tasks),
@@ -182,7 +182,7 @@ def _check_references(program: Program, present: set[int]) -> None:
                     )
 
 
-def _check_total(command: Command, memory_limit_bytes: int, where: str) -> None:
+def _check_total(command: CommandBuffer, memory_limit_bytes: int, where: str) -> None:
     total = command.total_bytes
     device_limit = abi.IOVA_BYTES - abi.TILE_BYTES
     for limit, what in (

@@ -35,7 +35,7 @@ NEURAL_ENGINE_AND_CPU: Final = 3
 COMPILE_SECONDS: Final = 600
 
 
-class Outcome(Enum):
+class CaptureOutcome(Enum):
     """How a step ended."""
 
     DONE = "done"
@@ -44,7 +44,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CaptureStep:
     """One step of a capture.
 
     Attributes:
@@ -55,7 +55,7 @@ class Step:
     """
 
     name: str
-    outcome: Outcome
+    outcome: CaptureOutcome
     message: str = ""
     files: tuple[Path, ...] = ()
 
@@ -82,7 +82,7 @@ class Capture:
     caches: tuple[Path, ...] = CACHE_FOLDERS
     now: Callable[[], float] = time.time
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[CaptureStep]:
         """Captures step by step.
 
         Raises:
@@ -100,7 +100,9 @@ class Capture:
         yield self._attempt("net.plist by Espresso", lambda: dump_network(self.bridge, compiled, self.folder))
         network = next((path for path in (self.folder / "net.plist", compiled / "model.mil") if path.is_file()), None)
         if network is None:
-            yield Step("model.hwx by Apple's compiler", Outcome.SKIPPED, "there is no net.plist and no model.mil")
+            yield CaptureStep(
+                "model.hwx by Apple's compiler", CaptureOutcome.SKIPPED, "there is no net.plist and no model.mil"
+            )
         else:
             yield self._attempt(
                 "model.hwx by Apple's compiler",
@@ -108,13 +110,13 @@ class Capture:
             )
         yield self._attempt("model.hwx from aned's cache", lambda: self._from_cache(compiled))
 
-    def _attempt(self, name: str, action: Callable[[], tuple[Path, ...]]) -> Step:
+    def _attempt(self, name: str, action: Callable[[], tuple[Path, ...]]) -> CaptureStep:
         try:
-            return Step(name, Outcome.DONE, files=action())
+            return CaptureStep(name, CaptureOutcome.DONE, files=action())
         except (OpenaneError, OSError) as error:
-            return Step(name, Outcome.FAILED, str(error))
+            return CaptureStep(name, CaptureOutcome.FAILED, str(error))
 
-    def _compiled_model(self) -> Generator[Step, None, Path | None]:
+    def _compiled_model(self) -> Generator[CaptureStep, None, Path | None]:
         """Yields the step that compiles the model and returns the compiled form, None when that failed."""
         if self.model.suffix == ".mlmodelc":
             return self.model

@@ -13,7 +13,7 @@ import numpy as np
 from openane.core.errors import OpenaneError
 from openane.formats.hwx import read_hwx
 from openane.program import Program
-from openane.runtimes.macos.capture import Step
+from openane.runtimes.macos.capture import CaptureStep
 from openane.runtimes.registry import load
 from openane.runtimes.runtime import Runtime
 from openane.targets import encode_text, load_program
@@ -30,7 +30,7 @@ QUESTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
+class DeviceMeasurement:
     """One program on the engine against the simulator.
 
     Attributes:
@@ -57,7 +57,7 @@ def seeded_inputs(program: Program) -> dict[str, np.ndarray]:
     return inputs
 
 
-def measure(program: Program, runtime: Runtime) -> Measurement:
+def measure(program: Program, runtime: Runtime) -> DeviceMeasurement:
     """Runs a program on the engine and in the simulator with the same inputs.
 
     Raises:
@@ -74,7 +74,7 @@ def measure(program: Program, runtime: Runtime) -> Measurement:
     differing = sum(
         int(np.count_nonzero(found[name].view(np.uint8) != array.view(np.uint8))) for name, array in expected.items()
     )
-    return Measurement(tuple(seconds), sum(array.size for array in expected.values()), differing)
+    return DeviceMeasurement(tuple(seconds), sum(array.size for array in expected.values()), differing)
 
 
 def compare_programs(ours: Program, apples: Program) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def read_program(path: Path) -> Program:
     return load_program(read_hwx(path))
 
 
-def report_document(model: Path, folder: Path, steps: Sequence[Step], machine: dict[str, str]) -> dict[str, Any]:
+def report_document(model: Path, folder: Path, steps: Sequence[CaptureStep], machine: dict[str, str]) -> dict[str, Any]:
     """The part of the form that describes a capture, ready for JSON; file names are relative to the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "report.json")
     return {

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from openane.runtimes.doctor import Report
+from openane.runtimes.doctor import DoctorReport
 from openane.runtimes.registry import Choice
 from openane.runtimes.verification.check import CaseResult
 
@@ -15,7 +15,7 @@ FORMAT = 1
 MACHINE_AREAS = ("machine", "linux", "macos")
 
 
-def result_document(results: Sequence[CaseResult], report: Report, choice: Choice) -> dict[str, Any]:
+def result_document(results: Sequence[CaseResult], report: DoctorReport, choice: Choice) -> dict[str, Any]:
     """The result file as plain values, ready for JSON.
 
     Args:

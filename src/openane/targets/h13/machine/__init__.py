@@ -53,12 +53,12 @@ def machine(program: Program, options: RunOptions | None = None) -> Simulator:
             nobody wrote, a missing kernel, or too much memory.
         InputError: an unknown option of the profile.
     """
-    from openane.sim.machine import Execution, Simulator  # decoding does without
+    from openane.sim.machine import ExecutionOptions, Simulator  # decoding does without
 
     options = options or RunOptions()
     works = decode_program(program, permissive=options.permissive)
     profile = PROFILE.with_options(options.profile)
-    execution = Execution(
+    execution = ExecutionOptions(
         profile,
         fast=options.fast,
         threads=options.threads,
