@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
-from openane.graph import Graph, TensorType
+from openane.graph import Graph, Node, TensorType
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
 _DTYPES = {
@@ -118,3 +118,7 @@ def as_core_ml(array: np.ndarray) -> np.ndarray:
 def element_name(dtype: DType) -> str:
     """The name of an element type in MIL, as Core ML has it: "fp32", "int32" or "bool"."""
     return NAMES[_DTYPES.get(dtype, np.int32)]
+
+
+#: Makes the MIL operations of one node; its results.
+Handler = Callable[[MilBuilder, Node], tuple[Any, ...]]

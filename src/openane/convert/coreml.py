@@ -12,13 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from openane.convert import operations, recurrent, tensors
 from openane.convert.builder import MilBuilder, element_name, plain_names
-from openane.core.errors import UnavailableError, UnsupportedError
-from openane.core.registry import merge
+from openane.convert.handlers import HANDLERS
+from openane.core.errors import Diagnostic, UnavailableError, UnsupportedError
 from openane.graph import Graph, Node
-
-HANDLERS = merge(operations.HANDLERS, recurrent.HANDLERS, tensors.HANDLERS)
 
 
 def coremltools() -> Any:
@@ -98,7 +95,7 @@ def _check_border(graph: Graph) -> None:
 def _add_nodes(builder: MilBuilder) -> None:
     """Adds every node; those without a counterpart are collected, so that the user sees all of them."""
     graph = builder.graph
-    refused: list[UnsupportedError] = []
+    refused: list[Diagnostic] = []
     for node in graph.nodes:
         try:
             if HANDLERS.get(type(node.operation)) is None:
@@ -107,10 +104,10 @@ def _add_nodes(builder: MilBuilder) -> None:
                 _add_node(builder, node)
         except UnsupportedError as error:
             place = f"{graph.name}: node {node.name!r} ({type(node.operation).__name__})"
-            refused.append(UnsupportedError(**_parts(error.at(place))))
+            refused.append(error.at(place).diagnostic)
     if refused:
         first, *others = refused
-        raise UnsupportedError(**_parts(first), others=tuple(other.diagnostic for other in others))
+        raise UnsupportedError(first, others=tuple(others))
 
 
 def _add_node(builder: MilBuilder, node: Node) -> None:
@@ -120,11 +117,6 @@ def _add_node(builder: MilBuilder, node: Node) -> None:
         text = " ".join(str(error).split())[:200]
         raise UnsupportedError("Core ML's builder refuses the operation", value=text) from error
     builder.values.update(zip(node.outputs, results, strict=False))
-
-
-def _parts(error: Any) -> dict[str, Any]:
-    found = error.diagnostic
-    return {name: getattr(found, name) for name in ("what", "where", "rule", "limit", "value", "hint")}
 
 
 def write_package(graph: Graph, path: Path, *, half: bool = True) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from openane.convert.builder import MilBuilder, element_name
+from openane.convert.builder import Handler, MilBuilder, element_name
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g
-
-Handler = Callable[[MilBuilder, Node], tuple[Any, ...]]
 
 #: Functions of one operand: class -> name in MIL.
 UNARY: Mapping[type[Operation], str] = MappingProxyType(

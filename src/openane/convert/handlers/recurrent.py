@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from openane.convert.builder import MilBuilder
-from openane.convert.operations import Handler
+from openane.convert.builder import Handler, MilBuilder
 from openane.core.errors import UnsupportedError
 from openane.graph import Node, Operation
 from openane.graph import ops as g
