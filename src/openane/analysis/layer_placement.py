@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from openane.analysis.explain import Explanation, Layer, Where
+from openane.analysis.explain import ExplainedLayer, Explanation, Location
 from openane.core.errors import OpenaneError
 from openane.coreml_placement.compute_plan import Comparison, Match, compare, read_plan
 from openane.coreml_placement.from_graph import program_of_graph
@@ -96,7 +96,7 @@ class LayerPlacement:
     engine: EngineAnswer
     core_ml: CoreMlAnswer
     openane: OpenaneAnswer
-    layer: Layer | None
+    layer: ExplainedLayer | None
     measured: str = ""
 
 
@@ -181,7 +181,7 @@ class _Join:
 
     def operations(self, explanation: Explanation | None) -> tuple[LayerPlacement, ...]:
         """One entry per operation of the program; layers of openane that belong to none come last."""
-        compiled: dict[str, list[Layer]] = {}
+        compiled: dict[str, list[ExplainedLayer]] = {}
         for layer in explanation.layers if explanation else ():
             compiled.setdefault(layer.name, []).append(layer)
         names = [each.operation.name for each in self._prediction.placements]
@@ -204,7 +204,7 @@ class _Join:
             found.append(self._entry(layer.name, own, [layer]) if own else _outside(layer))
         return tuple(found), tuple(self._entry(name, own, []) for name, own in places.items())
 
-    def _entry(self, name: str, places: Sequence[int], layers: Sequence[Layer]) -> LayerPlacement:
+    def _entry(self, name: str, places: Sequence[int], layers: Sequence[ExplainedLayer]) -> LayerPlacement:
         placements = [self._prediction.placements[place] for place in places]
         matches = [self._matches[place] for place in places]
         measured = [match.measured.device.value for match in matches if match and match.measured]
@@ -268,11 +268,11 @@ def _evidence(placements: Sequence[Placement], prediction: Prediction) -> str:
     return f"{rule}; times: {weakest}; {prediction.platform.evidence}"
 
 
-def _openane(layers: Sequence[Layer], failure: OpenaneError | None) -> OpenaneAnswer:
+def _openane(layers: Sequence[ExplainedLayer], failure: OpenaneError | None) -> OpenaneAnswer:
     if failure is not None:
         return OpenaneAnswer("unknown", (), str(failure))
     if not layers:
-        return OpenaneAnswer(Where.FOLDED.value, (), "nothing of it is left in the compiled model")
+        return OpenaneAnswer(Location.FOLDED.value, (), "nothing of it is left in the compiled model")
     tasks = tuple(dict.fromkeys(number for layer in layers for number in layer.tasks))
     where = " + ".join(dict.fromkeys(layer.where.value for layer in layers))
     told = next((str(layer.reason) for layer in layers if layer.reason is not None), "")
@@ -281,18 +281,22 @@ def _openane(layers: Sequence[Layer], failure: OpenaneError | None) -> OpenaneAn
     return OpenaneAnswer(where, tasks, told)
 
 
-def _merged(layers: Sequence[Layer]) -> Layer | None:
+def _merged(layers: Sequence[ExplainedLayer]) -> ExplainedLayer | None:
     """The layers of one name as one."""
     if len(layers) < 2:
         return layers[0] if layers else None
     answer = _openane(layers, None)
-    where = layers[0].where if len({layer.where for layer in layers}) == 1 else Where.BOTH
+    where = layers[0].where if len({layer.where for layer in layers}) == 1 else Location.BOTH
     reason = next((layer.reason for layer in layers if layer.reason is not None), None)
-    where = Where.HOST if reason is not None and not answer.tasks else Where.PARTLY if reason is not None else where
-    return Layer(layers[0].name, layers[0].operation, where, answer.tasks, sum(layer.macs for layer in layers), reason)
+    where = (
+        Location.HOST if reason is not None and not answer.tasks else Location.PARTLY if reason is not None else where
+    )
+    return ExplainedLayer(
+        layers[0].name, layers[0].operation, where, answer.tasks, sum(layer.macs for layer in layers), reason
+    )
 
 
-def _outside(layer: Layer) -> LayerPlacement:
+def _outside(layer: ExplainedLayer) -> LayerPlacement:
     """A layer that openane compiled and Core ML's program does not have: it became part of others, or constants."""
     folded = "the program that Core ML sees has no such operation: it is part of others or a constant"
     return LayerPlacement(
