@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from openane.convert.builder import MilBuilder
-from openane.convert.coreml import HANDLERS
+from openane.convert.handlers import HANDLERS
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.coreml_placement.program import Operation, Program, Tensor
