@@ -117,7 +117,7 @@ def _sums(pooling: Pooling, ones: np.ndarray) -> np.ndarray:
     evidence="encoding.md#common-block: windows have rows and columns",
 )
 def window_axes(rank: int) -> object | None:
-    """The pooling window has more axes than the engine's windows."""
+    """The pooling window has more axes than the engine supports."""
     return rank if rank > 2 else None
 
 
