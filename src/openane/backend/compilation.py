@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from openane.backend.alloc.constants import ConstantSection
 from openane.backend.describe import net_text, plan_text
@@ -22,6 +25,7 @@ class Compilation:
         target: the generation.
         dialect: whose layout habits to follow.
         net: the network of units.
+        rescale: as in `CompileOptions`.
         plan: its tasks without addresses.
         constants: the constant section.
         placement: its tasks with addresses.
@@ -31,6 +35,7 @@ class Compilation:
     target: CodeGenerator
     dialect: Dialect
     net: Net
+    rescale: Mapping[str, np.ndarray] | None = None
     plan: Plan | None = None
     constants: ConstantSection | None = None
     placement: Placement | None = None

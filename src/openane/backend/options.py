@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from openane.core.passes import Stage
 
@@ -15,9 +17,12 @@ class CompileOptions:
     Attributes:
         dialect: which compiler's layout habits to follow; None takes the target's default.
         check: refuse encodings that are known to hang the hardware (always on in the command line).
+        rescale: calibration data of the rescaling of kernels (`passes.rescaling`), one array per input of the network,
+            or nothing for proven bounds; None for no rescaling.
         observe: called with every stage of the compilation, for dumps.
     """
 
     dialect: str | None = None
     check: bool = True
+    rescale: Mapping[str, np.ndarray] | None = None
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from openane.backend.alloc import allocate, constants, reuse
 from openane.backend.compilation import Compilation
 from openane.backend.ir.plan import Plan
 from openane.backend.lowering import lower
 from openane.backend.machine import Dialect, MachineSpec
 from openane.backend.options import CompileOptions
-from openane.backend.passes import chains, fusion
+from openane.backend.passes import chains, fusion, rescaling
 from openane.backend.passes.editor import Edit, edited
 from openane.backend.rules import Query, known_unit, violations
 from openane.backend.target import CodeGenerator
@@ -34,6 +36,11 @@ def _replan(run: Callable[[CodeGenerator, Plan], Plan]) -> Callable[[Compilation
         return replace(state, plan=run(state.target, state.plan))
 
     return step
+
+
+def _rescale(state: Compilation) -> Compilation:
+    assert state.rescale is not None
+    return replace(state, net=rescaled(state.net, state.target.spec, state.rescale))
 
 
 def _lower(state: Compilation) -> Compilation:
@@ -100,7 +107,16 @@ PASSES: tuple[Pass[Compilation], ...] = (
 """Every pass in order; the generation's own work is in `lower` (packing), `place` (tiling) and `link`."""
 
 
-LEVELS: Mapping[str, str] = {**dict.fromkeys((*FUSION, *CHAINS), "net"), "link": "program"}
+RESCALE = Pass("rescale", _rescale, "after epilogues: the kernel has its scale; before chains take products in")
+"""The pass that `CompileOptions.rescale` adds after those of `FUSION`."""
+
+
+def passes(rescale: bool) -> tuple[Pass[Compilation], ...]:
+    """Every pass of a compilation with or without rescaling, in order."""
+    return (*PASSES[: len(FUSION)], RESCALE, *PASSES[len(FUSION) :]) if rescale else PASSES
+
+
+LEVELS: Mapping[str, str] = {**dict.fromkeys((*FUSION, "rescale", *CHAINS), "net"), "link": "program"}
 """What a pass works on, by its name; a plan when it is not listed."""
 
 
@@ -129,8 +145,8 @@ def compile_net(target: CodeGenerator, net: Net, options: CompileOptions) -> Pro
         if options.observe is not None:
             options.observe(Stage(step.name, step.reason, state.text))
 
-    state = Compilation(target, dialect_of(target, options.dialect), net)
-    program = run_passes(PASSES, state, verify=verify, observe=show).program
+    state = Compilation(target, dialect_of(target, options.dialect), net, options.rescale)
+    program = run_passes(passes(options.rescale is not None), state, verify=verify, observe=show).program
     assert program is not None
     return program
 
@@ -138,6 +154,11 @@ def compile_net(target: CodeGenerator, net: Net, options: CompileOptions) -> Pro
 def fused(net: Net, machine: MachineSpec) -> Net:
     """The network after the passes of `FUSION`."""
     return edited(net, machine, *(edit for edit, _ in FUSION.values()))
+
+
+def rescaled(net: Net, machine: MachineSpec, inputs: Mapping[str, np.ndarray]) -> Net:
+    """A network after fusion, with rescaled kernels; `inputs` as for `rescaling.rescale`."""
+    return edited(net, machine, lambda editor: rescaling.rescale(editor, inputs))
 
 
 def refusals(machine: MachineSpec, net: Net) -> tuple[Diagnostic, ...]:

@@ -13,12 +13,12 @@ from openane.core.sidecar_files import collect_sidecar_files
 
 
 def key_of(source: Path, options: Options) -> str | None:
-    """The key of a model with options; None for compiled programs and where inputs are made constants.
+    """The key of a model with options; None for compiled programs and where arrays are given.
 
     Raises:
         As `key_of_source`.
     """
-    if options.constants:
+    if options.constants or options.calibration:
         return None
     return key_of_source(source, json.dumps(options.identity(), sort_keys=True))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan, Step
+from openane.compiler.calibration import Calibration
 from openane.compiler.crowding import crowded_layers
 from openane.compiler.eligibility import ineligible_nodes, kept_on_host, refusal
 from openane.compiler.lowering import LoweringOptions, lower
@@ -150,9 +151,10 @@ def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: O
     if reasons and not options.host:
         raise refusal([reasons[node.name] for node in graph.nodes if node.name in reasons])
     costs = generation(options.target).chip_costs
+    calibration = Calibration(graph, options.calibration)
     splitter = Splitter(
         graph,
-        lambda part: _engine_step(lower(part, lowering), options),
+        lambda part: _engine_step(lower(part, lowering), options, calibration),
         whole_only=not options.host,
         planned_for=costs[0] if costs else None,
     )
@@ -172,17 +174,29 @@ def _names_at_border(step: Step) -> tuple[str, ...]:
 
 
 def _of_net(net: Net, options: Options) -> Artifact:
-    step = _engine_step(net, options)
+    step = _engine_step(net, options, lambda name: _given(net, name, options.calibration))
     bound = {surface.name: surface for surface in step.program.surfaces}
     inputs = {name: _logical(net, name, bound[name]) for name in net.inputs}
     outputs = {name: _logical(net, name, bound[name]) for name in net.outputs}
     return Artifact(Plan(net.name, inputs, outputs, (step,), {**inputs, **outputs}), options.target)
 
 
-def _engine_step(net: Net, options: Options) -> EngineStep:
-    program = get(options.target).lower(net, CompileOptions(dialect=options.dialect, observe=options.observe))
-    program = replace(program, notes={**net.notes, **program.notes})
+def _engine_step(net: Net, options: Options, calibration: Callable[[str], np.ndarray]) -> EngineStep:
+    rescale = {name: calibration(name) for name in net.inputs if options.calibration} if options.rescale else None
+    notes = {} if rescale is None else {"rescale": "calibrated" if rescale else "proven"}
+    choices = CompileOptions(dialect=options.dialect, rescale=rescale, observe=options.observe)
+    program = get(options.target).lower(net, choices)
+    program = replace(program, notes={**net.notes, **notes, **program.notes})
     return EngineStep(program, {name: name for name in net.inputs}, {name: name for name in net.outputs}, net)
+
+
+def _given(net: Net, name: str, calibration: Mapping[str, np.ndarray]) -> np.ndarray:
+    array = calibration.get(name)
+    if array is None or array.size != net.inputs[name].size:
+        found = "none" if array is None else f"{array.size} elements"
+        limit = f"an array of {net.inputs[name].size} elements"
+        raise InputError(f"calibration data does not fit the input {name!r}", where=net.name, value=found, limit=limit)
+    return array
 
 
 def _logical(net: Net, name: str, surface: Surface) -> TensorType:

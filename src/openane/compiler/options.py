@@ -55,6 +55,9 @@ class Options:
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         functions: which form functions of one element take when a Graph becomes a Net; a Net keeps its units.
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
+        rescale: multiply kernels by powers of two, undone after the sum, so that the MAC array loses less; as far as
+            proven bounds on the sums or `calibration` allow (docs/how-to/rescale.md).
+        calibration: typical inputs for `rescale`, one array per input; none for proven bounds only.
         observe: called with every stage of the compilation, for dumps.
         time_limit_seconds: wall-clock time after which compiling stops; None for no limit.
     """
@@ -66,12 +69,15 @@ class Options:
     host: bool = True
     keep_on_host: frozenset[str] = frozenset()
     functions: Functions = Functions.ACCURATE
+    rescale: bool = False
+    calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)
     time_limit_seconds: float | None = field(default=600.0, compare=False)
 
     def identity(self) -> dict[str, Any]:
-        """What a compiled model depends on, as values that JSON can hold; `constants` are left out."""
-        names = (each.name for each in fields(self) if each.compare and each.name != "constants")
+        """What a compiled model depends on, as values that JSON can hold; arrays are left out."""
+        arrays = ("constants", "calibration")
+        names = (each.name for each in fields(self) if each.compare and each.name not in arrays)
         return {name: to_plain(getattr(self, name)) for name in names}
 
     @property
@@ -81,5 +87,5 @@ class Options:
         return self.keep_on_host
 
 
-LIKE_APPLE: Mapping[str, Any] = MappingProxyType({"functions": Functions.APPLE})
+LIKE_APPLE: Mapping[str, Any] = MappingProxyType({"functions": Functions.APPLE, "rescale": False})
 """Fields of `Options` that together stand for Apple's compiler, for comparisons with what it writes."""

@@ -94,11 +94,15 @@ class Step:
     reason: str
 
 
-def all_steps() -> tuple[Step, ...]:
-    """Every pass from the graph as it was read to the linked program, in order."""
-    from openane.backend.pipeline import LEVELS, PASSES  # most callers need the graph passes only
+def all_steps(rescale: bool = False) -> tuple[Step, ...]:
+    """Every pass from the graph as it was read to the linked program, in order.
+
+    Args:
+        rescale: whether the pass that `Options.rescale` adds is among them.
+    """
+    from openane.backend.pipeline import LEVELS, passes  # most callers need the graph passes only
 
     read = Step("graph", "graph", "as the front end read it")
     graph = (Step("graph", step.name, step.reason) for step in PIPELINE)
-    back_end = (Step(LEVELS.get(step.name, "plan"), step.name, step.reason) for step in PASSES)
+    back_end = (Step(LEVELS.get(step.name, "plan"), step.name, step.reason) for step in passes(rescale))
     return read, *graph, *back_end

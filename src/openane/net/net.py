@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -151,14 +151,25 @@ class Net:
         Returns:
             (N, D, C, H, W) arrays by output name and unit name.
         """
-        values = {name: np.asarray(inputs[name]).reshape(shape.ndchw) for name, shape in self.inputs.items()}
         wanted = {*self.outputs.values(), *keep}
+        found = {name: np.asarray(inputs[name]).reshape(self.inputs[name].ndchw) for name in wanted & {*self.inputs}}
+        found.update((unit.name, result) for unit, _, result in self.trace(inputs) if unit.name in wanted)
+        results = {name: found[source] for name, source in self.outputs.items()}
+        results.update((name, found[name]) for name in keep)
+        return results
+
+    def trace(self, inputs: Mapping[str, np.ndarray]) -> Iterator[tuple[Unit, list[np.ndarray], np.ndarray]]:
+        """Every unit with what it reads and its result, as `evaluate` computes them; a value goes after its last use.
+
+        Args:
+            inputs: as for `evaluate`.
+        """
+        values = {name: np.asarray(inputs[name]).reshape(shape.ndchw) for name, shape in self.inputs.items()}
         last_use = {name: i for i, unit in enumerate(self.units) for name in unit.bottoms}
         for i, unit in enumerate(self.units):
-            values[unit.name] = unit.params.evaluate([values[name] for name in unit.bottoms])
+            bottoms = [values[name] for name in unit.bottoms]
+            values[unit.name] = unit.params.evaluate(bottoms)
+            yield unit, bottoms, values[unit.name]
             for name in unit.bottoms:
-                if last_use[name] == i and name not in wanted:
+                if last_use[name] == i:
                     values.pop(name, None)
-        results = {name: values[source] for name, source in self.outputs.items()}
-        results.update((name, values[name]) for name in keep)
-        return results

@@ -29,6 +29,7 @@ class Fused(UnitParams):
         bias: one number, or one an output channel.
         function: the last step, or None.
         dimension: the output dimension that vectors run along.
+        rescale: kernel and bias are multiplied by 2^rescale, and PostScale by 2^-rescale; the value stays the same.
     """
 
     main: UnitParams
@@ -36,6 +37,7 @@ class Fused(UnitParams):
     bias: np.ndarray | float = 0.0
     function: Neuron | None = None
     dimension: Dimension = Dimension.CHANNEL
+    rescale: int = 0
     plist_type: ClassVar[str] = "Fused"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -147,7 +148,7 @@ def dilate(kernel: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
 
 
 def job(conv: Conv, fused: Fused) -> Job:
-    """Folds scale and dilation into the kernel and finds the function's form."""
+    """Folds scale and rescaling into the kernel and finds the function's form."""
     outputs = conv.kernel.shape[0]
     kernel = conv.kernel.astype(np.float32)
     function = ne_function(fused.function) if fused.function else NeFunction()
@@ -159,7 +160,12 @@ def job(conv: Conv, fused: Fused) -> Job:
     elif np.any(np.asarray(fused.scale) != 1.0):
         kernel = kernel * np.broadcast_to(np.float32(fused.scale), outputs)[:, None, None, None]
     bias = np.broadcast_to(np.float32(fused.bias), outputs) if has_bias else None
-    evidence = max(Evidence.RECORDED if _is_recorded(conv) else Evidence.EXTRAPOLATED, function.evidence)
+    if fused.rescale:
+        kernel = np.ldexp(kernel, fused.rescale)
+        bias = None if bias is None else np.ldexp(bias, fused.rescale)
+        function = replace(function, post_scale=math.ldexp(function.post_scale, -fused.rescale))
+    recorded = _is_recorded(conv) and not fused.rescale
+    evidence = max(Evidence.RECORDED if recorded else Evidence.EXTRAPOLATED, function.evidence)
     return Job(kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence, conv.dilation)
 
 

@@ -17,7 +17,7 @@ CPU_TYPE = 0x80
 #: What Espresso appends to the names of outputs; openane calls them without it at every level.
 OUTPUT_SUFFIX = "@output"
 #: Notes of a program that our files keep, as options in the compiler's banner.
-RECORDED_NOTES = ("evidence", "functions")
+RECORDED_NOTES = ("evidence", "functions", "rescale")
 #: Generations whose descriptors are known well enough to write new files: H13.
 WRITABLE_SUBTYPES = (4,)
 FILE_TYPE = 2
