@@ -40,6 +40,8 @@ class CompileChoices(TypedDict, total=False):
     host: bool
     keep_on_host: Iterable[str]
     functions: Functions | Literal["accurate", "apple"]
+    rescale: bool
+    calibration: Mapping[str, np.ndarray] | None
     observe: Callable[[Stage], None] | None
     time_limit_seconds: float | None
     like_apple: bool
@@ -57,6 +59,8 @@ def compile(
     host: bool = True,
     keep_on_host: Iterable[str] = frozenset(),
     functions: Functions | Literal["accurate", "apple"] = "accurate",
+    rescale: bool = False,
+    calibration: Mapping[str, np.ndarray] | None = None,
     observe: Callable[[Stage], None] | None = None,
     time_limit_seconds: float | None = 600.0,
     like_apple: bool = False,
@@ -74,6 +78,9 @@ def compile(
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
         functions: "accurate" puts functions of one element together from the tables that lose least, "apple" takes
             the table that Apple's compiler writes for each. A Net keeps its units.
+        rescale: multiply kernels by powers of two, undone after the sum, so that the MAC array loses less; as far as
+            proven bounds on the sums or `calibration` allow.
+        calibration: typical inputs for `rescale`, one array per input.
         observe: called with every stage of the compilation, for dumps.
         time_limit_seconds: wall-clock time after which compiling stops; None for no limit.
         like_apple: make every such choice as Apple's compiler does.
@@ -101,6 +108,8 @@ def compile(
         host=host,
         keep_on_host=frozenset(keep_on_host),
         functions=functions if isinstance(functions, Functions) else Functions.named(functions),
+        rescale=rescale,
+        calibration=calibration or {},
         observe=observe,
         time_limit_seconds=time_limit_seconds,
     )

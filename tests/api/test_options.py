@@ -37,8 +37,8 @@ PYTHON_ONLY = {"like_apple", "example_inputs"}
 """Keywords of `compile` that are no field: a preset of fields, and what an exported module is traced with."""
 DECIDED = {
     "compile": {"host", "keep_on_host", "observe", "time_limit_seconds"},
-    "explain": {"host", "observe"},
-    "eval": {"constants", "observe"},
+    "explain": {"host", "calibration", "observe"},
+    "eval": {"constants", "calibration", "observe"},
     "run": {"observe"},
     "compare": {"observe"},
     "estimate": {"observe"},
@@ -97,7 +97,8 @@ def test_no_choice_is_lost_on_the_way_down(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(
         type(get("h13")), "lower", lambda self, net, chosen: seen.append(chosen) or real_target(self, net, chosen)
     )
-    chosen: dict[str, Any] = {"dialect": "macos-11", "functions": Functions.APPLE, "observe": lambda stage: None}
+    chosen: dict[str, Any] = {"dialect": "macos-11", "functions": Functions.APPLE, "rescale": True}
+    chosen |= {"calibration": {}, "observe": lambda stage: None}
     openane.compile(chain(), **chosen)
     assert {type(each) for each in seen} == set(own)
     for each in seen:
@@ -163,17 +164,17 @@ def test_the_options_of_a_command_are_the_fields() -> None:
         found.append(options_of(choices))
 
     words = "--target h13 --dialect linux --shape x=1,2 --constant n=3 --host forbid --keep-on-host a --wide b"
-    words += " --functions apple --compile-time-limit 7"
+    words += " --functions apple --rescale --compile-time-limit 7"
     done = CliRunner().invoke(command, words.split(), catch_exceptions=False)
     assert "--wide is deprecated" in done.stderr and done.stdout == ""
     (options,) = found
     assert options.identity() == {
         "target": "h13", "dialect": "linux", "shapes": {"x": [1, 2]}, "host": False, "keep_on_host": ["a", "b"],
-        "functions": "APPLE",
+        "functions": "APPLE", "rescale": True,
     }  # fmt: skip
     assert options.constants == {"n": 3} and options.time_limit_seconds == 7
-    CliRunner().invoke(command, ["--like-apple"], catch_exceptions=False)
-    assert found[-1].functions is Functions.APPLE
+    CliRunner().invoke(command, ["--rescale", "--like-apple"], catch_exceptions=False)
+    assert found[-1].functions is Functions.APPLE and not found[-1].rescale
     CliRunner().invoke(command, [], catch_exceptions=False)
     assert found[-1] == Options() and found[-1].time_limit_seconds == Options().time_limit_seconds
 

@@ -86,6 +86,7 @@ class Description:
         evidence: how the encoding is backed: "as Apple writes it", "extrapolated", "simulator only"; empty where the
             file does not say, as those of other compilers.
         functions: form of functions of one element that was chosen; empty where the file does not say.
+        rescale: what the rescaling of kernels relied on, "proven" or "calibrated"; empty for none.
         executable: whether openane simulates it.
         compiler: as the file says, or "".
         flags: options of the compiler, one each.
@@ -106,6 +107,7 @@ class Description:
     standing: str
     evidence: str
     functions: str
+    rescale: str
     executable: bool
     compiler: str
     flags: tuple[str, ...]
@@ -190,6 +192,7 @@ def _description(
         standing=made_for.standing if made_for else "",
         evidence=image.notes.get("evidence", ""),
         functions=image.notes.get("functions", ""),
+        rescale=image.notes.get("rescale", ""),
         executable=bool(made_for and made_for.executable),
         compiler=compiler_of(hwx) if hwx else image.notes.get("compiler", ""),
         flags=_flags(hwx) if hwx else (),

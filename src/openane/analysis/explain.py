@@ -9,6 +9,7 @@ from typing import Any
 
 from openane.analysis.estimate import estimate
 from openane.analysis.hazards import Hazard
+from openane.analysis.mac_loss import MacLoss
 from openane.artifact.plan import Artifact, Crossing, EngineStep, HostStep
 from openane.compiler.eligibility import layers_of
 from openane.compiler.op_counts import macs
@@ -65,6 +66,7 @@ class Explanation:
         engine_us: estimated time of the programs, dispatch included; None where this generation has no estimate.
         host_us: estimated time of the host steps, from round guesses.
         hazards: of half precision, where they were looked for.
+        mac_losses: what the MAC array is expected to lose, the worst layer first.
         warnings: of the compilation.
     """
 
@@ -76,6 +78,7 @@ class Explanation:
     engine_us: float | None
     host_us: float
     hazards: tuple[Hazard, ...] = field(default=())
+    mac_losses: tuple[MacLoss, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -130,13 +133,16 @@ class Explanation:
 _ON_HOST = (Location.HOST, Location.PARTLY)
 
 
-def explain(artifact: Artifact, source: Graph, hazards: tuple[Hazard, ...] = ()) -> Explanation:
+def explain(
+    artifact: Artifact, source: Graph, hazards: tuple[Hazard, ...] = (), mac_losses: tuple[MacLoss, ...] = ()
+) -> Explanation:
     """Tells where each layer of a compiled model runs.
 
     Args:
         artifact: the compiled model.
         source: the model as it was read, before any pass.
         hazards: to be told with it, from `openane.analysis.hazards`.
+        mac_losses: the same, from `openane.analysis.mac_loss`.
     """
     engines: dict[str, set[str]] = {}
     tasks: dict[str, list[int]] = {}
@@ -168,6 +174,7 @@ def explain(artifact: Artifact, source: Graph, hazards: tuple[Hazard, ...] = ())
         engine_us=_engine_us(artifact),
         host_us=sum(host_us(step.graph.nodes, step.graph) for step in steps if isinstance(step, HostStep)),
         hazards=hazards,
+        mac_losses=mac_losses,
         warnings=artifact.warnings,
     )
 

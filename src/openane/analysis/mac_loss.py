@@ -213,7 +213,7 @@ def _remedy(
         return f"Compile with --rescale: its kernel times 2^{exponent} leaves {rescaled_error:.2g}."
     if activations is not Activations.GIVEN:
         return "Compile with --rescale and typical inputs (--calibrate): no bound on its sums holds for every input."
-    return "Its sums need the whole range of the accumulator; keep it on the host (--wide)."
+    return "Its sums need the whole range of the accumulator; keep it on the host (--keep-on-host)."
 
 
 def report(losses: Sequence[MacLoss]) -> Report:
@@ -227,6 +227,7 @@ def report(losses: Sequence[MacLoss]) -> Report:
             loss.headroom,
             loss.error,
             loss.ideal_error,
+            loss.expected_error,
             loss.doublings,
             loss.rescaled_error,
             loss.activations.value,
@@ -239,7 +240,7 @@ def report(losses: Sequence[MacLoss]) -> Report:
         *numbers("products"),
         *numbers("vanishing", form="{:.1%}"),
         *numbers("headroom", form="{:.3g}"),
-        *numbers("error", "ideal_error", form="{:.2g}"),
+        *numbers("error", "ideal_error", "expected_error", form="{:.2g}"),
         *numbers("doublings"),
         *numbers("rescaled_error", form="{:.2g}"),
         Column("activations", in_tables=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Compilation:
         target: the generation.
         dialect: whose layout habits to follow.
         net: the network of units.
-        rescale: as in `CompileOptions`.
+        calibration: as in `CompileOptions`.
         plan: its tasks without addresses.
         constants: the constant section.
         placement: its tasks with addresses.
@@ -35,7 +35,7 @@ class Compilation:
     target: CodeGenerator
     dialect: Dialect
     net: Net
-    rescale: Mapping[str, np.ndarray] | None = None
+    calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
     plan: Plan | None = None
     constants: ConstantSection | None = None
     placement: Placement | None = None

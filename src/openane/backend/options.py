@@ -17,12 +17,13 @@ class CompileOptions:
     Attributes:
         dialect: which compiler's layout habits to follow; None takes the target's default.
         check: refuse encodings that are known to hang the hardware (always on in the command line).
-        rescale: calibration data of the rescaling of kernels (`passes.rescaling`), one array per input of the network,
-            or nothing for proven bounds; None for no rescaling.
+        rescale: rescale kernels (`passes.rescaling`).
+        calibration: typical inputs for that, one array per input of the network; none for proven bounds only.
         observe: called with every stage of the compilation, for dumps.
     """
 
     dialect: str | None = None
     check: bool = True
-    rescale: Mapping[str, np.ndarray] | None = None
+    rescale: bool = False
+    calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)

@@ -39,8 +39,7 @@ def _replan(run: Callable[[CodeGenerator, Plan], Plan]) -> Callable[[Compilation
 
 
 def _rescale(state: Compilation) -> Compilation:
-    assert state.rescale is not None
-    return replace(state, net=rescaled(state.net, state.target.spec, state.rescale))
+    return replace(state, net=rescaled(state.net, state.target.spec, state.calibration))
 
 
 def _lower(state: Compilation) -> Compilation:
@@ -145,8 +144,8 @@ def compile_net(target: CodeGenerator, net: Net, options: CompileOptions) -> Pro
         if options.observe is not None:
             options.observe(Stage(step.name, step.reason, state.text))
 
-    state = Compilation(target, dialect_of(target, options.dialect), net, options.rescale)
-    program = run_passes(passes(options.rescale is not None), state, verify=verify, observe=show).program
+    state = Compilation(target, dialect_of(target, options.dialect), net, options.calibration)
+    program = run_passes(passes(options.rescale), state, verify=verify, observe=show).program
     assert program is not None
     return program
 

@@ -148,6 +148,23 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
         ),
         lambda choices: Functions(choices["functions"]),
     ),
+    "rescale": CompileOption(
+        click.option(
+            "--rescale",
+            is_flag=True,
+            help="Multiply kernels by powers of two, undone after the sum, so that the MAC array loses less.",
+        ),
+        lambda choices: choices["rescale"],
+    ),
+    "calibration": CompileOption(
+        click.option(
+            "--calibrate",
+            multiple=True,
+            metavar="NAME=ARRAY.npy",
+            help="A typical input for --rescale; without any, kernels are rescaled as far as proven bounds allow.",
+        ),
+        lambda choices: parse_calibration(choices["calibrate"]),
+    ),
     "time_limit_seconds": CompileOption(
         click.option(
             "--compile-time-limit",
@@ -164,7 +181,7 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
 """Every field of `Options` but `observe`, which `openane compile --dump` and `--stop-after` set."""
 
 LIKE_APPLE_OPTION = click.option(
-    "--like-apple", is_flag=True, help="Choose as Apple's compiler does: --functions apple."
+    "--like-apple", is_flag=True, help="Choose as Apple's compiler does: --functions apple, no --rescale."
 )
 
 
@@ -193,17 +210,35 @@ def options_of(choices: Mapping[str, Any], **decided: Any) -> Options:
         decided: the fields that the command decides itself; every other one is an option of the command.
 
     Raises:
-        InputError: a shape or constant is not of its form.
+        InputError: a shape, constant or calibration array is not of its form, or there is no use for the latter.
     """
     read = {name: option.read(choices) for name, option in COMPILE_OPTIONS.items() if name not in decided}
     options = Options(**read, **decided)
-    return replace(options, **LIKE_APPLE) if choices["like_apple"] else options
+    options = replace(options, **LIKE_APPLE) if choices["like_apple"] else options
+    if options.calibration and not options.rescale:
+        raise InputError("--calibrate is for --rescale, which is not chosen")
+    return options
 
 
 def limited(memory_limit_bytes: int, time_limit_seconds: float | None) -> SessionOptions:
     """Options of a session with the limits of the command line and nothing else."""
     simulation = RunOptions(memory_limit_bytes=memory_limit_bytes, time_limit_seconds=time_limit_seconds)
     return SessionOptions(memory_limit_bytes=memory_limit_bytes, simulation=simulation)
+
+
+def parse_calibration(pairs: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The arrays of `--calibrate NAME=ARRAY.npy` options.
+
+    Raises:
+        InputError: not of that form.
+    """
+    found: dict[str, np.ndarray] = {}
+    for pair in pairs:
+        name, sign, file = pair.rpartition("=")
+        if not sign or not name or name in found:
+            raise InputError("not an input with its array", value=pair, limit="NAME=ARRAY.npy, each name once")
+        found[name] = read_array(Path(file))
+    return found
 
 
 def parse_constants(pairs: tuple[str, ...]) -> dict[str, np.ndarray]:

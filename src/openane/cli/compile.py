@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
+from openane.analysis.mac_loss import Activations, Gain, gain_of
 from openane.artifact.cache import Cache, default_folder
 from openane.artifact.plan import Artifact
 from openane.cli._inputs import complete_inputs
@@ -48,7 +52,7 @@ from openane.program.fields import suggest
 def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     """Compile FILE (a model, net.plist or program) and write OUT; its ending says what to write."""
     dump: Path | None = choices["dump"]
-    stop = None if choices["stop_after"] is None else StopAfter(choices["stop_after"])
+    stop = None if choices["stop_after"] is None else StopAfter(choices["stop_after"], choices["rescale"])
     kind = OutputKind.HWX if stop else output_kind(output)
     observe = stop or (None if dump is None else Dump(dump))
     options = options_of(
@@ -62,7 +66,8 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         stop.write(file, options, output)
         return
     with working(f"compiling {file.name}"):
-        whole = choices["check"] or dump is not None or kind is OutputKind.PLIST  # more than a program is asked for
+        # More than a program is asked for.
+        whole = choices["check"] or options.rescale or dump is not None or kind is OutputKind.PLIST
         if choices["cache"] and not whole:
             artifact = build_cached(file, options, Cache(default_folder()))
         else:
@@ -71,6 +76,7 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         with working(f"checking {file.name}"):
             check(artifact)
     save(artifact, output)
+    gain = rescaling_gain(artifact, options.calibration) if options.rescale else None
     program = artifact.program
     facts = {
         "output": str(output),
@@ -79,6 +85,7 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         "dialect": program.dialect,
         "functions": program.notes.get("functions", ""),
         "evidence": program.notes.get("evidence", ""),
+        "rescale": None if gain is None else asdict(gain),
         "tasks": len(program.tasks),
         "constant_bytes": len(program.constants),
         "scratch_bytes": program.scratch_bytes,
@@ -93,6 +100,8 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         )
         if facts["evidence"]:
             say(f"encoding: {facts['evidence']}")
+        if gain is not None:
+            say(str(gain))
     for warning in artifact.warnings:
         say(f"warning: {warning}", err=True)
 
@@ -102,13 +111,14 @@ class StopAfter:
 
     Args:
         wanted: the name of the pass, or its number in the list of all.
+        rescale: whether the compilation rescales, which is one more pass.
 
     Raises:
         InputError: there is no such pass.
     """
 
-    def __init__(self, wanted: str) -> None:
-        self._names = [step.name for step in all_steps()]
+    def __init__(self, wanted: str, rescale: bool) -> None:
+        self._names = [step.name for step in all_steps(rescale)]
         known = dict(enumerate(self._names))
         self._wanted = int(wanted) if wanted.isdecimal() else self._names.index(wanted) if wanted in self._names else -1
         if self._wanted not in known:
@@ -164,6 +174,15 @@ class Dump:
         path = self._folder / f"{self._count:02}-{safe_file_name(stage.name)}.txt"
         self._count += 1
         write_atomically(path, f"; {stage.name}: {stage.reason}\n{stage.text()}".encode())
+
+
+def rescaling_gain(artifact: Artifact, calibration: Mapping[str, np.ndarray]) -> Gain:
+    """What rescaling is expected to save, on calibration data or on made-up inputs."""
+    if calibration:
+        return gain_of(artifact, calibration, Activations.GIVEN)
+    inputs, made = complete_inputs({}, artifact.plan)
+    with blaming_generated(made):
+        return gain_of(artifact, inputs, Activations.MADE_UP)
 
 
 def check(artifact: Artifact) -> None:

@@ -49,7 +49,7 @@ _FOR_THE_JOB = ("metric", "on", "scale", "layer_samples", "memory_limit_bytes", 
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes of this machine.")
 @click.option("--scheduler", metavar="ADDRESS", help="Address of a Dask scheduler; its workers do the work.")
 @CACHE_OPTION
-@compile_options("constants")
+@compile_options("constants", "calibration")
 @MEMORY_OPTION
 @TIME_OPTION
 @JSON_OPTION
@@ -64,7 +64,7 @@ def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
         str(model.resolve()),
         str(dataset.resolve()),
         **{name: choices[name] for name in _FOR_THE_JOB},
-        options=options_of(choices, constants={}),
+        options=options_of(choices, constants={}, calibration={}),
         cache_folder=str(default_folder()) if choices["cache"] else "",
         threads=0 if alone else 1,  # the workers share the cores
     )

@@ -13,11 +13,13 @@ import click
 from openane.analysis.explain import Explanation, explain
 from openane.analysis.hazards import Hazard, as_values, find_hazards
 from openane.analysis.layer_placement import LayerPlacement, ModelPlacement, place_layers
+from openane.analysis.mac_loss import report
 from openane.analysis.placement_policy import Outcome, check, parse_policy
 from openane.analysis.placement_report import placement_report, to_csv, to_github, to_markdown, to_sarif
 from openane.api import load
 from openane.artifact.plan import Artifact, HostStep
 from openane.cli._inputs import complete_inputs, read_inputs
+from openane.cli._losses import losses_of, show_losses
 from openane.cli._options import OLD_WIDE_OPTION, compile_options, options_of
 from openane.cli._placement import placement_options, plain_layer, plain_placement, show_placement
 from openane.cli._say import say, say_json, say_text
@@ -45,7 +47,7 @@ SHOWN_CROSSINGS = 8
     metavar="PERCENT",
     help="Fail unless this share of the multiply-adds (of the layers, where there are none) is on the engine.",
 )
-@compile_options("host")
+@compile_options("host", "calibration")
 @OLD_WIDE_OPTION
 @click.option(
     "--calibrate",
@@ -65,13 +67,14 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
     policies = [parse_policy(text) for text in choices["policies"]]
     chosen = platform(choices["platform"]) if choices["platform"] is not None else None
     with working(f"compiling {file.name}"):
-        options = options_of(choices, host=True)
+        options = options_of(choices, host=True, calibration={})
         read = read_model(file, options)
         found = None
         if read.graph is not None:
             artifact = build(read.graph, options)
             hazards = () if choices["no_hazards"] else hazards_of(artifact, choices["calibrate"])
-            found = explain(artifact, read.graph, hazards)
+            losses = losses_of(artifact, choices["calibrate"], run=not choices["no_hazards"])
+            found = explain(artifact, read.graph, hazards, losses)
         placed = place_layers(
             read.program,
             read.graph,
@@ -182,6 +185,7 @@ def as_plain(found: Explanation | None, placed: ModelPlacement, outcomes: Sequen
         "core_ml": plain_placement(placed, outcomes),
         "layers": [_plain_layer(layer) for layer in placed.layers],
         "hazards": [as_values(hazard) for hazard in (found.hazards if found is not None else ())],
+        "mac_losses": report(found.mac_losses if found is not None else ()).records(),
     }
 
 
@@ -249,6 +253,7 @@ def show(found: Explanation) -> None:
                 for h in found.hazards
             ],
         )
+    show_losses(found.mac_losses)
     show_totals(found)
 
 

@@ -109,6 +109,8 @@ def show_program(found: Description, as_json: bool) -> None:
         say(f"encoding: {found.evidence}")
     if found.functions:
         say(f"functions: {found.functions}")
+    if found.rescale:
+        say(f"kernels rescaled, bounds on their sums {found.rescale}")
     if found.flags:
         say("flags " + " ".join(found.flags))
     for problem in found.problems:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -181,11 +180,13 @@ def _of_net(net: Net, options: Options) -> Artifact:
     return Artifact(Plan(net.name, inputs, outputs, (step,), {**inputs, **outputs}), options.target)
 
 
-def _engine_step(net: Net, options: Options, calibration: Callable[[str], np.ndarray]) -> EngineStep:
-    rescale = {name: calibration(name) for name in net.inputs if options.calibration} if options.rescale else None
-    notes = {} if rescale is None else {"rescale": "calibrated" if rescale else "proven"}
-    choices = CompileOptions(dialect=options.dialect, rescale=rescale, observe=options.observe)
+def _engine_step(net: Net, options: Options, value: Callable[[str], np.ndarray]) -> EngineStep:
+    calibration = {name: value(name) for name in net.inputs} if options.rescale and options.calibration else {}
+    choices = CompileOptions(
+        dialect=options.dialect, rescale=options.rescale, calibration=calibration, observe=options.observe
+    )
     program = get(options.target).lower(net, choices)
+    notes = {"rescale": "calibrated" if calibration else "proven"} if options.rescale else {}
     program = replace(program, notes={**net.notes, **notes, **program.notes})
     return EngineStep(program, {name: name for name in net.inputs}, {name: name for name in net.outputs}, net)
 
