@@ -18,7 +18,8 @@ from openane.backend.ranges import bounds
 from openane.backend.sums import sums_of
 from openane.cli import main
 from openane.compiler.cached_build import build_cached, key_of
-from openane.compiler.driver import LIKE_APPLE, Options, build, save
+from openane.compiler.driver import build, save
+from openane.compiler.options import LIKE_APPLE, Options
 from openane.net.net import Net, Unit
 from openane.net.plist import write_net
 from openane.net.units import (
