@@ -189,7 +189,7 @@ def pack_pairs(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[tuple[bytes
     """
     channels, _, rows, columns = kernel.shape
     wide = np.zeros((channels, rows, columns + 1, 2), np.float16)
-    wide[:, :, :-1, 0] = wide[:, :, 1:, 1] = kernel[:, 0].astype(np.float16)
+    wide[:, :, :-1, 0] = wide[:, :, 1:, 1] = to_fp16(kernel[:, 0])
     ordered = [np.concatenate([each[:, ::2].ravel(), each[:, 1::2].ravel()]) for each in wide]
     short = [_sparse(values) for values in ordered]
     sparse = sum(map(len, short)) < sum(2 * values.size for values in ordered)
@@ -197,7 +197,7 @@ def pack_pairs(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[tuple[bytes
     for channel, values in enumerate(ordered):
         stream = streams[channel % len(streams)]
         if bias is not None:
-            stream += np.repeat(bias[channel : channel + 1].astype(np.float16), 2).tobytes()
+            stream += np.repeat(to_fp16(bias[channel : channel + 1]), 2).tobytes()
         stream += short[channel] if sparse else values.tobytes()
     return tuple(_pad(stream) for stream in streams), sparse
 
