@@ -10,10 +10,10 @@ from typing import Any, Literal, TypedDict, Unpack
 import numpy as np
 
 from openane.analysis.run_hazards import Outputs, run_hazards
+from openane.artifact.options import LIKE_APPLE, Functions, Options, Shapes
 from openane.artifact.plan import Artifact
 from openane.compiler.driver import Level, build
 from openane.compiler.driver import load as load
-from openane.compiler.options import LIKE_APPLE, Functions, Options, Shapes
 from openane.core.deprecation import renamed_keyword
 from openane.core.errors import InputError
 from openane.core.passes import Stage

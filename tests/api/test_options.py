@@ -17,13 +17,18 @@ from click.testing import CliRunner
 
 import openane
 from openane import api
-from openane.artifact.plan import HostStep
+from openane.analysis import effects, hazards, isolated_run
+from openane.analysis.compare import compare_layers
+from openane.analysis.hazards import find_hazards
+from openane.artifact.cache import Cache
+from openane.artifact.options import Functions, Options
+from openane.artifact.plan import Artifact, HostStep
 from openane.cli import root
 from openane.cli._options import COMPILE_OPTIONS, OLD_WIDE_OPTION, compile_options, options_of
 from openane.cli.run import session_options
 from openane.compiler import driver
+from openane.compiler.cached_build import build_cached
 from openane.compiler.lowering import LoweringOptions
-from openane.compiler.options import Functions, Options
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, TensorType
@@ -105,6 +110,27 @@ def test_no_choice_is_lost_on_the_way_down(monkeypatch: pytest.MonkeyPatch) -> N
         for field in dataclasses.fields(each):
             if field.name not in own[type(each)]:
                 assert getattr(each, field.name) == chosen[field.name], field.name
+
+
+def test_parts_are_compiled_like_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Comparisons and the search for hazards compile layers again, with the choices of the model."""
+    seen: list[Options] = []
+
+    def recorded(source: Any, options: Options) -> Artifact:
+        seen.append(options)
+        return driver.build(source, options)
+
+    for module in (isolated_run, effects, hazards):
+        monkeypatch.setattr(module, "build", recorded)
+    artifact = openane.compile(chain(), dialect="macos-11", functions="apple", observe=lambda stage: None)
+    x = {"x": np.full(KIND.shape, 60000, np.float32)}
+    compare_layers(artifact, x)
+    assert artifact.graph is not None
+    find_hazards(artifact.graph, [x], frozenset(), artifact.options)
+    assert len(seen) > 2
+    assert {(each.dialect, each.functions, each.observe) for each in seen} == {("macos-11", Functions.APPLE, None)}
+    kept, again = (build_cached(DIGITS, Options(dialect="macos-11"), Cache(tmp_path)) for _ in range(2))
+    assert again.options == kept.options == Options(dialect="macos-11")
 
 
 def test_run_takes_shapes_and_constants(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from openane.artifact.options import Options
 from openane.artifact.plan import HostStep
 from openane.backend.machine import MachineSpec
 from openane.backend.units.families import BY_PARAMS
 from openane.cli.limits import command
 from openane.compiler.driver import build
-from openane.compiler.options import Options
 from openane.compiler.rules import limits
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.core.rules import MEANINGS, RULES, Kind, Rule, rule

@@ -12,6 +12,7 @@ import pytest
 from h13_nets import random_inputs, shape, simulate, single, weights
 
 from openane.artifact.cache import Cache
+from openane.artifact.options import LIKE_APPLE, Options
 from openane.backend.passes.rescaling import sum_bounds
 from openane.backend.pipeline import fused, rescaled
 from openane.backend.ranges import bounds
@@ -19,7 +20,6 @@ from openane.backend.sums import sums_of
 from openane.cli import main
 from openane.compiler.cached_build import build_cached, key_of
 from openane.compiler.driver import build, save
-from openane.compiler.options import LIKE_APPLE, Options
 from openane.net.net import Net, Unit
 from openane.net.plist import write_net
 from openane.net.units import (

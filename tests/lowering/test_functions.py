@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import openane
+from openane.artifact.options import LIKE_APPLE, Options
 from openane.compiler.cached_build import key_of
 from openane.compiler.driver import build, save
 from openane.compiler.lowering import Functions
-from openane.compiler.options import LIKE_APPLE, Options
 from openane.core.errors import InputError
 from openane.core.types import DType
 from openane.formats.hwx import read_hwx, write_hwx

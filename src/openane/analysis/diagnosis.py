@@ -16,6 +16,7 @@ import numpy as np
 from openane.analysis.effects import ReferenceRun, Values, clamped, differs, run_alone
 from openane.analysis.measure import half
 from openane.analysis.suspects import Suspect, amplified_finding, epsilon_finding, findings, unnamed, value_finding
+from openane.artifact.options import Options
 from openane.graph import Node
 from openane.graph import ops as g
 from openane.numerics.limits import HALF_LARGEST, SUM_LIMIT, SUM_STEP
@@ -50,12 +51,12 @@ class Diagnosis:
         graph: the model after the graph passes.
         inputs: one array per input.
         on_host: names of nodes that the host runs.
-        target: chip generation by name.
+        options: of compilations.
 
     """
 
-    def __init__(self, reference: ReferenceRun, on_host: frozenset[str], target: str) -> None:
-        self.graph, self.on_host, self.target = reference.graph, on_host, target
+    def __init__(self, reference: ReferenceRun, on_host: frozenset[str], options: Options) -> None:
+        self.graph, self.on_host, self.options = reference.graph, on_host, options
         self.reference = reference
         self._fits: dict[tuple[str, bool], bool] = {}
 
@@ -142,7 +143,7 @@ class Diagnosis:
     def _on_engine(self, node: Node) -> Values:
         """The results of a node on the engine, fed with the reference's operands."""
         if self._needs_simulator(node):
-            found = run_alone(self.reference, node, self.arriving, self.target)
+            found = run_alone(self.reference, node, self.arriving, self.options)
             if found is not None:
                 return {name: a.reshape(self.reference.values[name].shape) for name, a in found.items()}
         return {name: half(self._rounded_operands[name]) for name in node.outputs if name}

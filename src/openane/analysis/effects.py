@@ -189,21 +189,23 @@ def _is_float(array: np.ndarray) -> bool:
     return array.dtype.kind == "f"
 
 
-def run_alone(reference: ReferenceRun, node: Node, arriving: Mapping[str, np.ndarray], target: str) -> Values | None:
+def run_alone(
+    reference: ReferenceRun, node: Node, arriving: Mapping[str, np.ndarray], options: Options
+) -> Values | None:
     """A node's results when it alone runs on the simulator, by name; None where it cannot stand alone.
 
     Args:
         reference: gives types and constants.
         node: to compile.
         arriving: its operands in half precision.
-        target: chip generation by name.
+        options: of the compilation.
     """
     graph = reference.graph
     constants = {name: graph.constants[name] for name in node.inputs if name in graph.constants}
     inputs = {name: graph.types[name] for name in node.inputs if name and name not in constants}
     piece = Graph(graph.name, inputs, tuple(filter(None, node.outputs)), (node,), constants, graph.rows)
     try:
-        artifact = build(piece, Options(target, host=False))
+        artifact = build(piece, options.of_part(host=False))
         fed = {name: arriving[name].astype(kind.dtype.numpy) for name, kind in inputs.items()}
         with Execution(artifact) as execution, np.errstate(all="ignore"):
             outputs = execution.run(fed).outputs

@@ -25,7 +25,6 @@ from openane.core.errors import OpenaneError
 from openane.graph import Graph, Node
 from openane.runtimes.execution import Execution, fit_inputs
 from openane.runtimes.host import open_host
-from openane.targets.registry import DEFAULT_TARGET
 
 __all__ = [
     "Hazard",
@@ -97,7 +96,7 @@ def find_hazards(
     graph: Graph,
     batches: Iterable[Mapping[str, np.ndarray]],
     on_host: frozenset[str] = frozenset(),
-    target: str = DEFAULT_TARGET,
+    options: Options | None = None,
 ) -> tuple[Hazard, ...]:
     """The hazards of the nodes that the engine runs; the model is run on the simulator.
 
@@ -105,7 +104,7 @@ def find_hazards(
         graph: the model after the graph passes.
         batches: calibration inputs, each an array per input; none for constants and bounds only.
         on_host: names of nodes that the host runs.
-        target: chip generation by name.
+        options: of compilations; their `keep_on_host` and what they say of inputs have no meaning here.
 
     Returns:
         In the order of the nodes; of each node the worst case of all batches, and what bounds say of others.
@@ -116,9 +115,9 @@ def find_hazards(
     found: dict[str, Hazard] = {}
     batches = list(batches)
     for batch in batches:
-        outputs = _outputs(graph, batch, on_host, target)
+        outputs = _outputs(graph, batch, on_host, options or Options())
         if outputs is None or not matches(graph, batch, outputs):
-            for hazard in explain_outputs(graph, batch, outputs, on_host, target):
+            for hazard in explain_outputs(graph, batch, outputs, on_host, options):
                 found.setdefault(hazard.node, hazard)
     bounds = intervals(graph)
     nodes = {node.name: node for node in graph.nodes}
@@ -147,7 +146,7 @@ def hazards_of_run(
     if graph is None or matches(graph, inputs, outputs):
         return ()
     on_host = frozenset(n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes)
-    found = explain_outputs(graph, inputs, outputs, on_host, artifact.target)
+    found = explain_outputs(graph, inputs, outputs, on_host, artifact.options)
     return tuple(
         replace(each, source=HazardSource.RUN) if each.source is HazardSource.CALIBRATION else each for each in found
     )
@@ -171,7 +170,7 @@ def explain_outputs(
     inputs: Mapping[str, np.ndarray],
     outputs: Mapping[str, np.ndarray] | None,
     on_host: frozenset[str] = frozenset(),
-    target: str = DEFAULT_TARGET,
+    options: Options | None = None,
 ) -> tuple[Hazard, ...]:
     """The hazards of the outputs that are off; each says in `outputs` which ones it explains.
 
@@ -180,14 +179,15 @@ def explain_outputs(
         inputs: one array per input.
         outputs: what came out, by name; None when nothing did.
         on_host: names of nodes that the host runs.
-        target: chip generation by name.
+        options: of compilations; their `keep_on_host` and what they say of inputs have no meaning here.
 
     Returns:
         In the order of the nodes; then one for each output that is far off without any of them. An output that no
         hazard names is off by rounding, or not at all. With the hints of all of them together, the outputs that they
         explain are right: this was tried on the simulator.
     """
-    diagnosis = Diagnosis(ReferenceRun(graph, fit_inputs(graph.inputs, inputs, graph.name)), on_host, target)
+    chosen = options or Options()
+    diagnosis = Diagnosis(ReferenceRun(graph, fit_inputs(graph.inputs, inputs, graph.name)), on_host, chosen)
     nodes = {node.name: node for node in graph.nodes}
     wrong = diagnosis.wrong(outputs)
     roots = list(diagnosis.roots(wrong))
@@ -196,7 +196,7 @@ def explain_outputs(
         roots += diagnosis.amplified(far)
     found = [
         _of_root(root, nodes)
-        for root in with_working_remedies(diagnosis, roots, lambda kept: _outputs(graph, inputs, kept, target))
+        for root in with_working_remedies(diagnosis, roots, lambda kept: _outputs(graph, inputs, kept, chosen))
     ]
     for name, wanted in _far_off(outputs or {}, wrong, {name for hazard in found for name in hazard.outputs}).items():
         assert outputs is not None
@@ -233,11 +233,11 @@ def _unexplained(name: str, found: np.ndarray, wanted: np.ndarray, producer: Nod
 
 
 def _outputs(
-    graph: Graph, batch: Mapping[str, np.ndarray], on_host: frozenset[str], target: str
+    graph: Graph, batch: Mapping[str, np.ndarray], on_host: frozenset[str], options: Options
 ) -> dict[str, np.ndarray] | None:
     """The outputs on the simulator; None when the model does not run."""
     try:
-        artifact = build(graph, Options(target, keep_on_host=on_host))
+        artifact = build(graph, options.of_part(host=True, keep_on_host=on_host))
         with Execution(artifact) as execution:
             return execution.run(batch).outputs
     except OpenaneError:

@@ -10,9 +10,8 @@ import numpy as np
 from openane.analysis.layers import Group
 from openane.analysis.measure import half_of_array
 from openane.analysis.stages import Steps
-from openane.artifact.plan import Artifact, EngineStep, HostStep
-from openane.compiler.driver import Options, build
-from openane.compiler.options import Functions
+from openane.artifact.plan import Artifact, HostStep
+from openane.compiler.driver import build
 from openane.core.errors import OpenaneError
 from openane.graph import Graph
 from openane.program import Program
@@ -153,7 +152,7 @@ def load_isolated(
         piece = level.piece(group.steps, group.makes)
         if isinstance(piece, Graph) and artifact.graph is not None:
             piece = replace(piece, rows=artifact.graph.rows)
-        compiled = build(piece, _options(artifact))
+        compiled = build(piece, artifact.options.of_part(host=False))
         execution = Execution(compiled, on, options)
     except OpenaneError as error:
         return IsolatedLayer(None, why=str(error))
@@ -165,12 +164,3 @@ def load_isolated(
         macs=sum(each.macs for each in statistics),
         renamed=renamed,
     )
-
-
-def _options(artifact: Artifact) -> Options:
-    """The choices that an artifact was compiled with."""
-    programs = [step.program for step in artifact.plan.steps if isinstance(step, EngineStep)]
-    dialect = programs[0].dialect if programs else None
-    functions = programs[0].notes.get("functions") if programs else None
-    chosen = next((choice for choice in Functions if choice.value == functions), Functions.ACCURATE)
-    return Options(artifact.target, dialect, host=False, functions=chosen)

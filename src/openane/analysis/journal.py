@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from openane.analysis.metrics import NO_ERROR
-from openane.compiler.options import Options
+from openane.artifact.options import Options
 from openane.core.errors import FormatError, InputError
 from openane.core.files import open_regular
 from openane.core.version import __version__

@@ -39,7 +39,7 @@ def with_working_remedies(diagnosis: Diagnosis, roots: Sequence[Root], run: Run)
         left = {name: values[name] for name in named if differs(outputs[name], values[name])}
         if not left:
             break
-        hidden = list(Diagnosis(diagnosis.reference, kept, diagnosis.target).roots(left)) if trial < ROUNDS - 2 else []
+        hidden = list(Diagnosis(diagnosis.reference, kept, diagnosis.options).roots(left)) if trial < ROUNDS - 2 else []
         found = [*found, *hidden] if hidden else [_whole_path(root, diagnosis, left) for root in found]
     order = {node.name: number for number, node in enumerate(diagnosis.graph.nodes)}
     return sorted(found, key=lambda root: order[root.node.name])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from openane.artifact.options import Options
 from openane.core import html
 from openane.core.errors import Diagnostic, InputError
 from openane.core.report import Report, numbers
@@ -134,12 +135,14 @@ class Artifact:
         target: the chip generation by name.
         graph: the model after the graph passes, where there was one.
         warnings: things the user should know, one line each.
+        options: the choices it was compiled with.
     """
 
     plan: Plan
     target: str
     graph: Graph | None = None
     warnings: tuple[str, ...] = field(default=())
+    options: Options = field(default_factory=Options)
 
     @property
     def program(self) -> Program:

@@ -12,10 +12,10 @@ from typing import Any
 import click
 import numpy as np
 
+from openane.artifact.options import LIKE_APPLE, Functions, Options
 from openane.cli._inputs import read_array
 from openane.cli._say import say
 from openane.cli._show import SHAPE_OPTION, parse_shapes
-from openane.compiler.options import LIKE_APPLE, Functions, Options
 from openane.core.errors import InputError
 from openane.runtimes.runtime import SessionOptions
 from openane.targets.registry import DEFAULT_TARGET

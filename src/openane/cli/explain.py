@@ -175,7 +175,7 @@ def hazards_of(artifact: Artifact, calibrate: tuple[str, ...]) -> tuple[Hazard, 
     batch = fit_inputs(wanted, arrays, artifact.plan.name)
     on_host = {n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes}
     with blaming_generated(made):
-        return find_hazards(graph, [batch], frozenset(on_host), artifact.target)
+        return find_hazards(graph, [batch], frozenset(on_host), artifact.options)
 
 
 def as_plain(found: Explanation | None, placed: ModelPlacement, outcomes: Sequence[Outcome] = ()) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from openane.artifact.cache import Cache, key_of_source, sidecar_digests
@@ -42,4 +43,4 @@ def build_cached(source: Path, options: Options, cache: Cache) -> Artifact:
         sidecars = sidecar_digests(source, files, begun_ns)
         if sidecars is not None and key_of(source, options) == key:  # the model did not change meanwhile
             cache.put(key, kept, sidecars)
-    return kept
+    return replace(kept, options=options)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from openane.artifact.options import Options as Options
+from openane.artifact.options import Shapes
 from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.compiler.calibration import Calibration
 from openane.compiler.crowding import crowded_layers
 from openane.compiler.eligibility import ineligible_nodes, kept_on_host, refusal
 from openane.compiler.lowering import LoweringOptions, lower
-from openane.compiler.options import Options as Options
-from openane.compiler.options import Shapes
 from openane.compiler.pipeline import run_pipeline
 from openane.compiler.splitting import Splitter
 from openane.core.deadline import deadline
@@ -82,7 +82,7 @@ def build(source: str | Path | Level, options: Options | None = None) -> Artifac
         else:
             level = source
         if isinstance(level, Program):
-            return _of_program(level)
+            return _of_program(level, options)
         if isinstance(level, Net):
             return _of_net(level, options)
         graph = replace(_simplified(level, options), rows=level.rows)
@@ -164,7 +164,7 @@ def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: O
     inputs, outputs = dict(graph.inputs), {name: graph.types[name] for name in graph.outputs}
     constants = {name: graph.constants[name] for name in graph.outputs if name in graph.constants}
     plan = Plan(graph.name, inputs, outputs, steps, types, constants)
-    return Artifact(plan, options.target, graph, (*splitter.warnings, *crowded_layers(graph, steps)))
+    return Artifact(plan, options.target, graph, (*splitter.warnings, *crowded_layers(graph, steps)), options)
 
 
 def _names_at_border(step: Step) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ def _of_net(net: Net, options: Options) -> Artifact:
     bound = {surface.name: surface for surface in step.program.surfaces}
     inputs = {name: _logical(net, name, bound[name]) for name in net.inputs}
     outputs = {name: _logical(net, name, bound[name]) for name in net.outputs}
-    return Artifact(Plan(net.name, inputs, outputs, (step,), {**inputs, **outputs}), options.target)
+    return Artifact(Plan(net.name, inputs, outputs, (step,), {**inputs, **outputs}), options.target, options=options)
 
 
 def _engine_step(net: Net, options: Options, value: Callable[[str], np.ndarray]) -> EngineStep:
@@ -208,12 +208,12 @@ def _logical(net: Net, name: str, surface: Surface) -> TensorType:
     return _surface_type(surface)
 
 
-def _of_program(program: Program) -> Artifact:
+def _of_program(program: Program, options: Options) -> Artifact:
     inputs = {surface.name: _surface_type(surface) for surface in program.inputs}
     outputs = {surface.name: _surface_type(surface) for surface in program.outputs}
     step = EngineStep(program, {name: name for name in inputs}, {name: name for name in outputs})
     plan = Plan(program.name, inputs, outputs, (step,), {**inputs, **outputs})
-    return Artifact(plan, program.target)
+    return Artifact(plan, program.target, options=replace(options, target=program.target))
 
 
 def _surface_type(surface: Surface) -> TensorType:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from openane.artifact.options import Functions
 from openane.backend.machine import MachineSpec
 from openane.compiler.lowering.layout import Layout, Preferences, canonical, engine_shape
 from openane.compiler.lowering.operand_rules import finite_factor, known_weights, not_empty
-from openane.compiler.options import Functions
 from openane.core.errors import UnsupportedError, require
 from openane.core.origin import Origin
 from openane.core.types import DType

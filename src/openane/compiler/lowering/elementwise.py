@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from openane.artifact.options import Functions
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.functions import emit_function
 from openane.compiler.lowering.layout import Layout, engine_shape
 from openane.compiler.lowering.operand_rules import finite_factor
-from openane.compiler.options import Functions
 from openane.compiler.passes.activations import RECOGNIZED
 from openane.core.errors import require
 from openane.core.rules import Kind, rule

@@ -16,8 +16,8 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from openane.artifact.options import Functions
 from openane.compiler.lowering.context import Handle, Lowering
-from openane.compiler.options import Functions
 from openane.net import GOC, ElementWise, ElementWiseKind, Neuron, NeuronKind, UnitParams
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
 from openane.numerics.fp16 import rounded_number

@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 import numpy as np
 
+from openane.artifact.options import Functions
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.elementwise import affine, operand, power, spread
 from openane.compiler.lowering.layout import Layout, channels_layout
 from openane.compiler.lowering.matrix import check_matrix
 from openane.compiler.lowering.norms import normalized
 from openane.compiler.lowering.pooling import reduced
-from openane.compiler.options import Functions
 from openane.core.errors import require
 from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation

@@ -9,12 +9,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from openane.artifact.options import Functions
 from openane.compiler.lowering.context import Handle, Lowering
 from openane.compiler.lowering.convolution import pad_image, plane, plane_pads
 from openane.compiler.lowering.elementwise import affine, power
 from openane.compiler.lowering.layout import SPATIAL, Layout
 from openane.compiler.lowering.norms import norm
-from openane.compiler.options import Functions
 from openane.core.errors import require
 from openane.core.rules import Kind, rule
 from openane.graph import Node, Operation

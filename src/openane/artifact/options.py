@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
@@ -73,6 +73,10 @@ class Options:
     calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)
     time_limit_seconds: float | None = field(default=600.0, compare=False)
+
+    def of_part(self, *, host: bool, keep_on_host: frozenset[str] = frozenset()) -> Options:
+        """The same choices for a part of the model, whose shapes are known and which nobody observes."""
+        return replace(self, shapes={}, constants={}, host=host, keep_on_host=keep_on_host, observe=None)
 
     def identity(self) -> dict[str, Any]:
         """What a compiled model depends on, as values that JSON can hold; arrays are left out."""
