@@ -16,6 +16,7 @@ from onnx import numpy_helper
 from openane.analysis.hazards import Hazard, hazards_of_run
 from openane.artifact.plan import Artifact, EngineStep
 from openane.core.errors import FaultError, OpenaneError
+from openane.numerics.limits import HALF_LARGEST
 from openane.onnx_backend import prepare
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
@@ -174,8 +175,8 @@ def _problem(case: Any, artifact: Artifact, found: np.ndarray, wanted: Any) -> s
         off = _steps_off(found, wanted)
         return "" if off <= (ROUNDED_STEPS if on_engine and wanted.dtype.itemsize == 1 else 0) else "other values"
     a, b = found.astype(np.float64), wanted.astype(np.float64)
-    if on_engine:  # half precision has no numbers beyond 65504, and the engine no NaN of its own
-        b = np.where(np.abs(b) > 65504, np.copysign(np.inf, b), b)
+    if on_engine:  # half precision has no numbers beyond `HALF_LARGEST`, and the engine no NaN of its own
+        b = np.where(np.abs(b) > HALF_LARGEST, np.copysign(np.inf, b), b)
     finite = np.isfinite(b)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return "other infinities"

@@ -129,6 +129,14 @@ def test_a_table_is_told_apart_from_rounding() -> None:
     assert any(cause.startswith("table") for cause in layer.causes), layer
 
 
+def test_what_the_mac_array_loses_is_named_with_its_remedy() -> None:
+    weight = np.random.default_rng(4).standard_normal((8, 8, 1, 1)).astype(np.float32)
+    found = compared(chain([("conv", CONV, {"weight": weight})], SHAPE), {"x": PICTURE / 4096})
+    (layer,) = found.layers
+    (cause,) = (each for each in layer.causes if each.startswith("MAC array"))
+    assert "of the products vanish" in cause and "--rescale" in cause
+
+
 def test_cancellation_is_measured() -> None:
     weight = np.tile(np.array([1, -1], np.float32), 4).reshape(1, 8, 1, 1).repeat(8, 0)
     nearly = np.full(SHAPE, 1000, np.float32)

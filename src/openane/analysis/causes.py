@@ -9,11 +9,12 @@ import numpy as np
 
 from openane.analysis.isolated_run import IsolatedLayer
 from openane.analysis.layers import Group
+from openane.analysis.mac_loss import Activations, MacLoss, predict_losses
 from openane.analysis.measure import Error, half, range_of
 from openane.analysis.stages import Steps
 from openane.graph import Operation
 from openane.graph import ops as g
-from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIMIT
+from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIMIT, SUM_STEP
 
 CANCELLATION = 64.0
 """Terms this many times larger than their sum cost six of the eleven bits of fp16."""
@@ -159,9 +160,25 @@ def _cancellation(e: LayerEvidence) -> Iterator[str]:
 
 
 def _sum(e: LayerEvidence) -> Iterator[str]:
-    sums = e.alone is not None and e.alone.macs > 0
-    if sums and e.beyond_rounding and not e.odd and e.alone is not None and not e.alone.has_table:
+    if e.alone is None or not e.alone.macs or not e.beyond_rounding or e.odd:
+        return
+    loss = _mac_loss(e.alone, e.operands)
+    if loss is not None and loss.error > loss.ideal_error:
+        yield (
+            f"MAC array: {loss.vanishing:.1%} of the products vanish, the others are rounded to {SUM_STEP:.2g}; sums "
+            f"are off by {loss.error:.2g} of their root mean square, in ideal fp16 by {loss.ideal_error:.2g}. {loss.remedy}"
+        )
+    elif not e.alone.has_table:
         yield "fp16 sum: more than rounding the result explains; partial sums or parts of the layer are kept in fp16"
+
+
+def _mac_loss(alone: IsolatedLayer, operands: Mapping[str, np.ndarray]) -> MacLoss | None:
+    """The worst loss that is predicted for a layer on its operands."""
+    if alone.execution is None:
+        return None
+    artifact = alone.execution.artifact
+    inputs = {name: np.asarray(operands[name]).reshape(kind.shape) for name, kind in artifact.plan.inputs.items()}
+    return next(iter(predict_losses(artifact, inputs, Activations.GIVEN)), None)
 
 
 def _rounding(e: LayerEvidence) -> Iterator[str]:

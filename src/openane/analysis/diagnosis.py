@@ -19,7 +19,7 @@ from openane.analysis.suspects import Suspect, amplified_finding, epsilon_findin
 from openane.artifact.options import Options
 from openane.graph import Node
 from openane.graph import ops as g
-from openane.numerics.limits import HALF_LARGEST, SUM_LIMIT, SUM_STEP
+from openane.numerics.limits import HALF_LARGEST, PRODUCT_NOISE, SUM_LIMIT
 
 AMPLIFIED = 2.5
 """Times a noticeable error that a node's own small error must cause at an output."""
@@ -168,7 +168,7 @@ class Diagnosis:
         if not np.isfinite(result).all():
             return True
         terms = self._terms(node, operands)
-        noise = SUM_STEP * float(np.sqrt(terms / 12))
+        noise = PRODUCT_NOISE * math.sqrt(terms)
         if 100 * noise > float(np.sqrt(np.mean(np.square(result, dtype=np.float64)))):
             return True
         magnitudes = [None if a is None else np.abs(np.nan_to_num(a, posinf=HALF_LARGEST)) for a in operands]

@@ -6,6 +6,8 @@ accumulator; the planar engine and tables work on fp16 values and have the range
 
 from __future__ import annotations
 
+import math
+
 from openane.numerics.definition.accumulator import LIMIT, STEP_BITS
 
 HALF_LARGEST = 65504.0
@@ -23,6 +25,9 @@ SUM_STEP = 2.0**-STEP_BITS
 Measured: single values on M4 and M6, 384,000 results on M2 Max. On M1 the error statistics of convolutions agree in all
 printed digits with this step and with no other.
 """
+
+PRODUCT_NOISE = SUM_STEP / math.sqrt(12)
+"""Root mean square of what rounding to `SUM_STEP` does to one product; a sum of n products has sqrt(n) times that."""
 
 SUM_LIMIT = LIMIT * SUM_STEP
 """A running total of this magnitude leaves the MAC array as infinity and stays infinite.

@@ -12,6 +12,7 @@ from openane.backend.functions import tables
 from openane.backend.functions.compositions import COMPOSED_HERE, odd_ratio
 from openane.backend.functions.steps import INPUT, Composer, Recipe
 from openane.numerics.fp16 import rounded_number
+from openane.numerics.limits import HALF_LARGEST
 
 _LIMIT = 11.78
 """sinh and cosh still fit into fp16."""
@@ -22,7 +23,6 @@ _SINE = (0.1666259765625, 0.0085601806640625)
 _INVERSE_SINE = (0.57275390625, 1.1123046875, 2.603515625)
 """asinh on [-1, 1], of `odd_ratio` (largest relative error 1.8e-4)."""
 
-_LARGEST = 65504.0
 
 _LN_2 = (0.44140625, 1.5703125)
 """Two fp16 factors whose product is ln 2 to 2e-6; after the first every growth is below 8, where fp16 is finer."""
@@ -74,7 +74,7 @@ def _growth(composer: Composer, x: int, start: float, sign: float) -> int:
     m is taken out of the root, so that m^2 cannot overflow. Up to `start` the result is 0.
     """
     magnitude = composer.magnitude(x)
-    far = composer.look_up(tables.clip(start, _LARGEST), magnitude)
+    far = composer.look_up(tables.clip(start, HALF_LARGEST), magnitude)
     inverse = composer.look_up(tables.reciprocal(), far)
     root = composer.look_up(tables.sqrt(), composer.multiply(inverse, inverse, scale=sign, bias=1.0))
     ratio = composer.look_up(tables.log2(), root, bias=1.0)

@@ -33,9 +33,7 @@ from openane.net import (
     Reduction,
     ReductionKind,
 )
-
-#: The lowest number of half precision is what padding holds where a maximum is taken.
-_LARGEST = 65504.0
+from openane.numerics.limits import HALF_LARGEST
 
 
 def _pool(ctx: Lowering, node: Node, kind: PoolingKind, x: Handle, include: bool) -> Handle:
@@ -86,7 +84,7 @@ def _dilated(ctx: Lowering, x: Handle, pooling: Pooling) -> Handle:
     largest = pooling.kind is PoolingKind.MAX
     shape = pooling.infer([ctx.extents(x)])
     join = ElementWise(ElementWiseKind.MAX if largest else ElementWiseKind.ADD)
-    y = pad_image(ctx, x, pooling.pads, -_LARGEST if largest else 0.0)
+    y = pad_image(ctx, x, pooling.pads, -HALF_LARGEST if largest else 0.0)
     for axis, dimension, size in ((0, Dimension.WIDTH, shape.width), (1, Dimension.HEIGHT, shape.height)):
         views = [
             ctx.emit(InputView(dimension, tap * pooling.dilation[axis], size, pooling.step[axis]), y)

@@ -10,6 +10,7 @@ from openane.core.types import DType
 from openane.frontends.mil.call import Call
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
+from openane.numerics.limits import HALF_LARGEST
 
 
 def _kernel_pads(
@@ -126,7 +127,7 @@ def _additive_mask(call: Call) -> str:
         return call.value("attn_mask")
     dtype, name = call.type("query").dtype.numpy, call.operation.name
     keep = call.builder.constant(np.zeros((), dtype), f"{name}_keep")
-    lowest = -np.inf if call.type("query").dtype is not DType.FLOAT16 else -65504.0
+    lowest = -np.inf if call.type("query").dtype is not DType.FLOAT16 else -HALF_LARGEST
     drop = call.builder.constant(np.asarray(lowest, dtype), f"{name}_drop")
     return call.emit(ops.Where(), call.value("attn_mask"), keep, drop)
 
