@@ -109,14 +109,14 @@ def row(entry: dict[str, object], outcome: object) -> str:
 def write_readme(entries: int, count: Counter[str]) -> None:
     """The numbers of the sentence about measured values."""
     text = README.read_text()
-    pattern = r"of \d+ entries \d+ match (.*?), \d+\s+differ, and \d+ do not apply"
+    pattern = r"of \d+ entries, \d+ match (.*?), \d+\s+differ, and \d+ do not apply"
     found = (
-        f"of {entries} entries {count['matches']} match \\1, {count['differs']} differ, and {count['not applicable']}"
+        f"of {entries} entries, {count['matches']} match \\1, {count['differs']} differ, and {count['not applicable']}"
         " do not apply"
     )
     changed, times = re.subn(pattern, found, text, flags=re.DOTALL)
     if times != 1:
-        sys.exit("README.md has no sentence 'of N entries N match ..., N differ, and N do not apply'")
+        sys.exit("README.md has no sentence 'of N entries, N match ..., N differ, and N do not apply'")
     README.write_text(changed)
 
 
