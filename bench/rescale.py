@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from language_blocks import BLOCKS, hidden_states
 from models import models_folder
+from openane.compiler.options import Options
 
 from openane.analysis.mac_loss import Activations, gain_of
 from openane.artifact.plan import Artifact
 from openane.cli._show import print_table
 from openane.compiler.driver import build, load
-from openane.compiler.options import Options
 from openane.graph import Graph, Node, TensorType, ops
 from openane.runtimes.execution import Execution, fit_inputs
 from openane.runtimes.host import open_host

@@ -166,7 +166,8 @@ def _sum(e: LayerEvidence) -> Iterator[str]:
     if loss is not None and loss.error > loss.ideal_error:
         yield (
             f"MAC array: {loss.vanishing:.1%} of the products vanish, the others are rounded to {SUM_STEP:.2g}; sums "
-            f"are off by {loss.error:.2g} of their root mean square, in ideal fp16 by {loss.ideal_error:.2g}. {loss.remedy}"
+            f"are off by {loss.error:.2g} of their root mean square, in ideal fp16 by {loss.ideal_error:.2g}. "
+            f"{loss.remedy}"
         )
     elif not e.alone.has_table:
         yield "fp16 sum: more than rounding the result explains; partial sums or parts of the layer are kept in fp16"
