@@ -42,8 +42,8 @@ WITHOUT_NEGATIVES = {"tile_1x1x375_1x375x1"}
 
 
 EXCEPTIONS = {
-    "logical_not_1x1x64x64": "its table has 1 in the knots and step exponent 64, which leaves the lines: 0 everywhere. That"
-    " 0 takes the knot is refuted by the tables of min(x, c), whose knots are c; open."
+    "logical_not_1x1x64x64": "its table has 1 in the knots and step exponent 64, which leaves the lines: 0 everywhere."
+    " That 0 takes the knot is refuted by the tables of min(x, c), whose knots are c; open."
 }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 
 from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement, Spot
-from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, TaskPlan
+from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, TaskPlan
 from openane.backend.machine import MachineSpec
 
 
@@ -106,6 +106,7 @@ class _Walker:
         self.opens = opens
         self.writer: dict[str, int] = {}
         self.keeper: dict[str, int] = {}
+        self.part_writer: dict[tuple[str, int], int] = {}
         self.last_ne: int | None = None
         self.last_pe: int | None = None
         self.settled: set[int] = set()
@@ -125,6 +126,7 @@ class _Walker:
     def _remember(self, index: int) -> None:
         task = self.tasks[index]
         self.writer[task.result.tensor] = index
+        self.part_writer[task.result.tensor, task.result.l2_base] = index
         for source in task.plan.sources:
             if source.keep:
                 self.keeper[source.keep] = index
@@ -157,6 +159,8 @@ class _Walker:
     def _waits_of_dram(self, index: int) -> Wait:
         """A DRAM source inside a group; a NE task behind a PE task is not on record and waits for all of it."""
         now, before = self.tasks[index].plan.is_ne, self.tasks[index - 1].plan.is_ne
+        if _reduces(self.tasks[index].plan) and _reduces(self.tasks[index - 1].plan):
+            return NONE  # parts of one statistic
         if before:
             return NONE if now else NE_SOURCE | NE_RESULT
         return PE_SOURCE | PE_RESULT if now else PE_RESULT
@@ -166,7 +170,7 @@ class _Walker:
         waits = NONE
         names = {spot.tensor for spot in task.sources if not spot.dma}
         for name in names:
-            writer, keeper = self.writer.get(name), self.keeper.get(name)
+            writer, keeper = self._writer(task, name), self.keeper.get(name)
             if writer is not None and writer == self.last_ne:
                 waits |= NE_RESULT
             if keeper is not None and keeper == self.last_ne and not task.plan.is_ne:
@@ -179,6 +183,16 @@ class _Walker:
             elif waits & (NE_SOURCE | NE_RESULT):
                 self.settled.add(self.last_ne)
         return waits
+
+    def _writer(self, task: PlacedTask, name: str) -> int | None:
+        """The task that wrote a source last: of a part of a tensor, the one that wrote just this part."""
+        work = task.plan.work
+        pair = isinstance(work, PeWork) and work.mode is PeMode.ROWS  # reads two rows of statistics
+        for spot in () if pair else task.sources:
+            part = self.part_writer.get((name, spot.l2_base)) if spot.tensor == name else None
+            if part is not None and self.tasks[part].plan.result_view.channels == task.plan.view.channels:
+                return part
+        return self.writer.get(name)
 
     def _streams(self, index: int) -> str:
         """The engine whose running task this one may follow tile by tile."""
@@ -199,7 +213,8 @@ class _Walker:
         )
         others = {spot.tensor for spot in task.sources[1:]}
         kept = {source.keep for source in previous.sources if source.keep}
-        if not same or before.result.tensor in others or others & kept:
+        loads = any(spot.dma for spot in task.sources[1:])
+        if not same or loads or before.result.tensor in others or others & kept:
             return ""
         if previous.is_ne and plan.is_ne and plan.kernel is not None and _weighted(plan):
             return ""
@@ -222,6 +237,8 @@ class _Walker:
         if pe is None or pe < self.group_start:
             return False
         produced = {self.tasks[pe].result.tensor}
+        if self.tasks[index].result.tensor in produced and _reduces(self.tasks[pe].plan):
+            return True  # the next part of a statistic
         for between in self.tasks[pe + 1 : index]:
             if _is_copy(between.plan) and between.sources[0].tensor in produced:
                 produced.add(between.result.tensor)
@@ -268,6 +285,10 @@ def _view(plan: TaskPlan) -> tuple[int, ...]:
 def _result_view(plan: TaskPlan) -> tuple[int, ...]:
     view = plan.result_view
     return view.width, view.height, view.channels, view.depth, view.groups
+
+
+def _reduces(plan: TaskPlan) -> bool:
+    return isinstance(plan.work, PeWork) and plan.work.mode is PeMode.REDUCTION
 
 
 def _weighted(plan: TaskPlan) -> bool:

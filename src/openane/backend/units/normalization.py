@@ -63,6 +63,7 @@ from openane.backend.units.rows import (
     swapped_patch,
     vector_pair,
 )
+from openane.backend.units.streamed_rows import is_streamed, streamed_tasks
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, LayerNorm
 
@@ -158,6 +159,9 @@ def _part(run: NormBand, name: str, x: Operand, y: Operand) -> NormBand:
 
 def _matrix_rows(run: NormBand, rows: int, columns: int) -> Iterator[TaskPlan]:
     """Rows as channels; mean and deviation of all rows are two vectors."""
+    if run.center and is_streamed(rows, columns):
+        yield from streamed_tasks(run, NORMALIZE, rows, columns)
+        return
     view, shape = matrix_view(rows, columns), TensorShape(channels=rows, width=columns)
     pair, values = vector_pair(run.machine, rows), flat(align(2 * columns, run.machine.bank_bytes), rows)
     kept_base = 2 * pair.row

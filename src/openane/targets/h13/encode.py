@@ -183,7 +183,8 @@ def common(task: PlacedTask, ordering: Ordering, dtypes: tuple[DType, DType], st
         fields |= _pe_geometry(plan.work)
         width, height = planar_tile(plan, stream_patch)
         fields |= {"PatchWidth": width, "PatchHeight": height, "TaskType": _TASK_TYPES[plan.work.mode], "Src1Tiled": 1}
-        fields["Src2Tiled"] = int(two and task.sources[1].dma)
+        second_dma = two and task.sources[1].dma
+        fields |= {"Src1Tiled": int(task.sources[0].dma or not second_dma), "Src2Tiled": int(second_dma)}
     return fields
 
 
@@ -239,14 +240,16 @@ def _power_category(work: NeWork) -> int:
 
 def tile_dma_source(task: PlacedTask, ordering: Ordering, dtype: DType) -> Fields:
     """TileDMASrc: which sources come from DRAM, and their strides (encoding.md#tile-dma)."""
-    first = task.sources[0]
+    plan, first = task.plan, task.sources[0]
     second = task.sources[1] if len(task.sources) > 1 else None
     fields: Fields = {f"DMAConfig.{name}": value for name, value in _source_config(task, ordering).items()}
     if second is not None and second.dma and not first.dma:
         fields["DMAConfig.En"] = 1
-    fields |= {"Src2DMAConfig.CacheHint": 2, "Src2DMAConfig.CacheHintReuse": 2, "Src2DMAConfig.CacheHintNoReuse": 2}
+    hints = {"CacheHint": 2, "CacheHintReuse": 2, "CacheHintNoReuse": 2}
     if second is not None and second.dma:
-        fields |= {"Src2DMAConfig.CacheHintReuse": 14, "Src2DMAConfig.CacheHintNoReuse": 12}
+        hints |= {"CacheHintReuse": 14, "CacheHintNoReuse": 14 if plan.sources[1].read_again else 12}
+        hints |= {"CacheHint": 14} if plan.sources[1].read_again else {}
+    fields |= {f"Src2DMAConfig.{name}": value for name, value in hints.items()}
     if has_address(first):
         fields |= _stride_fields("", first.dram)
         fields |= {"Fmt.FmtMode": _width_mode(dtype), "Fmt.Truncate": 3, "Fmt.MemFmt": ELEMENT_CODES[dtype]}

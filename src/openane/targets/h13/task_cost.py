@@ -123,7 +123,9 @@ class TaskFacts:
     @cached_property
     def first_bytes(self) -> int:
         """The DRAM tensor behind source 1, row padding included; 0 when it is not read."""
-        return self._tensor_bytes("TileDMASrc", "", "Stride") if self.reads_first else 0
+        if not self.reads_first:
+            return 0
+        return min(self._tensor_bytes("TileDMASrc", "", "Stride"), self._rows_read_bytes(self._repeats("Src1")))
 
     @cached_property
     def shared_bytes(self) -> int:
@@ -146,7 +148,23 @@ class TaskFacts:
     @cached_property
     def second_bytes(self) -> int:
         """The same of source 2."""
-        return self._tensor_bytes("TileDMASrc", "Src2", "Stride") if self.reads_second else 0
+        if not self.reads_second:
+            return 0
+        return min(self._tensor_bytes("TileDMASrc", "Src2", "Stride"), self._rows_read_bytes(self._repeats("Src2")))
+
+    def _repeats(self, source: str) -> int:
+        """Axes along which a source of a planar task has one element."""
+        return self.get("Common.PECfg", f"{source}Broadcast") if self.planar_type else 0
+
+    def _rows_read_bytes(self, repeats: int) -> int:
+        """Bytes of the rows that a task walks over, of a tensor of which it may read a part."""
+        together = max(self.get("TileDMASrc.Fmt", "Interleave"), 1)
+        width, height, depth, channels = (
+            1 if repeats >> bit & 1 else extent
+            for bit, extent in enumerate((self.width, self.height, self.depth, self.channels))
+        )
+        row = -(-2 * width * together // MACHINE.dma_alignment_bytes) * MACHINE.dma_alignment_bytes
+        return row * height * depth * -(-channels // together) * max(self.groups, 1)
 
     @cached_property
     def result_bytes(self) -> int:
