@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -75,6 +76,16 @@ def error_classes() -> Iterator[str]:
             yield f"## {name}\n\n{inspect.cleandoc(kind.__doc__ or '').split('Args:')[0].strip()}\n"
 
 
+def engine_layers() -> Iterator[str]:
+    """Which layers run on the engine, by kind of operation and generation."""
+    folder = str(Path(__file__).parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    from engine_layers import page
+
+    yield from page()
+
+
 HISTORY = Path(__file__).parents[1] / "bench" / "history.jsonl"
 _PLOT_WIDTH, _PLOT_HEIGHT = 480, 60
 
@@ -117,6 +128,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/limits.md": limits,
     "reference/registers-h13.md": lambda: iter([register_reference(generation("h13"))]),
     "reference/errors.md": error_classes,
+    "reference/neural-engine.md": engine_layers,
     "benchmarks.md": benchmarks,
 }
 

@@ -189,6 +189,15 @@ def test_csv_and_markdown(network: Path) -> None:
     assert "| acos_4 | acos | no | CPU |" in run(network, "--platform", "M4", "--format", "markdown")
 
 
+def test_several_files(network: Path, tmp_path: Path) -> None:
+    other = tmp_path / "four.mil"
+    other.write_text(mil(*FOUR))
+    assert run(network, other, "--platform", "M4", "--format", "markdown").count("under Core ML on h16g") == 2
+    run(other, network, "--platform", "M4", "--policy", "core_ml.ane == 100%", status=1)
+    result = CliRunner().invoke(command, [str(network), str(other), "--json"])
+    assert isinstance(result.exception, InputError) and "json holds one model" in str(result.exception)
+
+
 def test_sarif_and_github(network: Path) -> None:
     arguments = (network, "--platform", "M4", "--policy", "engine.can acos_4")
     log = json.loads(run(*arguments, "--format", "sarif", status=1))

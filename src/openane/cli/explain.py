@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from openane.analysis.explain import Explanation, explain
 from openane.analysis.hazards import Hazard, as_values, find_hazards
 from openane.analysis.layer_placement import LayerPlacement, ModelPlacement, place_layers
 from openane.analysis.mac_loss import report
-from openane.analysis.placement_policy import Outcome, check, parse_policy
+from openane.analysis.placement_policy import Outcome, Policy, check, parse_policy
 from openane.analysis.placement_report import placement_report, to_csv, to_github, to_markdown, to_sarif
 from openane.api import load
 from openane.artifact.plan import Artifact, HostStep
@@ -28,7 +28,7 @@ from openane.compiler.driver import Options, build
 from openane.compiler.generated_inputs import blaming_generated
 from openane.core.errors import Diagnostic, FormatError, InputError, ModelError, OpenaneError, UnsupportedError
 from openane.core.version import __version__
-from openane.coreml_placement.platforms import Units, of_generation, platform
+from openane.coreml_placement.platforms import Platform, Units, of_generation, platform
 from openane.coreml_placement.program import Program
 from openane.coreml_placement.read import read_program
 from openane.graph import Graph
@@ -40,7 +40,7 @@ SHOWN_CROSSINGS = 8
 
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("files", metavar="FILE...", type=FILE, nargs=-1, required=True)
 @click.option(
     "--require",
     type=click.FloatRange(0, 100),
@@ -58,43 +58,81 @@ SHOWN_CROSSINGS = 8
 @click.option("--no-hazards", is_flag=True, help="Do not run the model to look for hazards of half precision.")
 @placement_options
 @JSON_OPTION
-def command(file: Path, as_json: bool, **choices: Any) -> None:
+def command(files: tuple[Path, ...], as_json: bool, **choices: Any) -> None:
     """Report for every layer of the model FILE: can the engine run it, will Core ML, and what does openane do.
 
-    Each answer comes with the rule that decided and with what would change it.
+    Each answer comes with the rule that decided and with what would change it. Several files are reported one by one.
     """
     form = "json" if as_json else choices["form"]
-    policies = [parse_policy(text) for text in choices["policies"]]
-    chosen = platform(choices["platform"]) if choices["platform"] is not None else None
+    if len(files) > 1 and form in ("json", "sarif"):
+        raise InputError(f"{form} holds one model", value=f"{len(files)} files", limit=1, hint="Run it once per file.")
+    asked = Asked(
+        form,
+        tuple(parse_policy(text) for text in choices["policies"]),
+        platform(choices["platform"]) if choices["platform"] is not None else None,
+    )
+    met = [explain_file(file, asked, choices) for file in files]  # every file, also after one that fails
+    if not all(met):
+        sys.exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks of every file.
+
+    Attributes:
+        form: of the output.
+        policies: that must hold.
+        platform: that Core ML decides for; None for the one of the target.
+    """
+
+    form: str
+    policies: tuple[Policy, ...]
+    platform: Platform | None
+
+
+def explain_file(file: Path, asked: Asked, choices: Mapping[str, Any]) -> bool:
+    """Prints the answers for one file; whether it has what is required."""
     with working(f"compiling {file.name}"):
         options = options_of(choices, host=True, calibration={})
         read = read_model(file, options)
-        found = None
-        if read.graph is not None:
-            artifact = build(read.graph, options)
-            hazards = () if choices["no_hazards"] else hazards_of(artifact, choices["calibrate"])
-            losses = losses_of(artifact, choices["calibrate"], run=not choices["no_hazards"])
-            found = explain(artifact, read.graph, hazards, losses)
+        found, failure = _compile(read, options, choices)
         placed = place_layers(
             read.program,
             read.graph,
             found,
-            platform=chosen or of_generation(options.target),
+            platform=asked.platform or of_generation(options.target),
             units=Units(choices["units"]),
             system=choices["system"],
-            failure=read.failure,
+            failure=failure,
             plan=Path(choices["plan"]) if choices["plan"] is not None else None,
             what_if=choices["what_if"],
         )
-        outcomes = [check(policy, placed) for policy in policies]
-    _print(form, file, found, placed, outcomes)
-    if read.failure is not None:
-        say(f"warning: openane does not compile this model: {read.failure}", err=True)
+        outcomes = [check(policy, placed) for policy in asked.policies]
+    _print(asked.form, file, found, placed, outcomes)
+    if failure is not None:
+        say(f"warning: openane does not compile this model: {failure}", err=True)
     failed = [outcome for outcome in outcomes if not outcome.met]
     for outcome in failed:
         say(f"error: policy {outcome.policy.text!r} is not met: {outcome.found}", err=True)
-    if not _enough(found, choices["require"], read.failure) or failed:
-        sys.exit(1)
+    return _enough(found, choices["require"], failure) and not failed
+
+
+def _compile(
+    read: ReadModel, options: Options, choices: Mapping[str, Any]
+) -> tuple[Explanation | None, OpenaneError | None]:
+    """What openane does with a model; why it does nothing where Core ML's answer is enough."""
+    if read.graph is None:
+        return None, read.failure
+    try:
+        artifact = build(read.graph, options)
+    except (ModelError, UnsupportedError) as error:
+        if read.program is None:
+            raise
+        return None, error
+    hazards = () if choices["no_hazards"] else hazards_of(artifact, choices["calibrate"])
+    losses = losses_of(artifact, choices["calibrate"], run=not choices["no_hazards"])
+    return explain(artifact, read.graph, hazards, losses), None
 
 
 @dataclass(frozen=True, slots=True)

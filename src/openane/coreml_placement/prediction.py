@@ -122,6 +122,9 @@ def _predict(program: Program, verdicts: list[Verdict], platform: Platform, unit
     notes = [*program.notes]
     if units is Units.ALL:
         notes.append(_GPU)
+    guessed = sorted({o.kind for o, times in zip(operations, estimates, strict=True) if _assumed(times)})
+    if guessed:
+        notes.append(f"assumed times: {', '.join(guessed)} (how {platform.name}'s estimator takes them is not known)")
     reason = _undecidable(platform, system)
     if reason or units is Units.CPU_AND_GPU:
         if reason:
@@ -140,6 +143,10 @@ def _predict(program: Program, verdicts: list[Verdict], platform: Platform, unit
         _placement(operations[i], verdicts[i], estimates[i], i, cautious, hopeful) for i in range(len(operations))
     )
     return Prediction(program, platform, units, system, placements, cautious.cost_ms, tuple(notes))
+
+
+def _assumed(times: Mapping[Backend, Estimate]) -> bool:
+    return any(each.evidence == "assumed" for each in times.values())
 
 
 def _undecidable(platform: Platform, system: int) -> str:
