@@ -48,8 +48,9 @@ def test_readme_names_verbs_that_exist() -> None:
     assert verbs <= set(root.list_commands(None))  # type: ignore[arg-type]
 
 
-def test_the_page_of_hazards_shows_what_comes_out() -> None:
-    page = (REPOSITORY / "docs" / "how-to" / "hazards.md").read_text()
+@pytest.mark.parametrize("name", ["hazards", "rescale"])
+def test_a_page_shows_what_comes_out(name: str) -> None:
+    page = (REPOSITORY / "docs" / "how-to" / f"{name}.md").read_text()
     (code,) = re.findall(r"```python\n(.+?)```", page, re.DOTALL)
     (output,) = re.findall(r"```text\n(.+?)```", page, re.DOTALL)
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
