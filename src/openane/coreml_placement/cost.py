@@ -113,10 +113,13 @@ _ARGUMENTS_FREE = frozenset({"layer_norm", "instance_norm", "batch_norm"})
 
 
 def moved_bytes(operation: Operation) -> float:
-    """Bytes that the estimator counts: operands, numeric constants included, and the first result."""
+    """Bytes that the estimator counts: operands, numeric constants included, and the first result.
+
+    Of a list of values it counts the first one.
+    """
     free = operation.kind in _ARGUMENTS_FREE
-    operands = operation.data if free else operation.operands
-    return sum(tensor.bytes for tensor in operands) + operation.result.bytes
+    firsts = (tensors[0] for tensors in operation.inputs.values() if tensors)
+    return sum(tensor.bytes for tensor in firsts if not (free and tensor.constant)) + operation.result.bytes
 
 
 # Decision trees --------------------------------------------------------------------------------------------------
