@@ -21,7 +21,7 @@ from pathlib import Path
 from models import models_folder
 
 FOLDER = Path(__file__).parent
-NAMES = ("import_time", "open_files", "compile", "parity", "quality", "cost", "hardware", "simulator")
+NAMES = ("import_time", "open_files", "compile", "parity", "quality", "cost", "hardware", "simulator", "placement")
 WITH_MODELS = {"compile": (), "simulator": ("--json",)}
 """Benchmarks that take the folder of models, and what else they take."""
 ROW_PEER = "onnxruntime"

@@ -14,6 +14,8 @@ from openane.cli._say import say
 from openane.cli._show import print_table
 from openane.coreml_placement.platforms import MEASURED_SYSTEM, Units
 
+SHOWN_REMEDIES = 12
+"""Changes in the table, those that help most first; JSON has all of them."""
 FORMATS = ("table", "json", "csv", "markdown", "sarif", "github")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -202,6 +204,6 @@ def _show_remedies(placed: ModelPlacement) -> None:
             f"{each.ane_before} -> {each.ane_after} of {each.operations_after}",
             f"{each.cost_before_ms:.3f} -> {each.cost_after_ms:.3f}",
         )
-        for each in placed.remedies
+        for each in placed.remedies[:SHOWN_REMEDIES]
     ]
     print_table("what if (each predicted again)", ("layers", "change", "helps", "on the engine", "ms"), rows)
