@@ -127,3 +127,25 @@ def test_two_outputs_with_different_kernels_are_refused() -> None:
     memory[4] = 3
     with pytest.raises(FaultError, match="different kernels"):
         streams.read(memory)
+
+
+@pytest.mark.parametrize("start", [0, 32, 64])
+def test_neighboring_columns_from_a_dma_unit_on_are_one_copy(start: int) -> None:
+    operation = ops.Slice(starts=(0, 0, 0, start), ends=(1, 3, 5, start + 21), steps=(1, 1, 1, 1))
+    graph = Graph("slice", {"x": TensorType((1, 3, 5, 90))}, ("y",), (Node("n", operation, ("x",), ("y",)),), {})
+    artifact = openane.compile(graph, host=False)
+    assert len(artifact.program.tasks) == 1
+    x = np.random.default_rng(8).standard_normal((1, 3, 5, 90)).astype(np.float16).astype(np.float32)
+    (found,) = openane.run(artifact, {"x": x}).values()
+    np.testing.assert_array_equal(found, x[..., start : start + 21])
+
+
+def test_a_row_is_repeated_by_one_task() -> None:
+    graph = Graph(
+        "tile", {"x": TensorType((1, 1, 1, 75))}, ("y",), (Node("n", ops.Tile((1, 1, 60, 1)), ("x",), ("y",)),), {}
+    )
+    artifact = openane.compile(graph, host=False)
+    assert len(artifact.program.tasks) == 1
+    x = np.random.default_rng(9).standard_normal((1, 1, 1, 75)).astype(np.float16).astype(np.float32)
+    (found,) = openane.run(artifact, {"x": x}).values()
+    np.testing.assert_array_equal(found, np.tile(x, (1, 1, 60, 1)))

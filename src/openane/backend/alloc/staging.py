@@ -129,7 +129,8 @@ def planar_row(machine: MachineSpec, task: TaskPlan, used_bytes: int, *, segment
 
 def _segmented_row(machine: MachineSpec, task: TaskPlan, used_bytes: int) -> int:
     """Row pitch of a source of which L2 holds 128 columns: padded as for 32 columns when patches have several rows."""
-    if not patch_shape(task.positions, task.result_view.height) or keeps_rows(machine, task):
+    several = is_ragged(machine, task) or patch_shape(task.positions, task.result_view.height) > 0
+    if keeps_rows(machine, task) or task.result_view.height == 1 or not several:
         return used_bytes
     return _row_apart(machine, used_bytes, 2, 1, ne_distance(32))
 

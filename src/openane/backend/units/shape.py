@@ -18,7 +18,7 @@ from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family, Kind, Query, rule
 from openane.backend.units.copy import AXES, copy_task, part, swap_task, through, turn_back, turned
 from openane.backend.units.elementwise import repeated_axes
-from openane.backend.units.multi_task import Ends
+from openane.backend.units.multi_task import Ends, is_dense
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Broadcast, Constant, Dimension, InputView, Pad, PadMode, Reshape, Tile, Transpose
 from openane.numerics.fp16 import to_fp16
@@ -37,7 +37,7 @@ def turn(name: str, source: Operand, shape: TensorShape, lowering: Lowering) -> 
 
 
 def lower_view(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """A view; along columns two copies that exchange columns and channels."""
+    """A view; neighboring columns from a DMA unit on by one copy, others by two that exchange columns and channels."""
     params = unit.params
     assert isinstance(params, InputView)
     value = lowering.value(unit.bottoms[0])
@@ -46,6 +46,10 @@ def lower_view(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         lowering.alias(unit, part(value.operand, axis, params.offset, params.step))
         return
     result = lowering.result(unit)
+    if params.step == 1 and 2 * params.offset % lowering.machine.dma_alignment_bytes == 0:
+        source = replace(value.operand, column=value.operand.column + params.offset)
+        yield replace(copy_task(source, lowering.shape(unit.name), result), evidence=Evidence.EXTRAPOLATED)
+        return
     target, task = turn(f"{unit.name}/turned", value.operand, value.shape, lowering)
     yield task
     yield turn_back(part(target, Axis.CHANNEL, params.offset, params.step), lowering.shape(unit.name), result)
@@ -255,14 +259,17 @@ def _cheapest(permutation: tuple[int, ...], shape: TensorShape) -> tuple[int, ..
 
 
 def lower_broadcast(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
-    """A copy into L2, and a planar task that repeats it (goldens: norm)."""
+    """A planar task that repeats what it keeps in L2 (encoding.md#real-sizes); after a copy for other axes."""
     value = lowering.value(unit.bottoms[0])
     shape = lowering.shape(unit.name)
     result = lowering.result(unit)
-    small = lowering.tensor(f"{unit.name}/small", value.shape, Place.RESIDENT)
-    yield copy_task(value.operand, value.shape, small)
-    view = View.of(shape)
-    source = replace(small, repeats=repeated_axes(value.shape, shape))
+    view, repeats = View.of(shape), repeated_axes(value.shape, shape)
+    if repeats <= {Axis.HEIGHT, Axis.CHANNEL} and shape.batch == shape.depth == 1 and is_dense(value.operand):
+        kept = lowering.tensor(f"{unit.name}/small", value.shape)
+        source = replace(value.operand, repeats=repeats, keep=kept.tensor)
+    else:
+        source = replace(lowering.tensor(f"{unit.name}/small", value.shape, Place.RESIDENT), repeats=repeats)
+        yield copy_task(value.operand, value.shape, replace(source, repeats=frozenset()))
     yield TaskPlan(PeWork(PeMode.UNARY), view, view, (source,), result, evidence=Evidence.EXTRAPOLATED)
 
 

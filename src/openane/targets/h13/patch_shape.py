@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openane.backend.alloc.order import Ordering, Wait
-from openane.backend.alloc.staging import keeps_rows, patch_shape, planar_patch
+from openane.backend.alloc.staging import is_ragged, keeps_rows, patch_shape, planar_patch
 from openane.backend.ir.placement import PlacedTask
 from openane.backend.ir.plan import NeMode, NeWork, TaskPlan
 from openane.program.fields import Value
@@ -95,14 +95,25 @@ def is_small_source(plan: TaskPlan) -> bool:
 
 def patches(plan: TaskPlan, streams_from: str, *, small: bool) -> tuple[int, int, int]:
     """(preferred, smallest, largest) shape code."""
-    view = plan.result_view
-    best = 0 if keeps_rows(MACHINE, plan) else patch_shape(plan.positions, view.height)
+    best = _largest_patch(plan)
     forced = _forced(plan, streams_from, best)
     if small:
         return 4, 4, 4
     if forced is not None:
         return forced, forced, forced
     return 0, 0, best
+
+
+def _largest_patch(plan: TaskPlan) -> int:
+    """The shape with the fewest patches; of ragged rows one row, or the tallest one of several (5 tasks on record)."""
+    view = plan.result_view
+    best = patch_shape(plan.positions, view.height)
+    if view.height == 1 or plan.result.swapped or not is_ragged(MACHINE, plan):
+        return best
+    if keeps_rows(MACHINE, plan):
+        return 0
+    patches = {s: -(-view.width // (1 << (7 - s))) * -(-view.height // (1 << s)) for s in range(4, 0, -1)}
+    return min(patches, key=lambda shape: patches[shape])
 
 
 def _forced(plan: TaskPlan, streams_from: str, best: int) -> int | None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from openane.backend.alloc import staging
 from openane.backend.alloc.surfaces import align
-from openane.backend.ir.plan import NeMode, NeWork, PeMode, PeWork, Strides, TaskPlan, Tile
+from openane.backend.ir.plan import Axis, NeMode, NeWork, PeMode, PeWork, Strides, TaskPlan, Tile
 from openane.backend.program_rules import tile_fits_l2
 from openane.core.errors import UnsupportedError
 from openane.targets.h13.spec import MACHINE
@@ -118,7 +118,8 @@ def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile, *, explici
         if not through:
             sizes.append(0)
             continue
-        sizes.append(tile_strides(task, number, tile).row * source_rows(task, tile))
+        rows = 1 if Axis.HEIGHT in task.sources[number].repeats else source_rows(task, tile)
+        sizes.append(tile_strides(task, number, tile).row * rows)
     result = 0
     if staged[-1]:
         view = task.result_view
