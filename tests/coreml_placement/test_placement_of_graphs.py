@@ -13,9 +13,11 @@ from openane.coreml_placement.from_graph import program_of_graph
 from openane.coreml_placement.platforms import platform
 from openane.coreml_placement.prediction import Device, predict
 from openane.coreml_placement.read import read_program
+from openane.coreml_placement.reasons import reasons
 from openane.coreml_placement.remedies import remedies
 from openane.coreml_placement.traps import traps
 from openane.graph import Graph, Node, TensorType, ops
+from openane.graph.ops import OPERATIONS
 
 F32 = DType.FLOAT32
 RANDOM = np.random.default_rng(5)
@@ -67,6 +69,33 @@ def test_coremltools_makes_the_same_operations(tmp_path: Path) -> None:
     for theirs, ours in zip(*both, strict=True):
         for device in (Device.ANE, Device.CPU):
             assert theirs.time_ms(device) == pytest.approx(ours.time_ms(device), rel=0.01), ours.operation.kind
+
+
+def samples() -> list[Graph]:
+    """Every sample of every operation of the graph as a model."""
+    found = []
+    for kind in OPERATIONS.values():
+        for case in kind.cases():
+            kinds = [TensorType(a.shape, DType.of(a)) if a is not None else None for a in case.inputs]
+            names = tuple("" if kind is None else f"x{i}" for i, kind in enumerate(kinds))
+            inputs = {name: kind for name, kind in zip(names, kinds, strict=True) if kind is not None}
+            outputs = tuple(f"y{i}" for i in range(len(case.operation.infer(kinds))))
+            found.append(Graph("sample", inputs, outputs, (Node("layer", case.operation, names, outputs),), {}))
+    return found
+
+
+def test_every_operation_of_the_graph_is_placed() -> None:
+    graphs = samples()
+    assert len(graphs) > 300
+    for graph in graphs:
+        program = program_of_graph(graph)
+        found = predict(program, platform("M4"))
+        assert len(reasons(found)) == len(program.operations)
+        remedies(found)
+        made = {result.name: result for each in program.operations for result in each.results}
+        for name, ours in zip(graph.outputs, program.outputs, strict=True):
+            if ours in made:
+                assert made[ours].shape == graph.types[name].shape, (graph.nodes[0], name)
 
 
 def long_chain(length: int) -> Graph:

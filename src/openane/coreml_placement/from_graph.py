@@ -106,8 +106,11 @@ class _Recorder:
     def foreign(self, node: Node, inputs: list[Tensor], graph: Graph) -> tuple[Tensor, ...]:
         """A node without a counterpart, under its own name as MIL would spell it."""
         kinds = [graph.types[name] for name in node.outputs if name]
-        spelled = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(node.operation).__name__).lower()
-        first = self._add(spelled, {"x": tuple(inputs)}, element_type(kinds[0].dtype), kinds[0].shape)
+        own = type(node.operation).__name__
+        spelled = _SPELLED.get(own) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", own).lower()
+        given = {_OPERANDS[i] if i < len(_OPERANDS) else str(i): (tensor,) for i, tensor in enumerate(inputs)}
+        operands = given if spelled in ("conv", "conv_transpose") else {"x": tuple(inputs)}
+        first = self._add(spelled, operands, element_type(kinds[0].dtype), kinds[0].shape)
         others = [Tensor(f"{first.name}_{i}", element_type(k.dtype), k.shape) for i, k in enumerate(kinds[1:])]
         last = self.operations[-1]
         self.operations[-1] = replace(last, results=(first, *others))
@@ -153,6 +156,18 @@ class _Recorder:
         return result
 
 
+_OPERANDS = ("x", "weight", "bias")
+_SPELLED = {
+    "AveragePool": "avg_pool",
+    "DequantizeLinear": "dequantize",
+    "GridSample": "resample",
+    "IsInf": "is_inf",
+    "IsNaN": "is_nan",
+    "QuantizeLinear": "quantize",
+    "ScatterElements": "scatter_along_axis",
+    "ScatterND": "scatter_nd",
+}
+"""MIL's names of operations that the converter does not write."""
 _COMPARISONS = frozenset({"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"})
 _SEVERAL = {"topk": 2, "split": 0, "lstm": 3, "gru": 2}
 """Operations with several results, and how many."""
