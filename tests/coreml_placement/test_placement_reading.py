@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from placement_recipes import IMAGE, Builder
 
 from openane.core.errors import FormatError, UnsupportedError
 from openane.coreml_placement.platforms import Units, platform
@@ -97,3 +98,14 @@ def test_other_files_are_none(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"\x08\x07")
     assert read_program(path) is None
+
+
+@pytest.mark.parametrize(("kernel", "device"), [(3, Device.ANE), (1, Device.CPU)])
+def test_four_convolutions_are_about_the_smallest_network_on_the_engine(kernel: int, device: Device) -> None:
+    """The example of the sheet for the M1: four 3x3 convolutions save about 0.39 ms, four 1x1 too little."""
+    builder = Builder()
+    value = builder.input()
+    for _ in range(4):
+        value = builder.conv(value, 64, (kernel, kernel), IMAGE)
+    found = predict(builder.program("four", value), platform("M1"))
+    assert {each.device for each in found.placements} == {device}
