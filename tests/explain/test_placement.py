@@ -318,6 +318,31 @@ def test_bad_plans(tmp_path: Path, text: str, message: str) -> None:
         compare(prediction, read_plan(file))
 
 
+def test_plans_of_other_spellings(tmp_path: Path) -> None:
+    """The list itself, outputs in place of a name, short device names, and operations that Core ML says nothing of."""
+    devices: list[Any] = ["NE", {"type": "neuralEngine"}, "gpu", None]
+    items = [
+        {"outputs": [{"name": f"v{place + 1}"}], "op": kind, "device": device}
+        for place, (kind, device) in enumerate(zip(FOUR, devices, strict=False))
+    ]
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(items))
+    prediction = predict(read_text(mil(*FOUR)), platform("M4"))
+    found = compare(prediction, read_plan(file))
+    assert [match.agrees for match in found.matches[:4]] == [True, True, False, None]
+    assert found.compared == 3
+
+
+def test_what_depends_on_an_unknown_operation_is_unknown() -> None:
+    kinds = [*CUT]
+    kinds[4] = "grid_sample"
+    found = predict(read_text(mil(*kinds)), platform("M4"))
+    assert {each.device.value for each in found.placements} == {"unknown"}
+    assert found.placements[4].verdict.can is None and found.ane_share is None
+    sure = predict(read_text(mil("grid_sample", *FOUR * 3)), platform("M4"))
+    assert {each.device.value for each in sure.placements[1:]} == {"ANE"}
+
+
 def test_a_plan_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the plan"):
         read_plan(tmp_path / "none.json")

@@ -15,7 +15,7 @@ _LARGEST_BYTES = 1 << 28
 _LEAST_MATCH = 0.5
 """Share of the plan's operations that the program must have; below that it is the plan of another model."""
 _LISTS = ("operations", "layers", "ops", "plan")
-_NAMES = ("name", "output", "outputs", "layer")
+_NAMES = ("name", "output", "outputs", "layer", "layer_name", "layerName")
 _KINDS = ("operator", "operatorName", "operator_name", "op", "type", "kind")
 _DEVICES = ("preferred", "preferred_device", "preferredDevice", "preferredComputeDevice", "device")
 _SKIPPED = frozenset({"const", *INPUT_OUTPUT})
@@ -124,12 +124,13 @@ def _measured(item: object, where: str) -> Measured | None:
     kind = _text(item, _KINDS).rpartition(".")[2]
     if kind in _SKIPPED or kind.startswith("constexpr_"):
         return None
-    device = next((item[key] for key in _DEVICES if item.get(key) is not None), None)
-    if device is None:
-        raise FormatError(
-            "an operation of the plan has no preferred device", where=where, limit=_DEVICES[0], hint=_HINT
-        )
-    return Measured(_text(item, _NAMES), kind, _device(device, where))
+    given = [item[key] for key in _DEVICES if key in item]
+    if not given:
+        what = "an operation of the plan has no preferred device"
+        raise FormatError(what, where=where, limit=_DEVICES[0], hint=_HINT)
+    device = next((each for each in given if each is not None), None)
+    # Core ML says nothing of some operations; they are as if they were not in the plan.
+    return None if device is None else Measured(_text(item, _NAMES), kind, _device(device, where))
 
 
 def _text(item: Mapping[str, object], keys: Sequence[str]) -> str:
@@ -148,7 +149,9 @@ def _text(item: Mapping[str, object], keys: Sequence[str]) -> str:
 def _device(value: object, where: str) -> Device:
     if isinstance(value, dict):
         value = value.get("name") or value.get("type") or ""
-    plain = str(value).lower()
+    plain = str(value).strip().lower()
+    if plain == "ne":
+        return Device.ANE
     for word, device in (("neural", Device.ANE), ("ane", Device.ANE), ("gpu", Device.GPU), ("cpu", Device.CPU)):
         if word in plain:
             return device
