@@ -319,3 +319,51 @@ def test_calibration_that_does_not_fit_is_refused(
     message = " ".join(capsys.readouterr().err.split())
     assert "does not fit the input 'x' (found 112 elements; allowed: an array of 512 elements)" in message
     assert not (tmp_path / "net.hwx").exists()
+
+
+# Products of two tensors -------------------------------------------------------------------------------
+
+
+def attention(keys: int, biased: bool) -> Net:
+    """One head over many keys: a softmax of scores times values that a linear layer makes of normalized rows."""
+    value = Unit("v", Linear(weights(32, 32, seed=5) / 128), ("n",))
+    bias = (Unit("vb", GOC(1.0, SMALL), ("v",)),) if biased else ()
+    units = (
+        Unit("n", LayerNorm(frozenset({W})), ("x",)),
+        Unit("q", Linear(weights(32, 32, seed=4)), ("n",)),
+        Unit("k", Linear(weights(32, 32, seed=6)), ("n",)),
+        value,
+        *bias,
+        Unit("s", MatMul(transpose_b=True), ("q", "k")),
+        Unit("p", Softmax(W), ("s",)),
+        Unit("y", MatMul(), ("p", "vb" if biased else "v")),
+    )
+    return Net("net", {"x": shape(1, keys, 32)}, {"out": "y"}, units)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_values_of_an_attention_are_doubled_and_its_product_halved(calibrated: bool, biased: bool) -> None:
+    """Probabilities of 1 / 512 times small values lose much; a kernel that is rescaled itself makes the values."""
+    net = attention(512, biased)
+    x, other = np.random.default_rng(7).standard_normal((2, 1, 1, 1, 512, 32)).astype(np.float16)
+    options = CompileOptions(rescale=True, calibration={"x": other} if calibrated else {})
+    wanted = net.evaluate({"x": x.astype(np.float64)})["out"]
+    plain, scaled = TARGET.lower(net, CompileOptions()), TARGET.lower(net, options)
+    assert len(plain.tasks) == len(scaled.tasks)
+    lost, left = (relative(simulate(program, {"x": x})["out"], wanted) for program in (plain, scaled))
+    assert left < lost / 2, (lost, left)
+    whole = rescaled(fused(net, TARGET.spec), TARGET.spec, options.calibration)
+    found = whole.evaluate({"x": x.astype(np.float64)})["out"]
+    assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+def test_an_operand_that_others_read_stays() -> None:
+    net = attention(64, biased=False)
+    units = (*net.units, Unit("z", Neuron(NeuronKind.RELU), ("v",)))
+    shown = replace(net, units=units, outputs={"out": "y", "other": "z"})
+    x = {"x": np.random.default_rng(7).standard_normal((1, 1, 1, 64, 32)).astype(np.float64)}
+    whole = rescaled(fused(shown, TARGET.spec), TARGET.spec, {})
+    before, after = shown.evaluate(x), whole.evaluate(x)
+    for name in shown.outputs:
+        assert np.abs(after[name] - before[name]).max() < 1e-5 * np.abs(before[name]).max()

@@ -16,9 +16,9 @@ import numpy as np
 
 from openane.analysis.sampled_sums import Array, SampledSums, sample
 from openane.artifact.plan import Artifact, EngineStep
-from openane.backend.passes.rescaling import sum_bounds
+from openane.backend.passes.rescaling import exponents
 from openane.backend.pipeline import fused
-from openane.backend.sums import Sums, doublings, sums_of
+from openane.backend.sums import Sums, sums_of
 from openane.compiler.calibration import Calibration
 from openane.core.report import Column, Report, numbers, texts
 from openane.net.net import Net, Unit
@@ -109,7 +109,7 @@ def gain_of(artifact: Artifact, inputs: Mapping[str, np.ndarray], activations: A
     after = [loss.rescaled_error for loss in losses] or [0.0]
     return Gain(
         kernels=sum(loss.operation != MatMul.plist_type for loss in losses),
-        rescaled=sum(loss.doublings > 0 for loss in losses),
+        rescaled=sum(loss.doublings > 0 and loss.operation != MatMul.plist_type for loss in losses),
         worst_error=max(before),
         worst_rescaled_error=max(after),
         median_error=float(np.median(before)),
@@ -145,14 +145,13 @@ def predict_losses(
 
 def losses_of_net(net: Net, inputs: Mapping[str, np.ndarray], activations: Activations) -> Iterator[MacLoss]:
     """The losses of a network after fusion, in its order; arguments as in `predict_losses`."""
-    largest = sum_bounds(net, inputs if activations is Activations.GIVEN else {})
+    chosen = exponents(net, inputs if activations is Activations.GIVEN else {})
     for unit, bottoms in _operands(net, inputs, activations):
         sums = sums_of(unit.params)
         if sums is None:
             continue
         sampled = sample(sums, bottoms, [net.shapes[name] for name in unit.bottoms])
-        exponent = doublings(sums, largest.get(unit.name, math.inf))
-        loss = _loss(unit, sums, sampled, exponent, activations)
+        loss = _loss(unit, sums, sampled, chosen.of(unit.name), activations)
         if loss is not None:
             yield loss
 
@@ -207,12 +206,13 @@ def _relative(found: Array, wanted: Array) -> float:
 def _remedy(
     sums: Sums, error: float, ideal_error: float, exponent: int, rescaled_error: float, activations: Activations
 ) -> str:
-    if sums.kernel is None:
-        return "Scale one operand up by a power of two in the model, and the result down; or keep it on the host."
     if exponent:
-        return f"Compile with --rescale: its kernel times 2^{exponent} leaves {rescaled_error:.2g}."
+        doubled = "one operand" if sums.kernel is None else "its kernel"
+        return f"Compile with --rescale: {doubled} times 2^{exponent} leaves {rescaled_error:.2g}."
     if activations is not Activations.GIVEN:
         return "Compile with --rescale and typical inputs (--calibrate): no bound on its sums holds for every input."
+    if sums.kernel is None:
+        return "Scale one operand up by a power of two in the model, and the result down; or keep it on the host."
     return "Its sums need the whole range of the accumulator; keep it on the host (--keep-on-host)."
 
 

@@ -78,10 +78,12 @@ def bounds(net: Net) -> dict[str, Bound]:
     return found
 
 
-def sum_bound(sums: Sums, operand: Bound) -> float:
-    """The largest magnitude of a running total, for an operand with a bound."""
+def sum_bound(sums: Sums, operands: Sequence[Bound], shapes: Sequence[TensorShape]) -> float:
+    """The largest magnitude of a running total, for operands with bounds."""
     if sums.kernel is None:
-        return math.inf
+        assert isinstance(sums.main, MatMul)
+        return _matmul(sums.main, operands, shapes).peak
+    (operand,) = operands
     weights = np.abs(sums.kernel.astype(np.float64)).reshape(len(sums.kernel), -1)
     taps = sums.kernel.shape[2] * sums.kernel.shape[3]
     found = _times(operand.peak, weights.sum(1))
@@ -114,7 +116,7 @@ def _of_unit(params: UnitParams, bottoms: Sequence[Bound], shapes: Sequence[Tens
     if isinstance(sums.main, MatMul):
         plain = not isinstance(params, Fused) or params.function is None
         return _matmul(sums.main, bottoms, shapes).scaled(abs(sums.post_scale)) if plain else UNKNOWN
-    result = Bound(sum_bound(sums, bottoms[0])).scaled(abs(sums.post_scale))
+    result = Bound(sum_bound(sums, bottoms, shapes)).scaled(abs(sums.post_scale))
     function = params.function if isinstance(params, Fused) else None
     return result if function is None else _neuron(function, [result], shapes, shape)
 

@@ -11,7 +11,7 @@ import numpy as np
 from openane.backend.ir.fused import ColumnProduct, Fused
 from openane.backend.units.conv import job
 from openane.backend.units.linear import product_of
-from openane.net.net import UnitParams
+from openane.net.net import TensorShape, UnitParams
 from openane.net.units import Conv, Dimension, Linear, MatMul
 from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST_NORMAL, SUM_LIMIT
 
@@ -35,6 +35,13 @@ class Sums:
     post_scale: float
     dimension: Dimension
     summed: Dimension
+
+    def products(self, shapes: Sequence[TensorShape]) -> int:
+        """The largest number of products in one sum, for bottoms of these shapes."""
+        if self.kernel is not None:
+            return int(self.kernel[0].size)
+        assert isinstance(self.main, MatMul)
+        return shapes[0].height if self.main.transpose_a else shapes[0].width
 
     def magnitudes(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
         """The sum of the magnitudes of products and bias, for each result: no running total is larger.
@@ -84,8 +91,29 @@ def doublings(sums: Sums, largest: float) -> int:
         return 0
     below_limit = math.ceil(math.log2(SUM_LIMIT / largest)) - 1
     weights = math.floor(math.log2(HALF_LARGEST / float(np.abs(sums.kernel).max())))
-    post_scale = math.floor(math.log2(abs(sums.post_scale) / HALF_SMALLEST_NORMAL))
-    return max(min(below_limit, weights, post_scale), 0)
+    return max(min(below_limit, weights, _halvings(sums.post_scale)), 0)
+
+
+def operand_doublings(sums: Sums, largest: float, operand: float) -> int:
+    """How often one operand of a product of two tensors can be doubled.
+
+    Then no sum reaches the limit of the accumulator, fp16 holds the operand, and PostScale stays a normal number.
+
+    Args:
+        sums: of the product.
+        largest: a bound on the magnitude of every running total.
+        operand: a bound on the magnitude of the operand.
+    """
+    if not sums.post_scale or not 0 < largest < SUM_LIMIT or not 0 < operand < HALF_LARGEST:
+        return 0
+    below_limit = math.ceil(math.log2(SUM_LIMIT / largest)) - 1
+    held = math.floor(math.log2(HALF_LARGEST / operand))
+    return max(min(below_limit, held, _halvings(sums.post_scale)), 0)
+
+
+def _halvings(post_scale: float) -> int:
+    """How often PostScale can be halved until it is not a normal number of fp16."""
+    return math.floor(math.log2(abs(post_scale) / HALF_SMALLEST_NORMAL))
 
 
 def _of_magnitudes(main: UnitParams) -> UnitParams:

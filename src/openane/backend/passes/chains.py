@@ -154,7 +154,7 @@ def attention(editor: NetEditor) -> None:
     for original in editor.net.units:
         unit = editor.units[original.name]
         second = _matmul(unit)
-        if second is None or second.main != MatMul() or second.scale != 1.0 or second.function is not None:
+        if second is None or second.main != MatMul() or second.function is not None:
             continue
         softmax = editor.only_use(unit.bottoms[0])
         if softmax is None or softmax.params != Softmax(Dimension.WIDTH):

@@ -52,7 +52,7 @@ class _Head:
         shapes: of query, key, value and result, all heads under each other.
         index: of the head.
         rows, keys, inner, columns: extents of its matrices.
-        work: of the first product, with the scale.
+        work, last_work: of the products, with their scales.
     """
 
     run: Band
@@ -65,6 +65,7 @@ class _Head:
     inner: int
     columns: int
     work: NeWork
+    last_work: NeWork
 
 
 def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
@@ -79,7 +80,9 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     ends = Ends(unit, lowering)
     x, key_operand, value_operand, y = ends.source(0), ends.source(1), ends.source(2), ends.result()
     shapes = as_matrix(query), as_matrix(key), as_matrix(value), as_matrix(shape)
-    work = NeWork(NeMode.CONVOLUTION, post_scale=float(params.scores.scale))
+    work, last_work = (
+        NeWork(NeMode.CONVOLUTION, post_scale=float(each.scale)) for each in (params.scores, params.second)
+    )
 
     def tasks() -> Iterator[TaskPlan]:
         for index in range(count):
@@ -96,6 +99,7 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
                     query.width,
                     value.width,
                     work,
+                    last_work,
                 )
             )
 
@@ -155,7 +159,7 @@ def _probabilities(head: _Head, scores: Operand, view: View) -> Iterator[TaskPla
     for kernel, (first, count) in zip(kernels, bands(rows, rows // len(kernels)), strict=True):
         y = rows_of(run.y, head.shapes[3], head.index * rows + first)
         yield run.task(
-            NeWork(NeMode.CONVOLUTION),
+            head.last_work,
             last,
             (replace(value, staging=staged, staging_base=0),),
             replace(y, staging_base=staged.row),
