@@ -127,7 +127,7 @@ def speak(folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.M
         with suppress(SystemExit):
             main(list(arguments))
         out, err = capfd.readouterr()
-        assert "openane itself failed" not in err
+        assert "openane failed" not in err
         return out + err
 
     return run

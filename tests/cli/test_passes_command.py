@@ -73,9 +73,9 @@ def test_stop_after_writes_what_the_pass_made(model: Path, wanted: str, first: s
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("plac", r"no such pass \(found plac; .*0 to 37\). Did you mean place"),
-        ("99", "no such pass"),
-        ("-1", "no such"),
+        ("plac", r"unknown pass \(found plac; .*0 to 37\). Did you mean place"),
+        ("99", "unknown pass"),
+        ("-1", "unknown pass"),
     ],
 )
 def test_an_unknown_pass_is_refused(model: Path, wanted: str, message: str) -> None:
@@ -88,7 +88,7 @@ def test_an_unknown_pass_is_refused(model: Path, wanted: str, message: str) -> N
 def test_a_program_has_no_passes(model: Path) -> None:
     program = model.with_suffix(".hwx")
     assert CliRunner().invoke(root, ["compile", str(model), "-o", str(program)]).exit_code == 0
-    with pytest.raises(OpenaneError, match="does not come to this pass"):
+    with pytest.raises(OpenaneError, match="does not run this pass"):
         CliRunner().invoke(
             root, ["compile", str(program), "--stop-after", "place", "-o", "x.txt"], catch_exceptions=False
         )

@@ -224,7 +224,7 @@ def test_a_program_alone_has_no_reference(tmp_path: Path, digits) -> None:  # ty
 def test_command_prints_a_table_and_json(digits) -> None:  # type: ignore[no-untyped-def]
     result = CliRunner().invoke(command, [str(DIGITS)])
     assert result.exit_code == 0, result.output
-    assert "made up from a fixed seed" in result.output
+    assert "generated from a fixed seed" in result.output
     assert "every layer is within" in result.output
     result = CliRunner().invoke(command, [str(DIGITS), "--with", "ideal", "--json"])
     values = json.loads(result.stdout)

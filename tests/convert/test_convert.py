@@ -125,7 +125,7 @@ def test_names_become_plain_and_stay_apart() -> None:
 
 
 def test_bad_requests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match="does not say what to write"):
+    with pytest.raises(InputError, match="unknown file extension of the output"):
         form_of(Path("model.tflite"))
     with pytest.raises(InputError, match="folder to write to does not exist"):
         convert(NETWORK, tmp_path / "no" / "m.onnx")

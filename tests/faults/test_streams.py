@@ -262,7 +262,7 @@ def test_a_full_standard_output(folder: Path, arguments: list[str]) -> None:
         done = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
     assert done.stderr.decode() == (
-        "error: cannot write the output: No space left on device. Write it where there is room.\n"
+        "error: cannot write the output: No space left on device. Write it to a disk with free space.\n"
     )
 
 

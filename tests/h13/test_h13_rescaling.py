@@ -313,7 +313,7 @@ def test_calibration_that_does_not_fit_is_refused(
     arguments = ["compile", str(model), "-o", str(tmp_path / "net.hwx"), "--calibrate", f"x={array}"]
     with pytest.raises(SystemExit):
         main(arguments)
-    assert "--calibrate is for --rescale, which is not chosen" in capsys.readouterr().err
+    assert "--calibrate needs --rescale" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*arguments, "--rescale"])
     message = " ".join(capsys.readouterr().err.split())

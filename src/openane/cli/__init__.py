@@ -17,22 +17,22 @@ from openane.core.errors import InternalError, OpenaneError, UnavailableError
 BUG_STATUS = 70
 """Exit status for a fault of our own (EX_SOFTWARE of sysexits.h)."""
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF})
-"""What the system says when standard output takes no more."""
+"""The error numbers of a failed write to standard output."""
 
 
 _SUMMARY = re.compile(r'"""`openane [\w-]+`: (.+)\.""?"?')
 
 
 class Verbs(click.Group):
-    """A command group that imports a command's file only when the command is asked for."""
+    """A command group that imports the module of a command on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every file of this package that does not begin with an underscore is a verb."""
+        """Every module of this package is a command, unless its name starts with an underscore."""
         names = (module.name for module in pkgutil.iter_modules(__path__))
         return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The `command` object of the verb's file."""
+        """The `command` object in the module of a command."""
         if cmd_name not in self.list_commands(ctx):
             return None
         module = importlib.import_module(f"{__name__}.{cmd_name.replace('-', '_')}")
@@ -41,14 +41,14 @@ class Verbs(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Lists each command with the whole summary in the first line of its file, which need not be imported."""
+        """Lists each command with its complete summary, which is the first line of its module, without importing it."""
         rows = [(name, _summary(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
 
 def _summary(name: str) -> str:
-    """What a command does: the first line of its file, as a sentence without its period."""
+    """What a command does: the first line of its module, without the period."""
     source = pkgutil.get_data(__name__, f"{name.replace('-', '_')}.py") or b""
     match = _SUMMARY.match(source.split(b"\n", 1)[0].decode())
     assert match is not None, f"the first line of the file of {name} is not a summary"
@@ -57,7 +57,7 @@ def _summary(name: str) -> str:
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="openane")
-@click.option("--traceback", is_flag=True, expose_value=False, help="Show where in openane an error came from.")
+@click.option("--traceback", is_flag=True, expose_value=False, help="Show the Python traceback of an error.")
 def root() -> None:
     """An open toolchain for the Apple Neural Engine."""
 
@@ -65,8 +65,8 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line.
 
-    Exit status: 0 when all went well, 1 for a fault of the input or surroundings (one line a finding), 2 for wrong
-    usage, 70 for a fault of openane itself, 130 when interrupted, 143 or 129 when SIGTERM or SIGHUP ended it.
+    Exit status: 0 on success, 1 for an error in the input or the environment (one line per finding), 2 for wrong
+    usage, 70 for a bug in openane, 130 on Ctrl-C, 143 or 129 after SIGTERM or SIGHUP.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
@@ -83,7 +83,9 @@ def _run(arguments: list[str]) -> None:
     try:
         root.main(arguments, prog_name="openane", standalone_mode=False)
     except OpenaneError as error:
-        if isinstance(error, UnavailableError) and short_of_memory(error):  # a package is there, but not loaded
+        if isinstance(error, UnavailableError) and short_of_memory(
+            error
+        ):  # the package is installed but failed to load
             sys.exit(_explained(error, arguments))
         for diagnostic in error.diagnostics:
             say(f"error: {diagnostic}", err=True)
@@ -100,25 +102,25 @@ def _run(arguments: list[str]) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away; nothing is left to say
+        sys.stderr.close()  # the reader closed the pipe
         sys.exit(1)
     except Exception as error:
         sys.exit(_explained(error, arguments))
 
 
 def _explained(error: Exception, arguments: list[str]) -> int:
-    """Says in one line what an error means that no reader raised, and returns the exit status."""
+    """Reports an error of another type in one line, and returns the exit status."""
     if short_of_memory(error):
-        hint = "Raise the limit of the process (ulimit -v), set a lower --memory-limit or take a smaller model."
+        hint = "Raise the limit of the process (ulimit -v), set a lower --memory-limit, or use a smaller model."
         say(f"error: not enough memory. {hint}", err=True)
         return 1
     if isinstance(error, OSError) and error.errno in UNWRITABLE and error.filename is None:
         abandon_output()
-        say(f"error: cannot write the output: {error.strerror}. Write it where there is room.", err=True)
+        say(f"error: cannot write the output: {error.strerror}. Write it to a disk with free space.", err=True)
         return 1
     what = " ".join(f"{type(error).__name__}: {error}".split())
     say(
-        f"error: openane itself failed ({what[:300]}). This is a bug: please report it with the output of "
+        f"error: openane failed ({what[:300]}). This is a bug in openane: please report it with the output of "
         f"`openane --traceback {' '.join(arguments)}`",
         err=True,
     )

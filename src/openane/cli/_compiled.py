@@ -1,4 +1,4 @@
-"""What the verbs about compiled programs share: opening any file as a program, and writing programs."""
+"""Shared by the commands for compiled programs: open any file as a program, and write programs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CONTAINERS = {".hwx": "hwx", ".anec": "anec"}
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A program and the file it is from; `container` is None when it was compiled or assembled just now."""
+    """A program and the file it was read from; `container` is None if it was just compiled or assembled."""
 
     program: Program
     container: HwxFile | AnecFile | None
 
 
 def open_compiled(path: Path, target: str = DEFAULT_TARGET) -> Compiled:
-    """The program in a file; a model is compiled, an assembly text is assembled.
+    """The program in a file; a model is compiled, and assembly text is assembled.
 
     Raises:
         OpenaneError: see `openane.core.errors`.
@@ -47,19 +47,24 @@ def open_compiled(path: Path, target: str = DEFAULT_TARGET) -> Compiled:
 
 
 def container_of(path: Path) -> str:
-    """The container that the ending of an output's name asks for: "hwx" or "anec".
+    """The container that the extension of an output file selects: "hwx" or "anec".
 
     Raises:
-        InputError: another ending.
+        InputError: another extension.
     """
     found = CONTAINERS.get(path.suffix.lower())
     if found is None:
-        raise InputError("the ending does not say what to write", where=str(path), limit=", ".join(CONTAINERS))
+        raise InputError(
+            "unknown file extension of the output",
+            where=str(path),
+            value=path.suffix or "none",
+            limit=", ".join(CONTAINERS),
+        )
     return found
 
 
 def program_pieces(program: Program, container: str) -> list[Buffer]:
-    """A new file of a program, as pieces in order.
+    """A new file for a program, as consecutive pieces.
 
     Raises:
         InputError: the program does not fit the container.
@@ -68,7 +73,7 @@ def program_pieces(program: Program, container: str) -> list[Buffer]:
 
 
 def write_pieces(path: Path, pieces: list[Buffer]) -> int:
-    """Writes a file whole or not at all; returns its size in bytes.
+    """Writes a file atomically; returns its size in bytes.
 
     Raises:
         InputError: it cannot be written.
@@ -78,9 +83,9 @@ def write_pieces(path: Path, pieces: list[Buffer]) -> int:
 
 
 def warn_about(program: Program) -> None:
-    """Prints to standard error what is wrong with a program that someone wrote by hand."""
+    """Prints the findings of the verifier about a hand-written program to standard error."""
     findings = verify_program(program)
     for each in findings[:_SHOWN_WARNINGS]:
         say(f"warning: {each}", err=True)
     if len(findings) > _SHOWN_WARNINGS:
-        say("warning: and more; `openane info` lists them", err=True)
+        say("warning: there are more findings; `openane info` lists them", err=True)

@@ -1,4 +1,4 @@
-"""How the command line ends: on signals with its files cleaned up, and on errors with one line and a status."""
+"""How the command line exits: on signals it cleans up its files; on errors it prints one line and sets a status."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 
 
 class Terminated(BaseException):
-    """A signal asked the process to end; it unwinds the stack, so that nothing half-written stays.
+    """A signal terminates the process; unwinding the stack removes partly written files.
 
     Attributes:
-        status: the exit status of a shell for a process that a signal ended, 128 + its number.
+        status: the exit status that shells use for a process killed by a signal, 128 + its number.
     """
 
     def __init__(self, number: int) -> None:
@@ -28,7 +28,7 @@ class Terminated(BaseException):
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Makes the signals that ask a process to end raise `Terminated`; ignored ones (nohup) stay ignored."""
+    """Raises `Terminated` on signals that terminate a process; ignored signals (nohup) remain ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -44,7 +44,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def _terminate(number: int, _: FrameType | None) -> None:
-    for each in SIGNALS:  # a second one must not interrupt the cleaning up
+    for each in SIGNALS:  # a second signal must not interrupt the cleanup
         signal.signal(each, signal.SIG_IGN)
     raise Terminated(number)
 
@@ -53,7 +53,7 @@ _SHORTAGES = ("cannot allocate memory", "failed to map segment", "can't start ne
 
 
 def short_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that it came from, says that the system gave no more memory."""
+    """Whether an error, or one of its causes, reports that the system is out of memory."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
@@ -69,7 +69,7 @@ def short_of_memory(error: BaseException) -> bool:
 
 
 def abandon_output() -> None:
-    """Gives up standard output, whose buffer cannot be written, so that its end raises no second error."""
+    """Replaces standard output, whose buffer cannot be written, so that closing it does not raise a second error."""
     with suppress(OSError):
         sys.stdout.close()
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (it stays open to the end of the process)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (it remains open until the process exits)

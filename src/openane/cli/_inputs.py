@@ -1,4 +1,4 @@
-"""Arrays on the command line: given as files, or made up."""
+"""Input arrays on the command line: read from files, or generated."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from openane.core.files import read_npy
 from openane.graph import TensorType
 
 INPUT_OPTION = click.option(
-    "--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="An input; repeat for several."
+    "--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="Read an input from a file; repeatable."
 )
 ARRAY_LIMIT_BYTES = 4 << 30
 
 
 def read_inputs(pairs: tuple[str, ...], wanted: Mapping[str, TensorType]) -> dict[str, np.ndarray]:
-    """The arrays of `--input NAME=FILE.npy` options; a lone FILE.npy goes to a lone input.
+    """The arrays of `--input NAME=FILE.npy` options; FILE.npy alone is accepted if the model has one input.
 
     Raises:
-        InputError: a bad pair, an unknown name, a file that is missing or no .npy array.
+        InputError: a bad pair, an unknown name, a missing file, or a file that is not a .npy array.
     """
     arrays: dict[str, np.ndarray] = {}
     for pair in pairs:
         name, sign, file = pair.rpartition("=")
         if not sign:
             if len(wanted) != 1:
-                raise InputError("say which input the file is for", value=pair, limit="NAME=FILE.npy")
+                raise InputError("the file needs the name of an input", value=pair, limit="NAME=FILE.npy")
             name = next(iter(wanted))
         if name not in wanted:
             raise InputError(f"there is no input {name!r}", value=pair, limit=", ".join(wanted) or "no inputs")
@@ -46,14 +46,19 @@ def read_array(path: Path) -> np.ndarray:
     """The array of a .npy file; pickled objects are refused.
 
     Raises:
-        InputError: no such file, not a .npy array, too large.
+        InputError: the file does not exist, is not a .npy array, or is too large.
     """
     try:
         size = path.stat().st_size
         if size > ARRAY_LIMIT_BYTES:
-            raise InputError("the array file is too large", where=str(path), value=f"{size} bytes")
+            raise InputError(
+                "the array file is too large",
+                where=str(path),
+                value=f"{size} bytes",
+                limit=f"{ARRAY_LIMIT_BYTES} bytes",
+            )
         return read_npy(path)
-    except (OSError, ValueError) as error:  # ValueError: a zero character in the name
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read: {reason}", where=str(path)) from error
     except FormatError as error:
@@ -68,7 +73,7 @@ def complete_inputs(arrays: Mapping[str, np.ndarray], plan: Plan) -> tuple[dict[
 
 
 def say_made_up(made: Iterable[str]) -> None:
-    """Says which inputs were generated, when some were."""
+    """Reports which inputs were generated, if any."""
     names = ", ".join(made)
     if names:
-        say(f"made up from a fixed seed: {names} (give arrays with --input NAME=FILE.npy)")
+        say(f"generated from a fixed seed: {names} (pass arrays with --input NAME=FILE.npy)")

@@ -10,11 +10,11 @@ from openane.cli._show import print_table
 from openane.compiler.generated_inputs import blaming_generated
 
 SHOWN_LOSSES = 12
-"""Worst layers that the table lists; --json has all."""
+"""The number of worst layers that the table lists; --json has all."""
 
 
 def losses_of(artifact: Artifact, calibrate: tuple[str, ...], run: bool) -> tuple[MacLoss, ...]:
-    """What the MAC array will lose, on the given arrays, on made-up ones, or on assumed activations without a run."""
+    """The predicted loss of the MAC array, on given or generated arrays, or on assumed activations without a run."""
     if not run:
         return predict_losses(artifact, {}, Activations.ASSUMED)
     arrays, made = complete_inputs(read_inputs(calibrate, artifact.plan.inputs), artifact.plan)
@@ -23,7 +23,7 @@ def losses_of(artifact: Artifact, calibrate: tuple[str, ...], run: bool) -> tupl
 
 
 def show_losses(losses: tuple[MacLoss, ...]) -> None:
-    """Prints the layers of which the MAC array loses more than fp16 itself."""
+    """Prints the layers in which the MAC array loses more than fp16 itself."""
     noticeable = [loss for loss in losses if loss.remedy]
     if noticeable:
         table = report(noticeable[:SHOWN_LOSSES])
@@ -31,4 +31,4 @@ def show_losses(losses: tuple[MacLoss, ...]) -> None:
         numeric = tuple(column.name for column in columns if column.numeric)
         print_table(table.title, tuple(column.name for column in columns), [tuple(row) for row in rows], numeric)
     if len(noticeable) > SHOWN_LOSSES:
-        say(f"and {len(noticeable) - SHOWN_LOSSES} more layers of which the MAC array loses more than fp16 itself")
+        say(f"and {len(noticeable) - SHOWN_LOSSES} more layers in which the MAC array loses more than fp16 itself")

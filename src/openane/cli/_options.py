@@ -1,4 +1,4 @@
-"""Options that verbs share: the fields of a compilation's `Options`, limits of time and memory, the cache."""
+"""Options that commands share: the fields of `Options`, limits of time and memory, the cache."""
 
 from __future__ import annotations
 
@@ -31,15 +31,13 @@ CONSTANT_OPTION = click.option(
     "constants",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Make an ONNX input that decides shapes or branches a constant: a number, numbers by commas, or FILE.npy.",
+    help="Fix an ONNX input that shapes or branches depend on: a number, comma-separated numbers, or FILE.npy.",
 )
-CACHE_OPTION = click.option(
-    "--cache/--no-cache", default=True, help="Keep compiled models for the next time (default), or do not."
-)
+CACHE_OPTION = click.option("--cache/--no-cache", default=True, help="Reuse compiled models from earlier calls.")
 
 
 class ByteCount(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A number of bytes with an optional K, M, G or T for powers of 1024: "8G"."""
+    """A number of bytes with an optional suffix K, M, G or T for powers of 1024: "8G"."""
 
     name = "size"
 
@@ -52,7 +50,7 @@ class ByteCount(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A time in seconds; 0 stands for no limit."""
+    """A time in seconds; 0 means no limit."""
 
     name = "seconds"
 
@@ -74,7 +72,7 @@ MEMORY_OPTION = click.option(
     default="8G",
     show_default=True,
     metavar="SIZE",
-    help="Refuse a program whose buffers need more.",
+    help="Refuse a program whose buffers need more memory.",
 )
 TIME_OPTION = click.option(
     "--time-limit",
@@ -83,7 +81,7 @@ TIME_OPTION = click.option(
     default="600",
     show_default=True,
     metavar="SECONDS",
-    help="Stop one simulated run that takes longer; 0 for no limit.",
+    help="Stop a simulated run after this time; 0 for no limit.",
 )
 
 
@@ -92,7 +90,7 @@ class CompileOption:
     """A field of `Options` on the command line.
 
     Attributes:
-        declare: adds it to a command.
+        declare: adds the option to a command.
         read: the field's value from the command's parameters.
     """
 
@@ -101,20 +99,20 @@ class CompileOption:
 
 
 OLD_WIDE_OPTION = click.option("--wide", multiple=True, hidden=True, help="The old name of --keep-on-host.")
-"""For the verbs that had it before it was renamed."""
+"""For the commands that had the option before it was renamed."""
 
 
 def _kept_on_host(choices: Mapping[str, Any]) -> frozenset[str]:
     old = choices.get("wide", ())
     if old:
-        say("warning: --wide is deprecated and goes with the next version; use --keep-on-host", err=True)
+        say("warning: --wide is deprecated and will be removed in the next version; use --keep-on-host", err=True)
     return frozenset((*choices["keep_on_host"], *old))
 
 
 COMPILE_OPTIONS: Mapping[str, CompileOption] = {
     "target": CompileOption(TARGET_OPTION, lambda choices: choices["target"]),
     "dialect": CompileOption(
-        click.option("--dialect", metavar="NAME", help="Whose layout habits to follow: macos-26, macos-11 or linux."),
+        click.option("--dialect", metavar="NAME", help="Layout conventions to follow: macos-26, macos-11 or linux."),
         lambda choices: choices["dialect"],
     ),
     "shapes": CompileOption(SHAPE_OPTION, lambda choices: parse_shapes(choices["shapes"])),
@@ -125,7 +123,7 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
             type=click.Choice(["allow", "forbid"]),
             default="allow",
             show_default=True,
-            help="Whether the host may run what the engine cannot.",
+            help="Whether the host may run layers that the engine cannot.",
         ),
         lambda choices: choices["host"] == "allow",
     ),
@@ -144,7 +142,7 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
             type=click.Choice([choice.value for choice in Functions]),
             default=Functions.ACCURATE.value,
             show_default=True,
-            help="Functions of one element: in the most accurate form, or by the table that Apple's compiler writes.",
+            help="Unary functions: the most accurate form, or the lookup table that Apple's compiler writes.",
         ),
         lambda choices: Functions(choices["functions"]),
     ),
@@ -152,7 +150,7 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
         click.option(
             "--rescale",
             is_flag=True,
-            help="Multiply kernels by powers of two, undone after the sum, so that the MAC array loses less.",
+            help="Multiply kernels by powers of two, and undo it after the sum, so that the MAC array loses less.",
         ),
         lambda choices: choices["rescale"],
     ),
@@ -161,7 +159,7 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
             "--calibrate",
             multiple=True,
             metavar="NAME=ARRAY.npy",
-            help="A typical input for --rescale; without any, kernels are rescaled as far as proven bounds allow.",
+            help="A typical input for --rescale; without one, kernels are rescaled as far as proven bounds allow.",
         ),
         lambda choices: parse_calibration(choices["calibrate"]),
     ),
@@ -173,15 +171,15 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
             default="600",
             show_default=True,
             metavar="SECONDS",
-            help="Stop compiling when it takes longer; 0 for no limit.",
+            help="Stop compiling after this time; 0 for no limit.",
         ),
         lambda choices: choices["compile_seconds"],
     ),
 }
-"""Every field of `Options` but `observe`, which `openane compile --dump` and `--stop-after` set."""
+"""Every field of `Options` except `observe`, which `openane compile --dump` and `--stop-after` set."""
 
 LIKE_APPLE_OPTION = click.option(
-    "--like-apple", is_flag=True, help="Choose as Apple's compiler does: --functions apple, no --rescale."
+    "--like-apple", is_flag=True, help="Make the choices of Apple's compiler: --functions apple, no --rescale."
 )
 
 
@@ -189,7 +187,7 @@ def compile_options(*without: str) -> Decorator:
     """Adds the options of a compilation to a command; `options_of` reads them.
 
     Args:
-        without: fields of `Options` that the command decides itself.
+        without: fields of `Options` that the command sets itself.
     """
     declared = [option.declare for name, option in COMPILE_OPTIONS.items() if name not in without]
 
@@ -203,25 +201,25 @@ def compile_options(*without: str) -> Decorator:
 
 
 def options_of(choices: Mapping[str, Any], **decided: Any) -> Options:
-    """The choices of a compilation from a command's parameters.
+    """The options of a compilation from the parameters of a command.
 
     Args:
         choices: the parameters.
-        decided: the fields that the command decides itself; every other one is an option of the command.
+        decided: the fields that the command sets itself; every other field is an option of the command.
 
     Raises:
-        InputError: a shape, constant or calibration array is not of its form, or there is no use for the latter.
+        InputError: a shape, constant or calibration array is malformed, or --calibrate is given without --rescale.
     """
     read = {name: option.read(choices) for name, option in COMPILE_OPTIONS.items() if name not in decided}
     options = Options(**read, **decided)
     options = replace(options, **LIKE_APPLE) if choices["like_apple"] else options
     if options.calibration and not options.rescale:
-        raise InputError("--calibrate is for --rescale, which is not chosen")
+        raise InputError("--calibrate needs --rescale")
     return options
 
 
 def limited(memory_limit_bytes: int, time_limit_seconds: float | None) -> SessionOptions:
-    """Options of a session with the limits of the command line and nothing else."""
+    """Options of a session that sets only the limits of the command line."""
     simulation = RunOptions(memory_limit_bytes=memory_limit_bytes, time_limit_seconds=time_limit_seconds)
     return SessionOptions(memory_limit_bytes=memory_limit_bytes, simulation=simulation)
 
@@ -236,7 +234,7 @@ def parse_calibration(pairs: tuple[str, ...]) -> dict[str, np.ndarray]:
     for pair in pairs:
         name, sign, file = pair.rpartition("=")
         if not sign or not name or name in found:
-            raise InputError("not an input with its array", value=pair, limit="NAME=ARRAY.npy, each name once")
+            raise InputError("malformed --calibrate option", value=pair, limit="NAME=ARRAY.npy, each name once")
         found[name] = read_array(Path(file))
     return found
 
@@ -251,7 +249,9 @@ def parse_constants(pairs: tuple[str, ...]) -> dict[str, np.ndarray]:
     for pair in pairs:
         name, sign, text = pair.partition("=")
         if not sign or not name or not text:
-            raise InputError("not a constant", value=pair, limit="NAME=NUMBER, NAME=1,2,3 or NAME=FILE.npy")
+            raise InputError(
+                "malformed --constant option", value=pair, limit="NAME=NUMBER, NAME=1,2,3 or NAME=FILE.npy"
+            )
         if text.endswith(".npy"):
             constants[name] = read_array(Path(text))
             continue

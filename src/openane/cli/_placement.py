@@ -22,13 +22,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def placement_options(command: F) -> F:
-    """Adds the options about Core ML to a verb."""
+    """Adds the options about Core ML to a command."""
     for option in reversed(
         (
             click.option(
                 "--platform",
                 metavar="NAME",
-                help="Chip or device that Core ML decides for, such as 'iPhone 12'; by default the chip of --target.",
+                help="Chip or device to predict Core ML for, such as 'iPhone 12'; by default the chip of --target.",
             ),
             click.option(
                 "--units",
@@ -43,7 +43,7 @@ def placement_options(command: F) -> F:
                 type=click.IntRange(11, 99),
                 default=MEASURED_SYSTEM,
                 show_default=True,
-                help="Release of macOS; the decision rule was measured on 27 only.",
+                help="macOS release; the decision rule was measured only on 27.",
             ),
             click.option(
                 "--compute-plan",
@@ -58,7 +58,7 @@ def placement_options(command: F) -> F:
                 "policies",
                 multiple=True,
                 metavar="CONDITION",
-                help="Fail unless it holds: 'core_ml.ane >= 95%', 'engine.can LAYER'; repeat for several.",
+                help="Fail unless this holds: 'core_ml.ane >= 95%', 'engine.can LAYER'; repeatable.",
             ),
             click.option(
                 "--format",
@@ -66,7 +66,7 @@ def placement_options(command: F) -> F:
                 type=click.Choice(FORMATS),
                 default="table",
                 show_default=True,
-                help="Of the output.",
+                help="Format of the output.",
             ),
         )
     ):
@@ -106,7 +106,7 @@ def plain_layer(layer: LayerPlacement) -> dict[str, object]:
 
 
 def plain_placement(placed: ModelPlacement, outcomes: Sequence[Outcome]) -> dict[str, object]:
-    """What is said of the whole model."""
+    """The results for the whole model as plain values."""
     prediction = placed.prediction
     found: dict[str, object] = {
         "platform": prediction.platform.name,
@@ -163,7 +163,7 @@ def plain_placement(placed: ModelPlacement, outcomes: Sequence[Outcome]) -> dict
 
 
 def show_placement(placed: ModelPlacement) -> None:
-    """Prints the table of layers, the totals, and what was asked for besides."""
+    """Prints the table of layers, the totals, and the requested extras."""
     columns, rows = placement_report(placed).table()
     hidden = {"evidence", "margin ms"} | (set() if placed.comparison else {"measured"})
     kept = [i for i, column in enumerate(columns) if column.name not in hidden]

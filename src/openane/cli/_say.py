@@ -1,4 +1,4 @@
-"""The only writing to the terminal: names and texts of files are shown, and never obeyed."""
+"""All output to the terminal goes through here: control characters in names and file contents are escaped."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import click
 from openane.core.errors import printable
 
 _IN_JSON = re.compile(r"[^\x00-\x7e]")
-"""What JSON may hold as it is; control characters below are escaped by its writer."""
+"""Characters that need escapes in addition to those that the JSON writer escapes."""
 
 
 def say(line: str = "", *, err: bool = False) -> None:
-    """Prints one line; control characters, line breaks and reversed writing in it are shown as escapes."""
+    """Prints one line; control characters, line breaks and bidirectional overrides are shown as escapes."""
     click.echo(printable(line, keep=""), err=err)
 
 
 def say_text(text: str, *, err: bool = False) -> None:
-    """Prints lines that openane laid out, with the ends that they have; the rest as `say` does."""
+    """Prints text that openane laid out, with its own line ends; escapes everything else as `say` does."""
     click.echo("\n".join(printable(line, keep="\t") for line in text.split("\n")), nl=False, err=err)
 
 
 def say_json(text: str) -> None:
-    """Prints a JSON text; what a terminal might obey stands in it as escapes, which mean the same."""
+    """Prints JSON; characters that a terminal might interpret are written as equivalent JSON escapes."""
     click.echo(_IN_JSON.sub(_escaped, text))
 
 
 def say_usage(error: click.UsageError) -> None:
-    """Prints what is wrong with a command line; the shell may have put names of strange files into it."""
-    if type(error).show is not click.UsageError.show:  # of no arguments at all, which shows the help
+    """Prints a usage error; the command line may contain untrusted file names from the shell."""
+    if type(error).show is not click.UsageError.show:  # without arguments click shows the help
         error.show()
         return
     if error.ctx is not None:

@@ -1,4 +1,4 @@
-"""What verbs share to print: tables, progress, JSON, quantities. Imports nothing that takes long."""
+"""Shared output of commands: tables, progress, JSON, quantities. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SHAPE_OPTION = click.option(
     "shapes",
     multiple=True,
     metavar="NAME=1,3,224,224",
-    help="Size of an input whose dimensions the model leaves open; repeat for several.",
+    help="Shape of an input with open dimensions; repeatable.",
 )
 PAGE_COLUMNS = 160
-"""Width of tables that go to a file or a pipe."""
+"""Width of tables that are written to a file or a pipe, in characters."""
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as JSON, numbers that JSON has not (inf, nan) as text."""
+    """Prints a value as JSON; inf and nan, which JSON does not have, become strings."""
     say_json(json.dumps(_plain(value), indent=2, ensure_ascii=False))
 
 
@@ -42,7 +42,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if hasattr(value, "item"):  # of numpy, which is not imported for this
+    if hasattr(value, "item"):  # a numpy scalar; avoids importing numpy
         return _plain(value.item())
     return value
 
@@ -69,7 +69,7 @@ def print_table(
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Shows on the terminal, while the block runs, what is being done and for how long; silent elsewhere."""
+    """Shows an activity and its elapsed time on the terminal while the block runs; silent without a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -85,7 +85,7 @@ def working(what: str) -> Iterator[None]:
 
 
 def progress_text() -> TextColumn:
-    """The text of a progress display: names of files are no markup."""
+    """The text of a progress display, without interpreting file names as markup."""
     from rich.progress import TextColumn
 
     return TextColumn("{task.description}", markup=False)
@@ -116,6 +116,6 @@ def parse_shapes(pairs: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
         except ValueError:
             shape = ()
         if not sign or not name or not shape or min(shape) < 1:
-            raise InputError("not a shape", value=pair, limit="NAME=1,3,224,224, sizes of at least 1")
+            raise InputError("malformed --shape option", value=pair, limit="NAME=1,3,224,224, sizes of at least 1")
         shapes[name] = shape
     return shapes

@@ -18,12 +18,12 @@ from openane.targets.assembly import assemble_file
 def command(file: Path, output: Path) -> None:
     """Assemble FILE.s to OUT.
 
-    A text that holds a container of the same kind gives exactly that file; else a new container is made.
+    Text that describes a container of the same kind reproduces that file exactly; otherwise a new container is written.
     """
     kind = container_of(output)
     assembled = assemble_file(file)
     if assembled.program is not None:
         warn_about(assembled.program)
     size = write_pieces(output, assembled.file(kind))
-    how = "as the text tells it" if assembled.container == kind else "newly made"
+    how = "as in the text" if assembled.container == kind else "new"
     say(f"{output}: {quantity(size, 'B')}, container {how}")

@@ -29,8 +29,8 @@ from openane.compiler.driver import build
 from openane.compiler.generated_inputs import blaming_generated, complete
 
 _COLUMNS = (
-    "layer", "where", "wanted", "ideal fp16", "chip", "ideal fp16, alone", "chip, alone", "chip, max", "chip, cosine",
-    "why",
+    "layer", "where", "float32", "ideal fp16", "chip", "ideal fp16, isolated", "chip, isolated", "chip, max",
+    "chip, cosine", "why",
 )  # fmt: skip
 _NUMERIC = _COLUMNS[3:9]
 
@@ -42,16 +42,18 @@ _NUMERIC = _COLUMNS[3:9]
     "--with",
     "other",
     metavar="OTHER",
-    help=f"Another file, or FILE executed in another way: {', '.join(EXECUTORS)}. By default every layer of FILE is "
-    "compared with its reference.",
+    help=f"Compare with another file, or with FILE on another executor: {', '.join(EXECUTORS)}. By default every "
+    "layer of FILE is compared with its reference.",
 )
-@click.option("--on", type=click.Choice(RUNTIMES), default="simulator", show_default=True, help="What runs the layers.")
+@click.option(
+    "--on", type=click.Choice(RUNTIMES), default="simulator", show_default=True, help="Runtime for the layers."
+)
 @click.option(
     "--tolerance",
     type=click.FloatRange(0),
     default=TOLERANCE,
     show_default=True,
-    help="Largest error of a right layer, as a share of its largest value.",
+    help="Largest accepted error of a layer, relative to its largest value.",
 )
 @MEMORY_OPTION
 @TIME_OPTION
@@ -68,10 +70,10 @@ def command(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Compare the numbers of FILE (a model, net.plist, .hwx or .anec) on the same inputs.
+    """Compare the results of FILE (a model, net.plist, .hwx or .anec) on the same inputs.
 
-    Without --with: what float32 wants, ideal fp16 and the chip, layer by layer. Leaves with status 1 when something
-    is wrong. An input that is not given is made from a fixed seed, and the report says so.
+    Without --with, compares float32, ideal fp16 and the chip layer by layer. Exits with status 1 if a result is wrong.
+    Inputs that are not given are generated from a fixed seed, and the report lists them.
     """
     options, sessions = options_of(choices), limited(memory_limit_bytes, time_limit_seconds)
     if other is not None:
@@ -118,7 +120,7 @@ def _compare_pair(
 
 
 def _ulps(error: Error | None) -> str:
-    """The mean and the largest error in units of the last place, or what is worse."""
+    """The mean and the largest error in units of the last place, or the count of values that are not finite."""
     if error is None:
         return "-"
     return f"{error.not_finite} not finite" if error.not_finite else f"{error.mean_ulp:.2f} / {error.max_ulp:.3g}"
@@ -142,7 +144,7 @@ def _row(layer: LayerComparison) -> tuple[object, ...]:
 def _show(found: Comparison) -> None:
     """Prints the layers, the outputs, and the first layer that is wrong."""
     print_table(
-        f"{found.model}: what float32 wants, and the errors of ideal fp16 and of the chip ({found.runtime}) in units of"
+        f"{found.model}: float32 values, and the errors of ideal fp16 and of the chip ({found.runtime}) in units of"
         " the last place of fp16, mean / largest",
         _COLUMNS,
         [_row(layer) for layer in found.layers],
@@ -150,7 +152,7 @@ def _show(found: Comparison) -> None:
     )
     print_table(
         "outputs",
-        ("output", "wanted", "ideal fp16", "chip", "ideal fp16, max", "chip, max", "chip, cosine"),
+        ("output", "float32", "ideal fp16", "chip", "ideal fp16, max", "chip, max", "chip, cosine"),
         [
             (
                 each.name,
@@ -172,7 +174,7 @@ def _show(found: Comparison) -> None:
     else:
         layer = found.layers[found.first_wrong]
         why = f": {'; '.join(layer.causes)}" if layer.causes else ""
-        say(f"the first layer that goes wrong is {layer.name!r} ({layer.operation}){why}")
+        say(f"the first wrong layer is {layer.name!r} ({layer.operation}){why}")
 
 
 def _show_pair(found: PairComparison) -> None:

@@ -34,9 +34,11 @@ from openane.program.fields import suggest
 @click.option(
     "--stop-after",
     metavar="PASS",
-    help="Stop after a pass, by name or number (see openane passes), and write what it made to OUT as text.",
+    help="Stop after a pass, given by name or number (see openane passes), and write its result to OUT as text.",
 )
-@click.option("--check", is_flag=True, help="Compare with the reference on made-up inputs; name the first wrong layer.")
+@click.option(
+    "--check", is_flag=True, help="Compare with the reference on generated inputs; report the first wrong layer."
+)
 @click.option(
     "--time-limit",
     "time_limit_seconds",
@@ -44,13 +46,13 @@ from openane.program.fields import suggest
     default="600",
     show_default=True,
     metavar="SECONDS",
-    help="Stop compiling when it takes longer; 0 for no limit.",
+    help="Stop compiling after this time; 0 for no limit.",
 )
 @compile_options("host", "keep_on_host", "time_limit_seconds")
 @CACHE_OPTION
 @JSON_OPTION
 def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
-    """Compile FILE (a model, net.plist or program) and write OUT; its ending says what to write."""
+    """Compile FILE (a model, net.plist or program) and write OUT; its extension selects the format."""
     dump: Path | None = choices["dump"]
     stop = None if choices["stop_after"] is None else StopAfter(choices["stop_after"], choices["rescale"])
     kind = OutputKind.HWX if stop else output_kind(output)
@@ -66,7 +68,7 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         stop.write(file, options, output)
         return
     with working(f"compiling {file.name}"):
-        # More than a program is asked for.
+        # The output needs more than the program.
         whole = choices["check"] or options.rescale or dump is not None or kind is OutputKind.PLIST
         if choices["cache"] and not whole:
             artifact = build_cached(file, options, Cache(default_folder()))
@@ -111,7 +113,7 @@ class StopAfter:
 
     Args:
         wanted: the name of the pass, or its number in the list of all.
-        rescale: whether the compilation rescales, which is one more pass.
+        rescale: whether the compilation rescales, which adds a pass.
 
     Raises:
         InputError: there is no such pass.
@@ -123,7 +125,7 @@ class StopAfter:
         self._wanted = int(wanted) if wanted.isdecimal() else self._names.index(wanted) if wanted in self._names else -1
         if self._wanted not in known:
             raise InputError(
-                "there is no such pass",
+                "unknown pass",
                 value=wanted,
                 limit=f"a name, or 0 to {len(known) - 1}",
                 hint=suggest(wanted, self._names) or "See openane passes.",
@@ -142,28 +144,28 @@ class StopAfter:
         """Compiles up to the pass and writes the text.
 
         Raises:
-            InputError: the compilation of this file does not come to the pass.
+            InputError: the compilation of this file does not run the pass.
         """
         try:
             build(file, options)
         except StoppedError:
             write_atomically(output, self._text.encode())
-            say(f"{output}: what {self._names[self._wanted]} made of {file.name}")
+            say(f"{output}: {file.name} after the pass {self._names[self._wanted]}")
             return
         raise InputError(
-            "the compilation does not come to this pass",
+            "the compilation of this file does not run this pass",
             where=str(file),
             value=self._names[self._wanted],
-            hint="A net.plist begins with the passes over units, a compiled program has none.",
+            hint="A net.plist starts with the passes over units; a compiled program runs none.",
         )
 
 
 class StoppedError(Exception):
-    """A compilation has come as far as it should."""
+    """The compilation has run the requested pass."""
 
 
 class Dump:
-    """Writes every stage it is called with to a numbered file of a folder, which is made at the first one."""
+    """Writes every stage to a numbered file in a folder, which is created for the first stage."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -177,7 +179,7 @@ class Dump:
 
 
 def rescaling_gain(artifact: Artifact, calibration: Mapping[str, np.ndarray]) -> Gain:
-    """What rescaling is expected to save, on calibration data or on made-up inputs."""
+    """The expected gain of rescaling, on calibration data or on generated inputs."""
     if calibration:
         return gain_of(artifact, calibration, Activations.GIVEN)
     inputs, made = complete_inputs({}, artifact.plan)
@@ -186,14 +188,12 @@ def rescaling_gain(artifact: Artifact, calibration: Mapping[str, np.ndarray]) ->
 
 
 def check(artifact: Artifact) -> None:
-    """Runs the compiled program and the reference on made-up inputs.
+    """Runs the compiled program and the reference on generated inputs.
 
     Raises:
-        FaultError: they differ; names the first layer that goes wrong.
+        FaultError: they differ; names the first wrong layer.
     """
-    from openane.analysis.compare import (
-        compare_layers,
-    )  # brings the simulator along, which compiling alone does not need
+    from openane.analysis.compare import compare_layers  # imports the simulator, which compiling does not need
 
     inputs, made = complete_inputs({}, artifact.plan)
     with blaming_generated(made):

@@ -31,7 +31,7 @@ from openane.graph import Graph
     type=click.Choice(["half", "single"]),
     default="half",
     show_default=True,
-    help="Of weights and arithmetic in .mlpackage and .mil.",
+    help="Precision of weights and arithmetic in .mlpackage and .mil.",
 )
 @INPUT_OPTION
 @SHAPE_OPTION
@@ -46,9 +46,9 @@ def command(
     constants: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write the model FILE in the format that the ending of OUT names, and compare what was written.
+    """Convert the model FILE to the format given by the extension of OUT, and compare the result with FILE.
 
-    The comparison takes the given inputs; one that is not given is made from a fixed seed, and the report says so.
+    The comparison uses the given inputs. Other inputs are generated from a fixed seed, and the report lists them.
     """
     form = form_of(output)
     with working(f"converting {file.name}"):

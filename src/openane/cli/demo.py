@@ -66,7 +66,7 @@ def enlarge(pictures: np.ndarray) -> np.ndarray:
 
 
 def reference(model: Path, pictures: np.ndarray) -> np.ndarray:
-    """What onnxruntime answers in float32, one row a picture.
+    """The scores of onnxruntime in float32, one row per picture.
 
     Raises:
         UnavailableError: onnxruntime is not installed.
@@ -75,14 +75,14 @@ def reference(model: Path, pictures: np.ndarray) -> np.ndarray:
         import onnxruntime
     except ImportError as error:
         raise UnavailableError(
-            "onnxruntime, the reference of the demo, is not installed", hint="pip install 'openane[demo]'"
+            "the demo needs onnxruntime as its reference, which is not installed", hint="pip install 'openane[demo]'"
         ) from error
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(None, {"image": picture[None]})[0] for picture in pictures])
 
 
 def report(scores: np.ndarray, expected: np.ndarray, labels: np.ndarray, seconds: float) -> None:
-    """Prints accuracy per digit and overall, and how both answers agree."""
+    """Prints the accuracy per digit and overall, and the agreement of both results."""
     guesses, references = scores.argmax(1), expected.argmax(1)
     rows: list[tuple[object, ...]] = []
     for digit in range(10):
@@ -90,10 +90,10 @@ def report(scores: np.ndarray, expected: np.ndarray, labels: np.ndarray, seconds
         rows.append((digit, chosen.sum(), (guesses[chosen] == digit).sum(), (references[chosen] == digit).sum()))
     right, right_reference = (guesses == labels).sum(), (references == labels).sum()
     rows.append(("all", len(labels), right, right_reference))
-    columns = ("digit", "pictures", f"right, simulated {DEFAULT_CHIP.upper()}", "right, onnxruntime")
+    columns = ("digit", "pictures", f"correct, simulated {DEFAULT_CHIP.upper()}", "correct, onnxruntime")
     print_table("test digits", columns, rows, numeric=columns[1:])
     say(
         f"accuracy {right / len(labels):.2%}; same class as onnxruntime on {(guesses == references).sum()} of "
-        f"{len(labels)}; largest difference of a probability {np.abs(scores - expected).max():.2g}; "
-        f"{1000 * seconds / len(labels):.1f} ms a picture"
+        f"{len(labels)}; largest difference in probability {np.abs(scores - expected).max():.2g}; "
+        f"{1000 * seconds / len(labels):.1f} ms per picture"
     )

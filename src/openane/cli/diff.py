@@ -1,4 +1,4 @@
-"""`openane diff`: show what differs between two programs."""
+"""`openane diff`: show the differences between two programs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SHOWN_LINES = 40
 @click.command()
 @click.argument("first", type=FILE, metavar="A")
 @click.argument("second", type=FILE, metavar="B")
-@click.option("--all", "show_all", is_flag=True, help="Show every line, however many.")
+@click.option("--all", "show_all", is_flag=True, help="Show all lines.")
 @TARGET_OPTION
 @JSON_OPTION
 def command(first: Path, second: Path, show_all: bool, target: str, as_json: bool) -> None:
     """Compare A and B (compiled files, assembly text, or models, which are compiled first).
 
-    Leaves with status 0 when nothing differs, 1 when something does.
+    Exits with status 0 if they are equal, 1 if they differ.
     """
     one, two = open_compiled(first, target), open_compiled(second, target)
     difference = diff_programs(one.program, two.program, (one.container, two.container))

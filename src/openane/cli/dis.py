@@ -19,24 +19,26 @@ from openane.formats.hwx import HwxFile
 from openane.program import Program
 from openane.targets.assembly import disassemble, open_container
 
-#: Longer constants go to a file of their own beside the text, or are taken from the disassembled file.
+#: Longer constants are written to a separate file next to the text, or referenced in the disassembled file.
 INLINE_BYTES = 1 << 20
 
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("-o", "--output", type=FILE, metavar="OUT.s", help="Write the text to a file, not to the terminal.")
+@click.option("-o", "--output", type=FILE, metavar="OUT.s", help="Write the text to a file instead of the terminal.")
 @click.option(
     "--constants",
     type=click.Choice(["auto", "inline", "file", "reference"]),
     default="auto",
     show_default=True,
-    help="In the text; in a file beside OUT.s; or taken from FILE. Auto: inline up to 1 MiB.",
+    help="Where constants go: in the text, in a file next to OUT.s, or referenced in FILE. Auto: inline up to 1 MiB.",
 )
-@click.option("--program", "program_only", is_flag=True, help="Leave the container out; the assembler makes a new one.")
+@click.option(
+    "--program", "program_only", is_flag=True, help="Omit the container; the assembler then writes a new one."
+)
 @JSON_OPTION
 def command(file: Path, output: Path | None, constants: str, program_only: bool, as_json: bool) -> None:
-    """Disassemble FILE (.hwx, .anec; a model is compiled first) to text that `openane asm` turns back."""
+    """Disassemble FILE (.hwx, .anec; a model is compiled first). `openane asm` restores the same bytes."""
     if as_json:
         print_json(listing(open_compiled(file).program))
         return
@@ -57,20 +59,20 @@ def command(file: Path, output: Path | None, constants: str, program_only: bool,
 def _constants(
     wanted: str, file: Path | None, output: Path | None, constants: Buffer
 ) -> tuple[ConstantLines, tuple[Path, Buffer] | None]:
-    """How constants are written, and the file that goes with the text; `file` is None when it does not hold them."""
+    """How constants are written, and the file that accompanies the text; `file` is None if it does not hold them."""
     if wanted == "auto":
         wanted = "inline" if len(constants) <= INLINE_BYTES else "file" if output else "reference"
     if wanted == "inline" or not len(constants) or (file is None and output is None):
         return inline, None
     if output is not None and (wanted == "file" or file is None):
-        beside = output.with_suffix(".constants.bin")
-        return (lambda data: [reference_line(beside.name, 0, data)]), (beside, constants)
+        sidecar = output.with_suffix(".constants.bin")
+        return (lambda data: [reference_line(sidecar.name, 0, data)]), (sidecar, constants)
     assert file is not None
     return (lambda data: [reference_line(str(file), _offset(file, data), data)]), None
 
 
 def _offset(file: Path, data: Buffer) -> int:
-    """Where constants begin in a file."""
+    """The offset of the constants in a file, in bytes."""
     container = open_container(file)
     if isinstance(container, HwxFile):
         return container.offset_of(container.image().constants)

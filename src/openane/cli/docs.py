@@ -22,7 +22,7 @@ _TOPICS = ("registers",)
 def command(topic: str, target: str, as_json: bool) -> None:
     """Print the register reference of a chip generation as Markdown."""
     if topic not in _TOPICS:
-        raise InputError(f"there is no page {topic!r}", limit=", ".join(_TOPICS), hint=suggest(topic, _TOPICS))
+        raise InputError("unknown topic", value=topic, limit=", ".join(_TOPICS), hint=suggest(topic, _TOPICS))
     made_for = generation(target)
     if as_json:
         print_json(registers_as_values(made_for))

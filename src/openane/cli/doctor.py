@@ -1,4 +1,4 @@
-"""`openane doctor`: report what works on this machine and what to do next."""
+"""`openane doctor`: report what works on this machine, and what to do next."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from openane.runtimes.doctor import examine
 MARKS = {True: "yes", False: "no", None: ""}
 
 
-@click.command(name="doctor", short_help="Look at this machine: devices, drivers, packages; what works, what to do.")
+@click.command(name="doctor", short_help="Report devices, drivers and packages of this machine, and what to do next.")
 @JSON_OPTION
 def command(as_json: bool) -> None:
-    """Looks at this machine and says what openane can use: chip, drivers, permissions, frameworks, packages.
+    """Report what openane can use on this machine: chip, drivers, permissions, frameworks, packages.
 
-    Nothing is changed and no model is loaded. Attach the output of --json to reports.
+    The command changes nothing and loads no model. Attach the output of --json to bug reports.
     """
     report = examine()
     if as_json:

@@ -1,4 +1,4 @@
-"""`openane emulate`: run a program for the Linux driver against an emulated device."""
+"""`openane emulate`: run a client of the Linux driver against an emulated device."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from openane.runtimes.linux.server import run_program
 
 @click.command(
     name="emulate",
-    short_help="Run a program that expects the Linux ANE driver, on the simulator.",
+    short_help="Run a client of the Linux ANE driver on the simulator.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @click.option("--node", default=NODE_PATH, show_default=True, help="Path that the program opens as the device.")
 @click.option("--quiet", is_flag=True, help="Do not print the emulated kernel log.")
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(node: str, quiet: bool, program: tuple[str, ...]) -> None:
-    """Runs PROGRAM with its arguments; when it opens the device node it finds an emulated driver.
+    """Run PROGRAM with its arguments against an emulated driver and the simulator.
 
-    The program is not changed: a small library, compiled on the spot and preloaded, carries its calls to the
-    emulated driver, which runs the submitted tasks in the simulator. Put -- in front of the program when it has
-    options of its own. The exit status is the program's.
+    The program is not modified. A small preloaded library, compiled on the fly, forwards its calls on the device node
+    to the emulated driver, which runs the submitted tasks on the simulator. Put -- before a program that has options.
+    The exit status is that of the program.
     """
     driver = EmulatedDriver(SimulatedEngine())
     status = run_program(program, driver, os.environ, node)

@@ -1,4 +1,4 @@
-"""`openane estimate`: estimate time and energy of a model, and what bounds them."""
+"""`openane estimate`: estimate the time and energy of a model, and what limits them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _TRANSFERS = (Part.WEIGHTS, Part.DRAM, Part.SURFACES)
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("--chip", default=DEFAULT_CHIP, show_default=True, metavar="NAME", help=f"One of {', '.join(CHIPS)}.")
-@click.option("--tasks", "show_tasks", is_flag=True, help="Also show every task.")
+@click.option("--tasks", "show_tasks", is_flag=True, help="Also list every task.")
 @compile_options()
 @JSON_OPTION
 def command(file: Path, chip: str, show_tasks: bool, as_json: bool, **choices: Any) -> None:
-    """Estimate time and energy of one call of FILE (a model, net.plist or program).
+    """Estimate the time and energy of one call of FILE (a model, net.plist or program).
 
-    It is an estimate: constants fitted to published timings, see `python bench/cost.py` for how well they agree.
+    The constants are fitted to published timings; `python bench/cost.py` shows how well they agree.
     """
     with working(f"compiling {file.name}"):
         found = estimate(build(file, options_of(choices)), chip)
@@ -92,19 +92,19 @@ def _print_tasks(found: Estimate) -> None:
 def _print_totals(found: Estimate) -> None:
     roofline = found.roofline
     say()
-    say("us = NE + PE + DMA (weights, DRAM, hand-over of inputs and outputs) + rest (starting tasks)")
+    say("us = NE + PE + DMA (weights, DRAM, transfer of inputs and outputs) + rest (task start)")
     say(
         f"One call: {found.time_us:.0f} us, of which dispatch {found.times_us[Part.DISPATCH]:.0f} us "
         f"({_count(found.programs, 'program')}); {found.energy_uj / 1000:.3g} mJ, {found.milliwatts:.0f} mW"
     )
-    say(f"DRAM: {found.dram_bytes / 1e6:.3g} MB a call, {found.least_bytes / 1e6:.3g} MB when everything crosses once")
+    say(f"DRAM: {found.dram_bytes / 1e6:.3g} MB per call, {found.least_bytes / 1e6:.3g} MB if all data moves once")
     say(
-        f"Roofline: {roofline.flops_per_byte:.3g} operations a byte (ridge {roofline.ridge_flops_per_byte:.0f}), "
-        f"{roofline.gflops_per_s:.4g} of {roofline.roof_gflops_per_s:.4g} GFLOP/s that this reuse allows "
+        f"Roofline: {roofline.flops_per_byte:.3g} operations per byte (ridge {roofline.ridge_flops_per_byte:.0f}), "
+        f"{roofline.gflops_per_s:.4g} of {roofline.roof_gflops_per_s:.4g} GFLOP/s attainable at this intensity "
         f"(peak {roofline.peak_gflops_per_s:.5g})"
     )
     if found.host_steps:
-        say(f"Not in the estimate: {_count(found.host_steps, 'step')} on the host")
+        say(f"Not included: {_count(found.host_steps, 'step')} on the host")
     for advice in found.advice:
         say(f"- {advice.what}: {advice.why}; saves up to {advice.saves_us:.0f} us")
     say(f"Constants of {found.chip.name}: {found.chip.evidence}")

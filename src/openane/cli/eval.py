@@ -27,14 +27,16 @@ _FOR_THE_JOB = ("metric", "on", "scale", "layer_samples", "memory_limit_bytes", 
 @click.command()
 @click.argument("model", type=FILE)
 @click.argument("dataset", type=FILE)
-@click.option("--metric", type=click.Choice(list(METRICS)), default="top1", show_default=True, help="What is averaged.")
+@click.option(
+    "--metric", type=click.Choice(list(METRICS)), default="top1", show_default=True, help="Metric to average."
+)
 @click.option("--on", default="simulator", show_default=True, help="simulator, linux or macos.")
 @click.option(
     "--scale",
     type=click.FloatRange(0, min_open=True),
     default=255.0,
     show_default=True,
-    help="Pictures are divided by this.",
+    help="Divisor of the pixel values of pictures.",
 )
 @click.option(
     "--layers",
@@ -45,9 +47,11 @@ _FOR_THE_JOB = ("metric", "on", "scale", "layer_samples", "memory_limit_bytes", 
     metavar="N",
     help=f"Compare the layers of N of every {PIECE_SAMPLES} samples with the float32 reference; 0 for none.",
 )
-@click.option("--journal", type=FILE, metavar="FILE.jsonl", help="Keep finished pieces here; a second run goes on.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes of this machine.")
-@click.option("--scheduler", metavar="ADDRESS", help="Address of a Dask scheduler; its workers do the work.")
+@click.option("--journal", type=FILE, metavar="FILE.jsonl", help="Save finished pieces here; a second run resumes.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Number of processes on this machine."
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Address of a Dask scheduler whose workers run the evaluation.")
 @CACHE_OPTION
 @compile_options("constants", "calibration")
 @MEMORY_OPTION
@@ -57,7 +61,7 @@ def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
     """Run MODEL over DATASET (a folder of arrays or pictures, .npz or .parquet) and average a metric."""
     for path in (model, dataset):
         if not path.exists():
-            raise InputError("there is no such file or folder", where=str(path))
+            raise InputError("the file or folder does not exist", where=str(path))
     scheduler, jobs = choices["scheduler"], choices["jobs"]
     alone = scheduler is None and jobs == 1
     job = EvaluationJob(
@@ -88,11 +92,11 @@ def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
 def show(found: Evaluation) -> None:
     """Prints metric, time and error statistics."""
     rate = found.samples / found.seconds if found.seconds else 0.0
-    say(f"{found.metric} {found.value:.6g} over {found.samples} samples; {rate:.1f} samples a second of running")
+    say(f"{found.metric} {found.value:.6g} over {found.samples} samples; {rate:.1f} samples per second of run time")
     if found.errors:
-        show_errors("errors against what was expected", "output", found.errors)
+        show_errors("errors relative to the expected outputs", "output", found.errors)
     if found.layers:
-        show_errors("errors against the float32 reference", "layer", found.layers)
+        show_errors("errors relative to the float32 reference", "layer", found.layers)
 
 
 def show_errors(title: str, what: str, errors: Mapping[str, Mapping[str, float]]) -> None:

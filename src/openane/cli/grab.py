@@ -1,4 +1,4 @@
-"""`openane grab`: capture what Apple's compiler makes of a model, on a Mac."""
+"""`openane grab`: capture what Apple's compiler generates for a model, on a Mac."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from openane.runtimes.macos.objc import SystemBridge
 from openane.runtimes.macos.report import compare_programs, measurement_document, read_program, report_document
 
 
-@click.command(name="grab", short_help="On a Mac: capture net.plist, weights and .hwx of a Core ML model.")
+@click.command(name="grab", short_help="Capture net.plist, weights and .hwx of a Core ML model, on a Mac.")
 @click.argument("model", type=FILE)
-@click.option("-o", "--output", "folder", type=FILE, required=True, help="Folder for everything that is captured.")
+@click.option("-o", "--output", "folder", type=FILE, required=True, help="Folder for the captured files.")
 @click.option("--run/--no-run", default=True, show_default=True, help="Also run the programs on the engine.")
 @TARGET_OPTION
 @JSON_OPTION
 def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) -> None:
-    """Captures what Apple's compiler makes of MODEL (.mlmodel, .mlpackage, .mlmodelc), and fills in a report.
+    """Capture what Apple's compiler generates for MODEL (.mlmodel, .mlpackage, .mlmodelc), and write a report.
 
-    Several ways are tried, since each macOS version closes some. The folder then holds net.plist and its weights,
-    Apple's model.hwx, ours, and report.json, which compares the two and can be sent back. Untested on hardware.
+    The command tries several methods, because each macOS version blocks some. The folder then holds net.plist and its
+    weights, Apple's model.hwx, ours.hwx, and report.json, which compares the two. Untested on hardware.
     """
     check_model(model)
     availability = MacosRuntime().probe()
     if not availability.available:
         raise UnavailableError(
             f"the grabber needs a Mac with a neural engine: {availability.reason}",
-            hint="Run it there, or take net.plist and model.hwx from someone who has.",
+            hint="Run it on a Mac, or ask someone with a Mac for net.plist and model.hwx.",
         )
     steps: list[CaptureStep] = []
     for step in Capture(SystemBridge(), model, folder, target).steps():
@@ -56,7 +56,7 @@ def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) ->
             for each in steps
         ]
         print_table("Capture", ("step", "outcome", "details"), rows)
-        say(f"Answer the questions in {folder / 'report.json'} and send the folder back.")
+        say(f"Answer the questions in {folder / 'report.json'} and send us the folder.")
     if not any(step.outcome is CaptureOutcome.DONE and _is_result(step) for step in steps):
         raise click.exceptions.Exit(1)
 
@@ -93,7 +93,7 @@ def _try_read(path: Path) -> Program | None:
 
 
 def _compile_ours(folder: Path, target: str) -> tuple[Program | None, str]:
-    """Our program for the captured network, or why there is none."""
+    """Our program for the captured network, or the reason why it could not be compiled."""
     network = folder / "net.plist"
     if not network.is_file():
         return None, "there is no net.plist to compile"

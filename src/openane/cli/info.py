@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @SHAPE_OPTION
 @JSON_OPTION
 def command(file: Path, shapes: tuple[str, ...], as_json: bool) -> None:
-    """Tell what FILE is: a model's tensors and operations, a network's units, or everything about a program."""
+    """Describe FILE: the tensors and operations of a model, the units of a network, or the tasks of a program."""
     from openane.analysis.describe import describe, describe_program
     from openane.formats.sniff import sniff
     from openane.net import Net
@@ -74,7 +74,7 @@ def net_facts(net: Net) -> dict[str, object]:
 
 
 def show_facts(kind: FileKind, facts: dict[str, object], as_json: bool) -> None:
-    """Prints what is known of a model or network."""
+    """Prints the facts about a model or network."""
     if as_json:
         print_json({"kind": kind.value, **facts})
         return
@@ -104,7 +104,7 @@ def show_program(found: Description, as_json: bool) -> None:
     say(f"{found.file}: {container}{quantity(found.file_bytes, 'B')}, program {found.network!r}")
     say(f"generation {found.generation} ({found.chips}); {found.standing}")
     if found.compiler:
-        say(f"compiler {found.compiler}, laid out like {found.dialect}")
+        say(f"compiler {found.compiler}, layout of {found.dialect}")
     if found.evidence:
         say(f"encoding: {found.evidence}")
     if found.functions:

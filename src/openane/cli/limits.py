@@ -1,4 +1,4 @@
-"""`openane limits`: list every rule by which the compiler refuses."""
+"""`openane limits`: list every rule by which the compiler refuses a layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from openane.targets.registry import DEFAULT_TARGET
 @click.argument("target", default=DEFAULT_TARGET)
 @JSON_OPTION
 def command(target: str, as_json: bool) -> None:
-    """Print the limits of TARGET: the rules that compile, explain and their messages use."""
+    """List the limits of TARGET: the rules that `compile`, `explain` and their messages use."""
     found = limits(get(target))
     if as_json:
         print_json([asdict(limit) for limit in found])

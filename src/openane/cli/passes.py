@@ -12,7 +12,7 @@ from openane.cli._show import JSON_OPTION, print_json, print_table
 @click.command()
 @JSON_OPTION
 def command(as_json: bool) -> None:
-    """List every pass of the compiler in order, with the reason for its place."""
+    """List every pass of the compiler in order, with the reason for its position."""
     from openane.compiler.pipeline import all_steps
 
     steps = all_steps()
@@ -22,4 +22,6 @@ def command(as_json: bool) -> None:
     rows: list[tuple[object, ...]] = [
         (str(number), step.level, step.name, step.reason) for number, step in enumerate(steps)
     ]
-    print_table("passes (openane compile --stop-after NAME or NUMBER)", ("", "on", "pass", "why here"), rows)
+    print_table(
+        "passes (openane compile --stop-after NAME or NUMBER)", ("", "level", "pass", "reason for its position"), rows
+    )

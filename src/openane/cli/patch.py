@@ -21,7 +21,10 @@ from openane.program.patch import Patch, apply_patches, patched_text
 @click.argument("changes", nargs=-1, required=True, metavar="'task[0].PE.Cfg.OpMode=mul' ...")
 @click.option("-o", "--output", type=FILE, required=True, metavar="OUT", help="OUT.hwx or OUT.anec.")
 def command(file: Path, changes: tuple[str, ...], output: Path) -> None:
-    """Change fields of tasks in FILE and write OUT; all other bytes stay when the container stays the same."""
+    """Change fields of tasks in FILE and write OUT.
+
+    If OUT has the same container as FILE, all other bytes are unchanged.
+    """
     kind = container_of(output)
     patches = [Patch.parse(change) for change in changes]
     compiled = open_compiled(file)
@@ -42,7 +45,7 @@ def _words(one: Task, two: Task) -> list[tuple[int, int]]:
 
 
 def _pieces(compiled: Compiled, patched: Program, kind: str) -> list[Buffer]:
-    """The same file with other task words, or a new one when it is another kind of file."""
+    """The same file with other task words, or a new one if the kind of file differs."""
     file = compiled.container
     if isinstance(file, HwxFile) and kind == "hwx":
         start = file.offset_of(file.image().text)

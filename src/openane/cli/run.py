@@ -1,4 +1,4 @@
-"""`openane run`: run a file of any level on given inputs."""
+"""`openane run`: run a file of any level and show its outputs."""
 
 from __future__ import annotations
 
@@ -33,34 +33,40 @@ TOP_COUNT = 5
 @click.argument("file", type=FILE)
 @INPUT_OPTION
 @click.option("--output-dir", type=FILE, metavar="DIR", help="Write every output to DIR/NAME.npy.")
-@click.option("--on", default="simulator", show_default=True, help="simulator, linux, macos or auto.")
-@click.option("--device", default="", help="Node of the device to use; the first that fits by default.")
+@click.option("--on", default="simulator", show_default=True, help="Runtime: simulator, linux, macos or auto.")
+@click.option("--device", default="", help="Device node to use; by default the first suitable one.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.001), default=60.0, show_default=True, help="Seconds for one run on a device."
+    "--timeout",
+    type=click.FloatRange(0.001),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for one run on a device.",
 )
 @MEMORY_OPTION
 @TIME_OPTION
 @compile_options()
 @OLD_WIDE_OPTION
 @CACHE_OPTION
-@click.option("--fast", is_flag=True, help="Simulator: float32 sums; results within a stated bound.")
+@click.option("--fast", is_flag=True, help="Simulator: accumulate in float32, within a documented error bound.")
 @click.option("--permissive", is_flag=True, help="Simulator: warn about unknown register values instead of stopping.")
-@click.option("--partial-outputs", is_flag=True, help="Simulator: accept outputs that the tasks write in part only.")
-@click.option("--numerics", multiple=True, metavar="NAME=VALUE", help="Simulator: option of the numerics profile.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="Simulator: worker threads; 0 is one per core.")
+@click.option("--partial-outputs", is_flag=True, help="Simulator: accept outputs that the tasks write only partly.")
+@click.option(
+    "--numerics", multiple=True, metavar="NAME=VALUE", help="Simulator: set an option of the numerics profile."
+)
+@click.option("--threads", type=click.IntRange(0), default=0, help="Simulator: worker threads; 0 for one per core.")
 @click.option("--until", type=click.IntRange(1), metavar="N", help="Simulator: stop after N tasks; needs --dump.")
-@click.option("--dump", type=FILE, metavar="DIR", help="Simulator: write every tensor that is live at the end to DIR.")
+@click.option("--dump", type=FILE, metavar="DIR", help="Simulator: write every live tensor to DIR at the end.")
 @click.option("--trace", type=FILE, metavar="FILE.jsonl", help="Simulator: write one line per effect.")
-@click.option("--no-hazards", is_flag=True, help="Do not look for what half precision does to the outputs.")
+@click.option("--no-hazards", is_flag=True, help="Do not search for layers where half precision affects the outputs.")
 @JSON_OPTION
 def command(file: Path, as_json: bool, **choices: Any) -> None:
-    """Run FILE (a model, net.plist, .hwx or .anec) and show what comes out.
+    """Run FILE (a model, net.plist, .hwx or .anec) and show its outputs.
 
-    An input that is not given is made from a fixed seed, and the report says so.
+    Inputs that are not given are generated from a fixed seed, and the report lists them.
     """
     on, output_dir, dump = choices["on"], choices["output_dir"], choices["dump"]
     if choices["until"] is not None and dump is None:
-        raise InputError("--until needs --dump DIR, where the live tensors go")
+        raise InputError("--until needs --dump DIR, the folder for the live tensors")
     with working(f"compiling {file.name}"):
         options = options_of(choices)
         artifact = build_cached(file, options, Cache(default_folder())) if choices["cache"] else build(file, options)
@@ -93,7 +99,7 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
 def find_run_hazards(
     execution: Execution, file: Path, options: Options, arrays: Mapping[str, np.ndarray], outputs: dict[str, np.ndarray]
 ) -> tuple[Hazard, ...]:
-    """What half precision does to the outputs; a model that comes from the cache is read again."""
+    """The hazards of half precision for the outputs; a model from the cache is read again."""
     artifact = execution.artifact
     if artifact.graph is None:
         level = load(file, shapes=options.shapes, constants=options.constants)
@@ -114,7 +120,7 @@ def session_options(choices: Mapping[str, Any]) -> SessionOptions:
     for pair in choices["numerics"]:
         name, sign, value = pair.partition("=")
         if not sign:
-            raise InputError("not an option of the numerics profile", value=pair, limit="NAME=VALUE")
+            raise InputError("malformed --numerics option", value=pair, limit="NAME=VALUE")
         profile[name] = value
     limit_bytes = choices["memory_limit_bytes"]
     simulation = RunOptions(
@@ -138,7 +144,7 @@ def write_trace(execution: Execution, path: Path) -> None:
 
 
 def live_tensors(execution: Execution, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every tensor that is whole in memory when the only program stops, by name.
+    """Every tensor that is complete in memory when the only program stops, by name.
 
     Raises:
         InputError: the plan is not one program on the simulator.
@@ -146,16 +152,17 @@ def live_tensors(execution: Execution, arrays: Mapping[str, np.ndarray]) -> dict
     inspections = [session.inspection for session in execution.sessions]
     if len(execution.artifact.plan.steps) != 1:
         raise InputError(
-            "--dump works on a model that is one program", value=f"{len(execution.artifact.plan.steps)} steps"
+            "--dump needs a model that compiles to one program",
+            value=f"{len(execution.artifact.plan.steps)} steps",
         )
     return {tensor.name: tensor.values for tensor in inspections[0].live_tensors(execution.surfaces(arrays))}
 
 
 def output_files(outputs: Iterable[str], folder: Path | None) -> dict[str, Path]:
-    """Where each output goes; the folder is made, and two names never share a file.
+    """The file for each output; creates the folder, and never maps two names to one file.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the folder cannot be created.
     """
     if folder is None:
         return {}
@@ -207,7 +214,7 @@ def summary(execution: Execution, result: RunResult, made: list[str]) -> dict[st
 
 
 def describe(array: np.ndarray) -> dict[str, object]:
-    """Shape, type, range, and the best classes when it looks like one row of scores."""
+    """Shape, type, range, and the top classes if the array looks like one row of scores."""
     facts: dict[str, object] = {"shape": list(array.shape), "dtype": array.dtype.name}
     if array.size and array.dtype.kind in "fiu":
         facts |= {"minimum": array.min().item(), "maximum": array.max().item()}
@@ -235,7 +242,7 @@ def show(report: dict[str, object], files: dict[str, Path]) -> None:
     steps = report["steps"]
     assert isinstance(steps, list)
     print_table(
-        "what ran where",
+        "steps",
         ("step", "where", "tasks", "seconds"),
         [(step["name"], step["where"], step["tasks"], f"{step['seconds']:.3f}") for step in steps],
         numeric=("tasks", "seconds"),

@@ -31,7 +31,7 @@ BAD = frozenset({Outcome.DIFFERS, Outcome.FAULT, Outcome.NOT_RUN})
 
 LINES = {
     Outcome.MATCHES: "every bit as predicted",
-    Outcome.EXPLAINED: "as another hypothesis predicts: {agrees}",
+    Outcome.EXPLAINED: "matches another hypothesis: {agrees}",
     Outcome.DIFFERS: "{differing} of {elements} elements differ, at most {ulp} ulp",
 }
 
@@ -40,11 +40,11 @@ LINES = {
 @click.option(
     "--on", default="auto", show_default=True, help="Runtime: auto, linux, macos, or simulator for a rehearsal."
 )
-@click.option("--device", default="", help="Device node to use instead of the first one that fits.")
-@click.option("-o", "--output", type=FILE, help="Write the results here, to attach to a report.")
-@click.option("--case", "names", multiple=True, help="Only this case or group; may be repeated.")
-@click.option("--kit", type=FILE, help="Run nothing; write programs, inputs and predictions into this folder.")
-@click.option("--list", "listing", is_flag=True, help="Run nothing; show the cases and their questions.")
+@click.option("--device", default="", help="Device node to use; by default the first suitable one.")
+@click.option("-o", "--output", type=FILE, help="Write the results to this file; attach it to reports.")
+@click.option("--case", "names", multiple=True, help="Run only this case or group; repeatable.")
+@click.option("--kit", type=FILE, help="Run nothing; write programs, inputs and predictions to this folder.")
+@click.option("--list", "listing", is_flag=True, help="Run nothing; list the cases and their questions.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -65,12 +65,12 @@ def command(
     target: str,
     as_json: bool,
 ) -> None:
-    """Runs small programs on a neural engine and compares every bit with what the simulator predicts.
+    """Run small programs on a device and compare every bit with the prediction of the simulator.
 
-    Their outputs answer what nobody could measure when openane was written: kernel order, padding, pooling,
-    accumulator width, table edges, saturation. Cases whose encoding is assumed come last, because they may hang the
-    engine; the result file is complete up to the last case that ended. Status 0 when every case that ran matches or
-    is explained by another hypothesis, and at least one ran.
+    The outputs answer questions that need hardware: kernel order, padding, pooling, accumulator width, table edges,
+    saturation. Cases with an assumed encoding run last, because they may hang the engine; the result file is complete
+    up to the last case that finished. Exits with status 0 if at least one case ran, and every case that ran matches or
+    is explained by another hypothesis.
     """
     cases = select_cases(names)
     targets.get(target)
@@ -102,7 +102,7 @@ def command(
 
 
 def _run(case: Case, choice: Choice, options: SessionOptions, target: str, before: list[CaseResult]) -> CaseResult:
-    """One case; after the device is lost, the rest is not tried."""
+    """Runs one case; after the device is lost, the remaining cases are skipped."""
     if before and before[-1].outcome is Outcome.NOT_RUN:
         return CaseResult(case, Outcome.NOT_RUN, before[-1].message)
     try:
@@ -146,10 +146,10 @@ def _list(cases: tuple[Case, ...], as_json: bool) -> None:
 
 def _write_kit(cases: tuple[Case, ...], folder: Path, target: str) -> None:
     if folder.exists() and not folder.is_dir():
-        raise InputError("this is a file, not a folder", where=str(folder))
+        raise InputError("the path is a file, not a folder", where=str(folder))
     written = 0
     for case, problem in write_kit(cases, folder, target):
         written += not problem
         if problem:
-            say(f"{case.name}: left out: {problem}", err=True)
+            say(f"{case.name}: skipped: {problem}", err=True)
     say(f"{written} of {len(cases)} cases written to {folder}")

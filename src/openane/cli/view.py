@@ -1,4 +1,4 @@
-"""`openane view`: write one page about a program, or about two."""
+"""`openane view`: write an HTML page about one or two programs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from openane.viewer import Choices, diff_document, document, page
 @click.argument("other", type=FILE, required=False)
 @click.option("-o", "--output", type=FILE, required=True, metavar="PAGE.html", help="The page to write.")
 @click.option(
-    "--chip", default=DEFAULT_CHIP, show_default=True, metavar="NAME", help=f"For the times: {', '.join(CHIPS)}."
+    "--chip", default=DEFAULT_CHIP, show_default=True, metavar="NAME", help=f"Chip for the times: {', '.join(CHIPS)}."
 )
 @click.option(
     "--compare", "with_errors", is_flag=True, help="Run every layer and show its errors (see openane compare)."
@@ -48,12 +48,12 @@ def command(
     inputs: tuple[str, ...],
     **chosen: Any,
 ) -> None:
-    """Write a page about FILE (a model, net.plist, .hwx or .anec), or about what differs between FILE and OTHER.
+    """Write a page about FILE (a model, net.plist, .hwx or .anec), or about the differences between FILE and OTHER.
 
-    The page is one file that needs no network.
+    The page is one self-contained file.
     """
     if output.suffix.lower() not in (".html", ".htm"):
-        raise InputError("the page is HTML", where=str(output), value=output.suffix or "no ending", limit=".html")
+        raise InputError("the page is HTML", where=str(output), value=output.suffix or "no extension", limit=".html")
     if inputs and not with_errors:
         raise InputError("--input needs --compare, which runs the layers")
     options = options_of(chosen)
@@ -75,7 +75,7 @@ def command(
 
 
 def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None, Description | None]:
-    """A file compiled, with the model it came from, or the description of the container it was read from.
+    """The compiled file, with the model it came from, or with the description of its container.
 
     Raises:
         OpenaneError: see `openane.core.errors`.
@@ -88,7 +88,7 @@ def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None
 
 
 def errors_of(artifact: Artifact, inputs: tuple[str, ...]) -> Comparison:
-    """The comparison of every layer on the given inputs; missing ones are made from the fixed seed."""
+    """The comparison of every layer on the given inputs; missing ones are generated from the fixed seed."""
     arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan)
     with blaming_generated(made):
         return compare_layers(artifact, arrays)

@@ -122,7 +122,7 @@ def output_kind(path: Path) -> OutputKind:
     except ValueError:
         endings = ", ".join(kind.value for kind in OutputKind)
         raise InputError(
-            "the ending does not say what to write", where=str(path), value=path.suffix or "none", limit=endings
+            "unknown file extension of the output", where=str(path), value=path.suffix or "none", limit=endings
         ) from None
 
 

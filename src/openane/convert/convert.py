@@ -68,7 +68,7 @@ def form_of(path: Path) -> Form:
     except ValueError:
         endings = ", ".join(form.value for form in Form)
         raise InputError(
-            "the ending does not say what to write", where=str(path), value=path.suffix or "none", limit=endings
+            "unknown file extension of the output", where=str(path), value=path.suffix or "none", limit=endings
         ) from None
 
 
