@@ -7,15 +7,16 @@ the leaves had been set, and judge them.
 from __future__ import annotations
 
 import pytest
-from placement_recipes import RECIPES, Builder, Shape, scalar, weight
+from placement_recipes import RECIPES, Builder, Shape, model, scalar, weight
 
 from openane.coreml_placement.cost import estimate
 from openane.coreml_placement.platforms import Backend, platform
+from openane.coreml_placement.prediction import predict
 
 
-def convolution(x: Shape, kernel: int, out: Shape, groups: int = 1) -> Builder:
+def convolution(x: Shape, kernel: int, out: Shape, groups: int = 1, width: int = 0) -> Builder:
     builder = Builder()
-    builder.conv(builder.input(x), out[1], (kernel, kernel), out, groups)
+    builder.conv(builder.input(x), out[1], (kernel, width or kernel), out, groups)
     return builder
 
 
@@ -48,6 +49,9 @@ ROWS = [
     (convolution((1, 8, 128, 64), 3, (1, 8, 128, 64)), 1.3178896716, 24.3187887912),  # unseen
     (convolution((1, 64, 32, 4), 3, (1, 64, 32, 4)), 0.5842850957, 12.5079852191),  # unseen
     (convolution((1, 1, 128, 128), 3, (1, 1, 128, 128)), 0.6258997232, 10.8883028974),  # unseen
+    (convolution(IMAGE, 13, IMAGE), 87.7726054859, 1878.9773351323),  # unseen
+    (convolution(IMAGE, 24, IMAGE, width=1), 12.4647487081, 266.8370180070),  # unseen
+    (convolution(IMAGE, 28, IMAGE, width=1), 14.5422068261, 311.3098543415),  # unseen
     (linear((1, 64, 256), 256), 14.4523361719, 372.1031822933),
     (linear((1, 128, 128), 128), 7.2261680859, 186.0515911466),
     (linear((1, 128, 256), 512), 3.1711198941, 100.0113134305),
@@ -81,6 +85,21 @@ def test_estimates_of_the_analysis_files(builder: Builder, engine_us: float, bnn
     for backend, expected in ((Backend.ANE, engine_us), (Backend.BNNS, bnns_us)):
         found = estimate(operation, platform("M4"), backend).ms
         assert found is not None and found * 1e3 == pytest.approx(expected, rel=1e-3), backend
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [
+        ("conv_k24x1", "ANE"),  # measured: saves 0.254 ms, 0.004 more than it needs
+        ("conv_k28x1", "ANE"),
+        ("conv_k13", "ANE"),
+        ("conv7x7_s2", "CPU"),
+        ("conv_transpose_1d", "CPU"),
+    ],
+)
+def test_single_operations_near_the_threshold(name: str, device: str) -> None:
+    (found,) = predict(model(name), platform("M4")).placements
+    assert found.device.value == device
 
 
 def test_constant_weights_do_not_have_to_be_known() -> None:

@@ -136,12 +136,8 @@ def _weight_bytes(operation: Operation) -> float:
     return weight.bytes if weight is not None else 0.0
 
 
-def _three_dimensional(operation: Operation) -> float:
-    return float(operation.result.shape is not None and len(operation.result.shape) == 5)
-
-
 FEATURES: Mapping[str, Callable[[Operation], float]] = MappingProxyType(
-    {"conv": _intensity, "conv_transpose": _three_dimensional, "linear": _weight_bytes, "transpose": flops}
+    {"conv": _intensity, "conv_transpose": flops, "linear": _weight_bytes, "transpose": flops}
 )
 """What the leaves of a decision tree differ in, by kind; trees of other kinds have one known leaf."""
 

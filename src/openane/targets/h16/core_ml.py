@@ -12,7 +12,8 @@ SLOW_KERNELS = {(16, 16): "a 16x16 kernel takes 212 to 229 s and 11.7 GB to comp
 CATALOG_DECOMPOSED = frozenset({"range_1d"})
 
 # Bounds between leaves are the geometric mean of the nearest operations seen on either side: convolutions of 8.8, 12.8,
-# 42.7 and 67 FLOPs per byte; linear layers of 8, 32, 128 and 256 KiB; transposes of 65,540 and 131,076 elements.
+# 42.7 and 67 FLOPs per byte; linear layers of 8, 32, 128 and 256 KiB; transposes of 65,540 and 131,076 elements;
+# transposed convolutions of 17 (in one dimension, which stays on the CPU) and 134 million FLOPs.
 CONV_HIGH, CONV_MIDDLE = 53.6, 10.6
 RELU = (Leaf(0, 25, 25, 25),)
 _ADD = (Leaf(0, 17.9902, 10.56110, 9.18182),)
@@ -22,7 +23,7 @@ LEAVES: Leaves = {
         Leaf(CONV_MIDDLE, 7160.83, 388.0614, 337.3806),
         Leaf(0, 471.181, 27.08522, 23.54789),
     ),
-    "conv_transpose": (Leaf(1, 37832.0, 211.6604, 184.0177), Leaf(0, 15205.03, 63.14248, 54.89607)),
+    "conv_transpose": (Leaf(47.4e6, 15205.03, 63.14248, 54.89607), Leaf(0, 37832.0, 211.6604, 184.0177)),
     "linear": (
         Leaf(185_364, 5290.790, 167.7583, 145.8492),
         Leaf(16_384, 580.4503, 22.54379, 19.59956),
