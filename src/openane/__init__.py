@@ -31,3 +31,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     raise AttributeError(f"module 'openane' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, whether imported yet or not."""
+    return sorted(__all__)

@@ -12,6 +12,8 @@ import dataclasses
 import enum
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +190,12 @@ def test_each_kind_of_change_is_noticed(before: str, after: str, name: str | Non
     assert before in found
     changed = [after if line == before else line for line in found]
     assert undocumented(found, list(filter(None, changed)), "") == [name or before.split(":")[0].split(" =")[0]]
+
+
+def test_the_public_names_are_listed_before_they_are_imported() -> None:
+    code = "import openane, sys; print(*dir(openane), 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["__version__", "assemble", "compile", "disassemble", "load", "plot", "run", "False"]
 
 
 def test_versions_agree() -> None:
