@@ -62,27 +62,41 @@ def test_planar_tasks_stage_one_patch_of_wide_rows(
     assert words(program, RESULT, 5) == result
 
 
-def test_a_pointwise_convolution_leaves_more_than_a_row_of_patches(tmp_path: Path) -> None:
+def convolution(
+    shape: tuple[int, int, int, int], kernel: tuple[int, ...], groups: int, pad: str, folder: Path
+) -> Program:
+    """A convolution of stride 1 with a bias that keeps the size of its image, compiled from MIL text."""
+    image, weights, outputs = list(shape), list(kernel), kernel[0]
     declared = [
-        'tensor<fp16, [256, 256, 1, 1]> w = const()[name = string("w"), val = tensor<fp16, [256, 256, 1, 1]>'
+        f'tensor<fp16, {weights}> w = const()[name = string("w"), val = tensor<fp16, {weights}>'
         '(BLOBFILE(path = string("@model_path/weights.bin"), offset = uint64(64)))];',
-        'tensor<fp16, [256]> b = const()[name = string("b"), val = tensor<fp16, [256]>'
+        f'tensor<fp16, [{outputs}]> b = const()[name = string("b"), val = tensor<fp16, [{outputs}]>'
         '(BLOBFILE(path = string("@model_path/weights.bin"), offset = uint64(88)))];',
-        'string pt = const()[name = string("pt"), val = string("valid")];',
+        f'string pt = const()[name = string("pt"), val = string("{pad}")];',
         'tensor<int32, [2]> st = const()[name = string("st"), val = tensor<int32, [2]>([1, 1])];',
         'tensor<int32, [4]> pd = const()[name = string("pd"), val = tensor<int32, [4]>([0, 0, 0, 0])];',
         'tensor<int32, [2]> dl = const()[name = string("dl"), val = tensor<int32, [2]>([1, 1])];',
-        'int32 gp = const()[name = string("gp"), val = int32(1)];',
-        "tensor<fp16, [1, 256, 375, 16]> y = conv(bias = b, dilations = dl, groups = gp, pad = pd, pad_type = pt,"
+        f'int32 gp = const()[name = string("gp"), val = int32({groups})];',
+        f"tensor<fp16, {image}> y = conv(bias = b, dilations = dl, groups = gp, pad = pd, pad_type = pt,"
         ' strides = st, weight = w, x = x)[name = string("y")];',
     ]
-    text = HEADER + "(tensor<fp16, [1, 256, 375, 16]> x) {\n    " + "\n    ".join(declared) + "\n  } -> (y);\n}\n"
-    count = 256 * 256
-    bits = (np.arange(count + 256) % 0x7000 + 1).astype("<u2")
+    text = HEADER + f"(tensor<fp16, {image}> x) {{\n    " + "\n    ".join(declared) + "\n  } -> (y);\n}\n"
+    count = int(np.prod(kernel))
+    bits = (np.arange(count + outputs) % 0x7000 + 1).astype("<u2")
     head = struct.pack("<II", 2, 2).ljust(64, b"\0")
-    for offset, size in ((128, 2 * count), (128 + 2 * count, 512)):
+    for offset, size in ((128, 2 * count), (128 + 2 * count, 2 * outputs)):
         head += struct.pack("<IIQQ", 0xDEADBEEF, 1, size, offset)
-    program = compiled(text, tmp_path, head.ljust(128, b"\0") + bits.tobytes())
+    return compiled(text, folder, head.ljust(128, b"\0") + bits.tobytes())
+
+
+def test_convolutions_leave_more_than_a_row_of_patches_to_the_result(tmp_path: Path) -> None:
+    tall = convolution((1, 1024, 375, 1), (1024, 1, 9, 1), 1024, "same", tmp_path)
+    assert words(tall, TILE_HEIGHT, 1) == (96,)
+    assert words(tall, RESULT, 1) == (0x1A0D00,)
+    wide = convolution((1, 256, 750, 32), (256, 256, 1, 1), 1, "valid", tmp_path)
+    assert words(wide, TILE_HEIGHT, 1) == (120,)
+    assert words(wide, RESULT, 1) == (0x1E0000,)
+    program = convolution((1, 256, 375, 16), (256, 256, 1, 1), 1, "valid", tmp_path)
     assert words(program, TILE_HEIGHT, 1) == (240,)
     assert words(program, SOURCE, 5) == (0, 0x20, 0x2000, 0x2000, 0x2000)
     assert words(program, RESULT, 5) == (0x1E0000, 0, 0, 0, 0)

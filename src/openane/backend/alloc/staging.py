@@ -13,6 +13,8 @@ from openane.net.net import TensorShape
 
 #: Planar patches of rows that fill the widest patch badly (see `planar_patch`), and from which width on, as log2.
 _NARROW_PATCH, _WIDE_PATCH = 5, 8
+#: Columns and rows up to which an image is small.
+_SMALL_IMAGE = 8
 #: Rows that are fetched together at most where L2 holds one patch of columns.
 _SEGMENT_ROWS = 8
 
@@ -89,7 +91,10 @@ def staged_source(machine: MachineSpec, task: TaskPlan, index: int = 0) -> Strid
             distance = machine.planar_distance_banks if source.keep else ne_distance(task.result_view.width)
             row = padded_row(machine, used, task.result_view.width, 1, distance)
     else:
-        row = padded_row(machine, used, task.positions, work.stride[1], ne_distance(task.positions))
+        distance = ne_distance(task.positions)
+        if task.result_view.height > _SMALL_IMAGE >= task.positions:
+            distance = machine.planar_distance_banks  # a narrow, tall image (9x1 on 375x1)
+        row = padded_row(machine, used, task.positions, work.stride[1], distance)
     return Strides(channel=channel, row=row, depth=channel * channels, group=used)
 
 
