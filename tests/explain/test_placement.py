@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -352,3 +354,15 @@ def test_every_platform_predicts_something() -> None:
     program = read_text(mil(*CUT))
     for name in PLATFORMS:
         assert len(predict(program, platform(name)).placements) == len(CUT)
+
+
+@pytest.mark.slow
+def test_the_snippet_for_coremltools_is_python() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "placement.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {node.attr for node in ast.walk(ast.parse(snippet)) if isinstance(node, ast.Attribute)}
+    assert "get_compute_device_usage_for_mlprogram_operation" in names
+    coremltools = pytest.importorskip("coremltools.models.compute_plan")
+    assert names >= {"load_from_path", "model_structure"}
+    for name in ("load_from_path", "model_structure", "get_compute_device_usage_for_mlprogram_operation"):
+        assert hasattr(coremltools.MLComputePlan, name)

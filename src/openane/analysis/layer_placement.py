@@ -175,8 +175,8 @@ class _Join:
 
     def __init__(self, prediction: Prediction, comparison: Comparison | None, failure: OpenaneError | None) -> None:
         self._prediction = prediction
-        self._told = reasons(prediction)
-        self._matches: Sequence[Match | None] = comparison.matches if comparison else [None] * len(self._told)
+        self._sentences = reasons(prediction)
+        self._matches: Sequence[Match | None] = comparison.matches if comparison else [None] * len(self._sentences)
         self._failure = failure
 
     def operations(self, explanation: Explanation | None) -> tuple[LayerPlacement, ...]:
@@ -212,7 +212,7 @@ class _Join:
             name,
             layers[0].operation if len(layers) == 1 else placements[0].operation.kind,
             _engine(placements),
-            _core_ml(placements, [self._told[place] for place in places], self._prediction),
+            _core_ml(placements, [self._sentences[place] for place in places], self._prediction),
             _openane(layers, self._failure),
             _merged(layers),
             ", ".join(dict.fromkeys(measured)),
@@ -227,16 +227,16 @@ def _engine(placements: Sequence[Placement]) -> EngineAnswer:
     return EngineAnswer(first.can, first.reason, first.limit, first.value, first.evidence)
 
 
-def _core_ml(placements: Sequence[Placement], told: Sequence[str], prediction: Prediction) -> CoreMlAnswer:
+def _core_ml(placements: Sequence[Placement], sentences: Sequence[str], prediction: Prediction) -> CoreMlAnswer:
     devices = {each.device for each in placements}
     backend = next(iter(devices)).value if len(devices) == 1 else MIXED
     if Device.UNKNOWN in devices:
         backend = Device.UNKNOWN.value
     margins = [each.margin_ms for each in placements if each.margin_ms is not None]
     kinds = tuple(each.operation.kind for each in placements)
-    reason = told[0]
-    if len(set(told)) > 1:
-        reason = "; ".join(f"{kind}: {text}" for kind, text in zip(kinds, told, strict=True))
+    reason = sentences[0]
+    if len(set(sentences)) > 1:
+        reason = "; ".join(f"{kind}: {text}" for kind, text in zip(kinds, sentences, strict=True))
     return CoreMlAnswer(
         backend,
         any(each.tie for each in placements),
@@ -275,10 +275,10 @@ def _openane(layers: Sequence[ExplainedLayer], failure: OpenaneError | None) -> 
         return OpenaneAnswer(Location.FOLDED.value, (), "nothing of it is left in the compiled model")
     tasks = tuple(dict.fromkeys(number for layer in layers for number in layer.tasks))
     where = " + ".join(dict.fromkeys(layer.where.value for layer in layers))
-    told = next((str(layer.reason) for layer in layers if layer.reason is not None), "")
-    if not told and len(tasks) > 1:
-        told = f"runs as {len(tasks)} tasks"
-    return OpenaneAnswer(where, tasks, told)
+    reason = next((str(layer.reason) for layer in layers if layer.reason is not None), "")
+    if not reason and len(tasks) > 1:
+        reason = f"runs as {len(tasks)} tasks"
+    return OpenaneAnswer(where, tasks, reason)
 
 
 def _merged(layers: Sequence[ExplainedLayer]) -> ExplainedLayer | None:

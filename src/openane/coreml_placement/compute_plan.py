@@ -58,7 +58,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A plan beside a prediction.
+    """A plan and a prediction, joined.
 
     Attributes:
         matches: one per predicted operation, in order.

@@ -70,7 +70,7 @@ class _Builder(MilBuilder):
 
 
 class _Recorder:
-    """Stands for coremltools' builder: every call becomes an operation.
+    """Replaces coremltools' builder: every call becomes an operation.
 
     Attributes:
         operations: so far, in order.

@@ -66,7 +66,7 @@ def platform(name: str) -> Platform:
 
 
 def of_generation(generation: str) -> Platform:
-    """The platform that stands for an engine generation where the user names none: the Mac with the plain chip."""
+    """The default platform of an engine generation: the Mac with the plain chip."""
     known = core_ml(generation)
     return known.platforms[0] if known else Platform(generation, "no chip is named", (), generation, evidence=NO_FILE)
 

@@ -69,7 +69,7 @@ class Platform:
 
     Attributes:
         name: of the estimator's file, or of the chip where no file is known.
-        chips: that it stands for.
+        chips: that it represents.
         names: that people use for it, in lower case and without spaces.
         generation: of the engine, which sets the limits.
         throughput: constants of the estimator's file by backend; empty where they are not known.
