@@ -255,3 +255,14 @@ def test_values_are_plain_and_frames_have_a_row_a_layer(digits) -> None:  # type
     assert found._repr_html_().count("<tr>") == len(found.layers) + 1
     pytest.importorskip("pandas", reason="pandas is not installed")
     assert len(found.to_pandas()) == len(found.layers)
+
+
+def test_a_rescaled_model_is_compared_with_rescaled_layers() -> None:
+    weight = np.random.default_rng(4).standard_normal((8, 8, 1, 1)).astype(np.float32)
+    graph, inputs = chain([("conv", CONV, {"weight": weight})], SHAPE), {"x": PICTURE / 4096}
+    (plain,) = compared(graph, inputs).layers
+    (scaled,) = compared(graph, inputs, Options(rescale=True, calibration=inputs)).layers
+    assert scaled.engine == scaled.engine_isolated
+    assert scaled.engine is not None and plain.engine is not None
+    assert scaled.engine.max_abs < plain.engine.max_abs / 10
+    assert not any(cause.startswith("MAC array") for cause in scaled.causes)

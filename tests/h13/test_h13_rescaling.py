@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from h13_nets import random_inputs, shape, simulate, single, weights
 
+import openane
 from openane.artifact.cache import Cache
 from openane.artifact.options import LIKE_APPLE, Options
+from openane.artifact.plan import EngineStep
 from openane.backend.passes.rescaling import sum_bounds
 from openane.backend.pipeline import fused, rescaled
 from openane.backend.ranges import bounds
@@ -20,6 +24,9 @@ from openane.backend.sums import sums_of
 from openane.cli import main
 from openane.compiler.cached_build import build_cached, key_of
 from openane.compiler.driver import build, save
+from openane.core.errors import InputError
+from openane.core.types import DType
+from openane.graph import Graph, Node, TensorType, ops
 from openane.net.net import Net, Unit
 from openane.net.plist import write_net
 from openane.net.units import (
@@ -46,6 +53,10 @@ from openane.numerics.limits import HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIM
 from openane.program import Program
 from openane.targets.h13 import TARGET
 from openane.targets.target import CompileOptions, RunOptions
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
+import language_blocks
 
 W = Dimension.WIDTH
 SAME = Pads(1, 1, 1, 1)
@@ -367,3 +378,48 @@ def test_an_operand_that_others_read_stays() -> None:
     before, after = shown.evaluate(x), whole.evaluate(x)
     for name in shown.outputs:
         assert np.abs(after[name] - before[name]).max() < 1e-5 * np.abs(before[name]).max()
+
+
+# Models ------------------------------------------------------------------------------------------------
+
+
+GAINED = {"bert": 1.0, "gpt2": 0.5, "llama": 0.8}
+"""Share of the error that is left at most; the sums of a BERT with unit inputs lose little at this size."""
+
+
+@pytest.mark.parametrize("name", language_blocks.BLOCKS)
+def test_blocks_of_language_models_gain_with_proven_bounds_and_more_with_data(name: str) -> None:
+    graph = language_blocks.BLOCKS[name](16, 128, 4)
+    (kind,) = graph.inputs.values()
+    deviation = language_blocks.DEVIATIONS[name]
+    x, other = (np.random.default_rng(8).standard_normal((2, *kind.shape)) * deviation).astype(np.float32)
+    wanted = graph.evaluate({"x": x.astype(np.float64)})[graph.outputs[0]].astype(np.float64)
+
+    def error(**choices: Any) -> float:
+        return relative(openane.run(graph, {"x": x}, host=False, **choices)[graph.outputs[0]], wanted)
+
+    plain, proven, calibrated = error(), error(rescale=True), error(rescale=True, calibration={"x": other})
+    assert proven < 1.05 * plain
+    assert calibrated < 1.05 * proven
+    assert calibrated < GAINED[name] * plain, (plain, proven, calibrated)
+
+
+def test_calibration_reaches_programs_after_host_steps() -> None:
+    """The second product reads what the host computes; the graph is run to calibrate it."""
+    small = np.array(1 / 64, np.float32)
+    nodes = (
+        Node("first", ops.MatMul(), ("x", "a"), ("p",)),
+        Node("place", ops.ArgMax(1), ("p",), ("i",)),
+        Node("cast", ops.Cast(DType.FLOAT32), ("i",), ("c",)),
+        Node("scaled", ops.Mul(), ("c", "s"), ("f",)),
+        Node("second", ops.MatMul(), ("f", "b"), ("y",)),
+    )
+    constants = {"a": weights(64, 64).astype(np.float32), "b": weights(64, 64).astype(np.float32), "s": small}
+    graph = Graph("steps", {"x": TensorType((1, 64, 64))}, ("y",), nodes, constants)
+    x = {"x": np.random.default_rng(9).standard_normal((1, 64, 64)).astype(np.float32)}
+    artifact = build(graph, Options(rescale=True, calibration=x))
+    assert {step.program.notes["rescale"] for step in artifact.plan.steps if isinstance(step, EngineStep)} == {
+        "calibrated"
+    }
+    with pytest.raises(InputError, match="there is no input 'z'"):
+        build(graph, Options(rescale=True, calibration={"z": x["x"]}))

@@ -174,8 +174,8 @@ def _sum(e: LayerEvidence) -> Iterator[str]:
 
 
 def _mac_loss(alone: IsolatedLayer, operands: Mapping[str, np.ndarray]) -> MacLoss | None:
-    """The worst loss that is predicted for a layer on its operands."""
-    if alone.execution is None:
+    """The worst loss that is predicted for a layer on its operands; None for a rescaled one."""
+    if alone.execution is None or alone.execution.artifact.options.rescale:
         return None
     artifact = alone.execution.artifact
     inputs = {name: np.asarray(operands[name]).reshape(kind.shape) for name, kind in artifact.plan.inputs.items()}

@@ -233,7 +233,9 @@ class _Comparer:
         hosted = any(step.name in self.hosted for step in group.steps)
         self.level.run_steps(group.steps, isolated, self.hosted, halves=True)
         ideal_isolated = self._measure(isolated, wanted)
-        alone = None if hosted else load_isolated(self.level, group, self.artifact, self.on, self.options)
+        alone = None
+        if not hosted:
+            alone = load_isolated(self.level, group, self.artifact, self.on, self.options, operands)
         try:
             fed_alone = alone.run(operands, group) if alone is not None else None
             source = self._accumulate(group, alone)

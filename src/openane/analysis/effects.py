@@ -205,8 +205,8 @@ def run_alone(
     inputs = {name: graph.types[name] for name in node.inputs if name and name not in constants}
     piece = Graph(graph.name, inputs, tuple(filter(None, node.outputs)), (node,), constants, graph.rows)
     try:
-        artifact = build(piece, options.of_part(host=False))
         fed = {name: arriving[name].astype(kind.dtype.numpy) for name, kind in inputs.items()}
+        artifact = build(piece, options.of_part(host=False, calibration=fed))
         with Execution(artifact) as execution, np.errstate(all="ignore"):
             outputs = execution.run(fed).outputs
     except OpenaneError:

@@ -237,7 +237,7 @@ def _outputs(
 ) -> dict[str, np.ndarray] | None:
     """The outputs on the simulator; None when the model does not run."""
     try:
-        artifact = build(graph, options.of_part(host=True, keep_on_host=on_host))
+        artifact = build(graph, options.of_part(host=True, keep_on_host=on_host, calibration=options.calibration))
         with Execution(artifact) as execution:
             return execution.run(batch).outputs
     except OpenaneError:

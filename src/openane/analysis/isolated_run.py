@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from openane.artifact.plan import Artifact, HostStep
 from openane.compiler.driver import build
 from openane.core.errors import OpenaneError
 from openane.graph import Graph
+from openane.net import Net
 from openane.program import Program
 from openane.runtimes.execution import Execution, fit_inputs, to_surface
 from openane.runtimes.inspection import DecodedTask, Hook, MachineState
@@ -145,14 +147,28 @@ class IsolatedLayer:
 
 
 def load_isolated(
-    level: Steps, group: Group, artifact: Artifact, on: str, options: SessionOptions | None = None
+    level: Steps,
+    group: Group,
+    artifact: Artifact,
+    on: str,
+    options: SessionOptions | None = None,
+    operands: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> IsolatedLayer:
-    """Compiles and loads one layer; a layer that cannot stand alone is told in `why`."""
+    """Compiles and loads one layer; a layer that cannot stand alone is told in `why`.
+
+    Args:
+        level, group: the layer.
+        artifact: the model, whose choices are taken.
+        on: runtime by name.
+        options: of its session.
+        operands: of the layer, by which it is rescaled where the model is calibrated.
+    """
     try:
         piece = level.piece(group.steps, group.makes)
         if isinstance(piece, Graph) and artifact.graph is not None:
             piece = replace(piece, rows=artifact.graph.rows)
-        compiled = build(piece, artifact.options.of_part(host=False))
+        calibration = {name: _as_read(operands[name], piece, name) for name in piece.inputs if name in operands}
+        compiled = build(piece, artifact.options.of_part(host=False, calibration=calibration))
         execution = Execution(compiled, on, options)
     except OpenaneError as error:
         return IsolatedLayer(None, why=str(error))
@@ -164,3 +180,10 @@ def load_isolated(
         macs=sum(each.macs for each in statistics),
         renamed=renamed,
     )
+
+
+def _as_read(array: np.ndarray, piece: Graph | Net, name: str) -> np.ndarray:
+    if not isinstance(piece, Graph):
+        return array
+    kind = piece.inputs[name]
+    return array.reshape(kind.shape).astype(kind.dtype.numpy)

@@ -74,9 +74,22 @@ class Options:
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)
     time_limit_seconds: float | None = field(default=600.0, compare=False)
 
-    def of_part(self, *, host: bool, keep_on_host: frozenset[str] = frozenset()) -> Options:
-        """The same choices for a part of the model, whose shapes are known and which nobody observes."""
-        return replace(self, shapes={}, constants={}, host=host, keep_on_host=keep_on_host, observe=None)
+    def of_part(
+        self,
+        *,
+        host: bool,
+        keep_on_host: frozenset[str] = frozenset(),
+        calibration: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> Options:
+        """The same choices for a part of the model, whose shapes are known and which nobody observes.
+
+        Args:
+            host, keep_on_host: as the fields.
+            calibration: the inputs of the part, where the whole is calibrated.
+        """
+        calibration = calibration if self.calibration else {}
+        part = replace(self, shapes={}, constants={}, host=host, keep_on_host=keep_on_host)
+        return replace(part, calibration=calibration, observe=None)
 
     def identity(self) -> dict[str, Any]:
         """What a compiled model depends on, as values that JSON can hold; arrays are left out."""
