@@ -15,28 +15,38 @@ from openane.cost.evaluation import ALL, Summary, summarise
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cost.md"
 
-HEAD = """# What a model costs: the estimate
+HEAD = """# Cost model
+
+On this page you can look up how openane estimates the time and energy of a model, and how far the estimates are from
+published timings.
+
+```console
+$ openane estimate model.onnx --chip m1
+```
+
+The command lists the time of every layer and suggests what to change first. The results are estimates. The work of each
+task (multiply-accumulates, elements, bytes) is read from its registers; the speeds are constants of the chip.
 
 Written by `tools/cost_page.py`; do not edit.
 
-`openane estimate MODEL --chip m1` says how long one call takes, layer by layer, and what to change first. **It is an
-estimate.** The work of each task (multiply-accumulates, elements, bytes) is read from its registers; the speeds are
-constants of the chip.
-
     call   = dispatch + sum over tasks
     task   = multiply-accumulates / speed + elements / speed + weights / bandwidth + tensors / bandwidth
-             + hand-over of the caller's inputs and outputs / bandwidth + start of the task
+             + transfer of the caller's inputs and outputs / bandwidth + start of the task
     energy = base power x time + energy per multiply-accumulate + energy per DRAM byte
 
-The parts are added: the published timings of single operations are fitted better by the sum than by the longest part.
-Convolutions larger than 1x1 and matrix products have different speeds. Intermediates that stay in the engine's L2 cost
-nothing. Programs compiled for H13 keep their tasks on every chip of the table: on M2 and later the estimate is of these
-tasks at that chip's speeds, while Apple's own compiler would make other tasks there.
+The parts are added, because the sum fits the published timings of single operations better than the longest part
+does. Convolutions larger than 1x1 and matmuls have different speeds. Intermediate values that stay in L2 cost
+nothing. Programs compiled for H13 keep their tasks on every chip of the table: on M2 and later the estimate is for
+these tasks at the speeds of that chip, although Apple's compiler would generate other tasks there.
 
-What is known to be wrong: RMS norm and layer norm over long rows take much longer than the model says (up to four
-times); attention, whose published rows do not say how many programs they are; the energy of anything but convolutions
-and matrix products. The time of a device also depends on the host: the M1 rows come from three machines, and a call
-from Linux is faster (0.07 to 0.18 ms) than one through the macOS frameworks.
+Known errors:
+
+- RMS norm and layer norm over long rows take much longer than estimated (up to four times).
+- The published rows for attention do not give the number of programs.
+- The energy of operations other than convolutions and matmuls is wrong.
+
+The time of a device also depends on the host: the M1 rows come from three machines, and a call from Linux is faster
+(0.07 to 0.18 ms) than a call through the macOS frameworks.
 
 ## Constants
 
@@ -58,7 +68,7 @@ def _constants() -> str:
         "chip": lambda chip: chip.name,
         "dispatch us": lambda chip: f"{chip.dispatch_us:.0f}",
         "task us": lambda chip: f"{chip.task_us:.2f}",
-        "hand-over GB/s": lambda chip: f"{chip.surface_bytes_per_us / 1e3:.1f}",
+        "transfer GB/s": lambda chip: f"{chip.surface_bytes_per_us / 1e3:.1f}",
         "DRAM GB/s": lambda chip: f"{chip.dram_bytes_per_us / 1e3:.0f}",
         "weights GB/s": lambda chip: f"{chip.weight_bytes_per_us / 1e3:.0f}",
         "conv TMAC/s": lambda chip: f"{chip.convolution_macs_per_us / 1e6:.2f}",

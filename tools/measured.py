@@ -20,44 +20,57 @@ VECTORS = ("mac_", "pe_")
 """Tables of which one row is written when all their entries match."""
 sys.path.insert(0, str(ROOT / "tests" / "sim"))
 
-HEAD = """# Measured on real chips, and what openane computes
+HEAD = """# Published measurements and openane's results
 
-Made by `python tools/measured.py`; the test `tests/sim/test_measured.py` runs the same comparison, without the largest
-matrices. Each row is one published measurement. "Matches" means the same fp16 bits, for errors over many outputs the
-stated number of digits; "differs" says why, "not applicable" says what is missing.
+On this page you can look up which published measurements of real chips openane reproduces, and why it does not
+reproduce the others. The following command repeats the comparison and writes the page:
 
-Single outputs come out of the [reference machine](simulator.md#the-definition), with the profile of the chip's
-generation. Errors of whole matrices come out of the fast machine, on the data of the benchmark's recipe; what it has no
-fast path for (Winograd's transform, tables over millions of values) is computed with the same rule in numpy, which the
-tests compare with the definition.
+```console
+$ python tools/measured.py SHARED
+```
+
+The test `tests/sim/test_measured.py` runs the same comparison without the largest matrices. Each row is one published
+measurement.
+
+| status | meaning |
+|---|---|
+| matches | the same fp16 bits; for errors over many outputs, the stated number of digits |
+| differs | with the reason |
+| not applicable | with what is missing |
+
+Single outputs are computed by the [reference machine](simulator.md#the-definition) with the profile of the chip's
+generation. Errors of whole matrices are computed by the fast machine on the data of the benchmark. Where it has no fast
+path (Winograd transform, tables over millions of values), numpy applies the same rule, which the tests compare with the
+definition.
 
 """
 
 TAIL = """
-## What the measurements settled
+## What the measurements show
 
-- **The MAC array** adds in a 32-bit accumulator with steps of 2^-16. Products are rounded half away from zero, or
-  dropped by their exponents; 32768 is a sticky infinity. Shown by 338 single outputs of an M4 and an M6, and by the
+- **The MAC array** accumulates in 32 bits with steps of 2^-16. Products are rounded half away from zero, or dropped
+  according to their exponents; 32768 is a sticky infinity. Evidence: 338 single outputs of an M4 and an M6, and the
   errors of some 70 benchmarks on ten chips, to 11 digits and more.
-- **The bias** is the initial value of the accumulator: 18 outputs of an M6.
-- **Tables** give fp16(knot + fp16(fp16(next - knot) * fraction)) from the knot nearer to zero, ties away from zero:
-  the errors of gelu over 1, 8 and 33 million values on an M1 and an M4 Pro (8 digits), the largest errors of eight
-  functions on an M6 (all printed digits), 27 outputs of an M5. On an M6 a table sees the fp16 value of its argument:
-  the largest error of exp is 100.8, it would be 53.0.
+- **The bias** is the initial value of the accumulator. Evidence: 18 outputs of an M6.
+- **Tables** give fp16(knot + fp16(fp16(next - knot) * fraction)) from the knot closer to zero, ties away from zero.
+  Evidence: the errors of gelu over 1, 8 and 33 million values on an M1 and an M4 Pro (8 digits), the largest errors
+  of eight functions on an M6 (all printed digits), 27 outputs of an M5. On an M6 the argument of a table is rounded
+  to fp16 first: the largest error of exp is 100.8 (53.0 without this rounding).
 - **An M5 and an M6 transform 3x3 convolutions** by Winograd's F(2, 3) along the columns, with transformed values and
-  kernels rounded to fp16: the errors of convolutions with 64 to 512 channels and of a stencil of 32 steps (13 digits
-  and more).
-- **A constant without weights** is added in the accumulator on an M6: the largest error of 1 / (x + 1e-4) is .4375,
-  it would be .407.
-- **The planar engine** rounds once, half away from zero, with the whole range of fp16: 42 outputs of an M6, and a sum
-  of 2049 on seven chips.
+  kernels rounded to fp16. Evidence: the errors of convolutions with 64 to 512 channels and of a stencil of 32 steps
+  (13 digits and more).
+- **A constant without weights** is added in the accumulator on an M6: the largest error of 1 / (x + 1e-4) is .4375
+  (.407 otherwise).
+- **The planar engine** rounds once, half away from zero, with the whole range of fp16. Evidence: 42 outputs of an M6,
+  and a sum of 2049 on seven chips.
 
-## What is open
+## Open questions
 
-- **The order in which the planar engine adds long rows.** It rounds on the way: the errors over 4,096 values are 2.5
-  to 2.8 times those of one rounding, and differ between an M1 and an M4 Pro. None of 530,000 orders tried (stages of
-  exact sums with power-of-two radices, contiguous or strided, three roundings) gives the figures of a chip.
-- **Five probes of an M1** contradict the rule (`slice_and_accum_m1`). Their programs are not on record; a product and
+- **The order in which the planar engine adds long rows.** It rounds intermediate sums: the errors over 4,096 values
+  are 2.5 to 2.8 times those of one rounding, and differ between an M1 and an M4 Pro. None of 530,000 orders tried
+  (stages of exact sums with power-of-two radices, contiguous or strided, three roundings) reproduces the results of a
+  chip.
+- **Five probes of an M1** contradict the rule (`slice_and_accum_m1`). Their programs are not available; a product and
   a reduction of the planar engine would explain them.
 """
 

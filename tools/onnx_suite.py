@@ -31,23 +31,31 @@ ORDER = (
 )
 HEAD = """# ONNX operations
 
-The test cases of the package onnx {version} (node, simple, pytorch-converted, pytorch-operator), compiled for H13 and
-run on the simulator. `tools/onnx_suite.py` writes this page from the outcomes in `tests/backend/onnx_outcomes.tsv`;
-the tests recompute its counts and run a sample of the cases again.
+On this page you can look up which ONNX operations run on the engine. For your own model, use `openane explain`:
 
-- *engine*: the whole case is one program for the engine, and the result is right within half precision
-- *host steps*: parts or all of it run on the processor, and the result is right
-- *folded*: nothing is left to run, because every value is constant
-- *hazard*: an output is off, and `openane run` reports the hazard that explains it; every wrong output needs one
-- *refused*: one error that says what is not supported; the reasons are listed below
-- *wrong*: an output is off without a hazard, or the simulator finds a fault in the program; must be 0
+```console
+$ openane explain model.onnx
+```
+
+The table counts the test cases of the package onnx {version} (node, simple, pytorch-converted, pytorch-operator),
+compiled for H13 and run on the simulator. `tools/onnx_suite.py` writes this page from the outcomes in
+`tests/backend/onnx_outcomes.tsv`; the tests recompute its counts and rerun a sample of the cases.
+
+| outcome | meaning |
+|---|---|
+| *engine* | the whole case is one program for the engine, and the result is correct within half precision |
+| *host steps* | some or all of the case runs on the host, and the result is correct |
+| *folded* | nothing is left to run, because every value is constant |
+| *hazard* | an output is wrong, and `openane run` reports the hazard that explains it |
+| *refused* | one error reports what is not supported; the reasons are listed below |
+| *wrong* | an output is wrong without a hazard, or the simulator finds a fault in the program; must be 0 |
 """
 HAZARDS = """
-## Why results are off
+## Why results are wrong
 
-`openane run` reports these for the inputs of the case, with the layer to keep on the host. The engine has no NaN and
-takes one for infinity. Its logarithm of infinity is 0 (the table that Apple's compiler writes), so a log-sum-exp whose
-exponentials overflow gives 0.
+`openane run` reports these hazards for the inputs of the case, with the layer to keep on the host. The engine has no
+NaN and treats it as infinity. Its logarithm of infinity is 0 (the table that Apple's compiler writes), so a
+log-sum-exp whose exponentials overflow gives 0.
 """
 
 

@@ -32,24 +32,35 @@ CONSTANTS = {
     NeuronKind.HARD_SIGMOID: (1 / 6, 0.5),
 }
 
-HEAD = """# Functions of one element on H13
+HEAD = """# Unary functions on H13
+
+On this page you can look up how H13 computes each unary function, and with which error. Choose between the two forms
+of a function on the command line:
+
+```console
+$ openane compile model.onnx -o model.hwx                      # accurate forms
+$ openane compile model.onnx -o model.hwx --functions apple    # the lookup tables of Apple's compiler
+```
 
 Written by `tools/tables.py`; do not edit.
 
-The neural engine looks a function up in a table of 33 knots and interpolates linearly between them (the format and its
-evidence: `openane.numerics.tables`). The first table gives the form that a model's functions take unless `--functions
-apple` or `--like-apple` is given, the second one what a unit of a net.plist and `--functions apple` take. Errors are
-against the function in double precision. Every finite fp16 argument of the domain was tried, with the arithmetic of the
-simulator; arguments whose result does not fit into fp16 are left out. Relative errors are over every argument whose
-result is a normal fp16 number, however near to zero; below 6.1e-5 fp16 itself holds few digits. The simulator's table
-arithmetic agrees with all published outputs of an M5; no output of an M1 beyond a few single values is published, so on
-H13 the last digit is not proved.
+The neural engine evaluates a function by a table of 33 knots with linear interpolation (format and evidence:
+`openane.numerics.tables`). The first table on this page covers the default forms. The second covers the form that
+`--functions apple`, `--like-apple` and the units of a net.plist use.
 
-*Apple* means: the bytes of the table are those that Apple's compiler writes (most by the published SHA-256 of its
-output, others because they stand in a published program). *Fitted here* means: knots and lines that make the largest
-absolute error as small as we could, so relative errors of small results are large; no program of Apple's holds them.
-*Composed here*: several tasks, each as Apple's compiler writes it. *NE* is a table task (it can be the last stage of a
-convolution when it is the only step), *PE* a planar task.
+Errors are relative to the function in double precision. Every finite fp16 argument of the domain was evaluated with
+the arithmetic of the simulator; arguments whose result exceeds fp16 are excluded. Relative errors cover every
+argument whose result is a normal fp16 number, however close to zero; below 6.1e-5 fp16 itself holds few digits. The
+table arithmetic of the simulator agrees with all published outputs of an M5. Only a few single outputs of an M1 are
+published, so on H13 the last digit is not proved.
+
+- *Apple*: the bytes of the table are those that Apple's compiler writes (most confirmed by the published SHA-256 of its
+  output, others found in a published program).
+- *Fitted here*: we chose knots and lines to minimize the largest absolute error, so relative errors of small results
+  are large; no program of Apple's compiler contains them.
+- *Composed here*: several tasks, each as Apple's compiler writes it.
+
+*NE* is a table task (it can be the last stage of a convolution if it is the only step), *PE* is a planar task.
 
 ## Accurate forms
 

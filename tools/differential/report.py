@@ -89,7 +89,7 @@ def report(lines: Iterable[dict[str, Any]]) -> Iterator[tuple[str, bool]]:
         if "network" in line:
             for text in tell(parse(line["network"])):
                 yield f"    {text}", False
-        yield f"    to see it again: python tools/campaign.py --seed {line['seed']}", False
+        yield f"    to reproduce: python tools/campaign.py --seed {line['seed']}", False
     if len(total.failures) > SHOWN:
         yield f"and {len(total.failures) - SHOWN} failures more", True
 
@@ -124,10 +124,10 @@ def _merged(names: Iterable[str]) -> list[str]:
 
 
 def _parts(total: Summary) -> Iterator[tuple[str, list[str], Counter[str]]]:
-    yield "operations with a form on the engine", operations_with_a_form(), total.operations
-    yield "operations of the host", other_operations(), total.operations
+    yield "operations on the engine", operations_with_a_form(), total.operations
+    yield "operations on the host", other_operations(), total.operations
     yield "units", all_units(), total.units
-    yield "readings of lookup tables", table_names(), total.tables
+    yield "lookup tables", table_names(), total.tables
 
 
 def _counts(counter: Counter[str]) -> str:
