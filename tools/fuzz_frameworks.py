@@ -1,20 +1,24 @@
-"""Plants hostile text at every position of real .pt2 and .keras files and watches what the frameworks do with it.
+"""Makes hostile files out of sound ones and watches what the frameworks do with them.
 
     python tools/fuzz_frameworks.py torch MODEL.pt2... --seconds 600
     python tools/fuzz_frameworks.py keras MODEL.keras... --seconds 600
+    python tools/fuzz_frameworks.py hdf5 MODEL.h5... --seconds 600
+    python tools/fuzz_frameworks.py saved FOLDER... --seconds 600
 
-An audit hook of the interpreter looks at everything that is compiled, executed, imported, unpickled, started or opened
-for writing. A finding is a planted text in one of these, or a process or a pickle at all.
+Text is planted at every position of the JSON of .pt2 and .keras files; HDF5 files and SavedModels are changed in their
+structure (`fuzz_containers.py`). An audit hook of the interpreter looks at everything that is compiled, executed,
+imported, unpickled, started or opened for writing. A finding is a planted text in one of these, a file of its name, a
+process or a pickle at all, and whatever is no error of openane.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import io
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -25,7 +29,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CANARY = "zq9canary"
+from fuzz_containers import CANARY, hdf5_cases, saved_cases
+
 PAYLOADS = (
     f"__import__('os').mkdir('{CANARY}')",
     f'x"); {CANARY} = 1 #',
@@ -106,8 +111,8 @@ def planted(value: Any, path: tuple[Any, ...], payload: Any) -> Any:
     return found
 
 
-def cases(files: list[Path], seed: int) -> Iterator[bytes]:
-    """Archives with one payload each, in an order that the seed decides."""
+def archive_cases(files: list[Path], seed: int, target: Path) -> Iterator[str]:
+    """Writes archives with one payload each to a path, in an order of the seed; gives where the payload is."""
     generator = random.Random(seed)
     tables = []
     for path in files:
@@ -119,18 +124,27 @@ def cases(files: list[Path], seed: int) -> Iterator[bytes]:
                 tables.append((members, name, decoded, list(positions(decoded))))
     while True:
         members, name, decoded, places = generator.choice(tables)
-        changed = planted(decoded, generator.choice(places), generator.choice(PAYLOADS))
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
+        place = generator.choice(places)
+        changed = planted(decoded, place, generator.choice(PAYLOADS))
+        with zipfile.ZipFile(target, "w") as archive:
             for each, data in {**members, name: json.dumps(changed).encode()}.items():
                 archive.writestr(each, data)
-        yield buffer.getvalue()
+        yield f"{name}: {place}"
+
+
+FRAMEWORKS = {
+    "torch": (".pt2", archive_cases),
+    "keras": (".keras", archive_cases),
+    "hdf5": (".h5", hdf5_cases),
+    "saved": ("", saved_cases),
+}
+"""Ending of a file and what makes hostile ones."""
 
 
 def main() -> None:
     """Runs the campaign and prints its counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("framework", choices=("torch", "keras"))
+    parser.add_argument("framework", choices=FRAMEWORKS)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
@@ -139,7 +153,7 @@ def main() -> None:
     import openane
     from openane.core.errors import OpenaneError
 
-    ending = {"torch": ".pt2", "keras": ".keras"}[options.framework]
+    ending, cases = FRAMEWORKS[options.framework]
     watch, counts, findings = Watch(), Counter[str](), 0
     for path in options.files:
         openane.load(path)  # imports what will be needed
@@ -149,8 +163,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         path = Path(f"case{ending}")
-        for data in cases(files, options.seed):
-            path.write_bytes(data)
+        for what in cases(files, options.seed, path):
             watch.found.clear()
             watch.on = True
             try:
@@ -161,10 +174,14 @@ def main() -> None:
             except Exception as error:
                 outcome = f"FINDING {type(error).__name__}: {error}"[:200]
             watch.on = False
+            watch.found += [f"a file {each}" for each in Path().glob(f"*{CANARY}*")]
             if watch.found or outcome.startswith("FINDING"):
                 findings += 1
-                print(outcome, watch.found[:3], flush=True)
-                Path(tempfile.gettempdir(), f"finding-{findings}{ending}").write_bytes(data)
+                print(outcome, what, watch.found[:3], flush=True)
+                kept = Path(tempfile.gettempdir(), f"finding-{findings}{ending}")
+                (shutil.copytree if path.is_dir() else shutil.copy)(path, kept)
+                for each in Path().glob(f"*{CANARY}*"):
+                    each.unlink()
             counts[outcome if not outcome.startswith("FINDING") else "FINDING"] += 1
             if time.monotonic() > stop:
                 break

@@ -298,6 +298,14 @@ def test_files_of_a_saved_model(tmp_path: Path) -> None:
             check_saved_model(path)
 
 
+def test_a_saved_model_with_augmentation() -> None:
+    """The functions for training stay in the file, and draw random numbers."""
+    layers = keras.layers
+    stack = [layers.RandomFlip(), layers.RandomRotation(0.1), layers.RandomHue(0.1), layers.Flatten(), layers.Dense(2)]
+    keras.Sequential([keras.Input((8, 8, 3)), *stack]).export("model", verbose=False)
+    check_saved_model(Path("model"))
+
+
 def test_damaged_saved_models() -> None:
     path = saved(tensorflow.nn.relu)
     (path / "saved_model.pb").write_bytes((path / "saved_model.pb").read_bytes()[:100])

@@ -8,6 +8,8 @@ import os
 import plistlib
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +98,16 @@ def test_onnx_external_data_outside(folder: Path, secret: Path) -> None:
     for location in reaching(folder, secret):
         with pytest.raises(OpenaneError, match="external data"):
             openane.load(onnx_model(folder / "m.onnx", location))
+
+
+@pytest.mark.parametrize("location", ["sub/../w.bin", "sub\\..\\w.bin", "{folder}/w.bin"])
+def test_onnx_external_data_inside_by_a_foreign_path(folder: Path, location: str) -> None:
+    """Such a path is refused wherever it leads: on another machine it leads elsewhere."""
+    (folder / "sub").mkdir()
+    for name in ("w.bin", "sub\\..\\w.bin"):
+        (folder / name).write_bytes(SECRET)
+    with pytest.raises(FormatError, match="outside the model's folder"):
+        openane.load(onnx_model(folder / "m.onnx", location.format(folder=folder)))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
@@ -202,6 +214,31 @@ def test_tensor_names_make_no_paths(tmp_path: Path, name: str) -> None:
     assert not safe.startswith(".")
     write_array(path, np.zeros(1))
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+SWAPPED = """
+import os, pathlib, sys
+from openane.core.errors import InputError
+from openane.core.files import open_regular
+
+class Swapped(type(pathlib.Path())):
+    def stat(self, **words):
+        return os.stat(sys.executable)
+
+try:
+    open_regular(Swapped(sys.argv[1]))
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_a_file_that_becomes_a_pipe_before_it_is_opened(tmp_path: Path) -> None:
+    """What was a file a moment ago is looked at again once it is open, and opening does not wait."""
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-c", SWAPPED, str(tmp_path / "pipe")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "not a file but a pipe" in done.stdout
 
 
 def test_an_output_that_is_a_link_is_replaced_not_followed(tmp_path: Path, secret: Path) -> None:

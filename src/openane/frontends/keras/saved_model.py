@@ -27,6 +27,14 @@ PLUMBING = frozenset(
     }
 )
 
+AUGMENTATION = frozenset(
+    {
+        *("HSVToRGB", "ImageProjectiveTransformV3", "RGBToHSV"),
+        *("StatelessRandomGetKeyCounter", "StatelessRandomUniformV2"),
+    }
+)
+"""Of layers that augment pictures: in the functions for training, which a SavedModel keeps."""
+
 
 def check_saved_model(folder: Path) -> None:
     """Refuses a SavedModel that may do more than compute.
@@ -91,7 +99,7 @@ def _names(nodes: Any) -> Iterator[str]:
 
 def _check_operations(nodes: Any, checkpoints: bool, where: str) -> None:
     for node in nodes:
-        if node.op not in _translated() and node.op not in PLUMBING and not (checkpoints and node.op in CHECKPOINT):
+        if node.op not in _admitted() and not (checkpoints and node.op in CHECKPOINT):
             raise UnsupportedError(
                 "the model has an operation that openane does not let TensorFlow run",
                 where=where,
@@ -102,10 +110,10 @@ def _check_operations(nodes: Any, checkpoints: bool, where: str) -> None:
 
 
 @functools.cache
-def _translated() -> frozenset[str]:
-    """The operations that tf2onnx translates."""
+def _admitted() -> frozenset[str]:
+    """The operations that tf2onnx translates, and those that hold variables, call functions or augment pictures."""
     import tf2onnx.tfonnx  # noqa: F401 (its import registers them)
     from tf2onnx.handler import tf_op
 
     versions = [table for tables in tf_op.get_opsets().values() for table in tables if table]
-    return frozenset(name for table in versions for name in table)
+    return PLUMBING | AUGMENTATION | {name for table in versions for name in table}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from openane.core.errors import FormatError, InputError
+from openane.core.files import open_regular
 
 #: Protocol buffers end here.
 FILE_LIMIT_BYTES = (1 << 31) - 1
@@ -22,18 +22,17 @@ def read_model(path: Path) -> onnx.ModelProto:
         FormatError: it is not an ONNX model, is truncated or too large.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError("not a regular file", where=str(path))
-        if status.st_size > FILE_LIMIT_BYTES:
-            raise FormatError(
-                "the file is too large for an ONNX model",
-                where=path.name,
-                value=f"{status.st_size} bytes",
-                limit=f"{FILE_LIMIT_BYTES} bytes",
-                hint="Keep the weights in external data.",
-            )
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            size_bytes = path.stat().st_size
+            if size_bytes > FILE_LIMIT_BYTES:
+                raise FormatError(
+                    "the file is too large for an ONNX model",
+                    where=path.name,
+                    value=f"{size_bytes} bytes",
+                    limit=f"{FILE_LIMIT_BYTES} bytes",
+                    hint="Keep the weights in external data.",
+                )
+            data = file.read()
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     return parse_model(data, path.name)
