@@ -22,6 +22,7 @@ from openane.cli._inputs import read_array
 from openane.compiler.cached_build import build_cached, key_of
 from openane.compiler.driver import Options
 from openane.core.errors import FormatError, InputError, OpenaneError
+from openane.core.files import read_npz
 from openane.graph import Graph, Node, TensorType, ops
 from openane.runtimes.runtime import SessionOptions
 
@@ -169,6 +170,16 @@ def test_pictures_in_formats_that_start_programs() -> None:
         Dataset(Path("data"), {"x": TensorType((1, 3, 8, 8))})[0]
 
 
+@pytest.mark.parametrize("kind", ["PPM", "TIFF", "ICO"])
+def test_pictures_in_other_formats_than_their_name_says(kind: str) -> None:
+    """Not even harmless ones are opened: which format starts programs is for nobody to remember."""
+    image = pytest.importorskip("PIL.Image", reason="the package Pillow is missing")
+    Path("data").mkdir()
+    image.new("RGB", (16, 16)).save("data/x.png", format=kind)
+    with pytest.raises(FormatError, match="not a sample"):
+        Dataset(Path("data"), {"x": TensorType((1, 3, 8, 8))})[0]
+
+
 def test_time_limit_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is given reaches the sessions; there is a limit when nothing is given."""
     from openane.cli import compare, run
@@ -226,6 +237,57 @@ def test_bomb_in_a_data_set() -> None:
     dataset = Dataset(Path("data"), {"x": TensorType((1,))})
     with pytest.raises(FormatError):
         dataset[0]
+
+
+def test_a_member_that_expands_absurdly() -> None:
+    """LZMA packs zeros a hundred times better than what numpy writes."""
+    content = io.BytesIO()
+    np.save(content, np.zeros(32 << 20, np.uint8))
+    with zipfile.ZipFile("x.npz", "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("x.npy", content.getvalue())
+    with pytest.raises(FormatError, match="expands absurdly"):
+        read_npz(Path("x.npz"))
+
+
+def test_sizes_are_added_up_before_unpacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez("x.npz", a=np.arange(100.0), b=np.arange(100.0))
+    monkeypatch.setattr("openane.core.files.ARCHIVE_LIMIT_BYTES", 1500)
+    with pytest.raises(FormatError, match="too large when unpacked"):
+        read_npz(Path("x.npz"))
+
+
+@pytest.mark.parametrize("extent", [12, 30])
+def test_pictures_that_unpack_to_much(extent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow warns above its limit and refuses above twice as much; both are errors here."""
+    image = pytest.importorskip("PIL.Image", reason="the package Pillow is missing")
+    Path("data").mkdir()
+    image.new("L", (extent, extent)).save("data/x.png")
+    monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(FormatError, match="absurdly large"):
+        Dataset(Path("data"), {"x": TensorType((1, 1, 8, 8))})[0]
+
+
+def test_a_picture_whose_file_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = pytest.importorskip("PIL.Image", reason="the package Pillow is missing")
+    Path("data").mkdir()
+    image.new("L", (8, 8)).save("data/x.png")
+    monkeypatch.setattr("openane.analysis.dataset._PICTURE_BYTES", 10)
+    with pytest.raises(FormatError, match="file is too large"):
+        Dataset(Path("data"), {"x": TensorType((1, 1, 8, 8))})[0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [("GROUP_LIMIT_BYTES", "group of rows is too large"), ("ROW_LIMIT", "impossible number of rows")],
+)
+def test_parquet_files_that_unpack_to_much(limit: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their limits are gigabytes; a file that says as much in little is read the same way."""
+    pyarrow = pytest.importorskip("pyarrow", reason="the package pyarrow is missing")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the package pyarrow is missing")
+    parquet.write_table(pyarrow.table({"x": [1.0, 2.0, 3.0]}), "d.parquet")
+    monkeypatch.setattr(f"openane.analysis.parquet.{limit}", 2)
+    with pytest.raises(FormatError, match=message):
+        Dataset(Path("d.parquet"), {"x": TensorType((1,))})[0]
 
 
 def test_nested_text() -> None:
@@ -346,6 +408,20 @@ def test_notebook_html_escapes_names() -> None:
     for html in (artifact._repr_html_(), artifact.program._repr_html_()):
         assert "<img" not in html
         assert "<script" not in html
+
+
+def test_every_part_of_a_report_escapes_texts() -> None:
+    from openane.core.html import facts, shares, table
+
+    parts = (
+        table(MARKUP, (MARKUP,), [(MARKUP,)]),
+        facts(MARKUP, [(MARKUP, MARKUP)]),
+        shares(MARKUP, [(MARKUP, 1.0, MARKUP)]),
+    )
+    for html in parts:
+        assert "<img" not in html
+        assert "<script" not in html
+        assert '"alert' not in html
 
 
 def test_page_escapes_names() -> None:
