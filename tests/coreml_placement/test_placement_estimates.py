@@ -102,6 +102,11 @@ def test_single_operations_near_the_threshold(name: str, device: str) -> None:
     assert found.device.value == device
 
 
+def test_linear_layers_with_fewer_outputs_are_assumed() -> None:
+    found = estimate(linear((1, 64, 1024), 256).operations[0], platform("M4"), Backend.ANE)
+    assert found.evidence == "assumed"
+
+
 def test_constant_weights_do_not_have_to_be_known() -> None:
     builder = Builder()
     x = builder.input(IMAGE)

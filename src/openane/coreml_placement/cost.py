@@ -156,6 +156,13 @@ _SEEN_BY_FORMULA = frozenset({"softmax", "layer_norm", "reduce_sum"})
 """Kinds that were seen to follow the formula on H13 too; on H16 and H18 every measured kind without a tree was."""
 
 
+def _narrowing(operation: Operation) -> bool:
+    """Whether a linear layer has fewer outputs than inputs: how those are counted was never seen."""
+    weight = operation.input("weight") if operation.kind == "linear" else None
+    shape = weight.shape if weight is not None and weight.shape is not None else ()
+    return len(shape) == 2 and shape[0] < shape[1]
+
+
 def estimate(operation: Operation, platform: Platform, backend: Backend) -> Estimate:
     """The time that the segmenter expects of an operation on a backend.
 
@@ -171,7 +178,8 @@ def estimate(operation: Operation, platform: Platform, backend: Backend) -> Esti
     leaf = _leaf(operation, platform)
     rate = leaf.rate(backend) if leaf is not None else None
     if rate is not None:
-        return Estimate(flops(operation) / rate / 1e6, "measured")
+        evidence = "assumed" if _narrowing(operation) else "measured"
+        return Estimate(flops(operation) / rate / 1e6, evidence)
     peak = platform.throughput.get(backend)
     if peak is None:
         return Estimate(None, f"no constants are known for {platform.name}")
