@@ -45,7 +45,8 @@ from openane.backend.units.linear import (
     untile_tasks,
 )
 from openane.backend.units.multi_task import COPY, Band, Ends
-from openane.backend.units.normalization import NormBand, row_steps
+from openane.backend.units.norm_band import NormBand
+from openane.backend.units.normalization import row_steps
 from openane.backend.units.rows import (
     as_matrix,
     flat,

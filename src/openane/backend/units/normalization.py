@@ -9,7 +9,7 @@ into L2 is cut into bands, and a single item that does not fit is read from DRAM
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from openane.backend.alloc.staging import ne_distance, padded_row
@@ -20,7 +20,6 @@ from openane.backend.ir.plan import (
     Evidence,
     Operand,
     PeMode,
-    PeOperation,
     PeWork,
     Strides,
     TaskPlan,
@@ -37,11 +36,11 @@ from openane.backend.units.multi_task import (
     MULTIPLY,
     PLANAR_COPY,
     ROWS,
-    Band,
     Ends,
     axis_bands,
     seen_as,
 )
+from openane.backend.units.norm_band import NormBand
 from openane.backend.units.rows import (
     DEEP,
     LEAST_VECTOR_BYTES,
@@ -76,36 +75,6 @@ _KEPT_TILE_ROWS = 32
 _STREAMED_COLUMNS = 8
 #: View axes in which everything is reduced without being kept: channels are depth.
 _STACKED = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.HEIGHT, Axis.DEPTH: Axis.CHANNEL}
-
-
-@dataclass(frozen=True, slots=True)
-class NormBand(Band):
-    """A band of a normalization.
-
-    Attributes:
-        epsilon: added to the variance.
-        center: the mean is subtracted.
-    """
-
-    epsilon: float = 0.0
-    center: bool = True
-
-    def mean(self, count: int) -> PeWork:
-        """The mean of `count` elements."""
-        return PeWork(PeMode.REDUCTION, final_scale=1 / count)
-
-    def variance(self, count: int) -> PeWork:
-        """1 / deviation around a mean that is the first source."""
-        return replace(self._inverse_root(PeMode.VARIANCE, count), negate_first=True)
-
-    def mean_square(self, count: int) -> PeWork:
-        """1 / sqrt(mean of squares + epsilon)."""
-        return self._inverse_root(PeMode.REDUCTION, count)
-
-    def _inverse_root(self, mode: PeMode, count: int) -> PeWork:
-        """1 / sqrt(final_scale * sum of squares + epsilon), of two sources and of one (14 of 14)."""
-        square = PeOperation.SQUARE_SUM
-        return PeWork(mode, square, reciprocal_root=True, epsilon=self.epsilon, final_scale=1 / count)
 
 
 def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import Axis, Operand, PeWork, Strides, TaskPlan, View
 from openane.backend.units.copy import part
 from openane.backend.units.multi_task import COLUMNS
+from openane.backend.units.norm_band import NormBand
 from openane.net.net import TensorShape
-
-if TYPE_CHECKING:
-    from openane.backend.units.normalization import NormBand
 
 #: Rows that a reduction takes at a time (375 = 183 + 192, two records).
 REDUCED_ROWS = 192
