@@ -330,6 +330,9 @@ def test_calibration_that_does_not_fit_is_refused(
     message = " ".join(capsys.readouterr().err.split())
     assert "does not fit the input 'x' (found 112 elements; allowed: an array of 512 elements)" in message
     assert not (tmp_path / "net.hwx").exists()
+    with pytest.raises(SystemExit):
+        main(["compile", str(model), "-o", str(tmp_path / "other.plist"), "--rescale"])
+    assert "a net.plist has units before rescaling" in capsys.readouterr().err
 
 
 # Products of two tensors -------------------------------------------------------------------------------

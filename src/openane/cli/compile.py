@@ -67,6 +67,8 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     if stop is not None:
         stop.write(file, options, output)
         return
+    if options.rescale and kind is OutputKind.PLIST:
+        raise InputError("a net.plist has units before rescaling", hint="Write a .hwx or .anec with --rescale.")
     with working(f"compiling {file.name}"):
         # The output needs more than the program.
         whole = choices["check"] or options.rescale or dump is not None or kind is OutputKind.PLIST

@@ -132,6 +132,12 @@ def _epilogue() -> Iterator[Case]:
     both = {"x": rows, "y": np.ones((1, 1, 1, 2, 4), np.float16)}
     units: list[tuple[UnitParams, tuple[str, ...]]] = [(MatMul(), ("x", "y")), (GOC(3.0, 0.0), ("u0",))]
     yield Case("post-scale", "epilogue", question, network(both, units), both, variants=POST_SCALE)
+    question = "Does PostScale take back exactly what a kernel times 2^10 adds, as rescaled kernels rely on?"
+    generator = np.random.default_rng(16)
+    inputs = {"x": to_fp16(generator.standard_normal((1, 1, 32, 2, 8)) / 64)}
+    kernel = to_fp16(generator.standard_normal((4, 32, 1, 1)) * 2.0**7)
+    units = [(Conv(kernel), ("x",)), (GOC(2.0**-10, 0.0), ("u0",))]
+    yield Case("post-scale-power", "epilogue", question, network(inputs, units), inputs, variants=POST_SCALE)
     question = "Does a table after a convolution see the sum or its fp16 value?"
     values = np.linspace(-4, 4, 128)
     inputs = {"x": to_fp16(np.stack([values, values * 2.0**-9])).reshape(1, 1, 2, 4, 32)}
