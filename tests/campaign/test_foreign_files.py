@@ -36,6 +36,17 @@ def test_arrays_in_other_files(tmp_path: Path) -> None:
         check_file(tmp_path / "m.h5")
 
 
+def test_an_array_that_is_put_together_of_other_files(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["secret"] = np.ones((3, 4), np.float32)
+    layout = h5py.VirtualLayout((3, 4), "f4")
+    layout[...] = h5py.VirtualSource(str(tmp_path / "other.h5"), "secret", (3, 4))
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.create_virtual_dataset("kernel", layout)
+    with pytest.raises(FormatError, match="an array lies in another file"):
+        check_file(tmp_path / "m.h5")
+
+
 def test_links_to_other_files(tmp_path: Path) -> None:
     sound(tmp_path / "other.h5")
     with h5py.File(tmp_path / "m.h5", "w") as file:

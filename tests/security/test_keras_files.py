@@ -120,6 +120,7 @@ OBJECTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("legacy lambda", {"class_name": "Lambda", "config": {"function": ["4wEAAAA=", None, None]}}),
     ("function", {**FUNCTION, "config": "enable_unsafe_deserialization"}),
     ("built-in function", {**FUNCTION, "module": "builtins", "config": "load_model", "registered_name": "function"}),
+    ("function of an application", {"module": "keras.src.applications.convnext", "class_name": "ConvNeXtTiny"}),
     ("registered function", {**FUNCTION, "module": "keras.activations", "config": "relu", "registered_name": "a>relu"}),
     ("other module", {"module": "os", "class_name": "system", "config": {}}),
     ("module below keras", {"module": "keras.src.utils.python_utils", "class_name": "func_load", "config": {}}),
