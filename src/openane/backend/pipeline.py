@@ -64,14 +64,14 @@ def _link(state: Compilation) -> Compilation:
 
 
 FUSION: Mapping[str, tuple[Edit, str]] = {
-    "remove-dead": (lambda editor: None, "before use counts are taken"),
+    "remove-dead": (lambda editor: None, "before uses are counted"),
     "constants-to-scalars": (
         fusion.constants_to_scalars,
         "before broadcasts are folded: a scalar needs no operand",
     ),
     "products-by-constants": (
         fusion.products_by_constants,
-        "before epilogues: they join a product by a constant",
+        "before epilogues, which absorb a multiplication by a constant",
     ),
     "fold-broadcasts": (
         fusion.fold_broadcasts,
@@ -79,34 +79,38 @@ FUSION: Mapping[str, tuple[Edit, str]] = {
     ),
     "fuse-epilogues": (
         fusion.fuse_epilogues,
-        "before elementwise fusion: the MAC engine takes a function for free",
+        "before elementwise fusion: a function is free in the MAC engine",
     ),
-    "fuse-elementwise": (fusion.fuse_elementwise, "after epilogues have taken what they can"),
+    "fuse-elementwise": (fusion.fuse_elementwise, "after epilogues have absorbed what they can"),
 }
 """The edits after which a unit is what the engine computes in one pass; rules look at these units."""
 
 CHAINS: Mapping[str, tuple[Edit, str]] = {
     "flat-reductions": (chains.flat_reductions, "before shapes become views"),
-    "products": (chains.products, "after epilogues: a chain takes a product with its bias and function"),
-    "residual-functions": (chains.residual_functions, "after elementwise fusion has taken x + relu(x)"),
-    "attention": (chains.attention, "after the scale of the scores has joined their product"),
+    "products": (chains.products, "after epilogues: a chain absorbs a matmul with its bias and function"),
+    "residual-functions": (chains.residual_functions, "after elementwise fusion of x + relu(x)"),
+    "attention": (chains.attention, "after the scale of the scores is folded into their matmul"),
 }
 """The edits that join units to chains whose intermediate values stay in L2."""
 
 PASSES: tuple[Pass[Compilation], ...] = (
     *(Pass(name, _edit(edit), reason) for name, (edit, reason) in (*FUSION.items(), *CHAINS.items())),
-    Pass("lower", _lower, "each unit by its family, into tasks without addresses"),
-    Pass("elide-copies", _replan(reuse.elide_copies), "before other values take the room of what the copies read"),
-    Pass("keep-inputs", _replan(reuse.keep_inputs), "after copies are gone: an input is kept for the tasks left"),
-    Pass("split-channels", _replan(reuse.split_channels), "last: pieces of a task would hide that it reads a whole"),
-    Pass("collect-constants", _collect, "once the tasks are final; before places: constants need their offsets"),
+    Pass("lower", _lower, "each unit by its family, to tasks without addresses"),
+    Pass("elide-copies", _replan(reuse.elide_copies), "before other values reuse the space of what the copies read"),
+    Pass(
+        "keep-inputs", _replan(reuse.keep_inputs), "after copies are removed: an input is kept for the remaining tasks"
+    ),
+    Pass(
+        "split-channels", _replan(reuse.split_channels), "last: parts of a task would hide that it reads a whole tensor"
+    ),
+    Pass("collect-constants", _collect, "after the tasks are final, before allocation: constants need offsets"),
     Pass("place", _place, "after constants have offsets"),
-    Pass("link", _link, "once every address is known"),
+    Pass("link", _link, "after every address is known"),
 )
 """Every pass in order; the generation's own work is in `lower` (packing), `place` (tiling) and `link`."""
 
 
-RESCALE = Pass("rescale", _rescale, "after epilogues: the kernel has its scale; before chains take products in")
+RESCALE = Pass("rescale", _rescale, "after epilogues, which scale the kernel; before chains absorb matmuls")
 """The pass that `CompileOptions.rescale` adds after those of `FUSION`."""
 
 

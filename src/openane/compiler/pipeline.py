@@ -28,26 +28,26 @@ def _pass(run: Callable[[Graph], Graph], reason: str) -> Pass[Graph]:
 
 #: All passes in order.
 PIPELINE: tuple[Pass[Graph], ...] = (
-    _pass(remove_dead_nodes, "what nobody reads must not keep other values from being read once"),
-    _pass(fold_constants, "later rules look for constants"),
-    _pass(spell_out_quantization, "before canonicalization, while the pairs stand together"),
-    _pass(remove_identities, "patterns should not have to look through nodes that do nothing"),
-    _pass(merge_duplicates, "patterns read one value several times; exporters compute it several times"),
-    _pass(lower_einsums, "before its scales and transposes are looked for"),
-    _pass(canonicalize, "the recognizers know one spelling only"),
+    _pass(remove_dead_nodes, "dead readers would hide that a value has a single use"),
+    _pass(fold_constants, "later passes match constants"),
+    _pass(spell_out_quantization, "before canonicalization separates quantize-dequantize pairs"),
+    _pass(remove_identities, "later patterns need not skip no-op nodes"),
+    _pass(merge_duplicates, "patterns expect one shared value where exporters repeat it"),
+    _pass(lower_einsums, "before passes match the scales and transposes that it creates"),
+    _pass(canonicalize, "the recognizers match one form only"),
     _pass(recognize_shuffles, "before transposes move into the pattern"),
-    _pass(recognize_norms, "before scales are folded into products and the epsilon is lost among them"),
-    _pass(recognize_activations, "before their constants are taken for scales of a convolution"),
-    _pass(merge_neighbours, "pads reach the convolution behind them, transposes meet"),
-    _pass(sink_transposes, "transposes between two convolutions meet and vanish"),
-    _pass(sink_transposes, "a transpose with two readers moves once the other reader is gone"),
-    _pass(merge_neighbours, "what stood on both sides of a transpose is now adjacent"),
-    _pass(fold_scales, "with transposes gone, scales stand beside their convolution"),
-    _pass(recognize_activations, "a scale that hid a pattern is folded now"),
-    _pass(fold_scales, "a scale behind a scale"),
-    _pass(fold_constants, "what the passes above left constant"),
-    _pass(remove_identities, "factors that became 1, reshapes that became empty"),
-    _pass(remove_dead_nodes, "leave nothing behind"),
+    _pass(recognize_norms, "before scales are folded into matmuls, which would hide the epsilon"),
+    _pass(recognize_activations, "before their constants are folded as scales of a convolution"),
+    _pass(merge_neighbours, "joins pads with the next convolution, and adjacent transposes"),
+    _pass(sink_transposes, "transposes between two convolutions meet and cancel"),
+    _pass(sink_transposes, "a transpose with two readers can move after the other reader is gone"),
+    _pass(merge_neighbours, "nodes before and after a removed transpose are now adjacent"),
+    _pass(fold_scales, "without transposes, scales are adjacent to their convolution"),
+    _pass(recognize_activations, "scales that hid a pattern are now folded"),
+    _pass(fold_scales, "folds consecutive scales"),
+    _pass(fold_constants, "values that became constant"),
+    _pass(remove_identities, "factors that became 1, reshapes that became no-ops"),
+    _pass(remove_dead_nodes, "nodes that lost their last reader"),
 )
 
 
@@ -102,7 +102,7 @@ def all_steps(rescale: bool = False) -> tuple[Step, ...]:
     """
     from openane.backend.pipeline import LEVELS, passes  # most callers need the graph passes only
 
-    read = Step("graph", "graph", "as the front end read it")
+    read = Step("graph", "graph", "the output of the front end")
     graph = (Step("graph", step.name, step.reason) for step in PIPELINE)
     back_end = (Step(LEVELS.get(step.name, "plan"), step.name, step.reason) for step in passes(rescale))
     return read, *graph, *back_end
