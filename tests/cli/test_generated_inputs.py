@@ -105,7 +105,7 @@ def test_a_failure_says_that_the_data_was_generated(tmp_path: Path) -> None:
     model = model_of("s = ReduceSum(ids) y = Gather(t, s)", {"t": 2})
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    hint = "The data of ids was generated: give real arrays with --input NAME=FILE.npy."
+    hint = "The data of ids was generated: pass real arrays with --input NAME=FILE.npy."
     for command, more in ((run, ["--no-cache"]), (compare, []), (convert, ["-o", str(tmp_path / "out.onnx")])):
         done = CliRunner().invoke(command, [str(path), *more])
         assert done.exit_code and hint in str(done.exception), (command, done.exception)

@@ -200,7 +200,7 @@ def test_explain_lists_the_losses(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(1).standard_normal((8, 512)).astype(np.float32))
     file, runner = str(tmp_path / "m.onnx"), CliRunner()
     text = runner.invoke(command, [file]).output
-    assert "what the MAC array loses, worst first (made-up inputs)" in text and "--calibrate" in text
+    assert "what the MAC array loses, worst first (generated inputs)" in text and "--calibrate" in text
     found = {
         name: json.loads(runner.invoke(command, [file, "--json", *arguments]).output)["mac_losses"][0]
         for name, arguments in (("given", ["--calibrate", str(tmp_path / "x.npy")]), ("assumed", ["--no-hazards"]))

@@ -33,7 +33,7 @@ class Activations(Enum):
     """Where the activations of a prediction come from."""
 
     GIVEN = "given inputs"
-    MADE_UP = "made-up inputs"
+    MADE_UP = "generated inputs"
     ASSUMED = "assumed: variance 1"
 
 

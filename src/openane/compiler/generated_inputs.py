@@ -60,7 +60,7 @@ def blaming_generated(made: Iterable[str]) -> Iterator[None]:
         names = ", ".join(made)
         if not names:
             raise
-        hint = f"The data of {names} was generated: give real arrays with --input NAME=FILE.npy."
+        hint = f"The data of {names} was generated: pass real arrays with --input NAME=FILE.npy."
         raise error.hinted(hint) from error
 
 

@@ -74,10 +74,10 @@ FRAMEWORKS: Final = {
 }
 
 MACOS_REMARKS: Final = (
-    ((0, 0), "net.plist 1.0.9; programs number outputs first; plain anecc accepts programs of this time"),
-    ((14, 0), "programs number inputs first, which plain anecc gets wrong; compute plans are available"),
+    ((0, 0), "net.plist 1.0.9; programs number outputs first; unmodified anecc accepts programs of these versions"),
+    ((14, 0), "programs number inputs first, which unmodified anecc handles incorrectly; compute plans are available"),
     ((26, 0), "compact tasks; e5rt's async_submit is called submit_async"),
-    ((26, 6), "the cache of compiled models is closed, even to root: capture by Espresso's dump or the compiler"),
+    ((26, 6), "even root cannot read the cache of compiled models: capture with Espresso's dump or the compiler"),
 )
 """(first version, what matters from it on), oldest first; from published reports."""
 
@@ -173,15 +173,15 @@ def _macos(read: Read, bridge: Callable[[], Bridge]) -> list[DoctorFinding]:
             "system integrity protection",
             protection,
             None,
-            "Programs that Apple did not compile load only where signature checks are off (status 0xe00002e2 "
-            "otherwise). Do not switch them off on a machine you depend on.",
+            "Programs that Apple did not compile load only if signature checks are disabled (status 0xe00002e2 "
+            "otherwise). Do not disable them on a machine that you depend on.",
         )
     )
     findings.append(
         DoctorFinding(
             "macos",
             "entitlements",
-            "none are asked for",
+            "none requested",
             None,
             f"Direct access needs {' or '.join(ENTITLEMENTS)} (status 0xe00002c7 otherwise); the paths through "
             "aned and e5rt need none for models that Apple's compiler accepts.",

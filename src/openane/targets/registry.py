@@ -133,7 +133,7 @@ GENERATIONS: Mapping[str, Generation] = MappingProxyType(
                 4,
                 "A14, M1",
                 True,
-                "every word of every program at hand is decoded and encoded",
+                "every word of every available program is decoded and encoded",
                 Profile(),
                 "errors of an M1 Air and an M1 Max, to 12 digits and more",
             ),

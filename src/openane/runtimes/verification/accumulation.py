@@ -78,7 +78,7 @@ def _sums() -> Iterator[Case]:
     generator = np.random.default_rng(11)
     rows = {"x": to_fp16(generator.standard_normal((1, 1, 1, 4, 512)))}
     weight = to_fp16(generator.standard_normal((8, 512)) / 16)
-    question = "Do matrix products and convolutions add alike?"
+    question = "Do matmuls and convolutions accumulate in the same way?"
     yield Case("sum-linear", "accumulator", question, single(rows, Linear(weight)), rows, variants=PASSES)
     channels = {"x": np.ascontiguousarray(rows["x"].reshape(4, 512).T).reshape(1, 1, 512, 1, 4)}
     unit = Conv(weight.reshape(8, 512, 1, 1))
@@ -86,7 +86,7 @@ def _sums() -> Iterator[Case]:
 
 
 def _products() -> Iterator[Case]:
-    question = "Which products are dropped by their exponents, and how are the others rounded to the step?"
+    question = "Which products are dropped because of their exponents, and how are the others rounded to the step?"
     weights = halves([2.0**e * m for e in _EXPONENTS for m in _MANTISSAS], (76, 1, 1, 1))
     values = halves([2.0**e * m for e in range(-24, 6) for m in _MANTISSAS], (1, 1, 1, 1, 120))
     kernel = np.concatenate([weights, np.zeros_like(weights)], axis=1)
@@ -132,13 +132,13 @@ def _epilogue() -> Iterator[Case]:
     both = {"x": rows, "y": np.ones((1, 1, 1, 2, 4), np.float16)}
     units: list[tuple[UnitParams, tuple[str, ...]]] = [(MatMul(), ("x", "y")), (GOC(3.0, 0.0), ("u0",))]
     yield Case("post-scale", "epilogue", question, network(both, units), both, variants=POST_SCALE)
-    question = "Does PostScale take back exactly what a kernel times 2^10 adds, as rescaled kernels rely on?"
+    question = "Does PostScale exactly undo a kernel factor of 2^10, as rescaled kernels require?"
     generator = np.random.default_rng(16)
     inputs = {"x": to_fp16(generator.standard_normal((1, 1, 32, 2, 8)) / 64)}
     kernel = to_fp16(generator.standard_normal((4, 32, 1, 1)) * 2.0**7)
     units = [(Conv(kernel), ("x",)), (GOC(2.0**-10, 0.0), ("u0",))]
     yield Case("post-scale-power", "epilogue", question, network(inputs, units), inputs, variants=POST_SCALE)
-    question = "Does a table after a convolution see the sum or its fp16 value?"
+    question = "Is the argument of a table after a convolution the sum or its fp16 value?"
     values = np.linspace(-4, 4, 128)
     inputs = {"x": to_fp16(np.stack([values, values * 2.0**-9])).reshape(1, 1, 2, 4, 32)}
     tanh = [(Conv(np.ones((2, 2, 1, 1), np.float16)), ("x",)), (Neuron(NeuronKind.TANH), ("u0",))]
@@ -146,7 +146,7 @@ def _epilogue() -> Iterator[Case]:
 
 
 def _other_paths() -> Iterator[Case]:
-    question = "Does the MAC array multiply two run-time tensors, with the arithmetic of constant weights?"
+    question = "Does the MAC array multiply two run-time tensors, with the same arithmetic as constant weights?"
     triples = np.array([[base, -base, 1.0] * 16 for base in (1024.0, 3000.0, 4096.0, 8000.0)], np.float16)
     factors = halves([1.0, 1.0, 1.0, *np.random.default_rng(5).standard_normal(45)], (1, 1, 1, 48, 4))
     both = {"x": triples.reshape(1, 1, 1, 4, 48), "y": factors}
@@ -159,7 +159,7 @@ def _other_paths() -> Iterator[Case]:
     inputs = {"x": halves([2.0**-18, 2.0**-16, 2.0**-13, 2000.0, 3000.0, 60000.0], (1, 1, 1, 1, 6))}
     net = single(inputs, Neuron(NeuronKind.RELU))
     yield Case("binary-point-0", "other paths", question, net, inputs, variants=BINARY_POINT, dialect=_MACOS11)
-    question = "Are 3x3 convolutions transformed, as on later chips?"
+    question = "Are 3x3 convolutions computed with a Winograd transform, as on later chips?"
     generator = np.random.default_rng(1)
     inputs = {"x": to_fp16(generator.standard_normal((1, 1, 4, 4, 6)))}
     kernel = to_fp16(generator.standard_normal((4, 4, 3, 3)) / 9)

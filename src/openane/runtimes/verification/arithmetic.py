@@ -61,7 +61,7 @@ def arithmetic_cases() -> Iterator[Case]:
 
 def _range() -> Iterator[Case]:
     inputs = {"x": every_half()}
-    question = "What does a ReLU without weights make of every fp16 value, NaN and infinity included?"
+    question = "What does a ReLU without weights return for every fp16 value, including NaN and infinity?"
     yield Case("relu-every-half", "range", question, single(inputs, Neuron(NeuronKind.RELU)), inputs)
     small = {"x": halves([SMALLEST_NORMAL] * 8, (1, 1, 1, 1, 8)), "y": halves([0.5, 0.25, -0.5, 1], (1, 1, 1, 1, 8))}
     question = "Does the planar engine keep subnormal products?"
@@ -78,9 +78,9 @@ def _planar() -> Iterator[Case]:
     kinds = ElementWiseKind
     for kind in (kinds.ADD, kinds.SUB, kinds.MULT, kinds.MAX, kinds.MIN):
         net = single(pairs, ElementWise(kind))
-        question = "What does the planar engine make of any two fp16 values?"
+        question = "What does the planar engine compute for pairs of fp16 values?"
         yield Case(f"planar-{kind.name.lower()}", "planar engine", question, net, pairs)
-        question = "And of zeros with signs, infinities, NaN, the largest and the smallest?"
+        question = "What does it compute for signed zeros, infinities, NaN, and the largest and smallest values?"
         yield Case(
             f"planar-{kind.name.lower()}-special",
             "planar engine",
@@ -89,7 +89,7 @@ def _planar() -> Iterator[Case]:
             corners,
         )
     alone = {"x": pairs["x"]}
-    question = "Is scale before bias, with one rounding?"
+    question = "Is the scale applied before the bias, with one rounding?"
     yield Case("planar-scale-bias", "planar engine", question, single(alone, GOC(1.0009765625, 0.333)), alone)
     yield Case("planar-abs", "planar engine", "And the magnitude?", single(alone, Neuron(NeuronKind.ABS)), alone)
 
@@ -111,7 +111,7 @@ def _reductions() -> Iterator[Case]:
     inputs = {"x": halves([float(value) for value in range(-30, 31)], (1, 1, 2, 5, 6))}
     for kind in (ReductionKind.MEAN, ReductionKind.MAX, ReductionKind.MIN):
         unit = Reduction(kind, frozenset({Dimension.HEIGHT, Dimension.WIDTH}))
-        question = "Does a reduction fold height and width together, and where does the mean's factor act?"
+        question = "Does a reduction combine height and width, and where does the factor of the mean apply?"
         net = single(inputs, unit)
         yield Case(f"reduce-image-{kind.name.lower()}", "reduction", question, net, inputs, variants=ORDERS)
     inputs = {"x": halves([0.0, 1.0, -4.0, 11.0, 3.5], (1, 1, 6, 1, 40))}
@@ -123,13 +123,13 @@ def _reductions() -> Iterator[Case]:
 def _tables() -> Iterator[Case]:
     inputs = {"x": every_half()}
     question = (
-        "What does the table give for every fp16 value: thresholds, values outside the domain, negative arguments, "
+        "What does the table return for every fp16 value: thresholds, values outside the domain, negative arguments, "
         "NaN, infinities, rounding of the interpolation?"
     )
     for kind in TABLE_FUNCTIONS:
         name = f"table-{kind.name.lower()}"
         yield Case(name, "tables", question, single(inputs, Neuron(kind)), inputs)
-    question = "Does the table of exp see the scaled argument or its fp16 value, as on a later chip?"
+    question = "Is the argument of the exp table the scaled value or its fp16 value, as on a later chip?"
     inputs = {"x": halves(list(np.linspace(6, 10, 128)), (1, 1, 1, 4, 32))}
     net = single(inputs, Neuron(NeuronKind.EXP))
     yield Case("table-index", "tables", question, net, inputs, variants=TABLE_INDEX)

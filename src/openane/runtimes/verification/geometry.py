@@ -49,23 +49,25 @@ def _layout() -> Iterator[Case]:
         ("batch", (3, 1, 4, 2, 5)),
     ):
         inputs = {"x": halves(RAMP, shape), "y": halves([1000.0, -1000.0, 0.5], shape)}
-        question = "Are surfaces laid out and bound as the program says?"
+        question = "Are surfaces laid out and bound as the program specifies?"
         yield Case(f"add-{name}", "layout", question, single(inputs, add), inputs)
     inputs = {"x": halves(RAMP, (1, 1, 3, 4, 5)), "y": halves([-1.0, -2.0, -3.0], (1, 1, 2, 4, 5))}
-    question = "Do two tasks write their parts of one output?"
+    question = "Can two tasks write parts of one output?"
     yield Case("concat", "layout", question, single(inputs, Concat(Dimension.CHANNEL)), inputs)
 
 
 def _views() -> Iterator[Case]:
     inputs = {"x": halves([1.0, -2.0, 100.0, 4094.0, 4096.0, -5000.0, 0.25], (1, 1, 4, 6, 8))}
     for dimension, size in ((Dimension.CHANNEL, 2), (Dimension.HEIGHT, 3), (Dimension.WIDTH, 4)):
-        question = "Does a view begin where its offset says, with values unchanged (A16: times 16 was seen for width)?"
+        question = (
+            "Does a view start at its offset, with values unchanged (A16: a factor of 16 was observed for width)?"
+        )
         net = single(inputs, InputView(dimension, offset=2, size=size))
         yield Case(f"view-{dimension.value.lower()}", "views", question, net, inputs, Standing.ASSUMED)
 
 
 def _kernel_order() -> Iterator[Case]:
-    question = "In which order do kernel rows, columns, input and output channels lie in the coefficient stream?"
+    question = "In which order are kernel rows, columns, input and output channels in the coefficient stream?"
     for out_channels, in_channels, rows, columns in (
         (3, 3, 1, 1),
         (48, 20, 1, 1),

@@ -42,7 +42,7 @@ M1_MAX = Chip(
     base_milliwatts=815.8,
     picojoules_per_mac=0.6974,
     picojoules_per_byte=66.21,
-    evidence="fitted to 6 rows, pulled towards m1; the clock is the base chip's, tables also name 1.464 GHz",
+    evidence="fitted to 6 rows, regularized toward m1; clock of the base chip, other tables give 1.464 GHz",
 )
 
 CHIPS = (

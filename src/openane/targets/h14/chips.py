@@ -23,7 +23,7 @@ M2_PRO = Chip(
     base_milliwatts=1_506,
     picojoules_per_mac=0.6947,
     picojoules_per_byte=78.93,
-    evidence="fitted to 6 rows, pulled towards the vendor's clock and M1's bandwidths: weakly founded",
+    evidence="fitted to 6 rows, regularized toward the vendor's clock and the M1's bandwidths: weak evidence",
 )
 
 CHIPS = (

@@ -39,7 +39,7 @@ M4_MAX = Chip(
     base_milliwatts=474.9,
     picojoules_per_mac=0.9439,
     picojoules_per_byte=64.42,
-    evidence="fitted to 3 rows of matmul, pulled towards m4",
+    evidence="fitted to 3 rows of matmul, regularized toward m4",
 )
 
 CHIPS = (M4, M4_MAX)

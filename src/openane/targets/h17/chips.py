@@ -20,7 +20,7 @@ M5_PRO = Chip(
     base_milliwatts=706,
     picojoules_per_mac=0.5132,
     picojoules_per_byte=53.09,
-    evidence="fitted to 40 rows; convolutions of 3x3 pass the peak of plain multiplication",
+    evidence="fitted to 40 rows; 3x3 convolutions exceed the peak of direct multiplication",
 )
 
 CHIPS = (
