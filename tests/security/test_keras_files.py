@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -306,6 +307,21 @@ def test_a_saved_model_with_augmentation() -> None:
     stack = [layers.RandomFlip(), layers.RandomRotation(0.1), layers.RandomHue(0.1), layers.Flatten(), layers.Dense(2)]
     keras.Sequential([keras.Input((8, 8, 3)), *stack]).export("model", verbose=False)
     check_saved_model(Path("model"))
+
+
+def test_objects_of_a_saved_model_that_are_assets() -> None:
+    """In place of what they were: one error, or nothing that matters."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    path = saved(tensorflow.nn.relu) / "saved_model.pb"
+    data = path.read_bytes()
+    for number in range(len(saved_model_pb2.SavedModel.FromString(data).meta_graphs[0].object_graph_def.nodes)):
+        model = saved_model_pb2.SavedModel.FromString(data)
+        model.meta_graphs[0].asset_file_def.add(filename="x").tensor_info.name = "x:0"
+        model.meta_graphs[0].object_graph_def.nodes[number].asset.asset_file_def_index = 0
+        path.write_bytes(model.SerializeToString())
+        with contextlib.suppress(OpenaneError):
+            openane.load(path.parent)
 
 
 def test_damaged_saved_models() -> None:

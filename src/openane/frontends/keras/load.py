@@ -99,14 +99,14 @@ def _output_names(model: Any) -> list[str]:
 
 
 def _load_saved(tensorflow: Any, model: Any, shapes: Shapes, path: Path) -> Graph:
-    signatures = dict(model.signatures)
+    signatures = _read(lambda: dict(model.signatures), path)
     if SIGNATURE not in signatures:
         found = ", ".join(signatures) or "none"
         raise UnsupportedError(
             f"the SavedModel has no signature {SIGNATURE!r}", where=str(path), value=found, hint="Export it with one."
         )
     function = signatures[SIGNATURE]
-    _, inputs = function.structured_input_signature
+    _, inputs = _read(lambda: function.structured_input_signature, path)
     _refuse_unknown(shapes, list(inputs), str(path))
     specs = [
         tensorflow.TensorSpec(_fixed(name, tuple(spec.shape), shapes, str(path)), spec.dtype, name=name)
