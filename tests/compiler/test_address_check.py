@@ -32,7 +32,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("dialect", sorted(DIALECTS))
 def test_conflicts_of_the_allocator_never_leave_the_compiler(broken: None, dialect: str) -> None:
-    with pytest.raises(InternalError, match=r"lie in the same place in L2 .*bug in openane: please report it"):
+    with pytest.raises(InternalError, match=r"overlap in L2 .*bug in openane: please report it"):
         build(graph(), Options(dialect=dialect))
 
 

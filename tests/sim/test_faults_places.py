@@ -104,17 +104,17 @@ HERE, BEHIND = make.l2("Source", 0, PLACE), make.l2("Source", 0x4000, PLACE)
         (pooling(), r"task 1 \(PE\).*the result overwrites source 1"),
         (moved(0x10), r"the result overwrites source 1.*0x10 to 0xc10 over 0x0 to 0xc00 in l2"),
         (in_scratch(), r"TileDMADst.BaseAddr, TileDMASrc.BaseAddr: the result overwrites source.*buffer 3 \(scratch\)"),
-        (two_sources(HERE, RESIDENT_SECOND, {}), r"L2.Source2Base, L2.SourceBase: source 2 and source 1 on its way"),
+        (two_sources(HERE, RESIDENT_SECOND, {}), r"L2.Source2Base, L2.SourceBase: source 2 and staged source 1"),
         (two_sources(HERE, make.l2("Source2", 0x100, PLACE), {}, twice=True),
-         r"L2.SourceBase, L2.Source2Base: source 1 on its way and source 2 on its way lie in the same place"),
-        (two_sources(HERE | KEPT, RESIDENT_SECOND, {}), r"source 2 and source 1 (on its way|that stays) lie"),
+         r"L2.SourceBase, L2.Source2Base: staged source 1 and staged source 2 overlap"),
+        (two_sources(HERE | KEPT, RESIDENT_SECOND, {}), r"source 2 and (staged|kept) source 1 overlap"),
         (two_sources(BEHIND, RESIDENT_SECOND, make.l2("Result", 0x100, PLACE)),
-         r"L2.Source2Base, L2.ResultBase: source 2 and result on its way lie in the same place in L2"),
+         r"L2.Source2Base, L2.ResultBase: source 2 and staged result overlap in L2"),
         (Net().add(make.PASS, make.dram_source(Net().x), HERE, make.l2("Result", 0x100, PLACE), TO_L2).store(0x100),
-         r"L2.ResultBase, L2.SourceBase: result and source 1 on its way lie in the same place"),
-        (from_surface(HERE, make.l2("Result", 0x1FFF00, PLACE)), r"L2.ResultBase: result does not fit in L2 on its"),
+         r"L2.ResultBase, L2.SourceBase: result and staged source 1 overlap"),
+        (from_surface(HERE, make.l2("Result", 0x1FFF00, PLACE)), r"L2.ResultBase: staged result does not fit in L2"),
         (from_surface(make.l2("Source", 0x1FFFF0, (0x20, 0x20, 0x20, 0))),
-         r"L2.SourceBase: source 1 does not fit in L2 on its way .*buffer 4 \(x\)"),
+         r"L2.SourceBase: staged source 1 does not fit in L2 .*buffer 4 \(x\)"),
     ],
 )  # fmt: skip
 def test_two_uses_of_one_byte(program: Program, message: str) -> None:
@@ -273,9 +273,7 @@ def test_windows_in_front_of_the_source(kind: str, size: int, pad: int) -> None:
         lanes = builder.lanes([np.ones(2 * size * size, np.float16).tobytes()] * 2)
         mode: Fields = {"Common.Cfg.ActiveNE": 1, "NE.MACCfg.OpMode": 5 if kind == "transposed" else 0}
         builder.add(make.NEURAL, *ends, mode, lanes)
-    with pytest.raises(
-        FaultError, match=r"Common.ConvCfg: the result has rows whose window lies in front of the source"
-    ):
+    with pytest.raises(FaultError, match=r"Common.ConvCfg: the result has rows whose window is before the source"):
         machine(builder.program())
 
 

@@ -92,15 +92,15 @@ STEM, DEPTHWISE, TRANSPOSE = (
     ("case", "words", "message"),
     [
         # three programs whose result never fits as a whole: one row must, and it must not reach into the source
-        (STEM, {RESULT_BASE: 0xBB700}, "source 1 on its way and result on its way lie in the same place"),
-        (STEM, {RESULT_BASE: 0x1F8010}, "result does not fit in L2 on its way"),
-        (DEPTHWISE, {RESULT_BASE: 0x1C4E20}, "source 1 on its way and result on its way lie in the same place"),
-        (DEPTHWISE, {TILE_HEIGHT: 57}, "source 1 on its way and result on its way lie in the same place"),
-        (DEPTHWISE, {RESULT_BASE: 0x1FE010}, "result does not fit in L2 on its way"),
-        (TRANSPOSE, {RESULT_BASE: 0x1FDFF0}, "source 1 on its way and result on its way lie in the same place"),
-        (TRANSPOSE, {TILE_HEIGHT: 256}, "source 1 on its way and result on its way lie in the same place"),
-        (TRANSPOSE, {RESULT_BASE: 0x1FE010}, "result does not fit in L2 on its way"),
-        (TRANSPOSE, {TILE_HEIGHT: 257, RESULT_BASE: 0}, "source 1 does not fit in L2 on its way"),
+        (STEM, {RESULT_BASE: 0xBB700}, "staged source 1 and staged result overlap"),
+        (STEM, {RESULT_BASE: 0x1F8010}, "staged result does not fit in L2"),
+        (DEPTHWISE, {RESULT_BASE: 0x1C4E20}, "staged source 1 and staged result overlap"),
+        (DEPTHWISE, {TILE_HEIGHT: 57}, "staged source 1 and staged result overlap"),
+        (DEPTHWISE, {RESULT_BASE: 0x1FE010}, "staged result does not fit in L2"),
+        (TRANSPOSE, {RESULT_BASE: 0x1FDFF0}, "staged source 1 and staged result overlap"),
+        (TRANSPOSE, {TILE_HEIGHT: 256}, "staged source 1 and staged result overlap"),
+        (TRANSPOSE, {RESULT_BASE: 0x1FE010}, "staged result does not fit in L2"),
+        (TRANSPOSE, {TILE_HEIGHT: 257, RESULT_BASE: 0}, "staged source 1 does not fit in L2"),
     ],
 )
 def test_neighbors_that_conflict_are_refused(case: str, words: dict[int, int], message: str) -> None:

@@ -103,7 +103,7 @@ def through_l2(**changes: int) -> Program:
         (conv(Header__KernelBases__KBase0=2), r"the kernel is in a buffer that the program does not have"),
         (conv(Common__ConvCfg__Kw=31), r"kernel streams are shorter|lies outside|shorter than the kernel"),
         (conv(Common__ConvCfg__Sx=0), r"kernel size or stride is zero"),
-        (conv(Common__OutDim__Wout=9), r"columns whose window lies outside of the source"),
+        (conv(Common__OutDim__Wout=9), r"columns whose window is outside the source"),
         (conv(**{"KernelDMASrc__CoeffBaseAddr[3]__Addr": 0x4000}), r"CoeffBaseAddr\[3\]: a kernel stream runs over"),
         (conv(**{"KernelDMASrc__CoeffDMAConfig[2]__En": 0}), r"CoeffDMAConfig\[2\]: an output channel has no kernel"),
         (conv(NE__KernelCfg__SparseFmt=1), r"SparseFmt and SparseEnable differ"),

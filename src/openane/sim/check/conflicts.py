@@ -1,4 +1,4 @@
-"""What one task uses at the same time must not lie in the same place.
+"""Memory that one task uses at the same time must not overlap.
 
 The engines read, transfer and write at once, in an order that the registers do not tell. So a byte may have two uses
 in one task only where each element of the result replaces the very element it is made of. No program on record does
@@ -17,7 +17,7 @@ from openane.sim.layout import MemoryLayout
 
 
 def check_conflicts(work: DecodedTask, layout: MemoryLayout, ask: Ask) -> None:
-    """Checks the places of one task; all of them lie inside their memories.
+    """Checks the memory ranges of one task; all of them are inside their memories.
 
     Raises:
         FaultError: two of them share a byte.
@@ -26,14 +26,14 @@ def check_conflicts(work: DecodedTask, layout: MemoryLayout, ask: Ask) -> None:
         _check_result(work, number, source, layout, ask)
     for first, second in combinations(_places(work), 2):
         if first.owner == second.owner or (first.resident and second.resident):
-            continue  # a source passes the place where it is kept; residents are sources, or the result: seen above
+            continue  # a source may be staged where it is kept; the resident ones are checked above
         if first.at.base < second.at.end and second.at.base < first.at.end:
             address = _meet(first.at, second.at, ask)
             if address is not None:
                 raise FaultError(
-                    f"{first.name} and {second.name} lie in the same place in L2",
+                    f"{first.name} and {second.name} overlap in L2",
                     where=f"{work.where}: {first.at.registers}, {second.at.registers}",
-                    value=f"{_range(first.at)} and {_range(second.at)}, both have {address:#x}",
+                    value=f"{_range(first.at)} and {_range(second.at)}, both contain {address:#x}",
                 )
 
 
@@ -43,9 +43,9 @@ class _Place:
 
     Attributes:
         name: for messages.
-        owner: "source 1", "source 2", "result": a source may pass the place where it is kept.
+        owner: "source 1", "source 2", "result": a source may be staged where it is kept.
         at: where.
-        resident: whether it is a tensor that is there all the time.
+        resident: whether it is a tensor that is there during the whole task.
     """
 
     name: str
@@ -58,9 +58,9 @@ def _places(work: DecodedTask) -> list[_Place]:
     resident = [o for o in (*work.sources, work.result) if o.space is Space.L2]
     found = [_Place(operand.role, operand.role, operand, resident=True) for operand in resident]
     passing = [*work.staging, *([work.result_staging] if work.result_staging else [])]
-    found += [_Place(f"{s.role} on its way", s.role, s) for s in passing if s.end > s.base]
+    found += [_Place(f"staged {s.role}", s.role, s) for s in passing if s.end > s.base]
     if work.kept is not None:
-        found.append(_Place(f"{work.sources[0].role} that stays", work.sources[0].role, work.kept))
+        found.append(_Place(f"kept {work.sources[0].role}", work.sources[0].role, work.kept))
     return found
 
 
@@ -75,8 +75,8 @@ def _check_result(work: DecodedTask, number: int, source: Operand, layout: Memor
         raise FaultError(
             f"the result overwrites {source.role} before it is read",
             where=f"{work.where}: {result.registers}, {source.registers}",
-            value=f"{_range(result)} over {_range(source)} in {layout.describe(result)}, both have {address:#x}",
-            hint="Only a task that works element by element may put each result where its source was.",
+            value=f"{_range(result)} over {_range(source)} in {layout.describe(result)}, both contain {address:#x}",
+            hint="Only an elementwise task may write each result over its source.",
         )
 
 

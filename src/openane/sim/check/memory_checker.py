@@ -96,7 +96,7 @@ class MemoryChecker:
     def _staging(self, work: DecodedTask, staging: Staging, tensor: str) -> None:
         if staging.end > self._layout.l2_bytes:
             raise FaultError(
-                f"{staging.role} does not fit in L2 on its way",
+                f"staged {staging.role} does not fit in L2",
                 where=f"{work.where}: {staging.registers}",
                 value=f"{staging.base:#x} to {staging.end:#x}, {tensor}",
                 limit=f"{self._layout.l2_bytes:#x}",

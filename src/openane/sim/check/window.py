@@ -7,7 +7,7 @@ from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork
 
 
 def check_window(work: DecodedTask) -> None:
-    """Refuses results whose whole window lies in front of the source or behind it: what these are, nobody knows.
+    """Refuses results whose whole window is before or after the source: their value is unknown.
 
     Raises:
         FaultError: there are some.
@@ -21,7 +21,7 @@ def check_window(work: DecodedTask) -> None:
         extent, result = work.view[3 + axis], work.result_view[3 + axis]
         if pad >= window:
             raise FaultError(
-                f"the result has {name} whose window lies in front of the source",
+                f"the result has {name} whose window is before the source",
                 where=f"{work.where}: Common.ConvCfg",
                 value=f"pad {pad}, kernel {window}",
                 limit=f"a pad up to {window - 1}",
@@ -30,8 +30,8 @@ def check_window(work: DecodedTask) -> None:
         last = (result - 1) * (1 if spread else stride) - pad
         if last >= inner + (window if spread else 0):
             raise FaultError(
-                f"the result has {name} whose window lies outside of the source",
+                f"the result has {name} whose window is outside the source",
                 where=f"{work.where}: Common.OutDim",
                 value=f"{result} {name} of {extent}, kernel {window}, stride {stride}",
-                limit=f"pad {pad} in front",
+                limit=f"pad {pad} before the source",
             )
