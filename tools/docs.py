@@ -1,4 +1,4 @@
-"""Makes the reference pages of the docs from the code, so that they cannot fall behind it; a hook of mkdocs.
+"""Generates the reference pages from the code, so that they are always current; a hook of mkdocs.
 
 mkdocs build            (reads mkdocs.yml, which names this file as a hook)
 """
@@ -37,7 +37,7 @@ def commands() -> Iterator[str]:
 
 def operations() -> Iterator[str]:
     """Every operation of the graph: what it computes and its attributes."""
-    yield "# Operations of the graph\n\nWhat front ends read models into. Names of inputs ending in `?` are optional.\n"
+    yield "# Operations of the graph\n\nFront ends read models into these operations. Inputs whose names end in `?` are optional.\n"
     for name in sorted(vars(ops)):
         operation = getattr(ops, name)
         if not (inspect.isclass(operation) and issubclass(operation, Operation)) or operation is Operation:
@@ -57,10 +57,10 @@ CITATION = re.compile(r"\b\w+\.md#[\w-]+")
 
 def limits() -> Iterator[str]:
     """Every rule by which the compiler refuses."""
-    yield "# Limits of H13\n\nThe rules that compiling, explaining and their messages use.\n"
+    yield "# Limits of H13\n\nThe rules that `openane compile`, `openane explain` and their messages use.\n"
     for kind in rules.Kind:
         yield f"- **{kind.value}**: {rules.MEANINGS[kind]}."
-    yield "\n| units | rule | limit of | refused | accepted | what would help | evidence |"
+    yield "\n| units | rule | limit of | refused | accepted | hint | evidence |"
     yield "|---|---|---|---|---|---|---|"
     for limit in compiler_limits(get("h13")):
         evidence = CITATION.sub(r"[\g<0>](../hardware/\g<0>)", limit.evidence)
@@ -70,7 +70,7 @@ def limits() -> Iterator[str]:
 
 def error_classes() -> Iterator[str]:
     """Every kind of error, with its meaning."""
-    yield "# Errors\n\nEvery fault of the input is one of these; the command line prints its line and ends with 1.\n"
+    yield "# Errors\n\nEvery error in the input is one of these; the command line prints it in one line and exits with status 1.\n"
     for name, kind in vars(errors).items():
         if inspect.isclass(kind) and issubclass(kind, errors.OpenaneError):
             yield f"## {name}\n\n{inspect.cleandoc(kind.__doc__ or '').split('Args:')[0].strip()}\n"
@@ -94,7 +94,7 @@ def benchmarks() -> Iterator[str]:
     """Ratios to peers over the commits, one small picture each."""
     yield (
         "# Benchmarks\n\nTimes as ratios to a named peer in the same run (`make bench`), oldest first; below 1 is "
-        "faster (or smaller) than the peer. Ratios of different machines are not joined.\n"
+        "faster (or smaller) than the peer. Ratios of different machines are separate.\n"
     )
     lines = [json.loads(line) for line in HISTORY.read_text().splitlines()] if HISTORY.exists() else []
     for machine in sorted({line["machine"] for line in lines}):

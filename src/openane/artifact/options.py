@@ -81,11 +81,12 @@ class Options:
         keep_on_host: frozenset[str] = frozenset(),
         calibration: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> Options:
-        """The same choices for a part of the model, whose shapes are known and which nobody observes.
+        """The same choices for a part of the model, with known shapes and without an observer.
 
         Args:
-            host, keep_on_host: as the fields.
-            calibration: the inputs of the part, where the whole is calibrated.
+            host: as the field.
+            keep_on_host: as the field.
+            calibration: the inputs of the part, if the whole model is calibrated.
         """
         calibration = calibration if self.calibration else {}
         part = replace(self, shapes={}, constants={}, host=host, keep_on_host=keep_on_host)

@@ -34,10 +34,10 @@ class Inspection(Protocol):
         ...
 
     def live_tensors(self, inputs: Mapping[str, np.ndarray]) -> Sequence[LiveTensor]:
-        """Runs the program and returns every result that is whole in memory at the end.
+        """Runs the program and returns every result that is complete in memory at the end.
 
         Raises:
-            As `Session.run`.
+            OpenaneError: as for `Session.run`.
         """
         ...
 
@@ -45,20 +45,21 @@ class Inspection(Protocol):
         self, kind: Hook, callback: Callback, *, tasks: Container[int] | None = None, watch: str | None = None,
         offset: int = 0, size_bytes: int | None = None,
     ) -> int:  # fmt: skip
-        """Calls a function at points of every later run.
+        """Registers a function that is called at certain points of every later run.
 
         Args:
-            kind: before or after tasks, or where watched bytes are read or written.
-            callback: gets the state of the machine and the task. What it raises ends the run and reaches the caller.
-            tasks: numbers of the tasks in question; all for None.
-            watch: for READ and WRITE the memory: the name of a surface, "constants", "scratch" or "L2".
-            offset, size_bytes: the bytes of it that are watched; to its end for None.
+            kind: before or after tasks, or when watched bytes are read or written.
+            callback: receives the machine state and the task. An exception in it stops the run and propagates to the caller.
+            tasks: numbers of the tasks; None for all.
+            watch: for READ and WRITE, the memory to watch: the name of a surface, "constants", "scratch" or "L2".
+            offset: first watched byte.
+            size_bytes: number of watched bytes; None for all bytes up to the end.
 
         Returns:
-            The number by which `hook_delete` knows the hook.
+            The number of the hook, for `hook_delete`.
 
         Raises:
-            InputError: there is no such memory, or no such bytes in it; or a memory is missing or given in vain.
+            InputError: the memory or the bytes do not exist, or `watch` is missing or not allowed for this kind.
         """
         ...
 

@@ -163,7 +163,7 @@ class Session(ABC):
         """Runs the program once per element of `batches`, in order, one at a time.
 
         Raises:
-            As `run`, at the element that is at fault.
+            OpenaneError: as for `run`, when the faulty element is reached.
         """
         for inputs in batches:
             yield self.run(inputs)
