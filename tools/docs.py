@@ -37,7 +37,7 @@ def commands() -> Iterator[str]:
 
 def operations() -> Iterator[str]:
     """Every operation of the graph: what it computes and its attributes."""
-    yield "# Operations of the graph\n\nFront ends read models into these operations. Inputs whose names end in `?` are optional.\n"
+    yield "# Operations of the graph\n\nFront ends read models into these. Inputs ending in `?` are optional.\n"
     for name in sorted(vars(ops)):
         operation = getattr(ops, name)
         if not (inspect.isclass(operation) and issubclass(operation, Operation)) or operation is Operation:
@@ -70,7 +70,7 @@ def limits() -> Iterator[str]:
 
 def error_classes() -> Iterator[str]:
     """Every kind of error, with its meaning."""
-    yield "# Errors\n\nEvery error in the input is one of these; the command line prints it in one line and exits with status 1.\n"
+    yield "# Errors\n\nEvery input error is one of these; the command line prints one line and exits with status 1.\n"
     for name, kind in vars(errors).items():
         if inspect.isclass(kind) and issubclass(kind, errors.OpenaneError):
             yield f"## {name}\n\n{inspect.cleandoc(kind.__doc__ or '').split('Args:')[0].strip()}\n"

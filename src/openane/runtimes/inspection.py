@@ -49,7 +49,7 @@ class Inspection(Protocol):
 
         Args:
             kind: before or after tasks, or when watched bytes are read or written.
-            callback: receives the machine state and the task. An exception in it stops the run and propagates to the caller.
+            callback: receives the machine state and the task. An exception in it stops the run and propagates.
             tasks: numbers of the tasks; None for all.
             watch: for READ and WRITE, the memory to watch: the name of a surface, "constants", "scratch" or "L2".
             offset: first watched byte.
