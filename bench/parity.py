@@ -3,7 +3,7 @@
     python bench/parity.py                  every record and pair, one line a family
     python bench/parity.py --differences    and every field that differs, by name
     python bench/parity.py --case PREFIX    only cases whose name begins so, each with its differences
-    python bench/parity.py --ratchet        raise tests/h13/parity_ratchet.json to what is reached now
+    python bench/parity.py --ratchet        raise tests/targets/h13/parity_ratchet.json to what is reached now
 
 A record is compiled from its own text and weights (dialect macos-26), a pair from its net.plist (dialect macos-11).
 Compared are header words, register writes with their order and lengths, the constant section, addresses and surfaces.
@@ -29,7 +29,7 @@ from openane.core.errors import OpenaneError
 from openane.program import Program, Surface, Task
 from openane.targets.h13.registers import HEADER_WORDS, REGISTERS
 
-RATCHET = Path(__file__).resolve().parent.parent / "tests" / "h13" / "parity_ratchet.json"
+RATCHET = Path(__file__).resolve().parent.parent / "tests" / "targets" / "h13" / "parity_ratchet.json"
 _BASE_ADDRESS = 0x30000000
 _PAGE_BYTES = 0x4000
 _FIRST_SURFACE = 4

@@ -31,7 +31,11 @@ from package import DIST, ROOT, check_types
 FOLDER = ROOT / "build" / "matrix"
 EXTRAS = "demo,onnx,coreml"
 TEST_PACKAGES = ("pytest", "hypothesis")
-TESTS = ("graph", "passes", "mil", "compiler", "numerics", "security", "way", "onnx/test_onnx_front_end.py")
+TESTS = (
+    *("graph", "compiler/passes", "compiler/test_rules.py", "compiler/test_time_limit.py", "artifact", "numerics"),
+    *("frontends/mil", "frontends/onnx/test_front_end.py"),
+    *("e2e/test_content.py", "e2e/test_paths.py", "e2e/test_routes.py", "e2e/test_way.py"),
+)
 """Tests that need no heavy package and are done within a minute: every level, files, and the way from end to end."""
 LEFT_OUT = (
     "every other test: they need large frameworks or a browser, or take long; `make pytest` runs them on its Python"

@@ -2,7 +2,7 @@
 
     python tools/measured.py SHARED
 
-SHARED is the folder with hw/measured-*.json and goldens/. The comparison itself is tests/sim/measured.py; it takes
+SHARED is the folder with hw/measured-*.json and goldens/. The comparison itself is tests/support/measured.py; it takes
 some minutes, because it multiplies the largest matrices of the benchmarks.
 """
 
@@ -18,7 +18,7 @@ PAGE, README = ROOT / "docs" / "measured.md", ROOT / "README.md"
 STATUSES = ("matches", "differs", "not applicable")
 VECTORS = ("mac_", "pe_")
 """Tables of which one row is written when all their entries match."""
-sys.path.insert(0, str(ROOT / "tests" / "sim"))
+sys.path.insert(0, str(ROOT))
 
 HEAD = """# Published measurements and openane's results
 
@@ -79,7 +79,7 @@ def main() -> None:
     """Writes both files."""
     if len(sys.argv) != 2:
         sys.exit((__doc__ or "").strip())
-    import measured
+    from tests.support import measured
 
     rows = measured.outcomes(Path(sys.argv[1]))
     count = Counter(outcome.status for _, outcome in rows)

@@ -1,6 +1,6 @@
 """Writes docs/onnx.md: what ONNX's own test cases do on the engine, by operation, and why some do not.
 
-python tools/onnx_suite.py            runs every case; writes the outcomes to tests/backend and the page from them
+python tools/onnx_suite.py            runs every case; writes the outcomes to tests and the page from them
 python tools/onnx_suite.py --check    exits with status 1 when the page is not the one of the stored outcomes
 """
 
@@ -18,7 +18,7 @@ from openane.onnx_suite import SuiteOutcome, SuiteVerdict, cases, judge
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "onnx.md"
-OUTCOMES = ROOT / "tests" / "backend" / "onnx_outcomes.tsv"
+OUTCOMES = ROOT / "tests" / "onnx_outcomes.tsv"
 """The version of onnx, then one case per line: name, operation, verdict, reason."""
 
 ORDER = (
@@ -39,7 +39,7 @@ $ openane explain model.onnx
 
 The table counts the test cases of the package onnx {version} (node, simple, pytorch-converted, pytorch-operator),
 compiled for H13 and run on the simulator. `tools/onnx_suite.py` writes this page from the outcomes in
-`tests/backend/onnx_outcomes.tsv`; the tests recompute its counts and rerun a sample of the cases.
+`tests/onnx_outcomes.tsv`; the tests recompute its counts and rerun a sample of the cases.
 
 | outcome | meaning |
 |---|---|

@@ -22,7 +22,7 @@ from environments import clean_environment, install, run
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 ENVIRONMENT = ROOT / "build" / "package"
-EXAMPLE = ROOT / "tests" / "package" / "downstream.py"
+EXAMPLE = ROOT / "tests" / "e2e" / "package" / "downstream.py"
 FORBIDDEN = ("tests/", "shared/", ".venv", "__pycache__", ".pyc", ".hwx")
 SOURCES = (".c", ".h")
 """Endings of what the kernels are made of: wheels have them compiled."""

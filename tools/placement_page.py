@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "coreml_placement"))
+sys.path.insert(0, str(ROOT))
 
-from placement_agreement import Agreement, agreements  # noqa: E402  # of the tests
+from tests.support.placement_agreement import Agreement, agreements  # noqa: E402  # of the tests
 
 PAGE = ROOT / "docs" / "placement.md"
 HEAD = ROOT / "tools" / "placement_head.md"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from placement_agreement import agreements
-from placement_recipes import IMAGE, RECIPES, Builder, model
+from tests.support.placement_agreement import agreements
+from tests.support.placement_recipes import IMAGE, RECIPES, Builder, model
 
 from openane.coreml_placement.cost import estimate
 from openane.coreml_placement.platforms import Backend, Units, platform

@@ -7,7 +7,7 @@ the leaves had been set, and judge them.
 from __future__ import annotations
 
 import pytest
-from placement_recipes import RECIPES, Builder, Shape, model, scalar, weight
+from tests.support.placement_recipes import RECIPES, Builder, Shape, model, scalar, weight
 
 from openane.coreml_placement.cost import estimate
 from openane.coreml_placement.platforms import Backend, platform

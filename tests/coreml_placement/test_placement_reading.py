@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from placement_recipes import IMAGE, Builder
+from tests.support.placement_recipes import IMAGE, Builder
 
 from openane.core.errors import FormatError, UnsupportedError
 from openane.coreml_placement.platforms import Units, platform

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cost_programs import artifact_of, program_of, record, surface, tasks_of
+from tests.support.cost_programs import artifact_of, program_of, record, surface, tasks_of
 
 from openane.analysis.estimate import NAMELESS, as_values, estimate
 from openane.core.errors import InputError

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from cost_programs import program_of, record, record_names, tasks_of
+from tests.support.cost_programs import program_of, record, record_names, tasks_of
 
 from openane.backend.task_cost import Engine, Kind
 from openane.core.errors import InputError, UnsupportedError

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from tests.support.records import image
+from tests.support.table_rule import tables
 
 from openane.core.errors import FormatError
 from openane.numerics.definition.fp16 import nearest, units, value
 from openane.numerics.definition.lookup import look_up
 from openane.numerics.lookup import CompiledTable, from_halfwords, to_halfwords
 from openane.numerics.tables import LookupTable
-
-sys.path.append(str(Path(__file__).parents[1] / "sim"))
-from records import image
-from table_rule import tables
 
 ALL = np.arange(65536, dtype=np.uint16)
 

@@ -4,8 +4,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from macos_fake import FakeBridge
-from runtime_programs import binary_program, chained_program, stored
+from tests.support.macos_fake import FakeBridge
+from tests.support.runtime_programs import binary_program, chained_program, stored
 
 from openane import runtimes
 from openane.core.errors import InputError, UnavailableError

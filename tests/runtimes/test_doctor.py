@@ -5,7 +5,7 @@ from importlib import metadata
 
 import pytest
 from click.testing import CliRunner
-from macos_fake import FakeBridge
+from tests.support.macos_fake import FakeBridge
 
 from openane.cli import root
 from openane.runtimes.doctor import examine, macos_remarks

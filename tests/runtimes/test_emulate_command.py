@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from runtime_clients import COMPILER
-from runtime_programs import binary_program
+from tests.support.runtime_clients import COMPILER
+from tests.support.runtime_programs import binary_program
 
 from openane.cli import main, root
 from openane.formats.hwx import write_hwx

@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass, field
 
 import pytest
-from runtime_engine import TinyEngine
-from runtime_programs import binary_program
+from tests.support.runtime_engine import TinyEngine
+from tests.support.runtime_programs import binary_program
 
 from openane.core.errors import UnavailableError
 from openane.runtimes import SessionOptions

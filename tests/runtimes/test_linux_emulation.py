@@ -5,8 +5,8 @@ import errno
 import mmap
 
 import pytest
-from runtime_engine import TinyEngine
-from runtime_programs import chained_program
+from tests.support.runtime_engine import TinyEngine
+from tests.support.runtime_programs import chained_program
 
 from openane.core.errors import FormatError
 from openane.runtimes.linux import abi

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runtime_clients import CLIENTS, COMPILER
+from tests.support.runtime_clients import CLIENTS, COMPILER
 
 from openane import runtimes
 from openane.formats.anec import read_anec

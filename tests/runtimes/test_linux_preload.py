@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runtime_clients import CLIENTS, COMPILER
-from runtime_engine import TinyEngine
-from runtime_programs import binary_program
+from tests.support.runtime_clients import CLIENTS, COMPILER
+from tests.support.runtime_engine import TinyEngine
+from tests.support.runtime_programs import binary_program
 
 from openane.core.errors import InputError, UnavailableError
 from openane.program.layout import read_surface
@@ -89,9 +89,9 @@ def test_a_python_program_runs(case):
 def test_our_own_linux_runtime_runs_through_real_system_calls(tmp_path):
     script = f"""
 import sys
-sys.path[:0] = [{str(Path(__file__).parent)!r}]
+sys.path[:0] = [{str(Path(__file__).parents[2])!r}]
 import numpy as np
-from runtime_programs import chained_program
+from tests.support.runtime_programs import chained_program
 from openane.runtimes import SessionOptions
 from openane.runtimes.linux import LinuxRuntime
 program = chained_program()

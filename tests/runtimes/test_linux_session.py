@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runtime_engine import TinyEngine
-from runtime_programs import binary_program, chained_program
+from tests.support.runtime_engine import TinyEngine
+from tests.support.runtime_programs import binary_program, chained_program
 
 from openane.core.errors import FaultError, InputError, UnavailableError, UnsupportedError
 from openane.runtimes import SessionOptions

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from macos_fake import FakeBridge
-from runtime_programs import binary_program
+from tests.support.macos_fake import FakeBridge
+from tests.support.runtime_programs import binary_program
 
 from openane.core.errors import FaultError, InputError, UnavailableError
 from openane.program.layout import read_surface, write_surface

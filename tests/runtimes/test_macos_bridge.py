@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from runtime_clients import CLIENTS, COMPILER
+from tests.support.runtime_clients import CLIENTS, COMPILER
 
 from openane.core.errors import UnavailableError
 from openane.runtimes.macos.foundation import Attempt, to_text

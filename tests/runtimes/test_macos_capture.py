@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from macos_fake import FakeBridge
-from runtime_programs import binary_program
+from tests.support.macos_fake import FakeBridge
+from tests.support.runtime_programs import binary_program
 
 from openane import runtimes
 from openane.cli import root

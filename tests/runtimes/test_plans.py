@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from runtime_programs import binary_program, sum_times_second
+from tests.support.runtime_programs import binary_program, sum_times_second
 
 from openane.core.errors import FaultError
 from openane.core.types import DType

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_programs import KINDS, random_program
-from random_tensors import Made, Seeded
-from test_dense import convolution, made
+from tests.sim.test_dense import convolution, made
+from tests.support.random_programs import KINDS, random_program
+from tests.support.random_tensors import Made, Seeded
 
 from openane.program import Program
 from openane.sim.kernels.library import FOLDER

@@ -4,9 +4,9 @@ products that vanish, sums that overflow, every instruction set."""
 from __future__ import annotations
 
 import numpy as np
-import programs as make
 import pytest
-from programs import Builder, Fields
+from tests.support import programs as make
+from tests.support.programs import Builder, Fields
 
 from openane.program import Program, Role
 from openane.sim.kernels.library import instruction_sets

@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import programs as make
 import pytest
-from programs import Builder, Fields
-from random_programs import random_program
-from random_tensors import Seeded
+from tests.support import programs as make
+from tests.support.programs import Builder, Fields
+from tests.support.random_programs import random_program
+from tests.support.random_tensors import Seeded
 
 from openane.program import Program, Role
 from openane.sim.machine import Simulator

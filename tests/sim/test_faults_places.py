@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import programs as make
 import pytest
-from programs import Builder, Fields
+from tests.support import programs as make
+from tests.support.programs import Builder, Fields
 
 from openane.core.errors import FaultError
 from openane.core.types import DType

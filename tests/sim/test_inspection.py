@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import programs as make
 import pytest
-from programs import Builder
+from tests.support import programs as make
+from tests.support.programs import Builder
 
 from openane.core.errors import InputError
 from openane.program import Program, Role

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import programs as make
 import pytest
-import records
-from programs import Builder, Fields
+from tests.support import programs as make
+from tests.support import records
+from tests.support.programs import Builder, Fields
 
 from openane.core.errors import FaultError
 from openane.program import Program, Role
@@ -132,7 +132,7 @@ def test_a_short_stream_is_a_fault() -> None:
 
 
 def test_lanes_with_different_tables_are_a_fault() -> None:
-    from random_kernels import tanh_table
+    from tests.support.random_kernels import tanh_table
 
     other = bytearray(tanh_table())
     other[10] ^= 1

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import records
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support import records
 
 from openane.core.errors import FaultError
 from openane.core.types import DType

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import measured
 import numpy as np
 import pytest
-from fixed_point import convolution_by_columns, narrow, sums
-from outcome import DIFFERS, MATCHES, NOT_APPLICABLE, Entry, Outcome
-from probes import convolution, run
+from tests.support import measured
+from tests.support.fixed_point import convolution_by_columns, narrow, sums
+from tests.support.outcome import DIFFERS, MATCHES, NOT_APPLICABLE, Entry, Outcome
+from tests.support.probes import convolution, run
 
 from openane.numerics.definition.accumulator import sum_of_products
 from openane.numerics.definition.fp16 import nearest

@@ -8,9 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mutation import Outcome, Place, Subject, Use, executed, fixed, goldens, roomy, schedule_only, signature, uses
-from random_programs import random_program
-from random_tensors import Seeded
+from tests.support.mutation import (
+    Outcome,
+    Place,
+    Subject,
+    Use,
+    executed,
+    fixed,
+    goldens,
+    roomy,
+    schedule_only,
+    signature,
+    uses,
+)
+from tests.support.random_programs import random_program
+from tests.support.random_tensors import Seeded
 
 from openane.program import Task
 from openane.targets.h13.machine import decode_program

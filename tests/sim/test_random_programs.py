@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from random_programs import KINDS, random_program
-from random_tensors import Made, Seeded
+from tests.support.random_programs import KINDS, random_program
+from tests.support.random_tensors import Made, Seeded
 
 from openane.core.types import DType
 from openane.sim.decoded_task import (

@@ -1,7 +1,7 @@
 """Apple's programs at the sizes of real networks compute what their MIL text says.
 
 The task words are Apple's. Constants come from our compiler where its words are the same (hashes prove its packing, see
-tests/h13/test_h13_parity.py), else they are written by hand below. The expected values come from the graph's evaluator.
+tests/targets/h13/test_parity.py), else they are written by hand below. Expected values come from the graph evaluator.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import records
-import test_l2_staging as staging
+from tests.sim import test_l2_staging as staging
+from tests.support import records
 
 import openane
 from openane.artifact.plan import EngineStep

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import records
-from records import Record
+from tests.support import records
+from tests.support.records import Record
 
 from openane.targets.h13.machine import machine
 from openane.targets.target import RunOptions

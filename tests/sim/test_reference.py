@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import programs as make
 import pytest
-from programs import Builder, Fields
-from random_programs import random_program
-from random_tensors import Seeded
+from tests.support import programs as make
+from tests.support.programs import Builder, Fields
+from tests.support.random_programs import random_program
+from tests.support.random_tensors import Seeded
 
 from openane.core.errors import InputError
 from openane.core.types import DType

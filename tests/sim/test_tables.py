@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import programs as make
 import pytest
-from programs import Builder, Fields
-from table_rule import tables
+from tests.support import programs as make
+from tests.support.programs import Builder, Fields
+from tests.support.table_rule import tables
 
 from openane.numerics.lookup import CompiledTable, from_halfwords, to_halfwords
 from openane.program import Role

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.viewer_models import DIGITS, NASTY, long_model
 
-from conftest import DIGITS, NASTY, long_model
 from openane.analysis.diff import diff_programs
 from openane.cli import main
 from openane.cli.view import command

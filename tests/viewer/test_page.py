@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Opened
+from tests.support.browser import Opened
+from tests.support.viewer_models import DIGITS, NASTY, long_model
 
-from conftest import DIGITS, NASTY, long_model
 from openane.analysis.diff import diff_programs
 from openane.compiler.driver import build
 from openane.targets import attach

@@ -1,9 +1,0 @@
-"""Programs written for the Linux driver that know nothing of openane."""
-
-import shutil
-from pathlib import Path
-
-from openane.runtimes.linux.server import COMPILERS
-
-CLIENTS = Path(__file__).parent / "clients"
-COMPILER = next(filter(None, map(shutil.which, COMPILERS)), None)
