@@ -188,6 +188,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     path.write_bytes(DIGITS.read_bytes())
     monkeypatch.setattr(Path, "open", refused)
     monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr("openane.core.files.os.open", refused)
     with pytest.raises(InputError, match="Permission denied"):
         openane.load(path)
 

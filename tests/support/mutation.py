@@ -257,6 +257,7 @@ USES: tuple[tuple[str, Callable[[Use], bool]], ...] = (
     ("Common.Cfg.SmallSourceMode", lambda u: u.neural and u.kernel and u.field("NE.KernelCfg", "SparseFmt") == 1),
     ("TileDMASrc.DMAConfig", lambda u: u.source(1, D) or u.source(2, D)),
     ("TileDMASrc.Src2", lambda u: u.source(2, D)),
+    ("TileDMASrc.Fmt.Interleave", lambda u: u.source(1, D) or u.source(2, D)),
     ("TileDMASrc.", lambda u: u.source(1, D)),
     ("TileDMADst.DMAConfig", lambda u: True),
     ("TileDMADst.", lambda u: u.result(D)),

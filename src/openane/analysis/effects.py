@@ -52,6 +52,9 @@ def differs(found: np.ndarray, wanted: np.ndarray, share: float = 1.0) -> bool:
     worst, peak = float(gap.max()), float(np.abs(wide_b).max())
     if worst > share * NOTICEABLE_PEAK * peak:
         return True
+    if not peak:
+        return False
+    gap, wide_b = gap / peak, wide_b / peak  # squares of large doubles would overflow
     return float(np.sqrt(np.mean(gap**2))) > share * NOTICEABLE * float(np.sqrt(np.mean(wide_b**2)))
 
 

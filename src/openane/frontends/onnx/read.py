@@ -33,6 +33,8 @@ def read_model(path: Path) -> onnx.ModelProto:
                     hint="Keep the weights in external data.",
                 )
             data = file.read()
+    except IsADirectoryError as error:
+        raise InputError("not a regular file but a folder", where=str(path)) from error
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     return parse_model(data, path.name)

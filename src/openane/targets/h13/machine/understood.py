@@ -43,6 +43,7 @@ SCHEDULE_ONLY = frozenset(
         *(f"L2.ResultCfg.{name}" for name in ("L2BfrMode", "AliasConvSrc", "AliasConvRslt", "AliasPlanarSrc")),
         *("L2.ResultCfg.AliasPlanarRslt", "L2.ResultCfg.DMAFmt", "L2.ResultCfg.DMAInterleave"),
         *("NE.KernelCfg.PESignal", "NE.KernelCfg.PEWait", "NE.KernelCfg.RuntimeKernel"),
+        "NE.KernelCfg.Unknown_15",  # on record with a palette only, without an effect of its own
         *(f"KernelDMASrc.CoeffDMAConfig[{i}].{name}" for i in range(MACHINE.lanes) for name in ("CrH", "CacheHint")),
         *(f"KernelDMASrc.CoeffDMAConfig[{i}].PrefetchParticipateEn" for i in range(MACHINE.lanes)),
         *(f"KernelDMASrc.{name}DMAConfig.{part}" for name in ("Bias", "PostScale", "Palette", "NonLinearLut")
@@ -90,7 +91,6 @@ OTHER_VALUES: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
         "Common.ConvCfg3d": (0x2041, 0),  # depth kernels are not on record; 0 is harmless [hardware]
         "NE.MACCfg.Unknown_20": (1,),
-        "NE.KernelCfg.Unknown_15": (0, 1),
         "TileDMASrc.Fmt.CmpVec": (0,),
     }
 )
