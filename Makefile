@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types imports docs pytest package wheels matrix sbom bench campaign share fuzz clean
+.PHONY: demo check quick test lint types imports docs pytest package wheels matrix sbom bench campaign share fuzz clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -20,7 +20,14 @@ $(VENV)/.test: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo
 	$(BIN)/openane demo
 
+# Before every commit: under a minute once the environment is there
+check: lint types imports quick
+
 test: lint types imports docs pytest package sbom matrix share
+
+QUICK := tests/graph tests/net tests/program tests/numerics tests/formats tests/compiler/passes tests/architecture
+quick: $(VENV)/.kernels
+	$(BIN)/pytest -q -n 2 $(QUICK)
 
 # The kernels of the simulator after a change of their sources; installing has built them the first time
 $(VENV)/.kernels: $(VENV)/.test hatch_build.py $(wildcard src/openane/sim/kernels/*.[ch])

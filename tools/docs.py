@@ -58,7 +58,7 @@ CITATION = re.compile(r"\b\w+\.md#[\w-]+")
 def limits() -> Iterator[str]:
     """Every rule by which the compiler refuses."""
     yield "# Limits of H13\n\nThe rules that `openane compile`, `openane explain` and their messages use.\n"
-    for kind in rules.Kind:
+    for kind in rules.RuleKind:
         yield f"- **{kind.value}**: {rules.MEANINGS[kind]}."
     yield "\n| units | rule | limit of | refused | accepted | hint | evidence |"
     yield "|---|---|---|---|---|---|---|"

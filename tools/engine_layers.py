@@ -8,33 +8,36 @@ from openane.coreml_placement.eligibility import RULES, verdict
 from openane.coreml_placement.families import KINDS
 from openane.coreml_placement.platforms import MEASURED_SYSTEM, PLATFORMS, Units, core_ml, of_generation
 from openane.coreml_placement.prediction import predict
-from openane.coreml_placement.program import Operation, Program, Tensor
-from openane.targets.core_ml import Limit, Platform
+from openane.coreml_placement.program import PlacedOperation, PlacedProgram, PlacedTensor
+from openane.targets.core_ml import CoreMlLimit, Platform
 
 _IMAGE = (1, 64, 32, 32)
 _GENERATIONS = ("h13", "h14", "h15", "h16", "h17", "h18")
 _INTEGER_RESULTS = ("argsort", "reduce_argmax", "reduce_argmin", "shape", "non_zero", "range_1d", "one_hot")
 
 
-def sample(kind: str) -> Operation:
+def sample(kind: str) -> PlacedOperation:
     """One operation of a kind at the size of the measurements: fp16, (1, 64, 32, 32), 3x3 kernels."""
-    inputs: dict[str, tuple[Tensor, ...]] = {"x": (Tensor("x", "fp16", _IMAGE),)}
+    inputs: dict[str, tuple[PlacedTensor, ...]] = {"x": (PlacedTensor("x", "fp16", _IMAGE),)}
     result = _IMAGE
     if kind in ("conv", "conv_transpose"):
-        inputs["weight"] = (Tensor("", "fp16", (64, 64, 3, 3), True),)
+        inputs["weight"] = (PlacedTensor("", "fp16", (64, 64, 3, 3), True),)
         result = (1, 64, 64, 64) if kind == "conv_transpose" else result
     elif kind == "linear":
-        inputs = {"x": (Tensor("x", "fp16", (1, 128, 256)),), "weight": (Tensor("", "fp16", (512, 256), True),)}
+        inputs = {
+            "x": (PlacedTensor("x", "fp16", (1, 128, 256)),),
+            "weight": (PlacedTensor("", "fp16", (512, 256), True),),
+        }
         result = (1, 128, 512)
     elif kind == "gather":
-        inputs["indices"] = (Tensor("", "int32", (32,), True),)
+        inputs["indices"] = (PlacedTensor("", "int32", (32,), True),)
         result = (1, 32, 32, 32)
     elif kind.startswith("upsample"):
         result = (1, 64, 64, 64)
     elif kind in ("add", "sub", "mul", "matmul"):
-        inputs["y"] = (Tensor("y", "fp16", _IMAGE),)
+        inputs["y"] = (PlacedTensor("y", "fp16", _IMAGE),)
     dtype = "int32" if kind in _INTEGER_RESULTS else "fp16"
-    return Operation(kind, kind, inputs, (Tensor("y", dtype, result),))
+    return PlacedOperation(kind, kind, inputs, (PlacedTensor("y", dtype, result),))
 
 
 def page() -> Iterator[str]:
@@ -87,7 +90,7 @@ def _alone(kind: str) -> str:
     found = {}
     for chip in PLATFORMS.values():
         if chip.throughput and core_ml(chip.generation) is not None:
-            program = Program(kind, (sample(kind),), ("y",), "one operation")
+            program = PlacedProgram(kind, (sample(kind),), ("y",), "one operation")
             found[chip.chips] = predict(program, chip, Units.CPU_AND_NE).placements[0].device.value
     groups: dict[str, list[str]] = {}
     for chip_name, device in found.items():
@@ -111,7 +114,9 @@ def _limits() -> Iterator[str]:
         ("max_pool_width", "max_pool window width"),
         ("average_window", "avg_pool window"),
     ):
-        limits: list[Limit | None] = [getattr(found.limits, name) for each in _GENERATIONS if (found := core_ml(each))]
+        limits: list[CoreMlLimit | None] = [
+            getattr(found.limits, name) for each in _GENERATIONS if (found := core_ml(each))
+        ]
         cells = ["?" if limit is None else str(limit.most) for limit in limits]
         newest = limits[-1].evidence if limits[-1] is not None else ""
         yield f"| {words} | {' | '.join(cells)} | {newest} |"

@@ -15,7 +15,7 @@ from openane.analysis.measure import ulp
 from openane.backend.functions.accuracy import evaluate, half_numbers
 from openane.backend.functions.recipes import recipe, reference
 from openane.core.errors import InputError, UnavailableError
-from openane.cost.model import Part
+from openane.cost.model import CostPart
 from openane.net.units.neuron import NeuronKind
 from openane.numerics.fp16 import to_fp16
 from openane.targets.registry import DEFAULT_TARGET
@@ -23,12 +23,12 @@ from openane.targets.registry import DEFAULT_TARGET
 __all__ = ["roofline", "table_error", "timeline"]
 
 _LANES = {
-    "NE": (Part.NEURAL,),
-    "PE": (Part.PLANAR,),
-    "DMA": (Part.WEIGHTS, Part.DRAM, Part.SURFACES),
-    "rest": (Part.TASKS,),
+    "NE": (CostPart.NEURAL,),
+    "PE": (CostPart.PLANAR,),
+    "DMA": (CostPart.WEIGHTS, CostPart.DRAM, CostPart.SURFACES),
+    "rest": (CostPart.TASKS,),
 }
-_ORDER = (Part.TASKS, Part.WEIGHTS, Part.DRAM, Part.SURFACES, Part.NEURAL, Part.PLANAR)
+_ORDER = (CostPart.TASKS, CostPart.WEIGHTS, CostPart.DRAM, CostPart.SURFACES, CostPart.NEURAL, CostPart.PLANAR)
 """Parts of a task follow one another, as the estimate adds them."""
 
 
@@ -56,11 +56,13 @@ def roofline(found: Estimate, axes: Any = None) -> Any:
             [2 * layer.macs / layer.dram_bytes for layer in layers],
             [2e-3 * layer.macs / layer.time_us for layer in layers],
             s=18,
-            color=PART_COLORS[Part.NEURAL],
+            color=PART_COLORS[CostPart.NEURAL],
             label="layers, without dispatch",
         )
     if roof.flops_per_byte > 0 and roof.gflops_per_s > 0:
-        axes.scatter([roof.flops_per_byte], [roof.gflops_per_s], s=60, color=PART_COLORS[Part.PLANAR], label="one call")
+        axes.scatter(
+            [roof.flops_per_byte], [roof.gflops_per_s], s=60, color=PART_COLORS[CostPart.PLANAR], label="one call"
+        )
     axes.set(xlabel="operations per byte of DRAM traffic", ylabel="GFLOP/s", title=f"{found.name}: roofline (estimate)")
     axes.legend()
     return axes
@@ -81,7 +83,7 @@ def timeline(found: Estimate, axes: Any = None) -> Any:
     """
     axes = axes if axes is not None else _axes((9, 3))
     lane_of = {part: lane for lane, parts in enumerate(_LANES.values()) for part in parts}
-    bars: dict[Part, list[tuple[float, float]]] = {part: [] for part in _ORDER}
+    bars: dict[CostPart, list[tuple[float, float]]] = {part: [] for part in _ORDER}
     at, program = 0.0, -1
     for task in found.tasks:
         if task.program != program:
@@ -121,7 +123,7 @@ def table_error(function: str, alpha: float = 0.0, beta: float = 0.0, *, within:
     """
     x, error = table_errors(function, alpha, beta, within=within)
     axes = axes if axes is not None else _axes((8, 4))
-    axes.plot(x, error, ".", markersize=1.5, color=PART_COLORS[Part.NEURAL])
+    axes.plot(x, error, ".", markersize=1.5, color=PART_COLORS[CostPart.NEURAL])
     axes.axhline(0.5, color="#888888", linewidth=0.8, linestyle="--")
     axes.set(
         xlabel="argument",

@@ -20,7 +20,7 @@ from openane.compiler.hints import at_node
 from openane.compiler.lowering import LoweringOptions
 from openane.core.errors import Diagnostic
 from openane.core.types import DType
-from openane.graph import Case, Graph, Node, TensorType
+from openane.graph import Graph, Node, OperationCase, TensorType
 from openane.graph.ops import OPERATIONS
 from openane.targets import get
 
@@ -104,7 +104,7 @@ def test_forbidden_host_steps_are_all_listed(tmp_path: Path, capsys: pytest.Capt
         assert "'best'" in errors[0] and "'places'" in errors[1]
 
 
-def single(case: Case) -> Graph:
+def single(case: OperationCase) -> Graph:
     names = tuple(f"x{i}" if a is not None else "" for i, a in enumerate(case.inputs))
     given = {n: a for n, a in zip(names, case.inputs, strict=True) if a is not None}
     kinds = [TensorType(a.shape, DType.of(a)) if a is not None else None for a in case.inputs]

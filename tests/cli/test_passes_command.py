@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from openane.backend import pipeline
 from openane.backend.compilation import Compilation
-from openane.backend.ir.plan import Place, Plan
+from openane.backend.ir.plan import ProgramPlan, TensorPlace
 from openane.backend.pipeline import PASSES
 from openane.cli import root
 from openane.compiler.driver import Options, build
@@ -106,8 +106,10 @@ def _without_first_task(state: Compilation) -> Compilation:
 
 def _unknown_tensor(state: Compilation) -> Compilation:
     plan = state.plan
-    assert isinstance(plan, Plan)
-    return replace(state, plan=replace(plan, tensors={n: t for n, t in plan.tensors.items() if t.place is Place.INPUT}))
+    assert isinstance(plan, ProgramPlan)
+    return replace(
+        state, plan=replace(plan, tensors={n: t for n, t in plan.tensors.items() if t.place is TensorPlace.INPUT})
+    )
 
 
 def _outside(state: Compilation) -> Compilation:

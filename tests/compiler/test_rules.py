@@ -19,7 +19,7 @@ from openane.cli.limits import command
 from openane.compiler.driver import build
 from openane.compiler.rules import limits
 from openane.core.errors import Diagnostic, UnsupportedError
-from openane.core.rules import MEANINGS, RULES, Kind, Rule, rule
+from openane.core.rules import MEANINGS, RULES, Rule, RuleKind, rule
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType
 from openane.graph import ops as g
@@ -382,7 +382,7 @@ def test_at_the_limit_and_beyond(name: str) -> None:
     assert not re.search(r"\{\w+\}", found.hint)
     accepted = [each.rule for each in boundary.broken(boundary.accepted())]
     assert full not in accepted
-    assert broken.kind is Kind.CHOICE or not accepted
+    assert broken.kind is RuleKind.CHOICE or not accepted
 
 
 @pytest.mark.parametrize("kind", list(u.ElementWiseKind))
@@ -399,9 +399,9 @@ def test_the_command_lists_every_rule() -> None:
 
 
 def test_facts_about_the_hardware_cite_the_page_they_are_on() -> None:
-    uncited = [name for name, each in RULES.items() if each.kind is Kind.ENGINE and ".md#" not in each.evidence]
+    uncited = [name for name, each in RULES.items() if each.kind is RuleKind.ENGINE and ".md#" not in each.evidence]
     assert not uncited
-    assert set(MEANINGS) == set(Kind)
+    assert set(MEANINGS) == set(RuleKind)
 
 
 def test_rules_of_units_name_a_family_that_checks_them() -> None:
@@ -424,7 +424,7 @@ def test_no_error_names_a_rule_that_is_not_registered() -> None:
 
 def test_a_rule_is_declared_once_and_completely() -> None:
     def declare(name: str, hint: str) -> Rule[[int]]:
-        make = rule(name, family="tests", kind=Kind.CHOICE, limit="1", hint=hint, evidence="none")
+        make = rule(name, family="tests", kind=RuleKind.CHOICE, limit="1", hint=hint, evidence="none")
 
         def check(value: int) -> object | None:
             """The value is too large."""

@@ -12,21 +12,21 @@ import pytest
 from openane.convert import convert
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
-from openane.graph import Case, Graph, Node, TensorType
+from openane.graph import Graph, Node, OperationCase, TensorType
 from openane.graph import ops as g
 from openane.graph.ops.support import sample
 
 
-def reversed_case(kind: type[g.LSTM | g.GRU | g.RNN]) -> Case:
+def reversed_case(kind: type[g.LSTM | g.GRU | g.RNN]) -> OperationCase:
     weights = (sample(1, 4 * kind.gates, size, seed=size) for size in (3, 4))
-    return Case(kind(4, g.Direction.REVERSE), (sample(5, 2, 3), *weights))
+    return OperationCase(kind(4, g.Direction.REVERSE), (sample(5, 2, 3), *weights))
 
 
-def both_ways() -> Case:
+def both_ways() -> OperationCase:
     """Two directions with biases and states."""
     shapes = ((5, 2, 3), (2, 16, 3), (2, 16, 4), (2, 32), None, (2, 2, 4), (2, 2, 4))
     arrays = (None if shape is None else sample(*shape, seed=i) for i, shape in enumerate(shapes))
-    return Case(g.LSTM(4, g.Direction.BIDIRECTIONAL), tuple(arrays))
+    return OperationCase(g.LSTM(4, g.Direction.BIDIRECTIONAL), tuple(arrays))
 
 
 KINDS = (g.LSTM, g.GRU, g.RNN)
@@ -35,7 +35,7 @@ CASES.append(("LSTM-both", both_ways()))
 REASONS = ("cannot be written for Core ML", "Core ML has no", "no Core ML counterpart of RNN")
 
 
-def graph_of(case: Case) -> Graph:
+def graph_of(case: OperationCase) -> Graph:
     """The layer with everything but the sequence constant."""
     names = tuple(f"v{i}" if array is not None else "" for i, array in enumerate(case.inputs))
     arrays = {name: array for name, array in zip(names, case.inputs, strict=True) if array is not None}
@@ -49,7 +49,7 @@ def graph_of(case: Case) -> Graph:
 
 @pytest.mark.parametrize("ending", ["mlpackage", "mlmodel"])
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[name for name, _ in CASES])
-def test_recurrent_layers_in_core_ml(tmp_path: Path, name: str, case: Case, ending: str) -> None:
+def test_recurrent_layers_in_core_ml(tmp_path: Path, name: str, case: OperationCase, ending: str) -> None:
     try:
         assert convert(graph_of(case), tmp_path / f"layer.{ending}", half=False).error < 1e-4
     except UnsupportedError as error:

@@ -11,7 +11,7 @@ from openane.compiler.pipeline import run_pipeline
 from openane.core.types import DType
 from openane.coreml_placement.from_graph import program_of_graph
 from openane.coreml_placement.platforms import platform
-from openane.coreml_placement.prediction import Device, predict
+from openane.coreml_placement.prediction import AppleDevice, predict
 from openane.coreml_placement.read import read_program
 from openane.coreml_placement.reasons import reasons
 from openane.coreml_placement.remedies import remedies
@@ -67,7 +67,7 @@ def test_coremltools_makes_the_same_operations(tmp_path: Path) -> None:
     assert shapes == [[result.shape for result in each.results] for each in recorded.operations]
     both = (predict(each, platform("M4")).placements for each in (written, recorded))
     for theirs, ours in zip(*both, strict=True):
-        for device in (Device.ANE, Device.CPU):
+        for device in (AppleDevice.ANE, AppleDevice.CPU):
             assert theirs.time_ms(device) == pytest.approx(ours.time_ms(device), rel=0.01), ours.operation.kind
 
 
@@ -110,7 +110,7 @@ def long_chain(length: int) -> Graph:
 
 def test_traps() -> None:
     short = predict(program_of_graph(long_chain(8)), platform("M6"))
-    assert {each.device for each in short.placements} == {Device.ANE}
+    assert {each.device for each in short.placements} == {AppleDevice.ANE}
     (tie,) = traps(short)
     assert "last ReLU" in tie
     (tie, long) = traps(predict(program_of_graph(long_chain(200)), platform("M6")))

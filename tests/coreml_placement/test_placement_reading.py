@@ -9,7 +9,7 @@ from tests.support.placement_recipes import IMAGE, Builder
 
 from openane.core.errors import FormatError, UnsupportedError
 from openane.coreml_placement.platforms import Units, platform
-from openane.coreml_placement.prediction import Device, predict
+from openane.coreml_placement.prediction import AppleDevice, predict
 from openane.coreml_placement.read import read_program, read_text
 
 HEAD = 'program(1.3)\n[buildInfo = dict<string, string>({{"coremltools-version", "9.0"}})]\n{\n'
@@ -50,16 +50,16 @@ def test_the_text_of_an_analysis_file() -> None:
     assert [each.kind for each in program.operations] == [*["conv", "relu"] * 2, "abs", *["conv", "relu"] * 2]
     assert program.outputs == (program.operations[-1].result.name,)
     found = predict(program, platform("h16g"), Units.CPU_AND_NE)
-    assert {each.device for each in found.placements} == {Device.ANE}
+    assert {each.device for each in found.placements} == {AppleDevice.ANE}
     assert found.cost_ms == pytest.approx(0.283, abs=1e-3)
     assert found.placements[-1].tie
 
 
 def test_an_operation_in_the_middle_moves_the_whole_network() -> None:
     found = predict(read_text(chain(2, "acos")), platform("M4"))
-    assert {each.device for each in found.placements} == {Device.CPU}
+    assert {each.device for each in found.placements} == {AppleDevice.CPU}
     deep = predict(read_text(chain(6, "acos")), platform("M4"))
-    assert [each.device for each in deep.placements].count(Device.CPU) == 1
+    assert [each.device for each in deep.placements].count(AppleDevice.CPU) == 1
 
 
 def test_constants_are_operands() -> None:
@@ -79,7 +79,7 @@ def test_constants_are_operands() -> None:
 def test_long_chains_go_to_the_engine() -> None:
     found = predict(read_text(chain(250)), platform("M1"))
     assert len(found.placements) == 1001
-    assert {each.device for each in found.placements} == {Device.ANE}
+    assert {each.device for each in found.placements} == {AppleDevice.ANE}
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_other_files_are_none(tmp_path: Path) -> None:
     assert read_program(path) is None
 
 
-@pytest.mark.parametrize(("kernel", "device"), [(3, Device.ANE), (1, Device.CPU)])
-def test_four_convolutions_are_about_the_smallest_network_on_the_engine(kernel: int, device: Device) -> None:
+@pytest.mark.parametrize(("kernel", "device"), [(3, AppleDevice.ANE), (1, AppleDevice.CPU)])
+def test_four_convolutions_are_about_the_smallest_network_on_the_engine(kernel: int, device: AppleDevice) -> None:
     """The example of the sheet for the M1: four 3x3 convolutions save about 0.39 ms, four 1x1 too little."""
     builder = Builder()
     value = builder.input()

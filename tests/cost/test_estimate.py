@@ -7,7 +7,7 @@ from tests.support.cost_programs import artifact_of, program_of, record, surface
 
 from openane.analysis.estimate import NAMELESS, as_values, estimate
 from openane.core.errors import InputError
-from openane.cost.model import Part
+from openane.cost.model import CostPart
 from openane.program import Program, Role
 
 RECORD = "norm_softmax_an1_1x8x64x64"
@@ -31,7 +31,7 @@ def test_two_programs_pay_two_dispatches_and_are_told_so() -> None:
     program = program_of(record(RECORD))
     one, two = estimate(artifact_of(program)), estimate(artifact_of(program, program))
     assert two.time_us == pytest.approx(2 * one.time_us)
-    assert two.times_us[Part.DISPATCH] == 2 * one.times_us[Part.DISPATCH]
+    assert two.times_us[CostPart.DISPATCH] == 2 * one.times_us[CostPart.DISPATCH]
     assert any("2 programs" in advice.why for advice in two.advice)
     assert not any("programs" in advice.why for advice in one.advice)
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openane.backend.task_cost import Engine, Kind, Work
+from openane.backend.task_cost import Engine, Work, WorkKind
 from openane.core.errors import InputError
 from openane.cost.chips import CHIPS, Chip, chip
 from openane.cost.measurements import MEASUREMENTS, split
-from openane.cost.model import Part, call_milliwatts, call_us, cost_of
+from openane.cost.model import CostPart, call_milliwatts, call_us, cost_of
 from openane.cost.operations import attention, convolution, elementwise, matmul, rowwise
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ WORKS = st.builds(
     Work,
     st.just("work"),
     st.sampled_from(Engine),
-    st.sampled_from((Kind.CONVOLUTION, Kind.MATMUL)),
+    st.sampled_from((WorkKind.CONVOLUTION, WorkKind.MATMUL)),
     COUNTS,
     COUNTS,
     COUNTS,
@@ -64,7 +64,7 @@ def test_more_work_takes_longer(work: Work, on: Chip, field: str, more: int) -> 
 @given(CHIP, st.integers(1, 15))
 def test_fewer_engines_take_longer(on: Chip, engines: int) -> None:
     few = replace(matmul(64, 256, 256), engines=engines)
-    assert cost_of(few, on).times_us[Part.NEURAL] > cost_of(matmul(64, 256, 256), on).times_us[Part.NEURAL]
+    assert cost_of(few, on).times_us[CostPart.NEURAL] > cost_of(matmul(64, 256, 256), on).times_us[CostPart.NEURAL]
 
 
 def test_utilisation_is_of_the_peak() -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 from tests.support.cost_programs import program_of, record, record_names, tasks_of
 
-from openane.backend.task_cost import Engine, Kind
+from openane.backend.task_cost import Engine, WorkKind
 from openane.core.errors import InputError, UnsupportedError
 from openane.cost.program import works_of
 from openane.program import Program, Task
@@ -32,7 +32,7 @@ def test_macs_of_a_convolution(name: str) -> None:
     assert sum(work.macs for work in works) == products
     assert sum(work.output_bytes for work in works) == found["tensors"][-1]["total_bytes"]
     assert all(work.engine is Engine.NEURAL for work in works)
-    assert works[0].kind is (Kind.MATMUL if kernel == 1 else Kind.CONVOLUTION)
+    assert works[0].kind is (WorkKind.MATMUL if kernel == 1 else WorkKind.CONVOLUTION)
 
 
 @pytest.mark.parametrize("name", record_names("matmul_") or ["matmul_"])
@@ -48,12 +48,12 @@ def test_macs_of_a_matmul(name: str) -> None:
 
 def test_elementwise_and_reductions() -> None:
     (add,) = (work_of(task) for task in tasks_of(record("binary_add_1x64x8x8")))
-    assert (add.engine, add.kind, add.elements, add.macs) == (Engine.PLANAR, Kind.ELEMENTWISE, 4096, 0)
+    assert (add.engine, add.kind, add.elements, add.macs) == (Engine.PLANAR, WorkKind.ELEMENTWISE, 4096, 0)
     assert (add.input_bytes, add.output_bytes) == (65536, 32768)
     (total,) = (work_of(task) for task in tasks_of(record("reduce_sum_axes_2_3")))
-    assert (total.engine, total.kind) == (Engine.PLANAR, Kind.REDUCTION)
+    assert (total.engine, total.kind) == (Engine.PLANAR, WorkKind.REDUCTION)
     (table,) = (work_of(task) for task in tasks_of(record("unary_exp_c64")))
-    assert (table.engine, table.kind, table.elements) == (Engine.NEURAL, Kind.TABLE, 64)
+    assert (table.engine, table.kind, table.elements) == (Engine.NEURAL, WorkKind.TABLE, 64)
 
 
 def test_scratch_is_counted_both_ways() -> None:

@@ -58,10 +58,10 @@ ENTRIES = {"twice": Entry(("x",), lambda call: call.finish(ops.Twice(), call.val
 """,
     "compiler/lowering/twice.py": '''
 from openane.core.errors import require
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import ops
 from openane.net import GOC
-@rule("twice-rank", family="Twice", kind=Kind.CHOICE, limit="at most 4 axes", hint="Reshape it.", evidence="a test")
+@rule("twice-rank", family="Twice", kind=RuleKind.CHOICE, limit="at most 4 axes", hint="Reshape it.", evidence="a test")
 def rank(shape):
     """Twice has too many axes."""
     return len(shape) if len(shape) > 4 else None

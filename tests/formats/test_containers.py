@@ -12,7 +12,7 @@ from openane.core.errors import FormatError, InputError, OpenaneError, Unsupport
 from openane.formats.anec import libane_order, read_anec, write_anec
 from openane.formats.hwx import codec, read_hwx, write_hwx
 from openane.formats.hwx.dialects import FILE_DIALECTS
-from openane.formats.hwx.layout import Command
+from openane.formats.hwx.layout import CommandKind
 from openane.program import Role
 from openane.targets import attach, load_program
 from openane.targets.h13.registers import REGISTERS
@@ -57,12 +57,12 @@ def assert_differs_only_where_told(apple, ours):
     for one, two in zip(apple.commands, ours.commands, strict=True):
         if bytes(one.data) == bytes(two.data):
             continue
-        assert one.kind in (Command.METADATA, Command.SYMBOLS, Command.SEGMENT, Command.THREAD)
-        if one.kind == Command.SEGMENT:
+        assert one.kind in (CommandKind.METADATA, CommandKind.SYMBOLS, CommandKind.SEGMENT, CommandKind.THREAD)
+        if one.kind == CommandKind.SEGMENT:
             pair = [codec.decode_segment(file.inside(each)) for file, each in ((apple, one), (ours, two))]
             places = [[replace(section, relocation_offset=0) for section in each.sections] for each in pair]
             assert places[0] == places[1]
-        if one.kind == Command.THREAD:
+        if one.kind == CommandKind.THREAD:
             state = codec.decode_program_state(apple.inside(one))
             mine = codec.decode_program_state(ours.inside(two))
             assert replace(mine, words={**mine.words, 0x850: state.words[0x850]}) == state
@@ -89,10 +89,10 @@ def test_compiled_networks_differ_from_apples_only_where_told(shared, pair):
 
 def test_every_load_command_of_apple_is_understood_to_the_byte(shared):
     decoders = {
-        Command.SEGMENT: (codec.decode_segment, codec.encode_segment),
-        Command.NAME: (codec.decode_name, codec.encode_name),
-        Command.NAME_OLD: (codec.decode_name, codec.encode_name),
-        Command.SYMBOLS: (codec.decode_symbol_table, codec.encode_symbol_table),
+        CommandKind.SEGMENT: (codec.decode_segment, codec.encode_segment),
+        CommandKind.NAME: (codec.decode_name, codec.encode_name),
+        CommandKind.NAME_OLD: (codec.decode_name, codec.encode_name),
+        CommandKind.SYMBOLS: (codec.decode_symbol_table, codec.encode_symbol_table),
     }
     states = {
         1: (codec.decode_program_state, codec.encode_program_state),
@@ -104,7 +104,7 @@ def test_every_load_command_of_apple_is_understood_to_the_byte(shared):
         file = read_hwx(path)
         for command in file.commands:
             reader = file.inside(command)
-            pair = states[reader.u32(8)] if command.kind == Command.THREAD else decoders.get(command.kind)
+            pair = states[reader.u32(8)] if command.kind == CommandKind.THREAD else decoders.get(command.kind)
             if pair:
                 assert pair[1](pair[0](reader)) == bytes(command.data), (path.name, hex(command.offset))
 

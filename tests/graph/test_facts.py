@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from openane.core.types import DType
-from openane.graph import Case, Operation, TensorType
+from openane.graph import Operation, OperationCase, TensorType
 from openane.graph.ops import OPERATIONS
 
 
@@ -18,7 +18,7 @@ def _stating(fact: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("operation", chosen.values(), ids=chosen)
 
 
-def _samples(operation: type[Operation]) -> Iterator[tuple[Case, list[np.ndarray], tuple[np.ndarray, ...]]]:
+def _samples(operation: type[Operation]) -> Iterator[tuple[OperationCase, list[np.ndarray], tuple[np.ndarray, ...]]]:
     """A case, its inputs that are there, and its results."""
     for case in operation.cases():
         with np.errstate(all="ignore"):
@@ -68,7 +68,7 @@ def test_a_linear_operation_adds(operation: type[Operation]) -> None:
         assert x is not None
         other = np.random.default_rng(0).standard_normal(x.shape)
 
-        def at(first: np.ndarray, case: Case = case, others: list[np.ndarray | None] = others) -> np.ndarray:
+        def at(first: np.ndarray, case: OperationCase = case, others: list[np.ndarray | None] = others) -> np.ndarray:
             return case.operation.evaluate([first, *others])[0]
 
         np.testing.assert_allclose(at(x) - at(other), at(x - other) - at(np.zeros_like(x)), atol=1e-9)

@@ -18,7 +18,7 @@ from openane.numerics.definition.fp16 import exponent, half_away, nearest, round
 from openane.numerics.definition.planar import read, total
 from openane.numerics.definition.single import F
 from openane.numerics.profile import PostScale, Profile, ReductionOrder, TableIndex
-from openane.numerics.tables import Line, LookupTable, TableMode
+from openane.numerics.tables import LookupTable, StraightLine, TableMode
 
 WORDS = st.integers(0, 0xFFFF)
 CHANNELS = 64
@@ -171,7 +171,7 @@ def test_a_table_sees_the_sum_or_its_fp16() -> None:
      (TableMode.ENDING_AT_ZERO, -31.5, 0.5), (TableMode.ENDING_AT_ZERO, 1, 2), (TableMode.ENDING_AT_ZERO, -33, -27)],
 )  # fmt: skip
 def test_where_the_knots_are(mode: TableMode, argument: float, wanted: float) -> None:
-    table = LookupTable(mode, tuple(float(i) for i in range(33)), 0, left=Line(1, 6), right=Line(2, 0))
+    table = LookupTable(mode, tuple(float(i) for i in range(33)), 0, left=StraightLine(1, 6), right=StraightLine(2, 0))
     assert tabulated(Fraction(argument), table, Profile()) == half(wanted)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.compiled_programs import REPEATABLE
 
 from openane.core.errors import InputError
-from openane.program.fields import Field, Kind, Register, bits_float, float_bits
+from openane.program.fields import Field, FieldKind, Register, bits_float, float_bits
 from openane.targets.h13.registers import REGISTERS
 
 WORDS = st.integers(0, 0xFFFFFFFF)
@@ -48,9 +48,9 @@ def test_fields_cover_every_bit_once():
 @REPEATABLE
 @given(st.integers(0, 0xFFFF))
 def test_half_precision_bits(bits):
-    number = bits_float(Kind.FP16, bits)
+    number = bits_float(FieldKind.FP16, bits)
     if not math.isnan(number):
-        assert float_bits(Kind.FP16, number) == bits
+        assert float_bits(FieldKind.FP16, number) == bits
 
 
 def test_numbers_round_to_the_nearest_half():
@@ -62,7 +62,7 @@ def test_numbers_round_to_the_nearest_half():
 
 
 def test_signed_fields():
-    field = Field("offset", 4, 8, kind=Kind.SIGNED)
+    field = Field("offset", 4, 8, kind=FieldKind.SIGNED)
     register = Register("R", 0, (field,))
     assert register.encode(offset=-3) == 0xFD0
     assert field.get(0xFD0) == -3

@@ -13,7 +13,7 @@ from openane.runtimes import Choice, SessionOptions
 from openane.runtimes.linux import LinuxRuntime
 from openane.runtimes.linux.emulation import EmulatedDriver, EmulatedSystem
 from openane.runtimes.linux.engine import SimulatedEngine
-from openane.runtimes.verification import Outcome, Standing, all_cases, check_case, predict, select_cases
+from openane.runtimes.verification import CheckOutcome, Standing, all_cases, check_case, predict, select_cases
 from openane.runtimes.verification.case import impulses, numbered_kernel
 from openane.runtimes.verification.check import compare, compile_case, unpack_array
 from openane.targets.target import RunOptions
@@ -99,7 +99,7 @@ def test_numbered_weights_are_exact_and_all_differ():
 def test_the_whole_path_matches_on_the_emulated_device(name):
     driver, runtime = emulated()
     result = check_case(CASES[name], runtime, SessionOptions(), "h13")
-    assert result.outcome is Outcome.MATCHES, result.message
+    assert result.outcome is CheckOutcome.MATCHES, result.message
     assert result.differing == 0 and result.found == {} and len(result.digest) == 64
     assert driver.used_bytes == 0
 
@@ -107,7 +107,7 @@ def test_the_whole_path_matches_on_the_emulated_device(name):
 def test_a_device_with_other_arithmetic_is_explained():
     _, runtime = emulated({"overflow_order": "total"})
     result = check_case(CASES["sum-sticky"], runtime, SessionOptions(), "h13")
-    assert result.outcome is Outcome.EXPLAINED
+    assert result.outcome is CheckOutcome.EXPLAINED
     assert result.agrees_with == ("only the complete sum may overflow",)
     assert result.differences[0].expected != result.differences[0].found
 
@@ -121,7 +121,7 @@ def test_differences_are_counted_in_bits_and_ulps():
     bits[0, 0, 0, 2, 5] += 3
     bits[0, 0, 0, 6, 76] ^= 0x8000
     result = compare(case, program, expected, found)
-    assert result.outcome is Outcome.DIFFERS
+    assert result.outcome is CheckOutcome.DIFFERS
     assert result.differing == 2
     assert [difference.index for difference in result.differences] == [(0, 0, 0, 2, 5), (0, 0, 0, 6, 76)]
     assert result.largest_ulp == 2 * (int(expected["out"].view(np.uint16)[0, 0, 0, 6, 76]) & 0x7FFF)

@@ -11,7 +11,7 @@ import pytest
 from openane.core.errors import InputError, UnavailableError
 from openane.numerics.definition.fp16 import nearest, value
 from openane.sim.kernels import library
-from openane.sim.kernels.library import FOLDER, NAME, Kind, Library, instruction_sets, load
+from openane.sim.kernels.library import FOLDER, NAME, KernelKind, Library, instruction_sets, load
 
 ALL = np.arange(1 << 16).astype(np.uint16)
 
@@ -62,7 +62,7 @@ def test_rows_have_the_fields_of_the_header() -> None:
     assert names is not None and names[:4] == ("kind", "units", "blocks", "cost")
     assert all(f"F({name}, " in header for name in names)
     kinds = header[header.index("enum kind {") :].partition("}")[0].partition("{")[2].replace(" ", "").split(",")
-    assert kinds[:-1] == [kind.name for kind in Kind]
+    assert kinds[:-1] == [kind.name for kind in KernelKind]
 
 
 def test_numbers_of_the_caller_are_narrowed_as_numpy_does_it() -> None:
@@ -90,7 +90,7 @@ def test_every_word_through_the_end_of_the_data_path(instruction_set: str, scale
     row = np.zeros((), kernels.row)
     strides = (0, 0, 0, 0, 1)
     fields = {
-        "kind": Kind.COMBINE, "units": 32, "blocks": 1, "extents": (1, 1, 1, 1, 1 << 16, 1, 2048), "inputs": 1,
+        "kind": KernelKind.COMBINE, "units": 32, "blocks": 1, "extents": (1, 1, 1, 1, 1 << 16, 1, 2048), "inputs": 1,
         "first_strides": strides, "result_strides": strides, "result": 1 << 16, "scale": 0, "numbers": 1,
     }  # fmt: skip
     for name, content in fields.items():

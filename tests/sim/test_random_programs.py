@@ -15,14 +15,14 @@ from tests.support.random_tensors import Made, Seeded
 from openane.core.types import DType
 from openane.sim.decoded_task import (
     DecodedTask,
-    Function,
+    MacFunction,
     MacOperation,
     MacWork,
+    MemorySpace,
     PlanarFunction,
     PlanarOperation,
+    PlanarReduction,
     PlanarWork,
-    Reduction,
-    Space,
 )
 from openane.sim.kernels.library import instruction_sets
 from openane.sim.machine import ExecutionOptions, Simulator
@@ -114,7 +114,7 @@ def features(work: DecodedTask) -> Iterator[object]:
         yield unit, operand.role, "interleaved" if operand.interleave > 1 else ""
         yield unit, operand.role, "exchanged" if operand.swapped else ""
     yield unit, "kept" if work.kept is not None else ""
-    yield unit, "in place" if any(s.base == work.result.base and s.space is Space.L2 is work.result.space
+    yield unit, "in place" if any(s.base == work.result.base and s.space is MemorySpace.L2 is work.result.space
                                   for s in work.sources) else ""  # fmt: skip
     yield from (("batch", unit, work.view[0] > 1), ("depth", unit, work.view[1] > 1), engine.operation, engine.function)
     if isinstance(engine, MacWork):
@@ -150,12 +150,12 @@ def planar_features(work: DecodedTask, engine: PlanarWork) -> Iterator[object]:
 
 EXPECTED: frozenset[object] = frozenset(
     {
-        *MacOperation, *Function, *PlanarFunction, *PlanarOperation,
-        *(("reduction", kind, True) for kind in Reduction),
-        *(("reduction", kind, False) for kind in Reduction if kind is not Reduction.NONE),
-        *(("NE", role, space) for role in ("source 1", "result") for space in Space),
-        *(("PE", role, space) for role in ("source 1", "result") for space in Space),
-        *(("PE", "source 2", space) for space in (Space.DRAM, Space.L2)),
+        *MacOperation, *MacFunction, *PlanarFunction, *PlanarOperation,
+        *(("reduction", kind, True) for kind in PlanarReduction),
+        *(("reduction", kind, False) for kind in PlanarReduction if kind is not PlanarReduction.NONE),
+        *(("NE", role, space) for role in ("source 1", "result") for space in MemorySpace),
+        *(("PE", role, space) for role in ("source 1", "result") for space in MemorySpace),
+        *(("PE", "source 2", space) for space in (MemorySpace.DRAM, MemorySpace.L2)),
         *(("NE", role, kind) for role in ("source 1", "result") for kind in (DType.FLOAT16, DType.INT8, DType.UINT8)),
         *(("PE", role, kind) for role in ("source 1", "source 2", "result")
           for kind in (DType.FLOAT16, DType.INT8, DType.UINT8)),

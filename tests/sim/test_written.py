@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from openane.core.types import DType
 from openane.sim.check.footprint import Footprint
 from openane.sim.check.written import Written
-from openane.sim.decoded_task import Operand, Space
+from openane.sim.decoded_task import DecodedOperand, MemorySpace
 
 SIZE = 512
 STRIDES, EXTENTS = st.sampled_from([2, 4, 6, 8, 16, 32, 34]), st.integers(1, 5)
 SHAPES = st.tuples(st.integers(0, 40), STRIDES, EXTENTS, STRIDES, EXTENTS, st.sampled_from([1, 2, 4]), EXTENTS)
 
 
-def operand(shape: tuple[int, ...]) -> Operand:
+def operand(shape: tuple[int, ...]) -> DecodedOperand:
     base, row, rows, plane, planes, interleave, channels = shape
     extent, strides = (1, planes, channels, rows, 2), (0, plane * 4, plane, row, 2 * interleave)
-    return Operand("result", Space.L2, 0, 2 * base, extent, strides, DType.FLOAT16, interleave)
+    return DecodedOperand("result", MemorySpace.L2, 0, 2 * base, extent, strides, DType.FLOAT16, interleave)
 
 
-def elements(made: Operand) -> set[int]:
+def elements(made: DecodedOperand) -> set[int]:
     """Every byte of the operand, one element at a time."""
     found = set()
     for place in np.ndindex(*made.extent):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from openane.analysis.compare import Comparison, compare_layers
+from openane.analysis.compare import ModelComparison, compare_layers
 from openane.compiler.driver import Options, build
 from openane.core.origin import Origin
 from openane.graph import Graph, Node, Operation, TensorType
@@ -23,6 +23,6 @@ def chain(steps: list[tuple[str, Operation, dict[str, np.ndarray]]], shape: tupl
     return Graph("model", {"x": TensorType(shape)}, (last,), tuple(nodes), constants)
 
 
-def compared(graph: Graph, inputs: Mapping[str, np.ndarray], options: Options | None = None) -> Comparison:
+def compared(graph: Graph, inputs: Mapping[str, np.ndarray], options: Options | None = None) -> ModelComparison:
     """The comparison on the simulator."""
     return compare_layers(build(graph, options), inputs)

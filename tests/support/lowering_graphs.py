@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph import Case, Graph, Node, Operation, TensorType
+from openane.graph import Graph, Node, Operation, OperationCase, TensorType
 from openane.net import Net
 
 
@@ -20,7 +20,7 @@ def type_of(array: np.ndarray) -> TensorType:
     return TensorType(array.shape, DType.of(array))
 
 
-def case_graphs(case: Case) -> Iterator[tuple[Graph, dict[str, np.ndarray]]]:
+def case_graphs(case: OperationCase) -> Iterator[tuple[Graph, dict[str, np.ndarray]]]:
     """The case as a graph of one node, with all, only the first and only the last operand at run time."""
     arrays = {f"x{i}": wide(a) for i, a in enumerate(case.inputs) if a is not None}
     names = tuple(f"x{i}" if a is not None else "" for i, a in enumerate(case.inputs))

@@ -19,7 +19,7 @@ from openane.formats.anec import read_anec
 from openane.formats.hwx import read_hwx
 from openane.program import Program, Role, Surface, Task
 from openane.program.fields import Field, Register
-from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork, Space
+from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork, MemorySpace
 from openane.sim.machine import ExecutionOptions, Simulator
 from openane.sim.trace import lines
 from openane.targets import load_program
@@ -214,7 +214,7 @@ class Use:
     def weights(self) -> bool:
         return self.work.engine.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED)
 
-    def source(self, number: int, *spaces: Space) -> bool:
+    def source(self, number: int, *spaces: MemorySpace) -> bool:
         return number <= len(self.work.sources) and self.work.sources[number - 1].space in spaces
 
     @property
@@ -229,9 +229,9 @@ class Use:
         return REGISTERS[path][name].get(self.task.registers().get(REGISTERS[path].address, 0))
 
     def in_l2(self, number: int) -> bool:
-        return self.source(number, Space.L2) or (number == 1 and self.work.kept is not None)
+        return self.source(number, MemorySpace.L2) or (number == 1 and self.work.kept is not None)
 
-    def result(self, *spaces: Space) -> bool:
+    def result(self, *spaces: MemorySpace) -> bool:
         return self.work.result.space in spaces
 
     def lane(self, index: int) -> bool:
@@ -240,7 +240,7 @@ class Use:
         return kernel is not None and any(lane.engine == index for lane in kernel.lanes)
 
 
-D, L, C = Space.DRAM, Space.L2, Space.CHAIN
+D, L, C = MemorySpace.DRAM, MemorySpace.L2, MemorySpace.CHAIN
 USES: tuple[tuple[str, Callable[[Use], bool]], ...] = (
     # the beginning of a field's name, and when a task uses it; the first that fits counts
     ("Header.Bases.RB", lambda u: False),  # replaced below by number

@@ -11,8 +11,8 @@ from tests.support.placement_recipes import model
 from openane.coreml_placement.cost import estimate
 from openane.coreml_placement.families import KINDS, catalog
 from openane.coreml_placement.platforms import PLATFORMS, Backend, Units, core_ml, platform
-from openane.coreml_placement.prediction import Device, Placement, predict
-from openane.coreml_placement.program import Operation
+from openane.coreml_placement.prediction import AppleDevice, PredictedPlacement, predict
+from openane.coreml_placement.program import PlacedOperation
 
 
 @dataclass
@@ -62,7 +62,7 @@ def agreements(tables: Any) -> list[Agreement]:
     return found
 
 
-def _alone(row: Any, chip: str) -> list[tuple[Placement, Any]]:
+def _alone(row: Any, chip: str) -> list[tuple[PredictedPlacement, Any]]:
     placements = predict(model(row["model"]), platform(chip), Units.ALL).placements
     return list(zip(placements, row["ops"], strict=True))
 
@@ -96,7 +96,9 @@ def _in_context(agreement: Agreement, rows: Any) -> None:
         middle = same[0] if kind not in ("relu", "conv") else same[len(same) // 2]
         agreement.ties += any(each.tie for each in placements)
         agreement.add(row["model"], middle.device.value, row["middle_runs_on"])
-        whole = {"all CPU": Device.CPU, "all ANE": Device.ANE, "all on ANE": Device.ANE}.get(row["note"].split(":")[0])
+        whole = {"all CPU": AppleDevice.CPU, "all ANE": AppleDevice.ANE, "all on ANE": AppleDevice.ANE}.get(
+            row["note"].split(":")[0]
+        )
         if whole is not None:
             devices = "+".join(sorted({each.device.value for each in placements}))
             agreement.add(f"{row['model']}, whole model", devices, whole.value)
@@ -135,7 +137,7 @@ def _estimated(agreement: Agreement, rows: Any) -> None:
                 agreement.add(name, row[column] if near else found, row[column])
 
 
-def _operations(name: str) -> tuple[Operation, ...]:
+def _operations(name: str) -> tuple[PlacedOperation, ...]:
     return model(name).operations
 
 

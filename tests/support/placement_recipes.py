@@ -9,73 +9,75 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from openane.coreml_placement.program import Operation, Program, Tensor
+from openane.coreml_placement.program import PlacedOperation, PlacedProgram, PlacedTensor
 
 Shape = tuple[int, ...]
 IMAGE: Shape = (1, 64, 32, 32)
 MATRIX: Shape = (1, 128, 256)
 
 
-def numbers(*values: int, dtype: str = "int32") -> Tensor:
+def numbers(*values: int, dtype: str = "int32") -> PlacedTensor:
     """A constant list of integers."""
-    return Tensor("", dtype, (len(values),), True, values)
+    return PlacedTensor("", dtype, (len(values),), True, values)
 
 
-def scalar(value: float | bool | int, dtype: str = "int32") -> Tensor:
+def scalar(value: float | bool | int, dtype: str = "int32") -> PlacedTensor:
     """A constant number."""
-    return Tensor("", dtype, (), True, (value,))
+    return PlacedTensor("", dtype, (), True, (value,))
 
 
-def text(value: str) -> Tensor:
-    return Tensor("", "string", (), True, (value,))
+def text(value: str) -> PlacedTensor:
+    return PlacedTensor("", "string", (), True, (value,))
 
 
-def weight(*shape: int) -> Tensor:
+def weight(*shape: int) -> PlacedTensor:
     """A constant whose values do not matter."""
-    return Tensor("", "fp16", shape, True)
+    return PlacedTensor("", "fp16", shape, True)
 
 
 class Builder:
     """Makes the operations of one model."""
 
     def __init__(self, context: bool = False) -> None:
-        self.operations: list[Operation] = []
+        self.operations: list[PlacedOperation] = []
         self.context = context
         self.inputs = 0
 
-    def input(self, shape: Shape = IMAGE, dtype: str = "fp16") -> Tensor:
+    def input(self, shape: Shape = IMAGE, dtype: str = "fp16") -> PlacedTensor:
         self.inputs += 1
-        return self._wrapped(Tensor(f"x{self.inputs - 1}", dtype, shape))
+        return self._wrapped(PlacedTensor(f"x{self.inputs - 1}", dtype, shape))
 
-    def op(self, kind: str, shape: Shape | None = None, dtype: str | None = None, **inputs: object) -> Tensor:
+    def op(self, kind: str, shape: Shape | None = None, dtype: str | None = None, **inputs: object) -> PlacedTensor:
         """Adds an operation; shape and type are those of x where they are not given."""
         operands = {
             name: tuple(value) if isinstance(value, (list, tuple)) else (value,) for name, value in inputs.items()
         }
         x = next(t for tensors in operands.values() for t in tensors)
-        result = Tensor(f"v{len(self.operations)}", dtype or x.dtype, x.shape if shape is None else shape)
-        self.operations.append(Operation(kind, result.name, operands, (result,)))
+        result = PlacedTensor(f"v{len(self.operations)}", dtype or x.dtype, x.shape if shape is None else shape)
+        self.operations.append(PlacedOperation(kind, result.name, operands, (result,)))
         return result
 
-    def open(self, kind: str, **inputs: Tensor) -> Tensor:
+    def open(self, kind: str, **inputs: PlacedTensor) -> PlacedTensor:
         """Adds an operation whose integer result has as many elements as the data says."""
-        result = Tensor(f"v{len(self.operations)}", "int32", None)
+        result = PlacedTensor(f"v{len(self.operations)}", "int32", None)
         self.operations.append(
-            Operation(kind, result.name, {key: (value,) for key, value in inputs.items()}, (result,))
+            PlacedOperation(kind, result.name, {key: (value,) for key, value in inputs.items()}, (result,))
         )
         return result
 
-    def cast(self, x: Tensor, dtype: str) -> Tensor:
+    def cast(self, x: PlacedTensor, dtype: str) -> PlacedTensor:
         return self.op("cast", dtype=dtype, x=x, dtype_=text(dtype))
 
-    def conv(self, x: Tensor, out: int, kernel: Shape, shape: Shape, groups: int = 1, **inputs: object) -> Tensor:
+    def conv(
+        self, x: PlacedTensor, out: int, kernel: Shape, shape: Shape, groups: int = 1, **inputs: object
+    ) -> PlacedTensor:
         given = {"weight": weight(out, x.shape[1] // groups, *kernel), **inputs}
         return self.op("conv", shape, x=x, groups=scalar(groups), **given)
 
-    def linear(self, x: Tensor, out: int) -> Tensor:
+    def linear(self, x: PlacedTensor, out: int) -> PlacedTensor:
         return self.op("linear", (*x.shape[:-1], out), x=x, weight=weight(out, x.shape[-1]), bias=weight(out))
 
-    def _wrapped(self, x: Tensor) -> Tensor:
+    def _wrapped(self, x: PlacedTensor) -> PlacedTensor:
         if not self.context or x.dtype != "fp16" or x.shape is None or len(x.shape) not in (3, 4):
             return x
         for _ in range(2):
@@ -89,12 +91,12 @@ class Builder:
             x = self.op("relu", x=x)
         return x
 
-    def program(self, name: str, output: Tensor) -> Program:
+    def program(self, name: str, output: PlacedTensor) -> PlacedProgram:
         output = self._wrapped(output)
-        return Program(name, tuple(self.operations), (output.name,), "rebuilt from its description")
+        return PlacedProgram(name, tuple(self.operations), (output.name,), "rebuilt from its description")
 
 
-Recipe = Callable[[Builder], Tensor]
+Recipe = Callable[[Builder], PlacedTensor]
 RECIPES: dict[str, Recipe] = {}
 
 
@@ -106,7 +108,7 @@ def _recipe(name: str) -> Callable[[Recipe], Recipe]:
     return add
 
 
-def model(name: str, context: bool = False) -> Program:
+def model(name: str, context: bool = False) -> PlacedProgram:
     """The model of that name, alone or in context."""
     builder = Builder(context)
     return builder.program(name, RECIPES[name](builder))
@@ -191,13 +193,13 @@ for _name in ["equal", "not_equal", "less", "less_equal", "greater", "greater_eq
 
 
 @_recipe("select")
-def _select(b: Builder) -> Tensor:
+def _select(b: Builder) -> PlacedTensor:
     m, x, y = b.input(), b.input(), b.input()
     return b.op("select", dtype="fp16", cond=b.op("greater", dtype="bool", x=m, y=half(0)), a=x, b=y)
 
 
 @_recipe("logical_and")
-def _logical_and(b: Builder) -> Tensor:
+def _logical_and(b: Builder) -> PlacedTensor:
     x, y = b.input(), b.input()
     both = [b.op("greater", dtype="bool", x=each, y=half(0)) for each in (x, y)]
     return b.cast(b.op("logical_and", x=both[0], y=both[1]), "fp16")
@@ -206,7 +208,7 @@ def _logical_and(b: Builder) -> Tensor:
 def _single(kind: str, x: Shape = IMAGE, y: Shape | None = None, out: Shape | None = None) -> Recipe:
     """A float32 model: coremltools casts its inputs to fp16 and its output back."""
 
-    def recipe(b: Builder) -> Tensor:
+    def recipe(b: Builder) -> PlacedTensor:
         operands = {"x": b.cast(b.input(x, "fp32"), "fp16")}
         if y is not None:
             operands["y"] = b.cast(b.input(y, "fp32"), "fp16")
@@ -288,12 +290,12 @@ _HEADS = (1, 8, 128, 64)
 
 
 @_recipe("sdpa")
-def _sdpa(b: Builder) -> Tensor:
+def _sdpa(b: Builder) -> PlacedTensor:
     return b.op("scaled_dot_product_attention", query=b.input(_HEADS), key=b.input(_HEADS), value=b.input(_HEADS))
 
 
 @_recipe("sdpa_mask")
-def _sdpa_mask(b: Builder) -> Tensor:
+def _sdpa_mask(b: Builder) -> PlacedTensor:
     q, k, v, m = (b.input(shape) for shape in (_HEADS, _HEADS, _HEADS, (1, 1, 128, 128)))
     return b.op("scaled_dot_product_attention", query=q, key=k, value=v, attn_mask=m)
 
@@ -333,7 +335,7 @@ RECIPES |= {
 
 
 @_recipe("log_softmax")
-def _log_softmax(b: Builder) -> Tensor:
+def _log_softmax(b: Builder) -> PlacedTensor:
     x = b.input()
     return b.op("sub", x=x, y=b.op("reduce_log_sum_exp", (1, 1, 32, 32), x=x, axes=numbers(1)))
 
@@ -433,7 +435,7 @@ RECIPES |= {
 }
 
 
-def _prepared(b: Builder, indices: Tensor, limit: int) -> Tensor:
+def _prepared(b: Builder, indices: PlacedTensor, limit: int) -> PlacedTensor:
     """Indices as coremltools prepares them: negative ones get the extent added."""
     wide = b.cast(b.cast(indices, "int16"), "int32")
     positive = b.op("greater_equal", dtype="bool", x=wide, y=scalar(0))
@@ -442,25 +444,25 @@ def _prepared(b: Builder, indices: Tensor, limit: int) -> Tensor:
 
 
 @_recipe("embedding")
-def _embedding(b: Builder) -> Tensor:
+def _embedding(b: Builder) -> PlacedTensor:
     indices = _prepared(b, b.input((1, 64), "int32"), 32000)
     return b.op("gather", (1, 64, 256), "fp16", x=weight(32000, 256), indices=indices, axis=scalar(0))
 
 
 @_recipe("gather_dyn")
-def _gather_dyn(b: Builder) -> Tensor:
+def _gather_dyn(b: Builder) -> PlacedTensor:
     table, indices = b.input((1000, 256)), b.input((1, 64), "int32")
     return b.op("gather", (1, 64, 256), x=table, indices=_prepared(b, indices, 1000), axis=scalar(0))
 
 
 @_recipe("gather_nd")
-def _gather_nd(b: Builder) -> Tensor:
+def _gather_nd(b: Builder) -> PlacedTensor:
     x, indices = b.input(), b.input((8, 2), "int32")
     return b.op("gather_nd", (8, 32, 32), x=x, indices=_prepared(b, indices, 64))
 
 
 @_recipe("gather_along_axis")
-def _gather_along_axis(b: Builder) -> Tensor:
+def _gather_along_axis(b: Builder) -> PlacedTensor:
     x, indices = b.input(), b.input(IMAGE, "int32")
     return b.op("gather_along_axis", x=x, indices=b.cast(indices, "int16"), axis=scalar(3))
 
@@ -473,7 +475,7 @@ RECIPES["scatter"], RECIPES["scatter_along_axis"] = _scattered("scatter"), _scat
 
 
 @_recipe("range_1d")
-def _range(b: Builder) -> Tensor:
+def _range(b: Builder) -> PlacedTensor:
     end = b.cast(b.input((1,), "int32"), "int16")
     wide = b.cast(b.op("squeeze", (), x=end), "int32")
     return b.cast(b.open("range_1d", end=wide, start=scalar(0), step=scalar(1)), "fp16")

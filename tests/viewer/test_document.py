@@ -18,7 +18,7 @@ from openane.cli import main
 from openane.cli.view import command
 from openane.compiler.driver import build
 from openane.core.types import DType
-from openane.sim.decoded_task import DecodedTask, Operand, PlanarOperation, PlanarWork, Space
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, MemorySpace, PlanarOperation, PlanarWork
 from openane.viewer import Choices, diff_document, document, page
 from openane.viewer.memory import memory_map
 from openane.viewer.page import embed
@@ -71,13 +71,19 @@ def test_memory_is_inside_its_size(digits_document: dict[str, Any]) -> None:
             assert 0 <= base < end <= memory["size"]
 
 
-def operand(base: int, count: int) -> Operand:
-    return Operand(
-        "any", Space.L2, 0, base, (1, 1, 1, 1, count), (2 * count, 2 * count, 2 * count, 2 * count, 2), DType.FLOAT16
+def operand(base: int, count: int) -> DecodedOperand:
+    return DecodedOperand(
+        "any",
+        MemorySpace.L2,
+        0,
+        base,
+        (1, 1, 1, 1, count),
+        (2 * count, 2 * count, 2 * count, 2 * count, 2),
+        DType.FLOAT16,
     )
 
 
-def copy(index: int, source: Operand, result: Operand) -> DecodedTask:
+def copy(index: int, source: DecodedOperand, result: DecodedOperand) -> DecodedTask:
     view = (1, 1, 1, 1, source.count)
     return DecodedTask(index, "", PlanarWork(PlanarOperation.ADD), view, view, (source,), result)
 
@@ -85,7 +91,7 @@ def copy(index: int, source: Operand, result: Operand) -> DecodedTask:
 def test_lifetimes_end_with_the_last_reader() -> None:
     a, b, c = operand(0, 8), operand(64, 8), operand(128, 8)
     found = memory_map([copy(0, c, a), copy(1, a, b), copy(2, b, c), copy(3, a, b), copy(4, b, a)], {})
-    spans = [(t.first, t.last, t.base) for t in found.tenants[Space.L2, 0]]
+    spans = [(t.first, t.last, t.base) for t in found.tenants[MemorySpace.L2, 0]]
     assert spans == [(0, 3, 0), (1, 2, 64), (2, 2, 128), (3, 4, 64), (4, 4, 0)]
     assert found.feeds == ((0, 1), (1, 2), (0, 3), (3, 4))
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from openane.cost.model import Cost, Part
+from openane.cost.model import Cost, CostPart
 from openane.cost.program import ProgramCost
 from openane.program import Program
 
@@ -40,7 +40,7 @@ class _Model:
     def tasks(self) -> list[Cost]:
         return [cost for program in self.costs for cost in program.tasks]
 
-    def part_us(self, part: Part) -> float:
+    def part_us(self, part: CostPart) -> float:
         return sum(cost.times_us.get(part, 0.0) for cost in self.tasks)
 
 
@@ -76,8 +76,8 @@ def _batch(model: _Model) -> Advice | None:
 
 
 def _smaller_weights(model: _Model) -> Advice | None:
-    bound = [cost for cost in model.tasks if cost.bound is Part.WEIGHTS]
-    saves_us = sum(cost.times_us[Part.WEIGHTS] for cost in bound) / 2
+    bound = [cost for cost in model.tasks if cost.bound is CostPart.WEIGHTS]
+    saves_us = sum(cost.times_us[CostPart.WEIGHTS] for cost in bound) / 2
     if not bound:
         return None
     return Advice(
@@ -99,7 +99,7 @@ def _padded_rows(model: _Model) -> Advice | None:
         "Put a long axis of the inputs and outputs into the width: rows are stored in steps of 64 bytes",
         f"{waste:.0%} of the input and output bytes are row padding, most in {narrow.name!r} "
         f"({'x'.join(map(str, narrow.shape))})",
-        model.part_us(Part.SURFACES) * waste,
+        model.part_us(CostPart.SURFACES) * waste,
     )
 
 
@@ -123,7 +123,7 @@ def _idle_engines(model: _Model) -> Advice | None:
     idle = [cost for cost in model.tasks if cost.work.macs and cost.work.engines < chip_engines]
     if not idle:
         return None
-    saves_us = sum(cost.times_us[Part.NEURAL] * (1 - cost.work.engines / chip_engines) for cost in idle)
+    saves_us = sum(cost.times_us[CostPart.NEURAL] * (1 - cost.work.engines / chip_engines) for cost in idle)
     return Advice(
         f"Give convolutions at least {chip_engines} output channels",
         f"{len(idle)} tasks use only some of the {chip_engines} engines",
@@ -132,8 +132,8 @@ def _idle_engines(model: _Model) -> Advice | None:
 
 
 def _planar(model: _Model) -> Advice | None:
-    planar = [cost for cost in model.tasks if cost.times_us[Part.PLANAR]]
-    saves_us = sum(cost.times_us[Part.PLANAR] + cost.times_us[Part.TASKS] for cost in planar)
+    planar = [cost for cost in model.tasks if cost.times_us[CostPart.PLANAR]]
+    saves_us = sum(cost.times_us[CostPart.PLANAR] + cost.times_us[CostPart.TASKS] for cost in planar)
     if not planar:
         return None
     return Advice(

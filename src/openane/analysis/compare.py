@@ -72,7 +72,7 @@ class OutputComparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ModelComparison:
     """Reference (float32), ideal fp16 and an engine on the same inputs.
 
     Attributes:
@@ -153,7 +153,7 @@ def compare_layers(
     on: str = "simulator",
     tolerance: float = TOLERANCE,
     options: SessionOptions | None = None,
-) -> Comparison:
+) -> ModelComparison:
     """Runs reference, ideal and engine, and measures every layer.
 
     Args:
@@ -194,11 +194,11 @@ class _Comparer:
         self.first_wrong: str | None = None
         self.outputs_are_right = not any(self._is_wrong(each.engine) for each in self._outputs())
 
-    def compare(self) -> Comparison:
+    def compare(self) -> ModelComparison:
         layers = tuple(self._layer(group) for group in self.map.groups)
         wrong = [number for number, layer in enumerate(layers) if layer.wrong]
         outputs = tuple(self._outputs())
-        return Comparison(
+        return ModelComparison(
             self.artifact.plan.name,
             self.artifact.target,
             self.on,
@@ -368,7 +368,7 @@ def _flat(layer: LayerComparison) -> dict[str, object]:
     return row
 
 
-def as_values(found: Comparison) -> dict[str, Any]:
+def as_values(found: ModelComparison) -> dict[str, Any]:
     """The comparison as plain values, for JSON and pages."""
     return {
         "model": found.model,

@@ -12,19 +12,19 @@ from openane.artifact.plan import Artifact, EngineStep
 from openane.core import html
 from openane.core.report import Column, Report, numbers, texts
 from openane.cost.chips import DEFAULT_CHIP, Chip, chip
-from openane.cost.model import Cost, Part
+from openane.cost.model import Cost, CostPart
 from openane.cost.program import cost_of_program
 from openane.program import Program
 
-PART_COLORS: Mapping[Part, str] = MappingProxyType(
+PART_COLORS: Mapping[CostPart, str] = MappingProxyType(
     {
-        Part.NEURAL: "#2b66ad",
-        Part.PLANAR: "#a9590c",
-        Part.WEIGHTS: "#2c7a4b",
-        Part.DRAM: "#3f8f6e",
-        Part.SURFACES: "#5c8a3a",
-        Part.TASKS: "#6a717a",
-        Part.DISPATCH: "#4d535b",
+        CostPart.NEURAL: "#2b66ad",
+        CostPart.PLANAR: "#a9590c",
+        CostPart.WEIGHTS: "#2c7a4b",
+        CostPart.DRAM: "#3f8f6e",
+        CostPart.SURFACES: "#5c8a3a",
+        CostPart.TASKS: "#6a717a",
+        CostPart.DISPATCH: "#4d535b",
     }
 )
 """White text is readable on each."""
@@ -74,7 +74,7 @@ class LayerEstimate:
 
     layer: str
     tasks: int
-    times_us: Mapping[Part, float]
+    times_us: Mapping[CostPart, float]
     share: float
     energy_uj: float
     macs: int
@@ -87,7 +87,7 @@ class LayerEstimate:
         return sum(self.times_us.values())
 
     @property
-    def bound(self) -> Part:
+    def bound(self) -> CostPart:
         """The part that takes longest."""
         return max(self.times_us, key=lambda part: self.times_us[part])
 
@@ -138,7 +138,7 @@ class Estimate:
     target: str
     time_us: float
     energy_uj: float
-    times_us: Mapping[Part, float]
+    times_us: Mapping[CostPart, float]
     layers: tuple[LayerEstimate, ...]
     tasks: tuple[TaskEstimate, ...]
     roofline: Roofline
@@ -163,13 +163,13 @@ class Estimate:
         return self.energy_uj / self.time_us * 1e3 if self.time_us else 0.0
 
     def _repr_html_(self) -> str:
-        parts = [(part.value, self.times_us.get(part, 0.0), PART_COLORS[part]) for part in Part]
+        parts = [(part.value, self.times_us.get(part, 0.0), PART_COLORS[part]) for part in CostPart]
         return html.shares(f"time of a call of {self.name} by part", parts) + self.report().to_html()
 
     def report(self) -> Report:
         """One row per layer."""
         totals = f"{self.time_us:.0f} us a call, {self.energy_uj / 1000:.3g} mJ"
-        parts = [part for part in Part if part is not Part.DISPATCH]
+        parts = [part for part in CostPart if part is not CostPart.DISPATCH]
         rows = [
             (
                 layer.layer,
@@ -219,7 +219,7 @@ def estimate(artifact: Artifact, chip_name: str = DEFAULT_CHIP) -> Estimate:
     )
     time_us = sum(cost.time_us for cost in costs)
     times = _sum_parts([task.cost for task in tasks])
-    times[Part.DISPATCH] = found.dispatch_us * len(programs)
+    times[CostPart.DISPATCH] = found.dispatch_us * len(programs)
     host_steps = len(artifact.plan.steps) - len(programs)
     return Estimate(
         name=artifact.plan.name,
@@ -246,8 +246,8 @@ def _tasks(number: int, program: Program, costs: Sequence[Cost]) -> list[TaskEst
     return found
 
 
-def _sum_parts(costs: Sequence[Cost]) -> dict[Part, float]:
-    return {part: sum(cost.times_us.get(part, 0.0) for cost in costs) for part in Part}
+def _sum_parts(costs: Sequence[Cost]) -> dict[CostPart, float]:
+    return {part: sum(cost.times_us.get(part, 0.0) for cost in costs) for part in CostPart}
 
 
 def _layers(tasks: Sequence[TaskEstimate], time_us: float, chip: Chip) -> tuple[LayerEstimate, ...]:

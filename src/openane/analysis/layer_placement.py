@@ -8,11 +8,11 @@ from pathlib import Path
 
 from openane.analysis.explain import ExplainedLayer, Explanation, Location
 from openane.core.errors import OpenaneError
-from openane.coreml_placement.compute_plan import Comparison, Match, compare, read_plan
+from openane.coreml_placement.compute_plan import Match, PlanComparison, compare, read_plan
 from openane.coreml_placement.from_graph import program_of_graph
 from openane.coreml_placement.platforms import Platform, Units, core_ml
-from openane.coreml_placement.prediction import Device, Placement, Prediction, predict
-from openane.coreml_placement.program import Program
+from openane.coreml_placement.prediction import AppleDevice, PredictedPlacement, Prediction, predict
+from openane.coreml_placement.program import PlacedProgram
 from openane.coreml_placement.read import is_open, with_shapes
 from openane.coreml_placement.reasons import reasons
 from openane.coreml_placement.remedies import Remedy, remedies
@@ -118,7 +118,7 @@ class ModelPlacement:
     inserted: tuple[LayerPlacement, ...]
     warnings: tuple[str, ...]
     remedies: tuple[Remedy, ...] = ()
-    comparison: Comparison | None = None
+    comparison: PlanComparison | None = None
 
     def count(self, backend: str) -> int:
         """How many operations of the program are predicted to run on a backend."""
@@ -126,7 +126,7 @@ class ModelPlacement:
 
 
 def place_layers(
-    program: Program | None,
+    program: PlacedProgram | None,
     graph: Graph | None,
     explanation: Explanation | None,
     *,
@@ -173,7 +173,7 @@ def place_layers(
 class _Join:
     """Brings operations and layers of openane together by name."""
 
-    def __init__(self, prediction: Prediction, comparison: Comparison | None, failure: OpenaneError | None) -> None:
+    def __init__(self, prediction: Prediction, comparison: PlanComparison | None, failure: OpenaneError | None) -> None:
         self._prediction = prediction
         self._sentences = reasons(prediction)
         self._matches: Sequence[Match | None] = comparison.matches if comparison else [None] * len(self._sentences)
@@ -219,7 +219,7 @@ class _Join:
         )
 
 
-def _engine(placements: Sequence[Placement]) -> EngineAnswer:
+def _engine(placements: Sequence[PredictedPlacement]) -> EngineAnswer:
     said = [each.verdict for each in placements]
     first = next((each for each in said if each.can is False), None) or next(
         (each for each in said if each.can is None), said[0]
@@ -227,11 +227,13 @@ def _engine(placements: Sequence[Placement]) -> EngineAnswer:
     return EngineAnswer(first.can, first.reason, first.limit, first.value, first.evidence)
 
 
-def _core_ml(placements: Sequence[Placement], sentences: Sequence[str], prediction: Prediction) -> CoreMlAnswer:
+def _core_ml(
+    placements: Sequence[PredictedPlacement], sentences: Sequence[str], prediction: Prediction
+) -> CoreMlAnswer:
     devices = {each.device for each in placements}
     backend = next(iter(devices)).value if len(devices) == 1 else MIXED
-    if Device.UNKNOWN in devices:
-        backend = Device.UNKNOWN.value
+    if AppleDevice.UNKNOWN in devices:
+        backend = AppleDevice.UNKNOWN.value
     margins = [each.margin_ms for each in placements if each.margin_ms is not None]
     kinds = tuple(each.operation.kind for each in placements)
     reason = sentences[0]
@@ -240,7 +242,7 @@ def _core_ml(placements: Sequence[Placement], sentences: Sequence[str], predicti
     return CoreMlAnswer(
         backend,
         any(each.tie for each in placements),
-        {device.value: _total(placements, device) for device in (Device.ANE, Device.CPU, Device.GPU)},
+        {device.value: _total(placements, device) for device in (AppleDevice.ANE, AppleDevice.CPU, AppleDevice.GPU)},
         min(margins, default=None),
         reason,
         tuple(name for name in ("CPU", "GPU", "ANE") if all(name in each.verdict.devices for each in placements)),
@@ -249,16 +251,16 @@ def _core_ml(placements: Sequence[Placement], sentences: Sequence[str], predicti
     )
 
 
-def _total(placements: Sequence[Placement], device: Device) -> float | None:
+def _total(placements: Sequence[PredictedPlacement], device: AppleDevice) -> float | None:
     """Time of all operations; None where one is not known, or does not run there."""
     times = [
-        None if device is Device.ANE and each.verdict.supported is not True else each.time_ms(device)
+        None if device is AppleDevice.ANE and each.verdict.supported is not True else each.time_ms(device)
         for each in placements
     ]
     return None if None in times else sum(time for time in times if time is not None)
 
 
-def _evidence(placements: Sequence[Placement], prediction: Prediction) -> str:
+def _evidence(placements: Sequence[PredictedPlacement], prediction: Prediction) -> str:
     if prediction.cost_ms is None:
         return "unknown"
     kinds = {each.estimates[backend].evidence for each in placements for backend in each.estimates}

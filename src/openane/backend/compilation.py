@@ -10,7 +10,7 @@ import numpy as np
 from openane.backend.alloc.constants import ConstantSection
 from openane.backend.describe import net_text, plan_text
 from openane.backend.ir.placement import Placement
-from openane.backend.ir.plan import Plan
+from openane.backend.ir.plan import ProgramPlan
 from openane.backend.machine import Dialect
 from openane.backend.target import CodeGenerator
 from openane.net.net import Net
@@ -36,7 +36,7 @@ class Compilation:
     dialect: Dialect
     net: Net
     calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
-    plan: Plan | None = None
+    plan: ProgramPlan | None = None
     constants: ConstantSection | None = None
     placement: Placement | None = None
     program: Program | None = None

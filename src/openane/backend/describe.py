@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 
 from openane.backend.ir.placement import PlacedTask, Placement, Spot
-from openane.backend.ir.plan import Axis, NeWork, Operand, Plan, TaskPlan, View
+from openane.backend.ir.plan import Axis, NeWork, ProgramPlan, TaskOperand, TaskPlan, View
 from openane.net.net import Net, UnitParams
 
 _LETTERS = {Axis.GROUP: "N", Axis.DEPTH: "D", Axis.CHANNEL: "C", Axis.HEIGHT: "H", Axis.WIDTH: "W"}
@@ -26,7 +26,7 @@ def net_text(net: Net) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plan_text(plan: Plan, placement: Placement | None = None) -> str:
+def plan_text(plan: ProgramPlan, placement: Placement | None = None) -> str:
     """Tasks with their operands; with addresses when the plan is placed."""
     lines = [f"plan {plan.name}"]
     for name, tensor in plan.tensors.items():
@@ -87,7 +87,7 @@ def _task(task: TaskPlan) -> str:
     return f"{engine} {sources} -> {_operand(task.result)}: {views}{extras} ({task.evidence.text})"
 
 
-def _operand(operand: Operand) -> str:
+def _operand(operand: TaskOperand) -> str:
     notes = []
     if any(view is not own for view, own in operand.axes.items()):
         notes.append(

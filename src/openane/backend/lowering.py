@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from openane.backend.ir.fused import Fused
-from openane.backend.ir.plan import Block, Operand, Place, Plan, TaskPlan, Tensor
+from openane.backend.ir.plan import L2Block, PlannedTensor, ProgramPlan, TaskOperand, TaskPlan, TensorPlace
 from openane.backend.machine import Dialect, MachineSpec
 from openane.backend.program_rules import task_count
 from openane.backend.rules import Family, Query, known_unit, refuse
@@ -22,18 +22,18 @@ from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.net.units import Conv
 from openane.numerics.fp16 import to_fp16
 
-FamilyOf = Callable[[UnitParams], "Family[Lowering] | None"]
+FamilyOf = Callable[[UnitParams], "Family[UnitLowering] | None"]
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class UnitValue:
     """What a unit or input name stands for: a tensor, a part of one, or one under another shape."""
 
     shape: TensorShape
-    operand: Operand
+    operand: TaskOperand
 
 
-class Lowering:
+class UnitLowering:
     """What a family may ask and add while it lowers one unit.
 
     Attributes:
@@ -49,10 +49,10 @@ class Lowering:
         self.packing: KernelPacking = target.packing
         self.net = net
         self.dialect = dialect
-        self.tensors: dict[str, Tensor] = {}
+        self.tensors: dict[str, PlannedTensor] = {}
         self._family_of = family_of
-        self._values: dict[str, Value] = {}
-        self._views: dict[str, Value] = {}
+        self._values: dict[str, UnitValue] = {}
+        self._views: dict[str, UnitValue] = {}
         self._before: list[TaskPlan] = []
         self._units = {unit.name: unit for unit in net.units}
         self._surfaces = self._choose_surfaces()
@@ -61,23 +61,23 @@ class Lowering:
 
     # -- asking ---------------------------------------------------------------------------------------------
 
-    def value(self, name: str) -> Value:
+    def value(self, name: str) -> UnitValue:
         """The value of an input or of a unit that has been lowered, in its own axes.
 
         A value that is so far only a view with other axes is copied out first; the copy precedes the unit's tasks.
         """
         if name not in self._values:
             view = self._views[name]
-            target = self.tensor(name, view.shape, Place.AUTO)
+            target = self.tensor(name, view.shape, TensorPlace.AUTO)
             self._before.append(copy.copy_task(view.operand, view.shape, target))
-            self._values[name] = Value(view.shape, target)
+            self._values[name] = UnitValue(view.shape, target)
         return self._values[name]
 
-    def view(self, name: str) -> Value:
+    def view(self, name: str) -> UnitValue:
         """The same, but a view with other axes stays one: for units that can walk any way."""
         return self._views.get(name) or self._values[name]
 
-    def operand(self, name: str) -> Operand:
+    def operand(self, name: str) -> TaskOperand:
         """The plain operand of a value, to be adapted with `dataclasses.replace`."""
         return self.value(name).operand
 
@@ -99,64 +99,64 @@ class Lowering:
 
     # -- adding ---------------------------------------------------------------------------------------------
 
-    def result(self, unit: Unit) -> Operand:
+    def result(self, unit: Unit) -> TaskOperand:
         """Makes the tensor that a unit's last task writes, and the value that later units read."""
         shape = self.net.shapes[unit.name]
-        place = Place.OUTPUT if unit.name in self._surfaces else Place.AUTO
+        place = TensorPlace.OUTPUT if unit.name in self._surfaces else TensorPlace.AUTO
         parent, offset = self._parts.get(unit.name, ("", (0, 0, 0, 0)))
-        tensor = Tensor(unit.name, shape, place, unit.dtype, part_of=parent, part_offset=offset)
+        tensor = PlannedTensor(unit.name, shape, place, unit.dtype, part_of=parent, part_offset=offset)
         if parent:
             self._ensure_parent(parent)
         if unit.name not in self.tensors:
             self.tensors[unit.name] = tensor
-        operand = Operand(unit.name)
-        self._values[unit.name] = Value(shape, operand)
+        operand = TaskOperand(unit.name)
+        self._values[unit.name] = UnitValue(shape, operand)
         return operand
 
     def _ensure_parent(self, name: str) -> None:
         if name not in self.tensors:
             self.result(self._units[name])
 
-    def alias(self, unit: Unit, operand: Operand) -> None:
+    def alias(self, unit: Unit, operand: TaskOperand) -> None:
         """The unit's value is this view of an existing tensor; no task is needed."""
-        self._values[unit.name] = Value(self.net.shapes[unit.name], operand)
+        self._values[unit.name] = UnitValue(self.net.shapes[unit.name], operand)
 
-    def alias_axes(self, unit: Unit, operand: Operand) -> None:
+    def alias_axes(self, unit: Unit, operand: TaskOperand) -> None:
         """The same, for a view whose axes walk along other axes of the tensor."""
-        self._views[unit.name] = Value(self.net.shapes[unit.name], operand)
+        self._views[unit.name] = UnitValue(self.net.shapes[unit.name], operand)
 
     def tensor(
         self,
         name: str,
         shape: TensorShape,
-        place: Place = Place.RESIDENT,
+        place: TensorPlace = TensorPlace.RESIDENT,
         **details: object,
-    ) -> Operand:
-        """Makes an intermediate tensor of a block; `details` are further fields of :class:`Tensor`."""
+    ) -> TaskOperand:
+        """Makes an intermediate tensor of a block; `details` are further fields of :class:`PlannedTensor`."""
         if name in self.tensors:
             raise ValueError(f"tensor {name!r} exists already")
-        self.tensors[name] = Tensor(name, shape, place, **details)  # type: ignore[arg-type]
-        return Operand(name)
+        self.tensors[name] = PlannedTensor(name, shape, place, **details)  # type: ignore[arg-type]
+        return TaskOperand(name)
 
-    def constant(self, name: str, values: np.ndarray, *, interleave: int = 1) -> Operand:
+    def constant(self, name: str, values: np.ndarray, *, interleave: int = 1) -> TaskOperand:
         """Makes a constant tensor (N, D, C, H, W) that tasks read from the constant section."""
         batch, depth, channels, height, width = values.shape
         shape = TensorShape(batch, channels, height, width, depth)
-        return self.tensor(name, shape, Place.CONSTANT, constant=to_fp16(values), interleave=interleave)
+        return self.tensor(name, shape, TensorPlace.CONSTANT, constant=to_fp16(values), interleave=interleave)
 
     # -- walking --------------------------------------------------------------------------------------------
 
-    def run(self) -> Plan:
+    def run(self) -> ProgramPlan:
         """Lowers every unit and binds the outputs.
 
         Raises:
             UnsupportedError: a unit breaks a rule, or has no family.
         """
-        conversions: list[Block] = []
+        conversions: list[L2Block] = []
         for name, shape in self.net.inputs.items():
             dtype = self.net.input_dtypes.get(name, DType.FLOAT16)
-            self.tensors[name] = Tensor(name, shape, Place.INPUT, dtype)
-            self._values[name] = Value(shape, Operand(name))
+            self.tensors[name] = PlannedTensor(name, shape, TensorPlace.INPUT, dtype)
+            self._values[name] = UnitValue(shape, TaskOperand(name))
             conversions += self._converted(name, dtype)
             refuse(TENSOR_RULES, Query(self.machine, UnitParams(), (), shape), f"{self.net.name}: input {name!r}")
         blocks, count = conversions, 0
@@ -171,20 +171,20 @@ class Lowering:
         blocks += self._output_copies()
         surfaces = {surface: name for name, surface in self._surfaces.items()}
         outputs = {name: surfaces_of(name, surfaces) for name in self.net.outputs}
-        return Plan(self.net.name, tuple(blocks), self.tensors, tuple(self.net.inputs), outputs)
+        return ProgramPlan(self.net.name, tuple(blocks), self.tensors, tuple(self.net.inputs), outputs)
 
-    def _converted(self, name: str, dtype: DType) -> Iterator[Block]:
+    def _converted(self, name: str, dtype: DType) -> Iterator[L2Block]:
         """An 8-bit input becomes fp16 by a copy, unless only convolutions read it: those take it as it is."""
         readers = [unit.params for unit in self.net.units if name in unit.bottoms]
         mains = [params.main if isinstance(params, Fused) else params for params in readers]
         if dtype is DType.FLOAT16 or (mains and all(isinstance(main, Conv) and not main.transposed for main in mains)):
             return
         value = self._values[name]
-        target = self.tensor(f"{name}/fp16", value.shape, Place.AUTO)
-        yield Block((copy.copy_task(value.operand, value.shape, target),), name)
-        self._values[name] = Value(value.shape, target)
+        target = self.tensor(f"{name}/fp16", value.shape, TensorPlace.AUTO)
+        yield L2Block((copy.copy_task(value.operand, value.shape, target),), name)
+        self._values[name] = UnitValue(value.shape, target)
 
-    def _block(self, unit: Unit) -> Block:
+    def _block(self, unit: Unit) -> L2Block:
         check_deadline()
         family = self._family_of(unit.params)
         where = f"{self.net.name}: unit {unit.name!r} ({unit.params.plist_type})"
@@ -198,9 +198,9 @@ class Lowering:
             tasks = tuple(task.with_origin(unit.origin) for task in (*self._before, *lowered))
         except UnsupportedError as error:
             raise error.at(where) from error
-        return Block(tasks, unit.name)
+        return L2Block(tasks, unit.name)
 
-    def _output_copies(self) -> Iterator[Block]:
+    def _output_copies(self) -> Iterator[L2Block]:
         """Copies for outputs that no task writes directly: inputs, views, and values shown twice."""
         written = set(self._surfaces.values())
         for surface, source in self.net.outputs.items():
@@ -208,11 +208,11 @@ class Lowering:
                 continue
             name = f"{surface}/surface" if surface in self.tensors else surface
             value = self.view(source)
-            self.tensors[name] = Tensor(name, value.shape, Place.OUTPUT)
+            self.tensors[name] = PlannedTensor(name, value.shape, TensorPlace.OUTPUT)
             self._surfaces[name] = surface
-            task = copy.copy_task(value.operand, value.shape, Operand(name))
+            task = copy.copy_task(value.operand, value.shape, TaskOperand(name))
             unit = self._units.get(source)
-            yield Block((task.with_origin(unit.origin) if unit else task,), source)
+            yield L2Block((task.with_origin(unit.origin) if unit else task,), source)
 
     # -- deciding before the walk ---------------------------------------------------------------------------
 
@@ -258,15 +258,15 @@ def _count_uses(net: Net) -> dict[str, int]:
     return uses
 
 
-def lower(target: CodeGenerator, net: Net, dialect: Dialect, family_of: FamilyOf) -> Plan:
+def lower(target: CodeGenerator, net: Net, dialect: Dialect, family_of: FamilyOf) -> ProgramPlan:
     """Lowers a fused network.
 
     Raises:
         UnsupportedError: a unit breaks a rule, or has no family.
     """
-    return Lowering(target, net, dialect, family_of).run()
+    return UnitLowering(target, net, dialect, family_of).run()
 
 
-def seen(operand: Operand, **changes: object) -> Operand:
+def seen(operand: TaskOperand, **changes: object) -> TaskOperand:
     """The operand with other axes, flags or hints."""
     return replace(operand, **changes)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import numpy as np
 
 from openane.backend.alloc import allocate, constants, reuse
 from openane.backend.compilation import Compilation
-from openane.backend.ir.plan import Plan
+from openane.backend.ir.plan import ProgramPlan
 from openane.backend.lowering import lower
 from openane.backend.machine import Dialect, MachineSpec
 from openane.backend.options import CompileOptions
@@ -30,7 +30,7 @@ def _edit(edit: Edit) -> Callable[[Compilation], Compilation]:
     return lambda state: replace(state, net=edited(state.net, state.target.spec, edit))
 
 
-def _replan(run: Callable[[CodeGenerator, Plan], Plan]) -> Callable[[Compilation], Compilation]:
+def _replan(run: Callable[[CodeGenerator, ProgramPlan], ProgramPlan]) -> Callable[[Compilation], Compilation]:
     def step(state: Compilation) -> Compilation:
         assert state.plan is not None
         return replace(state, plan=run(state.target, state.plan))

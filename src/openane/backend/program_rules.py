@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Kind, rule
+from openane.backend.rules import RuleKind, rule
 
 _SMALLER = "Make the tensor smaller or split the layer."
 
@@ -15,7 +15,7 @@ def _l2(machine: MachineSpec) -> str:
 @rule(
     "l2-block",
     family="every program",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=_l2,
     hint=_SMALLER,
     evidence="execution.md#l2: the L2 has 2 MiB; the values of a chain of tasks are there together",
@@ -28,7 +28,7 @@ def block_fits_l2(size_bytes: int, room_bytes: int) -> object | None:
 @rule(
     "l2-resident",
     family="every program",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=_l2,
     hint=_SMALLER,
     evidence="execution.md#l2: the L2 has 2 MiB; a task reads this value from there",
@@ -41,7 +41,7 @@ def resident_fits_l2(size_bytes: int, room_bytes: int) -> object | None:
 @rule(
     "tile-fits",
     family="every program",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=_l2,
     hint="Use fewer channels, make the tensor smaller, or split the layer over channels.",
     evidence="execution.md#staging: tensors from and to DRAM are staged in L2; encoding.md#real-sizes",
@@ -54,7 +54,7 @@ def tile_fits_l2(size_bytes: int, room_bytes: int) -> object | None:
 @rule(
     "surface-count",
     family="every program",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"at most {machine.buffers.surface_count}",
     hint="Join inputs or outputs by concatenation.",
     evidence="execution.md#buffers: 32 buffer indices, of which the first four have other uses",
@@ -67,7 +67,7 @@ def surface_count(machine: MachineSpec, count: int) -> object | None:
 @rule(
     "constant-bytes",
     family="every program",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"{machine.max_constant_bytes} bytes",
     hint="Split the network into several programs.",
     evidence="limits.md#programs: about 2 GB of weights",
@@ -80,7 +80,7 @@ def constant_bytes(machine: MachineSpec, size_bytes: int) -> object | None:
 @rule(
     "task-count",
     family="every program",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"1 to {machine.max_tasks}",
     hint="Split the network into several programs, or keep the layers with most tasks on the host.",
     evidence="execution.md#header-words: a task number has 16 bits",
@@ -93,7 +93,7 @@ def task_count(machine: MachineSpec, count: int) -> object | None:
 @rule(
     "field",
     family="every program",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="what the field of the register holds",
     hint="Make the tensor smaller, or run this layer on the host.",
     evidence="widths of the registers (execution.md#header-words, encoding.md#common-block)",
@@ -106,7 +106,7 @@ def fits_field(finding: str) -> object | None:
 @rule(
     "known-hang",
     family="every program",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="words that are not known to stop a chip",
     hint="Please report this network: the compiler should not have chosen this encoding.",
     evidence="execution.md#hangs: reported from experiments on one chip",

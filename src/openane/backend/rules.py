@@ -13,10 +13,10 @@ from openane.backend.ir.plan import TaskPlan
 from openane.backend.machine import MachineSpec
 from openane.core import rules
 from openane.core.errors import Diagnostic, UnsupportedError
-from openane.core.rules import Kind, Rule, Subject
+from openane.core.rules import Rule, RuleKind, Subject
 from openane.net.net import TensorShape, Unit, UnitParams
 
-__all__ = ["Family", "Kind", "Query", "UnitRule", "known_unit", "refuse", "rule", "violations"]
+__all__ = ["Family", "Query", "RuleKind", "UnitRule", "known_unit", "refuse", "rule", "violations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ UnitRule = Rule[[Query]]
 
 
 def rule(
-    name: str, *, family: str, kind: Kind, limit: str | Callable[[MachineSpec], str], hint: str, evidence: str
+    name: str, *, family: str, kind: RuleKind, limit: str | Callable[[MachineSpec], str], hint: str, evidence: str
 ) -> Callable[[Callable[Subject, object | None]], Rule[Subject]]:
     """Makes a rule of a generation of a check function; for the arguments see :class:`~openane.core.rules.Rule`."""
     return rules.rule(name, family=family, kind=kind, limit=limit, hint=hint, evidence=evidence, of_generation=True)
@@ -72,7 +72,7 @@ class Family(Generic[Context]):
 @rule(
     "known-unit",
     family="every unit",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="units that a family of the back end takes",
     hint="Run this layer on the host, or express it by other units.",
     evidence="openane.backend.units",

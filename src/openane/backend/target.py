@@ -18,7 +18,7 @@ from openane.backend.machine import Dialect, MachineSpec
 if TYPE_CHECKING:
     from openane.backend.alloc.constants import ConstantSection
     from openane.backend.ir.placement import Placement
-    from openane.backend.ir.plan import Plan, Strides, TaskPlan, Tile
+    from openane.backend.ir.plan import ProgramPlan, Strides, TaskPlan, TileShape
     from openane.program import Program
 
 Streams = tuple[bytes, ...]
@@ -80,7 +80,7 @@ class Tiling(Protocol):
 
     def choose(
         self, task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_layout: bool, room_at_end: bool
-    ) -> Tile:
+    ) -> TileShape:
         """The tile of a task.
 
         Args:
@@ -96,7 +96,7 @@ class Tiling(Protocol):
         ...
 
     def staging_bytes(
-        self, task: TaskPlan, staged: Sequence[bool], tile: Tile, *, explicit_layout: bool = False
+        self, task: TaskPlan, staged: Sequence[bool], tile: TileShape, *, explicit_layout: bool = False
     ) -> list[int]:
         """Bytes of the staging areas of each source and of the result; 0 for those without."""
         ...
@@ -105,7 +105,7 @@ class Tiling(Protocol):
         """Bytes of all staging areas of the smallest tile."""
         ...
 
-    def tile_strides(self, task: TaskPlan, number: int, tile: Tile) -> Strides:
+    def tile_strides(self, task: TaskPlan, number: int, tile: TileShape) -> Strides:
         """L2 strides of a staged source."""
         ...
 
@@ -133,7 +133,7 @@ class CodeGenerator(Protocol):
         """How tasks are tiled."""
         ...
 
-    def link(self, plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
+    def link(self, plan: ProgramPlan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
         """Encodes every placed task and lays out the program.
 
         Raises:

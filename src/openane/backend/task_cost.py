@@ -15,7 +15,7 @@ class Engine(Enum):
     """Elementwise operations and reductions."""
 
 
-class Kind(Enum):
+class WorkKind(Enum):
     """What a task does."""
 
     CONVOLUTION = "convolution"
@@ -47,7 +47,7 @@ class Work:
 
     name: str
     engine: Engine
-    kind: Kind
+    kind: WorkKind
     macs: int = 0
     elements: int = 0
     surface_bytes: int = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from openane.backend.compilation import Compilation
 from openane.backend.ir.placement import NO_BUFFER, Placement
-from openane.backend.ir.plan import Place, Plan
+from openane.backend.ir.plan import ProgramPlan, TensorPlace
 from openane.backend.machine import MachineSpec
 from openane.core.errors import InternalError, ModelError
 from openane.core.passes import Pass
@@ -53,9 +53,11 @@ def net_findings(before: Net, after: Net) -> Iterator[str]:
             yield f"output {name!r} has another shape"
 
 
-def plan_findings(net: Net, plan: Plan) -> Iterator[str]:
+def plan_findings(net: Net, plan: ProgramPlan) -> Iterator[str]:
     """Operands exist, are written before they are read, and every output is written."""
-    written = {name for name, tensor in plan.tensors.items() if tensor.place in (Place.INPUT, Place.CONSTANT)}
+    written = {
+        name for name, tensor in plan.tensors.items() if tensor.place in (TensorPlace.INPUT, TensorPlace.CONSTANT)
+    }
     for number, task in enumerate(task for block in plan.blocks for task in block.tasks):
         names = [source.tensor for source in task.sources]
         if task.kernel is not None and task.kernel.source:
@@ -78,7 +80,7 @@ def plan_findings(net: Net, plan: Plan) -> Iterator[str]:
             yield f"no task writes output {name!r}"
 
 
-def _parents(plan: Plan, name: str) -> set[str]:
+def _parents(plan: ProgramPlan, name: str) -> set[str]:
     """The tensors that this one is a part of."""
     found = set()
     while plan.tensors[name].part_of:
@@ -87,7 +89,7 @@ def _parents(plan: Plan, name: str) -> set[str]:
     return found
 
 
-def placement_findings(machine: MachineSpec, plan: Plan, placement: Placement) -> Iterator[str]:
+def placement_findings(machine: MachineSpec, plan: ProgramPlan, placement: Placement) -> Iterator[str]:
     """Every task has its addresses, inside L2 and in buffers that exist."""
     planned = [task for block in plan.blocks for task in block.tasks]
     if len(planned) != len(placement.tasks):

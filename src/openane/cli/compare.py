@@ -10,7 +10,14 @@ from typing import Any
 
 import click
 
-from openane.analysis.compare import TOLERANCE, Comparison, LayerComparison, OutputComparison, as_values, compare_layers
+from openane.analysis.compare import (
+    TOLERANCE,
+    LayerComparison,
+    ModelComparison,
+    OutputComparison,
+    as_values,
+    compare_layers,
+)
 from openane.analysis.executable_pair import (
     EXECUTORS,
     RUNTIMES,
@@ -141,7 +148,7 @@ def _row(layer: LayerComparison) -> tuple[object, ...]:
     )
 
 
-def _show(found: Comparison) -> None:
+def _show(found: ModelComparison) -> None:
     """Prints the layers, the outputs, and the first layer that is wrong."""
     print_table(
         f"{found.model}: float32 values, and the errors of ideal fp16 and of the chip ({found.runtime}) in units of"

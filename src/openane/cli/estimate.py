@@ -14,11 +14,11 @@ from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
 from openane.compiler.driver import build
 from openane.cost.chips import CHIPS, DEFAULT_CHIP
-from openane.cost.model import Part
+from openane.cost.model import CostPart
 
 _LAYER_COLUMNS = ("layer", "tasks", "us", "NE", "PE", "DMA", "rest", "KiB", "peak", "bound", "uJ")
 _TASK_COLUMNS = ("task", "layer", "does", "us", "NE", "PE", "DMA", "rest", "KiB", "peak", "bound")
-_TRANSFERS = (Part.WEIGHTS, Part.DRAM, Part.SURFACES)
+_TRANSFERS = (CostPart.WEIGHTS, CostPart.DRAM, CostPart.SURFACES)
 
 
 @click.command()
@@ -43,14 +43,14 @@ def command(file: Path, chip: str, show_tasks: bool, as_json: bool, **choices: A
     _print_totals(found)
 
 
-def _times(times_us: Mapping[Part, float]) -> tuple[str, str, str, str]:
+def _times(times_us: Mapping[CostPart, float]) -> tuple[str, str, str, str]:
     """Microseconds of the neural engine, the planar engine, all transfers, and the rest."""
     transfers = sum(times_us[part] for part in _TRANSFERS)
     return (
-        f"{times_us[Part.NEURAL]:.1f}",
-        f"{times_us[Part.PLANAR]:.1f}",
+        f"{times_us[CostPart.NEURAL]:.1f}",
+        f"{times_us[CostPart.PLANAR]:.1f}",
         f"{transfers:.1f}",
-        f"{times_us[Part.TASKS]:.1f}",
+        f"{times_us[CostPart.TASKS]:.1f}",
     )
 
 
@@ -94,7 +94,7 @@ def _print_totals(found: Estimate) -> None:
     say()
     say("us = NE + PE + DMA (weights, DRAM, transfer of inputs and outputs) + rest (task start)")
     say(
-        f"One call: {found.time_us:.0f} us, of which dispatch {found.times_us[Part.DISPATCH]:.0f} us "
+        f"One call: {found.time_us:.0f} us, of which dispatch {found.times_us[CostPart.DISPATCH]:.0f} us "
         f"({_count(found.programs, 'program')}); {found.energy_uj / 1000:.3g} mJ, {found.milliwatts:.0f} mW"
     )
     say(f"DRAM: {found.dram_bytes / 1e6:.3g} MB per call, {found.least_bytes / 1e6:.3g} MB if all data moves once")

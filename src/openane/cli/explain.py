@@ -29,7 +29,7 @@ from openane.compiler.generated_inputs import blaming_generated
 from openane.core.errors import Diagnostic, FormatError, InputError, ModelError, OpenaneError, UnsupportedError
 from openane.core.version import __version__
 from openane.coreml_placement.platforms import Platform, Units, of_generation, platform
-from openane.coreml_placement.program import Program
+from openane.coreml_placement.program import PlacedProgram
 from openane.coreml_placement.read import read_program
 from openane.graph import Graph
 from openane.runtimes.execution import fit_inputs
@@ -145,7 +145,7 @@ class ReadModel:
         failure: why it cannot.
     """
 
-    program: Program | None
+    program: PlacedProgram | None
     graph: Graph | None
     failure: OpenaneError | None = None
 

@@ -17,9 +17,9 @@ from openane.runtimes.doctor import examine
 from openane.runtimes.registry import Choice, choose
 from openane.runtimes.runtime import SessionOptions
 from openane.runtimes.verification import (
-    Case,
     CaseResult,
-    Outcome,
+    CheckOutcome,
+    DeviceCase,
     check_case,
     result_document,
     select_cases,
@@ -27,12 +27,12 @@ from openane.runtimes.verification import (
 )
 from openane.targets.target import RunOptions
 
-BAD = frozenset({Outcome.DIFFERS, Outcome.FAULT, Outcome.NOT_RUN})
+BAD = frozenset({CheckOutcome.DIFFERS, CheckOutcome.FAULT, CheckOutcome.NOT_RUN})
 
 LINES = {
-    Outcome.MATCHES: "every bit as predicted",
-    Outcome.EXPLAINED: "matches another hypothesis: {agrees}",
-    Outcome.DIFFERS: "{differing} of {elements} elements differ, at most {ulp} ulp",
+    CheckOutcome.MATCHES: "every bit as predicted",
+    CheckOutcome.EXPLAINED: "matches another hypothesis: {agrees}",
+    CheckOutcome.DIFFERS: "{differing} of {elements} elements differ, at most {ulp} ulp",
 }
 
 
@@ -97,18 +97,20 @@ def command(
     else:
         _show(results)
     outcomes = {result.outcome for result in results}
-    if outcomes & BAD or outcomes <= {Outcome.NOT_COMPILED}:
+    if outcomes & BAD or outcomes <= {CheckOutcome.NOT_COMPILED}:
         raise click.exceptions.Exit(1)
 
 
-def _run(case: Case, choice: Choice, options: SessionOptions, target: str, before: list[CaseResult]) -> CaseResult:
+def _run(
+    case: DeviceCase, choice: Choice, options: SessionOptions, target: str, before: list[CaseResult]
+) -> CaseResult:
     """Runs one case; after the device is lost, the remaining cases are skipped."""
-    if before and before[-1].outcome is Outcome.NOT_RUN:
-        return CaseResult(case, Outcome.NOT_RUN, before[-1].message)
+    if before and before[-1].outcome is CheckOutcome.NOT_RUN:
+        return CaseResult(case, CheckOutcome.NOT_RUN, before[-1].message)
     try:
         return check_case(case, choice.runtime, options, target)
     except UnavailableError as error:
-        return CaseResult(case, Outcome.NOT_RUN, str(error))
+        return CaseResult(case, CheckOutcome.NOT_RUN, str(error))
 
 
 def _progress(result: CaseResult) -> None:
@@ -134,7 +136,7 @@ def _show(results: list[CaseResult]) -> None:
     print_table("Self-test", ("group", "case", "outcome", "details"), rows)
 
 
-def _list(cases: tuple[Case, ...], as_json: bool) -> None:
+def _list(cases: tuple[DeviceCase, ...], as_json: bool) -> None:
     if as_json:
         print_json(
             [{"name": c.name, "group": c.group, "encoding": c.standing.value, "question": c.question} for c in cases]
@@ -144,7 +146,7 @@ def _list(cases: tuple[Case, ...], as_json: bool) -> None:
     print_table("Cases", ("group", "case", "encoding", "question"), rows)
 
 
-def _write_kit(cases: tuple[Case, ...], folder: Path, target: str) -> None:
+def _write_kit(cases: tuple[DeviceCase, ...], folder: Path, target: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError("the path is a file, not a folder", where=str(folder))
     written = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from openane.analysis.compare import Comparison, compare_layers
+from openane.analysis.compare import ModelComparison, compare_layers
 from openane.analysis.describe import Description, describe
 from openane.analysis.diff import diff_programs
 from openane.api import load
@@ -87,7 +87,7 @@ def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None
     return build(file, options), level if isinstance(level, (Graph, Net)) else None, None
 
 
-def errors_of(artifact: Artifact, inputs: tuple[str, ...]) -> Comparison:
+def errors_of(artifact: Artifact, inputs: tuple[str, ...]) -> ModelComparison:
     """The comparison of every layer on the given inputs; missing ones are generated from the fixed seed."""
     arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan)
     with blaming_generated(made):

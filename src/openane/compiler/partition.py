@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from openane.compiler.hints import at_node
 from openane.compiler.op_counts import macs, touched_bytes, value_bytes
 from openane.core.errors import Diagnostic
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.cost.chips import Chip
 from openane.graph import Graph, Node
 
@@ -74,7 +74,7 @@ def partition(graph: Graph, reasons: Mapping[str, Diagnostic], chip: Chip | None
 @rule(
     "moves-for-the-host",
     family="data movement",
-    kind=Kind.CHOICE,
+    kind=RuleKind.CHOICE,
     limit="operations that compute, or whose results the engine reads",
     hint="It goes to the engine once a layer on the engine reads it.",
     evidence="formats.md#element-types: the engine would round the data to fp16",
@@ -87,7 +87,7 @@ def computes(node: Node, *, for_host: bool, from_host: bool) -> object | None:
 @rule(
     "worth-moving",
     family="every operation",
-    kind=Kind.CHOICE,
+    kind=RuleKind.CHOICE,
     limit="at most the time that the host takes to compute the layer",
     hint="It goes to the engine once the layer before it does.",
     evidence="docs/cost.md: estimates of bytes moved and of operations on the host",

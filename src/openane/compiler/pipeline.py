@@ -80,7 +80,7 @@ def _verify(step: Pass[Graph], before: Graph, after: Graph) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PipelineStep:
     """One line of the whole compilation, as `openane passes` lists it.
 
     Attributes:
@@ -94,7 +94,7 @@ class Step:
     reason: str
 
 
-def all_steps(rescale: bool = False) -> tuple[Step, ...]:
+def all_steps(rescale: bool = False) -> tuple[PipelineStep, ...]:
     """Every pass from the graph as it was read to the linked program, in order.
 
     Args:
@@ -102,7 +102,7 @@ def all_steps(rescale: bool = False) -> tuple[Step, ...]:
     """
     from openane.backend.pipeline import LEVELS, passes  # most callers need the graph passes only
 
-    read = Step("graph", "graph", "the output of the front end")
-    graph = (Step("graph", step.name, step.reason) for step in PIPELINE)
-    back_end = (Step(LEVELS.get(step.name, "plan"), step.name, step.reason) for step in passes(rescale))
+    read = PipelineStep("graph", "graph", "the output of the front end")
+    graph = (PipelineStep("graph", step.name, step.reason) for step in PIPELINE)
+    back_end = (PipelineStep(LEVELS.get(step.name, "plan"), step.name, step.reason) for step in passes(rescale))
     return read, *graph, *back_end

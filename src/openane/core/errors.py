@@ -9,7 +9,7 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import dataclass, replace
 
-from openane.core.rules import Generation, Rule, Subject, is_registered
+from openane.core.rules import Rule, RuleGeneration, Subject, is_registered
 
 LONGEST_TEXT = 1000
 """Characters of one part of a message; names in files may be as long as the file."""
@@ -69,7 +69,7 @@ class Diagnostic:
         rule: Rule[...],
         value: object,
         *,
-        machine: Generation | None = None,
+        machine: RuleGeneration | None = None,
         where: str = "",
         detail: str = "",
         limit: str = "",
@@ -190,7 +190,7 @@ class UnsupportedError(OpenaneError):
         rule: Rule[...],
         value: object,
         *,
-        machine: Generation | None = None,
+        machine: RuleGeneration | None = None,
         where: str = "",
         detail: str = "",
         limit: str = "",

@@ -17,7 +17,7 @@ Subject = ParamSpec("Subject")
 """What a check takes: a unit with the shapes around it, an operation, a shape."""
 
 
-class Kind(Enum):
+class RuleKind(Enum):
     """What a rule is a limit of; see `MEANINGS`."""
 
     ENGINE = "engine"
@@ -25,17 +25,17 @@ class Kind(Enum):
     CHOICE = "choice"
 
 
-MEANINGS: Mapping[Kind, str] = MappingProxyType(
+MEANINGS: Mapping[RuleKind, str] = MappingProxyType(
     {
-        Kind.ENGINE: "the hardware does not do it, or no register can express it",
-        Kind.COMPILER: "openane has no form for it; the engine may be able to compute it",
-        Kind.CHOICE: "the engine can compute it, but the host is more exact or faster",
+        RuleKind.ENGINE: "the hardware does not do it, or no register can express it",
+        RuleKind.COMPILER: "openane has no form for it; the engine may be able to compute it",
+        RuleKind.CHOICE: "the engine can compute it, but the host is more exact or faster",
     }
 )
 """Each kind in a sentence, for tables."""
 
 
-class Generation(Protocol):
+class RuleGeneration(Protocol):
     """What a rule that differs between generations reads; `backend.machine.MachineSpec` in the compiler."""
 
     @property
@@ -70,7 +70,7 @@ class Rule(Generic[Subject]):
     name: str
     check: Callable[Subject, object | None]
     family: str
-    kind: Kind
+    kind: RuleKind
     accepts: LimitText
     hint: str
     evidence: str
@@ -88,11 +88,11 @@ class Rule(Generic[Subject]):
         """The sentence of the rule: the docstring of its check."""
         return " ".join((self.check.__doc__ or "").split()).rstrip(".")
 
-    def full_name(self, machine: Generation | None) -> str:
+    def full_name(self, machine: RuleGeneration | None) -> str:
         """The name that messages and `openane limits` show ("h13.tensor-width" on H13)."""
         return f"{machine.name}.{self.name}" if self.of_generation and machine is not None else self.name
 
-    def limit(self, machine: Generation | None) -> str:
+    def limit(self, machine: RuleGeneration | None) -> str:
         """What is accepted, as text; empty where it depends on a generation and none is given."""
         if isinstance(self.accepts, str):
             return self.accepts
@@ -111,7 +111,7 @@ def is_registered(full_name: str) -> bool:
 
 
 def rule(
-    name: str, *, family: str, kind: Kind, limit: LimitText, hint: str, evidence: str, of_generation: bool = False
+    name: str, *, family: str, kind: RuleKind, limit: LimitText, hint: str, evidence: str, of_generation: bool = False
 ) -> Callable[[Callable[Subject, object | None]], Rule[Subject]]:
     """Makes a :class:`Rule` of a check function; see there for the arguments."""
 
@@ -141,7 +141,7 @@ class Limit:
         limit: what is accepted.
         hint: what the user may do.
         evidence: where the limit comes from.
-        kind: "engine", "compiler" or "choice", see :class:`Kind`.
+        kind: "engine", "compiler" or "choice", see :class:`RuleKind`.
     """
 
     family: str
@@ -153,7 +153,7 @@ class Limit:
     kind: str
 
 
-def limits(machine: Generation, *, of_generation: bool) -> tuple[Limit, ...]:
+def limits(machine: RuleGeneration, *, of_generation: bool) -> tuple[Limit, ...]:
     """The rules of a generation, or those that hold in all of them: general ones first, then by family and name."""
     chosen = [each for each in RULES.values() if each.of_generation is of_generation]
     chosen.sort(key=lambda each: (not each.family.startswith("every "), each.family, each.name))

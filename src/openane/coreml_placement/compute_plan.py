@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openane.core.errors import FormatError, InputError
-from openane.coreml_placement.prediction import Device, Placement, Prediction
+from openane.coreml_placement.prediction import AppleDevice, PredictedPlacement, Prediction
 from openane.coreml_placement.program import INPUT_OUTPUT
 
 _LARGEST_BYTES = 1 << 28
@@ -33,20 +33,20 @@ class Measured:
 
     name: str
     kind: str
-    device: Device
+    device: AppleDevice
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """A predicted operation and what was measured; None where the plan does not have it."""
 
-    placement: Placement
+    placement: PredictedPlacement
     measured: Measured | None
 
     @property
     def agrees(self) -> bool | None:
         """Whether both name the same device; None where one of them is missing or unknown."""
-        if self.measured is None or self.placement.device is Device.UNKNOWN:
+        if self.measured is None or self.placement.device is AppleDevice.UNKNOWN:
             return None
         return self.placement.device is self.measured.device
 
@@ -57,7 +57,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PlanComparison:
     """A plan and a prediction, joined.
 
     Attributes:
@@ -146,19 +146,24 @@ def _text(item: Mapping[str, object], keys: Sequence[str]) -> str:
     return ""
 
 
-def _device(value: object, where: str) -> Device:
+def _device(value: object, where: str) -> AppleDevice:
     if isinstance(value, dict):
         value = value.get("name") or value.get("type") or ""
     plain = str(value).strip().lower()
     if plain == "ne":
-        return Device.ANE
-    for word, device in (("neural", Device.ANE), ("ane", Device.ANE), ("gpu", Device.GPU), ("cpu", Device.CPU)):
+        return AppleDevice.ANE
+    for word, device in (
+        ("neural", AppleDevice.ANE),
+        ("ane", AppleDevice.ANE),
+        ("gpu", AppleDevice.GPU),
+        ("cpu", AppleDevice.CPU),
+    ):
         if word in plain:
             return device
     raise FormatError("an unknown device in the plan", where=where, value=str(value)[:80], limit="ANE, CPU, GPU")
 
 
-def compare(prediction: Prediction, plan: Sequence[Measured], where: str = "plan") -> Comparison:
+def compare(prediction: Prediction, plan: Sequence[Measured], where: str = "plan") -> PlanComparison:
     """Joins a plan with a prediction, by names; by order where the plan has none.
 
     Raises:
@@ -182,9 +187,9 @@ def compare(prediction: Prediction, plan: Sequence[Measured], where: str = "plan
             hint="Dump the plan of this very file.",
         )
     matches = tuple(Match(placement, each) for placement, each in zip(placements, found, strict=True))
-    return Comparison(matches, tuple(each for each in plan if id(each) not in used))
+    return PlanComparison(matches, tuple(each for each in plan if id(each) not in used))
 
 
-def _by_name(placement: Placement, named: Mapping[str, Measured]) -> Measured | None:
+def _by_name(placement: PredictedPlacement, named: Mapping[str, Measured]) -> Measured | None:
     names = [*(result.name for result in placement.operation.results), placement.operation.name]
     return next((named[name] for name in names if name in named), None)

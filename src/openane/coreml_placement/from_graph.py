@@ -17,7 +17,7 @@ from openane.convert.builder import MilBuilder
 from openane.convert.handlers import HANDLERS
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
-from openane.coreml_placement.program import Operation, Program, Tensor
+from openane.coreml_placement.program import PlacedOperation, PlacedProgram, PlacedTensor
 from openane.graph import Graph, Node, TensorType
 
 SOURCE = "the MIL that `openane convert` writes (half precision)"
@@ -26,7 +26,7 @@ _NAMES = {DType.BOOL: "bool", DType.FLOAT16: "fp16", DType.FLOAT32: "fp16", DTyp
 _KEPT = {DType.INT8: "int8", DType.UINT8: "uint8", DType.INT16: "int16", DType.UINT16: "uint16"}
 
 
-def program_of_graph(graph: Graph) -> Program:
+def program_of_graph(graph: Graph) -> PlacedProgram:
     """The program of a graph.
 
     Floating-point tensors become fp16, as `openane convert` and coremltools do it: inputs and outputs in single
@@ -51,7 +51,7 @@ def program_of_graph(graph: Graph) -> Program:
         for name, value in zip(node.outputs, results, strict=False):
             builder.values[name] = recorder.settle(value, graph.types[name]) if name else value
     outputs = [recorder.output(name, builder.get(name), graph.types[name]) for name in graph.outputs]
-    return Program(graph.name, tuple(_linear_layers(recorder.operations)), tuple(outputs), SOURCE, tuple(notes))
+    return PlacedProgram(graph.name, tuple(_linear_layers(recorder.operations)), tuple(outputs), SOURCE, tuple(notes))
 
 
 def element_type(dtype: DType) -> str:
@@ -78,7 +78,7 @@ class _Recorder:
     """
 
     def __init__(self) -> None:
-        self.operations: list[Operation] = []
+        self.operations: list[PlacedOperation] = []
         self.layer = ""
 
     def __getattr__(self, kind: str) -> Callable[..., Any]:
@@ -86,24 +86,24 @@ class _Recorder:
             raise AttributeError(kind)
         return lambda **arguments: self._record(kind, arguments)
 
-    def const(self, val: Any) -> Tensor:
+    def const(self, val: Any) -> PlacedTensor:
         return _constant(val)
 
-    def input(self, name: str, kind: TensorType) -> Tensor:
+    def input(self, name: str, kind: TensorType) -> PlacedTensor:
         """An input, with the cast that single precision needs."""
         self.layer = name
         declared = "fp32" if kind.dtype.is_float and kind.dtype is not DType.FLOAT16 else element_type(kind.dtype)
-        value = Tensor(name, declared, kind.shape)
+        value = PlacedTensor(name, declared, kind.shape)
         return self._add("cast", {"x": (value,)}, "fp16", kind.shape) if declared == "fp32" else value
 
-    def output(self, name: str, value: Tensor, kind: TensorType) -> str:
+    def output(self, name: str, value: PlacedTensor, kind: TensorType) -> str:
         """The name of the value that an output has, with the cast that single precision needs."""
         self.layer = name
         if kind.dtype.is_float and kind.dtype is not DType.FLOAT16:
             return self._add("cast", {"x": (value,)}, "fp32", kind.shape).name
         return value.name
 
-    def foreign(self, node: Node, inputs: list[Tensor], graph: Graph) -> tuple[Tensor, ...]:
+    def foreign(self, node: Node, inputs: list[PlacedTensor], graph: Graph) -> tuple[PlacedTensor, ...]:
         """A node without a counterpart, under its own name as MIL would spell it."""
         kinds = [graph.types[name] for name in node.outputs if name]
         own = type(node.operation).__name__
@@ -111,15 +111,15 @@ class _Recorder:
         given = {_OPERANDS[i] if i < len(_OPERANDS) else str(i): (tensor,) for i, tensor in enumerate(inputs)}
         operands = given if spelled in ("conv", "conv_transpose") else {"x": tuple(inputs)}
         first = self._add(spelled, operands, element_type(kinds[0].dtype), kinds[0].shape)
-        others = [Tensor(f"{first.name}_{i}", element_type(k.dtype), k.shape) for i, k in enumerate(kinds[1:])]
+        others = [PlacedTensor(f"{first.name}_{i}", element_type(k.dtype), k.shape) for i, k in enumerate(kinds[1:])]
         last = self.operations[-1]
         self.operations[-1] = replace(last, results=(first, *others))
         return (first, *others)
 
-    def settle(self, value: Any, kind: TensorType) -> Tensor:
+    def settle(self, value: Any, kind: TensorType) -> PlacedTensor:
         """A result of a node with the type that the graph states, which is exact where the recorder guessed."""
-        tensor = value if isinstance(value, Tensor) else _constant(value)
-        exact = Tensor(tensor.name, element_type(kind.dtype), kind.shape, tensor.constant, tensor.values)
+        tensor = value if isinstance(value, PlacedTensor) else _constant(value)
+        exact = PlacedTensor(tensor.name, element_type(kind.dtype), kind.shape, tensor.constant, tensor.values)
         for place in range(len(self.operations) - 1, -1, -1):
             operation = self.operations[place]
             if operation.layers != (self.layer,):
@@ -143,16 +143,16 @@ class _Recorder:
         if kind not in _SEVERAL:
             return result
         count = len(_integers(inputs.get("split_sizes"))) if kind == "split" else _SEVERAL[kind]
-        more = tuple(Tensor(f"{result.name}_{i}", result.dtype, result.shape) for i in range(1, count))
+        more = tuple(PlacedTensor(f"{result.name}_{i}", result.dtype, result.shape) for i in range(1, count))
         last = self.operations[-1]
         self.operations[-1] = replace(last, results=(result, *more))
         return (result, *more)
 
     def _add(
-        self, kind: str, inputs: Mapping[str, tuple[Tensor, ...]], dtype: str, shape: tuple[int, ...] | None
-    ) -> Tensor:
-        result = Tensor(f"{self.layer}#{len(self.operations)}", dtype, shape)
-        self.operations.append(Operation(kind, self.layer, inputs, (result,), (self.layer,)))
+        self, kind: str, inputs: Mapping[str, tuple[PlacedTensor, ...]], dtype: str, shape: tuple[int, ...] | None
+    ) -> PlacedTensor:
+        result = PlacedTensor(f"{self.layer}#{len(self.operations)}", dtype, shape)
+        self.operations.append(PlacedOperation(kind, self.layer, inputs, (result,), (self.layer,)))
         return result
 
 
@@ -173,28 +173,30 @@ _SEVERAL = {"topk": 2, "split": 0, "lstm": 3, "gru": 2}
 """Operations with several results, and how many."""
 
 
-def _constant(value: Any) -> Tensor:
+def _constant(value: Any) -> PlacedTensor:
     if isinstance(value, str):
-        return Tensor("", "string", (), True, (value,))
+        return PlacedTensor("", "string", (), True, (value,))
     array = np.asarray(value)
     values = tuple(array.reshape(-1).tolist()) if array.size <= _MOST_VALUES else None
-    return Tensor("", element_type(DType.of(array)), array.shape, True, values)
+    return PlacedTensor("", element_type(DType.of(array)), array.shape, True, values)
 
 
-def _operands(value: Any) -> tuple[Tensor, ...]:
-    if isinstance(value, Tensor):
+def _operands(value: Any) -> tuple[PlacedTensor, ...]:
+    if isinstance(value, PlacedTensor):
         return (value,)
-    if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(each, PlacedTensor) for each in value):
         return tuple(tensor for each in value for tensor in _operands(each))
     return (_constant(value),)
 
 
-def _integers(tensors: tuple[Tensor, ...] | None) -> tuple[int, ...]:
+def _integers(tensors: tuple[PlacedTensor, ...] | None) -> tuple[int, ...]:
     values = tensors[0].values if tensors else None
     return tuple(int(value) for value in values) if values else ()
 
 
-def _shape(kind: str, inputs: Mapping[str, tuple[Tensor, ...]], first: Tensor | None) -> tuple[int, ...] | None:
+def _shape(
+    kind: str, inputs: Mapping[str, tuple[PlacedTensor, ...]], first: PlacedTensor | None
+) -> tuple[int, ...] | None:
     """The shape of a result inside of a node; results of nodes get theirs from the graph."""
     shape = first.shape if first is not None else None
     if shape is None:
@@ -218,13 +220,13 @@ def _shape(kind: str, inputs: Mapping[str, tuple[Tensor, ...]], first: Tensor | 
         return shape
 
 
-def _linear_layers(operations: list[Operation]) -> list[Operation]:
+def _linear_layers(operations: list[PlacedOperation]) -> list[PlacedOperation]:
     """Linear layers with the bias that is added to them right after, as coremltools joins them."""
     readers: dict[str, int] = {}
     for operation in operations:
         for tensor in operation.data:
             readers[tensor.name] = readers.get(tensor.name, 0) + 1
-    found: list[Operation] = []
+    found: list[PlacedOperation] = []
     for operation in operations:
         before = found[-1] if found else None
         operands = [tensor for tensors in operation.inputs.values() for tensor in tensors]

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from openane.coreml_placement.cost import Estimate, estimate
-from openane.coreml_placement.eligibility import Verdict, verdict
+from openane.coreml_placement.cost import BackendEstimate, estimate
+from openane.coreml_placement.eligibility import EligibilityVerdict, verdict
 from openane.coreml_placement.platforms import MEASURED_SYSTEM, Units
-from openane.coreml_placement.program import Operation, Program
-from openane.coreml_placement.segmenter import TIE_MS, Chain, Step, cheapest_chain
+from openane.coreml_placement.program import PlacedOperation, PlacedProgram
+from openane.coreml_placement.segmenter import TIE_MS, Chain, ChainStep, cheapest_chain
 from openane.targets.core_ml import Backend, Platform
 
 
-class Device(Enum):
+class AppleDevice(Enum):
     """Where Core ML runs an operation, as its compute plan names it."""
 
     ANE = "ANE"
@@ -24,7 +24,7 @@ class Device(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class PredictedPlacement:
     """One operation.
 
     Attributes:
@@ -38,20 +38,20 @@ class Placement:
         unknown: why the device is not known; empty where it is.
     """
 
-    operation: Operation
-    verdict: Verdict
-    device: Device
+    operation: PlacedOperation
+    verdict: EligibilityVerdict
+    device: AppleDevice
     tie: bool
-    estimates: Mapping[Backend, Estimate]
-    chains_ms: Mapping[Device, float]
+    estimates: Mapping[Backend, BackendEstimate]
+    chains_ms: Mapping[AppleDevice, float]
     margin_ms: float | None
     unknown: str = ""
 
-    def time_ms(self, device: Device) -> float | None:
+    def time_ms(self, device: AppleDevice) -> float | None:
         """The operation's own time on a device: of the CPU's two libraries the faster; None where it is not known."""
-        if device is Device.ANE:
+        if device is AppleDevice.ANE:
             return self.estimates[Backend.ANE].ms
-        if device is Device.CPU:
+        if device is AppleDevice.CPU:
             known = [self.estimates[backend].ms for backend in (Backend.BNNS, Backend.CLASSIC_CPU)]
             return min((ms for ms in known if ms is not None), default=None)
         return None
@@ -71,28 +71,28 @@ class Prediction:
         notes: what limits the statement.
     """
 
-    program: Program
+    program: PlacedProgram
     platform: Platform
     units: Units
     system: int
-    placements: tuple[Placement, ...]
+    placements: tuple[PredictedPlacement, ...]
     cost_ms: float | None
     notes: tuple[str, ...]
 
     @property
     def ane_share(self) -> float | None:
         """Share of the operations that Core ML runs on the engine, 0 to 1; None where any is not known."""
-        if any(each.device is Device.UNKNOWN for each in self.placements):
+        if any(each.device is AppleDevice.UNKNOWN for each in self.placements):
             return None
         total = len(self.placements)
-        return sum(each.device is Device.ANE for each in self.placements) / total if total else 1.0
+        return sum(each.device is AppleDevice.ANE for each in self.placements) / total if total else 1.0
 
 
 _GPU = "the GPU's times are not known: where it competes, the prediction is between CPU and engine only"
 
 
 def predict(
-    program: Program, platform: Platform, units: Units = Units.ALL, system: int = MEASURED_SYSTEM
+    program: PlacedProgram, platform: Platform, units: Units = Units.ALL, system: int = MEASURED_SYSTEM
 ) -> Prediction:
     """Where Core ML runs each operation of a program.
 
@@ -116,7 +116,9 @@ def with_engine(prediction: Prediction, places: frozenset[int]) -> Prediction:
     return _predict(prediction.program, verdicts, prediction.platform, prediction.units, prediction.system)
 
 
-def _predict(program: Program, verdicts: list[Verdict], platform: Platform, units: Units, system: int) -> Prediction:
+def _predict(
+    program: PlacedProgram, verdicts: list[EligibilityVerdict], platform: Platform, units: Units, system: int
+) -> Prediction:
     operations = program.operations
     estimates = [{b: estimate(operation, platform, b) for b in Backend} for operation in operations]
     notes = [*program.notes]
@@ -145,7 +147,7 @@ def _predict(program: Program, verdicts: list[Verdict], platform: Platform, unit
     return Prediction(program, platform, units, system, placements, cautious.cost_ms, tuple(notes))
 
 
-def _assumed(times: Mapping[Backend, Estimate]) -> bool:
+def _assumed(times: Mapping[Backend, BackendEstimate]) -> bool:
     return any(each.evidence == "assumed" for each in times.values())
 
 
@@ -159,19 +161,27 @@ def _undecidable(platform: Platform, system: int) -> str:
 
 
 def _undecided(
-    operation: Operation, said: Verdict, times: Mapping[Backend, Estimate], units: Units, reason: str
-) -> Placement:
+    operation: PlacedOperation,
+    said: EligibilityVerdict,
+    times: Mapping[Backend, BackendEstimate],
+    units: Units,
+    reason: str,
+) -> PredictedPlacement:
     """A placement where no chain can be compared: certain only where a single device is left."""
     others = [name for name in said.devices if name == "GPU" and units is not Units.CPU_AND_NE]
     others += ["ANE"] if said.supported is not False and units is not Units.CPU_AND_GPU else []
     if not others:
-        return Placement(operation, said, Device.CPU, False, times, {}, None)
+        return PredictedPlacement(operation, said, AppleDevice.CPU, False, times, {}, None)
     why = reason or "the times of the GPU are not known"
-    return Placement(operation, said, Device.UNKNOWN, False, times, {}, None, why)
+    return PredictedPlacement(operation, said, AppleDevice.UNKNOWN, False, times, {}, None, why)
 
 
 def _chain(
-    verdicts: list[Verdict], estimates: list[dict[Backend, Estimate]], counts: list[int], *, doubtful: bool
+    verdicts: list[EligibilityVerdict],
+    estimates: list[dict[Backend, BackendEstimate]],
+    counts: list[int],
+    *,
+    doubtful: bool,
 ) -> Chain:
     """The cheapest chain, with or without the engine for operations of which nobody knows whether it runs them."""
     steps = []
@@ -182,24 +192,24 @@ def _chain(
             for backend in Backend
             if backend is not Backend.ANE or (on_engine and times[backend].ms is not None)
         }
-        steps.append(Step(own, count))
+        steps.append(ChainStep(own, count))
     return cheapest_chain(steps)
 
 
-def _device(backend: Backend) -> Device:
-    return Device.ANE if backend is Backend.ANE else Device.CPU
+def _device(backend: Backend) -> AppleDevice:
+    return AppleDevice.ANE if backend is Backend.ANE else AppleDevice.CPU
 
 
 def _placement(
-    operation: Operation,
-    said: Verdict,
-    times: Mapping[Backend, Estimate],
+    operation: PlacedOperation,
+    said: EligibilityVerdict,
+    times: Mapping[Backend, BackendEstimate],
     place: int,
     cautious: Chain,
     hopeful: Chain,
-) -> Placement:
+) -> PredictedPlacement:
     device = _device(cautious.backends[place])
-    chains: dict[Device, float] = {}
+    chains: dict[AppleDevice, float] = {}
     for backend, cost in cautious.best_ms[place].items():
         owner = _device(backend)
         chains[owner] = min(cost, chains.get(owner, cost))
@@ -208,5 +218,5 @@ def _placement(
     tie = margin is not None and margin <= TIE_MS
     if _device(hopeful.backends[place]) is not device:
         why = "unknown: it depends on whether the engine runs an operation of which nothing is known"
-        return Placement(operation, said, Device.UNKNOWN, False, times, chains, None, why)
-    return Placement(operation, said, device, tie, times, chains, margin)
+        return PredictedPlacement(operation, said, AppleDevice.UNKNOWN, False, times, chains, None, why)
+    return PredictedPlacement(operation, said, device, tie, times, chains, margin)

@@ -17,7 +17,7 @@ INPUT_OUTPUT = frozenset({"tensor_buffer_to_tensor", "tensor_to_tensor_buffer"})
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class PlacedTensor:
     """An operand or a result.
 
     Attributes:
@@ -46,7 +46,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class PlacedOperation:
     """One operation at run time; `const` and `constexpr_...` operations are operands instead.
 
     Attributes:
@@ -59,21 +59,21 @@ class Operation:
 
     kind: str
     name: str
-    inputs: Mapping[str, tuple[Tensor, ...]]
-    results: tuple[Tensor, ...]
+    inputs: Mapping[str, tuple[PlacedTensor, ...]]
+    results: tuple[PlacedTensor, ...]
     layers: tuple[str, ...] = ()
 
     @property
-    def operands(self) -> tuple[Tensor, ...]:
+    def operands(self) -> tuple[PlacedTensor, ...]:
         """All operands in order."""
         return tuple(tensor for tensors in self.inputs.values() for tensor in tensors)
 
     @property
-    def data(self) -> tuple[Tensor, ...]:
+    def data(self) -> tuple[PlacedTensor, ...]:
         """Operands that are computed at run time."""
         return tuple(tensor for tensor in self.operands if not tensor.constant)
 
-    def input(self, name: str) -> Tensor | None:
+    def input(self, name: str) -> PlacedTensor | None:
         """The operand of that name, the first one of several; None where there is none."""
         found = self.inputs.get(name)
         return found[0] if found else None
@@ -85,18 +85,18 @@ class Operation:
         return tuple(int(value) for value in values if not isinstance(value, str)) if values else ()
 
     @property
-    def main(self) -> Tensor | None:
+    def main(self) -> PlacedTensor | None:
         """The data operand: `x` where there is one, otherwise the first operand that is computed."""
         return self.input("x") or next(iter(self.data), None)
 
     @property
-    def result(self) -> Tensor:
+    def result(self) -> PlacedTensor:
         """The first result."""
         return self.results[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class PlacedProgram:
     """A function of a model as Core ML sees it.
 
     Attributes:
@@ -108,7 +108,7 @@ class Program:
     """
 
     name: str
-    operations: tuple[Operation, ...]
+    operations: tuple[PlacedOperation, ...]
     outputs: tuple[str, ...]
     source: str
     notes: tuple[str, ...] = field(default=())

@@ -12,13 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from openane.core.errors import FormatError, InputError, UnsupportedError, valid
-from openane.coreml_placement.program import BYTES, INPUT_OUTPUT, Operation, Program, Tensor
+from openane.coreml_placement.program import BYTES, INPUT_OUTPUT, PlacedOperation, PlacedProgram, PlacedTensor
 from openane.frontends.coreml.load import model_file
 from openane.frontends.coreml.load import sniff as is_core_ml
 from openane.frontends.coreml.proto import module, parse_model
 from openane.frontends.mil.load import sniff as is_mil
 from openane.frontends.mil.parser import parse
-from openane.frontends.mil.syntax import Call, Expression, Function, Items, Literal, Name, Source, Typed, TypeSyntax
+from openane.frontends.mil.syntax import (
+    CallExpression,
+    Expression,
+    FunctionDefinition,
+    Items,
+    Literal,
+    Name,
+    SourceText,
+    Typed,
+    TypeSyntax,
+)
 
 _MOST_VALUES = 64
 """Elements of the largest constant whose values are kept: shapes, strides, axes and pads have fewer."""
@@ -27,7 +37,7 @@ _CONSTANT = "const"
 _COMPRESSED = "constexpr_"
 
 
-def read_program(path: Path) -> Program | None:
+def read_program(path: Path) -> PlacedProgram | None:
     """The program of a file that Core ML takes as it is.
 
     Args:
@@ -58,7 +68,7 @@ def read_program(path: Path) -> Program | None:
 # MIL text --------------------------------------------------------------------------------------------------------
 
 
-def _read_text(path: Path) -> Program:
+def _read_text(path: Path) -> PlacedProgram:
     try:
         if path.stat().st_size > _LARGEST_TEXT_BYTES:
             raise FormatError("the text is too long", where=str(path), limit=f"{_LARGEST_TEXT_BYTES} bytes")
@@ -70,21 +80,21 @@ def _read_text(path: Path) -> Program:
     return read_text(text, valid(path.name))
 
 
-def read_text(text: str, name: str = "model.mil") -> Program:
+def read_text(text: str, name: str = "model.mil") -> PlacedProgram:
     """The program of MIL text.
 
     Raises:
         FormatError, UnsupportedError: see `read_program`.
     """
-    syntax = parse(Source(name, text))
+    syntax = parse(SourceText(name, text))
     functions = {function.name: function for function in syntax.functions}
     function = syntax.functions[0] if len(functions) == 1 else functions.get("main")
     if function is None:
         raise UnsupportedError("the program has no function 'main'", where=name, value=", ".join(functions) or "none")
-    return Program(name, *_operations(function), source="the MIL text of the file")
+    return PlacedProgram(name, *_operations(function), source="the MIL text of the file")
 
 
-def _operations(function: Function) -> tuple[tuple[Operation, ...], tuple[str, ...]]:
+def _operations(function: FunctionDefinition) -> tuple[tuple[PlacedOperation, ...], tuple[str, ...]]:
     known = {each.name: _tensor(each.name, each.type) for each in function.parameters}
     renamed: dict[str, str] = {}
     operations = []
@@ -94,7 +104,7 @@ def _operations(function: Function) -> tuple[tuple[Operation, ...], tuple[str, .
             value = statement.attributes.get("val", statement.arguments.get("val"))
             values = _values(value) if value is not None else None
             for each in results:
-                known[each.name] = Tensor(each.name, each.dtype, each.shape, True, values)
+                known[each.name] = PlacedTensor(each.name, each.dtype, each.shape, True, values)
             continue
         known.update((each.name, each) for each in results)
         inputs = {key: _operand(value, known) for key, value in statement.arguments.items()}
@@ -105,31 +115,31 @@ def _operations(function: Function) -> tuple[tuple[Operation, ...], tuple[str, .
         label = statement.attributes.get("name")
         named = label.value if isinstance(label, Typed) else label
         text = named.value if isinstance(named, Literal) and isinstance(named.value, str) else ""
-        operations.append(Operation(statement.operation, text or results[0].name, inputs, results))
+        operations.append(PlacedOperation(statement.operation, text or results[0].name, inputs, results))
     outputs = tuple(renamed.get(result.name, result.name) for result in function.results)
     return tuple(operations), outputs
 
 
-def _tensor(name: str, kind: TypeSyntax) -> Tensor:
+def _tensor(name: str, kind: TypeSyntax) -> PlacedTensor:
     """A declared value; containers and texts have no size."""
     match kind.arguments:
         case (TypeSyntax(name=element), tuple() as extents) if kind.name == "tensor":
             shape = None if None in extents else tuple(extent for extent in extents if extent is not None)
-            return Tensor(name, element, shape)
-    return Tensor(name, kind.name if kind.name in BYTES else "string", ())
+            return PlacedTensor(name, element, shape)
+    return PlacedTensor(name, kind.name if kind.name in BYTES else "string", ())
 
 
-def _operand(value: Expression, known: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+def _operand(value: Expression, known: Mapping[str, PlacedTensor]) -> tuple[PlacedTensor, ...]:
     match value:
         case Name(name=name):
-            return (known.get(name, Tensor(name, "fp16", None)),)
+            return (known.get(name, PlacedTensor(name, "fp16", None)),)
         case Items(items=items):
             return tuple(tensor for item in items for tensor in _operand(item, known))
         case Typed(type=kind):
             found = _tensor("", kind)
-            return (Tensor("", found.dtype, found.shape, True, _values(value)),)
+            return (PlacedTensor("", found.dtype, found.shape, True, _values(value)),)
         case Literal(value=plain):
-            return (Tensor("", "string" if isinstance(plain, str) else "int32", (), True, (plain,)),)
+            return (PlacedTensor("", "string" if isinstance(plain, str) else "int32", (), True, (plain,)),)
     return ()
 
 
@@ -145,7 +155,7 @@ def _values(value: Expression) -> tuple[float | int | bool | str, ...] | None:
                 stack.extend(reversed(items))
             case Literal(value=plain):
                 found.append(plain)
-            case Call() | Name():
+            case CallExpression() | Name():
                 return None
         if len(found) + len(stack) > _MOST_VALUES:
             return None
@@ -159,7 +169,7 @@ _ELEMENTS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def _from_message(message: Any, name: str) -> Program:
+def _from_message(message: Any, name: str) -> PlacedProgram:
     functions = dict(message.functions)
     function = next(iter(functions.values())) if len(functions) == 1 else functions.get("main")
     if function is None:
@@ -171,16 +181,16 @@ def _from_message(message: Any, name: str) -> Program:
     reader = _Messages(module("MIL_pb2").DataType.Name)
     known = {each.name: reader.tensor(each.name, each.type) for each in function.inputs}
     operations = tuple(reader.operations(block.operations, known))
-    return Program(name, operations, tuple(block.outputs), source="the ML program of the file")
+    return PlacedProgram(name, operations, tuple(block.outputs), source="the ML program of the file")
 
 
 class _Messages:
     def __init__(self, type_name: Any) -> None:
         self._type_name = type_name
 
-    def tensor(self, name: str, kind: Any) -> Tensor:
+    def tensor(self, name: str, kind: Any) -> PlacedTensor:
         if kind.WhichOneof("type") != "tensorType":
-            return Tensor(name, "string", ())
+            return PlacedTensor(name, "string", ())
         tensor = kind.tensorType
         open_dimension = any(each.WhichOneof("dimension") != "constant" for each in tensor.dimensions)
         shape = None if open_dimension else tuple(each.constant.size for each in tensor.dimensions)
@@ -188,15 +198,15 @@ class _Messages:
             element = self._type_name(tensor.dataType)
         except ValueError:
             element = str(tensor.dataType)
-        return Tensor(name, _ELEMENTS.get(element, element.lower()), shape)
+        return PlacedTensor(name, _ELEMENTS.get(element, element.lower()), shape)
 
-    def operations(self, messages: Iterable[Any], known: dict[str, Tensor]) -> Iterable[Operation]:
+    def operations(self, messages: Iterable[Any], known: dict[str, PlacedTensor]) -> Iterable[PlacedOperation]:
         for message in messages:
             results = tuple(self.tensor(each.name, each.type) for each in message.outputs)
             if message.type == _CONSTANT or message.type.startswith(_COMPRESSED):
                 values = self._values(message.attributes["val"]) if "val" in message.attributes else None
                 for each in results:
-                    known[each.name] = Tensor(each.name, each.dtype, each.shape, True, values)
+                    known[each.name] = PlacedTensor(each.name, each.dtype, each.shape, True, values)
                 continue
             if not results:
                 continue
@@ -209,13 +219,13 @@ class _Messages:
             if "name" in message.attributes:
                 found = self._values(message.attributes["name"])
                 name = str(found[0]) if found and found[0] else name
-            yield Operation(message.type, name, inputs, results)
+            yield PlacedOperation(message.type, name, inputs, results)
 
-    def _operand(self, binding: Any, known: Mapping[str, Tensor]) -> Tensor:
+    def _operand(self, binding: Any, known: Mapping[str, PlacedTensor]) -> PlacedTensor:
         if binding.WhichOneof("binding") == "name":
-            return known.get(binding.name, Tensor(binding.name, "fp16", None))
+            return known.get(binding.name, PlacedTensor(binding.name, "fp16", None))
         found = self.tensor("", binding.value.type)
-        return Tensor("", found.dtype, found.shape, True, self._values(binding.value))
+        return PlacedTensor("", found.dtype, found.shape, True, self._values(binding.value))
 
     def _values(self, value: Any) -> tuple[float | int | bool | str, ...] | None:
         if value.WhichOneof("value") != "immediateValue" or value.immediateValue.WhichOneof("value") != "tensor":
@@ -228,7 +238,7 @@ class _Messages:
         return tuple(values) if len(values) <= _MOST_VALUES else None
 
 
-def with_shapes(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> Program:
+def with_shapes(program: PlacedProgram, shapes: Mapping[str, tuple[int, ...]]) -> PlacedProgram:
     """The program with the shapes of values that the file leaves open.
 
     Args:
@@ -236,7 +246,7 @@ def with_shapes(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> Prog
         shapes: by name of the value, as the caller knows them from elsewhere.
     """
 
-    def closed(tensor: Tensor) -> Tensor:
+    def closed(tensor: PlacedTensor) -> PlacedTensor:
         shape = shapes.get(tensor.name) if tensor.shape is None else None
         return tensor if shape is None else replace(tensor, shape=shape)
 
@@ -251,7 +261,7 @@ def with_shapes(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> Prog
     return replace(program, operations=operations)
 
 
-def is_open(program: Program) -> bool:
+def is_open(program: PlacedProgram) -> bool:
     """Whether the file leaves the shape of a value open."""
     return any(tensor.shape is None for each in program.operations for tensor in (*each.data, *each.results))
 

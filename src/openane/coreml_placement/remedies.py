@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from openane.coreml_placement.prediction import Device, Placement, Prediction, predict
-from openane.coreml_placement.program import Operation, Program, Tensor
+from openane.coreml_placement.prediction import AppleDevice, PredictedPlacement, Prediction, predict
+from openane.coreml_placement.program import PlacedOperation, PlacedProgram, PlacedTensor
 
 MOST_GROUPS = 8
 """Groups of refused operations that are tried; each costs a few predictions."""
@@ -38,7 +38,7 @@ class Remedy:
         return self.ane_after > self.ane_before
 
 
-Change = Callable[[Program, frozenset[int]], Sequence[Program]]
+Change = Callable[[PlacedProgram, frozenset[int]], Sequence[PlacedProgram]]
 
 
 def remedies(prediction: Prediction) -> tuple[Remedy, ...]:
@@ -55,7 +55,7 @@ def remedies(prediction: Prediction) -> tuple[Remedy, ...]:
         rule = prediction.placements[min(places)].verdict.rule
         for change, apply in _changes(rule, prediction.placements[min(places)]):
             found.append(_tested(prediction, places, change, apply(prediction.program, places)))
-    if not found and all(each.device is Device.CPU for each in prediction.placements) and prediction.placements:
+    if not found and all(each.device is AppleDevice.CPU for each in prediction.placements) and prediction.placements:
         everything = frozenset(range(len(prediction.placements)))
         found.append(
             _tested(prediction, everything, "run four inputs at once (batch 4)", [_batched(prediction.program)])
@@ -63,7 +63,7 @@ def remedies(prediction: Prediction) -> tuple[Remedy, ...]:
     return tuple(sorted(found, key=lambda each: (-each.ane_after / max(1, each.operations_after), each.cost_after_ms)))
 
 
-def _groups(placements: Sequence[Placement]) -> list[frozenset[int]]:
+def _groups(placements: Sequence[PredictedPlacement]) -> list[frozenset[int]]:
     """Refused operations by rule, and by kind where the kind is the reason; the largest groups first."""
     groups: dict[tuple[str, str], list[int]] = {}
     for place, each in enumerate(placements):
@@ -79,7 +79,7 @@ _SIZES = frozenset(
 )
 
 
-def _changes(rule: str, sample: Placement) -> Iterator[tuple[str, Change]]:
+def _changes(rule: str, sample: PredictedPlacement) -> Iterator[tuple[str, Change]]:
     limit = sample.verdict.limit
     if rule in _TYPES:
         yield "compute it in fp16", _in_half
@@ -92,7 +92,7 @@ def _changes(rule: str, sample: Placement) -> Iterator[tuple[str, Change]]:
     yield "cut the model there, into models of their own", _cut
 
 
-def _tested(prediction: Prediction, places: frozenset[int], change: str, programs: Sequence[Program]) -> Remedy:
+def _tested(prediction: Prediction, places: frozenset[int], change: str, programs: Sequence[PlacedProgram]) -> Remedy:
     after = [
         predict(program, prediction.platform, prediction.units, prediction.system)
         for program in programs
@@ -110,17 +110,17 @@ def _tested(prediction: Prediction, places: frozenset[int], change: str, program
 
 
 def _on_engine(prediction: Prediction) -> int:
-    return sum(each.device is Device.ANE for each in prediction.placements)
+    return sum(each.device is AppleDevice.ANE for each in prediction.placements)
 
 
 # Changes ---------------------------------------------------------------------------------------------------------
 
 
-def _half(tensor: Tensor) -> Tensor:
+def _half(tensor: PlacedTensor) -> PlacedTensor:
     return tensor if tensor.dtype in ("string", "bool") else replace(tensor, dtype="fp16")
 
 
-def _in_half(program: Program, places: frozenset[int]) -> list[Program]:
+def _in_half(program: PlacedProgram, places: frozenset[int]) -> list[PlacedProgram]:
     """The values of these operations in fp16, for those who make and read them, too."""
     touched = {
         tensor.name
@@ -128,7 +128,7 @@ def _in_half(program: Program, places: frozenset[int]) -> list[Program]:
         for tensor in (*program.operations[place].data, *program.operations[place].results)
     }
 
-    def typed(tensor: Tensor) -> Tensor:
+    def typed(tensor: PlacedTensor) -> PlacedTensor:
         return _half(tensor) if tensor.name in touched and tensor.name else tensor
 
     operations = tuple(
@@ -142,10 +142,10 @@ def _in_half(program: Program, places: frozenset[int]) -> list[Program]:
     return [replace(program, operations=operations)]
 
 
-def _rewritten(program: Program, places: frozenset[int]) -> list[Program]:
+def _rewritten(program: PlacedProgram, places: frozenset[int]) -> list[PlacedProgram]:
     """An elementwise operation of the same operands and result in place of each."""
 
-    def plain(operation: Operation) -> Operation:
+    def plain(operation: PlacedOperation) -> PlacedOperation:
         inputs = {f"x{i}": (_half(tensor),) for i, tensor in enumerate(operation.data)}
         return replace(operation, kind="abs", inputs=inputs, results=tuple(map(_half, operation.results)))
 
@@ -153,14 +153,14 @@ def _rewritten(program: Program, places: frozenset[int]) -> list[Program]:
     return [replace(program, operations=operations)]
 
 
-def _moved_to_end(program: Program, places: frozenset[int]) -> list[Program]:
+def _moved_to_end(program: PlacedProgram, places: frozenset[int]) -> list[PlacedProgram]:
     kept = [each for i, each in enumerate(program.operations) if i not in places]
     moved = [each for i, each in enumerate(program.operations) if i in places]
     outputs = tuple(result.name for result in moved[-1].results) if moved else program.outputs
     return [replace(program, operations=(*kept, *moved), outputs=outputs)]
 
 
-def _moved_to_start(program: Program, places: frozenset[int]) -> list[Program]:
+def _moved_to_start(program: PlacedProgram, places: frozenset[int]) -> list[PlacedProgram]:
     kept = [each for i, each in enumerate(program.operations) if i not in places]
     moved = [each for i, each in enumerate(program.operations) if i in places]
     outputs = program.outputs if kept and len(program.operations) - 1 not in places else ()
@@ -168,9 +168,9 @@ def _moved_to_start(program: Program, places: frozenset[int]) -> list[Program]:
     return [replace(program, operations=(*moved, *kept), outputs=outputs)]
 
 
-def _cut(program: Program, places: frozenset[int]) -> list[Program]:
+def _cut(program: PlacedProgram, places: frozenset[int]) -> list[PlacedProgram]:
     """Models before, between and after the operations; each hands its last result on."""
-    programs, part = [], list[Operation]()
+    programs, part = [], list[PlacedOperation]()
     for i, each in enumerate(program.operations):
         if part and (i in places) != (i - 1 in places):
             programs.append(part)
@@ -193,10 +193,10 @@ def _cut(program: Program, places: frozenset[int]) -> list[Program]:
     ]
 
 
-def _batched(program: Program) -> Program:
+def _batched(program: PlacedProgram) -> PlacedProgram:
     """The program on four times as many inputs."""
 
-    def larger(tensor: Tensor) -> Tensor:
+    def larger(tensor: PlacedTensor) -> PlacedTensor:
         if tensor.constant or not tensor.shape:
             return tensor
         return replace(tensor, shape=(4 * tensor.shape[0], *tensor.shape[1:]))

@@ -19,7 +19,7 @@ TIE_MS = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChainStep:
     """An operation as the segmenter sees it.
 
     Attributes:
@@ -54,11 +54,11 @@ def _enter(before: Backend | None, after: Backend) -> float:
     return launch if before is None else launch + SWITCH_MS
 
 
-def _own(step: Step, backend: Backend) -> float:
+def _own(step: ChainStep, backend: Backend) -> float:
     return step.times_ms[backend] + (OUTPUT_MS * step.outputs if backend is Backend.ANE else 0.0)
 
 
-def cheapest_chain(steps: Sequence[Step]) -> Chain:
+def cheapest_chain(steps: Sequence[ChainStep]) -> Chain:
     """The cheapest chain; where chains tie, the one that stays on the engine.
 
     Args:
@@ -94,7 +94,7 @@ def cheapest_chain(steps: Sequence[Step]) -> Chain:
     return Chain(_path(steps, rests), min(best[0].values()), tuple(best))
 
 
-def _path(steps: Sequence[Step], rests: Sequence[Mapping[Backend, float]]) -> tuple[Backend, ...]:
+def _path(steps: Sequence[ChainStep], rests: Sequence[Mapping[Backend, float]]) -> tuple[Backend, ...]:
     """One cheapest chain, from the front; among equals the backend of the engine, then the one that goes on."""
     chosen: list[Backend] = []
     before: Backend | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openane.coreml_placement.platforms import core_ml
-from openane.coreml_placement.prediction import Device, Prediction
+from openane.coreml_placement.prediction import AppleDevice, Prediction
 from openane.targets.core_ml import CoreMl
 
 LAST_RELU_LAYERS = 32
@@ -23,7 +23,7 @@ def _long_chain(prediction: Prediction, known: CoreMl) -> list[str]:
     most, consequence = known.long_chain
     longest = length = 0
     for each in prediction.placements:
-        length = length + 1 if each.device is Device.ANE else 0
+        length = length + 1 if each.device is AppleDevice.ANE else 0
         longest = max(longest, length)
     if longest <= most:
         return []
@@ -43,7 +43,7 @@ def _of_generation(prediction: Prediction, known: CoreMl) -> list[str]:
     found = []
     for each in prediction.placements:
         operation = each.operation
-        if operation.kind in known.late and each.device is not Device.CPU:
+        if operation.kind in known.late and each.device is not AppleDevice.CPU:
             found.append(f"{operation.name!r}: {known.late[operation.kind]}")
         begin = operation.integers("begin") if operation.kind.startswith("slice_by_") else ()
         if known.wide_offset and begin and begin[-1] >= known.wide_offset[0]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from openane.backend.task_cost import Engine, Kind, Work
+from openane.backend.task_cost import Engine, Work, WorkKind
 from openane.cost.chips import Chip
 
 
-class Part(Enum):
+class CostPart(Enum):
     """What time is spent on."""
 
     NEURAL = "NE"
@@ -46,7 +46,7 @@ class Cost:
     """
 
     work: Work
-    times_us: Mapping[Part, float]
+    times_us: Mapping[CostPart, float]
     energy_uj: float
     utilisation: float
 
@@ -56,15 +56,15 @@ class Cost:
         return sum(self.times_us.values())
 
     @property
-    def bound(self) -> Part:
+    def bound(self) -> CostPart:
         """The part that takes longest; the first of equals."""
         return max(self.times_us, key=lambda part: self.times_us[part])
 
 
-_MACS_PER_US: Mapping[Kind, Callable[[Chip], float]] = MappingProxyType(
+_MACS_PER_US: Mapping[WorkKind, Callable[[Chip], float]] = MappingProxyType(
     {
-        Kind.CONVOLUTION: lambda chip: chip.convolution_macs_per_us,
-        Kind.MATMUL: lambda chip: chip.matmul_macs_per_us,
+        WorkKind.CONVOLUTION: lambda chip: chip.convolution_macs_per_us,
+        WorkKind.MATMUL: lambda chip: chip.matmul_macs_per_us,
     }
 )
 
@@ -76,12 +76,12 @@ def cost_of(work: Work, chip: Chip) -> Cost:
         idle = chip.engines / max(1, min(work.engines, chip.engines))
         engine_us += work.macs * idle / _MACS_PER_US[work.kind](chip)
     times = {
-        Part.NEURAL: engine_us if work.engine is Engine.NEURAL else 0.0,
-        Part.PLANAR: engine_us if work.engine is Engine.PLANAR else 0.0,
-        Part.WEIGHTS: work.weight_bytes / chip.weight_bytes_per_us,
-        Part.DRAM: work.tile_bytes / chip.dram_bytes_per_us,
-        Part.SURFACES: work.surface_bytes / chip.surface_bytes_per_us,
-        Part.TASKS: chip.task_us * work.tasks,
+        CostPart.NEURAL: engine_us if work.engine is Engine.NEURAL else 0.0,
+        CostPart.PLANAR: engine_us if work.engine is Engine.PLANAR else 0.0,
+        CostPart.WEIGHTS: work.weight_bytes / chip.weight_bytes_per_us,
+        CostPart.DRAM: work.tile_bytes / chip.dram_bytes_per_us,
+        CostPart.SURFACES: work.surface_bytes / chip.surface_bytes_per_us,
+        CostPart.TASKS: chip.task_us * work.tasks,
     }
     total_us = sum(times.values())
     switched_uj = (work.macs * chip.picojoules_per_mac + work.dram_bytes * chip.picojoules_per_byte) * 1e-6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openane.backend.machine import MachineSpec
-from openane.backend.task_cost import Engine, Kind, Work
+from openane.backend.task_cost import Engine, Work, WorkKind
 from openane.targets import DEFAULT_TARGET, get
 
 _HALF_BYTES = 2
@@ -34,7 +34,7 @@ def matmul(rows: int, inner: int, columns: int) -> Work:
     return Work(
         f"matmul {rows}x{inner}x{columns}",
         Engine.NEURAL,
-        Kind.MATMUL,
+        WorkKind.MATMUL,
         macs=rows * inner * columns,
         surface_bytes=read + written,
         input_bytes=read * _reads(read, weights),
@@ -62,7 +62,7 @@ def convolution(
     return Work(
         name + (f" batch {batch}" if batch > 1 else "") + (f", {layers} layers" if layers > 1 else ""),
         Engine.NEURAL,
-        Kind.CONVOLUTION,
+        WorkKind.CONVOLUTION,
         macs=channels * channels_out * kernel**2 * side_out**2 * batch * layers,
         surface_bytes=read + written,
         input_bytes=read * _reads(read, weights),
@@ -78,7 +78,7 @@ def elementwise(elements: int, *, name: str = "unary") -> Work:
     return Work(
         f"{name} {elements}",
         Engine.PLANAR,
-        Kind.ELEMENTWISE,
+        WorkKind.ELEMENTWISE,
         elements=elements,
         surface_bytes=2 * _HALF_BYTES * elements,
         input_bytes=_HALF_BYTES * elements,
@@ -92,7 +92,7 @@ def rowwise(name: str, rows: int, columns: int, tasks: int) -> Work:
     return Work(
         f"{name} {rows}x{columns}",
         Engine.PLANAR,
-        Kind.REDUCTION,
+        WorkKind.REDUCTION,
         elements=elements * tasks,
         surface_bytes=2 * _HALF_BYTES * elements,
         input_bytes=_HALF_BYTES * elements,
@@ -111,7 +111,7 @@ def attention(heads: int, length: int, head_width: int) -> Work:
     return Work(
         f"attention {heads} heads, {length} x {head_width}",
         Engine.NEURAL,
-        Kind.MATMUL,
+        WorkKind.MATMUL,
         macs=2 * heads * length**2 * head_width,
         elements=TASKS_OF_SOFTMAX * heads * length**2,
         surface_bytes=4 * moved,

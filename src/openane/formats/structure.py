@@ -23,7 +23,7 @@ Declared = TypeVar("Declared")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FieldPlace:
     """Where a field is in its structure.
 
     Attributes:
@@ -51,7 +51,7 @@ def at(
     encode: Callable[[Any], int] | None = None,
 ) -> Any:
     """A dataclass field at a byte offset; `decode` and `encode` convert a single number."""
-    return field(metadata={_PLACE: Place(offset, code, decode, encode)})
+    return field(metadata={_PLACE: FieldPlace(offset, code, decode, encode)})
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(at, field))
@@ -60,7 +60,7 @@ def structure(declaration: type[Declared]) -> type[Declared]:
     return dataclass(frozen=True, slots=True)(declaration)
 
 
-def _placed(declaration: type) -> Iterator[tuple[str, Place]]:
+def _placed(declaration: type) -> Iterator[tuple[str, FieldPlace]]:
     each: Field[Any]
     for each in fields(declaration):
         if _PLACE in each.metadata:

@@ -1,6 +1,6 @@
 """Level 1: the framework-neutral graph and its operations."""
 
 from openane.graph.graph import Graph, Node
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 
-__all__ = ["Case", "Graph", "Node", "Operation", "TensorType"]
+__all__ = ["Graph", "Node", "Operation", "OperationCase", "TensorType"]

@@ -37,7 +37,7 @@ class TensorType:
 
 
 @dataclass(frozen=True)
-class Case:
+class OperationCase:
     """A sample use of an operation, for tests and docs.
 
     Attributes:
@@ -129,6 +129,6 @@ class Operation:
         return sizes + self.macs(inputs, outputs)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         """Sample uses that cover every attribute; none is required of an abstract class."""
         return iter(())

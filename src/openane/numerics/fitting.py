@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from openane.core.errors import InputError
 from openane.numerics.fp16 import rounded, to_fp16
-from openane.numerics.tables import FIRST_KNOT_AT, KNOT_COUNT, Line, LookupTable, SignRule, TableMode
+from openane.numerics.tables import FIRST_KNOT_AT, KNOT_COUNT, LookupTable, SignRule, StraightLine, TableMode
 
 Array = npt.NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -81,12 +81,12 @@ def _fit(
     positions = np.asarray((FIRST_KNOT_AT[mode] + np.arange(KNOT_COUNT)) * step, dtype=np.float64)
     odd = bool(sign & SignRule.NEGATE)
     knots, error = _fit_knots(function, positions, odd=odd)
-    low = _Outside(Line(), -np.inf, -np.inf, 0.0)
+    low = _Outside(StraightLine(), -np.inf, -np.inf, 0.0)
     if odd:
-        low = _Outside(Line(), 0.0, float(rounded(function(np.zeros(1)))[0]), 0.0)
+        low = _Outside(StraightLine(), 0.0, float(rounded(function(np.zeros(1)))[0]), 0.0)
     elif left is not None and not sign & SignRule.MAGNITUDE:
         low = _fit_tail(function, float(positions[0]), left, -1)
-    high = _Outside(Line(), np.inf, np.inf, 0.0)
+    high = _Outside(StraightLine(), np.inf, np.inf, 0.0)
     if right is not None:
         high = _fit_tail(function, float(positions[-1]), right, 1)
     table = LookupTable(
@@ -166,7 +166,7 @@ def _neighbour(values: Array, steps: int) -> Array:
 class _Outside:
     """One side of the table outside its knots: a line up to a limit, a constant from there."""
 
-    line: Line
+    line: StraightLine
     limit: float
     value: float
     error: float
@@ -176,13 +176,13 @@ def _fit_tail(function: Function, end: float, tail: Tail, direction: int) -> _Ou
     """The line beyond the last knot at `end`, and where the constant takes over."""
     far = direction * 65504.0
     if tail.slope:
-        line = Line(float(rounded(tail.slope)), float(rounded(tail.intercept)))
+        line = StraightLine(float(rounded(tail.slope)), float(rounded(tail.intercept)))
         x = end + direction * np.append(0.0, np.geomspace(2.0**-6, 64 + abs(end), 48))
         error = float(np.abs(function(x) - (line.slope * x + line.intercept)).max())
         return _Outside(line, direction * np.inf, direction * np.inf * np.sign(tail.slope), error)
     constant = float(rounded(tail.intercept))
     at_once = np.abs(function(np.array([end, far])) - constant).max()
-    best = _Outside(Line(0.0, constant), float(rounded(end)), constant, float(at_once))
+    best = _Outside(StraightLine(0.0, constant), float(rounded(end)), constant, float(at_once))
     thresholds = rounded(end + direction * max(abs(end), 1.0) * (_THRESHOLDS - 1))
     thresholds = thresholds[(np.abs(thresholds) <= 65504) & (thresholds != end)]
     lines, errors = _lines_to(function, end, thresholds)
@@ -190,7 +190,7 @@ def _fit_tail(function: Function, end: float, tail: Tail, direction: int) -> _Ou
     chosen = int(errors.argmin())
     error = max(float(errors[chosen]), float(np.abs(function(np.array([far])) - constant)[0]))
     if error < best.error:
-        best = _Outside(Line(*map(float, lines[chosen])), float(thresholds[chosen]), constant, error)
+        best = _Outside(StraightLine(*map(float, lines[chosen])), float(thresholds[chosen]), constant, error)
     return best
 
 

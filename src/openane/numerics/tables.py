@@ -99,7 +99,7 @@ _FIXED_STEP_EXPONENT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StraightLine:
     """slope * v + intercept; both are fp16 values."""
 
     slope: float = 0.0
@@ -127,8 +127,8 @@ class LookupTable:
     hi: float = math.inf
     below: float = -math.inf
     above: float = math.inf
-    left: Line = field(default=Line())
-    right: Line = field(default=Line())
+    left: StraightLine = field(default=StraightLine())
+    right: StraightLine = field(default=StraightLine())
     sign: SignRule = SignRule.NONE
 
     def __post_init__(self) -> None:
@@ -242,8 +242,8 @@ class LookupTable:
                 hi,
                 below,
                 above,
-                left=Line(*numbers[37:39]),
-                right=Line(*numbers[39:41]),
+                left=StraightLine(*numbers[37:39]),
+                right=StraightLine(*numbers[39:41]),
                 sign=SignRule(meta & _SIGN_MASK),
             )
         except FormatError as error:

@@ -1,6 +1,6 @@
 """Level 3: task descriptors, surfaces and constants, as the engine sees them."""
 
-from openane.program.fields import Block, Evidence, Field, Kind, Register
+from openane.program.fields import Block, Evidence, Field, FieldKind, Register
 from openane.program.program import Program, Relocation, Role, StreamCodec, Surface
 from openane.program.registers import RegisterMap
 from openane.program.stream import TaskStream
@@ -11,7 +11,7 @@ __all__ = [
     "Burst",
     "Evidence",
     "Field",
-    "Kind",
+    "FieldKind",
     "Program",
     "Register",
     "RegisterMap",

@@ -36,7 +36,7 @@ class Evidence(Enum):
     UNKNOWN = "unknown"  # nobody has named these bits
 
 
-class Kind(Enum):
+class FieldKind(Enum):
     """How the bits of a field are a number."""
 
     UNSIGNED = "unsigned"
@@ -50,7 +50,7 @@ class Kind(Enum):
         return self in _FLOAT_CODES
 
 
-_FLOAT_CODES = {Kind.FP16: ("<e", "<H"), Kind.FP32: ("<f", "<I")}
+_FLOAT_CODES = {FieldKind.FP16: ("<e", "<H"), FieldKind.FP32: ("<f", "<I")}
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -60,7 +60,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {' or '.join(near)}?" if near else ""
 
 
-def float_bits(kind: Kind, number: float) -> int:
+def float_bits(kind: FieldKind, number: float) -> int:
     """The bits of a number, rounded to nearest even; beyond the largest finite number it is infinity."""
     value_code, bits_code = _FLOAT_CODES[kind]
     try:
@@ -70,7 +70,7 @@ def float_bits(kind: Kind, number: float) -> int:
     return int(struct.unpack(bits_code, packed)[0])
 
 
-def bits_float(kind: Kind, bits: int) -> float:
+def bits_float(kind: FieldKind, bits: int) -> float:
     """The number that the bits are."""
     value_code, bits_code = _FLOAT_CODES[kind]
     return float(struct.unpack(value_code, struct.pack(bits_code, bits))[0])
@@ -111,7 +111,7 @@ class Field:
     lsb: int
     width: int
     meaning: str = ""
-    kind: Kind = Kind.UNSIGNED
+    kind: FieldKind = FieldKind.UNSIGNED
     codes: type[IntEnum] | type[IntFlag] | None = None
     unit: int = 1
     default: int = 0
@@ -127,7 +127,7 @@ class Field:
     def __post_init__(self) -> None:
         assert self.lsb >= 0 and self.width > 0 and self.lsb + self.width <= WORD_BITS, self.name
         mask = (1 << self.width) - 1
-        signed = self.kind is Kind.SIGNED
+        signed = self.kind is FieldKind.SIGNED
         derived = {
             "mask": mask,
             "lowest": -(mask // 2 + 1) * self.unit if signed else 0,
@@ -141,7 +141,7 @@ class Field:
     def get(self, word: int) -> int:
         """The value in a register word: bits of a float, bytes of a counted field, else the plain number."""
         bits = word >> self.lsb & self.mask
-        if self.kind is Kind.SIGNED and bits > self.mask >> 1:
+        if self.kind is FieldKind.SIGNED and bits > self.mask >> 1:
             bits -= self.mask + 1
         return bits * self.unit
 

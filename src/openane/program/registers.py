@@ -12,7 +12,7 @@ from openane.core.parsing import parse_integer
 from openane.program.fields import WORD_BITS, Block, Field, Register, Value, suggest
 
 
-class Space(Enum):
+class WordSpace(Enum):
     """Which words of a task descriptor a name is about."""
 
     HEADER = "header"
@@ -21,7 +21,7 @@ class Space(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RegisterPath:
     """What a path names.
 
     Attributes:
@@ -31,7 +31,7 @@ class Place:
         index: position among the header or extra words; 0 for registers.
     """
 
-    space: Space
+    space: WordSpace
     register: Register
     field: Field | None
     index: int = 0
@@ -116,7 +116,7 @@ class RegisterMap:
         """The register at a byte address; an undeclared one is a register with 32 unknown bits."""
         return self.by_address.get(address) or Register(f"{address:#x}", address, (), "not declared")
 
-    def resolve(self, path: str) -> Place:
+    def resolve(self, path: str) -> RegisterPath:
         """What a path written by a person names.
 
         Case does not matter, a name may be cut short where it stays unique ("PE.Cfg.Op"), the register may be left
@@ -144,20 +144,22 @@ class RegisterMap:
         register, chosen = _pick(rest, block.field_paths, block.name)
         return self._place(block, register, chosen)
 
-    def _resolve_address(self, path: str) -> Place:
+    def _resolve_address(self, path: str) -> RegisterPath:
         digits, _, name = path.partition(".")
         try:
             address = parse_integer(digits)
         except ValueError:
             raise InputError("not a register address", value=path, limit="a name, or a number like 0x8800") from None
         register = self.register_at(address)
-        return Place(Space.REGISTER, register, _pick(name, register.by_name, register.path) if name else None)
+        return RegisterPath(
+            WordSpace.REGISTER, register, _pick(name, register.by_name, register.path) if name else None
+        )
 
-    def _place(self, block: Block, register: Register, chosen: Field | None) -> Place:
+    def _place(self, block: Block, register: Register, chosen: Field | None) -> RegisterPath:
         if block is self.header or block is self.extra:
-            space = Space.HEADER if block is self.header else Space.EXTRA
-            return Place(space, register, chosen, block.registers.index(register))
-        return Place(Space.REGISTER, register, chosen)
+            space = WordSpace.HEADER if block is self.header else WordSpace.EXTRA
+            return RegisterPath(space, register, chosen, block.registers.index(register))
+        return RegisterPath(WordSpace.REGISTER, register, chosen)
 
     def validate(self, words: Mapping[int, int]) -> tuple[Diagnostic, ...]:
         """What a task writes that no program seen does: undeclared registers, reserved bits, unnamed values."""

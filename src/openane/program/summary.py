@@ -16,7 +16,7 @@ class Memory(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class OperandReference:
     """A tensor that a task reads or writes.
 
     Attributes:
@@ -58,9 +58,9 @@ class TaskSummary:
     operation: str
     source_shape: tuple[int, ...] = ()
     result_shape: tuple[int, ...] = ()
-    sources: tuple[Reference, ...] = ()
-    result: Reference | None = None
-    kernel: Reference | None = None
+    sources: tuple[OperandReference, ...] = ()
+    result: OperandReference | None = None
+    kernel: OperandReference | None = None
     kernel_bytes: int = 0
 
     def text(self, names: Mapping[int, str]) -> str:

@@ -14,7 +14,7 @@ from itertools import chain
 from openane.core.errors import InputError
 from openane.core.origin import Origin
 from openane.program.fields import Value
-from openane.program.registers import Place, RegisterMap, Space
+from openane.program.registers import RegisterMap, RegisterPath, WordSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +130,21 @@ class Task:
         """
         place = self._resolve(path)
         word = place.change(self._word(place, path), value)
-        if place.space is Space.REGISTER:
+        if place.space is WordSpace.REGISTER:
             return self.with_registers({place.register.address: word})
-        if place.space is Space.HEADER:
+        if place.space is WordSpace.HEADER:
             return replace(self, header=_replaced(self.header, place.index, word))
         return replace(self, extra=_replaced(self.extra, place.index, word))
 
-    def _resolve(self, path: str) -> Place:
+    def _resolve(self, path: str) -> RegisterPath:
         if self.map is None:
             raise InputError(
                 "this task has no register names", hint="Attach them with openane.targets.attach(program)."
             )
         return self.map.resolve(path)
 
-    def _word(self, place: Place, path: str) -> int:
-        if place.space is Space.REGISTER:
+    def _word(self, place: RegisterPath, path: str) -> int:
+        if place.space is WordSpace.REGISTER:
             for burst in reversed(self.bursts):
                 addresses = burst.addresses()
                 if place.register.address in addresses:
@@ -154,7 +154,7 @@ class Task:
                 where=path,
                 hint="Only registers that the stream writes can be read or changed; edit the assembly text to add one.",
             )
-        words = self.header if place.space is Space.HEADER else self.extra
+        words = self.header if place.space is WordSpace.HEADER else self.extra
         if place.index >= len(words):
             raise InputError("the task has no such header word", where=path, value=place.register.path)
         return words[place.index]

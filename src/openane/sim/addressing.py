@@ -15,8 +15,8 @@ import numpy as np
 from openane.core.types import DType
 from openane.numerics.lookup import from_halfwords, to_halfwords
 from openane.sim.arrange import arrange
-from openane.sim.decoded_task import Axes, DecodedTask, Operand
-from openane.sim.kernels.library import Copied, Kind
+from openane.sim.decoded_task import Axes, DecodedOperand, DecodedTask
+from openane.sim.kernels.library import Copied, KernelKind
 from openane.sim.memory import Halfwords, read_operand, strided
 from openane.sim.schedule import RunState, ScheduleBuilder
 
@@ -45,7 +45,7 @@ def add_copy(schedule: ScheduleBuilder, source: Address, target: Address, extent
     """Adds a row that copies elements."""
     shape = arrange(extents, source.strides, target.strides)
     columns = shape.columns(first=source.base, result=target.base) | {"operation": Copied.AS_IT_IS}
-    schedule.row(Kind.COPY, shape.units, COPY_COST * math.prod(extents), columns)
+    schedule.row(KernelKind.COPY, shape.units, COPY_COST * math.prod(extents), columns)
 
 
 def add_source(
@@ -117,7 +117,7 @@ def add_kept(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords)
 class _Widen:
     """Integers to dense halfwords."""
 
-    operand: Operand
+    operand: DecodedOperand
     base: int
 
     def __call__(self, state: RunState) -> None:
@@ -129,7 +129,7 @@ class _Widen:
 class _Narrow:
     """Dense halfwords to integers."""
 
-    operand: Operand
+    operand: DecodedOperand
     base: int
 
     def __call__(self, state: RunState) -> None:
@@ -142,15 +142,15 @@ class _Keep:
     """A constant that stays in L2."""
 
     constants: Halfwords
-    source: Operand
-    kept: Operand
+    source: DecodedOperand
+    kept: DecodedOperand
 
     def __call__(self, state: RunState) -> None:
         for first, second in zip(self.source.pieces, self.kept.pieces, strict=True):
             strided(state.memory.halfwords(second), second)[...] = strided(self.constants, first)
 
 
-def _plain(schedule: ScheduleBuilder, operand: Operand) -> Address:
+def _plain(schedule: ScheduleBuilder, operand: DecodedOperand) -> Address:
     """A plain fp16 operand where it stands."""
     base = schedule.arena.bases[schedule.arena.area(operand)] + operand.base // 2
     return _place(base, [stride // 2 for stride in operand.strides], operand.extent)
@@ -165,7 +165,7 @@ def _place(base: int, strides: Sequence[int], extent: Axes) -> Address:
     return Address(base, (g, d, c, h, w))
 
 
-def _part(place: Address, operand: Operand, index: int) -> Address:
+def _part(place: Address, operand: DecodedOperand, index: int) -> Address:
     """The elements of a dense copy that piece `index` of an interleaved operand holds."""
     g, d, c, h, w = place.strides
     if operand.swapped:
@@ -173,7 +173,7 @@ def _part(place: Address, operand: Operand, index: int) -> Address:
     return Address(place.base + index * c, (g, d, c * operand.interleave, h, w))
 
 
-def _overwritten(source: Operand, result: Operand, in_place: bool) -> bool:
+def _overwritten(source: DecodedOperand, result: DecodedOperand, in_place: bool) -> bool:
     """Whether the result covers bytes of the source before they are read."""
     if source.space is not result.space or source.buffer != result.buffer:
         return False

@@ -13,7 +13,7 @@ from openane.core.errors import InputError
 from openane.sim.addressing import Address
 from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork
 from openane.sim.kernel import LoadedKernel, is_swapped
-from openane.sim.kernels.library import LARGEST_IMAGE, MOST_SUMS, PANEL, PANELS, SLACK, TILE, TILES, Kind
+from openane.sim.kernels.library import LARGEST_IMAGE, MOST_SUMS, PANEL, PANELS, SLACK, TILE, TILES, KernelKind
 from openane.sim.schedule import ScheduleBuilder
 
 _MAC_COST, _RESULT_COST, _LOAD_COST, _DEPTHWISE_COST = 1 / 60, 0.3, 0.2, 1 / 20
@@ -96,7 +96,7 @@ def _add_dense(
         "result_strides": strides,
         "swapped": swapped,
     }
-    schedule.row(Kind.CONVOLVE, groups * channel_parts * pixel_parts, cost, columns)
+    schedule.row(KernelKind.CONVOLVE, groups * channel_parts * pixel_parts, cost, columns)
 
 
 def _parts(groups: int, channels: int, pixels: int, wanted: int, *, swapped: bool) -> tuple[int, int]:
@@ -169,7 +169,7 @@ def _add_load(schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, sourc
         "pad": pad,
         "block": (rows, columns),
     }
-    schedule.row(Kind.LOAD, groups * channels * rows, groups * channels * plane * _LOAD_COST, values)
+    schedule.row(KernelKind.LOAD, groups * channels * rows, groups * channels * plane * _LOAD_COST, values)
     channel, y, x = work.kernel.steps.T
     taps = channel * plane + y * columns + x % step[1] * part + x // step[1]
     row_step = step[0] * columns
@@ -204,7 +204,7 @@ def _add_depthwise(
     *outer, height, width = task.result_view
     units = math.prod(outer) * -(-height // block[0]) * -(-width // block[1])
     cost = task.macs * _DEPTHWISE_COST + math.prod(task.result_view) * _RESULT_COST + task.elements * _LOAD_COST
-    schedule.row(Kind.DEPTHWISE, units, cost, columns)
+    schedule.row(KernelKind.DEPTHWISE, units, cost, columns)
 
 
 def depthwise_block(task: DecodedTask, work: MacWork) -> tuple[int, int]:

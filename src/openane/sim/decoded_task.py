@@ -21,7 +21,7 @@ from openane.core.types import DType
 Axes = tuple[int, int, int, int, int]
 
 
-class Space(Enum):
+class MemorySpace(Enum):
     """A kind of memory."""
 
     DRAM = "dram"
@@ -31,7 +31,7 @@ class Space(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Operand:
+class DecodedOperand:
     """A tensor somewhere in memory.
 
     The byte address of element (g, d, c, y, x) is the base plus every index times its stride, where the
@@ -52,7 +52,7 @@ class Operand:
     """
 
     role: str
-    space: Space
+    space: MemorySpace
     buffer: int
     base: int
     extent: Axes
@@ -78,7 +78,7 @@ class Operand:
         return self.count * self.item_bytes
 
     @property
-    def pieces(self) -> tuple[Operand, ...]:
+    def pieces(self) -> tuple[DecodedOperand, ...]:
         """The operand as plain strided tensors: one per place in a channel group."""
         if self.interleave == 1:
             return (self,)
@@ -115,7 +115,7 @@ class Operand:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Kernel:
+class DecodedKernel:
     """What the coefficient memory holds for one task.
 
     Attributes:
@@ -214,7 +214,7 @@ class KernelSource(Protocol):
         """
         ...
 
-    def read(self, memory: npt.NDArray[np.uint8], origin: int = 0) -> Kernel:
+    def read(self, memory: npt.NDArray[np.uint8], origin: int = 0) -> DecodedKernel:
         """Decodes the streams out of the buffer's bytes.
 
         Args:
@@ -227,7 +227,7 @@ class KernelSource(Protocol):
         ...
 
 
-class Function(Enum):
+class MacFunction(Enum):
     """What the MAC engine does behind its scale."""
 
     LINEAR = 0
@@ -273,7 +273,7 @@ class MacWork:
     relu_in: bool = False
     acc_bias: float = 0.0
     post_scale: float = 1.0
-    function: Function = Function.LINEAR
+    function: MacFunction = MacFunction.LINEAR
     zero_binary_point: bool = False
 
 
@@ -287,7 +287,7 @@ class PlanarOperation(Enum):
     SQUARED_SUM = 4
 
 
-class Reduction(Enum):
+class PlanarReduction(Enum):
     """How the planar engine joins the values of a window."""
 
     NONE = -1
@@ -331,7 +331,7 @@ class PlanarWork:
     negate_second: bool = False
     rows: bool = False
     absolute: bool = False
-    reduction: Reduction = Reduction.NONE
+    reduction: PlanarReduction = PlanarReduction.NONE
     window: tuple[int, int] | None = None
     stride: tuple[int, int] = (1, 1)
     pad: tuple[int, int] = (0, 0)
@@ -399,9 +399,9 @@ class DecodedTask:
     engine: MacWork | PlanarWork
     view: Axes
     result_view: Axes
-    sources: tuple[Operand, ...]
-    result: Operand
-    kept: Operand | None = None
+    sources: tuple[DecodedOperand, ...]
+    result: DecodedOperand
+    kept: DecodedOperand | None = None
     staging: tuple[Staging, ...] = ()
     result_staging: Staging | None = None
     unused_kernel: UnusedKernel | None = None

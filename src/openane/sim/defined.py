@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.numerics.profile import Profile
-from openane.sim.decoded_task import DecodedTask, Kernel, MacWork, Operand, Space
+from openane.sim.decoded_task import DecodedKernel, DecodedOperand, DecodedTask, MacWork, MemorySpace
 from openane.sim.reference.neural import Neural
 from openane.sim.reference.operand import store
 from openane.sim.reference.planar import planar_results
@@ -43,14 +43,14 @@ class ByDefinition:
         for index, word in words:
             store(target, self.task.result, index, word)
 
-    def _kernel(self, state: RunState, work: MacWork) -> tuple[Kernel, bool]:
+    def _kernel(self, state: RunState, work: MacWork) -> tuple[DecodedKernel, bool]:
         if work.kernel is None:
-            return Kernel(), False
+            return DecodedKernel(), False
         if work.kernel.buffer == self.constant_index:
             return work.kernel.read(self.constants), False
         return work.kernel.read(state.memory.buffer_bytes(work.kernel.buffer)), True
 
-    def _memory(self, state: RunState, operand: Operand) -> npt.NDArray[np.uint8]:
-        if operand.space is Space.DRAM and operand.buffer == self.constant_index:
+    def _memory(self, state: RunState, operand: DecodedOperand) -> npt.NDArray[np.uint8]:
+        if operand.space is MemorySpace.DRAM and operand.buffer == self.constant_index:
             return self.constants
         return state.memory.halfwords(operand)[: -(-operand.end // 2)].view(np.uint8)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from openane.core.errors import FaultError
 from openane.numerics.limits import SUM_LIMIT, SUM_STEP
 from openane.numerics.lookup import CompiledTable, from_halfwords
-from openane.sim.decoded_task import DecodedTask, Function, Kernel, MacWork
+from openane.sim.decoded_task import DecodedKernel, DecodedTask, MacFunction, MacWork
 from openane.sim.schedule import ScheduleBuilder
 
 _OVERFLOWN = 2.0**40
@@ -31,11 +31,11 @@ class Epilogue:
 
     acc_bias: float
     post_scale: float
-    function: Function
+    function: MacFunction
     table: CompiledTable
 
     @classmethod
-    def of(cls, task: DecodedTask, work: MacWork, kernel: Kernel) -> Epilogue:
+    def of(cls, task: DecodedTask, work: MacWork, kernel: DecodedKernel) -> Epilogue:
         """Of a task with the kernel's table.
 
         Raises:
@@ -43,7 +43,7 @@ class Epilogue:
             FormatError: it is damaged.
         """
         table = CompiledTable.none()
-        if work.function is Function.TABLE:
+        if work.function is MacFunction.TABLE:
             if kernel.table is None:
                 raise FaultError("the task uses a table and loads none", where=task.where)
             table = CompiledTable.of(kernel.table, task.where)

@@ -23,7 +23,7 @@ from openane.core.errors import InputError
 from openane.core.types import DType
 from openane.program import Program
 from openane.sim.check.footprint import shared
-from openane.sim.decoded_task import DecodedTask, MacWork, Operand, Space
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, MacWork, MemorySpace
 from openane.sim.layout import MemoryLayout
 from openane.sim.memory import MemoryState, stored_elements
 
@@ -75,7 +75,7 @@ class MachineState:
             return bytes(self.program.constants[watched.base : watched.end])
         return self._memory.area_bytes(watched.space, watched.buffer)[watched.base : watched.end].tobytes()
 
-    def tensor(self, operand: Operand) -> np.ndarray:
+    def tensor(self, operand: DecodedOperand) -> np.ndarray:
         """The elements of an operand of a task, of its element type: (groups, depth, channels, height, width)."""
         if not self._is_constant(operand):
             return self._memory.elements(operand)
@@ -83,15 +83,15 @@ class MachineState:
         halfwords = np.frombuffer(constants[: len(constants) // 2 * 2], np.uint16)
         return stored_elements(halfwords, operand)
 
-    def _is_constant(self, place: Area | Operand) -> bool:
-        return place.space is Space.DRAM and self._layout.names.get(place.buffer) == CONSTANTS
+    def _is_constant(self, place: Area | DecodedOperand) -> bool:
+        return place.space is MemorySpace.DRAM and self._layout.names.get(place.buffer) == CONSTANTS
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
     """Bytes of a memory, from `base` to before `end`."""
 
-    space: Space
+    space: MemorySpace
     buffer: int
     base: int
     end: int
@@ -181,7 +181,7 @@ def area(layout: MemoryLayout, name: str, offset: int, size_bytes: int | None) -
         raise InputError(
             f"the program has no memory {name!r}", limit=", ".join(memory_names(layout)), hint="Take one of these."
         )
-    space, buffer = (Space.L2, 0) if name == L2 else (Space.DRAM, names[name])
+    space, buffer = (MemorySpace.L2, 0) if name == L2 else (MemorySpace.DRAM, names[name])
     whole = layout.l2_bytes if name == L2 else layout.buffers[buffer]
     size = whole - offset if size_bytes is None else size_bytes
     if offset < 0 or size < 0 or offset + size > whole:
@@ -191,7 +191,7 @@ def area(layout: MemoryLayout, name: str, offset: int, size_bytes: int | None) -
     return Area(space, buffer, offset, offset + size)
 
 
-def _operands(task: DecodedTask, kind: Hook) -> Iterator[Operand]:
+def _operands(task: DecodedTask, kind: Hook) -> Iterator[DecodedOperand]:
     """What a task reads, kernels included, or what it writes; L2 that it only stages through counts as written."""
     if kind is Hook.READ:
         yield from task.sources
@@ -199,23 +199,23 @@ def _operands(task: DecodedTask, kind: Hook) -> Iterator[Operand]:
         for source in (kernel, task.unused_kernel):
             for lane in source.lanes if source is not None else ():
                 if lane.size_bytes:
-                    yield _bytes(Space.DRAM, source.buffer if source else 0, lane.offset, lane.size_bytes)
+                    yield _bytes(MemorySpace.DRAM, source.buffer if source else 0, lane.offset, lane.size_bytes)
         return
     yield task.result
     if task.kept is not None:
         yield task.kept
     for staging in (*task.staging, task.result_staging):
         if staging is not None and staging.end > staging.base:
-            yield _bytes(Space.L2, 0, staging.base, staging.end - staging.base)
+            yield _bytes(MemorySpace.L2, 0, staging.base, staging.end - staging.base)
 
 
-def _bytes(space: Space, buffer: int, base: int, size: int) -> Operand:
-    return Operand("bytes", space, buffer, base, (1, 1, 1, 1, size), (size, size, size, size, 1), DType.UINT8)
+def _bytes(space: MemorySpace, buffer: int, base: int, size: int) -> DecodedOperand:
+    return DecodedOperand("bytes", space, buffer, base, (1, 1, 1, 1, size), (size, size, size, size, 1), DType.UINT8)
 
 
-def _touches(watched: Area, operand: Operand) -> bool:
+def _touches(watched: Area, operand: DecodedOperand) -> bool:
     """Whether an element of the operand has a watched byte."""
-    if (operand.space, operand.buffer if operand.space is Space.DRAM else 0) != (watched.space, watched.buffer):
+    if (operand.space, operand.buffer if operand.space is MemorySpace.DRAM else 0) != (watched.space, watched.buffer):
         return False
     base, end = max(watched.base, operand.base), min(watched.end, operand.end)
     return base < end and shared(_bytes(operand.space, operand.buffer, base, end - base), operand, _allow) is not None

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from openane.core.errors import FaultError
 from openane.numerics.lookup import CompiledTable
-from openane.sim.decoded_task import DecodedTask, Function, Kernel, KernelSource, MacOperation, MacWork
+from openane.sim.decoded_task import DecodedKernel, DecodedTask, KernelSource, MacFunction, MacOperation, MacWork
 from openane.sim.epilogue import Epilogue, starts
-from openane.sim.kernels.library import PANEL, TILE, Kind
+from openane.sim.kernels.library import PANEL, TILE, KernelKind
 from openane.sim.memory import Halfwords
 from openane.sim.schedule import RunState, ScheduleBuilder
 
 _PACK_COST = 1.0
 """Nanoseconds a weight."""
-_PLACEHOLDER = Kernel(table=bytes(128))
+_PLACEHOLDER = DecodedKernel(table=bytes(128))
 _VECTOR = 16
 """Columns of a product are computed in multiples of this."""
 _FEW_PIXELS = 512
@@ -99,7 +99,7 @@ def load_kernel(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwor
     assert isinstance(work, MacWork)
     source = work.kernel
     if source is None or source.buffer == schedule.arena.constants:
-        kernel = source.read(constants.view(np.uint8)) if source is not None else Kernel()
+        kernel = source.read(constants.view(np.uint8)) if source is not None else DecodedKernel()
         ending = Epilogue.of(task, work, kernel)
         columns = ending.columns(schedule)
         if kernel.weights is not None:
@@ -132,7 +132,7 @@ def _run_time(schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, sourc
     ending, side = Epilogue.of(task, work, _PLACEHOLDER), side_of(task, work)
     size = work.kernel_groups * packed_size(task.result_view[2], source.step_count, side)
     convolution = work.operation in (MacOperation.CONVOLUTION, MacOperation.TRANSPOSED)
-    own = not (convolution and source.plain and work.function is not Function.TABLE)
+    own = not (convolution and source.plain and work.function is not MacFunction.TABLE)
     columns = ending.columns(schedule, own=own)
     if convolution:
         area = schedule.area("kernel", size)
@@ -144,7 +144,7 @@ def _run_time(schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, sourc
         return LoadedKernel(columns, ending, changes=True)
     first, places = _places(schedule, source, side)
     from_buffer = schedule.arena.buffer_base(source.buffer) + first
-    schedule.row(Kind.PACK, size, _PACK_COST * size, {"first": from_buffer, "taps": places, "result": area})
+    schedule.row(KernelKind.PACK, size, _PACK_COST * size, {"first": from_buffer, "taps": places, "result": area})
     return LoadedKernel(columns, ending)
 
 
@@ -186,7 +186,7 @@ class _Decode:
         kernel = self.source.read(state.memory.buffer_bytes(self.source.buffer))
         work = self.task.engine
         assert isinstance(work, MacWork)
-        if work.function is Function.TABLE:
+        if work.function is MacFunction.TABLE:
             if kernel.table is None:
                 raise FaultError("the task uses a table and loads none", where=self.task.where)
             table = CompiledTable.of(kernel.table, self.task.where)

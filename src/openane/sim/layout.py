@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from openane.core.errors import FaultError
 from openane.program import Program
 from openane.program.layout import extent_bytes
-from openane.sim.decoded_task import DecodedTask, Operand, Space
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, MemorySpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,17 @@ class MemoryLayout:
     chain_bytes: int = 0
     read_only: frozenset[int] = frozenset()
 
-    def size_of(self, operand: Operand) -> int:
+    def size_of(self, operand: DecodedOperand) -> int:
         """Bytes of the memory that the operand lies in; -1 when there is no such buffer."""
-        if operand.space is Space.L2:
+        if operand.space is MemorySpace.L2:
             return self.l2_bytes
-        if operand.space is Space.CHAIN:
+        if operand.space is MemorySpace.CHAIN:
             return self.chain_bytes
         return self.buffers.get(operand.buffer, -1)
 
-    def describe(self, operand: Operand) -> str:
+    def describe(self, operand: DecodedOperand) -> str:
         """The memory in words: "buffer 4 (image)", "L2"."""
-        if operand.space is not Space.DRAM:
+        if operand.space is not MemorySpace.DRAM:
             return operand.space.value
         name = self.names.get(operand.buffer)
         return f"buffer {operand.buffer} ({name})" if name else f"buffer {operand.buffer}"
@@ -92,7 +92,7 @@ def layout_of(program: Program, works: Sequence[DecodedTask], buffers: BufferMap
             )
         sizes[surface.buffer] = max(surface.size_bytes, extent_bytes(surface), sizes.get(surface.buffer, 0))
         names[surface.buffer] = surface.name
-    chained = [o for work in works for o in (*work.sources, work.result) if o.space is Space.CHAIN]
+    chained = [o for work in works for o in (*work.sources, work.result) if o.space is MemorySpace.CHAIN]
     chain_bytes = max((operand.end for operand in chained), default=0)
     read_only = frozenset({buffers.constants, *(surface.buffer for surface in program.inputs)})
     return MemoryLayout(sizes, names, buffers.l2_bytes, chain_bytes, read_only)

@@ -10,16 +10,16 @@ import numpy as np
 from openane.sim.addressing import Address, add_result, add_source, result_address
 from openane.sim.arrange import Arrangement, arrange
 from openane.sim.convolution import add_convolution
-from openane.sim.decoded_task import DecodedTask, Function, MacOperation, MacWork
+from openane.sim.decoded_task import DecodedTask, MacFunction, MacOperation, MacWork
 from openane.sim.kernel import LoadedKernel, load_kernel
-from openane.sim.kernels.library import LINE, SLACK, Copied, Kind, Library
+from openane.sim.kernels.library import LINE, SLACK, Copied, KernelKind, Library
 from openane.sim.memory import Halfwords
 from openane.sim.schedule import RunState, ScheduleBuilder
 
 _WORDS = 1 << 16
 """Different halfwords."""
 _CHANNEL_CODES = {MacOperation.SUM: 0, MacOperation.PRODUCT: 1, MacOperation.MAXIMUM: 2}
-_PASSED = {Function.LINEAR: Copied.PASSED, Function.RELU: Copied.RECTIFIED}
+_PASSED = {MacFunction.LINEAR: Copied.PASSED, MacFunction.RELU: Copied.RECTIFIED}
 _COPY_COST, _MAP_COST, _COMBINE_COST = 0.1, 0.5, 0.5
 """Nanoseconds an element."""
 
@@ -57,7 +57,7 @@ def _add_pass(
     columns, ending = shape.columns(first=source.base, result=result.base), loaded.ending
     if ending.is_function_only and ending.function in _PASSED:
         how = Copied.RECTIFIED if work.relu_in else _PASSED[ending.function]
-        schedule.row(Kind.COPY, shape.units, _COPY_COST * task.elements, columns | {"operation": how})
+        schedule.row(KernelKind.COPY, shape.units, _COPY_COST * task.elements, columns | {"operation": how})
         return
     if loaded.changes:
         mapping = schedule.area("mapping", _WORDS)
@@ -67,7 +67,7 @@ def _add_pass(
         mapping = schedule.mapping(
             key, lambda: _tabulate(schedule.library, loaded.columns, work.relu_in, *schedule.parameters())
         )
-    schedule.row(Kind.MAP, shape.units, _MAP_COST * task.elements, columns | {"weights": mapping})
+    schedule.row(KernelKind.MAP, shape.units, _MAP_COST * task.elements, columns | {"weights": mapping})
 
 
 def _tabulate(
@@ -80,7 +80,7 @@ def _tabulate(
     line = Arrangement(np.array([1, 1, 1, 1, _WORDS, 1, LINE]), (strides, strides), _WORDS // LINE)
     row = np.zeros((), library.row)
     fields = {**ending, **line.columns(first=0, result=_WORDS), "inputs": 1, "relu_in": relu_in}
-    for name, value in (fields | {"kind": Kind.COMBINE, "units": line.units, "blocks": 1}).items():
+    for name, value in (fields | {"kind": KernelKind.COMBINE, "units": line.units, "blocks": 1}).items():
         row[name] = value
     library.call(row, memory, floats, integers)
     return memory[_WORDS : 2 * _WORDS].copy()
@@ -116,4 +116,4 @@ def _add_combination(
         "operation": _CHANNEL_CODES[work.operation],
         "relu_in": work.relu_in,
     }
-    schedule.row(Kind.COMBINE, shape.units, _COMBINE_COST * task.elements, columns)
+    schedule.row(KernelKind.COMBINE, shape.units, _COMBINE_COST * task.elements, columns)

@@ -18,7 +18,7 @@ from openane.program.layout import read_surface
 from openane.sim.addressing import add_kept
 from openane.sim.check import check_addresses, check_operations
 from openane.sim.check.memory import check_memory
-from openane.sim.decoded_task import DecodedTask, MacWork, Operand, Space
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, MacWork, MemorySpace
 from openane.sim.defined import ByDefinition
 from openane.sim.inputs import bind_input
 from openane.sim.inspection import Callback, Hook, Hooks, MachineState
@@ -26,7 +26,7 @@ from openane.sim.kernel import constant_count
 from openane.sim.kernels import library
 from openane.sim.layout import BufferMap, MemoryLayout, layout_of
 from openane.sim.mac import add_mac
-from openane.sim.memory import Arena, Halfwords
+from openane.sim.memory import ExecutionArena, Halfwords
 from openane.sim.planar import add_planar
 from openane.sim.schedule import RunState, Schedule, ScheduleBuilder
 from openane.sim.statistics import Statistics, count
@@ -75,7 +75,7 @@ class LiveTensor:
     """
 
     name: str
-    operand: Operand
+    operand: DecodedOperand
     values: np.ndarray
 
 
@@ -103,7 +103,7 @@ class Simulator:
         self.execution = execution
         self.layout = layout_of(program, self.works, buffers)
         _check(program, self.works, self.layout, buffers, execution)
-        self._schedule = _prepare(self.works, Arena(self.layout, buffers.constants), program, execution)
+        self._schedule = _prepare(self.works, ExecutionArena(self.layout, buffers.constants), program, execution)
         self._workers = Workers(execution.threads)
         self._states: queue.SimpleQueue[RunState] = queue.SimpleQueue()
         self._hooks = Hooks(self.layout)
@@ -193,7 +193,7 @@ class Simulator:
         state = self._state()
         self._bind(state, inputs)
         self._execute(state, slice(self.execution.until), self._workers)
-        live: dict[str, Operand] = {}
+        live: dict[str, DecodedOperand] = {}
         for work in self._chosen:
             live = {name: operand for name, operand in live.items() if not _touches(operand, work)}
             live[f"task{work.index}-result"] = work.result
@@ -279,7 +279,9 @@ class Simulator:
             )
 
 
-def _prepare(works: Sequence[DecodedTask], arena: Arena, program: Program, execution: ExecutionOptions) -> Schedule:
+def _prepare(
+    works: Sequence[DecodedTask], arena: ExecutionArena, program: Program, execution: ExecutionOptions
+) -> Schedule:
     """Rows and parameters of all tasks."""
     constants, profile = _halfwords(program.constants), execution.profile
     defined = profile != Profile()  # options have no kernels
@@ -320,11 +322,11 @@ def _check(
     check_addresses(program, works, layout, buffers, limit_bytes, complete)
 
 
-def _touches(operand: Operand, work: DecodedTask) -> bool:
+def _touches(operand: DecodedOperand, work: DecodedTask) -> bool:
     """Whether a task overwrites some of the range of an operand."""
     writes = [work.result] + ([work.kept] if work.kept else [])
     passing = [*work.staging, *([work.result_staging] if work.result_staging else [])]
-    staged = operand.space is Space.L2 and any(s.base < operand.end and operand.base < s.end for s in passing)
+    staged = operand.space is MemorySpace.L2 and any(s.base < operand.end and operand.base < s.end for s in passing)
     return staged or any(
         (other.space, other.buffer) == (operand.space, operand.buffer)
         and other.base < operand.end

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from openane.core.errors import FaultError
 from openane.core.types import DType
 from openane.numerics.lookup import from_halfwords, to_halfwords
-from openane.sim.decoded_task import Operand, Space
+from openane.sim.decoded_task import DecodedOperand, MemorySpace
 from openane.sim.layout import MemoryLayout
 
 Halfwords = npt.NDArray[np.uint16]
@@ -26,7 +26,7 @@ _SLACK = 128
 
 
 @dataclass(eq=False, slots=True)
-class Arena:
+class ExecutionArena:
     """Where every memory lies in the array; further areas are added while the tasks are prepared.
 
     Attributes:
@@ -39,16 +39,16 @@ class Arena:
 
     layout: MemoryLayout
     constants: int
-    bases: dict[tuple[Space, int], int] = field(default_factory=dict)
+    bases: dict[tuple[MemorySpace, int], int] = field(default_factory=dict)
     size: int = 0
     contents: dict[int, Halfwords] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for index, size_bytes in self.layout.buffers.items():
             if index != self.constants:
-                self.bases[Space.DRAM, index] = self.add(-(-size_bytes // 2))
-        self.bases[Space.L2, 0] = self.add(-(-self.layout.l2_bytes // 2))
-        self.bases[Space.CHAIN, 0] = self.add(-(-self.layout.chain_bytes // 2))
+                self.bases[MemorySpace.DRAM, index] = self.add(-(-size_bytes // 2))
+        self.bases[MemorySpace.L2, 0] = self.add(-(-self.layout.l2_bytes // 2))
+        self.bases[MemorySpace.CHAIN, 0] = self.add(-(-self.layout.chain_bytes // 2))
 
     def add(self, halfwords: int) -> int:
         """Reserves an area and returns its first halfword."""
@@ -62,21 +62,21 @@ class Arena:
         self.contents[first] = values.reshape(-1)
         return first
 
-    def area(self, operand: Operand) -> tuple[Space, int]:
+    def area(self, operand: DecodedOperand) -> tuple[MemorySpace, int]:
         """The memory that an operand lies in, a key of `bases`."""
-        return operand.space, operand.buffer if operand.space is Space.DRAM else 0
+        return operand.space, operand.buffer if operand.space is MemorySpace.DRAM else 0
 
-    def holds(self, operand: Operand) -> bool:
+    def holds(self, operand: DecodedOperand) -> bool:
         """Whether the operand lies in the arena; constants do not."""
         return self.area(operand) in self.bases
 
     def has_buffer(self, index: int) -> bool:
         """Whether there is such a DRAM buffer, constants not counted."""
-        return (Space.DRAM, index) in self.bases
+        return (MemorySpace.DRAM, index) in self.bases
 
     def buffer_base(self, index: int) -> int:
         """First halfword of a DRAM buffer."""
-        return self.bases[Space.DRAM, index]
+        return self.bases[MemorySpace.DRAM, index]
 
     def allocate(self) -> MemoryState:
         """The memory of one run."""
@@ -90,48 +90,48 @@ class MemoryState:
         memory: all halfwords.
     """
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: ExecutionArena) -> None:
         self._arena = arena
         self.memory = np.zeros(arena.size + _SLACK, np.uint16)
         for first, values in arena.contents.items():
             self.memory[first : first + values.size] = values
 
-    def halfwords(self, operand: Operand) -> Halfwords:
+    def halfwords(self, operand: DecodedOperand) -> Halfwords:
         """The memory that the operand lies in, from its first halfword on."""
         return self.memory[self._arena.bases[self._arena.area(operand)] :]
 
     def buffer_bytes(self, index: int) -> npt.NDArray[np.uint8]:
         """The bytes of a DRAM buffer, writable."""
-        return self.area_bytes(Space.DRAM, index)
+        return self.area_bytes(MemorySpace.DRAM, index)
 
-    def area_bytes(self, space: Space, buffer: int) -> npt.NDArray[np.uint8]:
+    def area_bytes(self, space: MemorySpace, buffer: int) -> npt.NDArray[np.uint8]:
         """The bytes of a DRAM buffer, or of L2 (buffer 0), writable."""
         layout, first = self._arena.layout, self._arena.bases[space, buffer]
-        size_bytes = layout.l2_bytes if space is Space.L2 else layout.buffers[buffer]
+        size_bytes = layout.l2_bytes if space is MemorySpace.L2 else layout.buffers[buffer]
         return self.memory[first : first + -(-size_bytes // 2)].view(np.uint8)
 
-    def elements(self, operand: Operand) -> np.ndarray:
+    def elements(self, operand: DecodedOperand) -> np.ndarray:
         """The operand's elements in its extents and element type."""
         return stored_elements(self.halfwords(operand), operand)
 
-    def read(self, operand: Operand) -> npt.NDArray[np.float32]:
+    def read(self, operand: DecodedOperand) -> npt.NDArray[np.float32]:
         """The operand's elements as the data path sees them, in its extents."""
         return read_operand(self.halfwords(operand), operand)
 
-    def write(self, operand: Operand, values: npt.NDArray[np.float32]) -> None:
+    def write(self, operand: DecodedOperand, values: npt.NDArray[np.float32]) -> None:
         """Rounds float32 values into the operand's elements."""
         for place, piece in enumerate(operand.pieces):
             target = strided(self.halfwords(piece), piece)
             part = np.ascontiguousarray(values[operand.piece_index(place)])
             target[...] = to_halfwords(part) if operand.dtype is DType.FLOAT16 else to_integers(part, operand.dtype)
 
-    def copy(self, source: Operand, target: Operand) -> None:
+    def copy(self, source: DecodedOperand, target: DecodedOperand) -> None:
         """Copies elements between two operands of the same extents and type."""
         for first, second in zip(source.pieces, target.pieces, strict=True):
             strided(self.halfwords(second), second)[...] = strided(self.halfwords(first), first)
 
 
-def read_operand(memory: Halfwords, operand: Operand) -> npt.NDArray[np.float32]:
+def read_operand(memory: Halfwords, operand: DecodedOperand) -> npt.NDArray[np.float32]:
     """The elements of an operand as the data path sees them, in its extents; `memory` is the one it lies in."""
     result = np.empty(operand.extent, np.float32)
     for place, piece in enumerate(operand.pieces):
@@ -141,7 +141,7 @@ def read_operand(memory: Halfwords, operand: Operand) -> npt.NDArray[np.float32]
     return result
 
 
-def stored_elements(memory: Halfwords, operand: Operand) -> np.ndarray:
+def stored_elements(memory: Halfwords, operand: DecodedOperand) -> np.ndarray:
     """The elements of an operand in its extents and element type; `memory` is the one it lies in."""
     with np.errstate(over="ignore"):
         return read_operand(memory, operand).astype(operand.dtype.numpy)
@@ -153,7 +153,7 @@ def to_integers(values: npt.NDArray[np.float32], dtype: DType) -> npt.NDArray[np
     return np.clip(np.rint(values), bounds.min, bounds.max).astype(dtype.numpy)
 
 
-def strided(memory: Halfwords, operand: Operand) -> np.ndarray:
+def strided(memory: Halfwords, operand: DecodedOperand) -> np.ndarray:
     """A view of a plain operand: halfwords for fp16, else its integers."""
     dtype = np.dtype(np.uint16) if operand.dtype is DType.FLOAT16 else operand.dtype.numpy
     if operand.interleave != 1:

@@ -8,8 +8,8 @@ from typing import Any
 from openane.core.errors import InputError
 from openane.sim.addressing import Address, add_result, add_source, result_address
 from openane.sim.arrange import arrange
-from openane.sim.decoded_task import DecodedTask, PlanarWork, Reduction
-from openane.sim.kernels.library import LINE, STRIP, Kind
+from openane.sim.decoded_task import DecodedTask, PlanarReduction, PlanarWork
+from openane.sim.kernels.library import LINE, STRIP, KernelKind
 from openane.sim.memory import Halfwords
 from openane.sim.schedule import ScheduleBuilder
 
@@ -29,7 +29,7 @@ def add_planar(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfword
     """
     work = task.engine
     assert isinstance(work, PlanarWork)
-    in_place = work.reduction is Reduction.NONE
+    in_place = work.reduction is PlanarReduction.NONE
     first = add_source(schedule, task, 0, constants, in_place=in_place)
     second = add_source(schedule, task, 1, constants, in_place=in_place and not work.rows)
     result = result_address(schedule, task)
@@ -37,10 +37,10 @@ def add_planar(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfword
     if work.rows:
         columns["row_of_factors"] = second.strides[3]
         second = Address(second.base, (*second.strides[:3], 0, 0))
-    if work.reduction is Reduction.NONE:
+    if work.reduction is PlanarReduction.NONE:
         shape = arrange(task.view, first.strides, second.strides, result.strides)
         columns |= shape.columns(first=first.base, second=second.base, result=result.base)
-        schedule.row(Kind.ELEMENTWISE, shape.units, _ELEMENT_COST * task.elements, columns)
+        schedule.row(KernelKind.ELEMENTWISE, shape.units, _ELEMENT_COST * task.elements, columns)
     else:
         for name, place in (("first", first), ("second", second), ("result", result)):
             columns |= {name: place.base, f"{name}_strides": place.strides}
@@ -51,7 +51,7 @@ def add_planar(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfword
 def _add_reduction(schedule: ScheduleBuilder, task: DecodedTask, work: PlanarWork, columns: dict[str, Any]) -> None:
     if work.window is None:
         units = min(task.view[0], task.view[2]) * -(-max(task.view[0], task.view[2]) // STRIP)
-        schedule.row(Kind.REDUCE, units, _REDUCTION_COST * task.elements, columns)
+        schedule.row(KernelKind.REDUCE, units, _REDUCTION_COST * task.elements, columns)
         return
     if max(*work.window, *work.stride) > _LARGEST_WINDOW:
         value = (*work.window, *work.stride)
@@ -62,7 +62,7 @@ def _add_reduction(schedule: ScheduleBuilder, task: DecodedTask, work: PlanarWor
         "extents": (*outer, width, 1, part), "window": work.window, "stride": work.stride, "pad": work.pad,
     }  # fmt: skip
     cost = _WINDOW_COST * math.prod(task.result_view) * math.prod(work.window) + _ELEMENT_COST * task.elements
-    schedule.row(Kind.POOL, math.prod(outer) * -(-width // part), cost, columns)
+    schedule.row(KernelKind.POOL, math.prod(outer) * -(-width // part), cost, columns)
 
 
 def _settings(schedule: ScheduleBuilder, task: DecodedTask, work: PlanarWork) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from openane.sim.kernels.library import SLACK, Kind, Library, Rows, addresses
-from openane.sim.memory import Arena, MemoryState
+from openane.sim.kernels.library import SLACK, KernelKind, Library, Rows, addresses
+from openane.sim.memory import ExecutionArena, MemoryState
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -84,7 +84,7 @@ class Schedule:
         own_parameters: whether each run needs parameters of its own.
     """
 
-    arena: Arena
+    arena: ExecutionArena
     library: Library
     rows: Rows
     tasks: tuple[tuple[range | Action, ...], ...]
@@ -134,7 +134,7 @@ class ScheduleBuilder:
         places: where run-time kernels find their weights, by shape; filled by `sim.kernel`.
     """
 
-    arena: Arena
+    arena: ExecutionArena
     library: Library
     constant_count: int
     fast: bool = False
@@ -192,7 +192,7 @@ class ScheduleBuilder:
         """All float and integer parameters so far."""
         return self._floats.join(), self._integers.join()
 
-    def row(self, kind: Kind, units: int, cost: float, fields: Mapping[str, Any]) -> None:
+    def row(self, kind: KernelKind, units: int, cost: float, fields: Mapping[str, Any]) -> None:
         """Adds a row.
 
         Args:

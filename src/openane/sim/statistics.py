@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openane.sim.decoded_task import DecodedTask, MacWork, Operand, Space
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, MacWork, MemorySpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def count(works: Sequence[DecodedTask]) -> Statistics:
 def _task(work: DecodedTask) -> TaskStatistics:
     kernel = work.engine.kernel if isinstance(work.engine, MacWork) else None
     stored = [work.result] + ([work.kept] if work.kept else [])
-    in_l2 = [operand for operand in (*work.sources, *stored) if operand.space is Space.L2]
+    in_l2 = [operand for operand in (*work.sources, *stored) if operand.space is MemorySpace.L2]
     ends = [operand.end for operand in in_l2] + [staging.end for staging in work.staging]
     return TaskStatistics(
         work.index,
@@ -95,8 +95,8 @@ def _task(work: DecodedTask) -> TaskStatistics:
         "NE" if isinstance(work.engine, MacWork) else "PE",
         work.macs,
         work.result.count,
-        tuple((o.buffer, o.size_bytes) for o in work.sources if o.space is Space.DRAM),
-        tuple((o.buffer, o.size_bytes) for o in stored if o.space is Space.DRAM),
+        tuple((o.buffer, o.size_bytes) for o in work.sources if o.space is MemorySpace.DRAM),
+        tuple((o.buffer, o.size_bytes) for o in stored if o.space is MemorySpace.DRAM),
         _bytes(work.sources),
         _bytes(stored),
         kernel.weight_bytes if kernel else 0,
@@ -105,5 +105,5 @@ def _task(work: DecodedTask) -> TaskStatistics:
     )
 
 
-def _bytes(operands: Sequence[Operand]) -> int:
-    return sum(operand.size_bytes for operand in operands if operand.space is Space.L2)
+def _bytes(operands: Sequence[DecodedOperand]) -> int:
+    return sum(operand.size_bytes for operand in operands if operand.space is MemorySpace.L2)

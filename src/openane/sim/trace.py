@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from openane.sim.decoded_task import DecodedTask, MacWork, Operand
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, MacWork
 
 Value = int | float | str | list[int] | list[float] | None
 
@@ -36,7 +36,7 @@ def lines(works: Sequence[DecodedTask]) -> Iterator[str]:
     return (json.dumps(record) for record in trace(works))
 
 
-def _operand(operand: Operand) -> dict[str, Value]:
+def _operand(operand: DecodedOperand) -> dict[str, Value]:
     return {
         "role": operand.role,
         "space": operand.space.value,

@@ -89,7 +89,7 @@ class Platform:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CoreMlRefusal:
     """Why the engine of a generation does not run a kind of operation.
 
     Attributes:
@@ -105,7 +105,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class CoreMlLimit:
     """The largest value that a generation allows, and where that is from."""
 
     most: int
@@ -124,14 +124,14 @@ class Limits:
         max_pool_width, average_window: of pooling; None where nothing is known.
     """
 
-    spatial: Limit
-    extent: Limit
-    matmul_inner: Limit
-    kernel_width: Limit
-    kernel_height: Limit
-    square_kernel_width: Limit
-    max_pool_width: Limit | None
-    average_window: Limit
+    spatial: CoreMlLimit
+    extent: CoreMlLimit
+    matmul_inner: CoreMlLimit
+    kernel_width: CoreMlLimit
+    kernel_height: CoreMlLimit
+    square_kernel_width: CoreMlLimit
+    max_pool_width: CoreMlLimit | None
+    average_window: CoreMlLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ class CoreMl:
     rule: str
     follows_measurement: bool
     limits: Limits
-    refused: Mapping[str, Refusal] = field(default_factory=dict)
-    listed_but_failing: Mapping[str, Refusal] = field(default_factory=dict)
+    refused: Mapping[str, CoreMlRefusal] = field(default_factory=dict)
+    listed_but_failing: Mapping[str, CoreMlRefusal] = field(default_factory=dict)
     refused_pad_modes: Mapping[str, str] = field(default_factory=dict)
     impossible: frozenset[str] = frozenset()
     decomposed: frozenset[str] = frozenset()

@@ -15,7 +15,7 @@ from openane.targets.target import CompileOptions, Limit, RunOptions
 if TYPE_CHECKING:
     from openane.backend.alloc.constants import ConstantSection
     from openane.backend.ir.placement import Placement
-    from openane.backend.ir.plan import Plan
+    from openane.backend.ir.plan import ProgramPlan
     from openane.backend.target import KernelPacking, Tiling
     from openane.sim.machine import Simulator
 
@@ -98,7 +98,7 @@ class EngineTarget(ABC):
         """How a task that is too large for L2 is tiled."""
 
     @abstractmethod
-    def link(self, plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
+    def link(self, plan: ProgramPlan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
         """Encodes every placed task and lays out the program.
 
         Raises:

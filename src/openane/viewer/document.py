@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from openane.analysis.compare import Comparison
+from openane.analysis.compare import ModelComparison
 from openane.analysis.compare import as_values as comparison_values
 from openane.analysis.describe import Description, describe_program
 from openane.analysis.diff import ProgramDifference
@@ -14,13 +14,13 @@ from openane.analysis.estimate import Estimate, estimate
 from openane.analysis.explain import explain
 from openane.artifact.plan import Artifact, EngineStep
 from openane.core.errors import OpenaneError
-from openane.cost.model import Part
+from openane.cost.model import CostPart
 from openane.formats.assembly.write import BUFFER_NAMES
 from openane.graph import Graph
 from openane.net import Net
 from openane.program import Program
 from openane.program.summary import TaskSummary
-from openane.sim.decoded_task import DecodedTask, Space
+from openane.sim.decoded_task import DecodedTask, MemorySpace
 from openane.targets import attach, get
 from openane.targets.registry import DEFAULT_CHIP, generation
 from openane.targets.target import RunOptions
@@ -44,7 +44,7 @@ class Choices:
 
     chip: str = DEFAULT_CHIP
     source: Graph | Net | None = None
-    comparison: Comparison | None = None
+    comparison: ModelComparison | None = None
     description: Description | None = None
 
 
@@ -100,7 +100,7 @@ class _Builder:
         found = self._estimate()
         if found is not None:
             for task, cost in zip(self.tasks, found.tasks, strict=True):
-                parts = [round(cost.cost.times_us[part], 4) for part in Part if part is not Part.DISPATCH]
+                parts = [round(cost.cost.times_us[part], 4) for part in CostPart if part is not CostPart.DISPATCH]
                 task |= {"start": cost.start_us, "parts": parts, "bound": cost.cost.bound.value}
                 task |= {"energy": cost.cost.energy_uj, "macs": cost.cost.work.macs}
                 task["dram"] = cost.cost.work.dram_bytes
@@ -110,7 +110,7 @@ class _Builder:
             "title": self.artifact.plan.name or "program",
             "facts": list(self._facts()),
             "problems": self.problems,
-            "parts": [part.value for part in Part if part is not Part.DISPATCH],
+            "parts": [part.value for part in CostPart if part is not CostPart.DISPATCH],
             "estimate": _estimate_values(found) if found is not None else None,
             "layers": layers,
             "programs": self.programs,
@@ -316,9 +316,9 @@ def _traffic(works: Sequence[DecodedTask]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for work in works:
         for operand in work.sources:
-            if operand.space is Space.DRAM:
+            if operand.space is MemorySpace.DRAM:
                 found.setdefault(operand.buffer, [0, 0])[0] += operand.size_bytes
-        if work.result.space is Space.DRAM:
+        if work.result.space is MemorySpace.DRAM:
             found.setdefault(work.result.buffer, [0, 0])[1] += work.result.size_bytes
     return found
 
@@ -326,15 +326,17 @@ def _traffic(works: Sequence[DecodedTask]) -> dict[int, list[int]]:
 def _memory_values(memory: MemoryMap, found: Description, base: int) -> Iterator[dict[str, Any]]:
     sizes = {each.index: each.size_bytes for each in found.buffers}
     content = {each.index: each.content for each in found.buffers}
-    order = {Space.L2: 0, Space.DRAM: 1, Space.CHAIN: 2}
+    order = {MemorySpace.L2: 0, MemorySpace.DRAM: 1, MemorySpace.CHAIN: 2}
     for (space, buffer), tenants in sorted(memory.tenants.items(), key=lambda item: (order[item[0][0]], item[0][1])):
         end = max(tenant.end for tenant in tenants)
         name = (
-            space.value.upper() if space is not Space.DRAM else f"buffer {buffer}: {content.get(buffer, 'not known')}"
+            space.value.upper()
+            if space is not MemorySpace.DRAM
+            else f"buffer {buffer}: {content.get(buffer, 'not known')}"
         )
         yield {
-            "name": name if space is not Space.CHAIN else "chain (task to task)",
-            "size": end if space is not Space.DRAM else sizes.get(buffer, end),
+            "name": name if space is not MemorySpace.CHAIN else "chain (task to task)",
+            "size": end if space is not MemorySpace.DRAM else sizes.get(buffer, end),
             "tenants": [
                 [base + t.first if t.first >= 0 else -1, base + t.last, t.base, t.end, t.what] for t in tenants
             ],
@@ -348,7 +350,7 @@ def _estimate_values(found: Estimate) -> dict[str, Any]:
         "evidence": found.chip.evidence,
         "time": found.time_us,
         "energy": found.energy_uj,
-        "dispatch": found.times_us[Part.DISPATCH],
+        "dispatch": found.times_us[CostPart.DISPATCH],
         "times": {part.value: time for part, time in found.times_us.items()},
         "roofline": {name: getattr(found.roofline, name) for name in type(found.roofline).__dataclass_fields__},
         "advice": [asdict(each) for each in found.advice],

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from openane.sim.decoded_task import DecodedTask, Operand, Space
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, MemorySpace
 
-Key = tuple[Space, int]
+Key = tuple[MemorySpace, int]
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ def memory_map(works: Sequence[DecodedTask], inputs: Mapping[int, int]) -> Memor
     tenants: dict[Key, list[Tenant]] = {}
     live: dict[Key, list[Tenant]] = {}
     for buffer, size in inputs.items():
-        _write(tenants, live, (Space.DRAM, buffer), Tenant(-1, -1, 0, size, "input"))
+        _write(tenants, live, (MemorySpace.DRAM, buffer), Tenant(-1, -1, 0, size, "input"))
     feeds: dict[tuple[int, int], None] = {}
     for work in works:
         for source in work.sources:
@@ -60,7 +60,7 @@ def memory_map(works: Sequence[DecodedTask], inputs: Mapping[int, int]) -> Memor
                     feeds[tenant.first, work.index] = None
         for staging in work.staging:
             passing = Tenant(work.index, work.index, staging.base, staging.end, "transfer")
-            tenants.setdefault((Space.L2, 0), []).append(passing)
+            tenants.setdefault((MemorySpace.L2, 0), []).append(passing)
         for operand in _stored(work):
             new = Tenant(work.index, work.index, operand.base, operand.end, operand.role)
             _write(tenants, live, (operand.space, operand.buffer), new)
@@ -84,7 +84,7 @@ def _holding(live: Sequence[Tenant], base: int, end: int) -> list[Tenant]:
     return found
 
 
-def _stored(work: DecodedTask) -> list[Operand]:
+def _stored(work: DecodedTask) -> list[DecodedOperand]:
     return [work.result] if work.kept is None else [work.kept, work.result]
 
 

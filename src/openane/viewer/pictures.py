@@ -14,7 +14,7 @@ from openane.core.reader import Buffer
 from openane.numerics.fp16 import to_fp16
 from openane.numerics.lookup import CompiledTable
 from openane.numerics.tables import FIRST_KNOT_AT, LookupTable
-from openane.sim.decoded_task import DecodedTask, Kernel, MacWork
+from openane.sim.decoded_task import DecodedKernel, DecodedTask, MacWork
 
 CURVE_POINTS = 241
 MOST_WEIGHT_BYTES = 4 << 20
@@ -54,7 +54,7 @@ class Pictures:
             self._add_table(work.index, kernel)
             self._add_weights(work, kernel, source.steps)
 
-    def _add_table(self, task: int, kernel: Kernel) -> None:
+    def _add_table(self, task: int, kernel: DecodedKernel) -> None:
         if kernel.table is None:
             return
         if kernel.table not in self._known:
@@ -64,7 +64,7 @@ class Pictures:
         self.table_of[task] = number
         self.tables[number]["tasks"].append(task)
 
-    def _add_weights(self, work: DecodedTask, kernel: Kernel, steps: np.ndarray) -> None:
+    def _add_weights(self, work: DecodedTask, kernel: DecodedKernel, steps: np.ndarray) -> None:
         if kernel.weights is None or not kernel.weights.size or self._spent > PICTURE_BUDGET_BYTES:
             return
         assert isinstance(work.engine, MacWork)

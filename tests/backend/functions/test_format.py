@@ -14,11 +14,11 @@ from openane.backend.functions.steps import TableStep
 from openane.core.errors import FormatError
 from openane.net.units.neuron import NeuronKind
 from openane.numerics.lookup import CompiledTable
-from openane.numerics.tables import KNOT_COUNT, NO_KNOTS, Line, LookupTable, SignRule, TableMode
+from openane.numerics.tables import KNOT_COUNT, NO_KNOTS, LookupTable, SignRule, StraightLine, TableMode
 
 FINITE = st.integers(0, 0xFFFF).map(lambda bits: float(np.uint16(bits & 0xBFFF).view(np.float16)))
 HALF = st.one_of(FINITE, st.sampled_from((math.inf, -math.inf, 65504.0, -0.0)))
-LINES = st.builds(Line, FINITE, FINITE)
+LINES = st.builds(StraightLine, FINITE, FINITE)
 KNOTS = st.binary(min_size=2 * KNOT_COUNT, max_size=2 * KNOT_COUNT).map(
     lambda data: tuple(map(float, (np.frombuffer(data, "<u2") & 0xBFFF).view("<f2")))  # finite: |knot| < 2
 )

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from openane.cli.run import command
 from openane.compiler.driver import build
 from openane.core.types import DType
-from openane.graph import Case, Graph, Node, TensorType
+from openane.graph import Graph, Node, OperationCase, TensorType
 from openane.graph.ops import OPERATIONS
 from openane.runtimes.execution import Execution
 from openane.runtimes.host import HostSession, open_host
@@ -22,7 +22,7 @@ LIBRARY_SHARE = 0.85
 """Of the sample cases at least; the others are left to the reference, with a reason."""
 
 
-def graph_of(case: Case) -> tuple[Graph, dict[str, np.ndarray]]:
+def graph_of(case: OperationCase) -> tuple[Graph, dict[str, np.ndarray]]:
     """The graph of one operation; integer operands beyond the first are constants, as models have them."""
     names = [f"x{i}" if array is not None else "" for i, array in enumerate(case.inputs)]
     given = {name: array for name, array in zip(names, case.inputs, strict=True) if array is not None}
@@ -35,7 +35,7 @@ def graph_of(case: Case) -> tuple[Graph, dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize(("name", "index", "case"), CASES, ids=[f"{n}-{i}" for n, i, _ in CASES])
-def test_onnxruntime_agrees_with_the_reference(name: str, index: int, case: Case) -> None:
+def test_onnxruntime_agrees_with_the_reference(name: str, index: int, case: OperationCase) -> None:
     graph, inputs = graph_of(case)
     session = open_host(graph)
     if session.session is None:

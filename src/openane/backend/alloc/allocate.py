@@ -18,15 +18,15 @@ from openane.backend.ir.plan import (
     Axis,
     NeMode,
     NeWork,
-    Operand,
     PeMode,
     PeWork,
-    Place,
-    Plan,
+    PlannedTensor,
+    ProgramPlan,
     Strides,
+    TaskOperand,
     TaskPlan,
-    Tensor,
-    Tile,
+    TensorPlace,
+    TileShape,
     quad,
 )
 from openane.backend.machine import Dialect, MachineSpec
@@ -39,7 +39,7 @@ from openane.core.errors import UnsupportedError
 MOST_ATTEMPTS = 16
 
 
-def surface_buffers(machine: MachineSpec, plan: Plan, dialect: Dialect) -> dict[str, int]:
+def surface_buffers(machine: MachineSpec, plan: ProgramPlan, dialect: Dialect) -> dict[str, int]:
     """Buffer index of each surface tensor, in the order of surfaces.
 
     Raises:
@@ -55,7 +55,7 @@ def surface_buffers(machine: MachineSpec, plan: Plan, dialect: Dialect) -> dict[
     return {named[name]: machine.buffers.first_surface + index for index, name in enumerate(order)}
 
 
-def place(target: CodeGenerator, plan: Plan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> Placement:
+def place(target: CodeGenerator, plan: ProgramPlan, dialect: Dialect, constant_offsets: Mapping[str, int]) -> Placement:
     """Gives every operand an address.
 
     Args:
@@ -81,7 +81,7 @@ def place(target: CodeGenerator, plan: Plan, dialect: Dialect, constant_offsets:
             if not live:
                 raise
             spilled |= live
-    everything = frozenset(name for name, tensor in plan.tensors.items() if tensor.place is Place.AUTO)
+    everything = frozenset(name for name, tensor in plan.tensors.items() if tensor.place is TensorPlace.AUTO)
     return _Placer(target, plan, flowing, dialect, constant_offsets, everything).run()
 
 
@@ -94,7 +94,7 @@ class _Placer:
     def __init__(
         self,
         target: CodeGenerator,
-        plan: Plan,
+        plan: ProgramPlan,
         flowing: Flow,
         dialect: Dialect,
         constant_offsets: Mapping[str, int],
@@ -117,7 +117,7 @@ class _Placer:
         for name, life in self.flow.lives.items():
             self.ending.setdefault(life.last, []).append(name)
         self.origins: dict[int, tuple[int, int]] = {}
-        self.unkept: dict[str, Operand] = {}
+        self.unkept: dict[str, TaskOperand] = {}
         self.handed_over: set[str] = set()
 
     def run(self) -> Placement:
@@ -138,8 +138,8 @@ class _Placer:
         return frozenset(
             name
             for name, place in self.places.items()
-            if place is Place.RESIDENT
-            and self.plan.tensors[name].place is Place.AUTO
+            if place is TensorPlace.RESIDENT
+            and self.plan.tensors[name].place is TensorPlace.AUTO
             and name in self.flow.lives
             and self.flow.lives[name].first <= self.index <= self.flow.lives[name].last
         )
@@ -221,7 +221,7 @@ class _Placer:
         """Gives a root tensor its L2 address or scratch offset when it is written first."""
         tensor = self.plan.tensors[name]
         place = self.places[name]
-        resident = place in (Place.RESIDENT, Place.HANDOVER)
+        resident = place in (TensorPlace.RESIDENT, TensorPlace.HANDOVER)
         if resident and name not in self.l2_at:
             strides = layout(self.machine, tensor, self.flow.readers.get(name))
             size = tensor_bytes(self.machine, replace(tensor, l2_strides=strides), None)
@@ -229,14 +229,14 @@ class _Placer:
                 self.l2_at[name] = (origin + tensor.l2_base, strides, 0)
             else:
                 start = self.l2.allocate(size)
-                if start is None and tensor.place is Place.AUTO:
-                    self.places[name] = place = Place.SCRATCH
+                if start is None and tensor.place is TensorPlace.AUTO:
+                    self.places[name] = place = TensorPlace.SCRATCH
                 elif start is None:
                     found = resident_fits_l2.check(size, self.l2.largest_hole())
                     raise UnsupportedError.of(resident_fits_l2, found, machine=self.machine)
                 else:
                     self.l2_at[name] = (start, strides, size)
-        if place in (Place.SCRATCH, Place.HANDOVER) and name not in self.scratch_at:
+        if place in (TensorPlace.SCRATCH, TensorPlace.HANDOVER) and name not in self.scratch_at:
             size = dram_bytes(self.machine, tensor.shape, element_bytes(tensor), tensor.interleave)
             offset = self.scratch.allocate(size)
             assert offset is not None
@@ -256,9 +256,9 @@ class _Placer:
         )
 
     def _in_dram(self, name: str) -> bool:
-        return self.places[self.flow.roots[name][0]] not in (Place.RESIDENT, Place.HANDOVER)
+        return self.places[self.flow.roots[name][0]] not in (TensorPlace.RESIDENT, TensorPlace.HANDOVER)
 
-    def _stage(self, task: TaskPlan, tile: Tile, origin: int) -> tuple[list[int], int]:
+    def _stage(self, task: TaskPlan, tile: TileShape, origin: int) -> tuple[list[int], int]:
         """L2 addresses of the staged operands; 0 for the others."""
         staged = self._staged(task)
         sizes = self.tiling.staging_bytes(task, staged, tile, explicit_layout=self.explicit_layout)
@@ -318,7 +318,7 @@ class _Placer:
 
     # -- operands -------------------------------------------------------------------------------------------
 
-    def _source(self, task: TaskPlan, number: int, staged_base: int, tile: Tile) -> Spot:
+    def _source(self, task: TaskPlan, number: int, staged_base: int, tile: TileShape) -> Spot:
         operand = task.sources[number]
         spot = self._spot(operand)
         if not spot.dma:
@@ -327,22 +327,22 @@ class _Placer:
             return spot
         return replace(spot, l2_base=staged_base, l2=self.tiling.tile_strides(task, number, tile))
 
-    def _result(self, task: TaskPlan, staged_base: int, tile: Tile) -> Spot:
+    def _result(self, task: TaskPlan, staged_base: int, tile: TileShape) -> Spot:
         spot = self._spot(task.result)
         if not spot.dma:
             return spot
         ragged = None if self.explicit_layout or not tile.whole else staging.ragged_result(self.machine, task)
         return replace(spot, l2_base=staged_base, l2=task.result.staging or ragged or Strides())
 
-    def _spot(self, operand: Operand) -> Spot:
+    def _spot(self, operand: TaskOperand) -> Spot:
         root, offset = self.flow.roots[operand.tensor]
         tensor = self.plan.tensors[root]
         place = self.places[root]
         shown = replace(operand, offset=quad(map(sum, zip(operand.offset, offset, strict=True))))
         buffer, dram_base, dram = NO_BUFFER, 0, Strides()
-        if place is not Place.RESIDENT and not (place is Place.HANDOVER and root in self.handed_over):
+        if place is not TensorPlace.RESIDENT and not (place is TensorPlace.HANDOVER and root in self.handed_over):
             buffer, dram_base, dram = self._dram(shown, tensor, place)
-        if place in (Place.RESIDENT, Place.HANDOVER):
+        if place in (TensorPlace.RESIDENT, TensorPlace.HANDOVER):
             base, strides, _ = self.l2_at[root]
             shown = _in_axes_of(shown, tensor)
             base += operand_base(shown, strides)
@@ -350,16 +350,16 @@ class _Placer:
             return Spot(root, False, buffer, dram_base, dram, base, l2)
         return Spot(root, True, buffer, dram_base, dram, 0, Strides(), tensor.interleave)
 
-    def _dram(self, operand: Operand, tensor: Tensor, place: Place) -> tuple[int, int, Strides]:
+    def _dram(self, operand: TaskOperand, tensor: PlannedTensor, place: TensorPlace) -> tuple[int, int, Strides]:
         size = element_bytes(tensor)
         strides = dram_strides(self.machine, operand.shape or tensor.shape, size, tensor.interleave)
         base = operand_base(operand, strides)
         words = operand.dram or walked(
             operand, strides, missing=dram_bytes(self.machine, tensor.shape, size, tensor.interleave)
         )
-        if place is Place.CONSTANT:
+        if place is TensorPlace.CONSTANT:
             return self.machine.buffers.constants, base + self.constant_offsets[tensor.name], words
-        if place in (Place.SCRATCH, Place.HANDOVER):
+        if place in (TensorPlace.SCRATCH, TensorPlace.HANDOVER):
             return self.machine.buffers.scratch, base + self.scratch_at[tensor.name], words
         return self.buffers[tensor.name], base, words
 
@@ -367,11 +367,11 @@ class _Placer:
         if task.kernel is None or not task.kernel.source:
             return self.machine.buffers.constants, 0
         root, offset = self.flow.roots[task.kernel.source]
-        buffer, base, _ = self._dram(Operand(root, offset=offset), self.plan.tensors[root], self.places[root])
+        buffer, base, _ = self._dram(TaskOperand(root, offset=offset), self.plan.tensors[root], self.places[root])
         return buffer, base + task.kernel.source_offset_bytes
 
 
-def _in_axes_of(operand: Operand, tensor: Tensor) -> Operand:
+def _in_axes_of(operand: TaskOperand, tensor: PlannedTensor) -> TaskOperand:
     """The operand with axes, offset and step of the tensor itself, when it was seen under another shape."""
     if operand.shape is None or operand.shape == tensor.shape:
         return operand

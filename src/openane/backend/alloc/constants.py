@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides
-from openane.backend.ir.plan import Kernel, Place, Plan, TaskPlan, Tensor
+from openane.backend.ir.plan import KernelPlan, PlannedTensor, ProgramPlan, TaskPlan, TensorPlace
 from openane.backend.machine import MachineSpec
 from openane.backend.program_rules import constant_bytes
 from openane.core.deadline import check_deadline
@@ -52,7 +52,7 @@ class _Writer:
         return self.known[key]
 
 
-def build(machine: MachineSpec, plan: Plan) -> ConstantSection:
+def build(machine: MachineSpec, plan: ProgramPlan) -> ConstantSection:
     """Lays out the constants of a plan.
 
     Raises:
@@ -66,7 +66,7 @@ def build(machine: MachineSpec, plan: Plan) -> ConstantSection:
         streamed = (task.kernel.source,) if task.kernel is not None and task.kernel.source else ()
         for name in (*(source.tensor for source in task.sources), *streamed):
             tensor = plan.tensors[name]
-            if tensor.place is Place.CONSTANT and tensor.name not in tensors:
+            if tensor.place is TensorPlace.CONSTANT and tensor.name not in tensors:
                 data = surface_image(machine, tensor)
                 tensors[tensor.name] = writer.add(data, len(data))
         lanes.append(_lanes(writer, task.kernel))
@@ -76,12 +76,12 @@ def build(machine: MachineSpec, plan: Plan) -> ConstantSection:
     return ConstantSection(data, tuple(lanes), tensors)
 
 
-def _tasks(plan: Plan) -> Iterator[TaskPlan]:
+def _tasks(plan: ProgramPlan) -> Iterator[TaskPlan]:
     for block in plan.blocks:
         yield from block.tasks
 
 
-def _lanes(writer: _Writer, kernel: Kernel | None) -> tuple[tuple[int, int], ...]:
+def _lanes(writer: _Writer, kernel: KernelPlan | None) -> tuple[tuple[int, int], ...]:
     if kernel is None:
         return ()
     if kernel.source:
@@ -99,7 +99,7 @@ def _lanes(writer: _Writer, kernel: Kernel | None) -> tuple[tuple[int, int], ...
     return tuple(rows)
 
 
-def surface_image(machine: MachineSpec, tensor: Tensor) -> bytes:
+def surface_image(machine: MachineSpec, tensor: PlannedTensor) -> bytes:
     """The bytes of a constant tensor as a DRAM surface, rows padded to 64 bytes."""
     assert tensor.constant is not None
     shape, together = tensor.shape, tensor.interleave

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 
 from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement, Spot
-from openane.backend.ir.plan import Axis, NeMode, NeWork, Operand, PeMode, PeWork, TaskPlan
+from openane.backend.ir.plan import Axis, NeMode, NeWork, PeMode, PeWork, TaskOperand, TaskPlan
 from openane.backend.machine import MachineSpec
 
 
@@ -272,7 +272,7 @@ def _signals(tasks: Sequence[PlacedTask], opens: Sequence[bool], walker: _Walker
     return signals
 
 
-def _walk(operand: Operand) -> tuple[object, ...]:
+def _walk(operand: TaskOperand) -> tuple[object, ...]:
     """How an operand goes through its tensor; a task can only follow one that goes the same way."""
     return dict(operand.axes), operand.offset, operand.step, operand.column_step
 

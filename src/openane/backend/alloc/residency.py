@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from openane.backend.alloc import staging
 from openane.backend.alloc.surfaces import align
-from openane.backend.ir.plan import Axis, Operand, PeWork, Place, Plan, Strides, TaskPlan, Tensor
+from openane.backend.ir.plan import (
+    Axis,
+    PeWork,
+    PlannedTensor,
+    ProgramPlan,
+    Strides,
+    TaskOperand,
+    TaskPlan,
+    TensorPlace,
+)
 from openane.backend.machine import MachineSpec
 from openane.core.types import DType
 from openane.net.net import TensorShape
@@ -45,7 +54,7 @@ class Flow:
     block_bytes: Mapping[int, int]
 
 
-def flow(machine: MachineSpec, plan: Plan, *, explicit_layout: bool = False) -> Flow:
+def flow(machine: MachineSpec, plan: ProgramPlan, *, explicit_layout: bool = False) -> Flow:
     """Flattens a plan.
 
     Args:
@@ -78,7 +87,11 @@ def flow(machine: MachineSpec, plan: Plan, *, explicit_layout: bool = False) -> 
 
 
 def explicit_bytes(
-    machine: MachineSpec, plan: Plan, tasks: Sequence[TaskPlan], readers: Mapping[str, TaskPlan], explicit_layout: bool
+    machine: MachineSpec,
+    plan: ProgramPlan,
+    tasks: Sequence[TaskPlan],
+    readers: Mapping[str, TaskPlan],
+    explicit_layout: bool,
 ) -> int:
     """The end of the L2 area that a block's own addresses cover."""
     end = 0
@@ -100,7 +113,7 @@ def explicit_bytes(
     return end
 
 
-def tensor_bytes(machine: MachineSpec, tensor: Tensor, reader: TaskPlan | None) -> int:
+def tensor_bytes(machine: MachineSpec, tensor: PlannedTensor, reader: TaskPlan | None) -> int:
     """L2 bytes from the first element of a resident tensor to the end of its last row."""
     strides, shape = layout(machine, tensor, reader), tensor.shape
     rows = strides.row * (shape.height - 1) + strides.channel * (shape.channels - 1)
@@ -119,7 +132,7 @@ def touched(task: TaskPlan) -> Iterator[str]:
     yield task.result.tensor
 
 
-def _root(tensors: Mapping[str, Tensor], name: str) -> tuple[str, tuple[int, int, int, int]]:
+def _root(tensors: Mapping[str, PlannedTensor], name: str) -> tuple[str, tuple[int, int, int, int]]:
     offset = (0, 0, 0, 0)
     while tensors[name].part_of:
         own = tensors[name].part_offset
@@ -128,7 +141,9 @@ def _root(tensors: Mapping[str, Tensor], name: str) -> tuple[str, tuple[int, int
     return name, offset
 
 
-def choose(machine: MachineSpec, plan: Plan, flow: Flow, spilled: frozenset[str] = frozenset()) -> dict[str, Place]:
+def choose(
+    machine: MachineSpec, plan: ProgramPlan, flow: Flow, spilled: frozenset[str] = frozenset()
+) -> dict[str, TensorPlace]:
     """The place of every root tensor; AUTO tensors stay in L2 when there is room over their whole life.
 
     Greedy in order of appearance. Room is counted in bytes a task; every task keeps what it needs to stage the tensors
@@ -145,20 +160,20 @@ def choose(machine: MachineSpec, plan: Plan, flow: Flow, spilled: frozenset[str]
     need = [sum(sizes.values()) for sizes in staged]
     used = [flow.block_bytes.get(block, 0) for block in flow.blocks]
     for name, place in places.items():
-        if place is Place.RESIDENT and name in flow.lives and plan.tensors[name].l2_base is None:
+        if place is TensorPlace.RESIDENT and name in flow.lives and plan.tensors[name].l2_base is None:
             _occupy(used, flow.lives[name], resident_bytes(machine, plan.tensors[name].shape))
     for name, place in places.items():
-        if place is not Place.AUTO:
+        if place is not TensorPlace.AUTO:
             continue
         life = flow.lives.get(name)
         if life is None or name in barred or life.last - life.first > LONGEST_LIFE_TASKS:
-            places[name] = Place.SCRATCH
+            places[name] = TensorPlace.SCRATCH
             continue
         size = resident_bytes(machine, plan.tensors[name].shape)
         span = range(life.first, life.last + 1)
         others = [min(need[index] - staged[index].get(name, 0), machine.l2_bytes // 2) for index in span]
         fits = all(used[index] + other + size <= machine.l2_bytes for index, other in zip(span, others, strict=True))
-        places[name] = Place.RESIDENT if fits else Place.SCRATCH
+        places[name] = TensorPlace.RESIDENT if fits else TensorPlace.SCRATCH
         if fits:
             _occupy(used, life, size)
             for index in span:
@@ -197,7 +212,7 @@ def staged_bytes(machine: MachineSpec, task: TaskPlan) -> int:
     return sources + task.result_view.height * staging.result_row(machine, task, explicit_layout=False)
 
 
-def _barred(plan: Plan, flow: Flow) -> set[str]:
+def _barred(plan: ProgramPlan, flow: Flow) -> set[str]:
     """AUTO tensors that must be in DRAM: seen under another shape, read as kernel, batched, or not fp16."""
     barred = set()
     for name, tensor in plan.tensors.items():
@@ -215,7 +230,7 @@ def _barred(plan: Plan, flow: Flow) -> set[str]:
     return barred
 
 
-def reshapes_in_place(operand: Operand, tensor: Tensor) -> bool:
+def reshapes_in_place(operand: TaskOperand, tensor: PlannedTensor) -> bool:
     """Whether an operand's shape keeps every axis of the tensor, so that L2 strides can be carried over."""
     return operand.shape is None or axis_map(tensor.shape, operand.shape) is not None
 
@@ -233,7 +248,7 @@ def axis_map(tensor: TensorShape, shape: TensorShape) -> dict[Axis, Axis] | None
     return mapped | {Axis.WIDTH: Axis.WIDTH}
 
 
-def layout(machine: MachineSpec, tensor: Tensor, reader: TaskPlan | None) -> Strides:
+def layout(machine: MachineSpec, tensor: PlannedTensor, reader: TaskPlan | None) -> Strides:
     """L2 strides of a resident tensor in its own axes (encoding.md#bank-rule and #resident-layouts)."""
     if tensor.l2_strides is not None:
         return tensor.l2_strides

@@ -13,16 +13,16 @@ from openane.backend.alloc.residency import choose, flow, resident_bytes
 from openane.backend.ir.plan import (
     PLAIN,
     Axis,
-    Block,
-    Evidence,
+    EncodingEvidence,
+    L2Block,
     NeMode,
     NeWork,
     Nonlinearity,
-    Operand,
     PeMode,
-    Place,
-    Plan,
+    ProgramPlan,
+    TaskOperand,
     TaskPlan,
+    TensorPlace,
     View,
 )
 from openane.backend.machine import MachineSpec
@@ -35,13 +35,13 @@ from openane.core.types import DType
 KEPT_TASKS = 16
 
 
-def is_whole(operand: Operand) -> bool:
+def is_whole(operand: TaskOperand) -> bool:
     """Whether the operand shows a whole tensor in its own axes and nothing special is said about it."""
-    bare = Operand(operand.tensor, axes=operand.axes, repeats=operand.repeats, relu=operand.relu)
+    bare = TaskOperand(operand.tensor, axes=operand.axes, repeats=operand.repeats, relu=operand.relu)
     return operand == bare and operand.axes == PLAIN
 
 
-def elide_copies(target: CodeGenerator, plan: Plan) -> Plan:
+def elide_copies(target: CodeGenerator, plan: ProgramPlan) -> ProgramPlan:
     """Readers of a resident copy read the original when that is resident too."""
     flowing = flow(target.spec, plan)
     places = choose(target.spec, plan, flowing)
@@ -56,7 +56,7 @@ def elide_copies(target: CodeGenerator, plan: Plan) -> Plan:
     if not stand_in:
         return plan
     blocks = tuple(
-        Block(
+        L2Block(
             tuple(_redirected(task, stand_in) for task in block.tasks if task.result.tensor not in stand_in), block.unit
         )
         for block in plan.blocks
@@ -72,14 +72,14 @@ def _is_copy(task: TaskPlan) -> bool:
     return plain and task.kernel is None and not source.repeats and is_whole(source) and is_whole(task.result)
 
 
-def _may_stand_in(plan: Plan, places: Mapping[str, Place], source: str, target: str) -> bool:
+def _may_stand_in(plan: ProgramPlan, places: Mapping[str, TensorPlace], source: str, target: str) -> bool:
     original, copy = plan.tensors[source], plan.tensors[target]
-    free = copy.place is Place.RESIDENT and copy.l2_base is None and copy.l2_strides is None
-    resident = original.place is Place.AUTO and not original.part_of and places[source] is Place.RESIDENT
+    free = copy.place is TensorPlace.RESIDENT and copy.l2_base is None and copy.l2_strides is None
+    resident = original.place is TensorPlace.AUTO and not original.part_of and places[source] is TensorPlace.RESIDENT
     return free and resident and not copy.part_of and original.shape == copy.shape and not _repeats_groups(plan, target)
 
 
-def _repeats_groups(plan: Plan, name: str) -> bool:
+def _repeats_groups(plan: ProgramPlan, name: str) -> bool:
     """Whether a task repeats a tensor over a batch, which only a copy in L2 can be: values may be spilled."""
     sources = (source for block in plan.blocks for task in block.tasks for source in task.sources)
     return any(source.tensor == name and Axis.GROUP in source.repeats for source in sources)
@@ -89,10 +89,10 @@ def _redirected(task: TaskPlan, stand_in: Mapping[str, str]) -> TaskPlan:
     if not any(source.tensor in stand_in for source in task.sources):
         return task
     sources = tuple(replace(source, tensor=stand_in.get(source.tensor, source.tensor)) for source in task.sources)
-    return replace(task, sources=sources, evidence=max(task.evidence, Evidence.EXTRAPOLATED))
+    return replace(task, sources=sources, evidence=max(task.evidence, EncodingEvidence.EXTRAPOLATED))
 
 
-def keep_inputs(target: CodeGenerator, plan: Plan) -> Plan:
+def keep_inputs(target: CodeGenerator, plan: ProgramPlan) -> ProgramPlan:
     """The staged copy of an input stays in L2 for the tasks behind its first reader.
 
     Only source 1 can be kept: SourceType says so, and there is no such field for source 2.
@@ -107,7 +107,7 @@ def keep_inputs(target: CodeGenerator, plan: Plan) -> Plan:
         if not _worth_keeping(target.spec, plan, tasks, name, places):
             continue
         kept = f"{name}/kept"
-        tensors[kept] = replace(plan.tensors[name], name=kept, place=Place.RESIDENT)
+        tensors[kept] = replace(plan.tensors[name], name=kept, place=TensorPlace.RESIDENT)
         first = places[0][0]
         for index, number in places:
             sources = list(tasks[index].sources)
@@ -118,19 +118,19 @@ def keep_inputs(target: CodeGenerator, plan: Plan) -> Plan:
             tasks[index] = replace(
                 tasks[index],
                 sources=tuple(sources),
-                evidence=max(tasks[index].evidence, Evidence.EXTRAPOLATED),
+                evidence=max(tasks[index].evidence, EncodingEvidence.EXTRAPOLATED),
             )
     left = iter(tasks)
-    blocks = tuple(Block(tuple(next(left) for _ in block.tasks), block.unit) for block in plan.blocks)
+    blocks = tuple(L2Block(tuple(next(left) for _ in block.tasks), block.unit) for block in plan.blocks)
     return replace(plan, blocks=blocks, tensors=tensors)
 
 
 def _worth_keeping(
-    machine: MachineSpec, plan: Plan, tasks: list[TaskPlan], name: str, places: list[tuple[int, int]]
+    machine: MachineSpec, plan: ProgramPlan, tasks: list[TaskPlan], name: str, places: list[tuple[int, int]]
 ) -> bool:
     tensor = plan.tensors[name]
     indices = {index for index, _ in places}
-    if tensor.place is not Place.INPUT or tensor.dtype is not DType.FLOAT16 or len(indices) < 2:
+    if tensor.place is not TensorPlace.INPUT or tensor.dtype is not DType.FLOAT16 or len(indices) < 2:
         return False
     first, shape = tasks[places[0][0]], tensor.shape
     alone = [index for index, _ in places].count(places[0][0]) == 1
@@ -140,12 +140,12 @@ def _worth_keeping(
     return alone and whole and near and plain and resident_bytes(machine, shape) <= machine.l2_bytes // 4
 
 
-def split_channels(target: CodeGenerator, plan: Plan) -> Plan:
+def split_channels(target: CodeGenerator, plan: ProgramPlan) -> ProgramPlan:
     """Tasks on single elements whose smallest tile does not fit into L2 work on some of the channels at a time."""
     if not any(_too_many_channels(target, task) for block in plan.blocks for task in block.tasks):
         return plan
     blocks = tuple(
-        Block(tuple(piece for task in block.tasks for piece in _pieces(target, task)), block.unit)
+        L2Block(tuple(piece for task in block.tasks for piece in _pieces(target, task)), block.unit)
         for block in plan.blocks
     )
     return replace(plan, blocks=blocks)
@@ -184,6 +184,6 @@ def _pieces(target: CodeGenerator, task: TaskPlan) -> Iterator[TaskPlan]:
                 result_view=replace(task.result_view, channels=count),
                 sources=sources,
                 result=part(task.result, Axis.CHANNEL, first),
-                evidence=max(task.evidence, Evidence.EXTRAPOLATED),
+                evidence=max(task.evidence, EncodingEvidence.EXTRAPOLATED),
             ),
         )

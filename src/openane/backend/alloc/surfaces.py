@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openane.backend.ir.plan import Axis, Operand, Strides, Tensor
+from openane.backend.ir.plan import Axis, PlannedTensor, Strides, TaskOperand
 from openane.backend.machine import MachineSpec
 from openane.net.net import TensorShape
 
@@ -30,19 +30,19 @@ def dram_bytes(machine: MachineSpec, shape: TensorShape, element_bytes: int = 2,
     return dram_strides(machine, shape, element_bytes, interleave).group * shape.batch
 
 
-def element_bytes(tensor: Tensor) -> int:
+def element_bytes(tensor: PlannedTensor) -> int:
     """Bytes of one element in DRAM."""
     return tensor.dtype.numpy.itemsize
 
 
-def operand_base(operand: Operand, strides: Strides) -> int:
+def operand_base(operand: TaskOperand, strides: Strides) -> int:
     """Byte offset of the part an operand shows, for the strides of its tensor."""
     group, depth, channel, row = operand.offset
     base = group * strides.group + depth * strides.depth + channel * strides.channel + row * strides.row
     return base + 2 * operand.column
 
 
-def walked(operand: Operand, strides: Strides, missing: int) -> Strides:
+def walked(operand: TaskOperand, strides: Strides, missing: int) -> Strides:
     """The strides of the view axes, from those of the tensor's axes.
 
     Args:

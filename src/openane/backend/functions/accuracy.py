@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.backend.functions.recipes import recipe, reference
-from openane.backend.functions.steps import PlanarOperation, PlanarStep, Recipe, TableStep
+from openane.backend.functions.steps import PlanarStep, PlanarStepOperation, Recipe, TableStep
 from openane.net.units.neuron import NeuronKind
 from openane.numerics.fitting import Array
 from openane.numerics.fp16 import to_fp16
@@ -22,13 +22,13 @@ Floats = npt.NDArray[np.float32]
 SMALLEST_NORMAL = 2.0**-14
 """The smallest normal fp16 number."""
 
-_OPERATIONS: Mapping[PlanarOperation, Callable[[Floats, Floats], Floats]] = MappingProxyType(
+_OPERATIONS: Mapping[PlanarStepOperation, Callable[[Floats, Floats], Floats]] = MappingProxyType(
     {
-        PlanarOperation.ONE: lambda first, _: first,
-        PlanarOperation.ADD: np.add,
-        PlanarOperation.MULTIPLY: np.multiply,
-        PlanarOperation.MAXIMUM: np.maximum,
-        PlanarOperation.MINIMUM: np.minimum,
+        PlanarStepOperation.ONE: lambda first, _: first,
+        PlanarStepOperation.ADD: np.add,
+        PlanarStepOperation.MULTIPLY: np.multiply,
+        PlanarStepOperation.MAXIMUM: np.maximum,
+        PlanarStepOperation.MINIMUM: np.minimum,
     }
 )
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 from openane.backend.functions import tables
-from openane.backend.functions.steps import INPUT, Composer, PlanarOperation, PlanarStep, Recipe, Step, TableStep
+from openane.backend.functions.steps import INPUT, Composer, PlanarStep, PlanarStepOperation, Recipe, Step, TableStep
 from openane.numerics.fp16 import rounded_number
-from openane.numerics.tables import Line
+from openane.numerics.tables import StraightLine
 
 COMPOSED_HERE = "composed here"
 """Origin of a recipe."""
@@ -23,11 +23,11 @@ _BELOW_ONE = 1 - 2.0**-11
 
 
 def _add(first: int, second: int, *, pre_scale: float = 1.0, scale: float = 1.0, bias: float = 0.0) -> PlanarStep:
-    return PlanarStep(PlanarOperation.ADD, first, second, pre_scale, scale, bias)
+    return PlanarStep(PlanarStepOperation.ADD, first, second, pre_scale, scale, bias)
 
 
 def _multiply(first: int, second: int, *, scale: float = 1.0, bias: float = 0.0) -> PlanarStep:
-    return PlanarStep(PlanarOperation.MULTIPLY, first, second, 1.0, scale, bias)
+    return PlanarStep(PlanarStepOperation.MULTIPLY, first, second, 1.0, scale, bias)
 
 
 # Integers ------------------------------------------------------------------------------------------------------------
@@ -54,10 +54,10 @@ def fraction() -> Recipe:
 
 def _rounded(slope: float, operand: int, first_number: int, far: float = _INTEGERS_FROM) -> tuple[Step, Step]:
     """The multiple of far / 1024 nearest to slope * operand, ties away from 0, for results up to `far`."""
-    outward = tables.two_lines(Line(slope, -far), Line(slope, far))
+    outward = tables.two_lines(StraightLine(slope, -far), StraightLine(slope, far))
     return (
         TableStep(outward, operand),
-        TableStep(tables.two_lines(Line(1.0, far), Line(1.0, -far)), first_number),
+        TableStep(tables.two_lines(StraightLine(1.0, far), StraightLine(1.0, -far)), first_number),
     )
 
 

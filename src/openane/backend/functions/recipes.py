@@ -15,8 +15,8 @@ from types import MappingProxyType
 import numpy as np
 
 from openane.backend.functions import compositions, hyperbolic, tables
-from openane.backend.functions.steps import LN_2, PlanarOperation, PlanarStep, Recipe, Step, TableStep
-from openane.backend.rules import Kind, Query, rule
+from openane.backend.functions.steps import LN_2, PlanarStep, PlanarStepOperation, Recipe, Step, TableStep
+from openane.backend.rules import Query, RuleKind, rule
 from openane.core.errors import InputError, UnsupportedError
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA, Neuron, NeuronKind
 from openane.numerics.fitting import Function, Tail, fit_table
@@ -64,7 +64,7 @@ def find_recipe(neuron: Neuron) -> Recipe | None:
 @rule(
     "function",
     family="unary function",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=lambda machine: ", ".join(sorted(kind.value for kind in (*kinds(), NeuronKind.PRELU))),
     hint="Compose it of functions that have tables, where the precision allows, or compute it on the host.",
     evidence="execution.md#tables; docs/tables.md: the functions that have a table or a composition",
@@ -183,14 +183,14 @@ _RECIPES: Mapping[NeuronKind, _Make] = MappingProxyType(
         NeuronKind.SELU: _selu,
         NeuronKind.HARD_SWISH: _always(
             TableStep(tables.ramp(1 / 6, 0.5)),
-            PlanarStep(PlanarOperation.MULTIPLY, second=1),
+            PlanarStep(PlanarStepOperation.MULTIPLY, second=1),
             source="a ramp and a product; one table of the curve would be off by up to 0.003",
         ),
         NeuronKind.SOFTPLUS: _curve(NeuronKind.SOFTPLUS, (0, 1, 2), Tail()),
         NeuronKind.MISH: _curve(NeuronKind.MISH, (0, 1, 2), Tail()),
         NeuronKind.ERF: _odd(NeuronKind.ERF, (3, 4, 5), Tail(0.0, 1.0)),
         NeuronKind.HARD_SIGMOID: _hard_sigmoid,
-        NeuronKind.SQUARE: _always(PlanarStep(PlanarOperation.MULTIPLY)),
+        NeuronKind.SQUARE: _always(PlanarStep(PlanarStepOperation.MULTIPLY)),
         NeuronKind.ABS: _always(PlanarStep(magnitude=True)),
         NeuronKind.NEGATE: _always(PlanarStep(scale=-1.0)),
         NeuronKind.SIGN: _table(tables.sign),

@@ -36,7 +36,7 @@ class TableStep:
     bias: float = 0.0
 
 
-class PlanarOperation(Enum):
+class PlanarStepOperation(Enum):
     """What a planar task does with its operands."""
 
     ONE = "one operand"
@@ -55,7 +55,7 @@ class PlanarStep:
         pre_scale, scale, bias: fp16 numbers.
     """
 
-    operation: PlanarOperation = PlanarOperation.ONE
+    operation: PlanarStepOperation = PlanarStepOperation.ONE
     first: int = INPUT
     second: int = INPUT
     pre_scale: float = 1.0
@@ -114,11 +114,11 @@ class Composer:
 
     def add(self, first: int, second: int, *, pre_scale: float = 1.0, scale: float = 1.0, bias: float = 0.0) -> int:
         """scale * (pre_scale * first + second) + bias."""
-        return self._added(PlanarStep(PlanarOperation.ADD, first, second, pre_scale, scale, bias))
+        return self._added(PlanarStep(PlanarStepOperation.ADD, first, second, pre_scale, scale, bias))
 
     def multiply(self, first: int, second: int, *, scale: float = 1.0, bias: float = 0.0) -> int:
         """scale * first * second + bias."""
-        return self._added(PlanarStep(PlanarOperation.MULTIPLY, first, second, 1.0, scale, bias))
+        return self._added(PlanarStep(PlanarStepOperation.MULTIPLY, first, second, 1.0, scale, bias))
 
     def recipe(self, source: str, domain: tuple[float, float] = (-math.inf, math.inf)) -> Recipe:
         """What was put together; the last step gives the result."""

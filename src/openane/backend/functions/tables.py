@@ -17,7 +17,7 @@ import numpy as np
 
 from openane.core.errors import InputError
 from openane.numerics.fp16 import rounded_number, to_fp16
-from openane.numerics.tables import KNOT_COUNT, Line, LookupTable, SignRule, TableMode
+from openane.numerics.tables import KNOT_COUNT, LookupTable, SignRule, StraightLine, TableMode
 
 INFINITY = math.inf
 LOG2_E = rounded_number(math.log2(math.e))
@@ -69,8 +69,8 @@ def sigmoid() -> LookupTable:
         hi=8.3203125,
         below=0.0,
         above=1.0,
-        left=Line(*_from_words("09ac 170c")),
-        right=Line(*_from_words("163e 3be6")),
+        left=StraightLine(*_from_words("09ac 170c")),
+        right=StraightLine(*_from_words("163e 3be6")),
     )
 
 
@@ -85,7 +85,7 @@ def sigmoid_less_half() -> LookupTable:
         hi=10.0,
         below=0.0,
         above=0.5,
-        right=Line(*_from_words("0800 37fb")),
+        right=StraightLine(*_from_words("0800 37fb")),
         sign=SignRule.ODD,
     )
 
@@ -101,7 +101,7 @@ def tanh() -> LookupTable:
         hi=4.0,
         below=0.0,
         above=1.0,
-        right=Line(0.0, 1.0),
+        right=StraightLine(0.0, 1.0),
         sign=SignRule.ODD,
     )
 
@@ -116,7 +116,7 @@ def gelu() -> LookupTable:
         lo=rounded_number(-4.4),
         below=0.0,
         above=INFINITY,
-        right=Line(1.0, 0.0),
+        right=StraightLine(1.0, 0.0),
     )
 
 
@@ -130,8 +130,8 @@ def silu() -> LookupTable:
         lo=rounded_number(-10.2),
         below=0.0,
         above=INFINITY,
-        left=Line(*_from_words("945d a191")),
-        right=Line(1.0, -(2.0**-8)),
+        left=StraightLine(*_from_words("945d a191")),
+        right=StraightLine(1.0, -(2.0**-8)),
     )
 
 
@@ -199,18 +199,18 @@ def reciprocal() -> LookupTable:
     )
 
 
-def two_lines(left: Line, right: Line) -> LookupTable:
+def two_lines(left: StraightLine, right: StraightLine) -> LookupTable:
     """`left` for x <= 0 and `right` for x > 0, each as fp16 slope and intercept, without limits."""
     return LookupTable(
         TableMode.CENTRED,
-        left=Line(rounded_number(left.slope), rounded_number(left.intercept)),
-        right=Line(rounded_number(right.slope), rounded_number(right.intercept)),
+        left=StraightLine(rounded_number(left.slope), rounded_number(left.intercept)),
+        right=StraightLine(rounded_number(right.slope), rounded_number(right.intercept)),
     )
 
 
 def leaky_relu(alpha: float) -> LookupTable:
     """x for x > 0, alpha * x below (program: 0.01)."""
-    return two_lines(Line(finite_half(alpha, "slope"), 0.0), Line(1.0, 0.0))
+    return two_lines(StraightLine(finite_half(alpha, "slope"), 0.0), StraightLine(1.0, 0.0))
 
 
 def thresholded(threshold: float) -> LookupTable:
@@ -218,13 +218,13 @@ def thresholded(threshold: float) -> LookupTable:
     limit = to_fp16(finite_half(threshold, "threshold"))
     if float(limit) > threshold:  # comparing with the next number below gives the same answer for every fp16 x
         limit = np.nextafter(limit, to_fp16(-np.inf))
-    line = Line(1.0, 0.0)
+    line = StraightLine(1.0, 0.0)
     return LookupTable(TableMode.CENTRED, lo=float(limit), below=0.0, above=INFINITY, left=line, right=line)
 
 
 def ramp(slope: float, intercept: float) -> LookupTable:
     """min(max(slope * x + intercept, 0), 1) with fp16 slope and intercept; the limits are where it meets 0 and 1."""
-    line = Line(finite_half(slope, "slope"), finite_half(intercept, "intercept"))
+    line = StraightLine(finite_half(slope, "slope"), finite_half(intercept, "intercept"))
     if line.slope <= 0:
         raise InputError("the slope is not positive", value=slope)
     lo, hi = rounded_number(-line.intercept / line.slope), rounded_number((1 - line.intercept) / line.slope)
@@ -237,14 +237,20 @@ def clip(low: float, high: float) -> LookupTable:
     if low > high:
         raise InputError("the lower limit is above the upper limit", value=low, limit=high)
     return LookupTable(
-        TableMode.CENTRED, lo=low, hi=high, below=low, above=high, left=Line(1.0, 0.0), right=Line(1.0, 0.0)
+        TableMode.CENTRED,
+        lo=low,
+        hi=high,
+        below=low,
+        above=high,
+        left=StraightLine(1.0, 0.0),
+        right=StraightLine(1.0, 0.0),
     )
 
 
 def maximum(constant: float) -> LookupTable:
     """max(x, constant) (described: limits, results and knots; the lines are taken from relu6)."""
     value = finite_half(constant, "constant")
-    line = Line(1.0, 0.0)
+    line = StraightLine(1.0, 0.0)
     return LookupTable(
         TableMode.CENTRED, (value,) * KNOT_COUNT, lo=value, below=value, above=INFINITY, left=line, right=line
     )
@@ -253,7 +259,7 @@ def maximum(constant: float) -> LookupTable:
 def minimum(constant: float) -> LookupTable:
     """min(x, constant) (described, as `maximum`)."""
     value = finite_half(constant, "constant")
-    line = Line(1.0, 0.0)
+    line = StraightLine(1.0, 0.0)
     return LookupTable(
         TableMode.CENTRED, (value,) * KNOT_COUNT, hi=value, below=-INFINITY, above=value, left=line, right=line
     )
@@ -262,13 +268,15 @@ def minimum(constant: float) -> LookupTable:
 @functools.cache
 def sign() -> LookupTable:
     """-1, 0 or 1 (program: sign)."""
-    return LookupTable(TableMode.DIRECT, lo=0.0, hi=1.0, below=0.0, above=1.0, right=Line(0.0, 1.0), sign=SignRule.ODD)
+    return LookupTable(
+        TableMode.DIRECT, lo=0.0, hi=1.0, below=0.0, above=1.0, right=StraightLine(0.0, 1.0), sign=SignRule.ODD
+    )
 
 
 @functools.cache
 def step() -> LookupTable:
     """1 for x > 0, else 0 (program: third table of ceil)."""
-    return LookupTable(TableMode.CENTRED, lo=-SMALLEST, hi=SMALLEST, below=0.0, above=1.0, right=Line(0.0, 1.0))
+    return LookupTable(TableMode.CENTRED, lo=-SMALLEST, hi=SMALLEST, below=0.0, above=1.0, right=StraightLine(0.0, 1.0))
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from openane.backend.ir.plan import Place, Strides, TaskPlan, Tile
+from openane.backend.ir.plan import Strides, TaskPlan, TensorPlace, TileShape
 
 NO_BUFFER = -1
 """Buffer index of an operand without a DRAM address."""
@@ -52,7 +52,7 @@ class PlacedTask:
     plan: TaskPlan
     sources: tuple[Spot, ...]
     result: Spot
-    tile: Tile
+    tile: TileShape
     block: int
     kernel_buffer: int = NO_BUFFER
     kernel_base: int = 0
@@ -71,5 +71,5 @@ class Placement:
 
     tasks: tuple[PlacedTask, ...]
     buffers: Mapping[str, int]
-    places: Mapping[str, Place]
+    places: Mapping[str, TensorPlace]
     scratch_bytes: int

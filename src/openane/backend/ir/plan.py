@@ -81,7 +81,7 @@ class Strides:
         }[axis]
 
 
-class Place(Enum):
+class TensorPlace(Enum):
     """Where a tensor lives."""
 
     INPUT = "input surface"
@@ -97,7 +97,7 @@ class Place(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class PlannedTensor:
     """Something a task writes or reads.
 
     Attributes:
@@ -115,7 +115,7 @@ class Tensor:
 
     name: str
     shape: TensorShape
-    place: Place = Place.AUTO
+    place: TensorPlace = TensorPlace.AUTO
     dtype: DType = DType.FLOAT16
     l2_strides: Strides | None = None
     l2_base: int | None = None
@@ -140,7 +140,7 @@ PLAIN: Mapping[Axis, Axis] = {axis: axis for axis in Axis}
 
 
 @dataclass(frozen=True, slots=True)
-class Operand:
+class TaskOperand:
     """A tensor, or a part of it, as one task sees it.
 
     Attributes:
@@ -248,7 +248,7 @@ class PeMode(Enum):
     VARIANCE = "variance"
 
 
-class PeOperation(Enum):
+class PeArithmetic(Enum):
     """How the planar engine joins its sources."""
 
     ADD = "add"
@@ -283,7 +283,7 @@ class PeWork:
     """
 
     mode: PeMode
-    operation: PeOperation = PeOperation.ADD
+    operation: PeArithmetic = PeArithmetic.ADD
     pool: PePool = PePool.SUM
     relu: bool = False
     absolute: bool = False
@@ -302,7 +302,7 @@ class PeWork:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class KernelPlan:
     """What the coefficient lanes of a NE task load.
 
     Attributes:
@@ -338,7 +338,7 @@ class Kernel:
         return self.lane_count or self.table_lanes or len(self.lanes)
 
 
-class Evidence(IntEnum):
+class EncodingEvidence(IntEnum):
     """How well an encoding is backed; a program is as good as its weakest task."""
 
     RECORDED = 0  # the words are those of Apple's compiler for this family
@@ -400,15 +400,15 @@ class TaskPlan:
     work: NeWork | PeWork
     view: View
     result_view: View
-    sources: tuple[Operand, ...]
-    result: Operand
-    kernel: Kernel | None = None
+    sources: tuple[TaskOperand, ...]
+    result: TaskOperand
+    kernel: KernelPlan | None = None
     unicast: bool = False
     lane_inputs: int | None = None
     interleave: int = 1
     new_group: bool = False
     tuning: Tuning = Tuning()
-    evidence: Evidence = Evidence.RECORDED
+    evidence: EncodingEvidence = EncodingEvidence.RECORDED
     origin: Origin = field(default=Origin(), compare=False)
 
     @property
@@ -428,7 +428,7 @@ class TaskPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class L2Block:
     """The tasks of one fused unit: they share one L2 origin for relative addresses.
 
     Attributes:
@@ -441,7 +441,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProgramPlan:
     """A whole program before addresses.
 
     Attributes:
@@ -453,14 +453,14 @@ class Plan:
     """
 
     name: str
-    blocks: tuple[Block, ...]
-    tensors: Mapping[str, Tensor]
+    blocks: tuple[L2Block, ...]
+    tensors: Mapping[str, PlannedTensor]
     inputs: tuple[str, ...]
     outputs: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class TileShape:
     """How a task is cut.
 
     Attributes:

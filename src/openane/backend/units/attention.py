@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.chain_units import Attention
-from openane.backend.ir.plan import Evidence, NeMode, NeWork, Operand, TaskPlan, Tuning, View
-from openane.backend.lowering import Lowering
+from openane.backend.ir.plan import EncodingEvidence, NeMode, NeWork, TaskOperand, TaskPlan, Tuning, View
+from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
 from openane.backend.units.linear import operand_strides, transpose_task
@@ -56,8 +56,8 @@ class _Head:
     """
 
     run: Band
-    key: Operand
-    value: Operand
+    key: TaskOperand
+    value: TaskOperand
     shapes: tuple[TensorShape, TensorShape, TensorShape, TensorShape]
     index: int
     rows: int
@@ -68,7 +68,7 @@ class _Head:
     last_work: NeWork
 
 
-def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """Nine tasks a head."""
     params = unit.params
     assert isinstance(params, Attention)
@@ -76,7 +76,7 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     shape = lowering.shape(unit.name)
     count = query.batch * query.depth * query.channels
     recorded = count == 1 and (query.height, query.width) == _RECORDED == (key.height, value.width)
-    evidence = Evidence.RECORDED if recorded else Evidence.EXTRAPOLATED
+    evidence = EncodingEvidence.RECORDED if recorded else EncodingEvidence.EXTRAPOLATED
     ends = Ends(unit, lowering)
     x, key_operand, value_operand, y = ends.source(0), ends.source(1), ends.source(2), ends.result()
     shapes = as_matrix(query), as_matrix(key), as_matrix(value), as_matrix(shape)
@@ -133,7 +133,7 @@ def _head(head: _Head) -> Iterator[TaskPlan]:
     yield from _probabilities(head, scores, view)
 
 
-def _probabilities(head: _Head, scores: Operand, view: View) -> Iterator[TaskPlan]:
+def _probabilities(head: _Head, scores: TaskOperand, view: View) -> Iterator[TaskPlan]:
     """The softmax of the scores, written as a kernel, and the second product."""
     machine = head.run.machine
     run, rows, keys = head.run, head.rows, head.keys

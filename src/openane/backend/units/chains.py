@@ -15,22 +15,22 @@ from openane.backend.ir.chain_units import (
     TwoProducts,
 )
 from openane.backend.ir.plan import (
-    Evidence,
-    Kernel,
+    EncodingEvidence,
+    KernelPlan,
     NeMode,
     NeWork,
+    PeArithmetic,
     PeMode,
-    PeOperation,
     PeWork,
-    Place,
     Strides,
     TaskPlan,
+    TensorPlace,
     View,
 )
-from openane.backend.lowering import Lowering
+from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
-from openane.backend.units.conv import Job
+from openane.backend.units.conv import ConvolutionJob
 from openane.backend.units.functions import ne_function, with_table
 from openane.backend.units.linear import (
     is_tiled,
@@ -79,7 +79,7 @@ def normalized_bytes(machine: MachineSpec, rows: int, inner: int, outputs: int) 
     return 2 * vector_pair(machine, rows).row + operand + max(2 * rows * _row(machine, inner), result)
 
 
-def lower_normalized(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_normalized(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """Statistics, normalized rows, their transposition, and the product."""
     params = unit.params
     assert isinstance(params, NormalizedProduct)
@@ -122,14 +122,14 @@ def function_product_bytes(machine: MachineSpec, rows: int, inner: int, outputs:
     return odd_pitch(machine, rows) * inner + max(2 * rows * _row(machine, inner), result)
 
 
-def lower_function_product(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_function_product(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The function of rows, their transposition, and the product: as behind a normalization, with one task in front."""
     machine = lowering.machine
     params = unit.params
     assert isinstance(params, FunctionProduct)
     source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
     task, ends = product_of(params.product), Ends(unit, lowering)
-    run = Band(unit.name, ends.source(), ends.result(), Evidence.EXTRAPOLATED, lowering)
+    run = Band(unit.name, ends.source(), ends.result(), EncodingEvidence.EXTRAPOLATED, lowering)
     rows, inner = source.height, source.width
 
     def tasks() -> Iterator[TaskPlan]:
@@ -150,7 +150,9 @@ def lower_function_product(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]
     return ends.around(tasks())
 
 
-def _function_work(machine: MachineSpec, params: Neuron | GOC, channels: int) -> tuple[NeWork | PeWork, Kernel | None]:
+def _function_work(
+    machine: MachineSpec, params: Neuron | GOC, channels: int
+) -> tuple[NeWork | PeWork, KernelPlan | None]:
     """One task of a function, or of a scale and a bias of one number."""
     if isinstance(params, GOC):
         return PeWork(PeMode.UNARY, scale=float(params.scale), bias=float(params.bias)), None
@@ -171,7 +173,7 @@ def two_products_bytes(machine: MachineSpec, rows: int, inner: int, hidden: int,
     return middle + max(operand + segments(machine, rows, inner).row, _row(machine, rows) * outputs)
 
 
-def lower_two_products(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_two_products(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The transposed operand, the first product left as it is, the second transposed back; or all three in tiles."""
     params = unit.params
     assert isinstance(params, TwoProducts)
@@ -185,21 +187,21 @@ def lower_two_products(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     return ends.around((_tiled_pair if tiled else _plain_pair)(run, first, second, source.height))
 
 
-def _plain_pair(run: Band, first: Job, second: Job, rows: int) -> Iterator[TaskPlan]:
+def _plain_pair(run: Band, first: ConvolutionJob, second: ConvolutionJob, rows: int) -> Iterator[TaskPlan]:
     hidden, inner = first.kernel.shape[:2]
     middle_layout, layout = flat(_row(run.machine, rows), hidden), operand_strides(run.machine, rows, inner)
     middle = run.tensor("middle", TensorShape(channels=hidden, width=rows), 0, middle_layout)
     base = middle_layout.row
-    operand = run.tensor("operand", TensorShape(channels=inner, width=rows), base, layout, Place.HANDOVER)
+    operand = run.tensor("operand", TensorShape(channels=inner, width=rows), base, layout, TensorPlace.HANDOVER)
     yield transpose_task(run, rows, inner, operand, base=base + layout.row)
     yield from product_tasks(run, first, View(width=rows, channels=inner), operand, middle)
     y = replace(run.y, swapped=True, staging_base=base)
     yield from product_tasks(run, second, View(width=rows, channels=hidden), middle, y)
 
 
-def _tiled_pair(run: Band, first: Job, second: Job, rows: int) -> Iterator[TaskPlan]:
+def _tiled_pair(run: Band, first: ConvolutionJob, second: ConvolutionJob, rows: int) -> Iterator[TaskPlan]:
     """One tile, two products, one untile; the form is reported, its addresses are not on record."""
-    run = replace(run, evidence=Evidence.EXTRAPOLATED)
+    run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
     hidden, inner = first.kernel.shape[:2]
     shape, layout = tiles(run.machine, rows, hidden)
     middle = run.tensor("middle", shape, 0, layout)
@@ -236,7 +238,7 @@ def residual_bytes(machine: MachineSpec, rows: int, columns: int) -> int:
     return 2 * row * rows + odd_pitch(machine, rows) * columns + _row(machine, columns) * rows
 
 
-def lower_residual(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_residual(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """x stays in L2 as an image; the product comes back as an image, and both are added."""
     machine = lowering.machine
     params = unit.params
@@ -274,7 +276,7 @@ def residual_function_bytes(machine: MachineSpec, shape: TensorShape) -> int:
     return 3 * planar_row(machine, shape.channels, shape.width) * shape.height
 
 
-def lower_residual_function(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_residual_function(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The function by table, x being kept, and the planar task of both (encoding.md#residual)."""
     machine = lowering.machine
     params = unit.params
@@ -283,9 +285,9 @@ def lower_residual_function(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan
     function = ne_function(params.function)
     assert function is not None, "only functions of one NE task make a chain"
     recorded = params.main.kind is ElementWiseKind.ADD and shape.height > 1
-    evidence = max(function.evidence, Evidence.RECORDED if recorded else Evidence.EXTRAPOLATED)
+    evidence = max(function.evidence, EncodingEvidence.RECORDED if recorded else EncodingEvidence.EXTRAPOLATED)
     run = Band(unit.name, ends.source(), ends.result(), evidence, lowering)
-    operation = PeOperation.ADD if params.main.kind is ElementWiseKind.ADD else PeOperation.MULTIPLY
+    operation = PeArithmetic.ADD if params.main.kind is ElementWiseKind.ADD else PeArithmetic.MULTIPLY
 
     def tasks() -> Iterator[TaskPlan]:
         view, row = View.of(shape), planar_row(machine, shape.channels, shape.width)

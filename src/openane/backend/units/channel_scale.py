@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Operand, TaskPlan, View
-from openane.backend.lowering import Lowering
+from openane.backend.ir.plan import Axis, EncodingEvidence, KernelPlan, NeMode, NeWork, TaskOperand, TaskPlan, View
+from openane.backend.lowering import UnitLowering
 from openane.backend.units.conv import image
 from openane.backend.units.copy import part
 from openane.backend.units.functions import NeFunction, with_table
@@ -19,12 +19,12 @@ NO_FUNCTION = NeFunction()
 
 
 def channel_scale(
-    lowering: Lowering,
+    lowering: UnitLowering,
     scale: np.ndarray,
     bias: np.ndarray | None,
     shape: TensorShape,
-    source: Operand,
-    result: Operand,
+    source: TaskOperand,
+    result: TaskOperand,
     function: NeFunction = NO_FUNCTION,
 ) -> Iterator[TaskPlan]:
     """function(x * scale + bias): one task for every image, since a kernel belongs to one group of a task.
@@ -51,18 +51,18 @@ def channel_scale(
 
 
 def _task(
-    lowering: Lowering,
+    lowering: UnitLowering,
     scale: np.ndarray,
     bias: np.ndarray | None,
     view: View,
-    source: Operand,
-    result: Operand,
+    source: TaskOperand,
+    result: TaskOperand,
     function: NeFunction,
 ) -> TaskPlan:
     kernel = scale.astype(np.float32).reshape(-1, 1, 1, 1)
     lanes = lowering.packing.pack_depthwise(kernel, bias)
-    weights = Kernel(lanes, bias=bias is not None)
+    weights = KernelPlan(lanes, bias=bias is not None)
     if function.table is not None:
         weights = with_table(weights, function.table, len(lanes))
     work = NeWork(NeMode.CONVOLUTION, function.nonlinearity, post_scale=function.post_scale)
-    return TaskPlan(work, view, view, (source,), result, weights, unicast=True, evidence=Evidence.EXTRAPOLATED)
+    return TaskPlan(work, view, view, (source,), result, weights, unicast=True, evidence=EncodingEvidence.EXTRAPOLATED)

@@ -13,20 +13,29 @@ from typing import TYPE_CHECKING
 
 from openane.backend.functions import tables
 from openane.backend.ir.fused import FusedElementWise
-from openane.backend.ir.plan import Evidence, Nonlinearity, Operand, PeMode, PeOperation, PeWork, Place, TaskPlan
+from openane.backend.ir.plan import (
+    EncodingEvidence,
+    Nonlinearity,
+    PeArithmetic,
+    PeMode,
+    PeWork,
+    TaskOperand,
+    TaskPlan,
+    TensorPlace,
+)
 from openane.backend.units.functions import NeFunction
 from openane.backend.units.unary import planar_task, table_task
 from openane.net.net import TensorShape, Unit
 from openane.net.units import ElementWise, ElementWiseKind
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering
+    from openane.backend.lowering import UnitLowering
 
-_GUESSED = Evidence.EXTRAPOLATED
+_GUESSED = EncodingEvidence.EXTRAPOLATED
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparisonTables:
     """step(d) or 1 - step(d) of a difference d.
 
     Attributes:
@@ -40,26 +49,31 @@ class Comparison:
     negated: bool = False
 
 
-COMPARISONS: Mapping[ElementWiseKind, Comparison] = MappingProxyType(
+COMPARISONS: Mapping[ElementWiseKind, ComparisonTables] = MappingProxyType(
     {
-        ElementWiseKind.GREATER: Comparison(),
-        ElementWiseKind.LESS: Comparison(turned=True),
-        ElementWiseKind.LESS_EQUAL: Comparison(negated=True),
-        ElementWiseKind.GREATER_EQUAL: Comparison(turned=True, negated=True),
-        ElementWiseKind.NOT_EQUAL: Comparison(absolute=True),
-        ElementWiseKind.EQUAL: Comparison(absolute=True, negated=True),
+        ElementWiseKind.GREATER: ComparisonTables(),
+        ElementWiseKind.LESS: ComparisonTables(turned=True),
+        ElementWiseKind.LESS_EQUAL: ComparisonTables(negated=True),
+        ElementWiseKind.GREATER_EQUAL: ComparisonTables(turned=True, negated=True),
+        ElementWiseKind.NOT_EQUAL: ComparisonTables(absolute=True),
+        ElementWiseKind.EQUAL: ComparisonTables(absolute=True, negated=True),
     }
 )
 
 
-def difference(params: FusedElementWise, comparison: Comparison) -> FusedElementWise:
+def difference(params: FusedElementWise, comparison: ComparisonTables) -> FusedElementWise:
     """The subtraction in front of the step; the caller exchanges the operands when `turned`."""
     relus = params.source_relu[::-1] if comparison.turned else params.source_relu
     return FusedElementWise(ElementWise(ElementWiseKind.SUB), params.shape, source_relu=relus)
 
 
 def step_tasks(
-    name: str, params: FusedElementWise, comparison: Comparison, source: Operand, result: Operand, lowering: Lowering
+    name: str,
+    params: FusedElementWise,
+    comparison: ComparisonTables,
+    source: TaskOperand,
+    result: TaskOperand,
+    lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
     """1 where the difference is above zero, else 0; turned round, scaled and shifted as the unit says."""
     step = NeFunction(Nonlinearity.TABLE, tables.step(), evidence=_GUESSED)
@@ -67,21 +81,21 @@ def step_tasks(
     if comparison.negated:
         scale, bias = -scale, bias + scale
     plain = (scale, bias) == (1.0, 0.0)
-    target = result if plain else lowering.tensor(f"{name}/step", params.shape, Place.AUTO)
+    target = result if plain else lowering.tensor(f"{name}/step", params.shape, TensorPlace.AUTO)
     yield table_task(lowering.machine, step, params.shape, source, target)
     if not plain:
         work = PeWork(PeMode.UNARY, scale=scale, bias=bias, relu=params.relu)
         yield planar_task(work, params.shape, (target,), result, _GUESSED)
 
 
-def lower_select(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_select(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """a * c + b * (1 - c) with c = 1 where the condition is not 0."""
     condition, first, second = (lowering.value(name).operand for name in unit.bottoms)
     shape = lowering.shape(unit.name)
     result = lowering.result(unit)
 
-    def tensor(name: str) -> Operand:
-        return lowering.tensor(f"{unit.name}/{name}", shape, Place.AUTO)
+    def tensor(name: str) -> TaskOperand:
+        return lowering.tensor(f"{unit.name}/{name}", shape, TensorPlace.AUTO)
 
     size, chosen, other, left, right = map(tensor, ("size", "chosen", "other", "left", "right"))
     step = NeFunction(Nonlinearity.TABLE, tables.step(), evidence=_GUESSED)
@@ -90,8 +104,8 @@ def lower_select(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     yield planar_task(PeWork(PeMode.UNARY, scale=-1.0, bias=1.0), shape, (chosen,), other, _GUESSED)
     yield _product(shape, first, chosen, left)
     yield _product(shape, second, other, right)
-    yield planar_task(PeWork(PeMode.BINARY, PeOperation.ADD), shape, (left, right), result, _GUESSED)
+    yield planar_task(PeWork(PeMode.BINARY, PeArithmetic.ADD), shape, (left, right), result, _GUESSED)
 
 
-def _product(shape: TensorShape, first: Operand, second: Operand, result: Operand) -> TaskPlan:
-    return planar_task(PeWork(PeMode.BINARY, PeOperation.MULTIPLY), shape, (first, second), result, _GUESSED)
+def _product(shape: TensorShape, first: TaskOperand, second: TaskOperand, result: TaskOperand) -> TaskPlan:
+    return planar_task(PeWork(PeMode.BINARY, PeArithmetic.MULTIPLY), shape, (first, second), result, _GUESSED)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from openane.backend.ir.plan import Axis, Operand, Place, TaskPlan, View
-from openane.backend.lowering import Lowering
+from openane.backend.ir.plan import Axis, TaskOperand, TaskPlan, TensorPlace, View
+from openane.backend.lowering import UnitLowering
 from openane.backend.rules import Family
 from openane.backend.units.copy import concat_places, copy_task, part, swap_task, turn_back, turned
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Concat, Dimension
 
 
-def lower_concat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_concat(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """One copy for each bottom whose producer does not write in place already; columns are joined as channels."""
     assert isinstance(unit.params, Concat)
     result = lowering.result(unit)
@@ -27,10 +27,10 @@ def lower_concat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
 
 
 def join_columns(
-    name: str, bottoms: tuple[str, ...], shape: TensorShape, result: Operand, lowering: Lowering
+    name: str, bottoms: tuple[str, ...], shape: TensorShape, result: TaskOperand, lowering: UnitLowering
 ) -> Iterator[TaskPlan]:
     """Columns side by side, joined as channels of turned tensors: DMA addresses are multiples of 64 bytes."""
-    joined = lowering.tensor(f"{name}/turned", turned(shape), Place.AUTO)
+    joined = lowering.tensor(f"{name}/turned", turned(shape), TensorPlace.AUTO)
     first = 0
     for bottom in bottoms:
         value = lowering.value(bottom)

@@ -11,9 +11,20 @@ import numpy as np
 
 from openane.backend.alloc.residency import staged_bytes
 from openane.backend.ir.fused import Fused
-from openane.backend.ir.plan import Axis, Evidence, Kernel, NeMode, NeWork, Nonlinearity, Operand, Place, TaskPlan, View
+from openane.backend.ir.plan import (
+    Axis,
+    EncodingEvidence,
+    KernelPlan,
+    NeMode,
+    NeWork,
+    Nonlinearity,
+    TaskOperand,
+    TaskPlan,
+    TensorPlace,
+    View,
+)
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Kind, Query, rule
+from openane.backend.rules import Query, RuleKind, rule
 from openane.backend.target import KernelPacking
 from openane.backend.units.copy import part
 from openane.backend.units.functions import NeFunction, ne_function, with_table
@@ -22,7 +33,7 @@ from openane.net.net import TensorShape, UnitParams
 from openane.net.units import Conv
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering
+    from openane.backend.lowering import UnitLowering
 
 
 def parts(params: UnitParams) -> tuple[Conv, Fused]:
@@ -35,7 +46,7 @@ def parts(params: UnitParams) -> tuple[Conv, Fused]:
 @rule(
     "kernel-padding",
     family="convolution",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"0 to {machine.max_pad} at the left and the top",
     hint="Pad in a layer of its own.",
     evidence="limits.md#sizes: 31 columns and rows; Px and Py of ConvCfg have 5 bits",
@@ -51,7 +62,7 @@ def padding(query: Query) -> object | None:
 @rule(
     "conv-groups",
     family="convolution",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"1 to {machine.max_groups}, or depthwise",
     hint="Split the layer.",
     evidence="encoding.md#common-block: NumGroups of GroupConvCfg has 13 bits",
@@ -66,7 +77,7 @@ def groups(query: Query) -> object | None:
 @rule(
     "kernel-reach",
     family="convolution",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=lambda machine: f"{machine.max_kernel_height}x{machine.max_kernel_width}",
     hint="Use less padding, or pad in a layer of its own.",
     evidence="limits.md#sizes: fp16 kernels",
@@ -92,7 +103,7 @@ RULES = (padding, groups, reach)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ConvolutionJob:
     """A convolution in the engine's terms, for one image.
 
     Attributes:
@@ -113,7 +124,7 @@ class Job:
     pad_top: int
     groups: int
     function: NeFunction
-    evidence: Evidence
+    evidence: EncodingEvidence
     dilation: tuple[int, int] = (1, 1)
 
     def is_native(self, machine: MachineSpec) -> bool:
@@ -122,13 +133,13 @@ class Job:
         size = height <= machine.max_kernel_height and width <= machine.max_kernel_width
         return size and self.dilation == (1, 1) and self.stride in ((1, 1), (2, 2))
 
-    def stuffed(self) -> Job:
+    def stuffed(self) -> ConvolutionJob:
         """The same with zeros between the taps in place of dilation."""
         return replace(self, kernel=dilate(self.kernel, self.dilation), dilation=(1, 1)).extrapolated()
 
-    def extrapolated(self) -> Job:
+    def extrapolated(self) -> ConvolutionJob:
         """The same, not on record."""
-        return replace(self, evidence=max(self.evidence, Evidence.EXTRAPOLATED))
+        return replace(self, evidence=max(self.evidence, EncodingEvidence.EXTRAPOLATED))
 
     @property
     def depthwise(self) -> bool:
@@ -147,7 +158,7 @@ def dilate(kernel: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
     return wide
 
 
-def job(conv: Conv, fused: Fused) -> Job:
+def job(conv: Conv, fused: Fused) -> ConvolutionJob:
     """Folds scale and rescaling into the kernel and finds the function's form."""
     outputs = conv.kernel.shape[0]
     kernel = conv.kernel.astype(np.float32)
@@ -165,8 +176,10 @@ def job(conv: Conv, fused: Fused) -> Job:
         bias = None if bias is None else np.ldexp(bias, fused.rescale)
         function = replace(function, post_scale=math.ldexp(function.post_scale, -fused.rescale))
     recorded = _is_recorded(conv) and not fused.rescale
-    evidence = max(Evidence.RECORDED if recorded else Evidence.EXTRAPOLATED, function.evidence)
-    return Job(kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence, conv.dilation)
+    evidence = max(EncodingEvidence.RECORDED if recorded else EncodingEvidence.EXTRAPOLATED, function.evidence)
+    return ConvolutionJob(
+        kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence, conv.dilation
+    )
 
 
 def _is_recorded(conv: Conv) -> bool:
@@ -182,7 +195,7 @@ def _is_recorded(conv: Conv) -> bool:
     return square and strided and padded and conv.dilation == (1, 1)
 
 
-def pack(lowering: Lowering, task: Job, view: View, result_view: View, channels: slice) -> Kernel:
+def pack(lowering: UnitLowering, task: ConvolutionJob, view: View, result_view: View, channels: slice) -> KernelPlan:
     """The coefficient streams of the output channels of one task."""
     packing = lowering.packing
     kernel = task.kernel[channels]
@@ -201,16 +214,16 @@ def pack(lowering: Lowering, task: Job, view: View, result_view: View, channels:
         lanes = packing.pack_sparse(kernel, bias, capacity, slots)
     else:
         lanes = packing.pack_dense(kernel, bias, capacity)
-    return Kernel(lanes, sparse=sparse, bias=bias is not None, group_channels=group)
+    return KernelPlan(lanes, sparse=sparse, bias=bias is not None, group_channels=group)
 
 
 def conv_task(
-    lowering: Lowering,
-    task: Job,
+    lowering: UnitLowering,
+    task: ConvolutionJob,
     shape: TensorShape,
     result_shape: TensorShape,
-    source: Operand,
-    result: Operand,
+    source: TaskOperand,
+    result: TaskOperand,
     channels: slice,
     *,
     pairs: bool = False,
@@ -232,7 +245,7 @@ def conv_task(
     result_view = View(result_shape.width, result_shape.height, count // per_group, groups=per_group)
     if pairs:
         lanes, sparse = lowering.packing.pack_pairs(task.kernel, task.bias)
-        kernel = Kernel(lanes, sparse=sparse, bias=task.bias is not None)
+        kernel = KernelPlan(lanes, sparse=sparse, bias=task.bias is not None)
     else:
         kernel = pack(lowering, task, view, result_view, channels)
     if task.function.table is not None:
@@ -253,11 +266,11 @@ def conv_task(
         result = replace(result, group_channels=result_view.channels)
     lane_count = lowering.machine.lanes
     even = result_shape.channels % lane_count == 0 or result_shape.channels < lane_count
-    evidence = task.evidence if even else max(task.evidence, Evidence.EXTRAPOLATED)
+    evidence = task.evidence if even else max(task.evidence, EncodingEvidence.EXTRAPOLATED)
     return TaskPlan(work, view, result_view, (source,), result, kernel, unicast=task.depthwise, evidence=evidence)
 
 
-def slices(packing: KernelPacking, task: Job, result_shape: TensorShape) -> tuple[slice, ...]:
+def slices(packing: KernelPacking, task: ConvolutionJob, result_shape: TensorShape) -> tuple[slice, ...]:
     """Output channels of each task, as the weight memory allows (encoding.md#splitting-channels)."""
     outputs, inputs, height, width = task.kernel.shape
     if task.groups > 1:
@@ -270,7 +283,12 @@ def slices(packing: KernelPacking, task: Job, result_shape: TensorShape) -> tupl
 
 
 def image_tasks(
-    task: Job, shape: TensorShape, result_shape: TensorShape, source: Operand, result: Operand, lowering: Lowering
+    task: ConvolutionJob,
+    shape: TensorShape,
+    result_shape: TensorShape,
+    source: TaskOperand,
+    result: TaskOperand,
+    lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
     """All tasks of a convolution of one image; slices of channels share the staged input."""
     machine = lowering.machine
@@ -285,7 +303,7 @@ def image_tasks(
         return
     largest = max(staged_bytes(machine, plan) for plan in plans)
     if largest <= machine.l2_bytes and lowering.tensors[source.tensor].dtype is DType.FLOAT16:
-        kept = lowering.tensor(f"{result.tensor}/input{result.offset}{result.step}", shape, Place.RESIDENT)
+        kept = lowering.tensor(f"{result.tensor}/input{result.offset}{result.step}", shape, TensorPlace.RESIDENT)
         yield replace(plans[0], sources=(replace(source, keep=kept.tensor),))
         yield from (replace(plan, sources=(kept,)) for plan in plans[1:])
         return
@@ -295,7 +313,7 @@ def image_tasks(
         yield replace(plan, sources=(operand,), new_group=index > 0)
 
 
-def image(operand: Operand, batch: int, depth: int) -> Operand:
+def image(operand: TaskOperand, batch: int, depth: int) -> TaskOperand:
     """One image of a batch and depth."""
     group, plane, channel, row = operand.offset
     return replace(operand, offset=(group + batch * operand.step[0], plane + depth * operand.step[1], channel, row))

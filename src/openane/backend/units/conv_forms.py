@@ -20,17 +20,17 @@ import numpy as np
 
 from openane.backend.ir.plan import (
     Axis,
-    Evidence,
+    EncodingEvidence,
     Nonlinearity,
-    Operand,
+    PeArithmetic,
     PeMode,
-    PeOperation,
     PeWork,
-    Place,
+    TaskOperand,
     TaskPlan,
+    TensorPlace,
     View,
 )
-from openane.backend.units.conv import Job, image_tasks, reach, slices
+from openane.backend.units.conv import ConvolutionJob, image_tasks, reach, slices
 from openane.backend.units.conv_pairs import is_paired, pair_tasks
 from openane.backend.units.copy import copy_task, part, swap_task, turn_back, turned
 from openane.backend.units.functions import NeFunction
@@ -40,7 +40,7 @@ from openane.core.errors import UnsupportedError
 from openane.net.net import TensorShape
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering
+    from openane.backend.lowering import UnitLowering
 
 #: Axes of a transpose that exchanges rows and columns.
 _ROWS_AND_COLUMNS = (0, 1, 2, 4, 3)
@@ -59,18 +59,18 @@ class Site:
 
     name: str
     shape: TensorShape
-    source: Operand
+    source: TaskOperand
     result_shape: TensorShape
-    result: Operand
-    lowering: Lowering
+    result: TaskOperand
+    lowering: UnitLowering
 
-    def tensor(self, name: str, shape: TensorShape) -> tuple[str, Operand]:
+    def tensor(self, name: str, shape: TensorShape) -> tuple[str, TaskOperand]:
         """A new intermediate tensor and its name."""
         full = f"{self.name}/{name}"
-        return full, self.lowering.tensor(full, shape, Place.AUTO)
+        return full, self.lowering.tensor(full, shape, TensorPlace.AUTO)
 
 
-def convolve(job: Job, site: Site) -> Iterator[TaskPlan]:
+def convolve(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
     """All tasks of a convolution of one image, whatever its stride, dilation and kernel size."""
     machine = site.lowering.machine
     job = _trimmed(job, site)
@@ -102,7 +102,7 @@ def convolve(job: Job, site: Site) -> Iterator[TaskPlan]:
         yield from paired or image_tasks(job, *place)
 
 
-def _trimmed(job: Job, site: Site) -> Job:
+def _trimmed(job: ConvolutionJob, site: Site) -> ConvolutionJob:
     """Without the outer rows and columns of the kernel that only ever see padding, when the engine lacks the kernel."""
     if job.stuffed().is_native(site.lowering.machine):
         return job
@@ -125,7 +125,7 @@ def _trimmed(job: Job, site: Site) -> Job:
     return replace(job, kernel=kernel, pad_top=pads[0], pad_left=pads[1])
 
 
-def _reaching(job: Job, site: Site) -> Job:
+def _reaching(job: ConvolutionJob, site: Site) -> ConvolutionJob:
     """With zero taps around the kernel so that every window touches the image, which the engine may rely on."""
     front, back = [0, 0], [0, 0]
     extents = ((site.shape.height, site.result_shape.height), (site.shape.width, site.result_shape.width))
@@ -143,7 +143,7 @@ def _reaching(job: Job, site: Site) -> Job:
     return wider.extrapolated()
 
 
-def _from_row(job: Job, site: Site, pad: int) -> tuple[Job, Site]:
+def _from_row(job: ConvolutionJob, site: Site, pad: int) -> tuple[ConvolutionJob, Site]:
     """The convolution with `pad` rows of zeros on top; a negative number skips rows of the image."""
     if pad >= 0:
         return replace(job, pad_top=pad), site
@@ -156,7 +156,7 @@ def _from_row(job: Job, site: Site, pad: int) -> tuple[Job, Site]:
 # Dilation and strides ------------------------------------------------------------------------------------------------
 
 
-def _row_phases(job: Job, site: Site) -> Iterator[TaskPlan]:
+def _row_phases(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
     """Rows that are `dilation` apart form images of their own, without dilation."""
     dilation = job.dilation[1]
     for phase in range(min(dilation, site.result_shape.height)):
@@ -174,7 +174,7 @@ def _row_phases(job: Job, site: Site) -> Iterator[TaskPlan]:
         yield from convolve(*_from_row(replace(job, dilation=(job.dilation[0], 1)), inner, -skipped))
 
 
-def _odd_and_even_rows(job: Job, site: Site) -> Iterator[TaskPlan]:
+def _odd_and_even_rows(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
     """Stride 2 along columns only: even and odd rows of the result by convolutions of stride 2."""
     for phase in range(min(2, site.result_shape.height)):
         inner = replace(
@@ -186,7 +186,7 @@ def _odd_and_even_rows(job: Job, site: Site) -> Iterator[TaskPlan]:
         yield from convolve(*_from_row(replace(job, stride=(2, 2)), inner, job.pad_top - phase))
 
 
-def _space_to_depth(job: Job, site: Site) -> Iterator[TaskPlan]:
+def _space_to_depth(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
     """Every stride x stride block of pixels becomes channels; the convolution then has stride 1."""
     sx, sy = job.stride
     kernel, pad_top = _blocked(job.kernel, 2, sy, job.pad_top)
@@ -229,7 +229,13 @@ def _needed(extent: int, step: int, wanted: int) -> int:
 
 
 def _rows_to_channels(
-    name: str, source: Operand, shape: TensorShape, target: Operand, taller: TensorShape, step: int, lowering: Lowering
+    name: str,
+    source: TaskOperand,
+    shape: TensorShape,
+    target: TaskOperand,
+    taller: TensorShape,
+    step: int,
+    lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
     """Row phase p of channel c becomes channel c * step + p; rows beyond the image are zero."""
     for phase in range(step):
@@ -244,11 +250,17 @@ def _rows_to_channels(
 
 
 def _columns_to_channels(
-    name: str, source: Operand, shape: TensorShape, target: Operand, wider: TensorShape, step: int, lowering: Lowering
+    name: str,
+    source: TaskOperand,
+    shape: TensorShape,
+    target: TaskOperand,
+    wider: TensorShape,
+    step: int,
+    lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
     """Column phase p of channel c becomes channel c * step + p, by way of a tensor whose channels are the columns."""
     padded = turned(replace(shape, width=max(wider.width * step, shape.width)))
-    middle = lowering.tensor(f"{name}/turned", padded, Place.AUTO)
+    middle = lowering.tensor(f"{name}/turned", padded, TensorPlace.AUTO)
     yield swap_task(source, View.of(shape), middle)
     if padded.channels > shape.width:
         missing = replace(padded, channels=padded.channels - shape.width)
@@ -262,7 +274,7 @@ def _columns_to_channels(
 # Large kernels -------------------------------------------------------------------------------------------------------
 
 
-def _exchanged(job: Job, site: Site) -> Iterator[TaskPlan]:
+def _exchanged(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
     """The same convolution of the image with rows and columns exchanged."""
     shape, result_shape = (
         replace(each, width=each.height, height=each.width) for each in (site.shape, site.result_shape)
@@ -282,7 +294,7 @@ def _exchanged(job: Job, site: Site) -> Iterator[TaskPlan]:
     yield transpose_task(_ROWS_AND_COLUMNS, result, result_shape, site.result, site.result_shape)
 
 
-def _split_rows(job: Job, site: Site) -> Iterator[TaskPlan]:
+def _split_rows(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
     """Some rows of the kernel at a time; the partial sums are rounded to fp16 and added up in place.
 
     A piece is computed only for those rows of the result whose windows touch the image.
@@ -309,7 +321,11 @@ def _split_rows(job: Job, site: Site) -> Iterator[TaskPlan]:
         if not first:
             rows = part(total, Axis.HEIGHT, piece.rows.start)
             yield planar_task(
-                PeWork(PeMode.BINARY, PeOperation.ADD), partial_shape, (rows, target), rows, Evidence.EXTRAPOLATED
+                PeWork(PeMode.BINARY, PeArithmetic.ADD),
+                partial_shape,
+                (rows, target),
+                rows,
+                EncodingEvidence.EXTRAPOLATED,
             )
         if last and job.function != NeFunction():
             yield table_task(site.lowering.machine, job.function, site.result_shape, total, site.result)
@@ -329,7 +345,7 @@ class RowPiece:
     rows: range
 
 
-def _row_pieces(job: Job, site: Site) -> Iterator[RowPiece]:
+def _row_pieces(job: ConvolutionJob, site: Site) -> Iterator[RowPiece]:
     machine = site.lowering.machine
     most = machine.max_kernel_height if job.kernel.shape[3] <= machine.max_kernel_width else machine.max_kernel_width
     step = job.stride[1]
@@ -344,7 +360,7 @@ def _row_pieces(job: Job, site: Site) -> Iterator[RowPiece]:
 # Transposed ----------------------------------------------------------------------------------------------------------
 
 
-def transposed(job: Job, site: Site) -> Iterator[TaskPlan]:
+def transposed(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
     """One convolution for each phase of the result; phases of columns are put together as channels.
 
     The result at y takes the taps k with y + pad = i * stride + k * dilation for some row i of the input.
@@ -371,7 +387,7 @@ def transposed(job: Job, site: Site) -> Iterator[TaskPlan]:
         yield turn_back(middle, shape, site.result)
 
 
-def _only_repeats(job: Job, site: Site) -> bool:
+def _only_repeats(job: ConvolutionJob, site: Site) -> bool:
     """Whether every pixel just becomes a block of the same pixels: nearest resizing."""
     sx, sy = job.stride
     ones = job.depthwise and job.kernel.shape[2:] == (sy, sx) and bool(np.all(job.kernel == 1.0))
@@ -410,7 +426,9 @@ def _gathered(kernel: np.ndarray, axis: int, taps: list[int]) -> np.ndarray:
     return np.take(np.concatenate([kernel, zeros], axis=axis), taps, axis=axis)
 
 
-def _phase(job: Job, site: Site, name: str, shape: TensorShape, target: Operand, *, turn: bool) -> Iterator[TaskPlan]:
+def _phase(
+    job: ConvolutionJob, site: Site, name: str, shape: TensorShape, target: TaskOperand, *, turn: bool
+) -> Iterator[TaskPlan]:
     """A convolution of stride 1 whose result goes to every n-th row, and column by way of channels."""
     if job.pad_left < 0:
         # Columns cannot be skipped by an address: a wider kernel looks further right.

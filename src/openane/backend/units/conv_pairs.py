@@ -11,25 +11,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openane.backend.alloc.staging import staged_source
-from openane.backend.ir.plan import Operand, PeMode, PeWork, Place, TaskPlan
-from openane.backend.units.conv import Job, conv_task
+from openane.backend.ir.plan import PeMode, PeWork, TaskOperand, TaskPlan, TensorPlace
+from openane.backend.units.conv import ConvolutionJob, conv_task
 from openane.backend.units.unary import planar_task
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering
+    from openane.backend.lowering import UnitLowering
     from openane.net.net import TensorShape
 
 #: Columns of a kernel from which on Apple's compiler computes pairs (9 columns do, 3 do not; between: no record).
 PAIRED_COLUMNS = 9
 
 
-def is_paired(task: Job) -> bool:
+def is_paired(task: ConvolutionJob) -> bool:
     """Whether two outputs are computed at a time."""
     return task.depthwise and task.stride == (1, 1) and task.kernel.shape[3] >= PAIRED_COLUMNS
 
 
 def pair_tasks(
-    task: Job, shape: TensorShape, result_shape: TensorShape, source: Operand, result: Operand, lowering: Lowering
+    task: ConvolutionJob,
+    shape: TensorShape,
+    result_shape: TensorShape,
+    source: TaskOperand,
+    result: TaskOperand,
+    lowering: UnitLowering,
 ) -> Iterator[TaskPlan] | None:
     """The convolution; for an odd number of columns a planar copy without the last one, None without room for it."""
     channels = slice(0, result_shape.channels)
@@ -43,7 +48,7 @@ def pair_tasks(
     if behind + machine.segment_bytes * result_shape.channels > machine.l2_bytes:
         return None  # the copy follows the convolution and needs room for one patch of columns
     name = f"{result.tensor}/pairs{result.offset}"
-    pairs = lowering.tensor(name, result_shape, Place.RESIDENT, l2_base=0)
+    pairs = lowering.tensor(name, result_shape, TensorPlace.RESIDENT, l2_base=0)
     first = replace(plan, sources=(replace(source, staging_base=written),), result=pairs)
     copy = planar_task(
         PeWork(PeMode.UNARY), result_shape, (pairs,), replace(result, staging_base=behind), plan.evidence

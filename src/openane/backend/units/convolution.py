@@ -14,10 +14,10 @@ from openane.net.net import Unit
 from openane.net.units import Conv
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering
+    from openane.backend.lowering import UnitLowering
 
 
-def lower_conv(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_conv(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of each image of the batch."""
     conv, fused = parts(unit.params)
     value = lowering.value(unit.bottoms[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from openane.backend.ir.plan import PLAIN, Axis, Evidence, NeWork, Operand, TaskPlan, View, quad
+from openane.backend.ir.plan import PLAIN, Axis, EncodingEvidence, NeWork, TaskOperand, TaskPlan, View, quad
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Concat, Dimension
 
@@ -20,7 +20,7 @@ AXES: Mapping[Dimension, Axis] = {
 }
 
 
-def part(operand: Operand, axis: Axis, first: int, step: int = 1) -> Operand:
+def part(operand: TaskOperand, axis: Axis, first: int, step: int = 1) -> TaskOperand:
     """The operand from element `first` of an outer axis on, every `step`-th."""
     index = OUTER.index(axis)
     offset, steps = list(operand.offset), list(operand.step)
@@ -29,7 +29,7 @@ def part(operand: Operand, axis: Axis, first: int, step: int = 1) -> Operand:
     return replace(operand, offset=quad(offset), step=quad(steps))
 
 
-def copy_task(source: Operand, shape: TensorShape, result: Operand) -> TaskPlan:
+def copy_task(source: TaskOperand, shape: TensorShape, result: TaskOperand) -> TaskPlan:
     """A plain NE copy of a tensor or a part of it (goldens: concat).
 
     Args:
@@ -39,10 +39,10 @@ def copy_task(source: Operand, shape: TensorShape, result: Operand) -> TaskPlan:
     view = View.of(shape)
     plain = shape.batch == shape.depth == 1 and source.step == result.step == (1, 1, 1, 1)
     plain = plain and source.axes == result.axes == PLAIN
-    return TaskPlan(NeWork(), view, view, (source,), result, unicast=True, evidence=Evidence(not plain))
+    return TaskPlan(NeWork(), view, view, (source,), result, unicast=True, evidence=EncodingEvidence(not plain))
 
 
-def swap_task(source: Operand, view: View, result: Operand) -> TaskPlan:
+def swap_task(source: TaskOperand, view: View, result: TaskOperand) -> TaskPlan:
     """A NE copy that exchanges channels and columns.
 
     Args:
@@ -51,10 +51,10 @@ def swap_task(source: Operand, view: View, result: Operand) -> TaskPlan:
         result: its tensor lies swapped: `width` counts the view's channels, `channels` the view's columns.
     """
     swapped = replace(result, swapped=True)
-    return TaskPlan(NeWork(), view, view, (source,), swapped, unicast=True, evidence=Evidence.EXTRAPOLATED)
+    return TaskPlan(NeWork(), view, view, (source,), swapped, unicast=True, evidence=EncodingEvidence.EXTRAPOLATED)
 
 
-def through(operand: Operand, axes: Mapping[Axis, Axis]) -> Operand:
+def through(operand: TaskOperand, axes: Mapping[Axis, Axis]) -> TaskOperand:
     """The operand with its axes renamed: view axis -> axis of the operand."""
     return replace(operand, axes={view: operand.axes[own] for view, own in axes.items() if own in operand.axes})
 
@@ -64,7 +64,7 @@ def turned(shape: TensorShape) -> TensorShape:
     return replace(shape, channels=shape.width, width=shape.channels)
 
 
-def turn_back(source: Operand, shape: TensorShape, result: Operand) -> TaskPlan:
+def turn_back(source: TaskOperand, shape: TensorShape, result: TaskOperand) -> TaskPlan:
     """Writes a turned tensor, or a part of it, the right way round; `shape` is that of the result."""
     return swap_task(source, View.of(turned(shape)), result)
 

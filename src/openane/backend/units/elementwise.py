@@ -13,17 +13,17 @@ from openane.backend.functions import tables
 from openane.backend.ir.fused import FusedElementWise
 from openane.backend.ir.plan import (
     Axis,
-    Evidence,
+    EncodingEvidence,
     NeMode,
     NeWork,
     Nonlinearity,
-    Operand,
+    PeArithmetic,
     PeMode,
-    PeOperation,
     PeWork,
-    Place,
     Strides,
+    TaskOperand,
     TaskPlan,
+    TensorPlace,
     View,
 )
 from openane.backend.machine import MachineSpec
@@ -37,17 +37,17 @@ from openane.net.net import TensorShape, Unit
 from openane.net.units import Dimension, ElementWise, ElementWiseKind, Select
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering, Value
+    from openane.backend.lowering import UnitLowering, UnitValue
 
-PLANAR: Mapping[ElementWiseKind, PeOperation] = MappingProxyType(
+PLANAR: Mapping[ElementWiseKind, PeArithmetic] = MappingProxyType(
     {
-        ElementWiseKind.ADD: PeOperation.ADD,
-        ElementWiseKind.SUB: PeOperation.ADD,
-        ElementWiseKind.MULT: PeOperation.MULTIPLY,
-        ElementWiseKind.DIV: PeOperation.MULTIPLY,
-        ElementWiseKind.MAX: PeOperation.MAX,
-        ElementWiseKind.MIN: PeOperation.MIN,
-        ElementWiseKind.SUM_SQUARE: PeOperation.SQUARE_SUM,
+        ElementWiseKind.ADD: PeArithmetic.ADD,
+        ElementWiseKind.SUB: PeArithmetic.ADD,
+        ElementWiseKind.MULT: PeArithmetic.MULTIPLY,
+        ElementWiseKind.DIV: PeArithmetic.MULTIPLY,
+        ElementWiseKind.MAX: PeArithmetic.MAX,
+        ElementWiseKind.MIN: PeArithmetic.MIN,
+        ElementWiseKind.SUM_SQUARE: PeArithmetic.SQUARE_SUM,
     }
 )
 #: Channels side by side in a constant that is copied into L2 (encoding.md#planar-constants).
@@ -80,7 +80,7 @@ def repeated_axes(shape: TensorShape, full: TensorShape) -> frozenset[Axis]:
     )
 
 
-def lower_elementwise(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_elementwise(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """One planar task; in front of it a copy of a repeated operand into L2, or the reciprocal of a divisor."""
     shape = lowering.shape(unit.name)
     fused = as_fused(unit.params, shape)
@@ -94,18 +94,18 @@ def lower_elementwise(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     if comparison is None:
         yield from _planar(unit.name, fused, (first, second), result, lowering)
         return
-    target = lowering.tensor(f"{unit.name}/difference", shape, Place.AUTO)
+    target = lowering.tensor(f"{unit.name}/difference", shape, TensorPlace.AUTO)
     operands = (second, first) if comparison.turned else (first, second)
     tasks = list(_planar(unit.name, difference(fused, comparison), operands, target, lowering))
     last = tasks.pop()
     assert isinstance(last.work, PeWork)
     yield from tasks
-    yield replace(last, work=replace(last.work, absolute=comparison.absolute), evidence=Evidence.EXTRAPOLATED)
+    yield replace(last, work=replace(last.work, absolute=comparison.absolute), evidence=EncodingEvidence.EXTRAPOLATED)
     yield from step_tasks(unit.name, fused, comparison, target, result, lowering)
 
 
 def _planar(
-    name: str, fused: FusedElementWise, values: tuple[Value, Value], result: Operand, lowering: Lowering
+    name: str, fused: FusedElementWise, values: tuple[UnitValue, UnitValue], result: TaskOperand, lowering: UnitLowering
 ) -> Iterator[TaskPlan]:
     """The planar task of two values and what prepares them."""
     shape, kind = fused.shape, fused.main.kind
@@ -129,18 +129,18 @@ def _planar(
     )
     known = kind is not ElementWiseKind.SUM_SQUARE and fused.main.scale == 1.0 and fused.bias == 0.0
     known = known and not any(_repeats_in_dram(lowering.machine, value, shape) for value in values)
-    evidence = Evidence.RECORDED if known and shape.depth == 1 else Evidence.EXTRAPOLATED
+    evidence = EncodingEvidence.RECORDED if known and shape.depth == 1 else EncodingEvidence.EXTRAPOLATED
     yield planar_task(work, shape, tuple(operands), result, evidence)
 
 
 def _prepared(
     name: str,
     position: int,
-    value: Value,
+    value: UnitValue,
     full: TensorShape,
-    lowering: Lowering,
+    lowering: UnitLowering,
     kind: ElementWiseKind,
-) -> tuple[Operand, list[TaskPlan]]:
+) -> tuple[TaskOperand, list[TaskPlan]]:
     """An operand ready for the planar engine, and the tasks that make it so."""
     repeats = repeated_axes(value.shape, full)
     if kind is ElementWiseKind.DIV and position == 1:
@@ -150,12 +150,12 @@ def _prepared(
         return value.operand, []
     if _repeats_in_dram(lowering.machine, value, full):
         return replace(value.operand, repeats=repeats), []  # staged from DRAM tile by tile
-    target = lowering.tensor(f"{name}/repeated{position}", value.shape, Place.RESIDENT)
+    target = lowering.tensor(f"{name}/repeated{position}", value.shape, TensorPlace.RESIDENT)
     source = _interleaved(f"{name}/interleaved{position}", value, lowering)
     return replace(target, repeats=repeats), [copy_task(source, value.shape, target)]
 
 
-def _interleaved(name: str, value: Value, lowering: Lowering) -> Operand:
+def _interleaved(name: str, value: UnitValue, lowering: UnitLowering) -> TaskOperand:
     """The value; a constant of several channels with eight of them side by side (encoding.md#planar-constants)."""
     tensor = lowering.tensors[value.operand.tensor]
     whole = is_dense(value.operand) and tensor.shape == value.shape and tensor.constant is not None
@@ -165,28 +165,33 @@ def _interleaved(name: str, value: Value, lowering: Lowering) -> Operand:
     return lowering.constant(name, tensor.constant, interleave=_INTERLEAVED_CHANNELS)
 
 
-def _repeats_in_dram(machine: MachineSpec, value: Value, full: TensorShape) -> bool:
+def _repeats_in_dram(machine: MachineSpec, value: UnitValue, full: TensorShape) -> bool:
     """Whether a repeated operand is too large to be copied into L2 first, with room for the others."""
     repeats = repeated_axes(value.shape, full)
     return bool(repeats) and Axis.GROUP not in repeats and resident_bytes(machine, value.shape) > machine.l2_bytes // 2
 
 
-def _reciprocal(name: str, value: Value, lowering: Lowering) -> tuple[Operand, TaskPlan]:
+def _reciprocal(name: str, value: UnitValue, lowering: UnitLowering) -> tuple[TaskOperand, TaskPlan]:
     """1 / divisor in L2; of a 1x1 image channels lie side by side, as Apple's compiler writes it."""
     machine = lowering.machine
     function = NeFunction(Nonlinearity.TABLE, tables.reciprocal())
     shape = value.shape
     if (shape.width, shape.height, shape.depth, shape.batch) != (1, 1, 1, 1):
-        target = lowering.tensor(f"{name}/reciprocal", shape, Place.AUTO)
+        target = lowering.tensor(f"{name}/reciprocal", shape, TensorPlace.AUTO)
         return target, table_task(machine, function, shape, value.operand, target)
-    target = lowering.tensor(f"{name}/reciprocal", TensorShape(width=shape.channels), Place.RESIDENT)
+    target = lowering.tensor(f"{name}/reciprocal", TensorShape(width=shape.channels), TensorPlace.RESIDENT)
     task = table_task(machine, function, shape, value.operand, replace(target, swapped=True))
     kernel = with_table(None, tables.reciprocal(), min(max(shape.width, SWAPPED_TABLE_LANES), machine.lanes))
     return replace(target, swapped=True), replace(task, kernel=kernel)
 
 
 def _power(
-    name: str, fused: FusedElementWise, base: Value, exponent: Value, result: Operand, lowering: Lowering
+    name: str,
+    fused: FusedElementWise,
+    base: UnitValue,
+    exponent: UnitValue,
+    result: TaskOperand,
+    lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
     """2^(exponent * log2(base)) by tables; for positive bases, as Apple's compiler does it."""
     shape = fused.shape
@@ -196,14 +201,19 @@ def _power(
 
 
 def _power_of_pairs(
-    name: str, fused: FusedElementWise, base: Value, exponent: Value, result: Operand, lowering: Lowering
+    name: str,
+    fused: FusedElementWise,
+    base: UnitValue,
+    exponent: UnitValue,
+    result: TaskOperand,
+    lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
     """Exponent and logarithm as neighbouring channels in L2, multiplied in pairs in front of the exp2 table."""
     machine = lowering.machine
     shape = fused.shape
     paired = replace(shape, channels=2 * shape.channels)
     strides = resident(machine, paired, pe_reader=False)
-    pairs = lowering.tensor(f"{name}/pairs", paired, Place.RESIDENT, l2_strides=strides)
+    pairs = lowering.tensor(f"{name}/pairs", paired, TensorPlace.RESIDENT, l2_strides=strides)
     even, odd = (replace(pairs, offset=(0, 0, first, 0), step=(1, 1, 2, 1)) for first in (0, 1))
     yield copy_task(exponent.operand, shape, replace(even, l2=_pair_words(strides)))
     logarithm = NeFunction(Nonlinearity.TABLE, tables.log2())
@@ -218,12 +228,17 @@ def _pair_words(strides: Strides) -> Strides:
 
 
 def _power_by_product(
-    name: str, fused: FusedElementWise, base: Value, exponent: Value, result: Operand, lowering: Lowering
+    name: str,
+    fused: FusedElementWise,
+    base: UnitValue,
+    exponent: UnitValue,
+    result: TaskOperand,
+    lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
     """The same with the product on the planar engine, for broadcasts."""
     shape = fused.shape
-    logarithm = lowering.tensor(f"{name}/log2", base.shape, Place.AUTO)
-    product = lowering.tensor(f"{name}/product", shape, Place.AUTO)
+    logarithm = lowering.tensor(f"{name}/log2", base.shape, TensorPlace.AUTO)
+    product = lowering.tensor(f"{name}/product", shape, TensorPlace.AUTO)
     yield table_task(
         lowering.machine, NeFunction(Nonlinearity.TABLE, tables.log2()), base.shape, base.operand, logarithm
     )
@@ -231,9 +246,9 @@ def _power_by_product(
     operand, tasks = _prepared(name, 1, exponent, shape, lowering, ElementWiseKind.MULT)
     yield from tasks
     operands.append(operand)
-    work = PeWork(PeMode.BINARY, PeOperation.MULTIPLY)
-    yield planar_task(work, shape, tuple(operands), product, Evidence.EXTRAPOLATED)
-    function = NeFunction(Nonlinearity.TABLE, tables.exp2(), fused.main.scale, evidence=Evidence.EXTRAPOLATED)
+    work = PeWork(PeMode.BINARY, PeArithmetic.MULTIPLY)
+    yield planar_task(work, shape, tuple(operands), product, EncodingEvidence.EXTRAPOLATED)
+    function = NeFunction(Nonlinearity.TABLE, tables.exp2(), fused.main.scale, evidence=EncodingEvidence.EXTRAPOLATED)
     yield table_task(lowering.machine, function, shape, product, result)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from openane.backend.ir.fused import Fused
-from openane.backend.lowering import Lowering
+from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
 from openane.core import rules
@@ -14,7 +14,7 @@ from openane.core.rules import Limit
 from openane.net.net import UnitParams
 
 #: By class of the unit: the families of the modules of this package.
-BY_PARAMS: Mapping[type[UnitParams], Family[Lowering]] = merge(
+BY_PARAMS: Mapping[type[UnitParams], Family[UnitLowering]] = merge(
     *(
         dict.fromkeys(family.params, family)
         for module in modules_of(__package__)
@@ -23,7 +23,7 @@ BY_PARAMS: Mapping[type[UnitParams], Family[Lowering]] = merge(
 )
 
 
-def family_of(params: UnitParams) -> Family[Lowering] | None:
+def family_of(params: UnitParams) -> Family[UnitLowering] | None:
     """The family of a unit; a fused unit belongs to that of its main unit."""
     main = params.main if isinstance(params, Fused) else params
     return BY_PARAMS.get(type(main))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from openane.backend.functions.recipes import find_recipe
-from openane.backend.functions.steps import PlanarOperation, PlanarStep, TableStep
-from openane.backend.ir.plan import Evidence, Kernel, Nonlinearity, PeMode, PeOperation, PeWork
+from openane.backend.functions.steps import PlanarStep, PlanarStepOperation, TableStep
+from openane.backend.ir.plan import EncodingEvidence, KernelPlan, Nonlinearity, PeArithmetic, PeMode, PeWork
 from openane.net.units import Neuron, NeuronKind
 from openane.numerics.tables import LookupTable
 
@@ -49,7 +49,7 @@ class NeFunction:
     table: LookupTable | None = None
     post_scale: float = 1.0
     accumulate_bias: float = 0.0
-    evidence: Evidence = Evidence.RECORDED
+    evidence: EncodingEvidence = EncodingEvidence.RECORDED
 
 
 def is_relu(neuron: Neuron) -> bool:
@@ -68,28 +68,30 @@ def ne_function(neuron: Neuron) -> NeFunction | None:
     found = find_recipe(neuron)
     if found is None or len(found.steps) != 1 or not isinstance(found.steps[0], TableStep):
         return None
-    return table_function(found.steps[0], Evidence.RECORDED if neuron.kind in RECORDED else Evidence.EXTRAPOLATED)
+    return table_function(
+        found.steps[0], EncodingEvidence.RECORDED if neuron.kind in RECORDED else EncodingEvidence.EXTRAPOLATED
+    )
 
 
-def table_function(step: TableStep, evidence: Evidence) -> NeFunction:
+def table_function(step: TableStep, evidence: EncodingEvidence) -> NeFunction:
     """A table step as the last step of a NE task."""
     return NeFunction(Nonlinearity.TABLE, step.table, step.scale, step.bias, evidence)
 
 
-_OPERATIONS: Mapping[PlanarOperation, PeOperation] = MappingProxyType(
+_OPERATIONS: Mapping[PlanarStepOperation, PeArithmetic] = MappingProxyType(
     {
-        PlanarOperation.ONE: PeOperation.ADD,
-        PlanarOperation.ADD: PeOperation.ADD,
-        PlanarOperation.MULTIPLY: PeOperation.MULTIPLY,
-        PlanarOperation.MAXIMUM: PeOperation.MAX,
-        PlanarOperation.MINIMUM: PeOperation.MIN,
+        PlanarStepOperation.ONE: PeArithmetic.ADD,
+        PlanarStepOperation.ADD: PeArithmetic.ADD,
+        PlanarStepOperation.MULTIPLY: PeArithmetic.MULTIPLY,
+        PlanarStepOperation.MAXIMUM: PeArithmetic.MAX,
+        PlanarStepOperation.MINIMUM: PeArithmetic.MIN,
     }
 )
 
 
 def planar_work(step: PlanarStep) -> PeWork:
     """A planar step as the words of a planar task."""
-    one = step.operation is PlanarOperation.ONE
+    one = step.operation is PlanarStepOperation.ONE
     return PeWork(
         PeMode.UNARY if one else PeMode.BINARY,
         _OPERATIONS[step.operation],
@@ -101,12 +103,12 @@ def planar_work(step: PlanarStep) -> PeWork:
     )
 
 
-def with_table(kernel: Kernel | None, table: LookupTable, lanes: int) -> Kernel:
+def with_table(kernel: KernelPlan | None, table: LookupTable, lanes: int) -> KernelPlan:
     """A kernel whose lanes also load a table: alone they share one, with weights it stands in front of each lane."""
     image = table.encode()
     if kernel is None:
-        return Kernel((image,), table_lanes=lanes, pole=table.has_pole)
-    return Kernel(
+        return KernelPlan((image,), table_lanes=lanes, pole=table.has_pole)
+    return KernelPlan(
         tuple(image + lane for lane in kernel.lanes),
         sparse=kernel.sparse,
         bias=kernel.bias,

@@ -15,22 +15,22 @@ from openane.backend.alloc.staging import ne_distance, padded_row
 from openane.backend.alloc.surfaces import align, row_bytes
 from openane.backend.ir.fused import ColumnProduct, Fused
 from openane.backend.ir.plan import (
-    Evidence,
-    Kernel,
+    EncodingEvidence,
+    KernelPlan,
     NeMode,
     NeWork,
-    Operand,
-    Place,
     Strides,
+    TaskOperand,
     TaskPlan,
+    TensorPlace,
     Tuning,
     View,
 )
-from openane.backend.lowering import Lowering
+from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Kind, Query, rule
+from openane.backend.rules import Family, Query, RuleKind, rule
 from openane.backend.target import KernelPacking
-from openane.backend.units.conv import Job, job
+from openane.backend.units.conv import ConvolutionJob, job
 from openane.backend.units.functions import with_table
 from openane.backend.units.multi_task import COPY, Band, Ends
 from openane.backend.units.rows import as_matrix, bands, flat, largest, matrix_view, odd_pitch, rows_of, segments
@@ -51,14 +51,14 @@ _TILE_TUNING = Tuning(patch=(3, 3, 3))
 # By a constant -----------------------------------------------------------------------------------------
 
 
-def product_of(params: UnitParams) -> Job:
+def product_of(params: UnitParams) -> ConvolutionJob:
     """A product by a constant as a convolution of one pixel a row, with what is fused behind it."""
     fused = params if isinstance(params, Fused) else Fused(params)
     assert isinstance(fused.main, (Linear, ColumnProduct))
     return job(Conv(fused.main.weight[:, :, None, None]), fused)
 
 
-def lower_linear(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_linear(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a product by a constant, in bands of rows that fit into L2."""
     task, ends = product_of(unit.params), Ends(unit, lowering)
     source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
@@ -66,24 +66,26 @@ def lower_linear(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     return ends.around(_linear(run, task, source, result))
 
 
-def _linear(run: Band, task: Job, source: TensorShape, result: TensorShape) -> Iterator[TaskPlan]:
+def _linear(run: Band, task: ConvolutionJob, source: TensorShape, result: TensorShape) -> Iterator[TaskPlan]:
     machine = run.machine
     rows, inner, outputs = source.height, source.width, result.width
     if outputs % machine.lanes:
-        run = replace(run, evidence=Evidence.EXTRAPOLATED)
+        run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
     tiled = (
         is_tiled(rows, inner * outputs, inner + outputs)
         and tiled_bytes(machine, rows, inner, outputs) <= machine.l2_bytes
     )
     size = rows if tiled else _largest_band(machine, run.packing, rows, inner, outputs)
     for first, count in bands(rows, size):
-        part = run if count == rows else replace(run, name=f"{run.name}/{first}", evidence=Evidence.EXTRAPOLATED)
+        part = (
+            run if count == rows else replace(run, name=f"{run.name}/{first}", evidence=EncodingEvidence.EXTRAPOLATED)
+        )
         part = replace(part, x=rows_of(run.x, source, first), y=rows_of(run.y, result, first))
         form = _tiled if tiled else _two_tasks
         yield from form(part, task, count, inner, outputs)
 
 
-def lower_columns(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_columns(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a product of a transposed operand: its surface is read as it is, in bands of columns."""
     task, ends = product_of(unit.params), Ends(unit, lowering)
     shape, result = lowering.shape(unit.bottoms[0]), as_matrix(lowering.shape(unit.name))
@@ -91,7 +93,7 @@ def lower_columns(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     count = source.height // inner
     recorded = rows == count == 1 and result.width % lowering.machine.lanes == 0
     run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
-    run = run if recorded else replace(run, evidence=Evidence.EXTRAPOLATED)
+    run = run if recorded else replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
     size = max(
         lowering.machine.l2_bytes // 2 // max(inner, result.width) // 2 // _TILE_SEGMENT * _TILE_SEGMENT, _TILE_SEGMENT
     )
@@ -131,22 +133,24 @@ def operand_strides(machine: MachineSpec, rows: int, inner: int) -> Strides:
     return flat(odd_pitch(machine, rows), inner)
 
 
-def transpose_task(run: Band, rows: int, inner: int, result: Operand, **staging: int) -> TaskPlan:
+def transpose_task(run: Band, rows: int, inner: int, result: TaskOperand, **staging: int) -> TaskPlan:
     """The copy of x that makes rows columns."""
     x = replace(run.x, staging=segments(run.machine, rows, inner), staging_base=staging.get("base"))
     tuning = Tuning(patch=(3, 0, 3) if rows <= _FEW_ROWS else None)
     return run.task(COPY, matrix_view(rows, inner), (x,), replace(result, swapped=True), tuning=tuning)
 
 
-def _two_tasks(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
+def _two_tasks(run: Band, task: ConvolutionJob, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
     strides = operand_strides(run.machine, rows, inner)
-    operand = run.tensor("operand", TensorShape(channels=inner, width=rows), 0, strides, Place.HANDOVER)
+    operand = run.tensor("operand", TensorShape(channels=inner, width=rows), 0, strides, TensorPlace.HANDOVER)
     yield transpose_task(run, rows, inner, operand, base=strides.row)
     result = replace(run.y, swapped=True, staging_base=strides.row)
     yield from product_tasks(run, task, View(width=rows, channels=inner), operand, result)
 
 
-def product_tasks(run: Band, task: Job, view: View, operand: Operand, result: Operand) -> Iterator[TaskPlan]:
+def product_tasks(
+    run: Band, task: ConvolutionJob, view: View, operand: TaskOperand, result: TaskOperand
+) -> Iterator[TaskPlan]:
     """The products by all output channels; above 128 rows the weights of a task must fit into the kernel memory.
 
     The tasks of such a product take channels in ascending order (encoding.md#linear).
@@ -161,7 +165,7 @@ def product_tasks(run: Band, task: Job, view: View, operand: Operand, result: Op
     outputs = task.kernel.shape[0]
     capacity = run.machine.round_channels
     if view.width * view.height > run.machine.streamed_kernel_pixels:
-        run = replace(run, evidence=Evidence.EXTRAPOLATED)
+        run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
         capacity = max(min(capacity, 32768 // view.channels), 1)
     elif view.height > 1:
         capacity = run.packing.round_capacity(view.channels, view.width, view.height, matrix=False)
@@ -176,13 +180,19 @@ def _part(bias: np.ndarray | None, first: int, count: int) -> np.ndarray | None:
     return None if bias is None else bias[first : first + count]
 
 
-def _channels_from(operand: Operand, first: int) -> Operand:
+def _channels_from(operand: TaskOperand, first: int) -> TaskOperand:
     group, depth, channel, row = operand.offset
     return replace(operand, offset=(group, depth, channel + first, row))
 
 
 def product_task(
-    run: Band, task: Job, view: View, operand: Operand, result: Operand, capacity: int, number: int = 0
+    run: Band,
+    task: ConvolutionJob,
+    view: View,
+    operand: TaskOperand,
+    result: TaskOperand,
+    capacity: int,
+    number: int = 0,
 ) -> TaskPlan:
     """One product by a constant of a transposed operand; `number` counts the parts of the outputs.
 
@@ -195,7 +205,7 @@ def product_task(
             bias, accumulate_bias = None, float(values[0])
     lanes = run.packing.pack_dense(task.kernel, bias, capacity)
     group = min(run.machine.channels_per_lane(outputs), capacity)
-    kernel = Kernel(lanes, bias=bias is not None, group_channels=group, part=number)
+    kernel = KernelPlan(lanes, bias=bias is not None, group_channels=group, part=number)
     if task.function.table is not None:
         kernel = with_table(kernel, task.function.table, len(lanes))
     work = NeWork(NeMode.CONVOLUTION, task.function.nonlinearity, accumulate_bias, task.function.post_scale)
@@ -223,13 +233,13 @@ def _line(machine: MachineSpec, columns: int) -> int:
     return align(2 * columns, machine.bank_bytes)
 
 
-def tile_task(run: Band, rows: int, inner: int, base: int, staged_base: int) -> tuple[Operand, TaskPlan]:
+def tile_task(run: Band, rows: int, inner: int, base: int, staged_base: int) -> tuple[TaskOperand, TaskPlan]:
     """The copy of x into tiles at `base`: channels are rows modulo 8, and change places with the columns."""
     machine = run.machine
     matrix = run.x.shape
     assert matrix is not None
     shape, strides = tiles(machine, rows, inner)
-    operand = run.tensor("tiles", shape, base, strides, Place.HANDOVER)
+    operand = run.tensor("tiles", shape, base, strides, TensorPlace.HANDOVER)
     channel = 2 * min(_TILE_SEGMENT, align(inner, machine.bank_bytes // 2))
     used = channel * _TILE_COLUMNS
     staged = Strides(channel, padded_row(machine, used, 16, 1, ne_distance(16)), used, used)
@@ -241,7 +251,9 @@ def tile_task(run: Band, rows: int, inner: int, base: int, staged_base: int) -> 
     return operand, run.task(COPY, view, (x,), replace(operand, swapped=True), tuning=_TILE_TUNING)
 
 
-def tile_product(run: Band, task: Job, view: View, operand: Operand, result: Operand) -> Iterator[TaskPlan]:
+def tile_product(
+    run: Band, task: ConvolutionJob, view: View, operand: TaskOperand, result: TaskOperand
+) -> Iterator[TaskPlan]:
     """A product of tiles."""
     for plan in product_tasks(run, task, view, operand, result):
         assert plan.kernel is not None
@@ -249,7 +261,7 @@ def tile_product(run: Band, task: Job, view: View, operand: Operand, result: Ope
         yield plan if small else replace(plan, tuning=_TILE_TUNING)
 
 
-def untile_tasks(run: Band, task: Job, rows: int, operand: Operand, base: int) -> Iterator[TaskPlan]:
+def untile_tasks(run: Band, task: ConvolutionJob, rows: int, operand: TaskOperand, base: int) -> Iterator[TaskPlan]:
     """A product of tiles, written as rows at `base`, and the copy of those to the result."""
     outputs, inner = task.kernel.shape[:2]
     line = _line(run.machine, outputs)
@@ -260,7 +272,7 @@ def untile_tasks(run: Band, task: Job, rows: int, operand: Operand, base: int) -
     yield run.task(COPY, matrix_view(rows, outputs), (product,), y)
 
 
-def _tiled(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
+def _tiled(run: Band, task: ConvolutionJob, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
     """Rows as an image of eight columns: tile, product, untile."""
     shape, strides = tiles(run.machine, rows, inner)
     behind = strides.row * shape.height
@@ -272,7 +284,7 @@ def _tiled(run: Band, task: Job, rows: int, inner: int, outputs: int) -> Iterato
 @rule(
     "linear-size",
     family="product by a constant",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=lambda machine: f"inner and outer sizes of which one row and its result fit into {machine.l2_bytes} bytes",
     hint="Split the product along its inner dimension and add the parts.",
     evidence="encoding.md#linear: the transposed operand and the result of one row are in L2 side by side",

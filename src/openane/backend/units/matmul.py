@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 from openane.backend.alloc.surfaces import align, row_bytes
 from openane.backend.ir.fused import Fused
 from openane.backend.ir.plan import (
-    Evidence,
-    Kernel,
+    EncodingEvidence,
+    KernelPlan,
     NeMode,
     NeWork,
     Nonlinearity,
-    Operand,
-    Place,
     Strides,
+    TaskOperand,
     TaskPlan,
+    TensorPlace,
     Tuning,
     View,
 )
-from openane.backend.lowering import Lowering
+from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Kind, Query, rule
+from openane.backend.rules import Family, Query, RuleKind, rule
 from openane.backend.units.functions import NeFunction, ne_function, with_table
 from openane.backend.units.linear import operand_strides, transpose_task
 from openane.backend.units.multi_task import COPY, PLANAR_COPY, Band, Ends
@@ -53,7 +53,7 @@ class _Matrices:
     """
 
     run: Band
-    left: Operand
+    left: TaskOperand
     shapes: tuple[TensorShape, TensorShape, TensorShape]
     transposed: tuple[bool, bool]
     index: int
@@ -64,10 +64,10 @@ class _Matrices:
 
     def beyond_records(self) -> _Matrices:
         """The same, marked as extrapolated."""
-        return replace(self, run=replace(self.run, evidence=Evidence.EXTRAPOLATED))
+        return replace(self, run=replace(self.run, evidence=EncodingEvidence.EXTRAPOLATED))
 
 
-def lower_matmul(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_matmul(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a product of two tensors, matrix by matrix."""
     fused = unit.params if isinstance(unit.params, Fused) else Fused(unit.params)
     params = fused.main
@@ -78,10 +78,10 @@ def lower_matmul(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     function = ne_function(fused.function) if fused.function else NeFunction()
     assert function is not None, "fusion takes only functions of one NE task"
     count = left.batch * left.depth * left.channels
-    evidence = Evidence.RECORDED if count == 1 else Evidence.EXTRAPOLATED
+    evidence = EncodingEvidence.RECORDED if count == 1 else EncodingEvidence.EXTRAPOLATED
     target = y
     if function.table is not None:
-        target = lowering.tensor(f"{unit.name}/product", shape, Place.AUTO)
+        target = lowering.tensor(f"{unit.name}/product", shape, TensorPlace.AUTO)
     scale = float(fused.scale) * (1.0 if function.table is not None else function.post_scale)
     nonlinearity = Nonlinearity.NONE if function.table is not None else function.nonlinearity
     work = NeWork(NeMode.CONVOLUTION, nonlinearity, post_scale=scale)
@@ -97,7 +97,7 @@ def lower_matmul(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         if function.table is not None:
             by_table = NeWork(NeMode.BYPASS, Nonlinearity.TABLE, post_scale=function.post_scale)
             kernel = with_table(None, function.table, min(shape.channels, lowering.machine.lanes))
-            yield Band(unit.name, target, y, Evidence.EXTRAPOLATED, lowering).task(
+            yield Band(unit.name, target, y, EncodingEvidence.EXTRAPOLATED, lowering).task(
                 by_table, View.of(shape), (target,), y, kernel
             )
 
@@ -109,7 +109,7 @@ def _matrix_product(product: _Matrices) -> Iterator[TaskPlan]:
     if product.transposed[0] and not _can_turn(product.run.machine, product.rows, product.inner):
         product = product.beyond_records()
         turned = run.lowering.tensor(
-            f"{run.name}/left", TensorShape(height=product.rows, width=product.inner), Place.AUTO
+            f"{run.name}/left", TensorShape(height=product.rows, width=product.inner), TensorPlace.AUTO
         )
         yield from _turn_left(product, turned)
         shapes = (TensorShape(height=product.rows, width=product.inner), *product.shapes[1:])
@@ -127,7 +127,7 @@ def _can_turn(machine: MachineSpec, rows: int, inner: int) -> bool:
     )
 
 
-def _turn_left(product: _Matrices, turned: Operand) -> Iterator[TaskPlan]:
+def _turn_left(product: _Matrices, turned: TaskOperand) -> Iterator[TaskPlan]:
     """A transposed left operand [K, M], written as rows [M, K] in DRAM, in bands of columns that fit into L2."""
     machine = product.run.machine
     rows, inner = product.rows, product.inner
@@ -189,7 +189,7 @@ def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
         or product.rows > machine.lanes * _KERNEL_ROWS[0]
     ):
         product = product.beyond_records()
-    prepared: list[tuple[Kernel, ...]] = []
+    prepared: list[tuple[KernelPlan, ...]] = []
     for start, columns in parts:
         right: _Right | None = None
         for number, (first, count, group) in enumerate(chunks):
@@ -237,13 +237,13 @@ class _Right:
         behind: the first free byte.
     """
 
-    operand: Operand
+    operand: TaskOperand
     behind: int
 
 
 def _kernels(
     product: _Matrices, index: int, chunk: tuple[int, int, int], base: int
-) -> tuple[tuple[Kernel, ...], tuple[TaskPlan, ...]]:
+) -> tuple[tuple[KernelPlan, ...], tuple[TaskPlan, ...]]:
     """The kernels of some rows of the left operand, and the task that writes them, if it takes one.
 
     Args:
@@ -259,7 +259,7 @@ def _kernels(
         pitch = row_bytes(machine, inner)
         offset = (index * rows + first) * pitch
         source = product.left.tensor
-        return (Kernel(source=source, source_offset_bytes=offset, lane_bytes=pitch, lane_count=count),), ()
+        return (KernelPlan(source=source, source_offset_bytes=offset, lane_bytes=pitch, lane_count=count),), ()
     formatted, kernels = kernel_memory(product.run, f"kernel{first}", count, inner)
     turned = product.transposed[0]
     staged = segments(machine, inner, rows) if turned else segments(machine, count, inner)
@@ -271,7 +271,7 @@ def _kernels(
     return kernels, (replace(product.run.task(work, view, (x,), result, tuning=tuning), interleave=group),)
 
 
-def kernel_memory(run: Band, name: str, rows: int, inner: int) -> tuple[Operand, tuple[Kernel, ...]]:
+def kernel_memory(run: Band, name: str, rows: int, inner: int) -> tuple[TaskOperand, tuple[KernelPlan, ...]]:
     """Memory in DRAM for kernels of `rows` rows, and each of them: all rows, or 128 a kernel.
 
     The lanes of a kernel lie one behind the other; rows of a lane are interleaved.
@@ -281,10 +281,10 @@ def kernel_memory(run: Band, name: str, rows: int, inner: int) -> tuple[Operand,
     pitch = align(2 * inner * group, machine.dma_alignment_bytes)
     count = rows // (machine.lanes * group)
     tensor = run.lowering.tensor(
-        f"{run.name}/{name}", TensorShape(channels=machine.lanes * count, width=pitch // 2), Place.SCRATCH
+        f"{run.name}/{name}", TensorShape(channels=machine.lanes * count, width=pitch // 2), TensorPlace.SCRATCH
     )
     kernels = tuple(
-        Kernel(
+        KernelPlan(
             source=tensor.tensor,
             source_offset_bytes=number * machine.lanes * pitch,
             lane_bytes=pitch,
@@ -300,7 +300,7 @@ def _transposed_right(product: _Matrices, start: int, columns: int, *, alone: bo
     """Rows of the right operand [N, K] as [K channels, columns]; `alone` when one product is all there is."""
     run, inner = product.run, product.inner
     strides = operand_strides(product.run.machine, columns, inner)
-    place = Place.HANDOVER if alone else Place.RESIDENT
+    place = TensorPlace.HANDOVER if alone else TensorPlace.RESIDENT
     name = "right" if columns == product.columns else f"right{start}"
     operand = run.tensor(name, TensorShape(channels=inner, width=columns), 0, strides, place)
     part = replace(run, x=rows_of(run.x, product.shapes[1], product.index * product.columns + start))
@@ -308,7 +308,7 @@ def _transposed_right(product: _Matrices, start: int, columns: int, *, alone: bo
 
 
 def _product(
-    product: _Matrices, kernel: Kernel, rows: tuple[int, int], columns: tuple[int, int], right: _Right | None
+    product: _Matrices, kernel: KernelPlan, rows: tuple[int, int], columns: tuple[int, int], right: _Right | None
 ) -> TaskPlan:
     """Some columns of the right operand through one kernel.
 
@@ -326,7 +326,7 @@ def _product(
     else:
         staged = _streamed_segments(product.run.machine, inner, columns[1])
         if staged != segments(product.run.machine, inner, columns[1]):
-            run = replace(run, evidence=Evidence.EXTRAPOLATED)
+            run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
         behind = staged.row
         x = rows_of(run.x, product.shapes[1], product.index * inner)
         x = replace(x, column=columns[0], staging=staged, staging_base=0)
@@ -347,7 +347,7 @@ def _streamed_segments(machine: MachineSpec, inner: int, columns: int) -> Stride
 @rule(
     "matmul-inner",
     family="product of two tensors",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=lambda machine: f"an inner size up to {machine.max_width}",
     hint="Split the product along the inner dimension and add the parts.",
     evidence="encoding.md#run-time-matmul: 64 bytes of each row of the right operand are staged in L2 together",

@@ -9,21 +9,21 @@ from typing import TypeVar
 from openane.backend.ir.plan import (
     PLAIN,
     Axis,
-    Evidence,
-    Kernel,
+    EncodingEvidence,
+    KernelPlan,
     NeMode,
     NeWork,
-    Operand,
+    PeArithmetic,
     PeMode,
-    PeOperation,
     PeWork,
-    Place,
     Strides,
+    TaskOperand,
     TaskPlan,
+    TensorPlace,
     Tuning,
     View,
 )
-from openane.backend.lowering import Lowering
+from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
 from openane.backend.target import KernelPacking
 from openane.backend.units.copy import copy_task
@@ -35,7 +35,7 @@ BY_RULE = Tuning()
 COPY = NeWork(NeMode.BYPASS)
 CHANNEL_MAX = NeWork(NeMode.CHANNEL_MAX)
 PLANAR_COPY = PeWork(PeMode.UNARY)
-MULTIPLY = PeWork(PeMode.BINARY, PeOperation.MULTIPLY)
+MULTIPLY = PeWork(PeMode.BINARY, PeArithmetic.MULTIPLY)
 
 COLUMNS, ROWS, CHANNELS = frozenset({Axis.WIDTH}), frozenset({Axis.HEIGHT}), frozenset({Axis.CHANNEL})
 
@@ -45,13 +45,13 @@ def elements(shape: TensorShape) -> int:
     return shape.batch * shape.depth * shape.channels * shape.height * shape.width
 
 
-def is_dense(operand: Operand) -> bool:
+def is_dense(operand: TaskOperand) -> bool:
     """Whether an operand shows a whole tensor, in its own order of axes."""
     whole = operand.offset == (0, 0, 0, 0) and operand.step == (1, 1, 1, 1) and not operand.swapped
     return whole and dict(operand.axes) == dict(PLAIN) and operand.dram is None
 
 
-def seen_as(operand: Operand, own: TensorShape, seen: TensorShape) -> Operand:
+def seen_as(operand: TaskOperand, own: TensorShape, seen: TensorShape) -> TaskOperand:
     """A dense operand under another shape with the same rows."""
     return operand if seen == own else replace(operand, shape=seen)
 
@@ -64,12 +64,12 @@ class Ends:
         lowering: knows the values.
     """
 
-    def __init__(self, unit: Unit, lowering: Lowering) -> None:
+    def __init__(self, unit: Unit, lowering: UnitLowering) -> None:
         self._unit, self._lowering = unit, lowering
         self._before: list[TaskPlan] = []
         self._after: list[TaskPlan] = []
 
-    def source(self, position: int = 0) -> Operand:
+    def source(self, position: int = 0) -> TaskOperand:
         """A bottom; parts and turned views of tensors are copied first."""
         value = self._lowering.value(self._unit.bottoms[position])
         tensor = self._lowering.tensors[value.operand.tensor]
@@ -77,17 +77,17 @@ class Ends:
         alone = not tensor.part_of and elements(tensor.shape) == elements(value.shape)
         if is_dense(value.operand) and alone:
             return value.operand
-        whole = self._lowering.tensor(f"{self._unit.name}/whole{position}", value.shape, Place.AUTO)
+        whole = self._lowering.tensor(f"{self._unit.name}/whole{position}", value.shape, TensorPlace.AUTO)
         self._before.append(copy_task(value.operand, value.shape, whole))
         return whole
 
-    def result(self) -> Operand:
+    def result(self) -> TaskOperand:
         """The result; one that has its place inside another tensor is copied there at the end."""
         shape = self._lowering.shape(self._unit.name)
         result = self._lowering.result(self._unit)
         if not self._lowering.tensors[self._unit.name].part_of:
             return result
-        whole = self._lowering.tensor(f"{self._unit.name}/result", shape, Place.AUTO)
+        whole = self._lowering.tensor(f"{self._unit.name}/result", shape, TensorPlace.AUTO)
         self._after.append(copy_task(whole, shape, result))
         return whole
 
@@ -110,10 +110,10 @@ class Band:
     """
 
     name: str
-    x: Operand
-    y: Operand
-    evidence: Evidence
-    lowering: Lowering
+    x: TaskOperand
+    y: TaskOperand
+    evidence: EncodingEvidence
+    lowering: UnitLowering
 
     @property
     def machine(self) -> MachineSpec:
@@ -126,12 +126,12 @@ class Band:
         return self.lowering.packing
 
     def tensor(
-        self, name: str, shape: TensorShape, base: int, strides: Strides, place: Place = Place.RESIDENT
-    ) -> Operand:
+        self, name: str, shape: TensorShape, base: int, strides: Strides, place: TensorPlace = TensorPlace.RESIDENT
+    ) -> TaskOperand:
         """An intermediate tensor at an address of the block."""
         return self.lowering.tensor(f"{self.name}/{name}", shape, place, l2_base=base, l2_strides=strides)
 
-    def kept(self, shape: TensorShape) -> Operand:
+    def kept(self, shape: TensorShape) -> TaskOperand:
         """The staged copy of x that later steps read, in the axes of the step that stages it."""
         return self.lowering.tensor(f"{self.name}/x", shape)
 
@@ -139,9 +139,9 @@ class Band:
         self,
         work: NeWork | PeWork,
         view: View,
-        sources: tuple[Operand, ...],
-        result: Operand,
-        kernel: Kernel | None = None,
+        sources: tuple[TaskOperand, ...],
+        result: TaskOperand,
+        kernel: KernelPlan | None = None,
         *,
         result_view: View | None = None,
         tuning: Tuning = BY_RULE,
@@ -198,7 +198,7 @@ def axis_bands(
                 part = replace(run, x=x, y=y)
                 if not whole:
                     name = f"{run.name}/{group}.{first}.{column}"
-                    part = replace(part, name=name, evidence=Evidence.EXTRAPOLATED)
+                    part = replace(part, name=name, evidence=EncodingEvidence.EXTRAPOLATED)
                 yield part, View(columns, count, extent), turned
 
 

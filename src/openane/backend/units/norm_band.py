@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from openane.backend.ir.plan import PeMode, PeOperation, PeWork
+from openane.backend.ir.plan import PeArithmetic, PeMode, PeWork
 from openane.backend.units.multi_task import Band
 
 
@@ -34,5 +34,5 @@ class NormBand(Band):
 
     def _inverse_root(self, mode: PeMode, count: int) -> PeWork:
         """1 / sqrt(final_scale * sum of squares + epsilon), of two sources and of one (14 of 14)."""
-        square = PeOperation.SQUARE_SUM
+        square = PeArithmetic.SQUARE_SUM
         return PeWork(mode, square, reciprocal_root=True, epsilon=self.epsilon, final_scale=1 / count)

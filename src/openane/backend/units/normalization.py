@@ -17,18 +17,18 @@ from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import (
     PLAIN,
     Axis,
-    Evidence,
-    Operand,
+    EncodingEvidence,
     PeMode,
     PeWork,
     Strides,
+    TaskOperand,
     TaskPlan,
     Tuning,
     View,
 )
-from openane.backend.lowering import Lowering
+from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Kind, Query, rule
+from openane.backend.rules import Family, Query, RuleKind, rule
 from openane.backend.units.multi_task import (
     CHANNELS,
     COLUMNS,
@@ -77,13 +77,13 @@ _STREAMED_COLUMNS = 8
 _STACKED = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.HEIGHT, Axis.DEPTH: Axis.CHANNEL}
 
 
-def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a normalization."""
     params = unit.params
     assert isinstance(params, LayerNorm)
     shape = lowering.shape(unit.name)
     single = shape.batch == 1 and shape.depth == 1
-    evidence = Evidence.RECORDED if single and params.center else Evidence.EXTRAPOLATED
+    evidence = EncodingEvidence.RECORDED if single and params.center else EncodingEvidence.EXTRAPOLATED
     ends = Ends(unit, lowering)
     run = NormBand(unit.name, ends.source(), ends.result(), evidence, lowering, params.epsilon, params.center)
     return ends.around(_FORMS[_form(params, shape)](run, shape))
@@ -122,8 +122,8 @@ def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
         yield from _matrix_rows(part, count, shape.width)
 
 
-def _part(run: NormBand, name: str, x: Operand, y: Operand) -> NormBand:
-    return replace(run, name=f"{run.name}/{name}", x=x, y=y, evidence=Evidence.EXTRAPOLATED)
+def _part(run: NormBand, name: str, x: TaskOperand, y: TaskOperand) -> NormBand:
+    return replace(run, name=f"{run.name}/{name}", x=x, y=y, evidence=EncodingEvidence.EXTRAPOLATED)
 
 
 def _matrix_rows(run: NormBand, rows: int, columns: int) -> Iterator[TaskPlan]:
@@ -141,7 +141,7 @@ def _matrix_rows(run: NormBand, rows: int, columns: int) -> Iterator[TaskPlan]:
 
 
 def row_steps(
-    run: NormBand, view: View, x: tuple[Operand, Operand], pair: Strides, base: int, result: Operand
+    run: NormBand, view: View, x: tuple[TaskOperand, TaskOperand], pair: Strides, base: int, result: TaskOperand
 ) -> Iterator[TaskPlan]:
     """The two or three planar tasks of a matrix whose rows are channels, or of the channels of an image.
 
@@ -290,7 +290,7 @@ def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     deep, axes = View(shape.width, shape.channels, 1, shape.height), DEEP
     if not keeps:
         deep, axes = View(shape.width, shape.height, 1, shape.channels), _STACKED
-        run = replace(run, evidence=Evidence.EXTRAPOLATED)
+        run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
     vector = 2 * LEAST_VECTOR_BYTES
     statistics = run.tensor("statistics", TensorShape(height=2), 0, vector_pair(machine, 1))
     mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
@@ -326,7 +326,7 @@ def _channels(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
 
 def _rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows of every column; no record."""
-    yield from _along_axis(replace(run, evidence=Evidence.EXTRAPOLATED), shape, Dimension.HEIGHT)
+    yield from _along_axis(replace(run, evidence=EncodingEvidence.EXTRAPOLATED), shape, Dimension.HEIGHT)
 
 
 def _along_axis(run: NormBand, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
@@ -421,7 +421,7 @@ def _image_channels(run: NormBand, view: View, *, turned: bool) -> Iterator[Task
     yield run.task(MULTIPLY, last, (values, divisor), replace(run.y, staging_base=behind))
 
 
-def _without_mean(run: NormBand, view: View, source: Operand, *, turned: bool) -> Iterator[TaskPlan]:
+def _without_mean(run: NormBand, view: View, source: TaskOperand, *, turned: bool) -> Iterator[TaskPlan]:
     """The same without a mean: x is transposed once, and x itself is multiplied."""
     machine = run.machine
     channels, height, width = view.channels, view.height, view.width
@@ -458,7 +458,7 @@ _FORMS = {
 @rule(
     "norm-dimensions",
     family="normalization",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="Width; Channel; Height; Height and Width; Channel and Width; Channel, Height and Width; "
     "not counting dimensions of size 1",
     hint="Transpose the tensor so that the normalized dimensions are the last ones.",

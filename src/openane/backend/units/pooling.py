@@ -12,23 +12,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeOperation, PePool, PeWork, Place, TaskPlan, View
+from openane.backend.ir.plan import (
+    Axis,
+    EncodingEvidence,
+    PeArithmetic,
+    PeMode,
+    PePool,
+    PeWork,
+    TaskOperand,
+    TaskPlan,
+    TensorPlace,
+    View,
+)
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Kind, Query, rule
-from openane.backend.units.conv import Job, conv_task, image
+from openane.backend.rules import Family, Query, RuleKind, rule
+from openane.backend.units.conv import ConvolutionJob, conv_task, image
 from openane.backend.units.copy import copy_task
 from openane.backend.units.functions import NeFunction
 from openane.net.net import TensorShape, Unit
 from openane.net.units import Pooling, PoolingKind
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering
+    from openane.backend.lowering import UnitLowering
 
 
 @rule(
     "pool-window",
     family="pooling",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"1 to {machine.max_window} rows and columns",
     hint="Pool twice with smaller windows.",
     evidence="encoding.md#common-block: fields of ConvCfg; no record, assumption A1",
@@ -44,7 +55,7 @@ def window(query: Query) -> object | None:
 @rule(
     "pool-stride",
     family="pooling",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"1 to {machine.max_pool_stride}",
     hint="Pool twice with smaller strides.",
     evidence="limits.md#sizes: 3 in the register",
@@ -63,7 +74,7 @@ def stride(query: Query) -> object | None:
 @rule(
     "pool-padding",
     family="pooling",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"0 to {machine.max_pad} at the left and the top",
     hint="Pad in a layer of its own.",
     evidence="limits.md#sizes",
@@ -78,7 +89,7 @@ def padding(query: Query) -> object | None:
 @rule(
     "pool-dilation",
     family="pooling",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="1",
     hint="Pool without dilation.",
     evidence="encoding.md#common-block: no field holds it",
@@ -95,7 +106,7 @@ def covers_image(params: Pooling, shape: TensorShape) -> bool:
     return params.kernel == (shape.width, shape.height) and not any(params.pads)
 
 
-def global_task(kind: PoolingKind, shape: TensorShape, source: Operand, result: Operand) -> TaskPlan:
+def global_task(kind: PoolingKind, shape: TensorShape, source: TaskOperand, result: TaskOperand) -> TaskPlan:
     """The whole image of each channel to one number (encoding.md#reductions: H,W in one planar task)."""
     view = View.of(shape)
     average = kind is PoolingKind.AVERAGE
@@ -107,7 +118,9 @@ def global_task(kind: PoolingKind, shape: TensorShape, source: Operand, result: 
     return TaskPlan(work, view, view, (source,), result)
 
 
-def window_task(params: Pooling, shape: TensorShape, pooled: TensorShape, source: Operand, result: Operand) -> TaskPlan:
+def window_task(
+    params: Pooling, shape: TensorShape, pooled: TensorShape, source: TaskOperand, result: TaskOperand
+) -> TaskPlan:
     """Windows on the planar engine: assumptions A1 to A3."""
     pool, scale = PePool.MAX, 1.0
     if params.kind is PoolingKind.AVERAGE:
@@ -125,10 +138,10 @@ def window_task(params: Pooling, shape: TensorShape, pooled: TensorShape, source
         stride=(steps[0], steps[1]),
         pad=(params.pads.left, params.pads.top),
     )
-    return TaskPlan(work, View.of(shape), View.of(pooled), (source,), result, evidence=Evidence.SIMULATOR_ONLY)
+    return TaskPlan(work, View.of(shape), View.of(pooled), (source,), result, evidence=EncodingEvidence.SIMULATOR_ONLY)
 
 
-def lower_pooling(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_pooling(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """A reduction, a depthwise convolution, or windows."""
     params = unit.params
     assert isinstance(params, Pooling)
@@ -154,14 +167,14 @@ def _average(
     params: Pooling,
     shape: TensorShape,
     pooled: TensorShape,
-    source: Operand,
-    result: Operand,
-    lowering: Lowering,
+    source: TaskOperand,
+    result: TaskOperand,
+    lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
     """Equal weights; averages that leave out the padding are corrected by a constant image."""
     weights, correction = np.float32(1.0 / (params.kernel[0] * params.kernel[1])), _correction(params, shape)
     kernel = np.full((shape.channels, 1, params.kernel[1], params.kernel[0]), weights, np.float32)
-    job = Job(
+    job = ConvolutionJob(
         kernel,
         None,
         params.step,
@@ -169,9 +182,9 @@ def _average(
         params.pads.top,
         shape.channels,
         NeFunction(),
-        Evidence.EXTRAPOLATED,
+        EncodingEvidence.EXTRAPOLATED,
     )
-    target = result if correction is None else lowering.tensor(f"{name}/sum", pooled, Place.AUTO)
+    target = result if correction is None else lowering.tensor(f"{name}/sum", pooled, TensorPlace.AUTO)
     for batch in range(shape.batch):
         for depth in range(shape.depth):
             images = image(source, batch, depth), image(target, batch, depth)
@@ -179,7 +192,7 @@ def _average(
     if correction is None:
         return
     constant = lowering.constant(f"{name}/correction", correction)
-    factor = lowering.tensor(f"{name}/factor", TensorShape(1, 1, pooled.height, pooled.width), Place.RESIDENT)
+    factor = lowering.tensor(f"{name}/factor", TensorShape(1, 1, pooled.height, pooled.width), TensorPlace.RESIDENT)
     yield copy_task(constant, TensorShape(1, 1, pooled.height, pooled.width), factor)
     repeats = frozenset(
         axis
@@ -187,9 +200,9 @@ def _average(
         if extent > 1
     )
     view = View.of(pooled)
-    work = PeWork(PeMode.BINARY, PeOperation.MULTIPLY)
+    work = PeWork(PeMode.BINARY, PeArithmetic.MULTIPLY)
     sources = (target, replace(factor, repeats=repeats))
-    yield TaskPlan(work, view, view, sources, result, evidence=Evidence.EXTRAPOLATED)
+    yield TaskPlan(work, view, view, sources, result, evidence=EncodingEvidence.EXTRAPOLATED)
 
 
 def _correction(params: Pooling, shape: TensorShape) -> np.ndarray | None:

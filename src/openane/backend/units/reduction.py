@@ -18,18 +18,18 @@ from openane.backend.alloc.staging import ne_distance, odd_row, padded_row
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import (
     Axis,
-    Evidence,
-    Operand,
+    EncodingEvidence,
     PeMode,
     PePool,
     PeWork,
-    Place,
     Strides,
+    TaskOperand,
     TaskPlan,
+    TensorPlace,
     Tuning,
     View,
 )
-from openane.backend.lowering import Lowering
+from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
 from openane.backend.units.multi_task import CHANNEL_MAX, COPY, Band, Ends, product
@@ -101,10 +101,10 @@ class _Run(Band):
 
     def extrapolated(self) -> _Run:
         """The same, beyond what is on record."""
-        return replace(self, evidence=Evidence.EXTRAPOLATED)
+        return replace(self, evidence=EncodingEvidence.EXTRAPOLATED)
 
 
-def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a reduction."""
     params = unit.params
     assert isinstance(params, Reduction)
@@ -114,7 +114,7 @@ def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     return ends.around(_reduce(run, shape, _real(params.dimensions, shape)))
 
 
-def lower_flat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_flat(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """One task whose result is stored with channels and columns swapped."""
     params = unit.params
     assert isinstance(params, FlatReduction)
@@ -128,9 +128,11 @@ def lower_flat(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     yield run.task(run.work(shape.height * shape.width), view, (run.x,), run.y, tuning=tuning)
 
 
-def _evidence(params: Reduction, shape: TensorShape) -> Evidence:
+def _evidence(params: Reduction, shape: TensorShape) -> EncodingEvidence:
     single = shape.batch == 1 and shape.depth == 1
-    return Evidence.RECORDED if single and params.kind is not ReductionKind.MIN else Evidence.EXTRAPOLATED
+    return (
+        EncodingEvidence.RECORDED if single and params.kind is not ReductionKind.MIN else EncodingEvidence.EXTRAPOLATED
+    )
 
 
 def _real(dimensions: frozenset[Dimension], shape: TensorShape) -> frozenset[Dimension]:
@@ -165,7 +167,7 @@ def _two_steps(
     for dimension in first:
         between = dimension.resize(between, 1)
     name = f"{run.name}/{'+'.join(d.value for d in Dimension if d in first)}"
-    middle = run.lowering.tensor(name, between, Place.AUTO)
+    middle = run.lowering.tensor(name, between, TensorPlace.AUTO)
     run = run.extrapolated()
     yield from _reduce(replace(run, name=f"{name}/first", y=middle), shape, first)
     yield from _reduce(replace(run, name=f"{name}/rest", x=middle), between, _real(rest, between))
@@ -284,7 +286,7 @@ def _channels(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
             yield from _swapped_channels(part, channels, count, part_width)
 
 
-def _from_row(operand: Operand, first: int, column: int) -> Operand:
+def _from_row(operand: TaskOperand, first: int, column: int) -> TaskOperand:
     group, depth, channel, row = operand.offset
     return replace(operand, offset=(group, depth, channel, row + first), column=operand.column + column)
 

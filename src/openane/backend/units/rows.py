@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from openane.backend.alloc.staging import padded_row
 from openane.backend.alloc.surfaces import align
-from openane.backend.ir.plan import Axis, Operand, Strides, View
+from openane.backend.ir.plan import Axis, Strides, TaskOperand, View
 from openane.backend.machine import MachineSpec
 from openane.net.net import TensorShape
 
@@ -40,7 +40,7 @@ def as_image(shape: TensorShape) -> TensorShape:
     return TensorShape(channels=shape.batch * shape.depth * shape.channels, height=shape.height, width=shape.width)
 
 
-def rows_of(operand: Operand, matrix: TensorShape, first: int = 0) -> Operand:
+def rows_of(operand: TaskOperand, matrix: TensorShape, first: int = 0) -> TaskOperand:
     """Rows of a DRAM tensor as channels, beginning with row `first`."""
     return replace(operand, axes=ROWS, shape=matrix, offset=(0, 0, 0, first))
 
@@ -147,7 +147,7 @@ class RowGroups:
     shape: TensorShape
     as_channels: bool
 
-    def source(self, operand: Operand, strides: Strides) -> Operand:
+    def source(self, operand: TaskOperand, strides: Strides) -> TaskOperand:
         """The resident image in this view."""
         channel = strides.channel
         used = channel * self.shape.channels
@@ -156,7 +156,7 @@ class RowGroups:
         row = 2 * self.view.width if self.view.height > 1 else used
         return replace(operand, l2=Strides(channel, row, used, strides.row))
 
-    def statistic(self, machine: MachineSpec, operand: Operand) -> Operand:
+    def statistic(self, machine: MachineSpec, operand: TaskOperand) -> TaskOperand:
         """The results, one a row and channel, as this view writes them."""
         step = machine.bank_bytes * self.shape.channels
         if self.as_channels:

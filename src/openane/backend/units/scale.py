@@ -10,7 +10,17 @@ import numpy as np
 
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.fused import Fused
-from openane.backend.ir.plan import NeWork, Nonlinearity, Operand, PeMode, PeWork, Place, Strides, TaskPlan, View
+from openane.backend.ir.plan import (
+    NeWork,
+    Nonlinearity,
+    PeMode,
+    PeWork,
+    Strides,
+    TaskOperand,
+    TaskPlan,
+    TensorPlace,
+    View,
+)
 from openane.backend.rules import Family
 from openane.backend.units.channel_scale import channel_scale
 from openane.backend.units.functions import NeFunction, ne_function
@@ -19,7 +29,7 @@ from openane.net.net import TensorShape, Unit, UnitParams
 from openane.net.units import GOC
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering, Value
+    from openane.backend.lowering import UnitLowering, UnitValue
 
 
 def scale_and_bias(params: UnitParams) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +42,7 @@ def scale_and_bias(params: UnitParams) -> tuple[np.ndarray, np.ndarray]:
     return scale * outer, bias * outer + np.asarray(params.bias, np.float32)
 
 
-def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_goc(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """Scalars in one planar task, vectors as two rows in L2 for a planar task, or as a depthwise convolution."""
     scale, bias = scale_and_bias(unit.params)
     neuron = unit.params.function if isinstance(unit.params, Fused) else None
@@ -57,7 +67,9 @@ def lower_goc(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     yield from channel_scale(lowering, scale, bias, value.shape, value.operand, result, function)
 
 
-def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: Lowering) -> Iterator[TaskPlan]:
+def _rows(
+    name: str, rows: np.ndarray, value: UnitValue, result: TaskOperand, lowering: UnitLowering
+) -> Iterator[TaskPlan]:
     """Bias and scale rows from the constant section to L2, then the planar task of type 4 (encoding.md#elementwise)."""
     count, channels = rows.shape
     constant = lowering.constant(f"{name}/rows", rows.reshape(1, 1, 1, count, channels))
@@ -65,7 +77,7 @@ def _rows(name: str, rows: np.ndarray, value: Value, result: Operand, lowering: 
     resident = lowering.tensor(
         f"{name}/resident rows",
         TensorShape(1, 1, count, channels),
-        Place.RESIDENT,
+        TensorPlace.RESIDENT,
         l2_strides=Strides(pitch, pitch, pitch, 0),
     )
     view = View(channels, count)

@@ -13,9 +13,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from openane.backend.ir.plan import Axis, Evidence, Operand, PeMode, PeWork, Place, Strides, TaskPlan, View
+from openane.backend.ir.plan import (
+    Axis,
+    EncodingEvidence,
+    PeMode,
+    PeWork,
+    Strides,
+    TaskOperand,
+    TaskPlan,
+    TensorPlace,
+    View,
+)
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Kind, Query, rule
+from openane.backend.rules import Family, Query, RuleKind, rule
 from openane.backend.units.copy import AXES, copy_task, part, swap_task, through, turn_back, turned
 from openane.backend.units.elementwise import repeated_axes
 from openane.backend.units.multi_task import Ends, is_dense
@@ -24,19 +34,19 @@ from openane.net.units import Broadcast, Constant, Dimension, InputView, Pad, Pa
 from openane.numerics.fp16 import to_fp16
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering, Value
+    from openane.backend.lowering import UnitLowering, UnitValue
 
 
-def turn(name: str, source: Operand, shape: TensorShape, lowering: Lowering) -> tuple[Operand, TaskPlan]:
+def turn(name: str, source: TaskOperand, shape: TensorShape, lowering: UnitLowering) -> tuple[TaskOperand, TaskPlan]:
     """A new tensor that holds `source` with channels and columns exchanged, and the task that writes it."""
-    target = lowering.tensor(name, turned(shape), Place.AUTO)
+    target = lowering.tensor(name, turned(shape), TensorPlace.AUTO)
     return target, swap_task(source, View.of(shape), target)
 
 
 # Slices --------------------------------------------------------------------------------------------------------------
 
 
-def lower_view(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_view(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """A view; neighboring columns from a DMA unit on by one copy, others by two that exchange columns and channels."""
     params = unit.params
     assert isinstance(params, InputView)
@@ -48,7 +58,7 @@ def lower_view(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
     result = lowering.result(unit)
     if params.step == 1 and 2 * params.offset % lowering.machine.dma_alignment_bytes == 0:
         source = replace(value.operand, column=value.operand.column + params.offset)
-        yield replace(copy_task(source, lowering.shape(unit.name), result), evidence=Evidence.EXTRAPOLATED)
+        yield replace(copy_task(source, lowering.shape(unit.name), result), evidence=EncodingEvidence.EXTRAPOLATED)
         return
     target, task = turn(f"{unit.name}/turned", value.operand, value.shape, lowering)
     yield task
@@ -63,7 +73,7 @@ def view_writes(query: Query) -> bool:
 # Reshape -------------------------------------------------------------------------------------------------------------
 
 
-def lower_reshape(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_reshape(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """A view when rows stay rows or are cut into parts, one copy when parts are joined, else by single elements."""
     before, shape = lowering.shape(unit.bottoms[0]), lowering.shape(unit.name)
     if cuts_rows(lowering.machine, before, shape):
@@ -79,7 +89,7 @@ def lower_reshape(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         value, ends = lowering.view(unit.bottoms[0]), Ends(unit, lowering)
         axes = {Axis.CHANNEL: Axis.HEIGHT, Axis.HEIGHT: Axis.WIDTH, Axis.WIDTH: Axis.WIDTH}
         joined = replace(ends.result(), shape=_as_rows(shape), axes=axes, column_step=before.width)
-        task = replace(copy_task(value.operand, before, joined), evidence=Evidence.EXTRAPOLATED)
+        task = replace(copy_task(value.operand, before, joined), evidence=EncodingEvidence.EXTRAPOLATED)
         yield from ends.around(iter((task,)))
         return
     value = lowering.value(unit.bottoms[0])
@@ -112,7 +122,7 @@ def reshape_writes(query: Query) -> bool:
 
 
 def reshape_tasks(
-    name: str, value: Value, shape: TensorShape, result: Operand, lowering: Lowering
+    name: str, value: UnitValue, shape: TensorShape, result: TaskOperand, lowering: UnitLowering
 ) -> Iterator[TaskPlan]:
     """The elements of a value in the same order under a shape of other columns."""
     machine = lowering.machine
@@ -126,18 +136,18 @@ def reshape_tasks(
     if shape.width == 1:
         yield from _flatten(machine, operand, value.shape, result, shape)
         return
-    flat = lowering.tensor(f"{name}/flat", TensorShape(channels=size), Place.AUTO)
+    flat = lowering.tensor(f"{name}/flat", TensorShape(channels=size), TensorPlace.AUTO)
     yield from _flatten(machine, operand, value.shape, flat, TensorShape(channels=size))
     yield from _unflatten(machine, flat, shape, result, linear=True)
 
 
-def _whole(name: str, value: Value, lowering: Lowering) -> tuple[Operand, list[TaskPlan]]:
+def _whole(name: str, value: UnitValue, lowering: UnitLowering) -> tuple[TaskOperand, list[TaskPlan]]:
     """The value as a tensor of its own, copied when it is a part of one."""
     operand = value.operand
     tensor = lowering.tensors[operand.tensor]
     if operand.step == (1, 1, 1, 1) and value.shape.size == tensor.shape.size and not tensor.part_of:
         return operand, []
-    target = lowering.tensor(name, value.shape, Place.AUTO)
+    target = lowering.tensor(name, value.shape, TensorPlace.AUTO)
     return target, [copy_task(operand, value.shape, target)]
 
 
@@ -154,7 +164,7 @@ def _element_strides(width: int, element_bytes: int) -> Strides:
 
 
 def _flatten(
-    machine: MachineSpec, source: Operand, shape: TensorShape, flat: Operand, flat_shape: TensorShape
+    machine: MachineSpec, source: TaskOperand, shape: TensorShape, flat: TaskOperand, flat_shape: TensorShape
 ) -> Iterator[TaskPlan]:
     """Rows of any tensor to one element a row: column w of row r becomes element r * W + w."""
     rows = TensorShape(height=shape.size // shape.width, width=shape.width)
@@ -171,7 +181,7 @@ def _flatten(
 
 
 def _unflatten(
-    machine: MachineSpec, flat: Operand, shape: TensorShape, result: Operand, *, linear: bool
+    machine: MachineSpec, flat: TaskOperand, shape: TensorShape, result: TaskOperand, *, linear: bool
 ) -> Iterator[TaskPlan]:
     """One element a row to rows of any tensor.
 
@@ -198,7 +208,7 @@ def _unflatten(
 _ORDER = (Axis.GROUP, Axis.DEPTH, Axis.CHANNEL, Axis.HEIGHT, Axis.WIDTH)
 
 
-def lower_transpose(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_transpose(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """A view while columns stay columns; else one copy that exchanges them with another axis."""
     params = unit.params
     assert isinstance(params, Transpose)
@@ -218,7 +228,11 @@ def transpose_writes(query: Query) -> bool:
 
 
 def transpose_task(
-    permutation: tuple[int, ...], source: Operand, shape: TensorShape, result: Operand, result_shape: TensorShape
+    permutation: tuple[int, ...],
+    source: TaskOperand,
+    shape: TensorShape,
+    result: TaskOperand,
+    result_shape: TensorShape,
 ) -> TaskPlan:
     """The copy that permutes axes.
 
@@ -230,7 +244,7 @@ def transpose_task(
     order = _cheapest(permutation, shape)
     axes = {_ORDER[position]: _ORDER[axis] for position, axis in enumerate(order)}
     if axes[Axis.WIDTH] is Axis.WIDTH:
-        return replace(copy_task(through(source, axes), result_shape, result), evidence=Evidence.EXTRAPOLATED)
+        return replace(copy_task(through(source, axes), result_shape, result), evidence=EncodingEvidence.EXTRAPOLATED)
     landed = {axis: position for position, axis in axes.items()}
     new_width = axes[Axis.WIDTH]
     view_axes = {Axis.WIDTH: Axis.WIDTH, Axis.CHANNEL: new_width}
@@ -258,7 +272,7 @@ def _cheapest(permutation: tuple[int, ...], shape: TensorShape) -> tuple[int, ..
 # Repeats -------------------------------------------------------------------------------------------------------------
 
 
-def lower_broadcast(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_broadcast(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """A planar task that repeats what it keeps in L2 (encoding.md#real-sizes); after a copy for other axes."""
     value = lowering.value(unit.bottoms[0])
     shape = lowering.shape(unit.name)
@@ -268,12 +282,12 @@ def lower_broadcast(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         kept = lowering.tensor(f"{unit.name}/small", value.shape)
         source = replace(value.operand, repeats=repeats, keep=kept.tensor)
     else:
-        source = replace(lowering.tensor(f"{unit.name}/small", value.shape, Place.RESIDENT), repeats=repeats)
+        source = replace(lowering.tensor(f"{unit.name}/small", value.shape, TensorPlace.RESIDENT), repeats=repeats)
         yield copy_task(value.operand, value.shape, replace(source, repeats=frozenset()))
-    yield TaskPlan(PeWork(PeMode.UNARY), view, view, (source,), result, evidence=Evidence.EXTRAPOLATED)
+    yield TaskPlan(PeWork(PeMode.UNARY), view, view, (source,), result, evidence=EncodingEvidence.EXTRAPOLATED)
 
 
-def lower_tile(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_tile(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """Copies side by side, one axis after another."""
     params = unit.params
     assert isinstance(params, Tile)
@@ -291,7 +305,7 @@ Piece = tuple[int, int] | int
 
 
 def assemble(
-    unit: Unit, value: Value, pieces: Mapping[Dimension, list[Piece]], lowering: Lowering, constant: float = 0.0
+    unit: Unit, value: UnitValue, pieces: Mapping[Dimension, list[Piece]], lowering: UnitLowering, constant: float = 0.0
 ) -> Iterator[TaskPlan]:
     """Puts pieces of a value side by side along each of some dimensions.
 
@@ -310,12 +324,12 @@ def assemble(
     for number, (dimension, parts) in enumerate(todo):
         grown = dimension.resize(shape, sum(_count(piece) for piece in parts))
         last = number + 1 == len(todo)
-        target = result if last else lowering.tensor(f"{unit.name}/{dimension.value}", grown, Place.AUTO)
+        target = result if last else lowering.tensor(f"{unit.name}/{dimension.value}", grown, TensorPlace.AUTO)
         name = f"{unit.name}/{dimension.value} pieces"
         if dimension is Dimension.WIDTH:
             turned_source, task = turn(f"{name}/turned", current, shape, lowering)
             yield task
-            joined = lowering.tensor(f"{name}/joined", turned(grown), Place.AUTO)
+            joined = lowering.tensor(f"{name}/joined", turned(grown), TensorPlace.AUTO)
             yield from _pieces(name, Axis.CHANNEL, parts, turned_source, turned(shape), joined, lowering, constant)
             yield turn_back(joined, grown, target)
         else:
@@ -331,10 +345,10 @@ def _pieces(
     name: str,
     axis: Axis,
     parts: list[Piece],
-    source: Operand,
+    source: TaskOperand,
     shape: TensorShape,
-    target: Operand,
-    lowering: Lowering,
+    target: TaskOperand,
+    lowering: UnitLowering,
     constant: float,
 ) -> Iterator[TaskPlan]:
     dimension = next(dimension for dimension, own in AXES.items() if own is axis)
@@ -359,7 +373,7 @@ def _pieces(
 @rule(
     "pad-value",
     family="padding",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="a finite fp16 number",
     hint="Pad with a finite number.",
     evidence="formats.md#element-types: constants are fp16",
@@ -371,7 +385,7 @@ def pad_value(query: Query) -> object | None:
     return None if np.isfinite(to_fp16(params.value)) else params.value
 
 
-def lower_pad(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_pad(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """Pieces of the source, mirrored ones element by element, and constants."""
     params = unit.params
     assert isinstance(params, Pad)
@@ -401,7 +415,7 @@ def _padded(mode: PadMode, extent: int, before: int, after: int) -> list[Piece]:
 # Constants -----------------------------------------------------------------------------------------------------------
 
 
-def lower_constant(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_constant(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """No task: the tensor is read from the constant section."""
     params = unit.params
     assert isinstance(params, Constant)

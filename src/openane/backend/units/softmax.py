@@ -19,22 +19,22 @@ from openane.backend.alloc.surfaces import align
 from openane.backend.functions import tables
 from openane.backend.functions.steps import LN_2
 from openane.backend.ir.plan import (
-    Evidence,
-    Kernel,
+    EncodingEvidence,
+    KernelPlan,
     NeMode,
     NeWork,
     Nonlinearity,
     PeMode,
     PePool,
     PeWork,
-    Place,
     TaskPlan,
+    TensorPlace,
     Tuning,
     View,
 )
-from openane.backend.lowering import Lowering
+from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
-from openane.backend.rules import Family, Kind, Query, rule
+from openane.backend.rules import Family, Query, RuleKind, rule
 from openane.backend.units.multi_task import (
     CHANNEL_MAX,
     CHANNELS,
@@ -76,15 +76,15 @@ SUM = PeWork(PeMode.REDUCTION)
 RECIPROCAL_SUM = PeWork(PeMode.REDUCTION, reciprocal=True)
 
 
-def exp2_kernel(machine: MachineSpec, lanes: int) -> Kernel:
+def exp2_kernel(machine: MachineSpec, lanes: int) -> KernelPlan:
     """The table of 2^x in every lane of `lanes` channels."""
-    return Kernel((tables.exp2().encode(),), table_lanes=min(lanes, machine.lanes))
+    return KernelPlan((tables.exp2().encode(),), table_lanes=min(lanes, machine.lanes))
 
 
-def pole_kernel(*, log: bool) -> Kernel:
+def pole_kernel(*, log: bool) -> KernelPlan:
     """The table behind a sum, in one lane: log2 x, or 1/x."""
     table = tables.log2() if log else tables.reciprocal()
-    return Kernel((table.encode(),), table_lanes=1, pole=True)
+    return KernelPlan((table.encode(),), table_lanes=1, pole=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,13 @@ class _Run(Band):
     log: bool = False
 
 
-def lower(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a softmax."""
     params = unit.params
     assert isinstance(params, Softmax)
     shape = lowering.shape(unit.name)
     single = shape.batch == 1 and shape.depth == 1
-    evidence = Evidence.RECORDED if single and not params.log else Evidence.EXTRAPOLATED
+    evidence = EncodingEvidence.RECORDED if single and not params.log else EncodingEvidence.EXTRAPOLATED
     ends = Ends(unit, lowering)
     band = _Run(unit.name, ends.source(), ends.result(), evidence, lowering, params.log)
     if params.dimension is Dimension.WIDTH:
@@ -138,7 +138,7 @@ def _along_width(band: _Run, shape: TensorShape, *, single: bool) -> Iterator[Ta
             name=band.name if count == matrix.height else f"{band.name}/{first}",
             x=band.x if recorded else rows_of(band.x, matrix, first),
             y=band.y if recorded else rows_of(band.y, matrix, first),
-            evidence=band.evidence if recorded else Evidence.EXTRAPOLATED,
+            evidence=band.evidence if recorded else EncodingEvidence.EXTRAPOLATED,
         )
         yield from _matrix_rows(part, count, shape.width)
 
@@ -216,7 +216,7 @@ def _one_column(band: _Run, channels: int) -> Iterator[TaskPlan]:
     pixels, row = flat(machine.bank_bytes, channels), flat(align(2 * channels, machine.bank_bytes), 1)
     kept = band.kept(shape)
     top = band.tensor("max", shape, 0, pixels)
-    centred = band.tensor("centred", TensorShape(width=channels), pixels.row, row, Place.HANDOVER)
+    centred = band.tensor("centred", TensorShape(width=channels), pixels.row, row, TensorPlace.HANDOVER)
     powers = band.tensor("exp2", shape, 0, pixels)
     total_base = second_base(machine, pixels.row)
     total = band.tensor("sum", shape, total_base, pixels)
@@ -307,7 +307,7 @@ def _one_pixel(band: _Run, channels: int) -> Iterator[TaskPlan]:
     behind = pixels.row + machine.bank_bytes
     kept = band.kept(shape)
     top = band.tensor("max", TensorShape(), 0, single)
-    centred = band.tensor("centred", TensorShape(width=channels), behind, row, Place.HANDOVER)
+    centred = band.tensor("centred", TensorShape(width=channels), behind, row, TensorPlace.HANDOVER)
     powers = band.tensor("exp2", shape, machine.bank_bytes, pixels)
     total = band.tensor("sum", TensorShape(), 0, single)
     source = replace(band.x, keep=kept.tensor, staging_base=behind + row.row, staging=pixels)
@@ -322,7 +322,7 @@ def _one_pixel(band: _Run, channels: int) -> Iterator[TaskPlan]:
 @rule(
     "softmax-extent",
     family="softmax",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=lambda machine: f"columns, or channels of 32 columns, of which two copies fit into {machine.l2_bytes} bytes",
     hint="Reduce in two steps on the host.",
     evidence="encoding.md#softmax: x and its exponentials are in L2 side by side",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from openane.backend.alloc.surfaces import align
-from openane.backend.ir.plan import Axis, Operand, PeWork, Strides, TaskPlan, View
+from openane.backend.ir.plan import Axis, PeWork, Strides, TaskOperand, TaskPlan, View
 from openane.backend.units.copy import part
 from openane.backend.units.multi_task import COLUMNS
 from openane.backend.units.norm_band import NormBand
@@ -42,11 +42,11 @@ def streamed_tasks(run: NormBand, normalize: PeWork, rows: int, columns: int) ->
     parts = [(first, min(REDUCED_ROWS, rows - first)) for first in range(0, rows, REDUCED_ROWS)]
     staged = 2 * vector
 
-    def of_rows(operand: Operand, first: int) -> Operand:
+    def of_rows(operand: TaskOperand, first: int) -> TaskOperand:
         group, depth, channel, row = operand.offset
         return replace(operand, offset=(group, depth, channel, row + first), staging_base=staged)
 
-    def of_statistics(first: int, row: int) -> Operand:
+    def of_statistics(first: int, row: int) -> TaskOperand:
         return part(part(statistics, Axis.CHANNEL, first), Axis.HEIGHT, row)
 
     x = replace(run.x, read_again=True)

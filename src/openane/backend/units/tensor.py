@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from openane.backend.alloc.surfaces import dram_bytes
-from openane.backend.rules import Kind, Query, rule
+from openane.backend.rules import Query, RuleKind, rule
 from openane.net.units import Neuron, NeuronKind
 from openane.numerics.limits import HALF_LARGEST
 
@@ -15,7 +15,7 @@ _HINT = "Split the long axis into two by a Reshape, or tile the layer outside of
 @rule(
     "tensor-width",
     family="every tensor",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"1 to {machine.max_width}",
     hint=_HINT,
     evidence="limits.md#sizes: measured, one more is refused",
@@ -28,7 +28,7 @@ def width(query: Query) -> object | None:
 @rule(
     "tensor-height",
     family="every tensor",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"1 to {machine.max_height}",
     hint=_HINT,
     evidence="limits.md#sizes: measured, one more is refused",
@@ -41,7 +41,7 @@ def height(query: Query) -> object | None:
 @rule(
     "tensor-channels",
     family="every tensor",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"1 to {machine.max_channels}",
     hint=_HINT,
     evidence="limits.md#sizes",
@@ -54,7 +54,7 @@ def channels(query: Query) -> object | None:
 @rule(
     "tensor-batch",
     family="every tensor",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"1 to {machine.max_batch}",
     hint=_HINT,
     evidence="limits.md#sizes",
@@ -67,7 +67,7 @@ def batch(query: Query) -> object | None:
 @rule(
     "tensor-bytes",
     family="every tensor",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=lambda machine: f"at most {machine.max_dma_stride_bytes} bytes",
     hint=_HINT,
     evidence="execution.md#dram-layout: rows are padded to 64 bytes; the stride fields end at bit 31",
@@ -81,7 +81,7 @@ def size(query: Query) -> object | None:
 @rule(
     "weight-range",
     family="every unit",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=f"finite values up to {HALF_LARGEST:g} in size",
     hint="Scale the layer down, or keep it on the host with --keep-on-host.",
     evidence="encoding.md#dense-packing: kernels are stored in fp16",

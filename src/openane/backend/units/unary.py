@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from openane.backend.functions.recipes import find_recipe, known_function
-from openane.backend.functions.steps import PlanarOperation, PlanarStep, Recipe, Step
+from openane.backend.functions.steps import PlanarStep, PlanarStepOperation, Recipe, Step
 from openane.backend.ir.plan import (
-    Evidence,
+    EncodingEvidence,
     NeMode,
     NeWork,
     Nonlinearity,
-    Operand,
+    PeArithmetic,
     PeMode,
-    PeOperation,
     PeWork,
-    Place,
+    TaskOperand,
     TaskPlan,
+    TensorPlace,
     View,
 )
 from openane.backend.machine import MachineSpec
@@ -37,11 +37,11 @@ from openane.net.net import TensorShape, Unit
 from openane.net.units import Neuron
 
 if TYPE_CHECKING:
-    from openane.backend.lowering import Lowering
+    from openane.backend.lowering import UnitLowering
 
 
 def table_task(
-    machine: MachineSpec, function: NeFunction, shape: TensorShape, source: Operand, result: Operand
+    machine: MachineSpec, function: NeFunction, shape: TensorShape, source: TaskOperand, result: TaskOperand
 ) -> TaskPlan:
     """One NE task that passes every element through a function.
 
@@ -66,16 +66,16 @@ def table_task(
 def planar_task(
     work: PeWork,
     shape: TensorShape,
-    sources: tuple[Operand, ...],
-    result: Operand,
-    evidence: Evidence = Evidence.RECORDED,
+    sources: tuple[TaskOperand, ...],
+    result: TaskOperand,
+    evidence: EncodingEvidence = EncodingEvidence.RECORDED,
 ) -> TaskPlan:
     """One planar task on whole tensors of one shape."""
     view = View.of(shape)
     return TaskPlan(work, view, view, sources, result, evidence=evidence)
 
 
-def lower_neuron(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
+def lower_neuron(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """One task, or the steps of the function's recipe with intermediates between them."""
     neuron = unit.params
     assert isinstance(neuron, Neuron)
@@ -91,7 +91,7 @@ def lower_neuron(unit: Unit, lowering: Lowering) -> Iterator[TaskPlan]:
         return
     found = find_recipe(neuron)
     assert found is not None
-    evidence = Evidence.RECORDED if neuron.kind in RECORDED else Evidence.EXTRAPOLATED
+    evidence = EncodingEvidence.RECORDED if neuron.kind in RECORDED else EncodingEvidence.EXTRAPOLATED
     yield from run_recipe(found, unit.name, value.shape, value.operand, result, lowering, evidence)
 
 
@@ -99,16 +99,16 @@ def run_recipe(
     found: Recipe,
     name: str,
     shape: TensorShape,
-    source: Operand,
-    result: Operand,
-    lowering: Lowering,
-    evidence: Evidence,
+    source: TaskOperand,
+    result: TaskOperand,
+    lowering: UnitLowering,
+    evidence: EncodingEvidence,
 ) -> Iterator[TaskPlan]:
     """The tasks of a recipe; operand 0 is the source, operand n the result of step n."""
     operands = [source]
     for number, step in enumerate(found.steps, 1):
         last = number == len(found.steps)
-        target = result if last else lowering.tensor(f"{name}/{number}", shape, Place.AUTO)
+        target = result if last else lowering.tensor(f"{name}/{number}", shape, TensorPlace.AUTO)
         yield step_task(lowering.machine, step, shape, operands, target, evidence)
         operands.append(target)
 
@@ -117,36 +117,36 @@ def step_task(
     machine: MachineSpec,
     step: Step,
     shape: TensorShape,
-    operands: Sequence[Operand],
-    result: Operand,
-    evidence: Evidence,
+    operands: Sequence[TaskOperand],
+    result: TaskOperand,
+    evidence: EncodingEvidence,
 ) -> TaskPlan:
     """One step of a recipe."""
     if isinstance(step, PlanarStep):
         used = [operands[step.first]]
-        if step.operation is not PlanarOperation.ONE:
+        if step.operation is not PlanarStepOperation.ONE:
             used.append(operands[step.second])
         return planar_task(planar_work(step), shape, tuple(used), result, evidence)
     return table_task(machine, table_function(step, evidence), shape, operands[step.operand], result)
 
 
 def prelu(
-    name: str, slopes: np.ndarray, shape: TensorShape, source: Operand, result: Operand, lowering: Lowering
+    name: str, slopes: np.ndarray, shape: TensorShape, source: TaskOperand, result: TaskOperand, lowering: UnitLowering
 ) -> Iterator[TaskPlan]:
     """max(x, 0) + slope * min(x, 0) = x + (slope - 1) * min(x, 0), written as relu(x) - slope * relu(-x).
 
     A ReLU, a depthwise 1x1 convolution of relu(-x) by -slope, and a sum; no record shows Apple's form.
     """
-    positive = lowering.tensor(f"{name}/positive", shape, Place.AUTO)
-    negative = lowering.tensor(f"{name}/negative", shape, Place.AUTO)
-    scaled = lowering.tensor(f"{name}/scaled", shape, Place.AUTO)
-    evidence = Evidence.EXTRAPOLATED
+    positive = lowering.tensor(f"{name}/positive", shape, TensorPlace.AUTO)
+    negative = lowering.tensor(f"{name}/negative", shape, TensorPlace.AUTO)
+    scaled = lowering.tensor(f"{name}/scaled", shape, TensorPlace.AUTO)
+    evidence = EncodingEvidence.EXTRAPOLATED
     yield table_task(lowering.machine, NeFunction(Nonlinearity.RELU, evidence=evidence), shape, source, positive)
     yield table_task(
         lowering.machine, NeFunction(Nonlinearity.RELU, post_scale=-1.0, evidence=evidence), shape, source, negative
     )
     yield from channel_scale(lowering, -slopes, None, shape, negative, scaled)
-    yield planar_task(PeWork(PeMode.BINARY, PeOperation.ADD), shape, (positive, scaled), result, evidence)
+    yield planar_task(PeWork(PeMode.BINARY, PeArithmetic.ADD), shape, (positive, scaled), result, evidence)
 
 
 FAMILIES = (Family("unary function", (Neuron,), lower_neuron, (known_function,)),)

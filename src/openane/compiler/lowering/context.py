@@ -54,7 +54,7 @@ class _Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class LoweredValue:
     """Where a value of the graph stands.
 
     Attributes:
@@ -67,7 +67,7 @@ class Value:
 
 
 @dataclass(slots=True)
-class Lowering:
+class GraphLowering:
     """Builds a Net from a Graph; the handlers of the operations call its methods.
 
     Attributes:
@@ -82,11 +82,11 @@ class Lowering:
 
     graph: Graph
     options: LoweringOptions
-    dispatch: Callable[[Lowering, Node], None]
+    dispatch: Callable[[GraphLowering, Node], None]
     types: dict[str, TensorType] = field(init=False)
     preferences: Preferences = field(init=False)
     constants: dict[str, np.ndarray] = field(init=False)
-    values: dict[str, Value] = field(init=False, default_factory=dict)
+    values: dict[str, LoweredValue] = field(init=False, default_factory=dict)
     producers: dict[str, Node] = field(init=False, default_factory=dict)
     _records: list[_Record] = field(init=False, default_factory=list)
     _shared: dict[tuple[object, ...], Handle] = field(init=False, default_factory=dict)
@@ -106,7 +106,7 @@ class Lowering:
         else:
             engine, layout = self._rest(name, layout)
         self._records.append(_Record(None, (), engine, name, Origin(), name))
-        self.values[name] = Value(len(self._records) - 1, layout)
+        self.values[name] = LoweredValue(len(self._records) - 1, layout)
 
     def _rest(self, name: str, layout: Layout | None = None) -> tuple[TensorShape, Layout | None]:
         """Where a value lies that crosses the border: in a layout; with too many axes only in the order of elements."""
@@ -227,7 +227,7 @@ class Lowering:
         """
         record = self._records[handle]
         assert record.shape.size == self.types[name].size, f"{name} has other elements"
-        self.values[name] = Value(handle, layout)
+        self.values[name] = LoweredValue(handle, layout)
         if record.params is not None and not record.name and self._node and name in self._node.outputs:
             record.name = name if record.base in self._node.outputs else ""
 
@@ -276,7 +276,7 @@ class Lowering:
             require(not_empty, name, self.types[name])
             if name not in self.values or self.options.rows:
                 engine, layout = self._rest(name)
-                self.values[name] = Value(self.read_as(name, engine), layout)
+                self.values[name] = LoweredValue(self.read_as(name, engine), layout)
             outputs[name] = self.values[name].handle
         self._name_outputs(outputs)
         needed = self._needed(outputs.values())

@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import GraphLowering, Handle
 from openane.compiler.lowering.elementwise import affine
 from openane.compiler.lowering.layout import SPATIAL
 from openane.compiler.lowering.matrix import check_matrix
 from openane.compiler.lowering.operand_rules import MERGE_AXES
 from openane.core.errors import require
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import Conv, Dimension, Pad, Pads
@@ -32,14 +32,14 @@ def plane_pads(pads: Sequence[int]) -> Pads:
     return Pads(before[0], after[0], before[1], after[1])
 
 
-def _bias(ctx: Lowering, node: Node, unit: Handle) -> Handle:
+def _bias(ctx: GraphLowering, node: Node, unit: Handle) -> Handle:
     if len(node.inputs) > 2 and node.inputs[2]:
         bias = ctx.weights(node.inputs[2], "the bias of a convolution")
         return affine(ctx, unit, bias=bias.reshape(1, 1, -1, 1, 1))
     return unit
 
 
-def source_and_pads(ctx: Lowering, name: str, pads: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+def source_and_pads(ctx: GraphLowering, name: str, pads: Sequence[int]) -> tuple[str, tuple[int, ...]]:
     """The source of a convolution and its pads, with a Pad of zeros in front taken in."""
     producer = ctx.producers.get(name)
     if producer is not None and isinstance(producer.operation, g.Pad):
@@ -53,14 +53,14 @@ def source_and_pads(ctx: Lowering, name: str, pads: Sequence[int]) -> tuple[str,
     return name, tuple(pads)
 
 
-def outside_padding(ctx: Lowering, x: Handle, pads: Pads, value: float = 0.0) -> tuple[Handle, Pads]:
+def outside_padding(ctx: GraphLowering, x: Handle, pads: Pads, value: float = 0.0) -> tuple[Handle, Pads]:
     """x and the padding that its window takes; more than the engine can express is put around x itself."""
     if max(pads.top, pads.left) <= ctx.options.machine.max_pad:
         return x, pads
     return pad_image(ctx, x, pads, value), Pads()
 
 
-def pad_image(ctx: Lowering, x: Handle, pads: Pads, value: float) -> Handle:
+def pad_image(ctx: GraphLowering, x: Handle, pads: Pads, value: float) -> Handle:
     """Rows and columns of one value around x."""
     amounts = {Dimension.HEIGHT: (pads.top, pads.bottom), Dimension.WIDTH: (pads.left, pads.right)}
     grown = {dimension: amount for dimension, amount in amounts.items() if any(amount)}
@@ -70,7 +70,7 @@ def pad_image(ctx: Lowering, x: Handle, pads: Pads, value: float) -> Handle:
 @rule(
     "convolution-axes",
     family="convolution",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="at most three",
     hint=MERGE_AXES,
     evidence="limits.md#sizes: kernels have a width and a height; depth is put together of images",
@@ -83,7 +83,7 @@ def convolved_axes(count: int) -> object | None:
 @rule(
     "transposed-convolution-axes",
     family="convolution",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="at most two",
     hint=MERGE_AXES,
     evidence="limits.md#sizes: kernels have a width and a height",
@@ -93,7 +93,7 @@ def transposed_axes(count: int) -> object | None:
     return count if count > 2 else None
 
 
-def _lower_conv(ctx: Lowering, node: Node) -> None:
+def _lower_conv(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Conv)
     kernel = ctx.weights(node.inputs[1], "the kernel of a convolution")
@@ -114,7 +114,7 @@ def _lower_conv(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], _bias(ctx, node, ctx.emit(conv, x)), layout)
 
 
-def _lower_conv_3d(ctx: Lowering, node: Node, operation: g.Conv, kernel: np.ndarray) -> None:
+def _lower_conv_3d(ctx: GraphLowering, node: Node, operation: g.Conv, kernel: np.ndarray) -> None:
     """One convolution of images that are stacked in rows, with the taps along depth as input channels.
 
     The number of tasks does not grow with depth, and each result is one sum, rounded once.
@@ -166,7 +166,7 @@ def _depth_as_channels(kernel: np.ndarray, groups: int) -> np.ndarray:
     return np.ascontiguousarray(kernel).reshape(kernel.shape[0], -1, *kernel.shape[3:])
 
 
-def _lower_conv_transpose(ctx: Lowering, node: Node) -> None:
+def _lower_conv_transpose(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.ConvTranspose)
     kernel = ctx.weights(node.inputs[1], "the kernel of a convolution")
@@ -207,7 +207,7 @@ def _shuffle_kernel(block: int, depth: int, order: g.BlockOrder) -> np.ndarray:
     return kernel
 
 
-def _lower_depth_to_space(ctx: Lowering, node: Node) -> None:
+def _lower_depth_to_space(ctx: GraphLowering, node: Node) -> None:
     """A transposed convolution with step `block`, whose taps pick one channel each."""
     operation = node.operation
     assert isinstance(operation, g.DepthToSpace)
@@ -220,7 +220,7 @@ def _lower_depth_to_space(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], ctx.emit(conv, ctx.read(node.inputs[0], SPATIAL[4])), SPATIAL[4])
 
 
-def _lower_space_to_depth(ctx: Lowering, node: Node) -> None:
+def _lower_space_to_depth(ctx: GraphLowering, node: Node) -> None:
     """A convolution with step `block`, whose taps pick one pixel each."""
     operation = node.operation
     assert isinstance(operation, g.SpaceToDepth)
@@ -234,7 +234,7 @@ def _lower_space_to_depth(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], ctx.emit(conv, ctx.read(node.inputs[0], SPATIAL[4])), SPATIAL[4])
 
 
-LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[GraphLowering, Node], None]] = MappingProxyType(
     {
         g.Conv: _lower_conv,
         g.ConvTranspose: _lower_conv_transpose,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from openane.compiler.lowering.context import Lowering
+from openane.compiler.lowering.context import GraphLowering
 from openane.core.errors import require
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 
@@ -20,7 +20,7 @@ _ELLIPSIS = "\u03b1\u03b2\u03b3\u03b4\u03b5\u03b6\u03b7\u03b8"
 @rule(
     "einsum-axes",
     family="einsum",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=f"at most {len(_ELLIPSIS)} axes in an ellipsis",
     hint="Write it as Transpose and MatMul of at most three batch axes.",
     evidence="openane.compiler.lowering.einsum: an ellipsis is spelled by as many letters",
@@ -33,7 +33,7 @@ def ellipsis_axes(count: int, equation: str) -> object | None:
 @rule(
     "einsum-diagonal",
     family="einsum",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="each letter once per operand",
     hint="Multiply by a constant identity matrix and sum, or write it as Transpose and MatMul.",
     evidence="openane.compiler.lowering.einsum: matmuls and sums",
@@ -46,7 +46,7 @@ def no_diagonal(operands: Sequence[str], equation: str) -> object | None:
 @rule(
     "einsum-sizes",
     family="einsum",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="one size per letter",
     hint="Expand the operand to the size of the other one first.",
     evidence="openane.compiler.lowering.einsum: a letter that two operands share is one axis of a matmul",
@@ -81,7 +81,7 @@ def _terms(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     return spelled, right.replace("...", _ELLIPSIS[:free])
 
 
-def _lower_einsum(ctx: Lowering, node: Node) -> None:
+def _lower_einsum(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Einsum)
     spelled, wanted = _terms(operation.equation, [len(ctx.shape(name)) for name in node.inputs])
@@ -96,7 +96,7 @@ def _lower_einsum(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], value.handle, value.layout)
 
 
-def _summed(ctx: Lowering, term: _Term, needed: set[str]) -> _Term:
+def _summed(ctx: GraphLowering, term: _Term, needed: set[str]) -> _Term:
     """The sum over letters that nothing else has."""
     axes = tuple(i for i, letter in enumerate(term.letters) if letter not in needed)
     if not axes:
@@ -105,14 +105,14 @@ def _summed(ctx: Lowering, term: _Term, needed: set[str]) -> _Term:
     return _Term(ctx.apply(g.ReduceSum(axes, False), term.name), kept)
 
 
-def _ordered(ctx: Lowering, term: _Term, letters: str) -> _Term:
+def _ordered(ctx: GraphLowering, term: _Term, letters: str) -> _Term:
     if term.letters == letters:
         return term
     order = tuple(term.letters.index(letter) for letter in letters)
     return _Term(ctx.apply(g.Transpose(order), term.name), letters)
 
 
-def _product(ctx: Lowering, a: _Term, b: _Term, needed: set[str]) -> _Term:
+def _product(ctx: GraphLowering, a: _Term, b: _Term, needed: set[str]) -> _Term:
     """A batched matrix product: shared letters that stay are batch axes, shared ones that go are summed over."""
     b = _summed(ctx, b, needed | set(a.letters))
     shared = [letter for letter in a.letters if letter in b.letters]
@@ -138,4 +138,4 @@ def _product(ctx: Lowering, a: _Term, b: _Term, needed: set[str]) -> _Term:
     return _Term(ctx.apply(g.Reshape(tuple(extents[letter] for letter in letters)), product), letters)
 
 
-LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType({g.Einsum: _lower_einsum})
+LOWERINGS: Mapping[type[Operation], Callable[[GraphLowering, Node], None]] = MappingProxyType({g.Einsum: _lower_einsum})

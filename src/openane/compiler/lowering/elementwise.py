@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from openane.artifact.options import Functions
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import GraphLowering, Handle
 from openane.compiler.lowering.functions import emit_function
 from openane.compiler.lowering.layout import Layout, engine_shape
 from openane.compiler.lowering.operand_rules import finite_factor
 from openane.compiler.passes.activations import RECOGNIZED
 from openane.core.errors import require
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
@@ -32,7 +32,7 @@ from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
 from openane.numerics.fp16 import saturated
 
 K = NeuronKind
-Handler = Callable[[Lowering, Node], None]
+Handler = Callable[[GraphLowering, Node], None]
 
 #: Half precision rounds what lies below to 0: such an epsilon (MIL's usual 1e-45) adds nothing.
 _VANISHES = 2.0**-25
@@ -76,7 +76,7 @@ PLAIN_NEURONS: Mapping[type[Operation], NeuronKind] = MappingProxyType(
 @rule(
     "clip-limits",
     family="clip",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="a lower limit below infinity, and an upper limit above minus infinity",
     hint="Drop the layer, or clip to finite limits.",
     evidence="formats.md#element-types: constants are fp16; arithmetic.md#mac: infinity counts as 65536",
@@ -122,14 +122,14 @@ CHAINS: Mapping[type[Operation], Callable[[Any], tuple[Neuron | GOC, ...]]] = Ma
 )
 
 
-def _lower_plain(ctx: Lowering, node: Node) -> None:
+def _lower_plain(ctx: GraphLowering, node: Node) -> None:
     # A function of one element works wherever the value stands.
     value = ctx.values[node.inputs[0]]
     unit = emit_function(ctx, Neuron(PLAIN_NEURONS[type(node.operation)]), value.handle)
     ctx.define(node.outputs[0], unit, value.layout)
 
 
-def _lower_chain(ctx: Lowering, node: Node) -> None:
+def _lower_chain(ctx: GraphLowering, node: Node) -> None:
     value = ctx.values[node.inputs[0]]
     unit = value.handle
     for params in CHAINS[type(node.operation)](node.operation):
@@ -137,12 +137,12 @@ def _lower_chain(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, value.layout)
 
 
-def _lower_alias(ctx: Lowering, node: Node) -> None:
+def _lower_alias(ctx: GraphLowering, node: Node) -> None:
     value = ctx.values[node.inputs[0]]
     ctx.define(node.outputs[0], value.handle, value.layout)
 
 
-def _lower_silu(ctx: Lowering, node: Node) -> None:
+def _lower_silu(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Silu)
     value = ctx.values[node.inputs[0]]
@@ -158,7 +158,7 @@ def _lower_silu(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, value.layout)
 
 
-def common_layout(ctx: Lowering, node: Node) -> Layout:
+def common_layout(ctx: GraphLowering, node: Node) -> Layout:
     """The layout for an element by element operation: that of the first operand of the result's shape."""
     result = node.outputs[0]
     shape = ctx.shape(result)
@@ -181,7 +181,7 @@ def _aligned(shape: tuple[int, ...], layout: Layout) -> Layout:
     return layout[len(layout) - len(shape) :]
 
 
-def operand(ctx: Lowering, name: str, layout: Layout, engine: TensorShape) -> Handle:
+def operand(ctx: GraphLowering, name: str, layout: Layout, engine: TensorShape) -> Handle:
     """An operand of an element by element operation, repeated to the engine shape of the result."""
     return ctx.broadcast(ctx.read(name, _aligned(ctx.shape(name), layout)), engine)
 
@@ -191,7 +191,7 @@ def spread(array: np.ndarray, layout: Layout) -> np.ndarray:
     return array.reshape(engine_shape(array.shape, _aligned(array.shape, layout)).ndchw)
 
 
-def affine(ctx: Lowering, x: Handle, *, scale: np.ndarray | None = None, bias: np.ndarray | None = None) -> Handle:
+def affine(ctx: GraphLowering, x: Handle, *, scale: np.ndarray | None = None, bias: np.ndarray | None = None) -> Handle:
     """x * scale + bias with (N, D, C, H, W) constants that broadcast against x.
 
     Numbers and channel vectors are one GOC unit; other shapes are constants that meet x element by element.
@@ -232,7 +232,7 @@ BINARIES: Mapping[type[Operation], ElementWiseKind] = MappingProxyType(
 )
 
 
-def _lower_binary(ctx: Lowering, node: Node) -> None:
+def _lower_binary(ctx: GraphLowering, node: Node) -> None:
     a, b = node.inputs
     kind = BINARIES[type(node.operation)]
     if kind in (E_.MULT, E_.POW):
@@ -255,7 +255,7 @@ def _lower_binary(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _lower_in_place(ctx: Lowering, node: Node, kind: ElementWiseKind) -> bool:
+def _lower_in_place(ctx: GraphLowering, node: Node, kind: ElementWiseKind) -> bool:
     """Two values that stand alike, or one and a number: nothing has to be moved for them."""
     a, b = node.inputs
     left, right = ctx.values.get(a), ctx.values.get(b)
@@ -281,7 +281,7 @@ def _lower_in_place(ctx: Lowering, node: Node, kind: ElementWiseKind) -> bool:
     return found is not None
 
 
-def _right_constant(ctx: Lowering, kind: ElementWiseKind, x: Handle, array: np.ndarray) -> Handle | None:
+def _right_constant(ctx: GraphLowering, kind: ElementWiseKind, x: Handle, array: np.ndarray) -> Handle | None:
     """x op constant without a constant tensor, where there is such a form."""
     match kind:
         case E_.ADD:
@@ -305,7 +305,7 @@ def _right_constant(ctx: Lowering, kind: ElementWiseKind, x: Handle, array: np.n
     return None
 
 
-def _left_constant(ctx: Lowering, kind: ElementWiseKind, array: np.ndarray, x: Handle) -> Handle | None:
+def _left_constant(ctx: GraphLowering, kind: ElementWiseKind, array: np.ndarray, x: Handle) -> Handle | None:
     """constant op x, likewise."""
     if kind in (E_.ADD, E_.MULT, E_.MAX, E_.MIN):
         return _right_constant(ctx, kind, x, array)
@@ -332,7 +332,7 @@ _POWERS: Mapping[float, tuple[NeuronKind, ...]] = MappingProxyType(
 )
 
 
-def power(ctx: Lowering, x: Handle, exponent: float) -> Handle:
+def power(ctx: GraphLowering, x: Handle, exponent: float) -> Handle:
     """x to a constant power: squares, roots and products where they do it."""
     if exponent in _POWERS:
         for kind in _POWERS[exponent]:
@@ -348,7 +348,7 @@ def power(ctx: Lowering, x: Handle, exponent: float) -> Handle:
     return ctx.emit(ElementWise(E_.POW), x, constant)
 
 
-def _lower_prelu(ctx: Lowering, node: Node) -> None:
+def _lower_prelu(ctx: GraphLowering, node: Node) -> None:
     name, slope_name = node.inputs
     layout = ctx.layout(name)
     rank = len(layout)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from openane.artifact.options import Functions
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import GraphLowering, Handle
 from openane.net import GOC, ElementWise, ElementWiseKind, Neuron, NeuronKind, UnitParams
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
 from openane.numerics.fp16 import rounded_number
@@ -26,7 +26,7 @@ K = NeuronKind
 _ADD, _SUB, _MULT = ElementWiseKind.ADD, ElementWiseKind.SUB, ElementWiseKind.MULT
 
 
-def emit_function(ctx: Lowering, params: UnitParams, x: Handle) -> Handle:
+def emit_function(ctx: GraphLowering, params: UnitParams, x: Handle) -> Handle:
     """Adds the units of a function of x.
 
     Args:
@@ -46,29 +46,29 @@ def emit_function(ctx: Lowering, params: UnitParams, x: Handle) -> Handle:
 # Building blocks -----------------------------------------------------------------------------------------------------
 
 
-def _line(ctx: Lowering, x: Handle, scale: float, bias: float = 0.0) -> Handle:
+def _line(ctx: GraphLowering, x: Handle, scale: float, bias: float = 0.0) -> Handle:
     return ctx.emit(GOC(rounded_number(scale), rounded_number(bias)), x)
 
 
-def _multiply(ctx: Lowering, x: Handle, y: Handle, scale: float = 1.0) -> Handle:
+def _multiply(ctx: GraphLowering, x: Handle, y: Handle, scale: float = 1.0) -> Handle:
     return ctx.emit(ElementWise(_MULT, rounded_number(scale)), x, y)
 
 
-def _reciprocal(ctx: Lowering, x: Handle, plus: float) -> Handle:
+def _reciprocal(ctx: GraphLowering, x: Handle, plus: float) -> Handle:
     """1 / (x + plus)."""
     return ctx.emit(Neuron(K.RECIPROCAL, rounded_number(plus)), x)
 
 
-def _clip(ctx: Lowering, x: Handle, low: float, high: float) -> Handle:
+def _clip(ctx: GraphLowering, x: Handle, low: float, high: float) -> Handle:
     return ctx.emit(Neuron(K.CLAMP, rounded_number(low), rounded_number(high)), x)
 
 
-def _odd_cubic(ctx: Lowering, x: Handle, linear: float, cubic: float) -> Handle:
+def _odd_cubic(ctx: GraphLowering, x: Handle, linear: float, cubic: float) -> Handle:
     """linear * x + cubic * x^3, as a product with x."""
     return _multiply(ctx, x, _line(ctx, _multiply(ctx, x, x, cubic), 1.0, linear))
 
 
-def _logistic(ctx: Lowering, x: Handle) -> Handle:
+def _logistic(ctx: GraphLowering, x: Handle) -> Handle:
     """1 / (1 + e^-x); an overflow of the power gives 0, an underflow 1."""
     return _reciprocal(ctx, ctx.emit(Neuron(K.EXP), _line(ctx, x, -1.0)), 1.0)
 
@@ -79,27 +79,27 @@ _LOG2_E_LOST = math.log2(math.e) - rounded_number(math.log2(math.e))
 """What log2(e) loses as an fp16 factor in front of the exp2 table."""
 
 
-def _exp(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+def _exp(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
     """2^(c x), times 1 + x ln(2) (log2(e) - c): the factor c in front of the table is an fp16 number."""
     limited = _clip(ctx, x, -18.0, 12.0)  # beyond, e^x is 0 or infinity in fp16; 0 * infinity must not come up
     power = ctx.emit(Neuron(K.EXP), limited)
     return ctx.emit(ElementWise(_ADD), power, _multiply(ctx, power, limited, _LOG2_E_LOST * math.log(2)))
 
 
-def _sigmoid(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+def _sigmoid(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
     return _logistic(ctx, x)
 
 
-def _silu(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+def _silu(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
     return _multiply(ctx, x, _logistic(ctx, x))
 
 
-def _gelu(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+def _gelu(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
     """x times the normal distribution function, whose logit is nearly an odd cubic: off by at most 1.4e-4."""
     return _multiply(ctx, x, _logistic(ctx, _odd_cubic(ctx, x, 1.5976, 0.07056)))
 
 
-def tanh(ctx: Lowering, x: Handle) -> Handle:
+def tanh(ctx: GraphLowering, x: Handle) -> Handle:
     """x (C + A / (x^2 + a) + B / (x^2 + b)) within +-4.5, where tanh reaches 1 in fp16 (fit: 4e-5)."""
     limited = _clip(ctx, x, -4.5, 4.5)
     terms = []
@@ -110,30 +110,30 @@ def tanh(ctx: Lowering, x: Handle) -> Handle:
     return _multiply(ctx, limited, factor)
 
 
-def _tanh(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+def _tanh(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
     return tanh(ctx, x)
 
 
-def _erf(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+def _erf(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
     """tanh of an odd cubic (fit: 3.6e-4)."""
     return tanh(ctx, _odd_cubic(ctx, x, 1.128756, 0.100769))
 
 
-def _softplus(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+def _softplus(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
     """max(x, 0) + log(1 + u) with u = e^-|x|, and log(1 + u) = u (C + A / (u + a)) (fit: 3.3e-4)."""
     power = ctx.emit(Neuron(K.EXP), _line(ctx, ctx.emit(Neuron(K.ABS), x), -1.0))
     factor = _line(ctx, _reciprocal(ctx, power, 1.64589851), 1.33393194, 0.18921343)
     return ctx.emit(ElementWise(_ADD), ctx.emit(Neuron(K.RELU), x), _multiply(ctx, power, factor))
 
 
-def _mish(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+def _mish(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
     """x tanh(log(1 + e^x)) = x / (1 + 2 / n) with n = e^x (e^x + 2)."""
     power = ctx.emit(Neuron(K.EXP), x)
     inverse = ctx.emit(Neuron(K.RECIPROCAL), _multiply(ctx, power, _line(ctx, power, 1.0, 2.0)))
     return _multiply(ctx, x, _reciprocal(ctx, inverse, 0.5), 0.5)
 
 
-def _expm1(ctx: Lowering, x: Handle, scale: float) -> Handle:
+def _expm1(ctx: GraphLowering, x: Handle, scale: float) -> Handle:
     """scale * (e^min(x, 0) - 1): x / (1 - x / 2 + x^2 / 12) down to -1 (fit: 9e-5), less 1/e - e^x beyond."""
     near = _clip(ctx, x, -1.0, 0.0)
     divisor = _multiply(ctx, near, _line(ctx, near, 0.08131734, -0.50079637))
@@ -142,16 +142,16 @@ def _expm1(ctx: Lowering, x: Handle, scale: float) -> Handle:
     return ctx.emit(ElementWise(_SUB, scale), near, beyond)
 
 
-def _elu(ctx: Lowering, x: Handle, params: Neuron) -> Handle:
+def _elu(ctx: GraphLowering, x: Handle, params: Neuron) -> Handle:
     return ctx.emit(ElementWise(_ADD), ctx.emit(Neuron(K.RELU), x), _expm1(ctx, x, params.alpha))
 
 
-def _selu(ctx: Lowering, x: Handle, _: Neuron) -> Handle:
+def _selu(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
     positive = ctx.emit(Neuron(K.RELU), _line(ctx, x, SELU_GAMMA))
     return ctx.emit(ElementWise(_ADD), positive, _expm1(ctx, x, SELU_GAMMA * SELU_ALPHA))
 
 
-_Form = Callable[["Lowering", "Handle", Neuron], "Handle"]
+_Form = Callable[["GraphLowering", "Handle", Neuron], "Handle"]
 
 _FORMS: Mapping[NeuronKind, _Form] = MappingProxyType(
     {

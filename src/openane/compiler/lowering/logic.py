@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import GraphLowering, Handle
 from openane.compiler.lowering.elementwise import (
     affine,
     common_layout,
@@ -45,7 +45,7 @@ _FROM_SIGN: Mapping[type[Operation], tuple[GOC | Neuron, ...]] = MappingProxyTyp
 )
 
 
-def compare(ctx: Lowering, kind: type[Operation], difference: Handle) -> Handle:
+def compare(ctx: GraphLowering, kind: type[Operation], difference: Handle) -> Handle:
     """The truth value of a comparison from the difference of its operands."""
     unit = ctx.emit(Neuron(NeuronKind.SIGN), difference)
     for params in _FROM_SIGN[kind]:
@@ -60,7 +60,7 @@ def _finite(array: np.ndarray) -> np.ndarray:
     return np.clip(wide, -HALF_LARGEST, HALF_LARGEST) if np.isinf(wide).any() else wide
 
 
-def _lower_comparison(ctx: Lowering, node: Node) -> None:
+def _lower_comparison(ctx: GraphLowering, node: Node) -> None:
     a, b = node.inputs
     layout = common_layout(ctx, node)
     engine = engine_shape(ctx.shape(node.outputs[0]), layout)
@@ -77,13 +77,13 @@ def _lower_comparison(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], compare(ctx, type(node.operation), difference), layout)
 
 
-def _lower_to_truth(ctx: Lowering, node: Node) -> None:
+def _lower_to_truth(ctx: GraphLowering, node: Node) -> None:
     """Anything but 0 is true."""
     value = ctx.values[node.inputs[0]]
     ctx.define(node.outputs[0], compare(ctx, g.NotEqual, value.handle), value.layout)
 
 
-def _lower_where(ctx: Lowering, node: Node) -> None:
+def _lower_where(ctx: GraphLowering, node: Node) -> None:
     condition, a, b = node.inputs
     layout = common_layout(ctx, node)
     engine = engine_shape(ctx.shape(node.outputs[0]), layout)
@@ -108,7 +108,7 @@ def _lower_where(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _term(ctx: Lowering, mask: Handle, name: str, layout: Layout, engine: TensorShape) -> Handle | None:
+def _term(ctx: GraphLowering, mask: Handle, name: str, layout: Layout, engine: TensorShape) -> Handle | None:
     """mask * value; None where the value is 0 everywhere."""
     array = ctx.constant(name)
     if array is None:
@@ -118,7 +118,7 @@ def _term(ctx: Lowering, mask: Handle, name: str, layout: Layout, engine: Tensor
     return affine(ctx, mask, scale=spread(saturated(_finite(array)), layout))
 
 
-def _known_choice(ctx: Lowering, mask: np.ndarray, a: str, b: str, layout: Layout, engine: TensorShape) -> Handle:
+def _known_choice(ctx: GraphLowering, mask: np.ndarray, a: str, b: str, layout: Layout, engine: TensorShape) -> Handle:
     """A choice by a constant condition: each side is multiplied by its mask, and the sides are added."""
     total: Handle | None = None
     bias: np.ndarray | None = None
@@ -134,7 +134,7 @@ def _known_choice(ctx: Lowering, mask: np.ndarray, a: str, b: str, layout: Layou
     return total if bias is None or not np.any(bias) else affine(ctx, total, bias=bias)
 
 
-def _lower_cast(ctx: Lowering, node: Node) -> None:
+def _lower_cast(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Cast)
     name = node.inputs[0]
@@ -147,7 +147,7 @@ def _lower_cast(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], value.handle, value.layout)
 
 
-def _lower_shrink(ctx: Lowering, node: Node) -> None:
+def _lower_shrink(ctx: GraphLowering, node: Node) -> None:
     """y = (|x| > threshold) * (x - bias * sign(x)); x - clamp(x) where bias = threshold."""
     operation = node.operation
     assert isinstance(operation, g.Shrink)
@@ -167,6 +167,6 @@ def _lower_shrink(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[GraphLowering, Node], None]] = MappingProxyType(
     dict.fromkeys(_FROM_SIGN, _lower_comparison) | {g.Where: _lower_where, g.Cast: _lower_cast, g.Shrink: _lower_shrink}
 )

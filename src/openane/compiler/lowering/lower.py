@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from openane.compiler.hints import at_node
-from openane.compiler.lowering.context import Lowering, LoweringOptions
+from openane.compiler.lowering.context import GraphLowering, LoweringOptions
 from openane.compiler.lowering.operand_rules import FLOATING, element_type, not_empty, unit_operands
 from openane.compiler.lowering.positions import keeps_precision, makes_positions
 from openane.compiler.lowering.refusals import require_lowering
@@ -22,7 +22,7 @@ from openane.core.types import DType
 from openane.graph import Graph, Node, Operation
 from openane.net import Net
 
-Handler = Callable[[Lowering, Node], None]
+Handler = Callable[[GraphLowering, Node], None]
 
 #: By class of the operation: the tables LOWERINGS of the modules of this package.
 HANDLERS: Mapping[type[Operation], Handler] = collect(__package__, "LOWERINGS")
@@ -39,7 +39,7 @@ def lower(graph: Graph, options: LoweringOptions | None = None) -> Net:
         ModelError: the graph is inconsistent.
         UnsupportedError: operations have no form on the engine; lists all of them.
     """
-    ctx = Lowering(graph, options or LoweringOptions(), _lower_node)
+    ctx = GraphLowering(graph, options or LoweringOptions(), _lower_node)
     for node in graph.nodes:
         check_deadline()
         try:
@@ -65,7 +65,7 @@ def why_not(node: Node, graph: Graph, options: LoweringOptions | None = None) ->
 
 def _refusal(node: Node, graph: Graph, options: LoweringOptions | None) -> Diagnostic | None:
     try:
-        ctx = Lowering(alone(node, graph), options or LoweringOptions(), _lower_node)
+        ctx = GraphLowering(alone(node, graph), options or LoweringOptions(), _lower_node)
         ctx.start(node)
         _lower_node(ctx, node)
     except UnsupportedError as error:
@@ -115,7 +115,7 @@ def _all_refusals(graph: Graph, first: Node, error: UnsupportedError, options: L
     return UnsupportedError(at_node(error.diagnostic, first, graph), others=listed)
 
 
-def _lower_node(ctx: Lowering, node: Node) -> None:
+def _lower_node(ctx: GraphLowering, node: Node) -> None:
     if all(name in ctx.constants for name in node.inputs if name):
         arrays = [ctx.constants[name] if name else None for name in node.inputs]
         with np.errstate(all="ignore"):
@@ -137,7 +137,7 @@ def _lower_node(ctx: Lowering, node: Node) -> None:
         raise UnsupportedError.of(unit_operands, value, detail=own.what, limit=own.limit, hint=own.hint) from error
 
 
-def _check_types(ctx: Lowering, node: Node) -> None:
+def _check_types(ctx: GraphLowering, node: Node) -> None:
     """Everything on the engine is half precision; truth values are 1 and 0; bytes are converted on the way in."""
     types = ctx.types
     for name in (*node.inputs, *node.outputs):

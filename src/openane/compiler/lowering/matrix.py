@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import GraphLowering, Handle
 from openane.compiler.lowering.layout import MATRICES, SPATIAL, Layout, engine_shape
 from openane.compiler.lowering.operand_rules import FEWER_AXES
 from openane.core.errors import require
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import Concat, Conv, Dimension, InputView, Linear, MatMul, TensorShape, Transpose
@@ -29,7 +29,7 @@ _MATRIX_LIMIT = 1 << 24
 @rule(
     "axis-matrix",
     family="every operation",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit=f"{_MATRIX_LIMIT} weights",
     hint="Do it in two shorter steps, or before the model.",
     evidence="openane.compiler.lowering.matrix: a bound on the size of programs",
@@ -42,7 +42,7 @@ def axis_matrix(rows: int, columns: int) -> object | None:
 @rule(
     "matmul-axes",
     family="product by a constant",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="five axes",
     hint=FEWER_AXES,
     evidence="limits.md#sizes: rank 5",
@@ -55,7 +55,7 @@ def matrix_axes(layout: Layout, shape: Sequence[int]) -> object | None:
 @rule(
     "matmul-batch-axes",
     family="product of two tensors",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="at most three batch axes",
     hint="Merge the batch axes by a Reshape.",
     evidence="limits.md#sizes: rank 5",
@@ -93,7 +93,7 @@ def _swap(a: Dimension, b: Dimension) -> Transpose:
     return Transpose((n, d, c, h, w))
 
 
-def along(ctx: Lowering, x: Handle, dimension: Dimension, matrix: np.ndarray) -> Handle:
+def along(ctx: GraphLowering, x: Handle, dimension: Dimension, matrix: np.ndarray) -> Handle:
     """y[.., i, ..] = sum over j of matrix[i, j] * x[.., j, ..] along one dimension."""
     if dimension is Dimension.CHANNEL:
         return ctx.emit(Conv(matrix[:, :, None, None]), x)
@@ -103,7 +103,7 @@ def along(ctx: Lowering, x: Handle, dimension: Dimension, matrix: np.ndarray) ->
     return ctx.emit(swap, _linear(ctx, ctx.emit(swap, x), matrix))
 
 
-def _linear(ctx: Lowering, x: Handle, weight: np.ndarray) -> Handle:
+def _linear(ctx: GraphLowering, x: Handle, weight: np.ndarray) -> Handle:
     """A product along Width, on one stack of rows: planes lie one after another, so this view costs nothing.
 
     More rows than an image may have are cut in halves along the outermost dimension.
@@ -120,7 +120,7 @@ def _linear(ctx: Lowering, x: Handle, weight: np.ndarray) -> Handle:
     return ctx.reshape(y, Dimension.WIDTH.resize(shape, weight.shape[0]))
 
 
-def _lower_matmul(ctx: Lowering, node: Node) -> None:
+def _lower_matmul(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.MatMul)
     a, b = node.inputs
@@ -140,7 +140,7 @@ def _lower_matmul(ctx: Lowering, node: Node) -> None:
     _two_tensors(ctx, node, operation)
 
 
-def _times_constant(ctx: Lowering, node: Node, weight: np.ndarray) -> None:
+def _times_constant(ctx: GraphLowering, node: Node, weight: np.ndarray) -> None:
     """x [..., K] times a constant, given as (N, K).
 
     One vector that lies in channels, or is an image that was flattened, is a convolution: of one pixel, or with the
@@ -168,7 +168,7 @@ def _times_constant(ctx: Lowering, node: Node, weight: np.ndarray) -> None:
     ctx.define(result, unit, layout if len(out) == len(shape) else layout[:-1])
 
 
-def _is_image(ctx: Lowering, name: str, engine: TensorShape, vectors: int) -> bool:
+def _is_image(ctx: GraphLowering, name: str, engine: TensorShape, vectors: int) -> bool:
     if engine.depth != 1 or engine.batch != vectors:
         return False
     value = ctx.values[name]
@@ -178,7 +178,7 @@ def _is_image(ctx: Lowering, name: str, engine: TensorShape, vectors: int) -> bo
     return engine.channels > 1 or (not ctx.options.rows and max(engine.width, engine.height) == 1)
 
 
-def _two_tensors(ctx: Lowering, node: Node, operation: g.MatMul) -> None:
+def _two_tensors(ctx: GraphLowering, node: Node, operation: g.MatMul) -> None:
     a, b = node.inputs
     ctx.check_factors(a, b)
     shapes = [ctx.shape(a), ctx.shape(b)]
@@ -203,7 +203,7 @@ def _two_tensors(ctx: Lowering, node: Node, operation: g.MatMul) -> None:
 
 
 def _outer_product(
-    ctx: Lowering, node: Node, operation: g.MatMul, left: tuple[int, ...], right: tuple[int, ...]
+    ctx: GraphLowering, node: Node, operation: g.MatMul, left: tuple[int, ...], right: tuple[int, ...]
 ) -> None:
     """One term per result: a product of two repeated tensors, of one task for the whole batch."""
     column = (*left[:-2], left[-1 if operation.transpose_a else -2], 1)
@@ -214,7 +214,7 @@ def _outer_product(
     ctx.define(node.outputs[0], ctx.values[result].handle, ctx.values[result].layout)
 
 
-def _lower_cumsum(ctx: Lowering, node: Node) -> None:
+def _lower_cumsum(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.CumSum)
     layout = ctx.layout(node.inputs[0])
@@ -229,7 +229,7 @@ def _lower_cumsum(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], along(ctx, x, dimension, matrix) if dimension else x, layout)
 
 
-LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[GraphLowering, Node], None]] = MappingProxyType(
     {g.MatMul: _lower_matmul, g.CumSum: _lower_cumsum}
 )
 

@@ -9,14 +9,14 @@ from types import MappingProxyType
 import numpy as np
 
 from openane.artifact.options import Functions
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import GraphLowering, Handle
 from openane.compiler.lowering.elementwise import affine, operand, power, spread
 from openane.compiler.lowering.layout import Layout, channels_layout
 from openane.compiler.lowering.matrix import check_matrix
 from openane.compiler.lowering.norms import normalized
 from openane.compiler.lowering.pooling import reduced
 from openane.core.errors import require
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
@@ -38,7 +38,7 @@ from openane.net import (
 _SMALLEST_NORM = 2.0**-24
 
 
-def _lower_softmax(ctx: Lowering, node: Node) -> None:
+def _lower_softmax(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, (g.Softmax, g.LogSoftmax))
     layout = ctx.layout(node.inputs[0])
@@ -49,7 +49,7 @@ def _lower_softmax(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _lower_batch_norm(ctx: Lowering, node: Node) -> None:
+def _lower_batch_norm(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.BatchNorm)
     known = [ctx.constant(name) for name in node.inputs[1:5]]
@@ -65,7 +65,7 @@ def _lower_batch_norm(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _computed_batch_norm(ctx: Lowering, node: Node, operation: g.BatchNorm) -> None:
+def _computed_batch_norm(ctx: GraphLowering, node: Node, operation: g.BatchNorm) -> None:
     """Statistics from elsewhere: (x - mean) * (scale / sqrt(variance + epsilon)) + bias."""
     x = node.inputs[0]
     channels = (ctx.shape(x)[1], *[1] * (len(ctx.shape(x)) - 2))
@@ -76,7 +76,7 @@ def _computed_batch_norm(ctx: Lowering, node: Node, operation: g.BatchNorm) -> N
     ctx.define(node.outputs[0], value.handle, value.layout)
 
 
-def _scale_and_shift(ctx: Lowering, node: Node, unit: Handle, layout: Layout, *, channels: bool) -> Handle:
+def _scale_and_shift(ctx: GraphLowering, node: Node, unit: Handle, layout: Layout, *, channels: bool) -> Handle:
     """Multiplies by input 1 and adds input 2, where they are there."""
     engine = ctx.extents(unit)
     for index, kind in ((1, ElementWiseKind.MULT), (2, ElementWiseKind.ADD)):
@@ -98,7 +98,7 @@ def _scale_and_shift(ctx: Lowering, node: Node, unit: Handle, layout: Layout, *,
 @rule(
     "norm-axes",
     family="normalization",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="an axis longer than 1, where there are more than five axes",
     hint="Replace it by its bias: the deviation from the mean of one element is 0.",
     evidence="openane.compiler.lowering.layout: axes of one element have no dimension where there are more than five",
@@ -108,7 +108,7 @@ def normalized_axes(axes: Sequence[int], dimensions: frozenset[Dimension]) -> ob
     return None if dimensions else f"axes {list(axes)}"
 
 
-def _lower_layer_norm(ctx: Lowering, node: Node) -> None:
+def _lower_layer_norm(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, (g.LayerNorm, g.RmsNorm))
     layout = ctx.layout(node.inputs[0])
@@ -130,7 +130,7 @@ def _lower_layer_norm(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=False), layout)
 
 
-def _layer_norm_of_rows(ctx: Lowering, node: Node, operation: g.LayerNorm | g.RmsNorm) -> None:
+def _layer_norm_of_rows(ctx: GraphLowering, node: Node, operation: g.LayerNorm | g.RmsNorm) -> None:
     """Items and planes are not reduced together: the normalized axes become the rows of a matrix and go back."""
     shape = ctx.shape(node.inputs[0])
     order = (*(axis for axis in range(len(shape)) if axis not in operation.axes), *operation.axes)
@@ -145,7 +145,7 @@ def _layer_norm_of_rows(ctx: Lowering, node: Node, operation: g.LayerNorm | g.Rm
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _lower_instance_norm(ctx: Lowering, node: Node) -> None:
+def _lower_instance_norm(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.InstanceNorm)
     layout = channels_layout(ctx.shape(node.inputs[0]))
@@ -154,7 +154,7 @@ def _lower_instance_norm(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=True), layout)
 
 
-def _lower_group_norm(ctx: Lowering, node: Node) -> None:
+def _lower_group_norm(ctx: GraphLowering, node: Node) -> None:
     """Groups lie along Depth, their channels along Channel."""
     operation = node.operation
     assert isinstance(operation, g.GroupNorm)
@@ -169,7 +169,7 @@ def _lower_group_norm(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=True), layout)
 
 
-def _lower_lp_norm(ctx: Lowering, node: Node) -> None:
+def _lower_lp_norm(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.LpNorm)
     layout = ctx.layout(node.inputs[0])
@@ -195,7 +195,7 @@ def _lower_lp_norm(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _lower_local_response_norm(ctx: Lowering, node: Node) -> None:
+def _lower_local_response_norm(ctx: GraphLowering, node: Node) -> None:
     """The sum over neighbouring channels is a 1x1 convolution with a band of equal weights."""
     operation = node.operation
     assert isinstance(operation, g.LocalResponseNorm)
@@ -212,7 +212,7 @@ def _lower_local_response_norm(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], ctx.emit(ElementWise(ElementWiseKind.MULT), x, factor), layout)
 
 
-LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[GraphLowering, Node], None]] = MappingProxyType(
     {
         g.Softmax: _lower_softmax,
         g.LogSoftmax: _lower_softmax,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import GraphLowering, Handle
 from openane.net import GOC, Dimension, ElementWise, ElementWiseKind, Neuron, NeuronKind, Reduction, ReductionKind
 
 _LEAST_DIVISOR = 2.0**-15
@@ -40,7 +40,7 @@ class ScaledNorm:
 
 
 def scaled_norm(
-    ctx: Lowering, x: Handle, dimensions: frozenset[Dimension], order: int, epsilon: float = 0.0
+    ctx: GraphLowering, x: Handle, dimensions: frozenset[Dimension], order: int, epsilon: float = 0.0
 ) -> ScaledNorm:
     """The norm of x after scaling.
 
@@ -70,17 +70,19 @@ def scaled_norm(
     return ScaledNorm(scaled, divisor, factor, norm)
 
 
-def _reduced(ctx: Lowering, x: Handle, kind: ReductionKind, dimensions: frozenset[Dimension]) -> Handle:
+def _reduced(ctx: GraphLowering, x: Handle, kind: ReductionKind, dimensions: frozenset[Dimension]) -> Handle:
     return ctx.emit(Reduction(kind, dimensions), x) if dimensions else x
 
 
-def norm(ctx: Lowering, x: Handle, dimensions: frozenset[Dimension]) -> Handle:
+def norm(ctx: GraphLowering, x: Handle, dimensions: frozenset[Dimension]) -> Handle:
     """The L2 norm of x."""
     found = scaled_norm(ctx, x, dimensions, 2)
     return ctx.emit(ElementWise(ElementWiseKind.MULT, 1 / found.factor), found.norm, found.divisor)
 
 
-def normalized(ctx: Lowering, x: Handle, dimensions: frozenset[Dimension], order: int, epsilon: float = 0.0) -> Handle:
+def normalized(
+    ctx: GraphLowering, x: Handle, dimensions: frozenset[Dimension], order: int, epsilon: float = 0.0
+) -> Handle:
     """x divided by its norm; 0 where x is 0."""
     found = scaled_norm(ctx, x, dimensions, order, epsilon)
     divisor = ctx.emit(Neuron(NeuronKind.CLAMP, _LEAST_NORM, math.inf), found.norm)

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 
 import numpy as np
 
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.core.types import DType
 from openane.graph import TensorType
 from openane.numerics.limits import HALF_LARGEST
@@ -27,7 +27,7 @@ ENGINE_AXES = 5
 @rule(
     "element-types",
     family="every operation",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="floating point and booleans; 8-bit integers as inputs of the model",
     hint=INTEGERS_HINT,
     evidence="limits.md#sizes: integer arithmetic and int32 casts are refused",
@@ -40,7 +40,7 @@ def element_type(name: str, found: DType, allowed: Container[DType]) -> object |
 @rule(
     "empty",
     family="every operation",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="at least one element",
     hint="Remove the branch that makes a tensor without elements.",
     evidence="execution.md#hangs: sizes of 0 stop a chip",
@@ -53,7 +53,7 @@ def not_empty(name: str, found: TensorType) -> object | None:
 @rule(
     "five-dimensions",
     family="every operation",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=f"{ENGINE_AXES} axes longer than 1; for a transpose, {ENGINE_AXES} groups of axes that stay together",
     hint="Merge neighboring axes by a Reshape first, so that at most five are left.",
     evidence="limits.md#sizes: rank 5",
@@ -66,7 +66,7 @@ def five_dimensions(axes: int, shape: Sequence[int]) -> object | None:
 @rule(
     "channel-axes",
     family="operation on channels",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="two to four axes",
     hint=FEWER_AXES,
     evidence="openane.compiler.lowering.layout: images have a batch, channels and at most two more axes",
@@ -79,7 +79,7 @@ def channel_axes(shape: Sequence[int]) -> object | None:
 @rule(
     "constant-weights",
     family="every operation",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="a constant of the model",
     hint="Make the operand a constant of the model, or write the layer as MatMul of two tensors.",
     evidence="encoding.md#kernel-registers: kernels are packed into the constant section",
@@ -92,7 +92,7 @@ def known_weights(name: str, array: np.ndarray | None) -> object | None:
 @rule(
     "constant-factors",
     family="every operation",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit=f"at most {HALF_LARGEST:g} in size",
     hint="Scale the layer down, for example by a factor that the next layer takes back.",
     evidence="arithmetic.md#mac: an infinite factor counts as 65536; a clamped one would change every product",
@@ -106,7 +106,7 @@ def finite_factor(array: np.ndarray) -> object | None:
 @rule(
     "constant-nan",
     family="every operation",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="numbers",
     hint="Replace the NaN in the constant by a number.",
     evidence="arithmetic.md#mac: a NaN is a number between 65536 and 131008",
@@ -119,7 +119,7 @@ def no_nan(array: np.ndarray) -> object | None:
 @rule(
     "unit-operands",
     family="every operation",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="operands that the unit takes",
     hint="Reshape the operands, or keep this layer on the host with --keep-on-host.",
     evidence="openane.net.units: the shape rule of the unit",

@@ -10,13 +10,13 @@ from types import MappingProxyType
 import numpy as np
 
 from openane.artifact.options import Functions
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import GraphLowering, Handle
 from openane.compiler.lowering.convolution import pad_image, plane, plane_pads
 from openane.compiler.lowering.elementwise import affine, power
 from openane.compiler.lowering.layout import SPATIAL, Layout
 from openane.compiler.lowering.norms import norm
 from openane.core.errors import require
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
@@ -36,7 +36,7 @@ from openane.net import (
 from openane.numerics.limits import HALF_LARGEST
 
 
-def _pool(ctx: Lowering, node: Node, kind: PoolingKind, x: Handle, include: bool) -> Handle:
+def _pool(ctx: GraphLowering, node: Node, kind: PoolingKind, x: Handle, include: bool) -> Handle:
     """A pooling, with the positions that `ceil_mode` adds as further padding that never counts."""
     operation = node.operation
     assert isinstance(operation, g.Pooling)
@@ -65,7 +65,7 @@ def _pool(ctx: Lowering, node: Node, kind: PoolingKind, x: Handle, include: bool
     return _windows(ctx, x, pooling)
 
 
-def _windows(ctx: Lowering, x: Handle, pooling: Pooling) -> Handle:
+def _windows(ctx: GraphLowering, x: Handle, pooling: Pooling) -> Handle:
     """A pooling in the forms that the engine has: dense windows, short steps."""
     if pooling.dilation != (1, 1):
         return _dilated(ctx, x, pooling)
@@ -79,7 +79,7 @@ def _windows(ctx: Lowering, x: Handle, pooling: Pooling) -> Handle:
     return y
 
 
-def _dilated(ctx: Lowering, x: Handle, pooling: Pooling) -> Handle:
+def _dilated(ctx: GraphLowering, x: Handle, pooling: Pooling) -> Handle:
     """Windows with gaps: shifted views of the padded image, joined one axis after the other."""
     largest = pooling.kind is PoolingKind.MAX
     shape = pooling.infer([ctx.extents(x)])
@@ -109,7 +109,7 @@ def _sums(pooling: Pooling, ones: np.ndarray) -> np.ndarray:
 @rule(
     "pooling-window",
     family="pooling",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="two axes; three for maximum and average",
     hint="Pool one axis after the other.",
     evidence="encoding.md#common-block: windows have rows and columns",
@@ -119,7 +119,7 @@ def window_axes(rank: int) -> object | None:
     return rank if rank > 2 else None
 
 
-def _lower_pool(ctx: Lowering, node: Node) -> None:
+def _lower_pool(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Pooling)
     rank = len(operation.kernel)
@@ -138,7 +138,7 @@ def _lower_pool(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _pool_3d(ctx: Lowering, node: Node, operation: g.MaxPool | g.AveragePool) -> None:
+def _pool_3d(ctx: GraphLowering, node: Node, operation: g.MaxPool | g.AveragePool) -> None:
     """Images first, with depth among the channels; then along depth, with a row for each depth. Means of means agree,
     because the number of elements in a window is a product of one number per axis."""
     (n, c, d, h, w), out = ctx.shape(node.inputs[0]), ctx.shape(node.outputs[0])
@@ -167,7 +167,7 @@ def _pool_3d(ctx: Lowering, node: Node, operation: g.MaxPool | g.AveragePool) ->
 @rule(
     "pooling-norm",
     family="pooling",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="norms of order 1 and 2, without ceil_mode",
     hint="Use average pooling of the squares, then a root.",
     evidence="openane.compiler.lowering.pooling: absolute values or squares, averaged",
@@ -179,7 +179,7 @@ def pooled_norm(operation: g.LpPool) -> object | None:
     return "ceil_mode" if operation.ceil_mode else None
 
 
-def _lp_pool(ctx: Lowering, node: Node, operation: g.LpPool, x: Handle) -> Handle:
+def _lp_pool(ctx: GraphLowering, node: Node, operation: g.LpPool, x: Handle) -> Handle:
     """The p-th root of (average of |x|^p, times the number of elements)."""
     require(pooled_norm, operation)
     x = ctx.emit(Neuron(NeuronKind.ABS if operation.p == 1 else NeuronKind.SQUARE), x)
@@ -218,7 +218,7 @@ def _kept(node: Node, layout: Layout) -> Layout:
     return tuple(d for i, d in enumerate(layout) if i not in operation.axes)
 
 
-def _lower_reduction(ctx: Lowering, node: Node) -> None:
+def _lower_reduction(ctx: GraphLowering, node: Node) -> None:
     before, kind, after = _REDUCTIONS[type(node.operation)]
     layout = ctx.layout(node.inputs[0])
     unit = ctx.read(node.inputs[0], layout)
@@ -234,7 +234,7 @@ def _lower_reduction(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, _kept(node, layout))
 
 
-def _lower_log_sum_exp(ctx: Lowering, node: Node) -> None:
+def _lower_log_sum_exp(ctx: GraphLowering, node: Node) -> None:
     """max + log(sum(exp(x - max)))."""
     layout = ctx.layout(node.inputs[0])
     x = ctx.read(node.inputs[0], layout)
@@ -249,7 +249,7 @@ def _lower_log_sum_exp(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, _kept(node, layout))
 
 
-LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[GraphLowering, Node], None]] = MappingProxyType(
     dict.fromkeys((g.MaxPool, g.AveragePool, g.LpPool), _lower_pool)
     | dict.fromkeys(_REDUCTIONS, _lower_reduction)
     | {g.ReduceLogSumExp: _lower_log_sum_exp}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import Graph, Node
 from openane.graph import ops as g
 
@@ -45,7 +45,7 @@ def _to_integers(graph: Graph, node: Node) -> bool:
 @rule(
     "positions",
     family="every operation",
-    kind=Kind.CHOICE,
+    kind=RuleKind.CHOICE,
     limit="numbers that do not become integers",
     hint="Nothing needs to be done: the host keeps the numbers exact. To avoid the step, give them as integers.",
     evidence="formats.md#element-types: tensors are fp16, which holds integers exactly up to 2048",

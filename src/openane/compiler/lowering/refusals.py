@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from openane.compiler.lowering.operand_rules import INTEGERS_HINT, LOOK_UP_HINT
 from openane.core.errors import UnsupportedError
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import Operation
 from openane.graph import ops as g
 
@@ -91,7 +91,7 @@ REFUSALS: Mapping[type[Operation], Refusal] = MappingProxyType(
 @rule(
     "operations",
     family="every operation",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="operations with a lowering",
     hint="Replace it by operations that the engine has: `openane limits` lists their rules.",
     evidence="limits.md#operations",

@@ -8,19 +8,19 @@ from types import MappingProxyType
 
 import numpy as np
 
-from openane.compiler.lowering.context import Handle, Lowering
+from openane.compiler.lowering.context import GraphLowering, Handle
 from openane.compiler.lowering.elementwise import affine
 from openane.compiler.lowering.layout import Layout, canonical, channels_layout, engine_shape
 from openane.compiler.lowering.matrix import along, check_matrix, selection
 from openane.compiler.lowering.operand_rules import FEWER_AXES, LOOK_UP_HINT, five_dimensions
 from openane.core.errors import require
-from openane.core.rules import Kind, rule
+from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import Concat, Conv, Dimension, InputView, Pad, Transpose
 
 
-def _lower_reshape(ctx: Lowering, node: Node) -> None:
+def _lower_reshape(ctx: GraphLowering, node: Node) -> None:
     """Nothing happens: the value only gets another shape, and whoever needs the elements elsewhere moves them."""
     ctx.define(node.outputs[0], ctx.values[node.inputs[0]].handle, None)
 
@@ -41,7 +41,7 @@ def _coalesced(shape: Sequence[int], permutation: Sequence[int]) -> tuple[list[i
     return extents, [source.index(run) for run in runs]
 
 
-def _lower_transpose(ctx: Lowering, node: Node) -> None:
+def _lower_transpose(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Transpose)
     name, result = node.inputs[0], node.outputs[0]
@@ -74,7 +74,7 @@ def _engine_permutation(source: Layout, target: Layout, permutation: Sequence[in
     return Transpose((n, d, c, h, w))
 
 
-def _lower_concat(ctx: Lowering, node: Node) -> None:
+def _lower_concat(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Concat)
     names = [name for name in node.inputs if ctx.types[name].size]
@@ -92,7 +92,7 @@ def _lower_concat(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _view(ctx: Lowering, x: Handle, dimension: Dimension | None, positions: range) -> Handle:
+def _view(ctx: GraphLowering, x: Handle, dimension: Dimension | None, positions: range) -> Handle:
     """Every step-th element along a dimension; backwards by a matrix product."""
     if dimension is None:
         return x
@@ -104,7 +104,7 @@ def _view(ctx: Lowering, x: Handle, dimension: Dimension | None, positions: rang
     return ctx.emit(InputView(dimension, positions[0], len(positions), max(positions.step, 1)), x)
 
 
-def _lower_split(ctx: Lowering, node: Node) -> None:
+def _lower_split(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Split)
     layout = ctx.layout(node.inputs[0])
@@ -116,7 +116,7 @@ def _lower_split(ctx: Lowering, node: Node) -> None:
         start += size
 
 
-def _lower_slice(ctx: Lowering, node: Node) -> None:
+def _lower_slice(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Slice)
     layout = ctx.layout(node.inputs[0])
@@ -126,7 +126,7 @@ def _lower_slice(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], x, layout)
 
 
-def _take(ctx: Lowering, x: Handle, dimension: Dimension, places: Sequence[int]) -> Handle:
+def _take(ctx: GraphLowering, x: Handle, dimension: Dimension, places: Sequence[int]) -> Handle:
     """The elements at `places` along a dimension: a view or a repeated element, else a matrix of ones and zeros."""
     steps = {b - a for a, b in pairwise(places)}
     first, last = min(places), max(places)
@@ -142,7 +142,7 @@ def _take(ctx: Lowering, x: Handle, dimension: Dimension, places: Sequence[int])
 @rule(
     "repeated-axis",
     family="gather",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="an axis with a dimension of the engine: all of five axes, or those longer than 1",
     hint=FEWER_AXES,
     evidence="openane.compiler.lowering.layout: axes of one element have no dimension where there are more than five",
@@ -152,7 +152,7 @@ def repeated_axis(count: int, shape: Sequence[int]) -> object | None:
     return f"{count} times, shape {list(shape)}" if count > 1 else None
 
 
-def _lower_gather(ctx: Lowering, node: Node) -> None:
+def _lower_gather(ctx: GraphLowering, node: Node) -> None:
     """Constant positions; positions that are computed are the host's."""
     operation = node.operation
     assert isinstance(operation, g.Gather)
@@ -173,14 +173,14 @@ def _lower_gather(ctx: Lowering, node: Node) -> None:
         ctx.define(node.outputs[0], x, layout if indices.ndim == 1 else None)
 
 
-def _lower_expand(ctx: Lowering, node: Node) -> None:
+def _lower_expand(ctx: GraphLowering, node: Node) -> None:
     layout = ctx.free_layout(node.outputs[0])
     source = layout[len(layout) - len(ctx.shape(node.inputs[0])) :]
     engine = engine_shape(ctx.shape(node.outputs[0]), layout)
     ctx.define(node.outputs[0], ctx.broadcast(ctx.read(node.inputs[0], source), engine), layout)
 
 
-def _lower_tile(ctx: Lowering, node: Node) -> None:
+def _lower_tile(ctx: GraphLowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, g.Tile)
     layout = ctx.free_layout(node.outputs[0])
@@ -199,7 +199,7 @@ def _lower_tile(ctx: Lowering, node: Node) -> None:
 @rule(
     "padded-axes",
     family="padding",
-    kind=Kind.COMPILER,
+    kind=RuleKind.COMPILER,
     limit="five axes",
     hint=FEWER_AXES,
     evidence="openane.compiler.lowering.layout: axes of one element have no dimension where there are more than five",
@@ -212,7 +212,7 @@ def padded_axes(layout: Layout) -> object | None:
 _PAD_MODES = MappingProxyType({g.PadMode.REFLECT: "reflect", g.PadMode.EDGE: "edge", g.PadMode.WRAP: "wrap"})
 
 
-def _lower_pad(ctx: Lowering, node: Node) -> None:
+def _lower_pad(ctx: GraphLowering, node: Node) -> None:
     """Constants by a Pad unit; copies of what is there are taken from it and joined to it, axis by axis."""
     operation = node.operation
     assert isinstance(operation, g.Pad)
@@ -241,7 +241,7 @@ def _lower_pad(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], x, layout)
 
 
-def _lower_channel_shuffle(ctx: Lowering, node: Node) -> None:
+def _lower_channel_shuffle(ctx: GraphLowering, node: Node) -> None:
     """A 1x1 convolution whose kernel is a permutation."""
     operation = node.operation
     assert isinstance(operation, g.ChannelShuffle)
@@ -252,7 +252,7 @@ def _lower_channel_shuffle(ctx: Lowering, node: Node) -> None:
     ctx.define(node.outputs[0], unit, layout)
 
 
-def _lower_trilu(ctx: Lowering, node: Node) -> None:
+def _lower_trilu(ctx: GraphLowering, node: Node) -> None:
     """A product with a constant triangle of ones."""
     operation = node.operation
     assert isinstance(operation, g.Trilu)
@@ -267,7 +267,7 @@ def _lower_trilu(ctx: Lowering, node: Node) -> None:
 @rule(
     "resize-crop",
     family="resize",
-    kind=Kind.ENGINE,
+    kind=RuleKind.ENGINE,
     limit="any other choice of coordinates",
     hint="Use nearest or linear resizing by an integer factor.",
     evidence="limits.md#operations: crop and resize come with the texture engine of a later generation",
@@ -278,7 +278,7 @@ def no_crop(operation: g.Resize) -> object | None:
     return operation.coordinates.value if crops else None
 
 
-def _lower_resize(ctx: Lowering, node: Node) -> None:
+def _lower_resize(ctx: GraphLowering, node: Node) -> None:
     """Whole factors of the nearest pixel by a transposed convolution with ones; the rest by a matrix per axis."""
     operation = node.operation
     assert isinstance(operation, g.Resize)
@@ -318,7 +318,7 @@ def _repeats(matrix: np.ndarray) -> int:
     return factor if factor > 1 and np.array_equal(matrix, np.repeat(np.eye(extent), factor, 0)) else 0
 
 
-LOWERINGS: Mapping[type[Operation], Callable[[Lowering, Node], None]] = MappingProxyType(
+LOWERINGS: Mapping[type[Operation], Callable[[GraphLowering, Node], None]] = MappingProxyType(
     {
         g.Reshape: _lower_reshape,
         g.Transpose: _lower_transpose,

@@ -9,7 +9,7 @@ from openane.core.reader import Buffer
 from openane.formats.anec import HEADER_SIZES, TILE_COUNT, USED_BYTES, AnecFile, AnecHeader
 from openane.formats.assembly.data import DataBlock, Supply, any_set, data_lines
 from openane.formats.assembly.hwx_text import Region
-from openane.formats.assembly.syntax import Line, indent
+from openane.formats.assembly.syntax import AssemblyLine, indent
 from openane.formats.image import Image
 
 _NUMBERS = (
@@ -59,7 +59,7 @@ class AnecReader:
         supply: of the bytes of its data.
     """
 
-    def __init__(self, line: Line, supply: Supply) -> None:
+    def __init__(self, line: AssemblyLine, supply: Supply) -> None:
         wanted = ("size", "header", *_NUMBERS)
         pairs = line.pairs(wanted)
         missing = [name for name in wanted if name not in pairs]
@@ -74,7 +74,7 @@ class AnecReader:
         self._geometry = [(0,) * len(_GEOMETRY)] * TILE_COUNT
         self._bytes: list[tuple[int, DataBlock]] = []
 
-    def add(self, line: Line) -> None:
+    def add(self, line: AssemblyLine) -> None:
         """Takes one line.
 
         Raises:

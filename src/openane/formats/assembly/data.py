@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 
 from openane.core.reader import Buffer
-from openane.formats.assembly.syntax import Line, quote
+from openane.formats.assembly.syntax import AssemblyLine, quote
 
 LINE_BYTES = 32
 _CHUNK_BYTES = 1 << 20
@@ -67,7 +67,7 @@ class Supply:
         self.file = opener
         self._left = TOLD_BYTES
 
-    def take(self, line: Line, count: int) -> None:
+    def take(self, line: AssemblyLine, count: int) -> None:
         """Says that so many bytes will be made out of what the text tells.
 
         Raises:
@@ -91,7 +91,7 @@ class DataBlock:
         size: number of bytes in all.
     """
 
-    def __init__(self, supply: Supply, line: Line, size: int) -> None:
+    def __init__(self, supply: Supply, line: AssemblyLine, size: int) -> None:
         if not 0 <= size <= LARGEST_BYTES:
             raise line.error("an impossible size", value=size, limit=f"0..{LARGEST_BYTES}")
         self._supply = supply
@@ -100,7 +100,7 @@ class DataBlock:
         self._runs: list[tuple[int, bytes, int]] = []
         self._whole: Buffer | None = None
 
-    def add(self, line: Line) -> None:
+    def add(self, line: AssemblyLine) -> None:
         """Takes one line of the block.
 
         Raises:
@@ -134,7 +134,7 @@ class DataBlock:
         self._supply.take(line, count * len(data))
         self._runs.append((offset, bytes(data), count))
 
-    def _include(self, line: Line) -> None:
+    def _include(self, line: AssemblyLine) -> None:
         if len(line.tokens) < 2:
             raise line.error("incbin needs a file name")
         pairs = line.pairs(("offset", "size", "sha256"), 2)

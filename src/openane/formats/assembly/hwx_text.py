@@ -10,10 +10,10 @@ from typing import Any
 from openane.core.errors import OpenaneError
 from openane.core.reader import Buffer
 from openane.formats.assembly.data import DataBlock, Supply, any_set, data_lines
-from openane.formats.assembly.syntax import Line, Token, indent, quote
+from openane.formats.assembly.syntax import AssemblyLine, AssemblyToken, indent, quote
 from openane.formats.hwx import codec, layout
 from openane.formats.hwx.file import HwxFile
-from openane.formats.hwx.layout import Command, Flavor
+from openane.formats.hwx.layout import CommandKind, Flavor
 from openane.formats.hwx.parts import (
     Header,
     LoadCommand,
@@ -42,11 +42,11 @@ _COMMANDS: dict[str, _Codec] = {
     ".symbol_table": (SymbolTable, codec.decode_symbol_table, codec.encode_symbol_table),
 }
 _DIRECTIVES: dict[int, str] = {
-    Command.SEGMENT: ".segment",
-    Command.NAME: ".name",
-    Command.NAME_OLD: ".name",
-    Command.SYMBOLS: ".symbol_table",
-    Command.METADATA: ".metadata",
+    CommandKind.SEGMENT: ".segment",
+    CommandKind.NAME: ".name",
+    CommandKind.NAME_OLD: ".name",
+    CommandKind.SYMBOLS: ".symbol_table",
+    CommandKind.METADATA: ".metadata",
 }
 _STATES: dict[int, str] = {
     Flavor.PROGRAM: ".program_state",
@@ -59,7 +59,7 @@ _METADATA = ".metadata"
 
 
 def _directive(file: HwxFile, command: LoadCommand) -> str:
-    if command.kind == Command.THREAD:
+    if command.kind == CommandKind.THREAD:
         return _STATES.get(file.inside(command).u32(8, "flavor"), _RAW)
     return _DIRECTIVES.get(command.kind, _RAW)
 
@@ -90,7 +90,7 @@ def _tokens(value: Any) -> str:
     )
 
 
-def _parse(line: Line, kind: type[Any], **more: Any) -> Any:
+def _parse(line: AssemblyLine, kind: type[Any], **more: Any) -> Any:
     """A part from the attributes of a line."""
     wanted = {each.name: each.type for each in fields(kind) if each.name not in _SKIPPED}
     pairs = line.pairs(tuple(wanted))
@@ -101,7 +101,7 @@ def _parse(line: Line, kind: type[Any], **more: Any) -> Any:
     return kind(**values, **more)
 
 
-def _value(line: Line, token: Token, kind: str) -> Any:
+def _value(line: AssemblyLine, token: AssemblyToken, kind: str) -> Any:
     if kind == "str":
         return line.string_of(token)
     if kind.startswith("tuple"):
@@ -137,7 +137,7 @@ def hwx_lines(file: HwxFile, image: Image) -> Iterator[str]:
             offset = file.offset_of(part)
             regions.append((offset, len(part)))
             yield f"{word} offset={offset:#x}"
-    for command in file.of_kind(Command.SYMBOLS):
+    for command in file.of_kind(CommandKind.SYMBOLS):
         yield from _symbol_lines(file, command, regions)
     for section in file.sections:
         yield from _relocation_lines(file, section, image, regions)
@@ -151,7 +151,7 @@ def _command_lines(file: HwxFile, command: LoadCommand) -> Iterator[str]:
     if directive == _METADATA:
         body = bytes(command.data[8:])
         text = body.rstrip(b"\0").decode("utf-8", "replace")
-        if codec.encode_command(Command.METADATA, text.encode() + b"\0") == bytes(command.data):
+        if codec.encode_command(CommandKind.METADATA, text.encode() + b"\0") == bytes(command.data):
             yield _METADATA
             yield from indent(quote(line) for line in text.split("\n"))
             return
@@ -235,7 +235,7 @@ def _rest_lines(data: memoryview, regions: list[tuple[int, int]]) -> Iterator[st
 class _Draft:
     """A load command whose lines are still being read."""
 
-    line: Line
+    line: AssemblyLine
     value: Any = None
     sections: list[Section] = field(default_factory=list)
     buffers: dict[int, int] = field(default_factory=dict)
@@ -247,7 +247,7 @@ class _Draft:
     def encoded(self) -> bytes:
         """The bytes of the command."""
         if self.line.word == _METADATA:
-            return codec.encode_command(Command.METADATA, "\n".join(self.texts).encode() + b"\0")
+            return codec.encode_command(CommandKind.METADATA, "\n".join(self.texts).encode() + b"\0")
         if self.data is not None:
             body = bytes(self.data.bytes())
             return self.kind.to_bytes(4, "little") + (len(body) + 8).to_bytes(4, "little") + body
@@ -272,7 +272,7 @@ class HwxReader:
         supply: of the bytes of its data.
     """
 
-    def __init__(self, line: Line, supply: Supply) -> None:
+    def __init__(self, line: AssemblyLine, supply: Supply) -> None:
         pairs = line.pairs(("size",))
         if "size" not in pairs:
             raise line.error(".hwx needs size=")
@@ -286,7 +286,7 @@ class HwxReader:
         self._bytes: list[tuple[int, DataBlock]] = []
         self._block = ""
 
-    def add(self, line: Line) -> None:
+    def add(self, line: AssemblyLine) -> None:
         """Takes one line.
 
         Raises:
@@ -306,19 +306,19 @@ class HwxReader:
         else:
             raise line.error(f"unknown word {line.word!r} in the container")
 
-    def _draft_data(self, line: Line) -> DataBlock:
+    def _draft_data(self, line: AssemblyLine) -> DataBlock:
         block = self._commands[-1].data
         if block is None:
             raise line.error("data without a block")
         return block
 
-    def _u32(self, line: Line, token: Token) -> int:
+    def _u32(self, line: AssemblyLine, token: AssemblyToken) -> int:
         value = line.number_of(token)
         if not 0 <= value < 1 << 32:
             raise line.error("a word of 32 bits is needed", token, value=token.text)
         return value
 
-    def _directive(self, line: Line) -> None:
+    def _directive(self, line: AssemblyLine) -> None:
         if line.word in (".section", ".buffer", ".word"):
             self._part(line)
             return
@@ -341,7 +341,7 @@ class HwxReader:
         else:
             self._block_directive(line)
 
-    def _block_directive(self, line: Line) -> None:
+    def _block_directive(self, line: AssemblyLine) -> None:
         known = {
             ".symbols": ("offset", "strings"),
             ".bytes": ("offset", "size"),
@@ -362,7 +362,7 @@ class HwxReader:
         else:
             self._places[line.word] = numbers[0]
 
-    def _part(self, line: Line) -> None:
+    def _part(self, line: AssemblyLine) -> None:
         if not self._commands or self._commands[-1].value is None:
             raise line.error(f"{line.word} stands behind no load command")
         draft = self._commands[-1]
@@ -373,7 +373,7 @@ class HwxReader:
         key, value = (line.number_of(token) for token in line.tokens[1:])
         (draft.buffers if line.word == ".buffer" else draft.words)[key] = value
 
-    def _add_symbol(self, line: Line) -> None:
+    def _add_symbol(self, line: AssemblyLine) -> None:
         pairs = line.pairs(_SYMBOL_FIELDS)
         numbers = [line.number_of(pairs[name]) if name in pairs else 0 for name in _SYMBOL_FIELDS]
         limits = (1 << 8, 1 << 8, 1 << 16, 1 << 64)

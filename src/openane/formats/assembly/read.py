@@ -14,7 +14,7 @@ from openane.formats.anec import anec_pieces, read_anec
 from openane.formats.assembly.anec_text import AnecReader
 from openane.formats.assembly.data import LARGEST_BYTES, DataBlock, Opener, Supply
 from openane.formats.assembly.hwx_text import HwxReader, Region
-from openane.formats.assembly.syntax import Line, Token, lines_of
+from openane.formats.assembly.syntax import AssemblyLine, AssemblyToken, lines_of
 from openane.formats.assembly.tasks import TaskReader
 from openane.formats.assembly.write import VERSION
 from openane.formats.hwx.read import read_hwx
@@ -90,16 +90,16 @@ class _Reader:
         self._name = "net"
         self._dialect = "macos-26"
         self._numbers: dict[str, int] = {}
-        self._surfaces: list[tuple[Line, Surface]] = []
+        self._surfaces: list[tuple[AssemblyLine, Surface]] = []
         self._tasks: list[TaskReader] = []
         self._relocations: list[Relocation] = []
         self._constants: DataBlock | None = None
         self._raw: DataBlock | None = None
         self._gaps: DataBlock | None = None
         self._container: HwxReader | AnecReader | None = None
-        self._container_line: Line | None = None
+        self._container_line: AssemblyLine | None = None
         self._block: TaskReader | DataBlock | HwxReader | AnecReader | None = None
-        self._handlers: Mapping[str, Callable[[Line], None]] = {
+        self._handlers: Mapping[str, Callable[[AssemblyLine], None]] = {
             ".openane": self._version,
             ".target": self._set_target,
             ".network": self._set_name,
@@ -118,7 +118,7 @@ class _Reader:
             ".end": lambda line: None,
         }
 
-    def add(self, line: Line) -> None:
+    def add(self, line: AssemblyLine) -> None:
         """Takes one line."""
         if isinstance(self._block, (HwxReader, AnecReader)) and line.word != ".end":
             self._block.add(line)
@@ -135,12 +135,12 @@ class _Reader:
 
     # -- head -------------------------------------------------------------------------------------------------------
 
-    def _version(self, line: Line) -> None:
+    def _version(self, line: AssemblyLine) -> None:
         line.need(1, f".openane {VERSION}")
         if line.number_of(line.tokens[1]) != VERSION:
             raise line.error("another version of the text form", line.tokens[1], limit=VERSION)
 
-    def _set_target(self, line: Line) -> None:
+    def _set_target(self, line: AssemblyLine) -> None:
         line.need(1, ".target GENERATION")
         try:
             self._codec = self._codec_of(line.tokens[1].text)
@@ -148,19 +148,19 @@ class _Reader:
             raise line.wrap(error, line.tokens[1]) from None
         self._target = line.tokens[1].text
 
-    def _set_name(self, line: Line) -> None:
+    def _set_name(self, line: AssemblyLine) -> None:
         line.need(1, '.network "net"')
         self._name = line.string_of(line.tokens[1])
 
-    def _set_dialect(self, line: Line) -> None:
+    def _set_dialect(self, line: AssemblyLine) -> None:
         line.need(1, ".dialect macos-26")
         self._dialect = line.tokens[1].text
 
-    def _number(self, line: Line) -> None:
+    def _number(self, line: AssemblyLine) -> None:
         line.need(1, f"{line.word} 0x4000")
         self._numbers[line.word] = _bounded(line, line.tokens[1])
 
-    def _add_surface(self, line: Line) -> None:
+    def _add_surface(self, line: AssemblyLine) -> None:
         if len(line.tokens) < 3:
             raise line.error('.surface needs a role and a name, like .surface input "x" buffer=4 ...')
         role, name = line.tokens[1:3]
@@ -190,7 +190,7 @@ class _Reader:
         )
         self._surfaces.append((line, surface))
 
-    def _five(self, line: Line, token: Token) -> tuple[int, int, int, int, int]:
+    def _five(self, line: AssemblyLine, token: AssemblyToken) -> tuple[int, int, int, int, int]:
         numbers = [line.number_of(token, part) for part in token.text.split(",")]
         if len(numbers) != _AXES or min(numbers) < 0:
             raise line.error("five numbers from 0 are needed: N,D,C,H,W", token, value=token.text)
@@ -200,7 +200,7 @@ class _Reader:
 
     # -- blocks -----------------------------------------------------------------------------------------------------
 
-    def _begin_task(self, line: Line) -> None:
+    def _begin_task(self, line: AssemblyLine) -> None:
         if self._codec is None:
             raise line.error(
                 "the target must be known before the first task", hint="Put .target with the generation above."
@@ -211,7 +211,7 @@ class _Reader:
         self._tasks.append(reader)
         self._block = reader
 
-    def _sized(self, line: Line) -> DataBlock:
+    def _sized(self, line: AssemblyLine) -> DataBlock:
         pairs = line.pairs(("size",))
         if "size" not in pairs:
             raise line.error(f"{line.word} needs size=")
@@ -219,22 +219,22 @@ class _Reader:
         self._block = block
         return block
 
-    def _begin_raw(self, line: Line) -> None:
+    def _begin_raw(self, line: AssemblyLine) -> None:
         self._raw = self._sized(line)
 
-    def _begin_gaps(self, line: Line) -> None:
+    def _begin_gaps(self, line: AssemblyLine) -> None:
         self._gaps = self._sized(line)
 
-    def _begin_constants(self, line: Line) -> None:
+    def _begin_constants(self, line: AssemblyLine) -> None:
         self._constants = self._sized(line)
 
-    def _relocate(self, line: Line) -> None:
+    def _relocate(self, line: AssemblyLine) -> None:
         numbers = [line.number_of(token) for token in line.tokens[1:]]
         if len(numbers) < 2 or min(numbers) < 0 or max(numbers) >= 1 << 32:
             raise line.error("the relocation word and offsets are needed, like .relocate 0x5000002 0x74")
         self._relocations += [Relocation(offset, numbers[0]) for offset in numbers[1:]]
 
-    def _begin_container(self, line: Line, container: HwxReader | AnecReader) -> None:
+    def _begin_container(self, line: AssemblyLine, container: HwxReader | AnecReader) -> None:
         self._container = self._block = container
         self._container_line = line
 
@@ -363,7 +363,7 @@ def _without_bulk(pieces: tuple[Buffer, ...]) -> memoryview:
     return data
 
 
-def _bounded(line: Line, token: Token, text: str | None = None) -> int:
+def _bounded(line: AssemblyLine, token: AssemblyToken, text: str | None = None) -> int:
     """A size, stride or index: an integer that the fields of a file and the memory of a machine can hold."""
     value = line.number_of(token, text)
     if not 0 <= value <= LARGEST_BYTES:

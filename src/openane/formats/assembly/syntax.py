@@ -19,7 +19,7 @@ INDENT = "    "
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class AssemblyToken:
     """A word of a line with its column, from 1."""
 
     text: str
@@ -27,7 +27,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AssemblyLine:
     """A line that says something.
 
     Attributes:
@@ -38,25 +38,25 @@ class Line:
 
     where: str
     number: int
-    tokens: tuple[Token, ...]
+    tokens: tuple[AssemblyToken, ...]
 
     @property
     def word(self) -> str:
         """The first token."""
         return self.tokens[0].text
 
-    def error(self, what: str, token: Token | None = None, **details: object) -> FormatError:
+    def error(self, what: str, token: AssemblyToken | None = None, **details: object) -> FormatError:
         """An error that points at a token of this line (the first one by default)."""
         column = (token or self.tokens[0]).column
         return FormatError(what, where=f"{self.where}: line {self.number}, column {column}", **details)  # type: ignore[arg-type]
 
-    def wrap(self, error: OpenaneError, token: Token) -> FormatError:
+    def wrap(self, error: OpenaneError, token: AssemblyToken) -> FormatError:
         """Another error, pointing at a token of this line."""
         own = error.diagnostic
         what = f"{own.where}: {own.what}" if own.where else own.what
         return self.error(what, token, limit=own.limit, value=own.value, hint=own.hint)
 
-    def number_of(self, token: Token, text: str | None = None) -> int:
+    def number_of(self, token: AssemblyToken, text: str | None = None) -> int:
         """The integer that a token (or a part of it) is.
 
         Raises:
@@ -67,7 +67,7 @@ class Line:
         except ValueError:
             raise self.error("a number is needed", token, value=repr(token.text if text is None else text)) from None
 
-    def string_of(self, token: Token, text: str | None = None) -> str:
+    def string_of(self, token: AssemblyToken, text: str | None = None) -> str:
         """The text of a quoted token (or of a part of it).
 
         Raises:
@@ -78,24 +78,24 @@ class Line:
             raise self.error("a quoted text is needed", token, value=raw)
         return _ESCAPE.sub(lambda match: self._unescaped(match, token), raw[1:-1])
 
-    def _unescaped(self, match: re.Match[str], token: Token) -> str:
+    def _unescaped(self, match: re.Match[str], token: AssemblyToken) -> str:
         code = match.group(1)
         if code is None:
             raise self.error("an unknown escape", token, value=match.group(0), limit=r"\n \r \t \" \\ \xNN \uNNNN")
         return _PLAIN_ESCAPES.get(code) or self._character(int(code[1:], 16), token)
 
-    def _character(self, code: int, token: Token) -> str:
+    def _character(self, code: int, token: AssemblyToken) -> str:
         if code > sys.maxunicode or 0xD800 <= code < 0xE000:
             raise self.error("an escape that is no character", token, value=f"{code:#x}")
         return chr(code)
 
-    def pairs(self, known: Sequence[str], start: int = 1) -> dict[str, Token]:
+    def pairs(self, known: Sequence[str], start: int = 1) -> dict[str, AssemblyToken]:
         """The `name=value` tokens from the given position on; tokens hold the value with its column.
 
         Raises:
             FormatError: a token is no pair, its name is unknown, or comes twice.
         """
-        found: dict[str, Token] = {}
+        found: dict[str, AssemblyToken] = {}
         for token in self.tokens[start:]:
             name, sign, value = token.text.partition("=")
             if not sign or name not in known:
@@ -104,7 +104,7 @@ class Line:
                 )
             if name in found:
                 raise self.error(f"{name} is given twice", token)
-            found[name] = Token(value, token.column + len(name) + 1)
+            found[name] = AssemblyToken(value, token.column + len(name) + 1)
         return found
 
     def need(self, count: int, form: str) -> None:
@@ -117,7 +117,7 @@ class Line:
             raise self.error(f"{self.word} has another number of words", limit=form, value=len(self.tokens) - 1)
 
 
-def lines_of(text: str, where: str) -> Iterator[Line]:
+def lines_of(text: str, where: str) -> Iterator[AssemblyLine]:
     """The lines that are not empty.
 
     Raises:
@@ -136,10 +136,10 @@ def lines_of(text: str, where: str) -> Iterator[Line]:
                     where=f"{where}: line {number}, column {column}",
                     value=raw.strip()[:40],
                 )
-            tokens.append(Token(match.group(), match.start() + 1))
+            tokens.append(AssemblyToken(match.group(), match.start() + 1))
             position = match.end()
         if tokens:
-            yield Line(where, number, tuple(tokens))
+            yield AssemblyLine(where, number, tuple(tokens))
 
 
 def quote(text: str) -> str:

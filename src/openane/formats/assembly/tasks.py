@@ -9,7 +9,7 @@ from itertools import groupby
 
 from openane.core.errors import OpenaneError
 from openane.core.origin import Origin
-from openane.formats.assembly.syntax import Line, Token, commented, indent, quote
+from openane.formats.assembly.syntax import AssemblyLine, AssemblyToken, commented, indent, quote
 from openane.program import Burst, Task
 from openane.program.fields import Field, Register, suggest
 from openane.program.program import StreamCodec
@@ -156,10 +156,10 @@ class TaskReader:
         line: the `.task` line.
     """
 
-    def __init__(self, codec: StreamCodec, line: Line) -> None:
+    def __init__(self, codec: StreamCodec, line: AssemblyLine) -> None:
         self._registers = codec.registers
         self.line = line
-        self._header: dict[str, tuple[Line, Token, int]] = {}
+        self._header: dict[str, tuple[AssemblyLine, AssemblyToken, int]] = {}
         self._extra: tuple[int, ...] = ()
         self._origin = Origin()
         self._bursts: list[Burst] = []
@@ -172,7 +172,7 @@ class TaskReader:
         if "at" in pairs:
             self.offset = line.number_of(pairs["at"])
 
-    def add(self, line: Line) -> None:
+    def add(self, line: AssemblyLine) -> None:
         """Takes one line of the block.
 
         Raises:
@@ -191,13 +191,15 @@ class TaskReader:
         else:
             self._add_register(line)
 
-    def _word(self, line: Line, token: Token) -> int:
+    def _word(self, line: AssemblyLine, token: AssemblyToken) -> int:
         value = line.number_of(token)
         if not 0 <= value < 1 << 32:
             raise line.error("a word of 32 bits is needed", token, value=token.text)
         return value
 
-    def _field(self, line: Line, token: Token, known: Mapping[str, tuple[Register, Field]]) -> tuple[str, int]:
+    def _field(
+        self, line: AssemblyLine, token: AssemblyToken, known: Mapping[str, tuple[Register, Field]]
+    ) -> tuple[str, int]:
         """Name and value of a token "Name" or "Name=value"."""
         name, sign, text = token.text.partition("=")
         if name not in known:
@@ -208,7 +210,7 @@ class TaskReader:
         except OpenaneError as error:
             raise line.wrap(error, token) from None
 
-    def _begin_burst(self, line: Line) -> None:
+    def _begin_burst(self, line: AssemblyLine) -> None:
         if len(line.tokens) < 3:
             raise line.error("burst needs an address and a count, like burst 0x8800 4")
         address, count = (line.number_of(token) for token in line.tokens[1:3])
@@ -224,7 +226,7 @@ class TaskReader:
         self._bursts.append(burst)
         self._words.append({each: self._registers.register_at(each).default for each in addresses})
 
-    def _add_register(self, line: Line) -> None:
+    def _add_register(self, line: AssemblyLine) -> None:
         if not self._bursts:
             raise line.error(
                 f"unknown word {line.word!r} in a task", limit="layers, header, extra, burst, or registers of a burst"
@@ -239,7 +241,7 @@ class TaskReader:
                 word = self._changed(line, token, register, word, index)
             words[register.address] = word
 
-    def _members(self, line: Line) -> list[Register]:
+    def _members(self, line: AssemblyLine) -> list[Register]:
         """The register that a line names, or all of "Name[0..3]"."""
         name = line.word
         if name[:1].isdigit():
@@ -259,7 +261,7 @@ class TaskReader:
                 raise
             raise line.wrap(error, line.tokens[0]) from None
 
-    def _changed(self, line: Line, token: Token, register: Register, word: int, index: int) -> int:
+    def _changed(self, line: AssemblyLine, token: AssemblyToken, register: Register, word: int, index: int) -> int:
         name, sign, text = token.text.partition("=")
         try:
             field = register[name]

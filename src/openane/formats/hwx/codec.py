@@ -11,7 +11,7 @@ from openane.core.errors import FormatError
 from openane.core.reader import Reader
 from openane.formats import structure
 from openane.formats.hwx import layout
-from openane.formats.hwx.layout import Command, Flavor
+from openane.formats.hwx.layout import CommandKind, Flavor
 from openane.formats.hwx.parts import (
     Header,
     ObjectName,
@@ -73,7 +73,7 @@ def encode_segment(segment: Segment) -> bytes:
     structure.put(raw, "I", _SECTION_COUNT, len(segment.sections))
     for i, section in enumerate(segment.sections):
         structure.write(section, raw, layout.SEGMENT_BYTES + i * layout.SECTION_BYTES)
-    return encode_command(Command.SEGMENT, bytes(raw[8:]))
+    return encode_command(CommandKind.SEGMENT, bytes(raw[8:]))
 
 
 # Names -------------------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def decode_name(reader: Reader) -> ObjectName:
     Raises:
         FormatError: the name is not inside the command.
     """
-    wide = reader.u32(0) == Command.NAME
+    wide = reader.u32(0) == CommandKind.NAME
     address = reader.u64(0x10, "address") if wide else reader.u32(0x10, "address")
     start = reader.u32(8, "offset of the name")
     return ObjectName(reader.text(start, len(reader) - start), address, wide)
@@ -95,8 +95,8 @@ def encode_name(name: ObjectName) -> bytes:
     """The command that names a memory object."""
     text = name.name.encode() + b"\0"
     if name.wide:
-        return encode_command(Command.NAME, struct.pack("<2IQ", 0x18, 0, name.address) + text)
-    return encode_command(Command.NAME_OLD, struct.pack("<3I", 0x14, 0, name.address) + text)
+        return encode_command(CommandKind.NAME, struct.pack("<2IQ", 0x18, 0, name.address) + text)
+    return encode_command(CommandKind.NAME_OLD, struct.pack("<3I", 0x14, 0, name.address) + text)
 
 
 # Thread states -----------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def encode_program_state(state: ProgramState) -> bytes:
     if where.name:
         structure.put(body, "I", where.name, state.strings)
     structure.put_words(body, state.words)
-    return encode_command(Command.THREAD, bytes(body[8:]) + (state.name.encode() + b"\0" if state.strings else b""))
+    return encode_command(CommandKind.THREAD, bytes(body[8:]) + (state.name.encode() + b"\0" if state.strings else b""))
 
 
 def decode_surface_state(reader: Reader) -> SurfaceState:
@@ -171,7 +171,7 @@ def encode_surface_state(state: SurfaceState) -> bytes:
     for offset, start in zip(_SURFACE_NAMES, accumulate(map(len, names[:-1]), initial=state.strings), strict=True):
         structure.put(body, "I", offset, start)
     structure.put_words(body, state.words)
-    return encode_command(Command.THREAD, bytes(body[8:]) + b"".join(names))
+    return encode_command(CommandKind.THREAD, bytes(body[8:]) + b"".join(names))
 
 
 def _other_words(encoded: bytes, reader: Reader, end: int) -> dict[int, int]:
@@ -205,7 +205,7 @@ def encode_symbol_table(table: SymbolTable) -> bytes:
     """The command that tells where the symbols are."""
     raw = bytearray(structure.size_bytes(SymbolTable))
     structure.write(table, raw)
-    return encode_command(Command.SYMBOLS, bytes(raw[8:]))
+    return encode_command(CommandKind.SYMBOLS, bytes(raw[8:]))
 
 
 def decode_symbols(reader: Reader, table: SymbolTable) -> tuple[Symbol, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from openane.core.errors import InputError
-from openane.formats.hwx.layout import Command
+from openane.formats.hwx.layout import CommandKind
 from openane.program.fields import suggest
 
 
@@ -31,7 +31,7 @@ class FileDialect:
 
     name: str
     surfaces_first: bool
-    name_command: Command
+    name_command: CommandKind
     program_strings: int
     surface_strings: int
     suffixed: bool
@@ -45,7 +45,7 @@ class FileDialect:
 _MACOS_11 = FileDialect(
     name="macos-11",
     surfaces_first=False,
-    name_command=Command.NAME_OLD,
+    name_command=CommandKind.NAME_OLD,
     program_strings=0x860,
     surface_strings=0x88,
     suffixed=True,
@@ -59,7 +59,7 @@ _MACOS_12 = replace(_MACOS_11, name="macos-12", surface_strings=0xD38, plain_sym
 _MACOS_14 = replace(
     _MACOS_12,
     name="macos-14",
-    name_command=Command.NAME,
+    name_command=CommandKind.NAME,
     program_strings=0x878,
     short_outputs=False,
     note=False,

@@ -13,7 +13,7 @@ from openane.core.errors import FormatError
 from openane.core.reader import Reader
 from openane.core.types import DType
 from openane.formats.hwx import codec, layout
-from openane.formats.hwx.layout import Command, Flavor
+from openane.formats.hwx.layout import CommandKind, Flavor
 from openane.formats.hwx.parts import (
     Header,
     LoadCommand,
@@ -67,7 +67,7 @@ class HwxFile:
         Raises:
             FormatError: a segment command is too short for its sections.
         """
-        return tuple(codec.decode_segment(self.inside(command)) for command in self.of_kind(Command.SEGMENT))
+        return tuple(codec.decode_segment(self.inside(command)) for command in self.of_kind(CommandKind.SEGMENT))
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
@@ -97,7 +97,7 @@ class HwxFile:
     @cached_property
     def names(self) -> dict[int, str]:
         """Address of a memory object -> its name."""
-        commands = self.of_kind(Command.NAME_OLD, Command.NAME)
+        commands = self.of_kind(CommandKind.NAME_OLD, CommandKind.NAME)
         names = (codec.decode_name(self.inside(command)) for command in commands)
         return {each.address: each.name for each in names}
 
@@ -108,7 +108,7 @@ class HwxFile:
         Raises:
             FormatError: there is none, or it is too short.
         """
-        for command in self.of_kind(Command.THREAD):
+        for command in self.of_kind(CommandKind.THREAD):
             reader = self.inside(command)
             flavor = reader.u32(8, "flavor")
             if flavor in (Flavor.PROGRAM, Flavor.PROGRAM_NEW):
@@ -119,7 +119,7 @@ class HwxFile:
     def surface_states(self) -> tuple[SurfaceState, ...]:
         """One for each input and output, in the order of the file."""
         states = []
-        for command in self.of_kind(Command.THREAD):
+        for command in self.of_kind(CommandKind.THREAD):
             reader = self.inside(command)
             if reader.u32(8, "flavor") == Flavor.SURFACE:
                 states.append(codec.decode_surface_state(reader))
@@ -128,7 +128,7 @@ class HwxFile:
     @cached_property
     def metadata(self) -> str:
         """The compiler's banner and options, one a line; empty if there are none."""
-        for command in self.of_kind(Command.METADATA):
+        for command in self.of_kind(CommandKind.METADATA):
             return bytes(command.data[8:]).split(b"\0", 1)[0].decode("utf-8", "replace")
         return ""
 
@@ -139,7 +139,7 @@ class HwxFile:
         Raises:
             FormatError: the table or a name is not inside the file.
         """
-        tables = (codec.decode_symbol_table(self.inside(command)) for command in self.of_kind(Command.SYMBOLS))
+        tables = (codec.decode_symbol_table(self.inside(command)) for command in self.of_kind(CommandKind.SYMBOLS))
         return tuple(symbol for table in tables for symbol in codec.decode_symbols(self.reader, table))
 
     def relocations(self, section: Section) -> tuple[tuple[int, int], ...]:
@@ -205,7 +205,7 @@ def dialect_of(file: HwxFile) -> str:
         main = int(compiler.group(1)) if len(compiler.group(1)) < 4 else 0
         older = [version for version in COMPILER_DIALECTS if version <= main]
         return COMPILER_DIALECTS[max(older)] if older else "macos-11"
-    return "macos-26" if any(True for _ in file.of_kind(Command.NAME)) else "macos-11"
+    return "macos-26" if any(True for _ in file.of_kind(CommandKind.NAME)) else "macos-11"
 
 
 def compiler_of(file: HwxFile) -> str:

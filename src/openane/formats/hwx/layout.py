@@ -37,7 +37,7 @@ BASE_ADDRESS = 0x30000000
 RELOCATION_INFO = 0x05000002
 
 
-class Command(IntEnum):
+class CommandKind(IntEnum):
     """Kinds of load commands."""
 
     SYMBOLS = 0x02

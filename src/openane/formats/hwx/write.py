@@ -19,7 +19,7 @@ from openane.core.reader import Buffer
 from openane.formats.hwx import codec, layout
 from openane.formats.hwx.codec import align
 from openane.formats.hwx.dialects import file_dialect
-from openane.formats.hwx.layout import Command, Flavor
+from openane.formats.hwx.layout import CommandKind, Flavor
 from openane.formats.hwx.parts import (
     Header,
     ObjectName,
@@ -164,13 +164,13 @@ class _Writer:
         scratch = [_segment("__DATA", each, _READ | _WRITE, 4, ("__bss", 6, 0x25)) for each in self.scratch]
         zero = Segment("__PAGEZERO", 0, layout.PAGE_BYTES, 0, 0, 0, 0, 4)
         body = [*scratch, *surfaces, text] if self.dialect.surfaces_first else [text, *scratch, *surfaces]
-        note = [codec.encode_command(Command.NOTE, _NOTE)] if self.dialect.note else []
+        note = [codec.encode_command(CommandKind.NOTE, _NOTE)] if self.dialect.note else []
         return [
             *map(codec.encode_segment, (zero, *body)),
             *(codec.encode_name(self._name(each)) for each in self.surfaces),
             codec.encode_program_state(self._program_state()),
             *(codec.encode_surface_state(self._surface_state(each)) for each in self.program.surfaces),
-            codec.encode_command(Command.METADATA, self._banner().encode() + b"\0"),
+            codec.encode_command(CommandKind.METADATA, self._banner().encode() + b"\0"),
             *note,
             codec.encode_symbol_table(table),
         ]
@@ -197,11 +197,11 @@ class _Writer:
 
     def _name(self, each: _Object) -> ObjectName:
         assert each.surface is not None
-        return ObjectName(self.symbol(each.surface), each.address, self.dialect.name_command is Command.NAME)
+        return ObjectName(self.symbol(each.surface), each.address, self.dialect.name_command is CommandKind.NAME)
 
     def _program_state(self) -> ProgramState:
         tasks = self.program.tasks
-        newer = self.dialect.name_command is Command.NAME
+        newer = self.dialect.name_command is CommandKind.NAME
         # 0x858 fits the files at hand and a described program of eight tasks; a fit, not proved.
         words = {0x824: 0xFFFF, 0x850: 0x11, 0x858: len(tasks) + 2 + newer}
         if newer:

@@ -20,7 +20,7 @@ from openane.frontends.mil.program import (
     Constant,
     MilOperation,
     MilProgram,
-    Reference,
+    ValueReference,
     Variable,
 )
 from openane.graph import Graph, Node, TensorType
@@ -174,7 +174,7 @@ class _Reader:
 
     def _binding(self, binding: Any, where: str) -> Argument:
         if binding.WhichOneof("binding") == "name":
-            return Reference(binding.name)
+            return ValueReference(binding.name)
         return self._value(binding.value, where)
 
     def _declared(self, kind: Any, where: str) -> TensorType | None:

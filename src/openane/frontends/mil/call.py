@@ -12,7 +12,7 @@ import numpy as np
 from openane.core.errors import ModelError, OpenaneError, UnsupportedError
 from openane.core.origin import Origin
 from openane.core.types import DType
-from openane.frontends.mil.program import Argument, Constant, MilOperation, Reference, Variable
+from openane.frontends.mil.program import Argument, Constant, MilOperation, ValueReference, Variable
 from openane.graph.builder import GraphBuilder
 from openane.graph.naming import Names
 from openane.graph.operation import Operation, TensorType
@@ -61,7 +61,7 @@ class MilGraphBuilder(GraphBuilder):
         return name
 
 
-class Call:
+class OperationCall:
     """A MIL operation with its arguments looked up."""
 
     def __init__(self, builder: MilGraphBuilder, operation: MilOperation, parameters: Sequence[str]) -> None:
@@ -95,7 +95,7 @@ class Call:
     # Arguments ---------------------------------------------------------------------------------------
 
     def _value(self, argument: Argument, name: str) -> Value:
-        if isinstance(argument, Reference):
+        if isinstance(argument, ValueReference):
             if argument.name not in self.builder.values:
                 self.refuse(f"reads {argument.name!r}, which nothing before it defines")
             return self.builder.values[argument.name]

@@ -11,19 +11,19 @@ import numpy as np
 from openane.core.errors import InputError, OpenaneError, UnsupportedError
 from openane.core.types import DType
 from openane.frontends.mil.blob import BLOB_TYPES, BlobStore
-from openane.frontends.mil.program import Argument, Constant, MilOperation, MilProgram, Reference, Variable
+from openane.frontends.mil.program import Argument, Constant, MilOperation, MilProgram, ValueReference, Variable
 from openane.frontends.mil.syntax import (
-    Call,
+    CallExpression,
     Expression,
-    Function,
+    FunctionDefinition,
     Items,
     Literal,
     Name,
-    Place,
     ProgramSyntax,
     Result,
-    Source,
+    SourceText,
     Statement,
+    TextPosition,
     Typed,
     TypeSyntax,
 )
@@ -41,7 +41,7 @@ _LARGEST_ELEMENTS = 1 << 33
 
 
 def elaborate(
-    syntax: ProgramSyntax, source: Source, store: BlobStore, shapes: Mapping[str, tuple[int, ...]]
+    syntax: ProgramSyntax, source: SourceText, store: BlobStore, shapes: Mapping[str, tuple[int, ...]]
 ) -> MilProgram:
     """Resolves types, inline constants and weight files of the main function.
 
@@ -71,7 +71,7 @@ def elaborate(
     return MilProgram(function.name, inputs, operations, tuple(result.name for result in function.results))
 
 
-def _main(syntax: ProgramSyntax, source: Source) -> Function:
+def _main(syntax: ProgramSyntax, source: SourceText) -> FunctionDefinition:
     functions = {function.name: function for function in syntax.functions}
     if len(functions) == 1:
         return syntax.functions[0]
@@ -85,7 +85,7 @@ def _main(syntax: ProgramSyntax, source: Source) -> Function:
 
 
 class _Elaborator:
-    def __init__(self, source: Source, store: BlobStore) -> None:
+    def __init__(self, source: SourceText, store: BlobStore) -> None:
         self._source = source
         self._store = store
 
@@ -169,7 +169,7 @@ class _Elaborator:
     def _argument(self, value: Expression) -> Argument:
         match value:
             case Name(name=name):
-                return Reference(name)
+                return ValueReference(name)
             case Literal():
                 return self._literal(value)
             case Items(items=items):
@@ -186,7 +186,7 @@ class _Elaborator:
             raise self._source.error("an integer has more than 64 bits", literal.place, value=literal.value)
         return np.asarray(literal.value)
 
-    def _typed(self, kind: TypeSyntax, value: Expression, place: Place) -> Constant:
+    def _typed(self, kind: TypeSyntax, value: Expression, place: TextPosition) -> Constant:
         if kind.name == "string" or (kind.name == "tensor" and _is_text(kind)):
             return self._text(kind, value)
         if kind.name in ("dict", "tuple", "list"):
@@ -194,12 +194,12 @@ class _Elaborator:
         found = self.tensor_type(kind)
         if found is None:
             raise self._source.error("a constant needs a fixed type", place, value=kind)
-        if isinstance(value, Call):
+        if isinstance(value, CallExpression):
             return self._blob(kind, found, value)
         elements = list(_leaves(value, found.shape, self._source))
         return self._array(elements, found, kind, place)
 
-    def _array(self, elements: list[Literal], found: TensorType, kind: TypeSyntax, place: Place) -> np.ndarray:
+    def _array(self, elements: list[Literal], found: TensorType, kind: TypeSyntax, place: TextPosition) -> np.ndarray:
         if len(elements) != found.size:
             raise self._source.error(
                 f"a constant of type {kind} has the wrong number of elements",
@@ -226,11 +226,11 @@ class _Elaborator:
         if isinstance(value, Items):
             return tuple(self._container(item) for item in value.items)
         found = self._argument(value)
-        if isinstance(found, Reference):
+        if isinstance(found, ValueReference):
             raise self._source.error("a constant cannot refer to another value", value.place)
         return found  # type: ignore[return-value]  # no Reference inside: Items was handled above
 
-    def _blob(self, kind: TypeSyntax, found: TensorType, call: Call) -> np.ndarray:
+    def _blob(self, kind: TypeSyntax, found: TensorType, call: CallExpression) -> np.ndarray:
         path = self._argument(call.arguments["path"]) if "path" in call.arguments else None
         offset = self._argument(call.arguments["offset"]) if "offset" in call.arguments else None
         if call.word != "BLOBFILE" or not isinstance(path, str) or not _is_offset(offset):
@@ -255,7 +255,7 @@ def _is_text(kind: TypeSyntax) -> bool:
     return bool(kind.arguments) and str(kind.arguments[0]) == "string"
 
 
-def _leaves(value: Expression, shape: tuple[int, ...], source: Source) -> Iterator[Literal]:
+def _leaves(value: Expression, shape: tuple[int, ...], source: SourceText) -> Iterator[Literal]:
     """The elements of a nested list in order; a flat list may stand for any shape.
 
     Raises:
@@ -282,7 +282,7 @@ _INTEGERS: Mapping[str, tuple[int, int]] = {
 }
 
 
-def _check_element(element: Literal, kind: TypeSyntax, dtype: DType, source: Source) -> None:
+def _check_element(element: Literal, kind: TypeSyntax, dtype: DType, source: SourceText) -> None:
     """Raises a FormatError for an element that its type cannot hold."""
     value = element.value
     name = str(kind.arguments[0]) if kind.arguments else kind.name

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from openane.frontends.mil.syntax import Place, Source
+from openane.frontends.mil.syntax import SourceText, TextPosition
 
 _TOKEN = re.compile(
     r"""
@@ -26,7 +26,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class MilToken:
     """One word of the text.
 
     Attributes:
@@ -43,16 +43,16 @@ class Token:
 class Lexer:
     """Cuts a text into tokens and finds lines and columns."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceText) -> None:
         self.source = source
         self._lines = [0, *(match.end() for match in re.finditer("\n", source.text))]
 
-    def place(self, offset: int) -> Place:
+    def place(self, offset: int) -> TextPosition:
         """Line and column of a character."""
         line = bisect_right(self._lines, offset)
-        return Place(line, offset - self._lines[line - 1] + 1)
+        return TextPosition(line, offset - self._lines[line - 1] + 1)
 
-    def tokens(self) -> Iterator[Token]:
+    def tokens(self) -> Iterator[MilToken]:
         """All tokens, then one of the kind "end".
 
         Raises:
@@ -69,12 +69,12 @@ class Lexer:
                     value=repr(text[offset : offset + 12]),
                 )
             if match.lastgroup != "space":
-                yield Token(str(match.lastgroup), match.group(), offset)
+                yield MilToken(str(match.lastgroup), match.group(), offset)
             offset = match.end()
-        yield Token("end", "end of file", offset)
+        yield MilToken("end", "end of file", offset)
 
 
-def text_value(token: Token) -> str:
+def text_value(token: MilToken) -> str:
     """The text between the quotes, escapes resolved."""
 
     def resolve(match: re.Match[str]) -> str:
@@ -84,7 +84,7 @@ def text_value(token: Token) -> str:
     return _ESCAPE.sub(resolve, token.text[1:-1])
 
 
-def number_value(token: Token) -> float | int:
+def number_value(token: MilToken) -> float | int:
     """The number: an int where no fraction or exponent is written.
 
     Raises:

@@ -10,12 +10,12 @@ import numpy as np
 
 from openane.core.errors import FormatError, ModelError, valid
 from openane.frontends.mil.blob import BlobStore
-from openane.frontends.mil.call import Call, ConstantValue, MilGraphBuilder
+from openane.frontends.mil.call import ConstantValue, MilGraphBuilder, OperationCall
 from openane.frontends.mil.elaborate import elaborate
 from openane.frontends.mil.operations import OPERATIONS, refuse_unknown
 from openane.frontends.mil.parser import parse
 from openane.frontends.mil.program import MilOperation, MilProgram
-from openane.frontends.mil.syntax import Source
+from openane.frontends.mil.syntax import SourceText
 from openane.graph.graph import Graph
 
 _LARGEST_TEXT_BYTES = 1 << 30
@@ -99,7 +99,7 @@ def loads(
     Raises:
         As :func:`load`.
     """
-    source = Source(name, text)
+    source = SourceText(name, text)
     return replace(to_graph(elaborate(parse(source), source, BlobStore(folder), shapes or {})), rows=True)
 
 
@@ -138,7 +138,7 @@ def _translate(builder: MilGraphBuilder, operation: MilOperation) -> None:
     entry = OPERATIONS.get(operation.kind)
     if entry is None:
         refuse_unknown(operation)
-    entry.translate(Call(builder, operation, entry.parameters))
+    entry.translate(OperationCall(builder, operation, entry.parameters))
 
 
 def _output(builder: MilGraphBuilder, name: str, program: MilProgram) -> str:

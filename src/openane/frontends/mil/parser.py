@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from openane.frontends.mil.lexer import Lexer, Token, number_value, text_value
+from openane.frontends.mil.lexer import Lexer, MilToken, number_value, text_value
 from openane.frontends.mil.syntax import (
-    Call,
+    CallExpression,
     Expression,
-    Function,
+    FunctionDefinition,
     Items,
     Literal,
     Name,
-    Place,
     ProgramSyntax,
     Result,
-    Source,
+    SourceText,
     Statement,
+    TextPosition,
     Typed,
     TypeSyntax,
 )
@@ -31,7 +31,7 @@ _LONGEST_INTEGER = 40  # digits; int() of a longer text takes quadratic time
 T = TypeVar("T")
 
 
-def parse(source: Source) -> ProgramSyntax:
+def parse(source: SourceText) -> ProgramSyntax:
     """The syntax tree of a MIL text.
 
     Raises:
@@ -49,10 +49,10 @@ class _Parser:
 
     # Tokens ------------------------------------------------------------------------------------------
 
-    def _place(self) -> Place:
+    def _place(self) -> TextPosition:
         return self._lexer.place(self._token.offset)
 
-    def _next(self) -> Token:
+    def _next(self) -> MilToken:
         token = self._token
         if token.kind != "end":
             self._token = next(self._tokens)
@@ -112,7 +112,7 @@ class _Parser:
             raise self._fail("the end of the file")
         return ProgramSyntax(version, attributes, tuple(functions))
 
-    def _function(self) -> Function:
+    def _function(self) -> FunctionDefinition:
         place = self._place()
         if not self._accept("func"):
             raise self._fail("'func'")
@@ -132,7 +132,7 @@ class _Parser:
         self._expect("(")
         results = self._list(")", self._result_name)
         self._expect(";")
-        return Function(name, opset, parameters, tuple(statements), results, place)
+        return FunctionDefinition(name, opset, parameters, tuple(statements), results, place)
 
     def _result_name(self) -> Name:
         place = self._place()
@@ -175,7 +175,7 @@ class _Parser:
         self._expect(";")
         return Statement(tuple(results), operation, named, tuple(positional), attributes, place)
 
-    def _argument(self) -> tuple[Place, str | None, Expression]:
+    def _argument(self) -> tuple[TextPosition, str | None, Expression]:
         place = self._place()
         value = self._expression()
         if isinstance(value, Name) and self._accept("="):
@@ -201,7 +201,7 @@ class _Parser:
             return self._buffer(place)
         return TypeSyntax(name, self._list(">", self._type_argument) if self._accept("<") else (), place)
 
-    def _buffer(self, place: Place) -> TypeSyntax:
+    def _buffer(self, place: TextPosition) -> TypeSyntax:
         """`tensor_buffer<fp16, shape=[1, 3], strides=[...], ...>`: a tensor whose layout in memory is fixed."""
         self._expect("<")
         element, parts = self._type(), dict[str, tuple[int | None, ...]]()
@@ -253,7 +253,7 @@ class _Parser:
             raise self._fail("a value")
         return self._expression_of_word(place)
 
-    def _expression_of_word(self, place: Place) -> Expression:
+    def _expression_of_word(self, place: TextPosition) -> Expression:
         word = self._next().text
         if word in _TRUTH:
             return Literal(_TRUTH[word], place)
@@ -268,10 +268,10 @@ class _Parser:
             return Name(word, place)
         if word.isupper():
             arguments = self._list(")", self._argument)
-            return Call(word, {name or str(i): value for i, (_, name, value) in enumerate(arguments)}, place)
+            return CallExpression(word, {name or str(i): value for i, (_, name, value) in enumerate(arguments)}, place)
         return self._typed(TypeSyntax(word, (), place), place)
 
-    def _typed(self, kind: TypeSyntax, place: Place) -> Typed:
+    def _typed(self, kind: TypeSyntax, place: TextPosition) -> Typed:
         """A constant whose type and opening bracket are read."""
         values = self._list(")", self._expression)
         if len(values) != 1:

@@ -14,7 +14,7 @@ from openane.graph.operation import TensorType
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ValueReference:
     """An argument that is the value of that name."""
 
     name: str
@@ -23,7 +23,7 @@ class Reference:
 #: A constant argument: numbers as arrays (scalars have shape ()), texts, or a tuple of constants.
 Constant = np.ndarray | str | tuple["Constant", ...]
 #: What an operation may be given: a value, a constant, or a tuple of both (`concat(values = (a, b))`).
-Argument = Reference | Constant | tuple["Argument", ...]
+Argument = ValueReference | Constant | tuple["Argument", ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from openane.core.errors import FormatError
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TextPosition:
     """A line and a column, both counted from 1."""
 
     line: int
@@ -31,7 +31,7 @@ class TypeSyntax:
 
     name: str
     arguments: tuple[TypeSyntax | tuple[int | None, ...] | int, ...]
-    place: Place
+    place: TextPosition
 
     def __str__(self) -> str:
         if not self.arguments:
@@ -50,7 +50,7 @@ class Literal:
     """A number, a text or a truth value."""
 
     value: float | int | str | bool
-    place: Place
+    place: TextPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Name:
     """A value by name."""
 
     name: str
-    place: Place
+    place: TextPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Items:
     """A bracketed list: `( )` a tuple, `[ ]` tensor elements, `{ }` pairs of a dictionary."""
 
     items: tuple[Expression, ...]
-    place: Place
+    place: TextPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +75,19 @@ class Typed:
 
     type: TypeSyntax
     value: Expression
-    place: Place
+    place: TextPosition
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallExpression:
     """A word with named arguments: `BLOBFILE(path = ..., offset = ...)`."""
 
     word: str
     arguments: Mapping[str, Expression]
-    place: Place
+    place: TextPosition
 
 
-Expression = Literal | Name | Items | Typed | Call
+Expression = Literal | Name | Items | Typed | CallExpression
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Result:
 
     type: TypeSyntax
     name: str
-    place: Place
+    place: TextPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,11 @@ class Statement:
     arguments: Mapping[str, Expression]
     positional: tuple[Expression, ...]
     attributes: Mapping[str, Expression]
-    place: Place
+    place: TextPosition
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class FunctionDefinition:
     """A function: `func main<ios18>(parameters) { statements } -> (results)`."""
 
     name: str
@@ -129,7 +129,7 @@ class Function:
     parameters: tuple[Result, ...]
     statements: tuple[Statement, ...]
     results: tuple[Name, ...]
-    place: Place
+    place: TextPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +144,11 @@ class ProgramSyntax:
 
     version: str
     attributes: Mapping[str, Expression]
-    functions: tuple[Function, ...]
+    functions: tuple[FunctionDefinition, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceText:
     """The text that places refer to, for messages.
 
     Attributes:
@@ -158,6 +158,8 @@ class Source:
     name: str
     text: str = field(repr=False)
 
-    def error(self, what: str, place: Place, *, value: object = "", limit: object = "", hint: str = "") -> FormatError:
+    def error(
+        self, what: str, place: TextPosition, *, value: object = "", limit: object = "", hint: str = ""
+    ) -> FormatError:
         """An error at a place of this text."""
         return FormatError(what, where=f"{self.name}:{place}", value=value, limit=limit, hint=hint)

@@ -64,11 +64,11 @@ class GraphImporter(Protocol):
 
 
 #: Turns a node into operations; gives the value names of its outputs, in order, as many as it makes.
-Handler = Callable[["Call"], Sequence[str]]
+Handler = Callable[["NodeCall"], Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Call:
+class NodeCall:
     """A node of the file.
 
     Attributes:

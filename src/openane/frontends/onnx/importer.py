@@ -12,7 +12,7 @@ from openane.core.deadline import check_deadline
 from openane.core.errors import Diagnostic, ModelError, OpenaneError, UnsupportedError, valid
 from openane.core.origin import Origin
 from openane.frontends.onnx.builder import OnnxBuilder
-from openane.frontends.onnx.call import Call, Scope
+from openane.frontends.onnx.call import NodeCall, Scope
 from openane.frontends.onnx.functions import FunctionLibrary
 from openane.frontends.onnx.handlers import HANDLERS
 from openane.frontends.onnx.inputs import input_types
@@ -160,7 +160,7 @@ class Importer:
     ) -> Sequence[str]:
         """The value names of the node's outputs."""
         layers = (*scope.layers, label)
-        call = Call(node, version, inputs, self._builder, self._tensors, self, scope, layers)
+        call = NodeCall(node, version, inputs, self._builder, self._tensors, self, scope, layers)
         local = self._functions.local(domain, node.op_type)
         handler = HANDLERS.get((domain, node.op_type))
         if local is None and handler is not None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -85,9 +85,9 @@ class LeakyRelu(Unary):
         return np.where(x >= 0, x, x * self.alpha)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(0.3), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(0.3), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ class Affine(Unary):
         return self.alpha * x + self.beta
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(2.0, -0.5), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(2.0, -0.5), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,9 @@ class PRelu(Operation):
         return (y.astype(result_dtype(x, slope), copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, 4), sample(3, 1, 1, seed=1)))
-        yield Case(cls(), (sample(2, 3), sample(seed=1)))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, 4), sample(3, 1, 1, seed=1)))
+        yield OperationCase(cls(), (sample(2, 3), sample(seed=1)))
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ class Elu(Unary):
         return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(1.5), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(1.5), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ class Selu(Unary):
         return self.gamma * np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(1.5, 0.5), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(1.5, 0.5), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -190,9 +190,9 @@ class Celu(Unary):
         return np.maximum(x, 0) + np.minimum(0, self.alpha * np.expm1(np.minimum(x / self.alpha, 0)))
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(2.0), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(2.0), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -223,9 +223,9 @@ class HardSigmoid(Unary):
         return np.clip(self.alpha * x + self.beta, 0, 1)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=-5, high=5),))
-        yield Case(cls(1 / 6, 0.4), (sample(2, 3, 4, low=-5, high=5),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=-5, high=5),))
+        yield OperationCase(cls(1 / 6, 0.4), (sample(2, 3, 4, low=-5, high=5),))
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,8 @@ class HardSwish(Unary):
         return x * np.clip(x * (1 / 6) + 0.5, 0, 1)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=-5, high=5),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=-5, high=5),))
 
 
 @dataclass(frozen=True)
@@ -266,9 +266,9 @@ class ScaledTanh(Unary):
         return self.alpha * np.tanh(self.beta * x)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(1.7159, 2 / 3), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(1.7159, 2 / 3), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -311,9 +311,9 @@ class Silu(Unary):
         return x * logistic(self.alpha * x)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(1.702), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(1.702), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -332,9 +332,9 @@ class Gelu(Unary):
         return 0.5 * x * (1 + erf(x / math.sqrt(2)))
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(True), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(True), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -359,10 +359,10 @@ class Clip(NumericUnary):
         return np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high))
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(0, 6), (sample(2, 3, 4, low=-9, high=9),))
-        yield Case(cls(minimum=-1), (sample(2, 3, 4),))
-        yield Case(cls(maximum=3), (sample(2, 5, low=-9, high=9, dtype=DType.INT32),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(0, 6), (sample(2, 3, 4, low=-9, high=9),))
+        yield OperationCase(cls(minimum=-1), (sample(2, 3, 4),))
+        yield OperationCase(cls(maximum=3), (sample(2, 5, low=-9, high=9, dtype=DType.INT32),))
 
 
 @dataclass(frozen=True)
@@ -379,9 +379,9 @@ class ThresholdedRelu(Unary):
         return np.where(x > self.alpha, x, np.zeros_like(x))
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(0.5), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(0.5), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -402,6 +402,6 @@ class Shrink(NumericUnary):
         return np.where(x > self.threshold, x - self.bias, low)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(1.0, 0.25), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(1.0, 0.25), (sample(2, 3, 4),))

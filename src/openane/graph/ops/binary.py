@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -73,11 +73,11 @@ class Binary(Operation, abstract=True):
         raise NotImplementedError
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=0.2), sample(2, 3, 4, seed=1, low=0.2)))
-        yield Case(cls(), (sample(2, 3, 4, low=0.2), sample(3, 1, seed=1, low=0.2)))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=0.2), sample(2, 3, 4, seed=1, low=0.2)))
+        yield OperationCase(cls(), (sample(2, 3, 4, low=0.2), sample(3, 1, seed=1, low=0.2)))
         small = sample(2, 5, low=1, high=5, dtype=DType.INT32)
-        yield Case(cls(), (small, sample(2, 1, seed=1, low=1, high=5, dtype=DType.INT32)))
+        yield OperationCase(cls(), (small, sample(2, 1, seed=1, low=1, high=5, dtype=DType.INT32)))
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,11 @@ class Pow(Operation):
         return (np.asarray(np.power(wide, exponent)).astype(dtype, copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         base = sample(2, 3, 4, low=0.2)
-        yield Case(cls(), (base, sample(2, 3, 4, seed=1)))
-        yield Case(cls(), (base, np.array(2, np.int64)))
-        yield Case(cls(), (sample(2, 5, low=1, high=5, dtype=DType.INT32), np.array([2.0], np.float32)))
+        yield OperationCase(cls(), (base, sample(2, 3, 4, seed=1)))
+        yield OperationCase(cls(), (base, np.array(2, np.int64)))
+        yield OperationCase(cls(), (sample(2, 5, low=1, high=5, dtype=DType.INT32), np.array([2.0], np.float32)))
 
 
 @dataclass(frozen=True)
@@ -196,11 +196,11 @@ class Mod(Binary):
         return np.fmod(x, y) if self.truncated else np.mod(x, y)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x, y = sample(2, 3, low=-9, high=9), sample(2, 3, seed=1, low=1, high=4)
-        yield Case(cls(), (x, y))
-        yield Case(cls(True), (x, y))
-        yield Case(cls(), (x.astype(np.int32), y.astype(np.int32)))
+        yield OperationCase(cls(), (x, y))
+        yield OperationCase(cls(True), (x, y))
+        yield OperationCase(cls(), (x.astype(np.int32), y.astype(np.int32)))
 
 
 @dataclass(frozen=True)
@@ -211,9 +211,9 @@ class _Bitwise(Binary, abstract=True):
         require_integer(TensorType((), dtype), "x")
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = sample(2, 5, low=0, high=20, dtype=DType.UINT8)
-        yield Case(cls(), (x, sample(5, seed=1, low=0, high=7, dtype=DType.UINT8)))
+        yield OperationCase(cls(), (x, sample(5, seed=1, low=0, high=7, dtype=DType.UINT8)))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -154,14 +154,14 @@ class Conv(_Convolution):
         return y
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x, weight = sample(2, 4, 7, 6), sample(6, 4, 3, 2, seed=1)
-        yield Case(cls(), (x, weight, None))
-        yield Case(cls((2, 1), (1, 0, 2, 1), (1, 2)), (x, weight, sample(6, seed=2)))
-        yield Case(cls(groups=2), (x, sample(6, 2, 3, 3, seed=3), None))
-        yield Case(cls(groups=4), (x, sample(8, 1, 3, 3, seed=4), sample(8, seed=5)))
-        yield Case(cls((2,), (3, 3), (1,)), (sample(1, 3, 9), sample(5, 3, 4, seed=6), None))
-        yield Case(cls((1, 2, 1), (1,) * 6, (1, 1, 1)), (sample(1, 2, 4, 5, 4), sample(3, 2, 2, 3, 1), None))
+        yield OperationCase(cls(), (x, weight, None))
+        yield OperationCase(cls((2, 1), (1, 0, 2, 1), (1, 2)), (x, weight, sample(6, seed=2)))
+        yield OperationCase(cls(groups=2), (x, sample(6, 2, 3, 3, seed=3), None))
+        yield OperationCase(cls(groups=4), (x, sample(8, 1, 3, 3, seed=4), sample(8, seed=5)))
+        yield OperationCase(cls((2,), (3, 3), (1,)), (sample(1, 3, 9), sample(5, 3, 4, seed=6), None))
+        yield OperationCase(cls((1, 2, 1), (1,) * 6, (1, 1, 1)), (sample(1, 2, 4, 5, 4), sample(3, 2, 2, 3, 1), None))
 
 
 @dataclass(frozen=True)
@@ -232,9 +232,9 @@ class ConvTranspose(_Convolution):
         return (y.astype(dtype, copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x, weight = sample(1, 4, 5, 4), sample(4, 3, 3, 2, seed=1)
-        yield Case(cls(), (x, weight, None))
-        yield Case(cls((2, 2), (1, 0, 0, 1), (1, 2), output_padding=(1, 0)), (x, weight, sample(3, seed=2)))
-        yield Case(cls((2, 1), groups=2), (x, sample(4, 3, 2, 2, seed=3), sample(6, seed=4)))
-        yield Case(cls((2,), (1, 1), (1,)), (sample(1, 3, 6), sample(3, 2, 4, seed=5), None))
+        yield OperationCase(cls(), (x, weight, None))
+        yield OperationCase(cls((2, 2), (1, 0, 0, 1), (1, 2), output_padding=(1, 0)), (x, weight, sample(3, seed=2)))
+        yield OperationCase(cls((2, 1), groups=2), (x, sample(4, 3, 2, 2, seed=3), sample(6, seed=4)))
+        yield OperationCase(cls((2,), (1, 1), (1,)), (sample(1, 3, 6), sample(3, 2, 4, seed=5), None))

@@ -11,7 +11,7 @@ import numpy as np
 
 from openane.core.errors import ModelError
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -82,10 +82,10 @@ class Gather(Operation):
         return (np.take(x, in_range(indices, x.shape[self.axis]), self.axis),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(5, 3), np.array([[0, 4], [-1, 2]])))
-        yield Case(cls(1), (sample(2, 5, 3), np.array([3, 0], np.int32)))
-        yield Case(cls(1), (sample(2, 5, 3), np.array(2)))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(5, 3), np.array([[0, 4], [-1, 2]])))
+        yield OperationCase(cls(1), (sample(2, 5, 3), np.array([3, 0], np.int32)))
+        yield OperationCase(cls(1), (sample(2, 5, 3), np.array(2)))
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ class GatherElements(Operation):
         return (np.take_along_axis(x, chosen, self.axis),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(1), (sample(2, 5), np.array([[0, 4, -1], [1, 1, 2]])))
-        yield Case(cls(), (sample(3, 4), np.array([[2, 1, 0]])))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(1), (sample(2, 5), np.array([[0, 4, -1], [1, 1, 2]])))
+        yield OperationCase(cls(), (sample(3, 4), np.array([[2, 1, 0]])))
 
 
 def _require_within(indices: TensorType, x: TensorType, axis: int) -> None:
@@ -167,10 +167,10 @@ class GatherND(Operation):
         return (picked.reshape(indices.shape[:-1] + x.shape[b + depth :]),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(3, 4, 2), np.array([[0, 1], [2, -1]])))
-        yield Case(cls(), (sample(3, 4), np.array([[[0, 1]], [[2, 3]]])))
-        yield Case(cls(1), (sample(2, 4, 3), np.array([[1], [0]])))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(3, 4, 2), np.array([[0, 1], [2, -1]])))
+        yield OperationCase(cls(), (sample(3, 4), np.array([[[0, 1]], [[2, 3]]])))
+        yield OperationCase(cls(1), (sample(2, 4, 3), np.array([[1], [0]])))
 
 
 class ScatterMode(Enum):
@@ -231,11 +231,11 @@ class ScatterElements(Operation):
         return (y,)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         indices = np.array([[1, 3], [0, -1]])
-        yield Case(cls(1), (sample(3, 4), indices, sample(2, 2, seed=1)))
+        yield OperationCase(cls(1), (sample(3, 4), indices, sample(2, 2, seed=1)))
         for mode in ScatterMode:
-            yield Case(cls(0, mode), (sample(4, 2), indices, sample(2, 2, seed=1)))
+            yield OperationCase(cls(0, mode), (sample(4, 2), indices, sample(2, 2, seed=1)))
 
 
 @dataclass(frozen=True)
@@ -269,10 +269,10 @@ class ScatterND(Operation):
         return (y,)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         indices = np.array([[0, 1], [2, -1], [0, 0]])
         for mode in ScatterMode:
-            yield Case(cls(mode), (sample(3, 4, 2), indices, sample(3, 2, seed=1)))
+            yield OperationCase(cls(mode), (sample(3, 4, 2), indices, sample(3, 2, seed=1)))
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ class OneHot(Operation):
         return (np.where(indices == line, values[1], values[0]).astype(values.dtype),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         values = np.array([0, 1], np.float32)
-        yield Case(cls(4, 1), (np.array([0, 3, -1, 9]), values))
-        yield Case(cls(3, 0), (np.array([[0, 2], [1, 1]]), np.array([-1, 2], np.float32)))
+        yield OperationCase(cls(4, 1), (np.array([0, 3, -1, 9]), values))
+        yield OperationCase(cls(3, 0), (np.array([[0, 2], [1, 1]]), np.array([-1, 2], np.float32)))

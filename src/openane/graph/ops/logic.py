@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.binary import Binary
 from openane.graph.ops.support import (
     Arrays,
@@ -57,11 +57,11 @@ class Comparison(Binary, abstract=True):
         return (np.asarray(self.apply(array(inputs, 0), array(inputs, 1))),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x, y = sample(2, 3, 4), sample(2, 3, 4, seed=1)
         y[0] = x[0]
-        yield Case(cls(), (x, y))
-        yield Case(cls(), (x, sample(4, seed=2)))
+        yield OperationCase(cls(), (x, y))
+        yield OperationCase(cls(), (x, sample(4, seed=2)))
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class _Logical(Comparison, abstract=True):
         require(dtype is DType.BOOL, "inputs must be truth values", value=dtype.value)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(3, 4, dtype=DType.BOOL), sample(3, 1, seed=1, dtype=DType.BOOL)))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(3, 4, dtype=DType.BOOL), sample(3, 1, seed=1, dtype=DType.BOOL)))
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ class Not(Operation):
         return (~array(inputs, 0),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(3, 4, dtype=DType.BOOL),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(3, 4, dtype=DType.BOOL),))
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,8 @@ class IsNaN(Operation):
         return (np.isnan(array(inputs, 0)),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (np.array([1, np.nan, np.inf, -np.inf], np.float32),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (np.array([1, np.nan, np.inf, -np.inf], np.float32),))
 
 
 @dataclass(frozen=True)
@@ -207,11 +207,11 @@ class IsInf(Operation):
         return ((np.isneginf(x) & self.negative) | (np.isposinf(x) & self.positive),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = np.array([1, np.nan, np.inf, -np.inf], np.float32)
-        yield Case(cls(), (x,))
-        yield Case(cls(negative=False), (x,))
-        yield Case(cls(positive=False), (x,))
+        yield OperationCase(cls(), (x,))
+        yield OperationCase(cls(negative=False), (x,))
+        yield OperationCase(cls(positive=False), (x,))
 
 
 @dataclass(frozen=True)
@@ -234,5 +234,5 @@ class Where(Operation):
         return (np.where(condition, x, y).astype(result_dtype(x, y), copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(3, 4, dtype=DType.BOOL), sample(2, 3, 4), sample(4, seed=1)))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(3, 4, dtype=DType.BOOL), sample(2, 3, 4), sample(4, seed=1)))

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -81,13 +81,13 @@ class MatMul(Operation):
         return (np.asarray(np.matmul(left, right)).astype(result_dtype(x, y), copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(3, 4), sample(4, 5)))
-        yield Case(cls(), (sample(2, 1, 3, 4), sample(6, 4, 5, seed=1)))
-        yield Case(cls(True), (sample(2, 4, 3), sample(2, 4, 5, seed=1)))
-        yield Case(cls(transpose_b=True), (sample(2, 3, 4), sample(5, 4, seed=1)))
-        yield Case(cls(), (sample(4), sample(2, 4, 5, seed=1)))
-        yield Case(cls(), (sample(2, 3, 4), sample(4, seed=1)))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(3, 4), sample(4, 5)))
+        yield OperationCase(cls(), (sample(2, 1, 3, 4), sample(6, 4, 5, seed=1)))
+        yield OperationCase(cls(True), (sample(2, 4, 3), sample(2, 4, 5, seed=1)))
+        yield OperationCase(cls(transpose_b=True), (sample(2, 3, 4), sample(5, 4, seed=1)))
+        yield OperationCase(cls(), (sample(4), sample(2, 4, 5, seed=1)))
+        yield OperationCase(cls(), (sample(2, 3, 4), sample(4, seed=1)))
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ class Einsum(Operation):
         return (np.asarray(y).astype(result_dtype(*arrays), copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls("bhqd,bhkd->bhqk"), (sample(1, 2, 3, 4), sample(1, 2, 5, 4, seed=1)))
-        yield Case(cls("...ii->...i"), (sample(2, 3, 3),))
-        yield Case(cls("ij, jk"), (sample(3, 4), sample(4, 2)))
-        yield Case(cls("i,j,k->kij"), (sample(3), sample(4), sample(2)))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls("bhqd,bhkd->bhqk"), (sample(1, 2, 3, 4), sample(1, 2, 5, 4, seed=1)))
+        yield OperationCase(cls("...ii->...i"), (sample(2, 3, 3),))
+        yield OperationCase(cls("ij, jk"), (sample(3, 4), sample(4, 2)))
+        yield OperationCase(cls("i,j,k->kij"), (sample(3), sample(4), sample(2)))

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -75,9 +75,9 @@ class _AlongAxis(Unary, abstract=True):
         return x - np.max(x, self.axis, keepdims=True, initial=-np.inf)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(1), (sample(2, 5, 3, 3),))
-        yield Case(cls(2), (sample(2, 3, 6),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(1), (sample(2, 5, 3, 3),))
+        yield OperationCase(cls(2), (sample(2, 3, 6),))
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ class BatchNorm(Operation):
         return (((widen(x) - mean) * factor + bias).astype(dtype, copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         rest = (sample(3), sample(3, seed=1), sample(3, seed=2), sample(3, seed=3, low=0.5))
-        yield Case(cls(), (sample(2, 3, 4, 4), *rest))
-        yield Case(cls(0.01), (sample(2, 3), *rest))
+        yield OperationCase(cls(), (sample(2, 3, 4, 4), *rest))
+        yield OperationCase(cls(0.01), (sample(2, 3), *rest))
 
 
 @dataclass(frozen=True)
@@ -205,10 +205,10 @@ class LayerNorm(_Normalization):
         return self._affine(inputs, standardize(widen(array(inputs, 0)), self.axes, self.epsilon), False)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls((2,)), (sample(2, 3, 6), sample(6, seed=1), sample(6, seed=2)))
-        yield Case(cls((1, 2), 0.01), (sample(2, 3, 6), sample(3, 1, seed=1), None))
-        yield Case(cls((1,)), (sample(1, 8, 1, 4), None, None))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls((2,)), (sample(2, 3, 6), sample(6, seed=1), sample(6, seed=2)))
+        yield OperationCase(cls((1, 2), 0.01), (sample(2, 3, 6), sample(3, 1, seed=1), None))
+        yield OperationCase(cls((1,)), (sample(1, 8, 1, 4), None, None))
 
 
 @dataclass(frozen=True)
@@ -236,9 +236,9 @@ class RmsNorm(_Normalization):
         return self._affine(inputs, x / np.sqrt(mean + self.epsilon), False)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls((2,)), (sample(2, 3, 6), sample(6, seed=1)))
-        yield Case(cls((1, 2), 0.01), (sample(2, 3, 6), None))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls((2,)), (sample(2, 3, 6), sample(6, seed=1)))
+        yield OperationCase(cls((1, 2), 0.01), (sample(2, 3, 6), None))
 
 
 @dataclass(frozen=True)
@@ -263,9 +263,9 @@ class InstanceNorm(_Normalization):
         return self._affine(inputs, standardize(x, range(2, x.ndim), self.epsilon), True)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, 5), sample(3), sample(3, seed=1)))
-        yield Case(cls(0.01), (sample(2, 3, 7), None, None))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, 5), sample(3), sample(3, seed=1)))
+        yield OperationCase(cls(0.01), (sample(2, 3, 7), None, None))
 
 
 @dataclass(frozen=True)
@@ -295,9 +295,9 @@ class GroupNorm(_Normalization):
         return self._affine(inputs, standardize(grouped, (2,), self.epsilon).reshape(x.shape), True)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(2), (sample(2, 6, 4, 3), sample(6), sample(6, seed=1)))
-        yield Case(cls(3, 0.01), (sample(2, 6, 4), None, None))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(2), (sample(2, 6, 4, 3), sample(6), sample(6, seed=1)))
+        yield OperationCase(cls(3, 0.01), (sample(2, 6, 4), None, None))
 
 
 @dataclass(frozen=True)
@@ -330,11 +330,11 @@ class LpNorm(Operation):
         return (y.astype(x.dtype, copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls((1,)), (sample(2, 5, 3),))
-        yield Case(cls((1, 2), 1), (sample(2, 5, 3),))
-        yield Case(cls((2,), epsilon=0.1), (sample(2, 5, 3),))
-        yield Case(cls((0,)), (np.zeros((2, 3), np.float32),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls((1,)), (sample(2, 5, 3),))
+        yield OperationCase(cls((1, 2), 1), (sample(2, 5, 3),))
+        yield OperationCase(cls((2,), epsilon=0.1), (sample(2, 5, 3),))
+        yield OperationCase(cls((0,)), (np.zeros((2, 3), np.float32),))
 
 
 @dataclass(frozen=True)
@@ -373,6 +373,6 @@ class LocalResponseNorm(Operation):
         return (y.astype(x.dtype, copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(3), (sample(2, 7, 3, 3),))
-        yield Case(cls(4, 0.5, 0.6, 2.0), (sample(2, 7, 3),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(3), (sample(2, 7, 3, 3),))
+        yield OperationCase(cls(4, 0.5, 0.6, 2.0), (sample(2, 7, 3),))

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -141,11 +141,11 @@ class MaxPool(Pooling):
         return (y,)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = sample(2, 3, 7, 6)
-        yield Case(cls((2, 2), (2, 2), (0,) * 4), (x,))
-        yield Case(cls((3, 2), (2, 1), (1, 0, 1, 1), (1, 2), True), (x,))
-        yield Case(cls((3,), (2,), (1, 1)), (sample(1, 2, 8),))
+        yield OperationCase(cls((2, 2), (2, 2), (0,) * 4), (x,))
+        yield OperationCase(cls((3, 2), (2, 1), (1, 0, 1, 1), (1, 2), True), (x,))
+        yield OperationCase(cls((3,), (2,), (1, 1)), (sample(1, 2, 8),))
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,12 @@ class AveragePool(Pooling):
         return ((self._sum(wide) / np.maximum(count, 1)).astype(x.dtype, copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = sample(2, 3, 7, 6)
-        yield Case(cls((2, 2), (2, 2), (0,) * 4), (x,))
-        yield Case(cls((3, 2), (2, 1), (1, 0, 1, 1)), (x,))
-        yield Case(cls((3, 3), (2, 2), (1, 1, 1, 1), count_include_pad=True), (x,))
-        yield Case(cls((2, 3), (2, 2), (0, 1, 1, 0), (2, 1), True, True), (x,))
+        yield OperationCase(cls((2, 2), (2, 2), (0,) * 4), (x,))
+        yield OperationCase(cls((3, 2), (2, 1), (1, 0, 1, 1)), (x,))
+        yield OperationCase(cls((3, 3), (2, 2), (1, 1, 1, 1), count_include_pad=True), (x,))
+        yield OperationCase(cls((2, 3), (2, 2), (0, 1, 1, 0), (2, 1), True, True), (x,))
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class LpPool(Pooling):
         return ((total ** (1.0 / self.p)).astype(x.dtype, copy=False),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = sample(1, 3, 6, 6)
-        yield Case(cls((2, 2), (2, 2), (0,) * 4), (x,))
-        yield Case(cls((3, 2), (2, 2), (1,) * 4, (1, 2), True, p=1), (x,))
+        yield OperationCase(cls((2, 2), (2, 2), (0,) * 4), (x,))
+        yield OperationCase(cls((3, 2), (2, 2), (1,) * 4, (1, 2), True, p=1), (x,))

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -92,12 +92,14 @@ class QuantizeLinear(_Quantization):
         return (np.clip(y, limits.min, limits.max).astype(self.dtype.numpy),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = sample(2, 4, 3)
-        yield Case(cls(DType.INT8), (x, np.array(0.02, np.float32), None))
-        yield Case(cls(DType.UINT8), (x, np.array(0.02, np.float32), np.array(128, np.uint8)))
-        yield Case(cls(DType.INT8, 2), (x, np.array([0.02, 0.03, 0.04], np.float32), np.array([0, 1, 2], np.int8)))
-        yield Case(cls(DType.INT8, 1, 2), (x, sample(2, 2, 3, low=0.02, high=0.05), None))
+        yield OperationCase(cls(DType.INT8), (x, np.array(0.02, np.float32), None))
+        yield OperationCase(cls(DType.UINT8), (x, np.array(0.02, np.float32), np.array(128, np.uint8)))
+        yield OperationCase(
+            cls(DType.INT8, 2), (x, np.array([0.02, 0.03, 0.04], np.float32), np.array([0, 1, 2], np.int8))
+        )
+        yield OperationCase(cls(DType.INT8, 1, 2), (x, sample(2, 2, 3, low=0.02, high=0.05), None))
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,11 @@ class DequantizeLinear(_Quantization):
         return ((y * self._aligned(scale, x.shape).astype(wide)).astype(self.dtype.numpy),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = sample(2, 4, 3, low=-100, high=100, dtype=DType.INT8)
-        yield Case(cls(DType.FLOAT32), (x, np.array(0.02, np.float32), None))
-        yield Case(cls(DType.FLOAT16), (x, np.array(0.02, np.float16), np.array(5, np.int8)))
-        yield Case(cls(DType.FLOAT32, 2), (x, np.array([0.02, 0.03, 0.04], np.float32), np.array([0, 1, 2], np.int8)))
-        yield Case(cls(DType.FLOAT32, 1, 2), (x, sample(2, 2, 3, low=0.02, high=0.05), None))
+        yield OperationCase(cls(DType.FLOAT32), (x, np.array(0.02, np.float32), None))
+        yield OperationCase(cls(DType.FLOAT16), (x, np.array(0.02, np.float16), np.array(5, np.int8)))
+        yield OperationCase(
+            cls(DType.FLOAT32, 2), (x, np.array([0.02, 0.03, 0.04], np.float32), np.array([0, 1, 2], np.int8))
+        )
+        yield OperationCase(cls(DType.FLOAT32, 1, 2), (x, sample(2, 2, 3, low=0.02, high=0.05), None))

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.activation import Relu, Sigmoid, Tanh
 from openane.graph.ops.support import (
     Arrays,
@@ -191,14 +191,16 @@ class _Recurrent(Operation, abstract=True):
         ]
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x, w, r, bias, lengths, *states = cls._inputs()
         missing = [None] * len(states)
-        yield Case(cls(4), (x, w, r, None, None, *missing))
-        yield Case(cls(4), (x, w, r, bias, lengths, *states))
-        yield Case(cls(4, Direction.REVERSE, clip=0.5), (x, w, r, bias, lengths, *missing))
-        yield Case(cls(4, Direction.BIDIRECTIONAL), tuple(cls._inputs(2)))
-        yield Case(cls(4, activations=(Relu(),) * len(cls.default_activations)), (x, w, r, bias, None, *missing))
+        yield OperationCase(cls(4), (x, w, r, None, None, *missing))
+        yield OperationCase(cls(4), (x, w, r, bias, lengths, *states))
+        yield OperationCase(cls(4, Direction.REVERSE, clip=0.5), (x, w, r, bias, lengths, *missing))
+        yield OperationCase(cls(4, Direction.BIDIRECTIONAL), tuple(cls._inputs(2)))
+        yield OperationCase(
+            cls(4, activations=(Relu(),) * len(cls.default_activations)), (x, w, r, bias, None, *missing)
+        )
 
 
 @dataclass(frozen=True)
@@ -255,9 +257,9 @@ class GRU(_Recurrent):
         return [(1 - update) * candidate + update * h]
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         yield from super().cases()
-        yield Case(cls(4, linear_before_reset=True), tuple(cls._inputs()))
+        yield OperationCase(cls(4, linear_before_reset=True), tuple(cls._inputs()))
 
 
 @dataclass(frozen=True)
@@ -301,7 +303,7 @@ class LSTM(_Recurrent):
         return [o * hidden.apply(after), after]
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         yield from super().cases()
-        yield Case(cls(4, input_forget=True), tuple(cls._inputs()))
-        yield Case(cls(4), (*cls._inputs(), sample(1, 12, seed=9)))
+        yield OperationCase(cls(4, input_forget=True), tuple(cls._inputs()))
+        yield OperationCase(cls(4), (*cls._inputs(), sample(1, 12, seed=9)))

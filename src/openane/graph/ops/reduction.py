@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -76,12 +76,12 @@ class Reduction(Operation, abstract=True):
         raise NotImplementedError
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = sample(2, 3, 4, 5, low=0.1)
-        yield Case(cls((1,)), (x,))
-        yield Case(cls((2, 3), False), (x,))
-        yield Case(cls((0, 1, 2, 3)), (x,))
-        yield Case(cls(()), (x,))
+        yield OperationCase(cls((1,)), (x,))
+        yield OperationCase(cls((2, 3), False), (x,))
+        yield OperationCase(cls((0, 1, 2, 3)), (x,))
+        yield OperationCase(cls(()), (x,))
 
 
 @dataclass(frozen=True)
@@ -227,11 +227,11 @@ class _ArgExtreme(Operation, abstract=True):
         raise NotImplementedError
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = np.round(sample(2, 6, 4))
-        yield Case(cls(1), (x,))
-        yield Case(cls(2, False), (x,))
-        yield Case(cls(1, last=True), (x,))
+        yield OperationCase(cls(1), (x,))
+        yield OperationCase(cls(2, False), (x,))
+        yield OperationCase(cls(1, last=True), (x,))
 
 
 @dataclass(frozen=True)
@@ -283,10 +283,10 @@ class TopK(Operation):
         return np.take_along_axis(x, order, self.axis), order
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = np.round(sample(2, 6, 4))
-        yield Case(cls(1, 3), (x,))
-        yield Case(cls(2, 2, False), (x,))
+        yield OperationCase(cls(1, 3), (x,))
+        yield OperationCase(cls(2, 2, False), (x,))
 
 
 @dataclass(frozen=True)
@@ -326,12 +326,12 @@ class _Cumulative(Operation, abstract=True):
         raise NotImplementedError
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = sample(2, 5, 3)
-        yield Case(cls(1), (x,))
-        yield Case(cls(1, exclusive=True), (x,))
-        yield Case(cls(0, reverse=True), (x,))
-        yield Case(cls(2, True, True), (x,))
+        yield OperationCase(cls(1), (x,))
+        yield OperationCase(cls(1, exclusive=True), (x,))
+        yield OperationCase(cls(0, reverse=True), (x,))
+        yield OperationCase(cls(2, True, True), (x,))
 
 
 @dataclass(frozen=True)

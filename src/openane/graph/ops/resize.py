@@ -9,7 +9,7 @@ from enum import Enum
 
 import numpy as np
 
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import Arrays, Results, Types, array, operand, require, sample, widen
 
 __all__ = [
@@ -192,17 +192,19 @@ class Resize(Operation):
         return np.where(d <= 1, near, np.where(d < 2, far, 0))
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x = sample(1, 2, 4, 5)
         for coordinates in Coordinates:
             region = (0.0, 0.0, 0.1, 0.2, 1.0, 1.0, 1.1, 0.9) * (coordinates is Coordinates.TF_CROP_AND_RESIZE)
             for mode in ResizeMode:
-                yield Case(cls((1, 2, 7, 3), mode, coordinates, region=region), (x,))
+                yield OperationCase(cls((1, 2, 7, 3), mode, coordinates, region=region), (x,))
         for rounding in Rounding:
-            yield Case(cls((1, 2, 8, 10), coordinates=Coordinates.ASYMMETRIC, rounding=rounding), (x,))
-        yield Case(cls((1, 2, 6, 8), ResizeMode.LINEAR, scales=(1, 1, 1.6, 1.7)), (x,))
+            yield OperationCase(cls((1, 2, 8, 10), coordinates=Coordinates.ASYMMETRIC, rounding=rounding), (x,))
+        yield OperationCase(cls((1, 2, 6, 8), ResizeMode.LINEAR, scales=(1, 1, 1.6, 1.7)), (x,))
         cubic = cls((1, 2, 2, 3), ResizeMode.CUBIC, cubic_coefficient=-0.5, exclude_outside=True)
-        yield Case(cubic, (x,))
-        yield Case(cls((1, 2, 2, 3), ResizeMode.LINEAR, antialias=True), (x,))
+        yield OperationCase(cubic, (x,))
+        yield OperationCase(cls((1, 2, 2, 3), ResizeMode.LINEAR, antialias=True), (x,))
         crop = cls((1, 1, 3, 3), ResizeMode.LINEAR, Coordinates.TF_CROP_AND_RESIZE, region=(0, 0, 0, 0.5, 1, 1, 1, 2))
-        yield Case(cls(crop.sizes, crop.mode, crop.coordinates, region=crop.region, extrapolation=9.0), (x[:, :1],))
+        yield OperationCase(
+            cls(crop.sizes, crop.mode, crop.coordinates, region=crop.region, extrapolation=9.0), (x[:, :1],)
+        )

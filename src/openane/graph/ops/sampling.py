@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.resize import ResizeMode
 from openane.graph.ops.support import (
     Arrays,
@@ -130,8 +130,8 @@ class GridSample(Operation):
         return np.where(d <= 1, near, np.where(d < 2, far, 0))
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         x, grid = sample(2, 3, 5, 4), sample(2, 3, 6, 2, seed=1, low=-1.3, high=1.3)
         for mode, border, corners in product(ResizeMode, Border, (False, True)):
-            yield Case(cls(mode, border, corners), (x, grid))
-        yield Case(cls(), (sample(1, 2, 3, 4, 3), sample(1, 2, 2, 3, 3, seed=2, low=-1, high=1)))
+            yield OperationCase(cls(mode, border, corners), (x, grid))
+        yield OperationCase(cls(), (sample(1, 2, 3, 4, 3), sample(1, 2, 2, 3, 3, seed=2, low=-1, high=1)))

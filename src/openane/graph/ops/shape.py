@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -69,9 +69,9 @@ class Reshape(Operation):
         return (array(inputs, 0).reshape(self.shape),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls((2, 12)), (sample(2, 3, 4),))
-        yield Case(cls((1, 4, 1, 6)), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls((2, 12)), (sample(2, 3, 4),))
+        yield OperationCase(cls((1, 4, 1, 6)), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Transpose(Operation):
         return (array(inputs, 0).transpose(self.permutation),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls((0, 2, 3, 1)), (sample(2, 3, 4, 5),))
-        yield Case(cls((1, 0)), (sample(2, 3),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls((0, 2, 3, 1)), (sample(2, 3, 4, 5),))
+        yield OperationCase(cls((1, 0)), (sample(2, 3),))
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,9 @@ class Concat(Operation):
         return (np.concatenate([array(inputs, i) for i in range(len(inputs))], self.axis),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(1), (sample(2, 3, 4), sample(2, 1, 4, seed=1), sample(2, 2, 4, seed=2)))
-        yield Case(cls(0), (sample(2, 3),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(1), (sample(2, 3, 4), sample(2, 1, 4, seed=1), sample(2, 2, 4, seed=2)))
+        yield OperationCase(cls(0), (sample(2, 3),))
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ class Split(Operation):
         return tuple(np.split(array(inputs, 0), np.cumsum(self.sizes)[:-1], self.axis))
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(1, (2, 3, 1)), (sample(2, 6, 4),))
-        yield Case(cls(0, (1, 1)), (sample(2, 3),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(1, (2, 3, 1)), (sample(2, 6, 4),))
+        yield OperationCase(cls(0, (1, 1)), (sample(2, 3),))
 
 
 @dataclass(frozen=True)
@@ -218,9 +218,9 @@ class Slice(Operation):
         return (array(inputs, 0)[tuple(slice(s, None if e < 0 else e, step) for s, e, step in bounds)],)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls((0, 1, 0), (2, 3, 4), (1, 1, 2)), (sample(2, 3, 4),))
-        yield Case(cls((1, 2), (-1, 0), (-1, -2)), (sample(2, 3),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls((0, 1, 0), (2, 3, 4), (1, 1, 2)), (sample(2, 3, 4),))
+        yield OperationCase(cls((1, 2), (-1, 0), (-1, -2)), (sample(2, 3),))
 
 
 class PadMode(Enum):
@@ -274,11 +274,11 @@ class Pad(Operation):
         return (np.pad(x, sides, mode=self.mode.value),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls((0, 1, 0, 2)), (sample(2, 3),))
-        yield Case(cls((0, 1, 2, 0, 0, 1), value=1.5), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls((0, 1, 0, 2)), (sample(2, 3),))
+        yield OperationCase(cls((0, 1, 2, 0, 0, 1), value=1.5), (sample(2, 3, 4),))
         for mode in (PadMode.EDGE, PadMode.REFLECT, PadMode.WRAP):
-            yield Case(cls((0, 1, 1, 2), mode), (sample(3, 4),))
+            yield OperationCase(cls((0, 1, 1, 2), mode), (sample(3, 4),))
 
 
 @dataclass(frozen=True)
@@ -306,8 +306,8 @@ class Expand(Operation):
         return (np.broadcast_to(array(inputs, 0), self.shape),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls((2, 3, 4)), (sample(3, 1),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls((2, 3, 4)), (sample(3, 1),))
 
 
 @dataclass(frozen=True)
@@ -335,8 +335,8 @@ class Tile(Operation):
         return (np.tile(array(inputs, 0), self.repeats),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls((1, 2, 3)), (sample(2, 3, 2),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls((1, 2, 3)), (sample(2, 3, 2),))
 
 
 class BlockOrder(Enum):
@@ -381,9 +381,9 @@ class DepthToSpace(Operation):
         return (y.reshape(n, c // b**2, h * b, w * b),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         for order in BlockOrder:
-            yield Case(cls(2, order), (sample(1, 8, 2, 3),))
+            yield OperationCase(cls(2, order), (sample(1, 8, 2, 3),))
 
 
 @dataclass(frozen=True)
@@ -419,9 +419,9 @@ class SpaceToDepth(Operation):
         return (y.reshape(n, c * b**2, h // b, w // b),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
+    def cases(cls) -> Iterator[OperationCase]:
         for order in BlockOrder:
-            yield Case(cls(2, order), (sample(1, 2, 4, 6),))
+            yield OperationCase(cls(2, order), (sample(1, 2, 4, 6),))
 
 
 @dataclass(frozen=True)
@@ -450,9 +450,9 @@ class ChannelShuffle(Operation):
         return (grouped.swapaxes(1, 2).reshape(x.shape),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(2), (sample(1, 6, 2, 3),))
-        yield Case(cls(3), (sample(2, 6),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(2), (sample(1, 6, 2, 3),))
+        yield OperationCase(cls(3), (sample(2, 6),))
 
 
 @dataclass(frozen=True)
@@ -479,10 +479,10 @@ class Trilu(Operation):
         return (triangle(array(inputs, 0), self.offset),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 4, 5),))
-        yield Case(cls(False, -1), (sample(4, 4),))
-        yield Case(cls(offset=2), (sample(4, 4, low=-9, high=9, dtype=DType.INT32),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 4, 5),))
+        yield OperationCase(cls(False, -1), (sample(4, 4),))
+        yield OperationCase(cls(offset=2), (sample(4, 4, low=-9, high=9, dtype=DType.INT32),))
 
 
 @dataclass(frozen=True)
@@ -519,6 +519,6 @@ class ReverseSequence(Operation):
         return (np.moveaxis(y, 0, self.batch_axis),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(4, 3, 2), np.array([1, 4, 2])))
-        yield Case(cls(0, 1), (sample(3, 4), np.array([0, 3, 4])))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(4, 3, 2), np.array([1, 4, 2])))
+        yield OperationCase(cls(0, 1), (sample(3, 4), np.array([0, 3, 4])))

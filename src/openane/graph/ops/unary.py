@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from openane.core.types import DType
-from openane.graph.operation import Case, Operation, TensorType
+from openane.graph.operation import Operation, OperationCase, TensorType
 from openane.graph.ops.support import (
     Arrays,
     Results,
@@ -84,8 +84,8 @@ class Unary(Operation, abstract=True):
         raise NotImplementedError
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class NumericUnary(Unary, abstract=True):
         require(x.dtype is not DType.BOOL, "input 'x' must hold numbers", value=x)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4),))
-        yield Case(cls(), (sample(2, 5, low=-9, high=9, dtype=DType.INT32),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4),))
+        yield OperationCase(cls(), (sample(2, 5, low=-9, high=9, dtype=DType.INT32),))
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class PositiveUnary(Unary, abstract=True):
     """Base of the functions that are defined for positive numbers."""
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=0.1, high=3),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=0.1, high=3),))
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,9 @@ class Log(Unary):
         return np.log(x + self.epsilon if self.epsilon else x)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=0.1, high=3),))
-        yield Case(cls(0.01), (sample(2, 3, 4, low=0.1, high=3),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=0.1, high=3),))
+        yield OperationCase(cls(0.01), (sample(2, 3, 4, low=0.1, high=3),))
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,9 @@ class Rsqrt(Unary):
         return 1 / np.sqrt(x + self.epsilon)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=0.1, high=3),))
-        yield Case(cls(0.01), (sample(2, 3, 4, low=0.1, high=3),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=0.1, high=3),))
+        yield OperationCase(cls(0.01), (sample(2, 3, 4, low=0.1, high=3),))
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,9 @@ class Reciprocal(Unary):
         return 1 / (x + self.epsilon)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=0.1, high=3),))
-        yield Case(cls(0.01), (sample(2, 3, 4, low=0.1, high=3),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=0.1, high=3),))
+        yield OperationCase(cls(0.01), (sample(2, 3, 4, low=0.1, high=3),))
 
 
 @dataclass(frozen=True)
@@ -319,8 +319,8 @@ class Tan(Unary):
         return np.tan(x)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=-1.2, high=1.2),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=-1.2, high=1.2),))
 
 
 @dataclass(frozen=True)
@@ -328,8 +328,8 @@ class _InverseUnary(Unary, abstract=True):
     """Base of the functions that are defined on [-1, 1]."""
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=-0.9, high=0.9),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=-0.9, high=0.9),))
 
 
 @dataclass(frozen=True)
@@ -388,8 +388,8 @@ class Acosh(Unary):
         return np.arccosh(x)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 3, 4, low=1.1, high=4),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 3, 4, low=1.1, high=4),))
 
 
 @dataclass(frozen=True)
@@ -420,10 +420,10 @@ class Cast(Operation):
         return (array(inputs, 0).astype(self.dtype.numpy),)
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(DType.INT32), (sample(2, 3, low=-9, high=9),))
-        yield Case(cls(DType.BOOL), (sample(2, 3, low=-2, high=2, dtype=DType.INT32),))
-        yield Case(cls(DType.FLOAT32), (sample(2, 3, dtype=DType.BOOL),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(DType.INT32), (sample(2, 3, low=-9, high=9),))
+        yield OperationCase(cls(DType.BOOL), (sample(2, 3, low=-2, high=2, dtype=DType.INT32),))
+        yield OperationCase(cls(DType.FLOAT32), (sample(2, 3, dtype=DType.BOOL),))
 
 
 @dataclass(frozen=True)
@@ -437,5 +437,5 @@ class BitwiseNot(Unary):
         return ~x
 
     @classmethod
-    def cases(cls) -> Iterator[Case]:
-        yield Case(cls(), (sample(2, 5, low=-9, high=9, dtype=DType.INT32),))
+    def cases(cls) -> Iterator[OperationCase]:
+        yield OperationCase(cls(), (sample(2, 5, low=-9, high=9, dtype=DType.INT32),))

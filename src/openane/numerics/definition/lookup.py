@@ -24,7 +24,7 @@ import numpy as np
 
 from openane.numerics.definition.fp16 import rounded
 from openane.numerics.definition.single import F, number
-from openane.numerics.tables import FIRST_KNOT_AT, KNOT_COUNT, NO_KNOTS, Line, LookupTable, SignRule, TableMode
+from openane.numerics.tables import FIRST_KNOT_AT, KNOT_COUNT, NO_KNOTS, LookupTable, SignRule, StraightLine, TableMode
 
 _HALF_DOMAIN = (TableMode.RECIPROCAL, TableMode.LOG2)
 """Modes whose knots cover [0.5, 1] of the significand in 32 steps."""
@@ -82,7 +82,7 @@ def _direct(table: LookupTable, v: np.float32) -> np.float32:
     return _chord(table, F(abs(steps)), zero, -1 if down else 1)
 
 
-def _line(line: Line, v: np.float32) -> np.float32:
+def _line(line: StraightLine, v: np.float32) -> np.float32:
     return F(F(F(line.slope) * v) + F(line.intercept))
 
 

@@ -31,7 +31,7 @@ FIRST_OFFSET: Final = 0x1_0000_0000
 NODE_PATH: Final = "/dev/accel/accel0"
 
 
-class Engine(Protocol):
+class EmulatedEngine(Protocol):
     """What runs a submission."""
 
     def run(self, submission: Submission) -> None:
@@ -110,7 +110,7 @@ class EmulatedDriver:
         log: what the kernel's log would say, oldest first.
     """
 
-    def __init__(self, engine: Engine, limits: DriverLimits | None = None) -> None:
+    def __init__(self, engine: EmulatedEngine, limits: DriverLimits | None = None) -> None:
         self.log: list[str] = []
         self._engine = engine
         self._limits = limits or DriverLimits()

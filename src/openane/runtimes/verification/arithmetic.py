@@ -17,7 +17,7 @@ from openane.net.units import (
     ReductionKind,
     Softmax,
 )
-from openane.runtimes.verification.case import Case, Standing, Variants, every_half, halves, single
+from openane.runtimes.verification.case import DeviceCase, Standing, Variants, every_half, halves, single
 
 ORDERS: Variants = {
     "every partial sum of a reduction is fp16, one after the other": {"reduction": "fp16-sequence"},
@@ -50,7 +50,7 @@ TABLE_FUNCTIONS = (
 )
 
 
-def arithmetic_cases() -> Iterator[Case]:
+def arithmetic_cases() -> Iterator[DeviceCase]:
     """All cases of this file."""
     yield from _range()
     yield from _planar()
@@ -59,16 +59,16 @@ def arithmetic_cases() -> Iterator[Case]:
     yield from _bytes()
 
 
-def _range() -> Iterator[Case]:
+def _range() -> Iterator[DeviceCase]:
     inputs = {"x": every_half()}
     question = "What does a ReLU without weights return for every fp16 value, including NaN and infinity?"
-    yield Case("relu-every-half", "range", question, single(inputs, Neuron(NeuronKind.RELU)), inputs)
+    yield DeviceCase("relu-every-half", "range", question, single(inputs, Neuron(NeuronKind.RELU)), inputs)
     small = {"x": halves([SMALLEST_NORMAL] * 8, (1, 1, 1, 1, 8)), "y": halves([0.5, 0.25, -0.5, 1], (1, 1, 1, 1, 8))}
     question = "Does the planar engine keep subnormal products?"
-    yield Case("subnormal-products", "range", question, single(small, ElementWise(ElementWiseKind.MULT)), small)
+    yield DeviceCase("subnormal-products", "range", question, single(small, ElementWise(ElementWiseKind.MULT)), small)
 
 
-def _planar() -> Iterator[Case]:
+def _planar() -> Iterator[DeviceCase]:
     generator = np.random.default_rng(7)
     bits = generator.integers(0, 65536, (2, 4096), dtype=np.uint16).view(np.float16)
     pairs = {name: row.reshape(1, 1, 4, 16, 64) for name, row in zip("xy", bits, strict=True)}
@@ -79,9 +79,9 @@ def _planar() -> Iterator[Case]:
     for kind in (kinds.ADD, kinds.SUB, kinds.MULT, kinds.MAX, kinds.MIN):
         net = single(pairs, ElementWise(kind))
         question = "What does the planar engine compute for pairs of fp16 values?"
-        yield Case(f"planar-{kind.name.lower()}", "planar engine", question, net, pairs)
+        yield DeviceCase(f"planar-{kind.name.lower()}", "planar engine", question, net, pairs)
         question = "What does it compute for signed zeros, infinities, NaN, and the largest and smallest values?"
-        yield Case(
+        yield DeviceCase(
             f"planar-{kind.name.lower()}-special",
             "planar engine",
             question,
@@ -90,11 +90,11 @@ def _planar() -> Iterator[Case]:
         )
     alone = {"x": pairs["x"]}
     question = "Is the scale applied before the bias, with one rounding?"
-    yield Case("planar-scale-bias", "planar engine", question, single(alone, GOC(1.0009765625, 0.333)), alone)
-    yield Case("planar-abs", "planar engine", "And the magnitude?", single(alone, Neuron(NeuronKind.ABS)), alone)
+    yield DeviceCase("planar-scale-bias", "planar engine", question, single(alone, GOC(1.0009765625, 0.333)), alone)
+    yield DeviceCase("planar-abs", "planar engine", "And the magnitude?", single(alone, Neuron(NeuronKind.ABS)), alone)
 
 
-def _reductions() -> Iterator[Case]:
+def _reductions() -> Iterator[DeviceCase]:
     question = "How wide is the planar accumulator, and how does it round?"
     for name, values in {
         "2049": [1.0] * 2049,
@@ -107,20 +107,20 @@ def _reductions() -> Iterator[Case]:
     }.items():
         inputs = {"x": halves(values, (1, 1, 1, 1, len(values)))}
         unit = Reduction(ReductionKind.SUM, frozenset({Dimension.WIDTH}))
-        yield Case(f"reduce-{name}", "reduction", question, single(inputs, unit), inputs, variants=ORDERS)
+        yield DeviceCase(f"reduce-{name}", "reduction", question, single(inputs, unit), inputs, variants=ORDERS)
     inputs = {"x": halves([float(value) for value in range(-30, 31)], (1, 1, 2, 5, 6))}
     for kind in (ReductionKind.MEAN, ReductionKind.MAX, ReductionKind.MIN):
         unit = Reduction(kind, frozenset({Dimension.HEIGHT, Dimension.WIDTH}))
         question = "Does a reduction combine height and width, and where does the factor of the mean apply?"
         net = single(inputs, unit)
-        yield Case(f"reduce-image-{kind.name.lower()}", "reduction", question, net, inputs, variants=ORDERS)
+        yield DeviceCase(f"reduce-image-{kind.name.lower()}", "reduction", question, net, inputs, variants=ORDERS)
     inputs = {"x": halves([0.0, 1.0, -4.0, 11.0, 3.5], (1, 1, 6, 1, 40))}
     unit_softmax = Softmax(Dimension.WIDTH)
     question = "Does a whole chain (reduce, subtract, table, sum, reciprocal, product) agree?"
-    yield Case("softmax", "reduction", question, single(inputs, unit_softmax), inputs)
+    yield DeviceCase("softmax", "reduction", question, single(inputs, unit_softmax), inputs)
 
 
-def _tables() -> Iterator[Case]:
+def _tables() -> Iterator[DeviceCase]:
     inputs = {"x": every_half()}
     question = (
         "What does the table return for every fp16 value: thresholds, values outside the domain, negative arguments, "
@@ -128,17 +128,17 @@ def _tables() -> Iterator[Case]:
     )
     for kind in TABLE_FUNCTIONS:
         name = f"table-{kind.name.lower()}"
-        yield Case(name, "tables", question, single(inputs, Neuron(kind)), inputs)
+        yield DeviceCase(name, "tables", question, single(inputs, Neuron(kind)), inputs)
     question = "Is the argument of the exp table the scaled value or its fp16 value, as on a later chip?"
     inputs = {"x": halves(list(np.linspace(6, 10, 128)), (1, 1, 1, 4, 32))}
     net = single(inputs, Neuron(NeuronKind.EXP))
-    yield Case("table-index", "tables", question, net, inputs, variants=TABLE_INDEX)
+    yield DeviceCase("table-index", "tables", question, net, inputs, variants=TABLE_INDEX)
 
 
-def _bytes() -> Iterator[Case]:
+def _bytes() -> Iterator[DeviceCase]:
     question = "Is an 8-bit input the integer itself (A11)?"
     for dtype in (np.uint8, np.int8):
         codes = np.arange(256, dtype=np.uint8).view(dtype).reshape(1, 1, 1, 8, 32)
         inputs = {"x": codes}
         net = single(inputs, GOC(0.5, 1.0))
-        yield Case(f"bytes-{np.dtype(dtype).name}", "8-bit tensors", question, net, inputs, Standing.ASSUMED)
+        yield DeviceCase(f"bytes-{np.dtype(dtype).name}", "8-bit tensors", question, net, inputs, Standing.ASSUMED)

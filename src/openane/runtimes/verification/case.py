@@ -28,7 +28,7 @@ Variants = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class DeviceCase:
     """A network, its inputs, and what the outputs would tell.
 
     Attributes:

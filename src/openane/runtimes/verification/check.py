@@ -16,14 +16,14 @@ from openane.core.errors import OpenaneError, UnavailableError
 from openane.program import Program
 from openane.runtimes.registry import load
 from openane.runtimes.runtime import Runtime, SessionOptions
-from openane.runtimes.verification.case import Case
+from openane.runtimes.verification.case import DeviceCase
 from openane.targets.target import CompileOptions, RunOptions
 
 REPORTED_DIFFERENCES = 8
 Arrays = Mapping[str, np.ndarray]
 
 
-class Outcome(Enum):
+class CheckOutcome(Enum):
     """How a case ended."""
 
     MATCHES = "matches"
@@ -36,7 +36,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class OutputDifference:
     """One element that is not as predicted, as bits.
 
     Attributes:
@@ -67,20 +67,20 @@ class CaseResult:
         found: the found bytes, compressed, in base64; only when they differ.
     """
 
-    case: Case
-    outcome: Outcome
+    case: DeviceCase
+    outcome: CheckOutcome
     message: str = ""
     seconds: float = 0.0
     elements: int = 0
     differing: int = 0
     largest_ulp: int = 0
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[OutputDifference, ...] = ()
     agrees_with: tuple[str, ...] = ()
     digest: str = ""
     found: Mapping[str, str] = field(default_factory=dict)
 
 
-def compile_case(case: Case, target: str) -> Program:
+def compile_case(case: DeviceCase, target: str) -> Program:
     """The program of a case.
 
     Raises:
@@ -89,7 +89,7 @@ def compile_case(case: Case, target: str) -> Program:
     return targets.get(target).lower(case.net, CompileOptions(dialect=case.dialect))
 
 
-def predict(case: Case, program: Program, profile: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+def predict(case: DeviceCase, program: Program, profile: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
     """What the simulator computes.
 
     Args:
@@ -102,7 +102,7 @@ def predict(case: Case, program: Program, profile: Mapping[str, str] | None = No
         return session.run(case.inputs)
 
 
-def check_case(case: Case, runtime: Runtime, options: SessionOptions, target: str) -> CaseResult:
+def check_case(case: DeviceCase, runtime: Runtime, options: SessionOptions, target: str) -> CaseResult:
     """Runs a case and compares.
 
     Raises:
@@ -112,7 +112,7 @@ def check_case(case: Case, runtime: Runtime, options: SessionOptions, target: st
         program = compile_case(case, target)
         expected = predict(case, program)
     except OpenaneError as error:
-        return CaseResult(case, Outcome.NOT_COMPILED, str(error))
+        return CaseResult(case, CheckOutcome.NOT_COMPILED, str(error))
     try:
         with runtime.open(program, options) as session:
             found = session.run(case.inputs)
@@ -120,13 +120,13 @@ def check_case(case: Case, runtime: Runtime, options: SessionOptions, target: st
     except UnavailableError:
         raise
     except OpenaneError as error:
-        return CaseResult(case, Outcome.FAULT, str(error))
+        return CaseResult(case, CheckOutcome.FAULT, str(error))
     return compare(case, program, expected, found, seconds)
 
 
-def compare(case: Case, program: Program, expected: Arrays, found: Arrays, seconds: float = 0.0) -> CaseResult:
+def compare(case: DeviceCase, program: Program, expected: Arrays, found: Arrays, seconds: float = 0.0) -> CaseResult:
     """The result of a case that ran."""
-    differing, largest, differences = 0, 0, list[Difference]()
+    differing, largest, differences = 0, 0, list[OutputDifference]()
     for name, array in expected.items():
         wanted, got = _bits(array), _bits(found[name])
         places = np.argwhere(wanted != got)
@@ -134,7 +134,7 @@ def compare(case: Case, program: Program, expected: Arrays, found: Arrays, secon
         largest = max(largest, _largest_ulp(array, found[name]))
         for place in places[: REPORTED_DIFFERENCES - len(differences)]:
             index = tuple(int(axis) for axis in place)
-            differences.append(Difference(index, f"{int(wanted[index]):#06x}", f"{int(got[index]):#06x}"))
+            differences.append(OutputDifference(index, f"{int(wanted[index]):#06x}", f"{int(got[index]):#06x}"))
     agrees = tuple(
         name
         for name, profile in case.variants.items()
@@ -143,7 +143,7 @@ def compare(case: Case, program: Program, expected: Arrays, found: Arrays, secon
             for output, array in predict(case, program, profile).items()
         )
     )
-    outcome = Outcome.MATCHES if not differing else Outcome.EXPLAINED if agrees else Outcome.DIFFERS
+    outcome = CheckOutcome.MATCHES if not differing else CheckOutcome.EXPLAINED if agrees else CheckOutcome.DIFFERS
     return CaseResult(
         case,
         outcome,

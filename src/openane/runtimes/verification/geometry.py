@@ -17,7 +17,7 @@ from openane.net.units import (
     PoolingKind,
 )
 from openane.runtimes.verification.case import (
-    Case,
+    DeviceCase,
     Standing,
     halves,
     impulses,
@@ -30,7 +30,7 @@ from openane.runtimes.verification.case import (
 RAMP = [float(value) for value in range(1, 200)]
 
 
-def geometry_cases() -> Iterator[Case]:
+def geometry_cases() -> Iterator[DeviceCase]:
     """All cases of this file."""
     yield from _layout()
     yield from _views()
@@ -40,7 +40,7 @@ def geometry_cases() -> Iterator[Case]:
     yield from _broadcasts()
 
 
-def _layout() -> Iterator[Case]:
+def _layout() -> Iterator[DeviceCase]:
     add = ElementWise(ElementWiseKind.ADD)
     for name, shape in (
         ("rows", (1, 1, 1, 7, 77)),
@@ -50,23 +50,23 @@ def _layout() -> Iterator[Case]:
     ):
         inputs = {"x": halves(RAMP, shape), "y": halves([1000.0, -1000.0, 0.5], shape)}
         question = "Are surfaces laid out and bound as the program specifies?"
-        yield Case(f"add-{name}", "layout", question, single(inputs, add), inputs)
+        yield DeviceCase(f"add-{name}", "layout", question, single(inputs, add), inputs)
     inputs = {"x": halves(RAMP, (1, 1, 3, 4, 5)), "y": halves([-1.0, -2.0, -3.0], (1, 1, 2, 4, 5))}
     question = "Can two tasks write parts of one output?"
-    yield Case("concat", "layout", question, single(inputs, Concat(Dimension.CHANNEL)), inputs)
+    yield DeviceCase("concat", "layout", question, single(inputs, Concat(Dimension.CHANNEL)), inputs)
 
 
-def _views() -> Iterator[Case]:
+def _views() -> Iterator[DeviceCase]:
     inputs = {"x": halves([1.0, -2.0, 100.0, 4094.0, 4096.0, -5000.0, 0.25], (1, 1, 4, 6, 8))}
     for dimension, size in ((Dimension.CHANNEL, 2), (Dimension.HEIGHT, 3), (Dimension.WIDTH, 4)):
         question = (
             "Does a view start at its offset, with values unchanged (A16: a factor of 16 was observed for width)?"
         )
         net = single(inputs, InputView(dimension, offset=2, size=size))
-        yield Case(f"view-{dimension.value.lower()}", "views", question, net, inputs, Standing.ASSUMED)
+        yield DeviceCase(f"view-{dimension.value.lower()}", "views", question, net, inputs, Standing.ASSUMED)
 
 
-def _kernel_order() -> Iterator[Case]:
+def _kernel_order() -> Iterator[DeviceCase]:
     question = "In which order are kernel rows, columns, input and output channels in the coefficient stream?"
     for out_channels, in_channels, rows, columns in (
         (3, 3, 1, 1),
@@ -78,15 +78,17 @@ def _kernel_order() -> Iterator[Case]:
         inputs = {"x": impulses(in_channels, rows, columns)}
         unit = Conv(numbered_kernel(out_channels, in_channels, rows, columns))
         name = f"order-{out_channels}x{in_channels}x{rows}x{columns}"
-        yield Case(name, "kernel order", question, single(inputs, unit), inputs)
+        yield DeviceCase(name, "kernel order", question, single(inputs, unit), inputs)
     inputs = {"x": impulses(6, 3, 3)}
     unit = Conv(numbered_kernel(12, 2, 3, 3), groups=3)
-    yield Case("order-groups", "kernel order", "Are grouped kernels one block per group?", single(inputs, unit), inputs)
+    yield DeviceCase(
+        "order-groups", "kernel order", "Are grouped kernels one block per group?", single(inputs, unit), inputs
+    )
     unit = Conv(numbered_kernel(6, 1, 3, 3), groups=6, pads=Pads(1, 1, 1, 1))
-    yield Case("order-depthwise", "kernel order", "And with one channel per group?", single(inputs, unit), inputs)
+    yield DeviceCase("order-depthwise", "kernel order", "And with one channel per group?", single(inputs, unit), inputs)
 
 
-def _windows() -> Iterator[Case]:
+def _windows() -> Iterator[DeviceCase]:
     inputs = {"x": small_integers((1, 1, 2, 9, 11), 1)}
     kernel = small_integers((2, 2, 3, 3), 2)
     for name, question, unit, standing in (
@@ -117,10 +119,10 @@ def _windows() -> Iterator[Case]:
             Standing.ASSUMED,
         ),
     ):
-        yield Case(name, "padding and stride", question, single(inputs, unit), inputs, standing)
+        yield DeviceCase(name, "padding and stride", question, single(inputs, unit), inputs, standing)
 
 
-def _pooling() -> Iterator[Case]:
+def _pooling() -> Iterator[DeviceCase]:
     values = {"x": -halves(RAMP, (1, 1, 2, 8, 10))}
     fractions = {"x": halves([1 / 3, -2 / 3, 5.0, 1 / 7], (1, 1, 2, 8, 10))}
     padded = Pads(1, 1, 1, 1)
@@ -146,10 +148,10 @@ def _pooling() -> Iterator[Case]:
             fractions,
         ),
     ):
-        yield Case(f"pool-{name}", "pooling", question, single(inputs, unit), inputs, Standing.ASSUMED)
+        yield DeviceCase(f"pool-{name}", "pooling", question, single(inputs, unit), inputs, Standing.ASSUMED)
 
 
-def _broadcasts() -> Iterator[Case]:
+def _broadcasts() -> Iterator[DeviceCase]:
     full = (1, 1, 3, 4, 5)
     for dimension, shape in (
         (Dimension.WIDTH, (1, 1, 3, 4, 1)),
@@ -160,4 +162,4 @@ def _broadcasts() -> Iterator[Case]:
         repeat = Broadcast({dimension: full[shape.index(1, 2)]})
         net = network(inputs, [(repeat, ("y",)), (ElementWise(ElementWiseKind.ADD), ("x", "u0"))])
         question = f"Which broadcast flag repeats a tensor along {dimension.value}?"
-        yield Case(f"broadcast-{dimension.value.lower()}", "broadcast", question, net, inputs)
+        yield DeviceCase(f"broadcast-{dimension.value.lower()}", "broadcast", question, net, inputs)

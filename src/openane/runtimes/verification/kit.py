@@ -14,18 +14,18 @@ from openane.formats.anec import write_anec
 from openane.formats.hwx import write_hwx
 from openane.runtimes.verification.accumulation import accumulation_cases
 from openane.runtimes.verification.arithmetic import arithmetic_cases
-from openane.runtimes.verification.case import Case, Standing
+from openane.runtimes.verification.case import DeviceCase, Standing
 from openane.runtimes.verification.check import compile_case, predict
 from openane.runtimes.verification.geometry import geometry_cases
 
 
-def all_cases() -> tuple[Case, ...]:
+def all_cases() -> tuple[DeviceCase, ...]:
     """Every case, those with recorded encodings first: an assumed one may hang the engine."""
     cases = (*geometry_cases(), *accumulation_cases(), *arithmetic_cases())
     return tuple(sorted(cases, key=lambda case: case.standing is Standing.ASSUMED))
 
 
-def select_cases(names: Sequence[str]) -> tuple[Case, ...]:
+def select_cases(names: Sequence[str]) -> tuple[DeviceCase, ...]:
     """Cases by name or group, in running order; all when no name is given.
 
     Raises:
@@ -41,7 +41,7 @@ def select_cases(names: Sequence[str]) -> tuple[Case, ...]:
     return tuple(case for case in cases if not names or case.name in names or case.group in names)
 
 
-def write_kit(cases: Sequence[Case], folder: Path, target: str) -> Iterator[tuple[Case, str]]:
+def write_kit(cases: Sequence[DeviceCase], folder: Path, target: str) -> Iterator[tuple[DeviceCase, str]]:
     """Writes programs, inputs and predictions as files, one folder per case.
 
     Files: program.hwx, program.anec, in-NAME.npy, out-NAME.npy ((N, D, C, H, W) arrays), and manifest.json with the

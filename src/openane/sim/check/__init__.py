@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from openane.core.errors import FaultError
 from openane.program import Program, Surface
 from openane.sim.check.memory_checker import MemoryChecker
-from openane.sim.decoded_task import DecodedTask, Operand, Space
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, MemorySpace
 from openane.sim.layout import BufferMap, MemoryLayout
 
 
@@ -65,11 +65,11 @@ def check_operations(works: Sequence[DecodedTask], limit: int) -> None:
         )
 
 
-def _operand(surface: Surface) -> Operand:
+def _operand(surface: Surface) -> DecodedOperand:
     """A surface as if a task read all of it."""
     n, d, c, h, w = surface.strides_bytes
     g, depth, channels, height, width = surface.shape
-    return Operand(
-        f"output {surface.name}", Space.DRAM, surface.buffer, 0, (g, depth, channels, height, width),
+    return DecodedOperand(
+        f"output {surface.name}", MemorySpace.DRAM, surface.buffer, 0, (g, depth, channels, height, width),
         (n, d, c, h, w), surface.dtype, surface.interleave,
     )  # fmt: skip

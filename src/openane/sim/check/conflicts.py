@@ -12,7 +12,15 @@ from itertools import combinations
 
 from openane.core.errors import FaultError
 from openane.sim.check.footprint import Ask, shared, shared_with_range
-from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork, Operand, Reduction, Space, Staging
+from openane.sim.decoded_task import (
+    DecodedOperand,
+    DecodedTask,
+    MacOperation,
+    MacWork,
+    MemorySpace,
+    PlanarReduction,
+    Staging,
+)
 from openane.sim.layout import MemoryLayout
 
 
@@ -50,12 +58,12 @@ class _Place:
 
     name: str
     owner: str
-    at: Operand | Staging
+    at: DecodedOperand | Staging
     resident: bool = False
 
 
 def _places(work: DecodedTask) -> list[_Place]:
-    resident = [o for o in (*work.sources, work.result) if o.space is Space.L2]
+    resident = [o for o in (*work.sources, work.result) if o.space is MemorySpace.L2]
     found = [_Place(operand.role, operand.role, operand, resident=True) for operand in resident]
     passing = [*work.staging, *([work.result_staging] if work.result_staging else [])]
     found += [_Place(f"staged {s.role}", s.role, s) for s in passing if s.end > s.base]
@@ -64,9 +72,9 @@ def _places(work: DecodedTask) -> list[_Place]:
     return found
 
 
-def _check_result(work: DecodedTask, number: int, source: Operand, layout: MemoryLayout, ask: Ask) -> None:
+def _check_result(work: DecodedTask, number: int, source: DecodedOperand, layout: MemoryLayout, ask: Ask) -> None:
     result = work.result
-    if source.space is Space.CHAIN or (source.space, source.buffer) != (result.space, result.buffer):
+    if source.space is MemorySpace.CHAIN or (source.space, source.buffer) != (result.space, result.buffer):
         return
     if _in_place(work, number, source):
         return
@@ -80,31 +88,31 @@ def _check_result(work: DecodedTask, number: int, source: Operand, layout: Memor
         )
 
 
-def _in_place(work: DecodedTask, number: int, source: Operand) -> bool:
+def _in_place(work: DecodedTask, number: int, source: DecodedOperand) -> bool:
     """Whether each element of the result replaces the element of the source that it is made of, and no other."""
     engine, result = work.engine, work.result
     if isinstance(engine, MacWork):
         alone = engine.operation is MacOperation.PASS
     else:
-        alone = engine.reduction is Reduction.NONE and not (engine.rows and number == 1)
+        alone = engine.reduction is PlanarReduction.NONE and not (engine.rows and number == 1)
     return alone and _order(source) == _order(result)
 
 
-def _order(operand: Operand) -> tuple[object, ...]:
+def _order(operand: DecodedOperand) -> tuple[object, ...]:
     strides = tuple(s for s, n in zip(operand.strides, operand.extent, strict=True) if n > 1)
     channels = operand.interleave, operand.swapped and operand.interleave > 1
     return operand.base, operand.extent, strides, operand.item_bytes, channels
 
 
-def _meet(first: Operand | Staging, second: Operand | Staging, ask: Ask) -> int | None:
-    if isinstance(first, Operand) and isinstance(second, Operand):
+def _meet(first: DecodedOperand | Staging, second: DecodedOperand | Staging, ask: Ask) -> int | None:
+    if isinstance(first, DecodedOperand) and isinstance(second, DecodedOperand):
         return shared(first, second, ask)
-    if isinstance(first, Operand):
+    if isinstance(first, DecodedOperand):
         return shared_with_range(first, second.base, second.end, ask)
-    if isinstance(second, Operand):
+    if isinstance(second, DecodedOperand):
         return shared_with_range(second, first.base, first.end, ask)
     return max(first.base, second.base)
 
 
-def _range(place: Operand | Staging) -> str:
+def _range(place: DecodedOperand | Staging) -> str:
     return f"{place.base:#x} to {place.end:#x}"

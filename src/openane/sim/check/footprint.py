@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from openane.sim.decoded_task import Operand
+from openane.sim.decoded_task import DecodedOperand
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -48,12 +48,12 @@ class Footprint(NamedTuple):
     reach: int
 
     @classmethod
-    def of(cls, piece: Operand) -> Footprint:
+    def of(cls, piece: DecodedOperand) -> Footprint:
         """Of an operand without interleave."""
         return cls._of_axes(piece, piece.strides, piece.extent)
 
     @classmethod
-    def all_of(cls, operand: Operand) -> tuple[Footprint, ...]:
+    def all_of(cls, operand: DecodedOperand) -> tuple[Footprint, ...]:
         """Of any operand: one for each of its pieces, or a single one when every channel group is full."""
         group, axis = operand.interleave, 4 if operand.swapped else 2
         if group == 1 or operand.extent[axis] % group:
@@ -63,7 +63,7 @@ class Footprint(NamedTuple):
         return (cls._of_axes(operand, (*operand.strides, operand.item_bytes), (*extent, group)),)
 
     @classmethod
-    def _of_axes(cls, piece: Operand, strides: tuple[int, ...], extent: tuple[int, ...]) -> Footprint:
+    def _of_axes(cls, piece: DecodedOperand, strides: tuple[int, ...], extent: tuple[int, ...]) -> Footprint:
         axes, steps = _merged(strides, extent)
         item_bytes = piece.item_bytes
         return cls(piece.base, item_bytes, axes, item_bytes + steps)
@@ -124,7 +124,7 @@ class Footprint(NamedTuple):
         return self.base + sum(int(index) * step for index, step in zip(place, steps, strict=True))
 
 
-def index_of(operand: Operand, address: int) -> tuple[int, ...]:
+def index_of(operand: DecodedOperand, address: int) -> tuple[int, ...]:
     """(group, depth, channel, row, column) of an element of an operand."""
     rest, found, group, channels = address - operand.base, [0] * 5, operand.interleave, 4 if operand.swapped else 2
     extent = list(operand.extent)
@@ -137,7 +137,7 @@ def index_of(operand: Operand, address: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def marks(operand: Operand, ask: Ask) -> Flags:
+def marks(operand: DecodedOperand, ask: Ask) -> Flags:
     """Which bytes from the first to the last of an operand belong to its elements."""
     base, end = operand.base, operand.end
     ask(2 * (end - base))
@@ -147,7 +147,7 @@ def marks(operand: Operand, ask: Ask) -> Flags:
     return found.view(np.bool_)
 
 
-def overlaps(operand: Operand, ask: Ask) -> bool:
+def overlaps(operand: DecodedOperand, ask: Ask) -> bool:
     """Whether two elements of an operand share a byte."""
     axes = sorted((s, n) for s, n in zip(operand.strides, operand.extent, strict=True) if n > 1)
     reach = operand.item_bytes * operand.interleave
@@ -163,7 +163,7 @@ def overlaps(operand: Operand, ask: Ask) -> bool:
     return int(np.count_nonzero(marks(operand, ask))) < operand.size_bytes
 
 
-def shared(first: Operand, second: Operand, ask: Ask) -> int | None:
+def shared(first: DecodedOperand, second: DecodedOperand, ask: Ask) -> int | None:
     """Address of a byte that belongs to both operands of one memory; None when there is none."""
     base, end = max(first.base, second.base), min(first.end, second.end)
     if base >= end:
@@ -174,7 +174,7 @@ def shared(first: Operand, second: Operand, ask: Ask) -> int | None:
     return base + int(both.argmax()) if both.any() else None
 
 
-def shared_with_range(operand: Operand, base: int, end: int, ask: Ask) -> int | None:
+def shared_with_range(operand: DecodedOperand, base: int, end: int, ask: Ask) -> int | None:
     """Address of a byte of an operand in a range; None when there is none."""
     base, end = max(base, operand.base), min(end, operand.end)
     if base >= end:
@@ -183,5 +183,5 @@ def shared_with_range(operand: Operand, base: int, end: int, ask: Ask) -> int | 
     return base + int(found.argmax()) if found.any() else None
 
 
-def _window(operand: Operand, base: int, end: int, ask: Ask) -> Flags:
+def _window(operand: DecodedOperand, base: int, end: int, ask: Ask) -> Flags:
     return marks(operand, ask)[base - operand.base : end - operand.base]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from openane.core.errors import FaultError
 from openane.core.types import DType
 from openane.sim.convolution import spread
-from openane.sim.decoded_task import DecodedTask, MacOperation, MacWork, Operand, PlanarWork, Space
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, MacOperation, MacWork, MemorySpace, PlanarWork
 from openane.sim.kernel import packed_size, side_of
 from openane.sim.kernels.library import SLACK, library
 from openane.sim.layout import MemoryLayout
@@ -57,7 +57,7 @@ def task_memory(work: DecodedTask, constants: int) -> TaskMemory:
     lasting, passing = _TASK_BYTES, 0
     areas: set[tuple[str, int]] = set()
     for number, source in enumerate(work.sources):
-        if source.space is Space.DRAM and source.buffer == constants:
+        if source.space is MemorySpace.DRAM and source.buffer == constants:
             lasting += 2 * _HALFWORD * source.count
             passing += _CONVERTED_BYTES * source.count
         elif _is_copied(source, work.result):
@@ -125,7 +125,7 @@ def memory_of_tasks(works: Sequence[DecodedTask], needs: Sequence[TaskMemory]) -
     return lasting + sum(size for _, size in areas) + image + passing
 
 
-def _is_copied(source: Operand, result: Operand) -> bool:
+def _is_copied(source: DecodedOperand, result: DecodedOperand) -> bool:
     if source.dtype is not DType.FLOAT16 or source.interleave != 1:
         return True
     together = (source.space, source.buffer) == (result.space, result.buffer)

@@ -11,7 +11,7 @@ from openane.sim.check.conflicts import check_conflicts
 from openane.sim.check.footprint import Footprint, index_of, marks, overlaps
 from openane.sim.check.window import check_window
 from openane.sim.check.written import Written
-from openane.sim.decoded_task import DecodedTask, KernelSource, Lane, MacWork, Operand, Space, Staging
+from openane.sim.decoded_task import DecodedOperand, DecodedTask, KernelSource, Lane, MacWork, MemorySpace, Staging
 from openane.sim.layout import MemoryLayout
 
 _FLOAT16, _UINT8, _INT8 = 1, 2, 3
@@ -53,10 +53,10 @@ class MemoryChecker:
             if staging is not None:
                 self._l2.erase(staging.base, staging.end)
         for operand in (work.kept, work.result):
-            if operand is not None and operand.space is not Space.CHAIN:
+            if operand is not None and operand.space is not MemorySpace.CHAIN:
                 self._write(work, operand)
 
-    def end(self, outputs: tuple[Operand, ...], where: str) -> None:
+    def end(self, outputs: tuple[DecodedOperand, ...], where: str) -> None:
         """After the last task: every output is whole, and nothing is left for a task that does not come.
 
         Args:
@@ -80,13 +80,13 @@ class MemoryChecker:
     def _places(self, work: DecodedTask) -> None:
         """Everything lies inside its memory."""
         for operand in (*work.sources, *((work.kept,) if work.kept else ()), work.result):
-            if operand.space is not Space.CHAIN:
+            if operand.space is not MemorySpace.CHAIN:
                 self._bounds(work, operand)
         for number, staging in enumerate(work.staging):
             self._staging(work, staging, self._layout.describe(work.sources[number]))
         if work.result_staging is not None:
             self._staging(work, work.result_staging, self._layout.describe(work.result))
-        if work.result.space is Space.DRAM and work.result.buffer in self._layout.read_only:
+        if work.result.space is MemorySpace.DRAM and work.result.buffer in self._layout.read_only:
             raise FaultError(
                 "the task writes to an input or to constants",
                 where=f"{work.where}: {work.result.registers}",
@@ -105,8 +105,8 @@ class MemoryChecker:
     def _take_chained(self, work: DecodedTask) -> None:
         """A chained value goes into the very next task, which reads all of it (4 of 4 goldens)."""
         before, source = self._chained, work.sources[0]
-        self._chained = work if work.result.space is Space.CHAIN else None
-        if source.space is not Space.CHAIN:
+        self._chained = work if work.result.space is MemorySpace.CHAIN else None
+        if source.space is not MemorySpace.CHAIN:
             if before is not None:
                 raise _unread(before)
             return
@@ -136,15 +136,15 @@ class MemoryChecker:
                 limit=f"{self._limit_bytes} bytes", hint="Raise the memory limit if this is meant.",
             )  # fmt: skip
 
-    def _memory(self, operand: Operand) -> Written:
-        return self._l2 if operand.space is Space.L2 else self._buffer(operand.buffer)
+    def _memory(self, operand: DecodedOperand) -> Written:
+        return self._l2 if operand.space is MemorySpace.L2 else self._buffer(operand.buffer)
 
     def _buffer(self, index: int) -> Written:
         if index not in self._buffers:
             self._buffers[index] = Written(self._layout.buffers[index], self._ask)
         return self._buffers[index]
 
-    def _bounds(self, work: DecodedTask, operand: Operand) -> None:
+    def _bounds(self, work: DecodedTask, operand: DecodedOperand) -> None:
         size, end = self._layout.size_of(operand), operand.end
         if size < 0:
             known = ", ".join(map(str, sorted(self._layout.buffers)))
@@ -169,8 +169,8 @@ class MemoryChecker:
                 value=f"{operand.base:#x}, strides {operand.strides}",
             )
 
-    def _read(self, operand: Operand) -> None:
-        if operand.space is Space.CHAIN or (operand.space is Space.DRAM and operand.buffer in self._whole):
+    def _read(self, operand: DecodedOperand) -> None:
+        if operand.space is MemorySpace.CHAIN or (operand.space is MemorySpace.DRAM and operand.buffer in self._whole):
             return
         known, code = self._memory(operand), _code(operand)
         for footprint in Footprint.all_of(operand):
@@ -181,7 +181,7 @@ class MemoryChecker:
                 found = "another type was written" if known.bytes()[address] else ""
                 raise self._missing(operand, address, found)
 
-    def _missing(self, operand: Operand, address: int, found: str) -> FaultError:
+    def _missing(self, operand: DecodedOperand, address: int, found: str) -> FaultError:
         reads = f"{operand.role} reads {self._layout.describe(operand)}"
         return FaultError(
             f"{reads} as {operand.dtype.value}, {found}" if found else f"{reads} where nobody has written",
@@ -189,7 +189,7 @@ class MemoryChecker:
             value=f"address {address:#x}, (group, depth, channel, row, column) {index_of(operand, address)}",
         )
 
-    def _write(self, work: DecodedTask, operand: Operand) -> None:
+    def _write(self, work: DecodedTask, operand: DecodedOperand) -> None:
         if overlaps(operand, self._ask):
             raise FaultError(
                 f"elements of the {operand.role} overlap in memory",
@@ -213,7 +213,7 @@ class MemoryChecker:
         used, result = list(kernel.used_bytes()), work.result
         begin = min(lane.offset for lane in kernel.lanes)
         end = max(lane.offset + lane.size_bytes for lane in kernel.lanes)
-        overwritten = result.space is Space.DRAM and result.buffer == kernel.buffer
+        overwritten = result.space is MemorySpace.DRAM and result.buffer == kernel.buffer
         overwritten = overwritten and result.base < end and begin < result.end
         if overwritten or not self._buffer(kernel.buffer).bytes()[begin:end].all():
             for lane, marked in used:
@@ -248,7 +248,7 @@ class MemoryChecker:
                 where=self._where(registers),
                 value=f"address {begin + int(lost.argmax()):#x} in buffer {buffer}",
             )
-        if result.space is not Space.DRAM or result.buffer != buffer or result.base >= end or result.end <= begin:
+        if result.space is not MemorySpace.DRAM or result.buffer != buffer or result.base >= end or result.end <= begin:
             return
         written = marks(result, self._ask)
         low, high = max(begin, result.base), min(end, result.end)
@@ -261,8 +261,8 @@ class MemoryChecker:
             )
 
 
-def _code(operand: Operand) -> int:
-    if operand.space is not Space.L2 or operand.dtype is DType.FLOAT16:
+def _code(operand: DecodedOperand) -> int:
+    if operand.space is not MemorySpace.L2 or operand.dtype is DType.FLOAT16:
         return _FLOAT16
     return _UINT8 if operand.dtype is DType.UINT8 else _INT8
 

@@ -30,7 +30,7 @@ SLACK = 64
 Rows = npt.NDArray[np.void]
 
 
-class Kind(IntEnum):
+class KernelKind(IntEnum):
     """Kinds of work, as `engine.h` numbers them."""
 
     CONVOLVE = 0

@@ -10,7 +10,7 @@ import numpy as np
 from openane.numerics.profile import Profile
 from openane.program import Program
 from openane.program.layout import extent_bytes, fit_array, read_surface, write_surface
-from openane.sim.decoded_task import DecodedTask, Kernel, MacWork, Operand, Space
+from openane.sim.decoded_task import DecodedKernel, DecodedOperand, DecodedTask, MacWork, MemorySpace
 from openane.sim.layout import BufferMap
 from openane.sim.reference.neural import Neural
 from openane.sim.reference.operand import address, store
@@ -71,25 +71,25 @@ class ReferenceMachine:
         for index, word in results:
             store(target, task.result, index, word)
 
-    def _keep(self, source: Operand, kept: Operand) -> None:
+    def _keep(self, source: DecodedOperand, kept: DecodedOperand) -> None:
         size = kept.item_bytes
         for index in itertools.product(*map(range, kept.extent)):
             at, to = address(source, index), address(kept, index)
             self._memory(kept)[to : to + size] = self._memory(source)[at : at + size]
 
-    def _kernel(self, work: MacWork) -> tuple[Kernel, bool]:
+    def _kernel(self, work: MacWork) -> tuple[DecodedKernel, bool]:
         """Weights, bias and table, and whether a task computed them."""
         if work.kernel is None:
-            return Kernel(), False
+            return DecodedKernel(), False
         memory = np.frombuffer(self._buffers[work.kernel.buffer], np.uint8)
         return work.kernel.read(memory), work.kernel.buffer != self._constants
 
-    def _memory(self, operand: Operand) -> bytearray:
-        if operand.space is Space.DRAM:
+    def _memory(self, operand: DecodedOperand) -> bytearray:
+        if operand.space is MemorySpace.DRAM:
             return self._buffers[operand.buffer]
-        return self._l2 if operand.space is Space.L2 else self._chain
+        return self._l2 if operand.space is MemorySpace.L2 else self._chain
 
 
 def _chain_bytes(works: Sequence[DecodedTask]) -> int:
     operands = [operand for work in works for operand in (*work.sources, work.result)]
-    return max((operand.end for operand in operands if operand.space is Space.CHAIN), default=0)
+    return max((operand.end for operand in operands if operand.space is MemorySpace.CHAIN), default=0)

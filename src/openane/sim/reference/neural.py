@@ -27,7 +27,7 @@ from openane.numerics.profile import (
     ZeroBinaryPoint,
 )
 from openane.numerics.tables import LookupTable
-from openane.sim.decoded_task import DecodedTask, Function, Kernel, MacOperation, MacWork
+from openane.sim.decoded_task import DecodedKernel, DecodedTask, MacFunction, MacOperation, MacWork
 from openane.sim.reference.operand import Index, load, load_integer
 
 ONE, ZERO = 0x3C00, 0
@@ -52,7 +52,7 @@ class Neural:
     """
 
     task: DecodedTask
-    kernel: Kernel
+    kernel: DecodedKernel
     memory: bytes
     at_run_time: bool
     profile: Profile
@@ -72,11 +72,11 @@ class Neural:
     def _finished(self, value_before: Fraction, table: LookupTable | None) -> int:
         v = scaled(value_before, Fraction(self.work.post_scale), self.profile)
         match self.work.function:
-            case Function.LINEAR:
+            case MacFunction.LINEAR:
                 return linear(v)
-            case Function.RELU:
+            case MacFunction.RELU:
                 return relu(v)
-            case Function.TABLE:
+            case MacFunction.TABLE:
                 assert table is not None
                 return tabulated(v, table, self.profile)
 

@@ -11,7 +11,7 @@ from openane.numerics.definition.fp16 import nearest
 from openane.numerics.definition.planar import positive, read, reciprocal, reciprocal_root, total
 from openane.numerics.definition.single import F
 from openane.numerics.profile import Profile
-from openane.sim.decoded_task import DecodedTask, PlanarFunction, PlanarOperation, PlanarWork, Reduction
+from openane.sim.decoded_task import DecodedTask, PlanarFunction, PlanarOperation, PlanarReduction, PlanarWork
 from openane.sim.reference.operand import Index, load
 
 
@@ -24,7 +24,7 @@ def planar_results(task: DecodedTask, memories: Sequence[bytes], profile: Profil
     work = task.engine
     assert isinstance(work, PlanarWork)
     for index in itertools.product(*map(range, task.result_view)):
-        if work.reduction is Reduction.NONE:
+        if work.reduction is PlanarReduction.NONE:
             t = _element(task, work, memories, index)
         else:
             elements = [_element(task, work, memories, place) for place in _places(task, work, index)]
@@ -83,13 +83,13 @@ def _operation(operation: PlanarOperation, a: np.float32, b: np.float32) -> np.f
             return F(F(a + b) * F(a + b))
 
 
-def _reduced(kind: Reduction, elements: Sequence[np.float32], profile: Profile) -> np.float32:
-    if kind is Reduction.MAXIMUM:
+def _reduced(kind: PlanarReduction, elements: Sequence[np.float32], profile: Profile) -> np.float32:
+    if kind is PlanarReduction.MAXIMUM:
         return max(elements, default=F(-np.inf))
-    if kind is Reduction.MINIMUM:
+    if kind is PlanarReduction.MINIMUM:
         return min(elements, default=F(np.inf))
     added = total(elements, profile.reduction)
-    return F(added / F(max(len(elements), 1))) if kind is Reduction.AVERAGE else added
+    return F(added / F(max(len(elements), 1))) if kind is PlanarReduction.AVERAGE else added
 
 
 def _finished(work: PlanarWork, t: np.float32) -> np.float32:

@@ -14,7 +14,7 @@ from openane.targets.target import RunOptions
 if TYPE_CHECKING:
     from openane.backend.alloc.constants import ConstantSection
     from openane.backend.ir.placement import Placement
-    from openane.backend.ir.plan import Plan
+    from openane.backend.ir.plan import ProgramPlan
     from openane.backend.target import KernelPacking, Tiling
     from openane.sim.machine import Simulator
 
@@ -46,7 +46,7 @@ class H13(EngineTarget):
 
         return tiling
 
-    def link(self, plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
+    def link(self, plan: ProgramPlan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
         """See `link`."""
         from openane.targets.h13.link import link
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from openane.targets.core_ml import ESTIMATOR_FILE, CoreMl, Leaf, Leaves, Limit, Limits, Platform, Refusal, throughputs
+from openane.targets.core_ml import (
+    ESTIMATOR_FILE,
+    CoreMl,
+    CoreMlLimit,
+    CoreMlRefusal,
+    Leaf,
+    Leaves,
+    Limits,
+    Platform,
+    throughputs,
+)
 from openane.targets.h16 import core_ml as h16
 
 PROBED = "probed by ANEForge on H13 and H14 (placement.md#limits)"
@@ -46,26 +56,26 @@ _SOFTWARE = frozenset(
 )
 
 
-def refusals(generation: str) -> Mapping[str, Refusal]:
+def refusals(generation: str) -> Mapping[str, CoreMlRefusal]:
     """What Core ML places on no engine before H15 or H16."""
     return {
-        "topk": Refusal("topk", "H16 and newer", generation, "Core ML's estimator files of h13g and h14g"),
-        "sin": Refusal("the engine has no sin", "H15 and newer", generation, CATALOG),
-        "cos": Refusal("the engine has no cos", "H15 and newer", generation, CATALOG),
+        "topk": CoreMlRefusal("topk", "H16 and newer", generation, "Core ML's estimator files of h13g and h14g"),
+        "sin": CoreMlRefusal("the engine has no sin", "H15 and newer", generation, CATALOG),
+        "cos": CoreMlRefusal("the engine has no cos", "H15 and newer", generation, CATALOG),
     }
 
 
 def small(width_evidence: str, average: int) -> Limits:
     """The limits that H13, H14 and, as far as known, H15 share."""
     return Limits(
-        spatial=Limit(16384, PROBED),
-        extent=Limit(65536, PROBED),
-        matmul_inner=Limit(16384, PROBED),
-        kernel_width=Limit(13, width_evidence),
-        square_kernel_width=Limit(13, width_evidence),
-        kernel_height=Limit(29, CATALOG),
+        spatial=CoreMlLimit(16384, PROBED),
+        extent=CoreMlLimit(65536, PROBED),
+        matmul_inner=CoreMlLimit(16384, PROBED),
+        kernel_width=CoreMlLimit(13, width_evidence),
+        square_kernel_width=CoreMlLimit(13, width_evidence),
+        kernel_height=CoreMlLimit(29, CATALOG),
         max_pool_width=None,
-        average_window=Limit(average, _TARGETS_FILE),
+        average_window=CoreMlLimit(average, _TARGETS_FILE),
     )
 
 
@@ -91,7 +101,7 @@ CORE_ML = CoreMl(
     limits=small(_TARGETS_FILE, 29),
     refused={
         **refusals("H13"),
-        "gather": Refusal("gather", "H14 and newer", "H13", "Core ML's estimator file of h13g"),
+        "gather": CoreMlRefusal("gather", "H14 and newer", "H13", "Core ML's estimator file of h13g"),
     },
     refused_pad_modes=dict.fromkeys(("reflect", "symmetric"), CATALOG),
     impossible=frozenset(["argsort", "sort", "topk", "affine", "crop_resize", "resample", "dynamic_slice", "range_1d"]),

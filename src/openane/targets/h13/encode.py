@@ -14,12 +14,12 @@ from openane.backend.ir.plan import (
     NeMode,
     NeWork,
     Nonlinearity,
-    Operand,
+    PeArithmetic,
     PeMode,
-    PeOperation,
     PePool,
     PeWork,
     Strides,
+    TaskOperand,
     TaskPlan,
 )
 from openane.backend.machine import Dialect
@@ -65,11 +65,11 @@ _TASK_TYPES = {
     PeMode.VARIANCE: TaskType.PE_VARIANCE,
 }
 _PE_OPERATIONS = {
-    PeOperation.ADD: codes.PeOperation.ADD,
-    PeOperation.MULTIPLY: codes.PeOperation.MUL,
-    PeOperation.MAX: codes.PeOperation.MAX,
-    PeOperation.MIN: codes.PeOperation.MIN,
-    PeOperation.SQUARE_SUM: codes.PeOperation.SUMSQ,
+    PeArithmetic.ADD: codes.PeOperation.ADD,
+    PeArithmetic.MULTIPLY: codes.PeOperation.MUL,
+    PeArithmetic.MAX: codes.PeOperation.MAX,
+    PeArithmetic.MIN: codes.PeOperation.MIN,
+    PeArithmetic.SQUARE_SUM: codes.PeOperation.SUMSQ,
 }
 _POOL_MODES = {PePool.SUM: PePoolMode.SUM, PePool.AVERAGE: PePoolMode.AVERAGE, PePool.MAX: PePoolMode.MAX}
 _NE_OPERATIONS = {
@@ -327,7 +327,7 @@ def _word(register: str, word: int) -> Fields:
     return {f"{register}.{name}": value for name, value in REGISTERS[f"L2.{register}"].decode(word).items()}
 
 
-def _source_type(spot: Spot, operand: Operand) -> int:
+def _source_type(spot: Spot, operand: TaskOperand) -> int:
     if not spot.dma:
         return SourceType.RESIDENT
     return SourceType.DRAM_KEPT if operand.keep else SourceType.DRAM
@@ -347,7 +347,7 @@ def _result_type(task: PlacedTask) -> int:
     )
 
 
-def _l2_fields(prefix: str, spot: Spot, operand: Operand, plan: TaskPlan) -> Fields:
+def _l2_fields(prefix: str, spot: Spot, operand: TaskOperand, plan: TaskPlan) -> Fields:
     grouped = plan.view.groups > 1 and Axis.GROUP not in operand.repeats
     group = spot.l2.group if spot.dma or grouped else 0
     return {

@@ -9,7 +9,7 @@ from openane.backend.alloc.constants import ConstantSection
 from openane.backend.alloc.order import Ordering, order
 from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides, element_bytes
 from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement
-from openane.backend.ir.plan import Evidence, NeMode, NeWork, Nonlinearity, Place, Plan, TaskPlan
+from openane.backend.ir.plan import EncodingEvidence, NeMode, NeWork, Nonlinearity, ProgramPlan, TaskPlan, TensorPlace
 from openane.backend.machine import Dialect
 from openane.backend.program_rules import fits_field, task_count
 from openane.core.deadline import check_deadline
@@ -32,7 +32,7 @@ RELOCATION_INFO = 0x05000002
 COEFFICIENT_BASES_OFFSET = 0x74
 
 
-def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
+def link(plan: ProgramPlan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
     """Encodes and links every task.
 
     Raises:
@@ -65,7 +65,7 @@ def link(plan: Plan, placement: Placement, constants: ConstantSection, dialect: 
     )
 
 
-def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> list[Task]:
+def _tasks(plan: ProgramPlan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> list[Task]:
     orderings = order(MACHINE, placement, separate_groups=dialect.separate_groups)
     stream = stream_patches(placement.tasks, orderings)
     kernel_writers: dict[str, int] = {}
@@ -87,7 +87,7 @@ def _tasks(plan: Plan, placement: Placement, constants: ConstantSection, dialect
     return result
 
 
-def _beyond_a_field(plan: Plan, task: PlacedTask, error: InputError) -> UnsupportedError:
+def _beyond_a_field(plan: ProgramPlan, task: PlacedTask, error: InputError) -> UnsupportedError:
     """A task wants more of something than its field can say: another plan, or the host, may still do it."""
     own = error.diagnostic
     where = f"{plan.name}: {task.plan.origin}"
@@ -98,7 +98,7 @@ def _lanes(task: PlacedTask, constants: ConstantSection, index: int) -> tuple[tu
     return tuple((offset + task.kernel_base, size) for offset, size in constants.lanes[index])
 
 
-def _dtypes(plan: Plan, task: PlacedTask) -> tuple[DType, DType]:
+def _dtypes(plan: ProgramPlan, task: PlacedTask) -> tuple[DType, DType]:
     first = plan.tensors[task.plan.sources[0].tensor]
     return (first.dtype if task.sources[0].dma else DType.FLOAT16), plan.tensors[task.plan.result.tensor].dtype
 
@@ -162,7 +162,7 @@ def _with_link(task: Task, next_offset: int, following: Task) -> Task:
     return replace(task, header=tuple(header))
 
 
-def _surfaces(plan: Plan, placement: Placement) -> tuple[Surface, ...]:
+def _surfaces(plan: ProgramPlan, placement: Placement) -> tuple[Surface, ...]:
     named = [(name, name, Role.INPUT) for name in sorted(plan.inputs)]
     named += [(name, tensor, Role.OUTPUT) for name, tensor in plan.outputs.items()]
     surfaces = []
@@ -196,18 +196,18 @@ def _relocations(
     return found
 
 
-def _notes(plan: Plan, placement: Placement) -> dict[str, str]:
+def _notes(plan: ProgramPlan, placement: Placement) -> dict[str, str]:
     """How well the encoding is backed, for `info`."""
-    counts = dict.fromkeys(Evidence, 0)
+    counts = dict.fromkeys(EncodingEvidence, 0)
     for task in placement.tasks:
         dtypes = _dtypes(plan, task)
         floats = dtypes == (DType.FLOAT16, DType.FLOAT16)
-        form = Evidence.EXTRAPOLATED if not task.tile.whole else Evidence.RECORDED
-        counts[max(task.plan.evidence, form if floats else Evidence.SIMULATOR_ONLY)] += 1
-    weakest = max((evidence for evidence, count in counts.items() if count), default=Evidence.RECORDED)
+        form = EncodingEvidence.EXTRAPOLATED if not task.tile.whole else EncodingEvidence.RECORDED
+        counts[max(task.plan.evidence, form if floats else EncodingEvidence.SIMULATOR_ONLY)] += 1
+    weakest = max((evidence for evidence, count in counts.items() if count), default=EncodingEvidence.RECORDED)
     if len(plan.blocks) > 1:
-        weakest = max(weakest, Evidence.EXTRAPOLATED)
+        weakest = max(weakest, EncodingEvidence.EXTRAPOLATED)
     spread = ", ".join(f"{count} {evidence.text}" for evidence, count in counts.items() if count)
-    kept = [place for name, place in placement.places.items() if plan.tensors[name].place is Place.AUTO]
-    intermediates = f"{kept.count(Place.RESIDENT)} in L2, {kept.count(Place.SCRATCH)} in DRAM"
+    kept = [place for name, place in placement.places.items() if plan.tensors[name].place is TensorPlace.AUTO]
+    intermediates = f"{kept.count(TensorPlace.RESIDENT)} in L2, {kept.count(TensorPlace.SCRATCH)} in DRAM"
     return {"evidence": weakest.text, "evidence of tasks": spread, "intermediates": intermediates}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from openane.core.errors import FaultError
 from openane.numerics.definition.fp16 import value
 from openane.program import Task
-from openane.program.fields import Field, Kind
+from openane.program.fields import Field, FieldKind
 from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.registers.codes import SourceType, TaskType
 from openane.targets.h13.spec import MACHINE
@@ -134,7 +134,7 @@ class _Places(dict[tuple[str, str], _Bits]):
     def __missing__(self, key: tuple[str, str]) -> _Bits:
         path, name = key
         field = REGISTERS[path][name]
-        plain = field.kind is not Kind.SIGNED and field.unit == 1
+        plain = field.kind is not FieldKind.SIGNED and field.unit == 1
         found = self[key] = *_register(path), field.lsb, field.mask, None if plain else field
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openane.program.fields import bits_float
-from openane.program.summary import Memory, Reference, TaskSummary
+from openane.program.summary import Memory, OperandReference, TaskSummary
 from openane.program.task import Task
 from openane.targets.h13.read import TaskFields
 from openane.targets.h13.registers import REGISTERS
@@ -24,7 +24,7 @@ def summarize(task: Task) -> TaskSummary:
         result_shape=_shape(view, "Out", "Dout", "Cout", "out"),
         sources=_sources(view, kind),
         result=_result(view),
-        kernel=Reference(Memory.BUFFER, view("Header.KernelBases", "KBase0")) if streams else None,
+        kernel=OperandReference(Memory.BUFFER, view("Header.KernelBases", "KBase0")) if streams else None,
         kernel_bytes=sum(stream.size_bytes for stream in streams),
     )
 
@@ -93,28 +93,28 @@ _FACTORS = (
 )
 
 
-def _sources(view: TaskFields, kind: int) -> tuple[Reference, ...]:
+def _sources(view: TaskFields, kind: int) -> tuple[OperandReference, ...]:
     first = view("L2.SourceCfg", "SourceType")
     if first == SourceType.CHAIN:
-        found = [Reference(Memory.CHAIN)]
+        found = [OperandReference(Memory.CHAIN)]
     elif SourceType(first).in_dram:
         buffer = view("Header.Bases", "RBase0")
-        found = [Reference(Memory.BUFFER, buffer, view("TileDMASrc.BaseAddr", "Addr"))]
+        found = [OperandReference(Memory.BUFFER, buffer, view("TileDMASrc.BaseAddr", "Addr"))]
     else:
-        found = [Reference(Memory.L2, None, view("L2.SourceBase", "Addr"))]
+        found = [OperandReference(Memory.L2, None, view("L2.SourceBase", "Addr"))]
     if kind in _TWO_SOURCES and view("PE.Cfg", "SecSrc"):
         if view("L2.SourceCfg", "Source2Dram"):
             buffer = view("Header.Bases", "RBase1")
-            found.append(Reference(Memory.BUFFER, buffer, view("TileDMASrc.Src2BaseAddr", "Addr")))
+            found.append(OperandReference(Memory.BUFFER, buffer, view("TileDMASrc.Src2BaseAddr", "Addr")))
         else:
-            found.append(Reference(Memory.L2, None, view("L2.Source2Base", "Addr")))
+            found.append(OperandReference(Memory.L2, None, view("L2.Source2Base", "Addr")))
     return tuple(found)
 
 
-def _result(view: TaskFields) -> Reference:
+def _result(view: TaskFields) -> OperandReference:
     kind = view("L2.ResultCfg", "ResultType")
     if kind == ResultType.CHAIN:
-        return Reference(Memory.CHAIN)
+        return OperandReference(Memory.CHAIN)
     if ResultType(kind).in_dram:
-        return Reference(Memory.BUFFER, view("Header.Bases", "WBase"), view("TileDMADst.BaseAddr", "Addr"))
-    return Reference(Memory.L2, None, view("L2.ResultBase", "Addr"))
+        return OperandReference(Memory.BUFFER, view("Header.Bases", "WBase"), view("TileDMADst.BaseAddr", "Addr"))
+    return OperandReference(Memory.L2, None, view("L2.ResultBase", "Addr"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from openane.backend.task_cost import Engine, Kind, Work
+from openane.backend.task_cost import Engine, Work, WorkKind
 from openane.program import Task
 from openane.targets.h13.read import TaskFields
 from openane.targets.h13.spec import MACHINE
@@ -206,13 +206,13 @@ class TaskFacts:
         return self.kernel_channels * self.kernel_area * self.channels_out * pixels
 
     @cached_property
-    def kind(self) -> Kind:
+    def kind(self) -> WorkKind:
         """What the task does."""
         if self.planar_type:
-            return Kind.REDUCTION if self.reduces else Kind.ELEMENTWISE
+            return WorkKind.REDUCTION if self.reduces else WorkKind.ELEMENTWISE
         if self.has_weights:
-            return Kind.MATMUL if self.kernel_area == 1 else Kind.CONVOLUTION
-        return Kind.TABLE if self.has_table else Kind.COPY
+            return WorkKind.MATMUL if self.kernel_area == 1 else WorkKind.CONVOLUTION
+        return WorkKind.TABLE if self.has_table else WorkKind.COPY
 
 
 def work_of(task: Task) -> Work:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from openane.backend.alloc import staging
 from openane.backend.alloc.surfaces import align
-from openane.backend.ir.plan import Axis, NeMode, NeWork, PeMode, PeWork, Strides, TaskPlan, Tile
+from openane.backend.ir.plan import Axis, NeMode, NeWork, PeMode, PeWork, Strides, TaskPlan, TileShape
 from openane.backend.program_rules import tile_fits_l2
 from openane.core.errors import UnsupportedError
 from openane.targets.h13.spec import MACHINE
@@ -26,7 +26,7 @@ PLANAR_TILE_ROWS = 32
 
 def choose(
     task: TaskPlan, staged: Sequence[bool], room_bytes: int, *, explicit_layout: bool, room_at_end: bool
-) -> Tile:
+) -> TileShape:
     """The tile of a task.
 
     Args:
@@ -40,7 +40,7 @@ def choose(
         UnsupportedError: not even the smallest tile fits.
     """
     height = task.result_view.height
-    whole = Tile(task.tuning.tile_height or height)
+    whole = TileShape(task.tuning.tile_height or height)
     if sum(staging_bytes(task, staged, whole, explicit_layout=explicit_layout)) <= room_bytes:
         return whole
     strip = _strip(task, staged, room_bytes) if room_at_end and not explicit_layout else None
@@ -49,13 +49,13 @@ def choose(
     for columns in (0, COLUMN_TILE):
         fitting = _rows_that_fit(task, staged, room_bytes, columns, explicit_layout)
         if fitting:
-            return Tile(fitting, False, columns)
-    smallest = sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE), explicit_layout=explicit_layout))
+            return TileShape(fitting, False, columns)
+    smallest = sum(staging_bytes(task, staged, TileShape(1, False, COLUMN_TILE), explicit_layout=explicit_layout))
     found = tile_fits_l2.check(smallest, room_bytes)
     raise UnsupportedError.of(tile_fits_l2, found, machine=MACHINE, limit=f"{room_bytes} bytes")
 
 
-def _strip(task: TaskPlan, staged: Sequence[bool], room_bytes: int) -> Tile | None:
+def _strip(task: TaskPlan, staged: Sequence[bool], room_bytes: int) -> TileShape | None:
     """A tile of which L2 holds the source, but of the result only what the engine writes at a time; None without one.
 
     A convolution leaves more room than one row of patches takes (7 tasks on record), a copy or table exactly one row;
@@ -72,25 +72,26 @@ def _strip(task: TaskPlan, staged: Sequence[bool], room_bytes: int) -> Tile | No
     step = 1 << staging.patch_shape(task.positions, height) if weighted else 1
 
     def fits(rows: int) -> bool:
-        tile = Tile(rows, rows == height, 0, step)
+        tile = TileShape(rows, rows == height, 0, step)
         return sum(staging_bytes(task, staged, tile)) + weighted * MACHINE.bank_bytes <= room_bytes
 
     if fits(height):
-        return Tile(height, True, 0, step)
-    source_bytes = staging_bytes(task, (True, False), Tile(height))[0]
+        return TileShape(height, True, 0, step)
+    source_bytes = staging_bytes(task, (True, False), TileShape(height))[0]
     if planar or task.sources[0].keep or (weighted and work.stride == (1, 1) and source_bytes <= room_bytes):
         return None
     low, high = 0, height // step
     while low < high:  # the largest number of steps that fits
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle * step) else (low, middle - 1)
-    return Tile(low * step, False, 0, step) if low else None
+    return TileShape(low * step, False, 0, step) if low else None
 
 
 def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, columns: int, explicit_layout: bool) -> int:
     def fits(rows: int) -> bool:
         return (
-            sum(staging_bytes(task, staged, Tile(rows, False, columns), explicit_layout=explicit_layout)) <= room_bytes
+            sum(staging_bytes(task, staged, TileShape(rows, False, columns), explicit_layout=explicit_layout))
+            <= room_bytes
         )
 
     height = task.result_view.height
@@ -111,7 +112,9 @@ def _rows_that_fit(task: TaskPlan, staged: Sequence[bool], room_bytes: int, colu
     return 1 if fits(1) else 0
 
 
-def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile, *, explicit_layout: bool = False) -> list[int]:
+def staging_bytes(
+    task: TaskPlan, staged: Sequence[bool], tile: TileShape, *, explicit_layout: bool = False
+) -> list[int]:
     """Bytes of the staging areas of each source and of the result; 0 for those without. See `choose`."""
     sizes = []
     for number, through in enumerate(staged[:-1]):
@@ -128,7 +131,7 @@ def staging_bytes(task: TaskPlan, staged: Sequence[bool], tile: Tile, *, explici
     return [*sizes, result]
 
 
-def _result_row(task: TaskPlan, tile: Tile, explicit_layout: bool) -> int:
+def _result_row(task: TaskPlan, tile: TileShape, explicit_layout: bool) -> int:
     ragged = None if explicit_layout or not tile.whole else staging.ragged_result(MACHINE, task)
     return (
         ragged.row
@@ -140,10 +143,10 @@ def _result_row(task: TaskPlan, tile: Tile, explicit_layout: bool) -> int:
 def smallest_bytes(task: TaskPlan) -> int:
     """Bytes of all staging areas of the smallest tile: one row of a column tile."""
     staged = (True,) * (len(task.sources) + 1)
-    return sum(staging_bytes(task, staged, Tile(1, False, COLUMN_TILE)))
+    return sum(staging_bytes(task, staged, TileShape(1, False, COLUMN_TILE)))
 
 
-def tile_strides(task: TaskPlan, number: int, tile: Tile) -> Strides:
+def tile_strides(task: TaskPlan, number: int, tile: TileShape) -> Strides:
     """L2 strides of a staged source: those of the whole tensor, or of the columns of a tile."""
     whole = staging.staged_source(MACHINE, task, number)
     if tile.result_rows and not tile.whole and isinstance(task.work, NeWork) and task.work.kernel_height == 1:
@@ -157,7 +160,7 @@ def tile_strides(task: TaskPlan, number: int, tile: Tile) -> Strides:
     return Strides(channel=channel, row=used * depths, depth=used, group=used * depths)
 
 
-def source_rows(task: TaskPlan, tile: Tile) -> int:
+def source_rows(task: TaskPlan, tile: TileShape) -> int:
     """Most input rows that one tile of output rows needs; padding takes some off the first and the last tile only."""
     height, work = task.view.height, task.work
     if tile.whole:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from openane.targets.core_ml import ESTIMATOR_FILE, CoreMl, Leaf, Leaves, Limit, Limits, Platform, Refusal, throughputs
+from openane.targets.core_ml import (
+    ESTIMATOR_FILE,
+    CoreMl,
+    CoreMlLimit,
+    CoreMlRefusal,
+    Leaf,
+    Leaves,
+    Limits,
+    Platform,
+    throughputs,
+)
 
 MEASURED = "measured on M4 and M6, macOS 27.0.1 (placement.md#single-operations)"
 RULE = "rule measured on M4 and M6, macOS 27.0.1 (placement.md#decision-rule)"
@@ -46,14 +56,14 @@ OF_THE_FILE = f"{ESTIMATOR_FILE}; placements measured on macOS 27.0.1"
 def large(evidence: str) -> Limits:
     """The limits that H16 and its successors share."""
     return Limits(
-        spatial=Limit(65536, evidence),
-        extent=Limit(65536, evidence),
-        matmul_inner=Limit(32768, evidence),
-        kernel_width=Limit(15, evidence),
-        square_kernel_width=Limit(16, evidence),
-        kernel_height=Limit(31, evidence),
-        max_pool_width=Limit(8, evidence),
-        average_window=Limit(31, "ANEForge's targets file; measured to 14 (placement.md#limits)"),
+        spatial=CoreMlLimit(65536, evidence),
+        extent=CoreMlLimit(65536, evidence),
+        matmul_inner=CoreMlLimit(32768, evidence),
+        kernel_width=CoreMlLimit(15, evidence),
+        square_kernel_width=CoreMlLimit(16, evidence),
+        kernel_height=CoreMlLimit(31, evidence),
+        max_pool_width=CoreMlLimit(8, evidence),
+        average_window=CoreMlLimit(31, "ANEForge's targets file; measured to 14 (placement.md#limits)"),
     )
 
 
@@ -70,7 +80,7 @@ CORE_ML = CoreMl(
     rule=RULE,
     follows_measurement=True,
     limits=large(MEASURED),
-    listed_but_failing={"topk": Refusal(_TOPK, "H18", "H16", MEASURED)},
+    listed_but_failing={"topk": CoreMlRefusal(_TOPK, "H18", "H16", MEASURED)},
     decomposed=CATALOG_DECOMPOSED,
     long_chain=LONG_CHAIN,
     late={"topk": "the M4's compiler fails on topk, and Core ML then runs it 6 to 10 ms late (placement.md#traps)"},

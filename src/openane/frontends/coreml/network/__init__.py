@@ -14,11 +14,11 @@ import numpy as np
 
 from openane.core.errors import ModelError, OpenaneError, UnsupportedError
 from openane.core.registry import collect
-from openane.frontends.coreml.network.builder import Layer, NetworkBuilder
+from openane.frontends.coreml.network.builder import NetworkBuilder, NetworkLayer
 from openane.graph import Graph, TensorType
 from openane.graph import ops as g
 
-_Handler = Callable[[Layer], str | tuple[str, ...]]
+_Handler = Callable[[NetworkLayer], str | tuple[str, ...]]
 
 #: By the name of the parameter field: the tables LAYERS of the modules of this package.
 _LAYERS: Mapping[str, _Handler] = collect(__name__, "LAYERS")
@@ -126,7 +126,7 @@ def _read_layer(builder: NetworkBuilder, message: Any, where: str) -> None:
     if not message.output:
         raise ModelError("the layer has no output", where=place)
     inputs = tuple(builder.blobs[name] for name in message.input)
-    layer = Layer(builder, kind, getattr(message, kind), message.name, inputs, tuple(message.output), place)
+    layer = NetworkLayer(builder, kind, getattr(message, kind), message.name, inputs, tuple(message.output), place)
     try:
         found = _LAYERS[kind](layer)
     except OpenaneError as error:

@@ -82,7 +82,7 @@ class NetworkBuilder(GraphBuilder):
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class NetworkLayer:
     """One layer of the network.
 
     Attributes:

@@ -7,12 +7,12 @@ from functools import partial
 from types import MappingProxyType
 
 from openane.core.types import DType
-from openane.frontends.coreml.network.builder import Layer
+from openane.frontends.coreml.network.builder import NetworkLayer
 from openane.graph import Operation
 from openane.graph import ops as g
 
 
-def _activation(layer: Layer) -> str:
+def _activation(layer: NetworkLayer) -> str:
     kind = layer.params.WhichOneof("NonlinearityType")
     if kind is None:
         layer.wrong("an activation without a function")
@@ -41,14 +41,14 @@ def _activation(layer: Layer) -> str:
     return layer.last(plain[kind] if kind in plain else made[kind](), x)
 
 
-def _parametric(layer: Layer, kind: str) -> str:
+def _parametric(layer: NetworkLayer, kind: str) -> str:
     """PReLU, and alpha * log(1 + exp(beta * x)), with one constant a channel or one for all."""
     message, x = getattr(layer.params, kind), layer.x()
     shape = layer.shape(x)
     channels = shape[-3] if len(shape) >= 3 else shape[-1]
 
     def constant(field: str) -> str:
-        part = Layer(layer.builder, layer.kind, message, layer.name, layer.inputs, layer.outputs, layer.where)
+        part = NetworkLayer(layer.builder, layer.kind, message, layer.name, layer.inputs, layer.outputs, layer.where)
         count = 1 if len(getattr(message, field).floatValue) == 1 else channels
         array = part.weights(field, (count,))
         return layer.constant(array.reshape(-1, 1, 1) if len(shape) >= 3 else array, field)
@@ -59,7 +59,7 @@ def _parametric(layer: Layer, kind: str) -> str:
     return layer.last(g.Mul(), inner, constant("alpha"))
 
 
-def _unary(layer: Layer) -> str:
+def _unary(layer: NetworkLayer) -> str:
     """f(scale * x + shift)."""
     p, x = layer.params, layer.x()
     scale = p.scale or 1.0
@@ -89,7 +89,7 @@ def _unary(layer: Layer) -> str:
     return layer.refuse("this function is not supported", value=layer.enum("type"))
 
 
-def _chain(operation: Operation, layer: Layer) -> str:
+def _chain(operation: Operation, layer: NetworkLayer) -> str:
     """Any number of inputs; one input meets the constant alpha."""
     if len(layer.inputs) == 1:
         if not hasattr(layer.params, "alpha"):
@@ -101,18 +101,18 @@ def _chain(operation: Operation, layer: Layer) -> str:
     return layer.last(operation, total, layer.inputs[-1])
 
 
-def _average(layer: Layer) -> str:
+def _average(layer: NetworkLayer) -> str:
     total = layer.x()
     for value in layer.inputs[1:]:
         total = layer.add(g.Add(), total, value)
     return layer.last(g.Mul(), total, layer.number(1 / len(layer.inputs), "share"))
 
 
-def _pairwise(operation: Operation, layer: Layer) -> str:
+def _pairwise(operation: Operation, layer: NetworkLayer) -> str:
     return layer.last(operation, layer.x(), layer.x(1))
 
 
-def _shaped(layer: Layer, field: str, shape: list[int]) -> str:
+def _shaped(layer: NetworkLayer, field: str, shape: list[int]) -> str:
     """A constant of shape [1], [C], [1, H, W] or [C, H, W], in a form that meets (..., C, H, W)."""
     rank = len(layer.shape(layer.x()))
     array = layer.weights(field, tuple(shape))
@@ -121,11 +121,11 @@ def _shaped(layer: Layer, field: str, shape: list[int]) -> str:
     return layer.constant(array, field)
 
 
-def _bias(layer: Layer) -> str:
+def _bias(layer: NetworkLayer) -> str:
     return layer.last(g.Add(), layer.x(), _shaped(layer, "bias", list(layer.params.shape)))
 
 
-def _scale(layer: Layer) -> str:
+def _scale(layer: NetworkLayer) -> str:
     p = layer.params
     scale = _shaped(layer, "scale", list(p.shapeScale))
     if not p.hasBias:
@@ -134,22 +134,22 @@ def _scale(layer: Layer) -> str:
     return layer.last(g.Add(), scaled, _shaped(layer, "bias", list(p.shapeBias)))
 
 
-def _comparison(operation: Operation, layer: Layer) -> str:
+def _comparison(operation: Operation, layer: NetworkLayer) -> str:
     """Truth values are the numbers 1 and 0."""
     other = layer.x(1) if len(layer.inputs) > 1 else layer.number(layer.params.alpha, "alpha")
     return layer.last(g.Cast(DType.FLOAT32), layer.add(operation, layer.x(), other))
 
 
-def _logical(operation: Operation, layer: Layer) -> str:
+def _logical(operation: Operation, layer: NetworkLayer) -> str:
     truths = [layer.as_truth(value) for value in layer.inputs]
     return layer.last(g.Cast(DType.FLOAT32), layer.add(operation, *truths))
 
 
-def _where(layer: Layer) -> str:
+def _where(layer: NetworkLayer) -> str:
     return layer.last(g.Where(), layer.as_truth(layer.x()), layer.x(1), layer.x(2))
 
 
-def _gelu(layer: Layer) -> str:
+def _gelu(layer: NetworkLayer) -> str:
     match layer.enum("mode"):
         case "EXACT":
             return layer.last(g.Gelu(), layer.x())
@@ -158,13 +158,13 @@ def _gelu(layer: Layer) -> str:
     return layer.last(g.Silu(1.702), layer.x())
 
 
-def _clamped_relu(layer: Layer) -> str:
+def _clamped_relu(layer: NetworkLayer) -> str:
     p = layer.params
     positive = layer.add(g.LeakyRelu(p.alpha) if p.alpha else g.Relu(), layer.x())
     return layer.last(g.Clip(maximum=p.beta), positive)
 
 
-def _softmax(layer: Layer) -> str:
+def _softmax(layer: NetworkLayer) -> str:
     shape = layer.shape(layer.x())
     axis = layer.params.axis if layer.kind == "softmaxND" else -3
     return layer.last(g.Softmax(layer.axis(axis, len(shape))), layer.x())
@@ -185,7 +185,7 @@ _REDUCTIONS: Mapping[str, type[g.Reduction]] = MappingProxyType(
 )
 
 
-def _reduce(layer: Layer) -> str:
+def _reduce(layer: NetworkLayer) -> str:
     """The older reduction: over some of the last three axes, which stay."""
     mode = layer.enum("mode")
     axes = {"CHW": (1, 2, 3), "HW": (2, 3), "C": (1,), "H": (2,), "W": (3,)}[layer.enum("axis")]
@@ -203,7 +203,7 @@ def _reduce(layer: Layer) -> str:
     return layer.image_layer(_REDUCTIONS[mode](axes))
 
 
-def _reduce_nd(reduction: type[g.Reduction], layer: Layer) -> str:
+def _reduce_nd(reduction: type[g.Reduction], layer: NetworkLayer) -> str:
     p, rank = layer.params, len(layer.shape(layer.x()))
     everything = p.reduceAll or not p.axes
     axes = tuple(range(rank)) if everything else tuple(sorted({layer.axis(a, rank) for a in p.axes}))
@@ -214,7 +214,7 @@ def _reduce_nd(reduction: type[g.Reduction], layer: Layer) -> str:
     return layer.reshape(layer.add(y, layer.x()), (1,), last=True)
 
 
-def _layer_norm(layer: Layer) -> str:
+def _layer_norm(layer: NetworkLayer) -> str:
     p = layer.params
     shape = tuple(p.normalizedShape)
     rank = len(layer.shape(layer.x()))
@@ -226,18 +226,18 @@ def _layer_norm(layer: Layer) -> str:
     return layer.last(g.LayerNorm(axes, p.eps or 1e-5), layer.x(), gamma, beta)
 
 
-def _position(operation: type[g.ArgMax] | type[g.ArgMin], layer: Layer) -> str:
+def _position(operation: type[g.ArgMax] | type[g.ArgMin], layer: NetworkLayer) -> str:
     p, rank = layer.params, len(layer.shape(layer.x()))
     found = layer.add(operation(layer.axis(p.axis, rank), not p.removeDim), layer.x())
     return layer.last(g.Cast(DType.FLOAT32), found)
 
 
-def _cumulative_sum(layer: Layer) -> str:
+def _cumulative_sum(layer: NetworkLayer) -> str:
     p, rank = layer.params, len(layer.shape(layer.x()))
     return layer.last(g.CumSum(layer.axis(p.axis, rank), p.excludeFinalSum, p.reverse), layer.x())
 
 
-def _matmul(layer: Layer) -> str:
+def _matmul(layer: NetworkLayer) -> str:
     p = layer.params
     if p.int8DynamicQuantize:
         layer.refuse("dynamically quantised weights are not supported")
@@ -251,7 +251,7 @@ def _matmul(layer: Layer) -> str:
     return layer.last(g.Add(), product, layer.constant(layer.weights("bias", (columns,)), "bias"))
 
 
-def _dot(layer: Layer) -> str:
+def _dot(layer: NetworkLayer) -> str:
     """The sum over channels of the product."""
     x, lead = layer.image(layer.x())
     y, _ = layer.image(layer.x(1))
@@ -260,7 +260,7 @@ def _dot(layer: Layer) -> str:
     return layer.back(layer.add(g.ReduceSum((1,)), layer.add(g.Mul(), x, y)), lead)
 
 
-def _plain(operation: Operation, layer: Layer) -> str:
+def _plain(operation: Operation, layer: NetworkLayer) -> str:
     return layer.last(operation, layer.x())
 
 
@@ -328,7 +328,7 @@ _REDUCTIONS_ND: Mapping[str, type[g.Reduction]] = MappingProxyType(
     }
 )
 
-LAYERS: Mapping[str, Callable[[Layer], str]] = MappingProxyType(
+LAYERS: Mapping[str, Callable[[NetworkLayer], str]] = MappingProxyType(
     {name: partial(_plain, operation) for name, operation in _PLAIN.items()}
     | {name: partial(_pairwise, operation) for name, operation in _PAIRS.items()}
     | {name: partial(_comparison, operation) for name, operation in _COMPARISONS.items()}

@@ -8,17 +8,17 @@ from types import MappingProxyType
 
 import numpy as np
 
-from openane.frontends.coreml.network.builder import Layer
+from openane.frontends.coreml.network.builder import NetworkLayer
 from openane.graph import ops as g
 
 
-def _pair(layer: Layer, values: Sequence[int], default: int) -> tuple[int, int]:
+def _pair(layer: NetworkLayer, values: Sequence[int], default: int) -> tuple[int, int]:
     if len(values) not in (0, 2):
         layer.wrong("two numbers are needed, for height and width", value=list(values))
     return (values[0], values[1]) if values else (default, default)
 
 
-def _borders(layer: Layer, amounts: Sequence[object]) -> tuple[int, int, int, int]:
+def _borders(layer: NetworkLayer, amounts: Sequence[object]) -> tuple[int, int, int, int]:
     """Edge sizes as (top, left, bottom, right), the order of the Graph."""
     if len(amounts) not in (0, 2):
         layer.wrong("edges are needed for height and width", value=len(amounts))
@@ -28,7 +28,7 @@ def _borders(layer: Layer, amounts: Sequence[object]) -> tuple[int, int, int, in
     return (top, left, bottom, right)
 
 
-def _split(layer: Layer, totals: Sequence[int]) -> tuple[int, int, int, int]:
+def _split(layer: NetworkLayer, totals: Sequence[int]) -> tuple[int, int, int, int]:
     """Totals per axis shared out as SamePadding says."""
     mode = layer.params.same.SamePaddingMode.Name(layer.params.same.asymmetryMode)
     small = [total // 2 for total in totals]
@@ -44,7 +44,7 @@ def _same(extents: Sequence[int], kernel: Sequence[int], strides: Sequence[int])
     ]
 
 
-def _convolution(layer: Layer) -> str:
+def _convolution(layer: NetworkLayer) -> str:
     p = layer.params
     kernel, strides = _pair(layer, p.kernelSize, 3), _pair(layer, p.stride, 1)
     dilations, groups = _pair(layer, p.dilationFactor, 1), p.nGroups or 1
@@ -67,14 +67,14 @@ def _convolution(layer: Layer) -> str:
     return layer.image_layer(g.Conv(strides, pads, dilations, groups), weight, *operands)
 
 
-def _conv_weights(layer: Layer, shape: Sequence[int], channel_axis: int) -> np.ndarray:
+def _conv_weights(layer: NetworkLayer, shape: Sequence[int], channel_axis: int) -> np.ndarray:
     if len(layer.inputs) > 1:
         layer.refuse("a kernel that is computed at run time is not supported")
     return layer.weights("weights", shape, channel_axis=channel_axis)
 
 
 def _deconvolution(
-    layer: Layer,
+    layer: NetworkLayer,
     kernel: tuple[int, int],
     strides: tuple[int, int],
     dilations: tuple[int, int],
@@ -105,7 +105,7 @@ def _deconvolution(
     return layer.image_layer(g.ConvTranspose(strides, pads, dilations, groups, output_padding), weight, *operands)
 
 
-def _convolution_3d(layer: Layer) -> str:
+def _convolution_3d(layer: NetworkLayer) -> str:
     p = layer.params
     if p.isDeconvolution or len(layer.shape(layer.x())) != 5:
         layer.refuse("only plain convolutions of rank-5 tensors are supported")
@@ -123,7 +123,9 @@ def _convolution_3d(layer: Layer) -> str:
     return layer.last(g.Conv(strides, pads, dilations, groups), layer.x(), *operands)
 
 
-def _pads_3d(layer: Layer, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> tuple[int, ...]:
+def _pads_3d(
+    layer: NetworkLayer, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> tuple[int, ...]:
     p = layer.params
     match layer.enum("paddingType"):
         case "VALID":
@@ -136,7 +138,7 @@ def _pads_3d(layer: Layer, kernel: Sequence[int], strides: Sequence[int], dilati
     return (*before, p.customPaddingBack, p.customPaddingBottom, p.customPaddingRight)
 
 
-def _pooling_3d(layer: Layer) -> str:
+def _pooling_3d(layer: NetworkLayer) -> str:
     p = layer.params
     kernel = (p.kernelDepth, p.kernelHeight, p.kernelWidth)
     strides = (p.strideDepth or 1, p.strideHeight or 1, p.strideWidth or 1)
@@ -147,13 +149,13 @@ def _pooling_3d(layer: Layer) -> str:
     return layer.last(average, layer.x())
 
 
-def _global_pooling_3d(layer: Layer) -> str:
+def _global_pooling_3d(layer: NetworkLayer) -> str:
     rank = len(layer.shape(layer.x()))
     axes = tuple(range(max(0, rank - 3), rank))
     return layer.last((g.ReduceMax if layer.enum("type") == "MAX" else g.ReduceMean)(axes), layer.x())
 
 
-def _pooling(layer: Layer) -> str:
+def _pooling(layer: NetworkLayer) -> str:
     p, kind = layer.params, layer.enum("type")
     if p.globalPooling:
         reduction = {"MAX": g.ReduceMax, "AVERAGE": g.ReduceMean, "L2": g.ReduceL2}[kind]
@@ -179,7 +181,7 @@ def _pooling(layer: Layer) -> str:
     return layer.image_layer(g.AveragePool(kernel, strides, pads, ceil_mode=ceil_mode, count_include_pad=include))
 
 
-def _inner_product(layer: Layer) -> str:
+def _inner_product(layer: NetworkLayer) -> str:
     """A product over the last axis, or over channels in front of 1x1 images."""
     p, x = layer.params, layer.x()
     if p.int8DynamicQuantize:
@@ -200,7 +202,7 @@ def _inner_product(layer: Layer) -> str:
     return layer.reshape(y, result, last=True)
 
 
-def _batch_norm(layer: Layer) -> str:
+def _batch_norm(layer: NetworkLayer) -> str:
     p = layer.params
     channels = (p.channels,)
     epsilon = p.epsilon or 1e-5
@@ -215,7 +217,7 @@ def _batch_norm(layer: Layer) -> str:
     return layer.image_layer(g.BatchNorm(epsilon), gamma, beta, mean, variance)
 
 
-def _mean_variance(layer: Layer) -> str:
+def _mean_variance(layer: NetworkLayer) -> str:
     p = layer.params
     axes = (1, 2, 3) if p.acrossChannels else (2, 3)
     if p.normalizeVariance:
@@ -224,12 +226,12 @@ def _mean_variance(layer: Layer) -> str:
     return layer.back(layer.add(g.Sub(), x, layer.add(g.ReduceMean(axes), x)), lead)
 
 
-def _local_response(layer: Layer) -> str:
+def _local_response(layer: NetworkLayer) -> str:
     p = layer.params
     return layer.image_layer(g.LocalResponseNorm(p.localSize, p.alpha, p.beta, p.k or 1.0))
 
 
-def _upsample(layer: Layer) -> str:
+def _upsample(layer: NetworkLayer) -> str:
     p = layer.params
     factors = list(p.fractionalScalingFactor or p.scalingFactor)
     if len(factors) not in (0, 2) or any(not 0 < f < math.inf for f in factors):
@@ -249,7 +251,7 @@ def _upsample(layer: Layer) -> str:
     return layer.image_layer(g.Resize(sizes, g.ResizeMode.LINEAR, coordinates))
 
 
-def _resize_bilinear(layer: Layer) -> str:
+def _resize_bilinear(layer: NetworkLayer) -> str:
     p = layer.params
     mode = p.mode.Method.Name(p.mode.samplingMethod)
     coordinates = {
@@ -266,7 +268,7 @@ def _resize_bilinear(layer: Layer) -> str:
     return layer.image_layer(g.Resize((n, c, height, width), g.ResizeMode.LINEAR, coordinates[mode]))
 
 
-def _crop(layer: Layer) -> str:
+def _crop(layer: NetworkLayer) -> str:
     x, _ = layer.image(layer.x())
     n, c, h, w = layer.shape(x)
     if len(layer.inputs) > 1:
@@ -279,7 +281,7 @@ def _crop(layer: Layer) -> str:
     return layer.image_layer(g.Slice((0, 0, top, left), (n, c, *ends), (1,) * 4))
 
 
-def _padding(layer: Layer) -> str:
+def _padding(layer: NetworkLayer) -> str:
     p = layer.params
     top, left, bottom, right = _borders(layer, p.paddingAmounts.borderAmounts)
     pads = (0, 0, top, left, 0, 0, bottom, right)
@@ -291,7 +293,7 @@ def _padding(layer: Layer) -> str:
     return layer.image_layer(g.Pad(pads, g.PadMode.CONSTANT, p.constant.value))
 
 
-def _reorganize(layer: Layer) -> str:
+def _reorganize(layer: NetworkLayer) -> str:
     block = layer.params.blockSize
     if layer.enum("mode") == "SPACE_TO_DEPTH":
         return layer.image_layer(g.SpaceToDepth(block))
@@ -299,7 +301,7 @@ def _reorganize(layer: Layer) -> str:
     return layer.image_layer(g.DepthToSpace(block, order))
 
 
-LAYERS: Mapping[str, Callable[[Layer], str]] = MappingProxyType(
+LAYERS: Mapping[str, Callable[[NetworkLayer], str]] = MappingProxyType(
     {
         "convolution": _convolution,
         "convolution3d": _convolution_3d,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from openane.core.types import DType
-from openane.frontends.coreml.network.builder import Layer
+from openane.frontends.coreml.network.builder import NetworkLayer
 from openane.frontends.coreml.network.weights import weights
 from openane.graph import ops as g
 
@@ -32,7 +32,7 @@ _FUNCTIONS: Mapping[str, Callable[[Any], g.Unary]] = MappingProxyType(
 )
 
 
-def _functions(layer: Layer, messages: Sequence[Any], count: int) -> tuple[g.Unary, ...]:
+def _functions(layer: NetworkLayer, messages: Sequence[Any], count: int) -> tuple[g.Unary, ...]:
     if len(messages) != count:
         layer.wrong("the number of activations is wrong", value=len(messages), limit=count)
     found = []
@@ -47,7 +47,14 @@ def _functions(layer: Layer, messages: Sequence[Any], count: int) -> tuple[g.Una
 
 
 def _gates(
-    layer: Layer, message: Any, gates: Sequence[str], features: int, hidden: int, *, bias: bool, forget: bool = False
+    layer: NetworkLayer,
+    message: Any,
+    gates: Sequence[str],
+    features: int,
+    hidden: int,
+    *,
+    bias: bool,
+    forget: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """w, r and bias of one direction, gates one below the other."""
 
@@ -65,7 +72,7 @@ def _gates(
     return w, r, both
 
 
-def _sequence(layer: Layer, features: int) -> str:
+def _sequence(layer: NetworkLayer, features: int) -> str:
     """x as (sequence, batch, channels)."""
     shape = layer.shape(layer.x())
     if len(shape) < 3 or math.prod(shape[2:]) != features:
@@ -74,7 +81,11 @@ def _sequence(layer: Layer, features: int) -> str:
 
 
 def _finish(
-    layer: Layer, operation: g.LSTM | g.GRU | g.RNN, operands: Sequence[str], states: Sequence[int], every_step: bool
+    layer: NetworkLayer,
+    operation: g.LSTM | g.GRU | g.RNN,
+    operands: Sequence[str],
+    states: Sequence[int],
+    every_step: bool,
 ) -> tuple[str, ...]:
     """Runs the operation; `states` are the numbers of the inputs that hold the first states, per kind of state."""
     x = operands[0]
@@ -104,14 +115,16 @@ def _finish(
     return tuple(results[: len(layer.outputs)])
 
 
-def _operands(layer: Layer, features: int, parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> list[str]:
+def _operands(
+    layer: NetworkLayer, features: int, parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+) -> list[str]:
     names = ("weight", "recursion", "bias")
     arrays = [np.stack([part[i] for part in parts]) for i in range(3)]
     constants = [layer.constant(array, name) for name, array in zip(names, arrays, strict=True)]
     return [_sequence(layer, features), *constants]
 
 
-def _lstm(layer: Layer) -> tuple[str, ...]:
+def _lstm(layer: NetworkLayer) -> tuple[str, ...]:
     p = layer.params
     both = layer.kind == "biDirectionalLSTM"
     options = p.params
@@ -139,7 +152,7 @@ def _lstm(layer: Layer) -> tuple[str, ...]:
     return _finish(layer, operation, _operands(layer, features, parts), states, options.sequenceOutput)
 
 
-def _gru(layer: Layer) -> tuple[str, ...]:
+def _gru(layer: NetworkLayer) -> tuple[str, ...]:
     p = layer.params
     features, hidden = p.inputVectorSize, p.outputVectorSize
     parts = [_gates(layer, p, _GRU_GATES, features, hidden, bias=p.hasBiasVectors)]
@@ -148,7 +161,7 @@ def _gru(layer: Layer) -> tuple[str, ...]:
     return _finish(layer, operation, _operands(layer, features, parts), (1,), p.sequenceOutput)
 
 
-def _simple(layer: Layer) -> tuple[str, ...]:
+def _simple(layer: NetworkLayer) -> tuple[str, ...]:
     p = layer.params
     features, hidden = p.inputVectorSize, p.outputVectorSize
     w, r = layer.weights("weightMatrix", (hidden, features)), layer.weights("recursionMatrix", (hidden, hidden))
@@ -159,7 +172,7 @@ def _simple(layer: Layer) -> tuple[str, ...]:
     return _finish(layer, operation, _operands(layer, features, [part]), (1,), p.sequenceOutput)
 
 
-def _embedding(layer: Layer) -> str:
+def _embedding(layer: NetworkLayer) -> str:
     """Rows of a table by number; the axis of one element that held the number takes the row."""
     p = layer.params
     newer = layer.kind == "embeddingND"
@@ -176,7 +189,7 @@ def _embedding(layer: Layer) -> str:
     return layer.reshape(rows, (*lead, size) if newer else (*lead, size, 1, 1), last=True)
 
 
-LAYERS: Mapping[str, Callable[[Layer], str | tuple[str, ...]]] = MappingProxyType(
+LAYERS: Mapping[str, Callable[[NetworkLayer], str | tuple[str, ...]]] = MappingProxyType(
     {
         "uniDirectionalLSTM": _lstm,
         "biDirectionalLSTM": _lstm,

@@ -9,13 +9,13 @@ from types import MappingProxyType
 import numpy as np
 
 from openane.core.types import DType
-from openane.frontends.coreml.network.builder import Layer
+from openane.frontends.coreml.network.builder import NetworkLayer
 from openane.graph import ops as g
 
 _ELEMENT_LIMIT = 1 << 25
 
 
-def _target(layer: Layer, wanted: Sequence[int], *, zero_copies: bool = False) -> tuple[int, ...]:
+def _target(layer: NetworkLayer, wanted: Sequence[int], *, zero_copies: bool = False) -> tuple[int, ...]:
     """A target shape with -1 worked out, and with 0 for "as it is" where the layer has that."""
     shape = layer.shape(layer.x())
     size = math.prod(shape)
@@ -33,7 +33,7 @@ def _target(layer: Layer, wanted: Sequence[int], *, zero_copies: bool = False) -
     return tuple(target)
 
 
-def _reshape(layer: Layer) -> str:
+def _reshape(layer: NetworkLayer) -> str:
     """The older reshape, to (C, H, W) or (sequence, C, H, W)."""
     target = tuple(layer.params.targetShape)
     x, shape = layer.x(), layer.shape(layer.x())
@@ -54,14 +54,14 @@ def _reshape(layer: Layer) -> str:
     return layer.back(layer.add(g.Transpose((0, 3, 1, 2)), shaped), lead)
 
 
-def _flatten(layer: Layer) -> str:
+def _flatten(layer: NetworkLayer) -> str:
     x, lead = layer.image(layer.x())
     if layer.enum("mode") == "CHANNEL_LAST":
         x = layer.add(g.Transpose((0, 2, 3, 1)), x)
     return layer.reshape(x, (*lead, math.prod(layer.shape(x)[1:]), 1, 1), last=True)
 
 
-def _permute(layer: Layer) -> str:
+def _permute(layer: NetworkLayer) -> str:
     """The older permute, of (sequence, C, H, W)."""
     axes, shape = list(layer.params.axis), layer.shape(layer.x())
     if sorted(axes) != [0, 1, 2, 3]:
@@ -77,12 +77,12 @@ def _permute(layer: Layer) -> str:
     return layer.last(g.Transpose(tuple(axes)), layer.x())
 
 
-def _transpose(layer: Layer) -> str:
+def _transpose(layer: NetworkLayer) -> str:
     rank = len(layer.shape(layer.x()))
     return layer.last(g.Transpose(tuple(layer.axis(a, rank) for a in layer.params.axes)), layer.x())
 
 
-def _concat(layer: Layer) -> str:
+def _concat(layer: NetworkLayer) -> str:
     rank = len(layer.shape(layer.x()))
     if layer.kind == "concatND":
         if layer.params.interleave:
@@ -95,7 +95,7 @@ def _concat(layer: Layer) -> str:
     return layer.last(g.Concat(layer.axis(axis, rank)), *layer.inputs)
 
 
-def _split(layer: Layer) -> tuple[str, ...]:
+def _split(layer: NetworkLayer) -> tuple[str, ...]:
     p, shape = layer.params, layer.shape(layer.x())
     axis = layer.axis(p.axis if layer.kind == "splitND" else -3, len(shape))
     count = len(layer.outputs)
@@ -105,7 +105,7 @@ def _split(layer: Layer) -> tuple[str, ...]:
     return layer.builder.add(g.Split(axis, sizes), [layer.x()], layer.outputs[0], layer.name)
 
 
-def _slice(layer: Layer) -> str:
+def _slice(layer: NetworkLayer) -> str:
     """The older slice; a negative end counts from behind, -1 being the end itself."""
     p, shape = layer.params, layer.shape(layer.x())
     axis = layer.axis({"CHANNEL_AXIS": -3, "HEIGHT_AXIS": -2, "WIDTH_AXIS": -1}[layer.enum("axis")], len(shape))
@@ -115,7 +115,7 @@ def _slice(layer: Layer) -> str:
     return layer.last(g.Slice(tuple(starts), tuple(ends), tuple(steps)), layer.x())
 
 
-def _slice_static(layer: Layer) -> str:
+def _slice_static(layer: NetworkLayer) -> str:
     p, shape = layer.params, layer.shape(layer.x())
     rank = len(shape)
     for field in ("beginIds", "beginMasks", "endIds", "endMasks", "strides"):
@@ -141,7 +141,7 @@ def _slice_static(layer: Layer) -> str:
     return layer.reshape(y, kept or [1], last=True)
 
 
-def _squeeze(layer: Layer) -> str:
+def _squeeze(layer: NetworkLayer) -> str:
     shape = layer.shape(layer.x())
     axes = {layer.axis(a, len(shape)) for a in layer.params.axes}
     if layer.params.squeezeAll:
@@ -152,7 +152,7 @@ def _squeeze(layer: Layer) -> str:
     return layer.reshape(layer.x(), kept or [1], last=True)
 
 
-def _expand_dims(layer: Layer) -> str:
+def _expand_dims(layer: NetworkLayer) -> str:
     shape = list(layer.shape(layer.x()))
     rank = len(shape) + len(layer.params.axes)
     for axis in sorted(layer.axis(a, rank) for a in layer.params.axes):
@@ -160,14 +160,14 @@ def _expand_dims(layer: Layer) -> str:
     return layer.reshape(layer.x(), shape, last=True)
 
 
-def _flatten_to_2d(layer: Layer) -> str:
+def _flatten_to_2d(layer: NetworkLayer) -> str:
     shape = layer.shape(layer.x())
     axis = layer.params.axis
     axis = axis if axis >= 0 else axis + len(shape)
     return layer.reshape(layer.x(), (math.prod(shape[:axis]), math.prod(shape[axis:])), last=True)
 
 
-def _stack(layer: Layer) -> str:
+def _stack(layer: NetworkLayer) -> str:
     shape = layer.shape(layer.x())
     axis = layer.axis(layer.params.axis, len(shape) + 1)
     wide = (*shape[:axis], 1, *shape[axis:])
@@ -176,24 +176,24 @@ def _stack(layer: Layer) -> str:
     )
 
 
-def _tile(layer: Layer) -> str:
+def _tile(layer: NetworkLayer) -> str:
     return layer.last(g.Tile(tuple(layer.params.reps)), layer.x())
 
 
-def _sequence_repeat(layer: Layer) -> str:
+def _sequence_repeat(layer: NetworkLayer) -> str:
     rank = len(layer.shape(layer.x()))
     axis = layer.axis(-5, rank)
     repeats = [layer.params.nRepetitions or 1 if i == axis else 1 for i in range(rank)]
     return layer.last(g.Tile(tuple(repeats)), layer.x())
 
 
-def _gather(layer: Layer) -> str:
+def _gather(layer: NetworkLayer) -> str:
     rank = len(layer.shape(layer.x()))
     indices = layer.add(g.Cast(DType.INT64), layer.x(1))
     return layer.last(g.Gather(layer.axis(layer.params.axis, rank)), layer.x(), indices)
 
 
-def _constant_pad(layer: Layer) -> str:
+def _constant_pad(layer: NetworkLayer) -> str:
     p, rank = layer.params, len(layer.shape(layer.x()))
     amounts = [int(a) for a in p.padAmounts]
     if p.padToGivenOutputSizeMode or len(amounts) != 2 * rank:
@@ -201,7 +201,7 @@ def _constant_pad(layer: Layer) -> str:
     return layer.last(g.Pad((*amounts[::2], *amounts[1::2]), g.PadMode.CONSTANT, p.value), layer.x())
 
 
-def _top_k(layer: Layer) -> tuple[str, ...]:
+def _top_k(layer: NetworkLayer) -> tuple[str, ...]:
     p, rank = layer.params, len(layer.shape(layer.x()))
     if len(layer.inputs) > 1 or len(layer.outputs) != 2:
         layer.refuse("the number of values must be a parameter, and two outputs named")
@@ -211,7 +211,7 @@ def _top_k(layer: Layer) -> tuple[str, ...]:
     return values, numbers
 
 
-def _band(layer: Layer) -> str:
+def _band(layer: NetworkLayer) -> str:
     p = layer.params
     x = layer.x()
     if p.numLower >= 0:
@@ -221,7 +221,7 @@ def _band(layer: Layer) -> str:
     return layer.last(g.Identity(), x)
 
 
-def _reverse(layer: Layer) -> str:
+def _reverse(layer: NetworkLayer) -> str:
     shape = layer.shape(layer.x())
     flags = list(layer.params.reverseDim)
     if len(flags) != len(shape):
@@ -231,13 +231,13 @@ def _reverse(layer: Layer) -> str:
     return layer.last(g.Slice(starts, ends, tuple(-1 if flag else 1 for flag in flags)), layer.x())
 
 
-def _checked(layer: Layer, shape: Sequence[int]) -> tuple[int, ...]:
+def _checked(layer: NetworkLayer, shape: Sequence[int]) -> tuple[int, ...]:
     if any(extent < 1 for extent in shape) or math.prod(shape) > _ELEMENT_LIMIT:
         layer.wrong("a constant of impossible size", value=list(shape)[:8], limit=f"{_ELEMENT_LIMIT} elements")
     return tuple(shape)
 
 
-def _load_constant(layer: Layer) -> str:
+def _load_constant(layer: NetworkLayer) -> str:
     shape = _checked(layer, layer.params.shape)
     array = layer.weights("data", shape)
     # The older layer makes images in a network whose tensors have five axes.
@@ -245,12 +245,12 @@ def _load_constant(layer: Layer) -> str:
     return layer.constant(array.reshape(wide), "constant")
 
 
-def _fill(layer: Layer) -> str:
+def _fill(layer: NetworkLayer) -> str:
     shape = layer.shape(layer.x()) if layer.kind == "fillLike" else layer.params.targetShape
     return layer.constant(np.full(_checked(layer, shape), layer.params.value, np.float32), "constant")
 
 
-def _range(layer: Layer) -> str:
+def _range(layer: NetworkLayer) -> str:
     p = layer.params
     step = p.stepSizeValue or 1.0
     steps = (p.endValue - p.startValue) / step
@@ -261,7 +261,7 @@ def _range(layer: Layer) -> str:
     return layer.constant((p.startValue + step * np.arange(count)).astype(np.float32), "constant")
 
 
-LAYERS: Mapping[str, Callable[[Layer], str | tuple[str, ...]]] = MappingProxyType(
+LAYERS: Mapping[str, Callable[[NetworkLayer], str | tuple[str, ...]]] = MappingProxyType(
     {
         "reshape": _reshape,
         "flatten": _flatten,

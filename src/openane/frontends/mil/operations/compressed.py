@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 from openane.frontends.mil.operations.entry import Entry
 
 
-def _lut_to_dense(call: Call) -> None:
+def _lut_to_dense(call: OperationCall) -> None:
     """A table value for each index: packed indices, one table and a shape (iOS 16), or one table a block (iOS 18)."""
     indices, table = call.constant("indices"), call.constant("lut")
     if call.has("shape"):
@@ -30,7 +30,7 @@ def _lut_to_dense(call: Call) -> None:
     call.finish_constant(dense.reshape(shape))
 
 
-def _packed_palette(call: Call, indices: np.ndarray, table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _packed_palette(call: OperationCall, indices: np.ndarray, table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     count = _count(call, shape)
     bits = max(int(table.size).bit_length() - 1, 1)
     if 1 << bits != table.size or bits > 8:
@@ -43,14 +43,14 @@ def _packed_palette(call: Call, indices: np.ndarray, table: np.ndarray, shape: t
     return table.reshape(-1)[numbers].reshape(shape)
 
 
-def _count(call: Call, shape: tuple[int, ...]) -> int:
+def _count(call: OperationCall, shape: tuple[int, ...]) -> int:
     """Elements of a shape out of the file."""
     if min(shape, default=0) < 0:
         call.refuse("the shape has a negative extent", value=list(shape))
     return math.prod(shape)
 
 
-def _blocks(call: Call, array: np.ndarray, shape: tuple[int, ...], tail: tuple[int, ...] = ()) -> np.ndarray:
+def _blocks(call: OperationCall, array: np.ndarray, shape: tuple[int, ...], tail: tuple[int, ...] = ()) -> np.ndarray:
     """`array`, one entry a block, repeated to one entry an element of `shape`."""
     if array.ndim != len(shape) + len(tail):
         call.refuse("the blocks need an axis for each of the tensor", value=list(array.shape), limit=list(shape))
@@ -64,7 +64,7 @@ def _blocks(call: Call, array: np.ndarray, shape: tuple[int, ...], tail: tuple[i
     return array
 
 
-def _affine_dequantize(call: Call) -> None:
+def _affine_dequantize(call: OperationCall) -> None:
     """scale * (q - zero_point), one pair of numbers for all or for each place along an axis."""
     quantized, scale = call.constant("quantized_data"), call.constant("scale")
     zero = call.constant("zero_point") if call.has("zero_point") else np.zeros((), np.int32)
@@ -82,7 +82,7 @@ def _affine_dequantize(call: Call) -> None:
     call.finish_constant((wide * along(scale).astype(np.float32)).astype(scale.dtype))
 
 
-def _blockwise_shift_scale(call: Call) -> None:
+def _blockwise_shift_scale(call: OperationCall) -> None:
     """scale * (data - offset), one pair of numbers a block."""
     data, scale = call.constant("data"), call.constant("scale")
     if scale.ndim != data.ndim:
@@ -93,7 +93,7 @@ def _blockwise_shift_scale(call: Call) -> None:
     call.finish_constant((wide * _blocks(call, scale.astype(np.float32), data.shape)).astype(scale.dtype))
 
 
-def _sparse_to_dense(call: Call) -> None:
+def _sparse_to_dense(call: OperationCall) -> None:
     """Non-zero values in order, at the places where the mask is set."""
     values = call.constant("nonzero_data").reshape(-1)
     mask = call.constant("mask")
@@ -112,7 +112,7 @@ def _sparse_to_dense(call: Call) -> None:
     call.finish_constant(dense)
 
 
-def _cast(call: Call) -> None:
+def _cast(call: OperationCall) -> None:
     names = {"fp16": np.float16, "fp32": np.float32}
     dtype = call.text("output_dtype", allowed=tuple(names))
     call.finish_constant(call.constant("source_val").astype(names[dtype]))

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from openane.core.types import DType
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 from openane.frontends.mil.elaborate import DTYPES
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 from openane.graph.operation import Operation
 
-Make = Callable[[Call], Operation]
+Make = Callable[[OperationCall], Operation]
 
 
 def _unary(make: Make, *parameters: str) -> Entry:
@@ -28,12 +28,12 @@ def _binary(kind: type[Operation]) -> Entry:
     return Entry(("x", "y"), lambda call: call.finish(kind(), call.value("x"), call.value("y")))
 
 
-def _gelu(call: Call) -> Operation:
+def _gelu(call: OperationCall) -> Operation:
     mode = call.text("mode", "EXACT", ("EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"))
     return ops.Gelu(approximate=mode == "TANH_APPROXIMATION")
 
 
-def _translate_gelu(call: Call) -> None:
+def _translate_gelu(call: OperationCall) -> None:
     if call.text("mode", "EXACT") == "SIGMOID_APPROXIMATION":
         x = call.value("x")
         factor = call.builder.constant(np.asarray(1.702, call.type("x").dtype.numpy), f"{call.operation.name}_factor")
@@ -43,7 +43,7 @@ def _translate_gelu(call: Call) -> None:
     call.finish(_gelu(call), call.value("x"))
 
 
-def _prelu(call: Call) -> None:
+def _prelu(call: OperationCall) -> None:
     x, alpha = call.value("x"), call.constant("alpha")
     rank = len(call.type("x").shape)
     slope = alpha.reshape(-1, *(1,) * max(rank - 2, 0)) if alpha.size > 1 else alpha
@@ -51,7 +51,7 @@ def _prelu(call: Call) -> None:
     call.finish(ops.PRelu(), x, name)
 
 
-def _scaled(call: Call, factor: str, offset: str | None) -> str:
+def _scaled(call: OperationCall, factor: str, offset: str | None) -> str:
     """x * factor + offset, with constants of the element type of x."""
     x, dtype = call.value("x"), call.type("x").dtype.numpy
     builder, name = call.builder, call.operation.name
@@ -61,21 +61,21 @@ def _scaled(call: Call, factor: str, offset: str | None) -> str:
     return call.emit(ops.Add(), scaled, builder.constant(call.constant(offset).astype(dtype), f"{name}_{offset}"))
 
 
-def _linear_activation(call: Call) -> None:
+def _linear_activation(call: OperationCall) -> None:
     call.finish(ops.Identity(), _scaled(call, "alpha", "beta" if call.has("beta") else None))
 
 
-def _clamped_relu(call: Call) -> None:
+def _clamped_relu(call: OperationCall) -> None:
     """min(beta, x) where x >= 0, min(beta, alpha * x) elsewhere."""
     leaky = call.emit(ops.LeakyRelu(call.number("alpha")), call.value("x"))
     call.finish(ops.Clip(maximum=call.number("beta")), leaky)
 
 
-def _threshold(call: Call) -> None:
+def _threshold(call: OperationCall) -> None:
     call.finish(ops.Clip(minimum=call.number("alpha")), call.value("x"))
 
 
-def _softplus_parametric(call: Call) -> None:
+def _softplus_parametric(call: OperationCall) -> None:
     """alpha_c * log(1 + exp(beta_c * x))."""
     x, dtype = call.value("x"), call.type("x").dtype.numpy
     ones = (1,) * max(len(call.type("x").shape) - 2, 0)
@@ -87,7 +87,7 @@ def _softplus_parametric(call: Call) -> None:
     call.finish(ops.Mul(), inner, names["alpha"])
 
 
-def _cast(call: Call) -> None:
+def _cast(call: OperationCall) -> None:
     name = call.text("dtype", allowed=("fp16", "fp32", "int8", "uint8", "int16", "uint16", "int32", "bool"))
     dtype = DTYPES[name]
     if dtype == call.type("x").dtype:
@@ -96,14 +96,14 @@ def _cast(call: Call) -> None:
     call.finish(ops.Cast(dtype), call.value("x"))
 
 
-def _select(call: Call) -> None:
+def _select(call: OperationCall) -> None:
     condition = call.value("cond")
     if call.type("cond").dtype is not DType.BOOL:
         condition = call.emit(ops.Cast(DType.BOOL), condition)
     call.finish(ops.Where(), condition, call.value("a"), call.value("b"))
 
 
-def _number(name: str, default: float | None = None) -> Callable[[Call], float]:
+def _number(name: str, default: float | None = None) -> Callable[[OperationCall], float]:
     return lambda call: call.number(name, default)
 
 

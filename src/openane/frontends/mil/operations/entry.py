@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +18,4 @@ class Entry:
     """
 
     parameters: tuple[str, ...]
-    translate: Callable[[Call], None]
+    translate: Callable[[OperationCall], None]

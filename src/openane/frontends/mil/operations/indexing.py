@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from openane.core.types import DType
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 
 
-def _indices(call: Call) -> str:
+def _indices(call: OperationCall) -> str:
     """The positions as 64-bit integers, the Graph's own."""
     value = call.value("indices")
     if call.builder.types[value].dtype is DType.INT64:
@@ -16,23 +16,23 @@ def _indices(call: Call) -> str:
     return call.emit(ops.Cast(DType.INT64), value)
 
 
-def _gather(call: Call) -> None:
+def _gather(call: OperationCall) -> None:
     if call.integer("batch_dims", 0):
         call.unsupported("gathering with batch axes cannot be read", value=call.integer("batch_dims"))
     axis = call.axis("axis", len(call.type("x").shape), 0)
     call.finish(ops.Gather(axis), call.value("x"), _indices(call))
 
 
-def _gather_along_axis(call: Call) -> None:
+def _gather_along_axis(call: OperationCall) -> None:
     axis = call.axis("axis", len(call.type("x").shape), 0)
     call.finish(ops.GatherElements(axis), call.value("x"), _indices(call))
 
 
-def _gather_nd(call: Call) -> None:
+def _gather_nd(call: OperationCall) -> None:
     call.finish(ops.GatherND(call.integer("batch_dims", 0)), call.value("x"), _indices(call))
 
 
-def _band_part(call: Call) -> None:
+def _band_part(call: OperationCall) -> None:
     lower, upper = call.integer("lower", -1), call.integer("upper", -1)
     value = call.value("x")
     if lower >= 0:

@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from openane.core.types import DType
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 from openane.numerics.limits import HALF_LARGEST
 
 
 def _kernel_pads(
-    call: Call, extents: tuple[int, ...], reach: tuple[int, ...], strides: tuple[int, ...]
+    call: OperationCall, extents: tuple[int, ...], reach: tuple[int, ...], strides: tuple[int, ...]
 ) -> tuple[int, ...]:
     """Pads before every spatial axis, then after every one, from `pad_type` and `pad`.
 
@@ -39,14 +39,14 @@ def _kernel_pads(
     return (*small, *large) if kind == "same" else (*large, *small)
 
 
-def _spatial(call: Call, name: str, rank: int) -> tuple[int, ...]:
+def _spatial(call: OperationCall, name: str, rank: int) -> tuple[int, ...]:
     values = call.integers(name, (1,) * rank)
     if len(values) != rank or min(values) < 1:
         call.refuse(f"{name} needs one positive number per spatial axis", value=list(values), limit=rank)
     return values
 
 
-def _conv(call: Call) -> None:
+def _conv(call: OperationCall) -> None:
     weight = call.type("weight").shape
     extents = call.type("x").shape[2:]
     rank = len(weight) - 2
@@ -58,7 +58,7 @@ def _conv(call: Call) -> None:
     call.finish(operation, call.value("x"), call.value("weight"), call.optional("bias"))
 
 
-def _conv_transpose(call: Call) -> None:
+def _conv_transpose(call: OperationCall) -> None:
     weight, extents = call.type("weight").shape, call.type("x").shape[2:]
     rank = len(weight) - 2
     if rank < 1 or len(extents) != rank:
@@ -90,7 +90,7 @@ def _conv_transpose(call: Call) -> None:
     call.finish(operation, call.value("x"), call.value("weight"), call.optional("bias"))
 
 
-def _linear(call: Call) -> None:
+def _linear(call: OperationCall) -> None:
     product = ops.MatMul(transpose_b=True)
     if not call.has("bias"):
         call.finish(product, call.value("x"), call.value("weight"))
@@ -98,16 +98,16 @@ def _linear(call: Call) -> None:
     call.finish(ops.Add(), call.emit(product, call.value("x"), call.value("weight")), call.value("bias"))
 
 
-def _matmul(call: Call) -> None:
+def _matmul(call: OperationCall) -> None:
     operation = ops.MatMul(call.truth("transpose_x", False), call.truth("transpose_y", False))
     call.finish(operation, call.value("x"), call.value("y"))
 
 
-def _einsum(call: Call) -> None:
+def _einsum(call: OperationCall) -> None:
     call.finish(ops.Einsum(call.text("equation")), *call.values("values"))
 
 
-def _attention(call: Call) -> None:
+def _attention(call: OperationCall) -> None:
     """softmax(query key^T / sqrt(E) + mask) value, spelled out."""
     query, builder = call.type("query"), call.builder
     if len(query.shape) < 2:
@@ -121,7 +121,7 @@ def _attention(call: Call) -> None:
     call.finish(ops.MatMul(), weights, call.value("value"))
 
 
-def _additive_mask(call: Call) -> str:
+def _additive_mask(call: OperationCall) -> str:
     mask = call.type("attn_mask")
     if mask.dtype.is_float:
         return call.value("attn_mask")
@@ -133,7 +133,7 @@ def _additive_mask(call: Call) -> str:
 
 
 def _pool(kind: type[ops.MaxPool] | type[ops.AveragePool] | type[ops.LpPool]) -> Entry:
-    def translate(call: Call) -> None:
+    def translate(call: OperationCall) -> None:
         extents = call.type("x").shape[2:]
         kernel = call.integers("kernel_sizes")
         if len(kernel) != len(extents):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 
 
-def _softmax(call: Call) -> None:
+def _softmax(call: OperationCall) -> None:
     rank = len(call.type("x").shape)
     call.finish(ops.Softmax(call.axis("axis", rank, -1)), call.value("x"))
 
 
-def _batch_norm(call: Call) -> None:
+def _batch_norm(call: OperationCall) -> None:
     channels = call.type("x").shape[1]
     dtype = call.type("x").dtype.numpy
     operands = [
@@ -29,25 +29,25 @@ def _batch_norm(call: Call) -> None:
     call.finish(ops.BatchNorm(call.number("epsilon", 1e-5)), call.value("x"), *operands)
 
 
-def _layer_norm(call: Call) -> None:
+def _layer_norm(call: OperationCall) -> None:
     axes = call.axes("axes", len(call.type("x").shape))
     operation = ops.LayerNorm(axes, call.number("epsilon", 1e-5))
     call.finish(operation, call.value("x"), call.optional("gamma"), call.optional("beta"))
 
 
-def _instance_norm(call: Call) -> None:
+def _instance_norm(call: OperationCall) -> None:
     operation = ops.InstanceNorm(call.number("epsilon", 1e-5))
     call.finish(operation, call.value("x"), call.optional("gamma"), call.optional("beta"))
 
 
-def _l2_norm(call: Call) -> None:
+def _l2_norm(call: OperationCall) -> None:
     """x / sqrt(sum of x^2 over all but the batch + epsilon); MIL normalizes the last three axes."""
     rank = len(call.type("x").shape)
     axes = tuple(range(max(rank - 3, 0), rank))
     call.finish(ops.LpNorm(axes, 2, call.number("epsilon", 1e-6)), call.value("x"))
 
 
-def _local_response_norm(call: Call) -> None:
+def _local_response_norm(call: OperationCall) -> None:
     operation = ops.LocalResponseNorm(
         call.integer("size"), call.number("alpha", 1e-4), call.number("beta", 0.75), call.number("k", 1.0)
     )

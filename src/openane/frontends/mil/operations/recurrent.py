@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 
@@ -28,7 +28,7 @@ _LSTM_ORDER = (0, 2, 1, 3)
 _GRU_ORDER = (2, 0, 1)
 
 
-def _activation(call: Call, name: str, default: str) -> ops.Unary:
+def _activation(call: OperationCall, name: str, default: str) -> ops.Unary:
     return _ACTIVATIONS[call.text(name, default, tuple(_ACTIVATIONS))]
 
 
@@ -38,7 +38,7 @@ def _reordered(array: np.ndarray, order: Sequence[int]) -> np.ndarray:
     return np.concatenate([parts[i] for i in order])
 
 
-def _weights(call: Call, order: Sequence[int], backwards: bool) -> list[str]:
+def _weights(call: OperationCall, order: Sequence[int], backwards: bool) -> list[str]:
     """w, r and bias with one row of arrays per direction."""
     endings = ("", "_back") if backwards else ("",)
     stacked: list[str] = []
@@ -56,14 +56,14 @@ def _weights(call: Call, order: Sequence[int], backwards: bool) -> list[str]:
     return stacked
 
 
-def _state(call: Call, name: str, directions: int) -> str:
+def _state(call: OperationCall, name: str, directions: int) -> str:
     """(batch, directions * hidden) as (directions, batch, hidden)."""
     batch, width = call.type(name).shape
     split = call.emit(ops.Reshape((batch, directions, width // directions)), call.value(name))
     return call.emit(ops.Transpose((1, 0, 2)), split)
 
 
-def _finish(call: Call, operation: ops.LSTM | ops.GRU, inputs: Sequence[str]) -> None:
+def _finish(call: OperationCall, operation: ops.LSTM | ops.GRU, inputs: Sequence[str]) -> None:
     """y (time, directions, batch, hidden) and the states in MIL's shapes."""
     y, *states = call.emit_all(operation, *inputs)
     time, directions, batch, hidden = call.builder.types[y].shape
@@ -78,7 +78,7 @@ def _finish(call: Call, operation: ops.LSTM | ops.GRU, inputs: Sequence[str]) ->
     call.finish_values(merged, *lasts)
 
 
-def _lstm(call: Call) -> None:
+def _lstm(call: OperationCall) -> None:
     direction = _DIRECTIONS[call.text("direction", "forward", tuple(_DIRECTIONS))]
     if call.has("peephole") or call.has("peephole_back"):
         call.unsupported("peepholes cannot be read")
@@ -97,7 +97,7 @@ def _lstm(call: Call) -> None:
     _finish(call, operation, [call.value("x"), *weights, "", *states])
 
 
-def _gru(call: Call) -> None:
+def _gru(call: OperationCall) -> None:
     direction = _DIRECTIONS[call.text("direction", "forward", ("forward", "reverse"))]
     gate = _activation(call, "recurrent_activation", "sigmoid")
     out = _activation(call, "activation", "tanh")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 from openane.graph.operation import Operation
 
 
 def _reduce(kind: type[ops.Reduction]) -> Entry:
-    def translate(call: Call) -> None:
+    def translate(call: OperationCall) -> None:
         axes = call.axes("axes", len(call.type("x").shape))
         call.finish(kind(axes, call.truth("keep_dims", False)), call.value("x"))
 
@@ -17,20 +17,20 @@ def _reduce(kind: type[ops.Reduction]) -> Entry:
 
 
 def _argument(kind: type[ops.ArgMax] | type[ops.ArgMin]) -> Entry:
-    def translate(call: Call) -> None:
+    def translate(call: OperationCall) -> None:
         axis = call.axis("axis", len(call.type("x").shape), -1)
         call.finish(kind(axis, call.truth("keep_dims", False)), call.value("x"))
 
     return Entry(("x", "axis", "keep_dims"), translate)
 
 
-def _topk(call: Call) -> None:
+def _topk(call: OperationCall) -> None:
     axis = call.axis("axis", len(call.type("x").shape), -1)
     operation = ops.TopK(axis, call.integer("k", 1), largest=not call.truth("ascending", False))
     call.finish(operation, call.value("x"))
 
 
-def _cumsum(call: Call) -> None:
+def _cumsum(call: OperationCall) -> None:
     axis = call.axis("axis", len(call.type("x").shape), 0)
     operation: Operation = ops.CumSum(axis, call.truth("exclusive", False), call.truth("reverse", False))
     call.finish(operation, call.value("x"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 
@@ -17,7 +17,7 @@ _COORDINATES = {
 }
 
 
-def _crop(call: Call) -> None:
+def _crop(call: OperationCall) -> None:
     shape, crops = call.type("x").shape, (call.integers("crop_height"), call.integers("crop_width"))
     if len(shape) < 2 or any(len(crop) != 2 for crop in crops):
         call.refuse("an image needs two axes, and a pair of crops for each", value=crops)
@@ -27,7 +27,7 @@ def _crop(call: Call) -> None:
     call.finish(ops.Slice((*[0] * lead, top, left), ends, (1,) * len(shape)), call.value("x"))
 
 
-def _finish(call: Call, sizes: tuple[int, int], linear: bool, coordinates: ops.Coordinates) -> None:
+def _finish(call: OperationCall, sizes: tuple[int, int], linear: bool, coordinates: ops.Coordinates) -> None:
     shape = call.type("x").shape
     if len(shape) < 2:
         call.refuse("an image needs two axes", value=call.type("x"))
@@ -39,7 +39,7 @@ def _finish(call: Call, sizes: tuple[int, int], linear: bool, coordinates: ops.C
         call.finish(nearest, call.value("x"))
 
 
-def _scaled(call: Call) -> tuple[int, int]:
+def _scaled(call: OperationCall) -> tuple[int, int]:
     height, width = call.type("x").shape[-2:]
     factors = (call.number("scale_factor_height", 1.0), call.number("scale_factor_width", 1.0))
     if min(factors) <= 0:
@@ -48,26 +48,26 @@ def _scaled(call: Call) -> tuple[int, int]:
     return math.floor(height * factors[0] + 1e-5), math.floor(width * factors[1] + 1e-5)
 
 
-def _target(call: Call) -> tuple[int, int]:
+def _target(call: OperationCall) -> tuple[int, int]:
     return call.integer("target_size_height", 1), call.integer("target_size_width", 1)
 
 
-def _coordinates(call: Call, sizes: tuple[int, int]) -> ops.Coordinates:
+def _coordinates(call: OperationCall, sizes: tuple[int, int]) -> ops.Coordinates:
     mode = call.text("sampling_mode", "DEFAULT", tuple(_COORDINATES))
     if mode == "ALIGN_CORNERS" and min(sizes) == 1:
         call.unsupported("the middle of an axis as its only sample is not supported")
     return _COORDINATES[mode]
 
 
-def _upsample_nearest(call: Call) -> None:
+def _upsample_nearest(call: OperationCall) -> None:
     _finish(call, _scaled(call), False, ops.Coordinates.ASYMMETRIC)
 
 
-def _resize_nearest(call: Call) -> None:
+def _resize_nearest(call: OperationCall) -> None:
     _finish(call, _target(call), False, ops.Coordinates.ASYMMETRIC)
 
 
-def _upsample_bilinear(call: Call) -> None:
+def _upsample_bilinear(call: OperationCall) -> None:
     if call.truth("align_corners", True):
         coordinates = ops.Coordinates.ALIGN_CORNERS
     elif call.truth("half_pixel_centers", True):
@@ -77,12 +77,12 @@ def _upsample_bilinear(call: Call) -> None:
     _finish(call, _scaled(call), True, coordinates)
 
 
-def _resize_bilinear(call: Call) -> None:
+def _resize_bilinear(call: OperationCall) -> None:
     sizes = _target(call)
     _finish(call, sizes, True, _coordinates(call, sizes))
 
 
-def _resize(call: Call) -> None:
+def _resize(call: OperationCall) -> None:
     """The newer operation: the last `resized_dims` axes take the extents of `shape`."""
     shape, wanted = call.type("x").shape, call.integers("shape")
     count = call.integer("resized_dims", len(wanted))

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from openane.frontends.mil.call import Call
+from openane.frontends.mil.call import OperationCall
 from openane.frontends.mil.operations.entry import Entry
 from openane.graph import ops
 from openane.graph.folding import SIZE_LIMIT
 
 
-def _reshape(call: Call) -> None:
+def _reshape(call: OperationCall) -> None:
     source = call.type("x").shape
     wanted = list(call.integers("shape"))
     for axis, extent in enumerate(wanted):
@@ -27,7 +27,7 @@ def _reshape(call: Call) -> None:
     call.finish(ops.Reshape(tuple(wanted)), call.value("x"))
 
 
-def _expand_dims(call: Call) -> None:
+def _expand_dims(call: OperationCall) -> None:
     source = call.type("x").shape
     rank = len(source) + len(call.integers("axes"))
     axes = call.axes("axes", rank)
@@ -35,7 +35,7 @@ def _expand_dims(call: Call) -> None:
     call.finish(ops.Reshape(tuple(1 if axis in axes else next(left) for axis in range(rank))), call.value("x"))
 
 
-def _squeeze(call: Call) -> None:
+def _squeeze(call: OperationCall) -> None:
     source = call.type("x").shape
     axes = call.axes("axes", len(source)) if call.has("axes") else [a for a, e in enumerate(source) if e == 1]
     if any(source[axis] != 1 for axis in axes):
@@ -44,20 +44,20 @@ def _squeeze(call: Call) -> None:
     call.finish(ops.Reshape(shape), call.value("x"))
 
 
-def _flatten2d(call: Call) -> None:
+def _flatten2d(call: OperationCall) -> None:
     source = call.type("x").shape
     axis = call.integer("axis", 1)
     axis = axis + len(source) if axis < 0 else axis
     call.finish(ops.Reshape((math.prod(source[:axis]), math.prod(source[axis:]))), call.value("x"))
 
 
-def _transpose(call: Call) -> None:
+def _transpose(call: OperationCall) -> None:
     rank = len(call.type("x").shape)
     permutation = tuple(axis % rank if -rank <= axis < rank else axis for axis in call.integers("perm"))
     call.finish(ops.Transpose(permutation), call.value("x"))
 
 
-def _concat(call: Call) -> None:
+def _concat(call: OperationCall) -> None:
     values = call.values("values")
     if call.truth("interleave", False):
         call.unsupported("interleaved concat cannot be read")
@@ -67,7 +67,7 @@ def _concat(call: Call) -> None:
     call.finish(ops.Concat(call.axis("axis", rank)), *values)
 
 
-def _stack(call: Call) -> None:
+def _stack(call: OperationCall) -> None:
     values = call.values("values")
     if not values:
         call.refuse("nothing to join")
@@ -77,7 +77,7 @@ def _stack(call: Call) -> None:
     call.finish(ops.Concat(axis), *(call.emit(ops.Reshape(longer), value) for value in values))
 
 
-def _split(call: Call) -> None:
+def _split(call: OperationCall) -> None:
     shape = call.type("x").shape
     axis = call.axis("axis", len(shape))
     if call.has("split_sizes"):
@@ -90,7 +90,7 @@ def _split(call: Call) -> None:
     call.finish(ops.Split(axis, sizes), call.value("x"))
 
 
-def _slice_by_index(call: Call) -> None:
+def _slice_by_index(call: OperationCall) -> None:
     shape = call.type("x").shape
     rank = len(shape)
     begin, end = call.integers("begin"), call.integers("end")
@@ -117,7 +117,7 @@ def _slice_by_index(call: Call) -> None:
 
 
 def _finish_slice(
-    call: Call, starts: Sequence[int], ends: Sequence[int], steps: Sequence[int], squeezed: Sequence[bool]
+    call: OperationCall, starts: Sequence[int], ends: Sequence[int], steps: Sequence[int], squeezed: Sequence[bool]
 ) -> None:
     operation = ops.Slice(tuple(starts), tuple(ends), tuple(steps))
     if not any(squeezed):
@@ -129,7 +129,7 @@ def _finish_slice(
     call.finish(ops.Reshape(shape), part)
 
 
-def _slice_by_size(call: Call) -> None:
+def _slice_by_size(call: OperationCall) -> None:
     shape = call.type("x").shape
     begin, size = call.integers("begin"), call.integers("size")
     if not len(begin) == len(size) == len(shape):
@@ -142,7 +142,7 @@ def _slice_by_size(call: Call) -> None:
 _PAD_MODES = {"constant": ops.PadMode.CONSTANT, "reflect": ops.PadMode.REFLECT, "replicate": ops.PadMode.EDGE}
 
 
-def _pad(call: Call) -> None:
+def _pad(call: OperationCall) -> None:
     rank = len(call.type("x").shape)
     pairs = call.integers("pad")
     if len(pairs) % 2 or len(pairs) > 2 * rank:
@@ -155,11 +155,11 @@ def _pad(call: Call) -> None:
     call.finish(ops.Pad((*before, *after), _PAD_MODES[mode], value), call.value("x"))
 
 
-def _tile(call: Call) -> None:
+def _tile(call: OperationCall) -> None:
     call.finish(ops.Tile(call.integers("reps")), call.value("x"))
 
 
-def _reverse(call: Call) -> None:
+def _reverse(call: OperationCall) -> None:
     shape = call.type("x").shape
     axes = call.axes("axes", len(shape))
     starts = tuple(e - 1 if a in axes else 0 for a, e in enumerate(shape))
@@ -168,17 +168,17 @@ def _reverse(call: Call) -> None:
 
 
 def _block(kind: type[ops.DepthToSpace] | type[ops.SpaceToDepth], argument: str, order: ops.BlockOrder) -> Entry:
-    def translate(call: Call) -> None:
+    def translate(call: OperationCall) -> None:
         call.finish(kind(call.integer(argument), order), call.value("x"))
 
     return Entry(("x", argument), translate)
 
 
-def _shape(call: Call) -> None:
+def _shape(call: OperationCall) -> None:
     call.finish_constant(np.asarray(call.type("x").shape, np.int32))
 
 
-def _fill(call: Call) -> None:
+def _fill(call: OperationCall) -> None:
     shape = call.integers("shape")
     if min(shape, default=0) < 0 or math.prod(shape) > SIZE_LIMIT:
         call.refuse("a constant of impossible size", value=list(shape), limit=f"{SIZE_LIMIT} elements")
@@ -186,7 +186,7 @@ def _fill(call: Call) -> None:
     call.finish_constant(np.full(shape, value.reshape(()), value.dtype))
 
 
-def _range(call: Call) -> None:
+def _range(call: OperationCall) -> None:
     dtype = call.constant("start").dtype
     start, end, step = (call.number(name) for name in ("start", "end", "step"))
     if step == 0 or not abs(end - start) / abs(step) <= SIZE_LIMIT:  # also where one of them is no number

@@ -8,14 +8,14 @@ import numpy as np
 from onnx import AttributeProto
 
 from openane.core.errors import ModelError
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.frontends.onnx.tensors import dtype_of
 from openane.graph.folding import SIZE_LIMIT
 from openane.graph.ops import Expand
 from openane.graph.ops.support import product_of, require
 
 
-def _constant(call: Call) -> Sequence[str]:
+def _constant(call: NodeCall) -> Sequence[str]:
     for attribute in call.node.attribute:
         match attribute.name:
             case "value":
@@ -39,7 +39,7 @@ def _constant(call: Call) -> Sequence[str]:
     raise ModelError("the constant has no value")
 
 
-def _constant_of_shape(call: Call) -> Sequence[str]:
+def _constant_of_shape(call: NodeCall) -> Sequence[str]:
     shape = call.integers(0, "the shape")
     require(all(e >= 0 for e in shape), "the shape has a negative extent", value=list(shape))
     large = product_of(shape) > SIZE_LIMIT
@@ -50,17 +50,17 @@ def _constant_of_shape(call: Call) -> Sequence[str]:
     return [call.emit(Expand(shape), call.make(value.reshape(())))]
 
 
-def _shape(call: Call) -> Sequence[str]:
+def _shape(call: NodeCall) -> Sequence[str]:
     shape = call.operand(0).shape
     start, end = call.attr_int("start", 0), call.attr_int("end", len(shape))
     return [call.make(np.array(shape[slice(start, end)], np.int64))]
 
 
-def _size(call: Call) -> Sequence[str]:
+def _size(call: NodeCall) -> Sequence[str]:
     return [call.make(np.array(call.operand(0).size, np.int64))]
 
 
-def _range(call: Call) -> Sequence[str]:
+def _range(call: NodeCall) -> Sequence[str]:
     start, limit, delta = (call.constant(i, what) for i, what in enumerate(("the start", "the limit", "the step")))
     for value in (start, limit, delta):
         require(value.size == 1, "start, limit and step must be one number each", value=list(value.shape))
@@ -72,7 +72,7 @@ def _range(call: Call) -> Sequence[str]:
     return [call.make((first + np.arange(length) * step).astype(start.dtype))]
 
 
-def _eye_like(call: Call) -> Sequence[str]:
+def _eye_like(call: NodeCall) -> Sequence[str]:
     x = call.operand(0)
     require(len(x.shape) == 2 and x.size <= SIZE_LIMIT, "needs a matrix of bearable size", value=x)
     number = call.attr_int("dtype", 0)
@@ -80,12 +80,12 @@ def _eye_like(call: Call) -> Sequence[str]:
     return [call.make(np.eye(x.shape[0], x.shape[1], k=call.attr_int("k", 0), dtype=dtype.numpy))]
 
 
-def _non_zero(call: Call) -> Sequence[str]:
+def _non_zero(call: NodeCall) -> Sequence[str]:
     x = call.constant(0, "the shape of the result")
     return [call.make(np.array(np.nonzero(x), np.int64).reshape(x.ndim, -1))]
 
 
-def _compress(call: Call) -> Sequence[str]:
+def _compress(call: NodeCall) -> Sequence[str]:
     condition = call.constant(1, "the shape of the result").astype(bool).ravel()
     x = call.constant(0, "the input")
     axis = call.attribute("axis", AttributeProto.INT)
@@ -94,7 +94,7 @@ def _compress(call: Call) -> Sequence[str]:
     return [call.make(np.compress(condition, x, call.axis(0, x.ndim)))]
 
 
-def _unique(call: Call) -> Sequence[str]:
+def _unique(call: NodeCall) -> Sequence[str]:
     x = call.constant(0, "the shape of the result")
     axis = call.attribute("axis", AttributeProto.INT)
     along = None if axis is None else call.axis(0, x.ndim)

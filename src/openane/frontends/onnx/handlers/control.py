@@ -9,7 +9,7 @@ import onnx
 from onnx import AttributeProto
 
 from openane.core.errors import ModelError
-from openane.frontends.onnx.call import Call, DependsOnInputsError, Handler
+from openane.frontends.onnx.call import DependsOnInputsError, Handler, NodeCall
 from openane.graph.ops import Concat, Reshape, Slice
 from openane.graph.ops.support import normalize_axis, require
 
@@ -17,24 +17,24 @@ from openane.graph.ops.support import normalize_axis, require
 UNROLL_LIMIT = 1024
 
 
-def _graph(call: Call, name: str) -> onnx.GraphProto:
+def _graph(call: NodeCall, name: str) -> onnx.GraphProto:
     attribute = call.attribute(name, AttributeProto.GRAPH)
     if attribute is None:
         raise ModelError(f"attribute {name!r} is missing")
     return attribute.g
 
 
-def _label(call: Call) -> str:
+def _label(call: NodeCall) -> str:
     return call.node.name or next(iter(call.node.output), call.node.op_type)
 
 
-def _if(call: Call) -> Sequence[str]:
+def _if(call: NodeCall) -> Sequence[str]:
     condition = bool(call.scalar(0, "the condition"))
     branch = _graph(call, "then_branch" if condition else "else_branch")
     return call.importer.branch(branch, _label(call), call.scope, {})
 
 
-def _loop(call: Call) -> Sequence[str]:
+def _loop(call: NodeCall) -> Sequence[str]:
     body = _graph(call, "body")
     condition = bool(call.scalar(1, "the condition")) if call.has(1) else True
     limit = call.integer(0, "the number of steps") if call.has(0) else UNROLL_LIMIT + 1
@@ -60,7 +60,7 @@ def _loop(call: Call) -> Sequence[str]:
     return [*carried, *(_stack(call, values_of, 0) for values_of in collected)]
 
 
-def _scan(call: Call) -> Sequence[str]:
+def _scan(call: NodeCall) -> Sequence[str]:
     if call.version < 9:
         call.refuse("this form of Scan is not supported", value=f"opset {call.version}", limit="opset 9 or newer")
     body = _graph(call, "body")
@@ -97,7 +97,7 @@ def _scan(call: Call) -> Sequence[str]:
     return [*carried, *stacked]
 
 
-def _part(call: Call, name: str, axis: int, index: int) -> str:
+def _part(call: NodeCall, name: str, axis: int, index: int) -> str:
     """One position of an axis, without the axis."""
     shape = call.type_of(name).shape
     starts = tuple(index if i == axis else 0 for i in range(len(shape)))
@@ -106,7 +106,7 @@ def _part(call: Call, name: str, axis: int, index: int) -> str:
     return call.emit(Reshape(shape[:axis] + shape[axis + 1 :]), cut)
 
 
-def _stack(call: Call, names: list[str], axis: int) -> str:
+def _stack(call: NodeCall, names: list[str], axis: int) -> str:
     """Values joined along a new axis."""
     if not names:
         call.refuse("a loop without steps has results of unknown shape")

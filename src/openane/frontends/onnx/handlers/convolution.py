@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from openane.core.types import DType
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.graph import Operation
 from openane.graph.ops import (
     Add,
@@ -43,11 +43,11 @@ def same_pads(
     return (*small, *large) if upper else (*large, *small)
 
 
-def _auto_pad(call: Call) -> str:
+def _auto_pad(call: NodeCall) -> str:
     return call.choice("auto_pad", "NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
 
 
-def _window(call: Call, kernel: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def _window(call: NodeCall, kernel: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Strides, pads and dilations of a window over the first input."""
     extents = call.operand(0).shape[2:]
     rank = len(kernel)
@@ -68,7 +68,7 @@ def _window(call: Call, kernel: Sequence[int]) -> tuple[tuple[int, ...], tuple[i
     return strides, pads, dilations
 
 
-def _kernel_of(call: Call, index: int) -> tuple[int, ...]:
+def _kernel_of(call: NodeCall, index: int) -> tuple[int, ...]:
     """The kernel extents, from the weight; the attribute must agree."""
     kernel = call.operand(index).shape[2:]
     stated = call.attr_ints("kernel_shape")
@@ -76,17 +76,17 @@ def _kernel_of(call: Call, index: int) -> tuple[int, ...]:
     return kernel
 
 
-def convolution_of(call: Call, weight: int) -> Conv:
+def convolution_of(call: NodeCall, weight: int) -> Conv:
     """The convolution that a node's attributes describe, with the weight at input `weight`."""
     strides, pads, dilations = _window(call, _kernel_of(call, weight))
     return Conv(strides, pads, dilations, call.attr_int("group", 1))
 
 
-def _conv(call: Call) -> Sequence[str]:
+def _conv(call: NodeCall) -> Sequence[str]:
     return [call.emit(convolution_of(call, 1), call.name(0), call.name(1), call.name(2))]
 
 
-def _conv_transpose(call: Call) -> Sequence[str]:
+def _conv_transpose(call: NodeCall) -> Sequence[str]:
     kernel = _kernel_of(call, 1)
     rank = len(kernel)
     extents = call.operand(0).shape[2:]
@@ -115,7 +115,7 @@ def _conv_transpose(call: Call) -> Sequence[str]:
     return [call.emit(operation, call.name(0), call.name(1), call.name(2))]
 
 
-def _without_zero(call: Call, index: int, zero: int, axis: int | None) -> str:
+def _without_zero(call: NodeCall, index: int, zero: int, axis: int | None) -> str:
     """An integer input as int32 with its zero point taken off; a vector of zero points runs along `axis`."""
     value = call.cast(call.name(index), DType.INT32)
     if not call.has(zero):
@@ -128,26 +128,26 @@ def _without_zero(call: Call, index: int, zero: int, axis: int | None) -> str:
     return call.emit(Sub(), value, point)
 
 
-def _conv_integer(call: Call) -> Sequence[str]:
+def _conv_integer(call: NodeCall) -> Sequence[str]:
     operation = convolution_of(call, 1)
     return [call.emit(operation, _without_zero(call, 0, 2, None), _without_zero(call, 1, 3, 0), "")]
 
 
-def _matmul_integer(call: Call) -> Sequence[str]:
+def _matmul_integer(call: NodeCall) -> Sequence[str]:
     rows = call.rank(0) - 2 if call.rank(0) > 1 else 0
     return [call.emit(MatMul(), _without_zero(call, 0, 2, rows), _without_zero(call, 1, 3, call.rank(1) - 1))]
 
 
-def _matmul(call: Call) -> Sequence[str]:
+def _matmul(call: NodeCall) -> Sequence[str]:
     return [call.emit(MatMul(), call.name(0), call.name(1))]
 
 
-def scaled(call: Call, value: str, factor: float) -> str:
+def scaled(call: NodeCall, value: str, factor: float) -> str:
     """The value times a number."""
     return value if factor == 1 else call.emit(Mul(), value, call.number(factor, value))
 
 
-def _gemm(call: Call) -> Sequence[str]:
+def _gemm(call: NodeCall) -> Sequence[str]:
     for index in (0, 1):
         require(call.rank(index) == 2, "Gemm needs matrices", value=call.operand(index))
     transpose_a, transpose_b = call.flag("transA"), call.flag("transB")
@@ -165,11 +165,11 @@ def _gemm(call: Call) -> Sequence[str]:
     return [y]
 
 
-def _einsum(call: Call) -> Sequence[str]:
+def _einsum(call: NodeCall) -> Sequence[str]:
     return [call.emit(Einsum(call.attr_text("equation", "").replace(" ", "")), *call.inputs)]
 
 
-def _closed(call: Call, kernel: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bool]:
+def _closed(call: NodeCall, kernel: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bool]:
     """Strides, pads, dilations of a pooling, and whether windows still reach beyond the pads.
 
     Rounding up becomes larger pads where that is the same: padding never counts, or the last window fits.
@@ -191,46 +191,46 @@ def _closed(call: Call, kernel: tuple[int, ...]) -> tuple[tuple[int, ...], tuple
     return strides, closed, dilations, False
 
 
-def _kernel_shape(call: Call) -> tuple[int, ...]:
+def _kernel_shape(call: NodeCall) -> tuple[int, ...]:
     kernel = call.attr_ints("kernel_shape")
     require(bool(kernel), "kernel_shape is missing")
     assert kernel is not None
     return kernel
 
 
-def _max_pool(call: Call) -> Sequence[str]:
+def _max_pool(call: NodeCall) -> Sequence[str]:
     if call.wants(1):
         call.refuse("the places of the maxima (second output) are not supported")
     kernel = _kernel_shape(call)
     return [call.emit(MaxPool(kernel, *_closed(call, kernel)), call.name(0))]
 
 
-def _average_pool(call: Call) -> Sequence[str]:
+def _average_pool(call: NodeCall) -> Sequence[str]:
     kernel = _kernel_shape(call)
     operation = AveragePool(kernel, *_closed(call, kernel), call.flag("count_include_pad"))
     return [call.emit(operation, call.name(0))]
 
 
-def _lp_pool(call: Call) -> Sequence[str]:
+def _lp_pool(call: NodeCall) -> Sequence[str]:
     kernel = _kernel_shape(call)
     return [call.emit(LpPool(kernel, *_closed(call, kernel), call.attr_int("p", 2)), call.name(0))]
 
 
-def _spatial(call: Call) -> tuple[int, ...]:
+def _spatial(call: NodeCall) -> tuple[int, ...]:
     rank = call.rank()
     require(rank >= 3, "the input has no spatial axes", value=call.operand(0))
     return tuple(range(2, rank))
 
 
-def _global_average(call: Call) -> Sequence[str]:
+def _global_average(call: NodeCall) -> Sequence[str]:
     return [call.emit(ReduceMean(_spatial(call)), call.name(0))]
 
 
-def _global_max(call: Call) -> Sequence[str]:
+def _global_max(call: NodeCall) -> Sequence[str]:
     return [call.emit(ReduceMax(_spatial(call)), call.name(0))]
 
 
-def _global_lp(call: Call) -> Sequence[str]:
+def _global_lp(call: NodeCall) -> Sequence[str]:
     axes, p = _spatial(call), call.attr_int("p", 2)
     kernel = call.operand(0).shape[2:]
     general = LpPool(kernel, (1,) * len(axes), (0,) * 2 * len(axes), p=p)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from onnx import TensorProto
 
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.frontends.onnx.tensors import dtype_of, type_name
 from openane.graph import Operation, ops
 from openane.graph.ops.support import require
 
-Make = Callable[[Call], Operation]
+Make = Callable[[NodeCall], Operation]
 
 
 def _fixed(kind: Callable[[], Operation]) -> Make:
@@ -109,7 +109,7 @@ _BINARY: Mapping[str, Make] = {
 def _plain(make: Make, count: int) -> Handler:
     """The handler of an operation with `count` inputs and one result."""
 
-    def handler(call: Call) -> Sequence[str]:
+    def handler(call: NodeCall) -> Sequence[str]:
         require(len(call.inputs) == count, "the number of inputs is wrong", value=len(call.inputs), limit=count)
         return [call.emit(make(call), *call.inputs)]
 
@@ -119,14 +119,14 @@ def _plain(make: Make, count: int) -> Handler:
 def _two(make: Make) -> Handler:
     """The handler of an operation of two tensors."""
 
-    def handler(call: Call) -> Sequence[str]:
+    def handler(call: NodeCall) -> Sequence[str]:
         require(len(call.inputs) == 2, "the number of inputs is wrong", value=len(call.inputs), limit=2)
         return [call.emit(make(call), call.name(0), _second(call))]
 
     return handler
 
 
-def _second(call: Call) -> str:
+def _second(call: NodeCall) -> str:
     """The second operand; before opset 7, attributes say along which axes it is repeated."""
     if call.version >= 7:
         return call.name(1)
@@ -148,7 +148,7 @@ def _second(call: Call) -> str:
 def _chain(kind: Callable[[], Operation]) -> Handler:
     """The handler of an operation of any number of tensors: the first two, then the result with the third, ..."""
 
-    def handler(call: Call) -> Sequence[str]:
+    def handler(call: NodeCall) -> Sequence[str]:
         require(len(call.inputs) >= 1, "there are no inputs")
         total = call.name(0)
         for name in call.inputs[1:]:
@@ -158,12 +158,12 @@ def _chain(kind: Callable[[], Operation]) -> Handler:
     return handler
 
 
-def _mean(call: Call) -> Sequence[str]:
+def _mean(call: NodeCall) -> Sequence[str]:
     (total,) = _chain(ops.Add)(call)
     return [call.emit(ops.Mul(), total, call.number(1 / len(call.inputs), total))]
 
 
-def _clip(call: Call) -> Sequence[str]:
+def _clip(call: NodeCall) -> Sequence[str]:
     x = call.name(0)
     if call.version < 11:
         return [call.emit(ops.Clip(call.attr_float("min", -math.inf), call.attr_float("max", math.inf)), x)]
@@ -178,7 +178,7 @@ def _clip(call: Call) -> Sequence[str]:
     return [x if bounds == [-math.inf, math.inf] else call.emit(ops.Clip(*bounds), x)]
 
 
-def _dropout(call: Call) -> Sequence[str]:
+def _dropout(call: NodeCall) -> Sequence[str]:
     if call.has(2) and bool(call.scalar(2, "training_mode")):
         call.refuse("training is not supported", value="training_mode = 1")
     results = [call.name(0)]
@@ -188,12 +188,12 @@ def _dropout(call: Call) -> Sequence[str]:
     return results
 
 
-def _identity(call: Call) -> Sequence[str]:
+def _identity(call: NodeCall) -> Sequence[str]:
     call.operand(0)
     return [call.name(0)]
 
 
-def _where(call: Call) -> Sequence[str]:
+def _where(call: NodeCall) -> Sequence[str]:
     return [call.emit(ops.Where(), *call.inputs)]
 
 
@@ -204,7 +204,7 @@ def rounded_to_bfloat16(array: np.ndarray) -> np.ndarray:
     return array.astype(ml_dtypes.bfloat16).astype(np.float32)
 
 
-def cast_to(call: Call, value: str, number: int) -> str:
+def cast_to(call: NodeCall, value: str, number: int) -> str:
     """The value in the element type that ONNX gives a number."""
     if number == TensorProto.BFLOAT16:
         known = call.builder.constants.get(value)
@@ -218,11 +218,11 @@ def cast_to(call: Call, value: str, number: int) -> str:
     return call.cast(value, dtype_of(number, "the result"))
 
 
-def _cast(call: Call) -> Sequence[str]:
+def _cast(call: NodeCall) -> Sequence[str]:
     return [cast_to(call, call.name(0), call.attr_int("to", 0))]
 
 
-def _cast_like(call: Call) -> Sequence[str]:
+def _cast_like(call: NodeCall) -> Sequence[str]:
     if call.name(1) in call.builder.bfloat16:
         return [cast_to(call, call.name(0), TensorProto.BFLOAT16)]
     return [call.cast(call.name(0), call.operand(1).dtype)]

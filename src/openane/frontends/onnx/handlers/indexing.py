@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from openane.core.types import DType
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.graph.ops import (
     Gather,
     GatherElements,
@@ -19,31 +19,31 @@ from openane.graph.ops import (
 from openane.graph.ops.support import normalize_axis, require
 
 
-def _gather(call: Call) -> Sequence[str]:
+def _gather(call: NodeCall) -> Sequence[str]:
     return [call.emit(Gather(call.axis(0, call.rank())), call.name(0), call.name(1))]
 
 
-def _gather_elements(call: Call) -> Sequence[str]:
+def _gather_elements(call: NodeCall) -> Sequence[str]:
     return [call.emit(GatherElements(call.axis(0, call.rank())), call.name(0), call.name(1))]
 
 
-def _gather_nd(call: Call) -> Sequence[str]:
+def _gather_nd(call: NodeCall) -> Sequence[str]:
     return [call.emit(GatherND(call.attr_int("batch_dims", 0)), call.name(0), call.name(1))]
 
 
-def _mode(call: Call) -> ScatterMode:
+def _mode(call: NodeCall) -> ScatterMode:
     return ScatterMode(call.choice("reduction", "none", *(mode.value for mode in ScatterMode)))
 
 
-def _scatter_elements(call: Call) -> Sequence[str]:
+def _scatter_elements(call: NodeCall) -> Sequence[str]:
     return [call.emit(ScatterElements(call.axis(0, call.rank()), _mode(call)), *call.inputs)]
 
 
-def _scatter_nd(call: Call) -> Sequence[str]:
+def _scatter_nd(call: NodeCall) -> Sequence[str]:
     return [call.emit(ScatterND(_mode(call)), *call.inputs)]
 
 
-def _one_hot(call: Call) -> Sequence[str]:
+def _one_hot(call: NodeCall) -> Sequence[str]:
     depth = call.integer(1, "the depth")
     require(depth >= 0, "the depth must not be negative", value=depth)
     axis = normalize_axis(call.attr_int("axis", -1), call.rank() + 1)
@@ -53,7 +53,7 @@ def _one_hot(call: Call) -> Sequence[str]:
     return [call.emit(OneHot(depth, axis), indices, call.name(2))]
 
 
-def _reverse_sequence(call: Call) -> Sequence[str]:
+def _reverse_sequence(call: NodeCall) -> Sequence[str]:
     operation = ReverseSequence(call.attr_int("batch_axis", 1), call.attr_int("time_axis", 0))
     return [call.emit(operation, call.name(0), call.name(1))]
 

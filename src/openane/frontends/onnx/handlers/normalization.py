@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from openane.core.types import DType
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.frontends.onnx.tensors import DTYPES
 from openane.graph import Operation
 from openane.graph.ops import (
@@ -29,7 +29,7 @@ from openane.graph.ops import (
 from openane.graph.ops.support import product_of, require
 
 
-def _batch_normalization(call: Call) -> Sequence[str]:
+def _batch_normalization(call: NodeCall) -> Sequence[str]:
     if call.flag("training_mode") or any(call.wants(i) for i in range(1, 5)):
         call.refuse("training is not supported", value="training_mode = 1")
     if call.version < 9 and not call.flag("spatial", True):
@@ -38,11 +38,11 @@ def _batch_normalization(call: Call) -> Sequence[str]:
     return [call.emit(BatchNorm(call.attr_float("epsilon", 1e-5)), *inputs)]
 
 
-def _instance_normalization(call: Call) -> Sequence[str]:
+def _instance_normalization(call: NodeCall) -> Sequence[str]:
     return [call.emit(InstanceNorm(call.attr_float("epsilon", 1e-5)), *call.inputs)]
 
 
-def _group_normalization(call: Call) -> Sequence[str]:
+def _group_normalization(call: NodeCall) -> Sequence[str]:
     groups = call.attr_int("num_groups", 0)
     x = call.operand(0)
     require(len(x.shape) >= 2, "the input has no channel axis", value=x)
@@ -55,27 +55,27 @@ def _group_normalization(call: Call) -> Sequence[str]:
     return [call.emit(GroupNorm(groups, call.attr_float("epsilon", 1e-5)), call.name(0), *affine)]
 
 
-def _repeated(call: Call, value: str, count: int, times: int) -> str:
+def _repeated(call: NodeCall, value: str, count: int, times: int) -> str:
     """Every element of a vector of `count`, `times` times."""
     require(call.type_of(value).shape == (count,), "one value is needed per group", value=call.type_of(value))
     column = call.emit(Reshape((count, 1)), value)
     return call.emit(Reshape((count * times,)), call.emit(Expand((count, times)), column))
 
 
-def _trailing(call: Call) -> tuple[int, ...]:
+def _trailing(call: NodeCall) -> tuple[int, ...]:
     """The axes from attribute `axis` on."""
     rank = call.rank()
     return tuple(range(call.axis(-1, rank), rank))
 
 
-def _stash(call: Call) -> DType:
+def _stash(call: NodeCall) -> DType:
     """The element type in which a normalization computes."""
     number = call.attr_int("stash_type", 1)
     require(number in DTYPES, "stash_type is unknown", value=number)
     return DTYPES[number]
 
 
-def _layer_normalization(call: Call) -> Sequence[str]:
+def _layer_normalization(call: NodeCall) -> Sequence[str]:
     axes, epsilon = _trailing(call), call.attr_float("epsilon", 1e-5)
     x = call.name(0)
     y = call.emit(LayerNorm(axes, epsilon), x, call.name(1), call.name(2))
@@ -87,11 +87,11 @@ def _layer_normalization(call: Call) -> Sequence[str]:
     return [y, mean, call.emit(Rsqrt(epsilon), call.emit(ReduceMean(axes), squares))]
 
 
-def _rms_normalization(call: Call) -> Sequence[str]:
+def _rms_normalization(call: NodeCall) -> Sequence[str]:
     return [call.emit(RmsNorm(_trailing(call), call.attr_float("epsilon", 1e-5)), call.name(0), call.name(1))]
 
 
-def _mean_variance_normalization(call: Call) -> Sequence[str]:
+def _mean_variance_normalization(call: NodeCall) -> Sequence[str]:
     rank = call.rank()
     axes = call.attr_ints("axes")
     axes = (0, 2, 3) if axes is None else tuple(sorted(a % rank for a in axes if -rank <= a < rank))
@@ -99,12 +99,12 @@ def _mean_variance_normalization(call: Call) -> Sequence[str]:
     return [call.emit(LayerNorm(axes, 1e-18), call.name(0))]
 
 
-def _lp_normalization(call: Call) -> Sequence[str]:
+def _lp_normalization(call: NodeCall) -> Sequence[str]:
     operation = LpNorm((call.axis(-1, call.rank()),), call.attr_int("p", 2))
     return [call.emit(operation, call.name(0))]
 
 
-def _local_response_normalization(call: Call) -> Sequence[str]:
+def _local_response_normalization(call: NodeCall) -> Sequence[str]:
     operation = LocalResponseNorm(
         call.attr_int("size", 0),
         call.attr_float("alpha", 1e-4),
@@ -117,7 +117,7 @@ def _local_response_normalization(call: Call) -> Sequence[str]:
 def _softmax(kind: Callable[[int], Operation]) -> Handler:
     """Softmax and its kin: along one axis; before opset 13, over all axes from one on."""
 
-    def handler(call: Call) -> Sequence[str]:
+    def handler(call: NodeCall) -> Sequence[str]:
         shape = call.operand(0).shape
         if call.version >= 13:
             return [call.emit(kind(call.axis(-1, len(shape))), call.name(0))]

@@ -7,21 +7,21 @@ from collections.abc import Mapping, Sequence
 from onnx import TensorProto
 
 from openane.core.types import DType
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.frontends.onnx.handlers.convolution import convolution_of
 from openane.frontends.onnx.tensors import DTYPES, type_name
 from openane.graph.ops import DequantizeLinear, Expand, MatMul, Mul, QuantizeLinear
 from openane.graph.ops.support import normalize_axis
 
 
-def _axis(call: Call) -> int:
+def _axis(call: NodeCall) -> int:
     """The axis of a scale with more than one value."""
     rank = call.rank()
     scalar = call.operand(1).shape in ((), (1,))
     return 0 if scalar else normalize_axis(call.attr_int("axis", 1), rank)
 
 
-def _quantize(call: Call) -> Sequence[str]:
+def _quantize(call: NodeCall) -> Sequence[str]:
     dtype = DType.UINT8
     if call.has(2):
         dtype = call.operand(2).dtype
@@ -36,7 +36,7 @@ def _quantize(call: Call) -> Sequence[str]:
     return [call.emit(operation, *call.inputs)]
 
 
-def _dequantize(call: Call) -> Sequence[str]:
+def _dequantize(call: NodeCall) -> Sequence[str]:
     dtype = call.operand(1).dtype
     number = call.attr_int("output_dtype", 0)
     if number and number != TensorProto.BFLOAT16 and number in DTYPES:
@@ -47,25 +47,25 @@ def _dequantize(call: Call) -> Sequence[str]:
     return [call.emit(operation, *call.inputs)]
 
 
-def _numbers(call: Call, value: int, scale: int, zero: int, axis: int) -> str:
+def _numbers(call: NodeCall, value: int, scale: int, zero: int, axis: int) -> str:
     """A quantized input as float32; a vector of scales runs along `axis`."""
     operation = DequantizeLinear(DType.FLOAT32, axis)
     return call.emit(operation, call.name(value), call.cast(call.name(scale), DType.FLOAT32), call.name(zero))
 
 
-def _integers(call: Call, value: str, scale: int, zero: int) -> str:
+def _integers(call: NodeCall, value: str, scale: int, zero: int) -> str:
     """float32 values quantized to the type of the zero point."""
     operation = QuantizeLinear(call.operand(zero).dtype, 0)
     return call.emit(operation, value, call.cast(call.name(scale), DType.FLOAT32), call.name(zero))
 
 
-def _qlinear_matmul(call: Call) -> Sequence[str]:
+def _qlinear_matmul(call: NodeCall) -> Sequence[str]:
     left = _numbers(call, 0, 1, 2, max(call.rank(0) - 2, 0))
     right = _numbers(call, 3, 4, 5, max(call.rank(3) - 1, 0))
     return [_integers(call, call.emit(MatMul(), left, right), 6, 7)]
 
 
-def _qlinear_conv(call: Call) -> Sequence[str]:
+def _qlinear_conv(call: NodeCall) -> Sequence[str]:
     x, weight = _numbers(call, 0, 1, 2, 1), _numbers(call, 3, 4, 5, 0)
     operation = convolution_of(call, 3)
     bias = ""

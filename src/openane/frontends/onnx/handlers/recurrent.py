@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from openane.core.errors import ModelError
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.graph import ops
 from openane.graph.ops import GRU, LSTM, RNN, Direction, Transpose
 from openane.graph.ops.unary import Unary
@@ -27,7 +27,7 @@ _ACTIVATIONS: Mapping[str, tuple[Callable[..., Unary], tuple[float, ...]]] = {
 }
 
 
-def _activations(call: Call) -> tuple[Unary, ...]:
+def _activations(call: NodeCall) -> tuple[Unary, ...]:
     names = call.attr_texts("activations") or ()
     alphas, betas = list(call.attr_floats("activation_alpha") or ()), list(call.attr_floats("activation_beta") or ())
     result = []
@@ -47,7 +47,7 @@ def _activations(call: Call) -> tuple[Unary, ...]:
 def _recurrent(kind: type[RNN] | type[GRU] | type[LSTM], flag: str | None) -> Handler:
     """The handler of a recurrent layer; `flag` names its own attribute."""
 
-    def handler(call: Call) -> Sequence[str]:
+    def handler(call: NodeCall) -> Sequence[str]:
         rank = call.rank(0)
         if rank != 3 or call.rank(2) != 3:
             raise ModelError("the input and its weights must have three axes", value=call.operand(0))

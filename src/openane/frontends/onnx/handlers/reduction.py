@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from openane.core.types import DType
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.graph import Operation, ops
 from openane.graph.ops import ArgMax, ArgMin, CumProd, CumSum, TopK
 from openane.graph.ops.support import normalize_axis, require
@@ -16,7 +16,7 @@ Reduce = Callable[[tuple[int, ...], bool], Operation]
 def _reduce(kind: Reduce) -> Handler:
     """The handler of a reduction; no axes mean all, or none where the attribute says so."""
 
-    def handler(call: Call) -> Sequence[str]:
+    def handler(call: NodeCall) -> Sequence[str]:
         rank = call.rank()
         axes = call.axes(1, rank)
         if not axes:
@@ -34,7 +34,7 @@ def _reduce(kind: Reduce) -> Handler:
 def _extreme(kind: Callable[[int, bool, bool], Operation]) -> Handler:
     """The handler of ArgMax and ArgMin."""
 
-    def handler(call: Call) -> Sequence[str]:
+    def handler(call: NodeCall) -> Sequence[str]:
         axis = call.axis(0, call.rank())
         operation = kind(axis, call.flag("keepdims", True), call.flag("select_last_index"))
         return [call.emit(operation, call.name(0))]
@@ -42,7 +42,7 @@ def _extreme(kind: Callable[[int, bool, bool], Operation]) -> Handler:
     return handler
 
 
-def _top_k(call: Call) -> Sequence[str]:
+def _top_k(call: NodeCall) -> Sequence[str]:
     k = call.integer(1, "k") if call.version >= 10 else call.attr_int("k", -1)
     require(k >= 0, "k must not be negative", value=k)
     operation = TopK(call.axis(-1, call.rank()), k, call.flag("largest", True))
@@ -52,7 +52,7 @@ def _top_k(call: Call) -> Sequence[str]:
 def _cumulative(kind: Callable[[int, bool, bool], Operation]) -> Handler:
     """The handler of a running sum or product."""
 
-    def handler(call: Call) -> Sequence[str]:
+    def handler(call: NodeCall) -> Sequence[str]:
         axis = normalize_axis(call.integer(1, "the axis"), call.rank())
         return [call.emit(kind(axis, call.flag("exclusive"), call.flag("reverse")), call.name(0))]
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.graph.ops import Border, Coordinates, GridSample, Resize, ResizeMode, Rounding
 from openane.graph.ops.support import normalize_axis, require
 
 _MODES = {"nearest": ResizeMode.NEAREST, "linear": ResizeMode.LINEAR, "cubic": ResizeMode.CUBIC}
 
 
-def _upsample(call: Call) -> Sequence[str]:
+def _upsample(call: NodeCall) -> Sequence[str]:
     scales = call.reals(1, "the scales") if call.version >= 9 else call.attr_floats("scales") or ()
     return [_scaled(call, scales)]
 
 
-def _scaled(call: Call, scales: Sequence[float]) -> str:
+def _scaled(call: NodeCall, scales: Sequence[float]) -> str:
     """The resampling of Upsample and of Resize before opset 11: coordinates i / scale, cut down."""
     shape = call.operand(0).shape
     _check_scales(scales, len(shape))
@@ -33,7 +33,7 @@ def _check_scales(scales: Sequence[float], count: int) -> None:
     require(positive, "one positive scale is needed per axis", value=tuple(scales), limit=f"{count} scales")
 
 
-def _resize(call: Call) -> Sequence[str]:
+def _resize(call: NodeCall) -> Sequence[str]:
     if call.version < 11:
         return [_scaled(call, call.reals(1, "the scales"))]
     shape = call.operand(0).shape
@@ -67,7 +67,7 @@ def _resize(call: Call) -> Sequence[str]:
     return [call.emit(operation, call.name(0))]
 
 
-def _extents(call: Call, axes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def _extents(call: NodeCall, axes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Sizes and scales for every axis, from those stated for `axes`."""
     shape = call.operand(0).shape
     stated = call.reals(2, "the scales") if call.has(2) else ()
@@ -92,7 +92,7 @@ def _extents(call: Call, axes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[
     return tuple(sizes), tuple(scales)
 
 
-def _grid_sample(call: Call) -> Sequence[str]:
+def _grid_sample(call: NodeCall) -> Sequence[str]:
     mode = call.choice("mode", "linear", "linear", "bilinear", "nearest", "cubic", "bicubic")
     border = Border(call.choice("padding_mode", "zeros", *(b.value for b in Border)))
     operation = GridSample(_MODES[mode.removeprefix("bi")], border, call.flag("align_corners"))

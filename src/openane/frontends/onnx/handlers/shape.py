@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from openane.core.errors import ModelError
-from openane.frontends.onnx.call import Call, Handler
+from openane.frontends.onnx.call import Handler, NodeCall
 from openane.graph.ops import (
     BlockOrder,
     Concat,
@@ -26,13 +26,13 @@ from openane.graph.ops import (
 from openane.graph.ops.support import broadcast, normalize_axes, normalize_axis, product_of, require
 
 
-def reshaped(call: Call, value: str, shape: Sequence[int]) -> str:
+def reshaped(call: NodeCall, value: str, shape: Sequence[int]) -> str:
     """The value in another shape; itself where it has it already."""
     shape = tuple(shape)
     return value if call.type_of(value).shape == shape else call.emit(Reshape(shape), value)
 
 
-def _reshape(call: Call) -> Sequence[str]:
+def _reshape(call: NodeCall) -> Sequence[str]:
     shape, wanted = call.operand(0).shape, list(call.integers(1, "the shape"))
     if not call.flag("allowzero"):
         for i, extent in enumerate(wanted):
@@ -49,7 +49,7 @@ def _reshape(call: Call) -> Sequence[str]:
     return [reshaped(call, call.name(0), wanted)]
 
 
-def _flatten(call: Call) -> Sequence[str]:
+def _flatten(call: NodeCall) -> Sequence[str]:
     shape = call.operand(0).shape
     axis = call.attr_int("axis", 1)
     require(-len(shape) <= axis <= len(shape), "axis is out of range", value=axis, limit=len(shape))
@@ -57,7 +57,7 @@ def _flatten(call: Call) -> Sequence[str]:
     return [reshaped(call, call.name(0), (product_of(shape[:axis]), product_of(shape[axis:])))]
 
 
-def _squeeze(call: Call) -> Sequence[str]:
+def _squeeze(call: NodeCall) -> Sequence[str]:
     shape = call.operand(0).shape
     axes = call.axes(1, len(shape))
     if axes is None:
@@ -67,7 +67,7 @@ def _squeeze(call: Call) -> Sequence[str]:
     return [reshaped(call, call.name(0), [e for i, e in enumerate(shape) if i not in axes])]
 
 
-def _unsqueeze(call: Call) -> Sequence[str]:
+def _unsqueeze(call: NodeCall) -> Sequence[str]:
     shape = call.operand(0).shape
     axes = call.integers(1, "axes") if call.has(1) else call.attr_ints("axes")
     require(axes is not None, "axes are missing")
@@ -78,20 +78,20 @@ def _unsqueeze(call: Call) -> Sequence[str]:
     return [reshaped(call, call.name(0), wanted)]
 
 
-def _transpose(call: Call) -> Sequence[str]:
+def _transpose(call: NodeCall) -> Sequence[str]:
     rank = call.rank()
     permutation = call.attr_ints("perm")
     return [call.emit(Transpose(permutation or tuple(reversed(range(rank)))), call.name(0))]
 
 
-def _concat(call: Call) -> Sequence[str]:
+def _concat(call: NodeCall) -> Sequence[str]:
     axis = call.axis(0, call.rank())
     if len(call.inputs) == 1:
         return [call.name(0)]
     return [call.emit(Concat(axis), *call.inputs)]
 
 
-def _split(call: Call) -> Sequence[str]:
+def _split(call: NodeCall) -> Sequence[str]:
     shape = call.operand(0).shape
     axis = call.axis(0, len(shape))
     sizes = call.integers(1, "the sizes") if call.has(1) else call.attr_ints("split")
@@ -104,7 +104,7 @@ def _split(call: Call) -> Sequence[str]:
     return call.emit_all(Split(axis, sizes), call.name(0))
 
 
-def _slice(call: Call) -> Sequence[str]:
+def _slice(call: NodeCall) -> Sequence[str]:
     shape = call.operand(0).shape
     if call.version < 10:
         starts, ends = call.attr_ints("starts") or (), call.attr_ints("ends") or ()
@@ -144,7 +144,7 @@ _PAD_MODES = {
 }
 
 
-def _pad(call: Call) -> Sequence[str]:
+def _pad(call: NodeCall) -> Sequence[str]:
     shape = call.operand(0).shape
     rank = len(shape)
     mode = _PAD_MODES[call.choice("mode", "constant", *_PAD_MODES)]
@@ -173,27 +173,27 @@ def _pad(call: Call) -> Sequence[str]:
     return [call.emit(Pad(tuple(pads), mode, value), x)]
 
 
-def _expand(call: Call) -> Sequence[str]:
+def _expand(call: NodeCall) -> Sequence[str]:
     shape = call.operand(0).shape
     wanted = broadcast(shape, call.integers(1, "the shape"))
     return [call.name(0) if wanted == shape else call.emit(Expand(wanted), call.name(0))]
 
 
-def _tile(call: Call) -> Sequence[str]:
+def _tile(call: NodeCall) -> Sequence[str]:
     return [call.emit(Tile(call.integers(1, "the repeats")), call.name(0))]
 
 
-def _depth_to_space(call: Call) -> Sequence[str]:
+def _depth_to_space(call: NodeCall) -> Sequence[str]:
     order = BlockOrder(call.choice("mode", "DCR", "DCR", "CRD"))
     return [call.emit(DepthToSpace(call.attr_int("blocksize", 0), order), call.name(0))]
 
 
-def _space_to_depth(call: Call) -> Sequence[str]:
+def _space_to_depth(call: NodeCall) -> Sequence[str]:
     order = BlockOrder(call.choice("mode", "DCR", "DCR", "CRD"))
     return [call.emit(SpaceToDepth(call.attr_int("blocksize", 0), order), call.name(0))]
 
 
-def _trilu(call: Call) -> Sequence[str]:
+def _trilu(call: NodeCall) -> Sequence[str]:
     offset = call.integer(1, "the diagonal") if call.has(1) else 0
     limit = max(call.operand(0).shape[-2:], default=0) + 1
     return [call.emit(Trilu(call.flag("upper", True), int(np.clip(offset, -limit, limit))), call.name(0))]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from openane.core.errors import Diagnostic, FaultError
 from openane.program import Program, Task
 from openane.sim.check import check_addresses
-from openane.sim.decoded_task import DecodedTask, Space
+from openane.sim.decoded_task import DecodedTask, MemorySpace
 from openane.sim.layout import BufferMap, layout_of
 from openane.sim.reference import ReferenceMachine
 from openane.targets.h13.machine.decode import decode
@@ -84,7 +84,7 @@ def check_program(program: Program) -> None:
 
 
 def _with_staged_result(task: Task, work: DecodedTask) -> DecodedTask:
-    if work.result_staging is not None or work.result.space is not Space.DRAM:
+    if work.result_staging is not None or work.result.space is not MemorySpace.DRAM:
         return work
     staged = result_staging(TaskFields.of(task, work.index), work.result, work.result_view, compiled=True)
     return replace(work, result_staging=staged)

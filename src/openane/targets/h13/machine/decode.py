@@ -12,16 +12,16 @@ from types import MappingProxyType
 from openane.program import Task
 from openane.sim.decoded_task import (
     Axes,
+    DecodedOperand,
     DecodedTask,
-    Function,
     Lane,
+    MacFunction,
     MacOperation,
     MacWork,
-    Operand,
     PlanarFunction,
     PlanarOperation,
+    PlanarReduction,
     PlanarWork,
-    Reduction,
     UnusedKernel,
 )
 from openane.targets.h13.machine import tensors
@@ -55,8 +55,8 @@ _MAC_OPERATIONS: Mapping[tuple[int, int], MacOperation] = MappingProxyType(
     }
 )
 """By OpMode and KernelMode."""
-_FUNCTIONS: Mapping[int, Function] = MappingProxyType(
-    {NeNonlinear.NONE: Function.LINEAR, NeNonlinear.RELU: Function.RELU, NeNonlinear.TABLE: Function.TABLE}
+_FUNCTIONS: Mapping[int, MacFunction] = MappingProxyType(
+    {NeNonlinear.NONE: MacFunction.LINEAR, NeNonlinear.RELU: MacFunction.RELU, NeNonlinear.TABLE: MacFunction.TABLE}
 )
 _PLANAR_OPERATIONS: Mapping[int, PlanarOperation] = MappingProxyType(
     {
@@ -67,12 +67,12 @@ _PLANAR_OPERATIONS: Mapping[int, PlanarOperation] = MappingProxyType(
         PeOperation.SUMSQ: PlanarOperation.SQUARED_SUM,
     }
 )
-_REDUCTIONS: Mapping[int, Reduction] = MappingProxyType(
+_REDUCTIONS: Mapping[int, PlanarReduction] = MappingProxyType(
     {
-        PePoolMode.SUM: Reduction.SUM,
-        PePoolMode.AVERAGE: Reduction.AVERAGE,
-        PePoolMode.MAX: Reduction.MAXIMUM,
-        PePoolMode.MIN: Reduction.MINIMUM,
+        PePoolMode.SUM: PlanarReduction.SUM,
+        PePoolMode.AVERAGE: PlanarReduction.AVERAGE,
+        PePoolMode.MAX: PlanarReduction.MAXIMUM,
+        PePoolMode.MIN: PlanarReduction.MINIMUM,
     }
 )
 _PLANAR_FUNCTIONS: Mapping[int, PlanarFunction] = MappingProxyType(
@@ -105,7 +105,7 @@ def decode(task: Task, index: int, written: Mapping[int, int] | None = None) -> 
 
 def _work(
     words: TaskFields, task: Task, index: int, engine: MacWork | PlanarWork, views: tuple[Axes, Axes],
-    sources: tuple[Operand, ...], result: Operand,
+    sources: tuple[DecodedOperand, ...], result: DecodedOperand,
 ) -> DecodedTask:  # fmt: skip
     """The parts of a task with what stays in L2 or passes through it."""
     view, result_view = views
@@ -202,7 +202,7 @@ def _planar_engine(words: TaskFields, kind: TaskType) -> PlanarWork:
         negate_second=second == SecondSource.MINUS_SOURCE2,
         rows=kind is TaskType.PE_BINARY_ROWS,
         absolute=condition == PeCondition.ABS,
-        reduction=_REDUCTIONS[pool] if kind.reduces else Reduction.NONE,
+        reduction=_REDUCTIONS[pool] if kind.reduces else PlanarReduction.NONE,
         window=window,
         stride=stride,
         pad=pad,

@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from openane.core.errors import FaultError
 from openane.numerics.fp16 import to_fp16
-from openane.sim.decoded_task import Kernel, Lane
+from openane.sim.decoded_task import DecodedKernel, Lane
 
 TABLE_BYTES = 128
 BLOCK_BYTES = 64
@@ -241,7 +241,7 @@ class KernelStreams:
             stream.align(BLOCK_BYTES)
         return stream.used
 
-    def read(self, memory: Bytes, origin: int = 0) -> Kernel:
+    def read(self, memory: Bytes, origin: int = 0) -> DecodedKernel:
         """Decodes the lanes.
 
         Args:
@@ -254,7 +254,7 @@ class KernelStreams:
         streams = {lane.engine: _Stream(self._bytes(memory, origin, lane), lane, self) for lane in self.lanes}
         table = self._table(streams) if self.has_table else None
         if not self.has_weights:
-            return Kernel(table=table)
+            return DecodedKernel(table=table)
         steps = self.inputs * self.stored_window[0] * self.stored_window[1]
         weights = np.zeros((self.groups, self.channels, steps), np.uint16)
         bias = np.zeros((self.groups, self.channels), np.uint16)
@@ -267,7 +267,7 @@ class KernelStreams:
         if self.phases or self.pairs:
             keep = np.tile(self._inside, self.inputs)
             weights = weights[:, :, keep]
-        return Kernel(weights, bias.reshape(-1) if self.has_bias else None, table)
+        return DecodedKernel(weights, bias.reshape(-1) if self.has_bias else None, table)
 
     def _missing(self, engine: int) -> FaultError:
         return FaultError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from openane.core.types import DType
-from openane.sim.decoded_task import Axes, MacOperation, MacWork, Operand, PlanarWork, Space, Staging
+from openane.sim.decoded_task import Axes, DecodedOperand, MacOperation, MacWork, MemorySpace, PlanarWork, Staging
 from openane.targets.h13.machine.kernels import FP16
 from openane.targets.h13.read import TaskFields
 from openane.targets.h13.spec import MACHINE
@@ -60,7 +60,7 @@ def broadcast(extents: Axes, flags: int) -> Axes:
     return (g, 1 if flags & 4 else d, 1 if flags & 8 else c, 1 if flags & 2 else h, 1 if flags & 1 else w)
 
 
-def source(words: TaskFields, number: int, extents: Axes, swapped: bool) -> Operand:
+def source(words: TaskFields, number: int, extents: Axes, swapped: bool) -> DecodedOperand:
     """Source 1 or 2.
 
     Raises:
@@ -91,13 +91,13 @@ def source(words: TaskFields, number: int, extents: Axes, swapped: bool) -> Oper
         words(f"{prefix}RowStride", "Stride"),
         dtype.numpy.itemsize * interleave,
     )
-    return Operand(
-        role, Space.DRAM, words("Header.Bases", base), words(f"{prefix}BaseAddr", "Addr"), extents,
+    return DecodedOperand(
+        role, MemorySpace.DRAM, words("Header.Bases", base), words(f"{prefix}BaseAddr", "Addr"), extents,
         _swap(strides) if swapped else strides, dtype, interleave, f"{prefix}BaseAddr", swapped,
     )  # fmt: skip
 
 
-def kept(words: TaskFields, first: Operand) -> Operand | None:
+def kept(words: TaskFields, first: DecodedOperand) -> DecodedOperand | None:
     """Where source 1 stays in L2 for later tasks; None when it does not.
 
     On record (31 tasks) it is plain fp16, so its copy has its extents and element type; how a transfer would lay
@@ -115,7 +115,7 @@ def kept(words: TaskFields, first: Operand) -> Operand | None:
     return _resident(words, "kept source", "Source", first.extent, False, "InFmt")
 
 
-def result(words: TaskFields, extents: Axes, swapped: bool) -> Operand:
+def result(words: TaskFields, extents: Axes, swapped: bool) -> DecodedOperand:
     """The result.
 
     Raises:
@@ -142,14 +142,14 @@ def result(words: TaskFields, extents: Axes, swapped: bool) -> Operand:
         words("TileDMADst.RowStride", "RowStride"),
         dtype.numpy.itemsize * interleave,
     )
-    return Operand(
-        "result", Space.DRAM, words("Header.Bases", "WBase"), words("TileDMADst.BaseAddr", "Addr"), extents,
+    return DecodedOperand(
+        "result", MemorySpace.DRAM, words("Header.Bases", "WBase"), words("TileDMADst.BaseAddr", "Addr"), extents,
         _swap(strides) if swapped else strides, dtype, interleave, "TileDMADst.BaseAddr", swapped,
     )  # fmt: skip
 
 
 def staging(
-    words: TaskFields, engine: MacWork | PlanarWork, sources: Sequence[Operand], views: Views
+    words: TaskFields, engine: MacWork | PlanarWork, sources: Sequence[DecodedOperand], views: Views
 ) -> tuple[Staging, ...]:
     """L2 that sources from DRAM pass through: the rows in flight, from the source's L2 base on.
 
@@ -158,7 +158,7 @@ def staging(
     found = []
     flying = rows_in_flight(engine, views, max(words("Common.TileCfg", "TileHeight"), 1))
     for operand, prefix in zip(sources, ("Source", "Source2"), strict=False):
-        if operand.space is Space.DRAM:
+        if operand.space is MemorySpace.DRAM:
             base, row = words(f"L2.{prefix}Base", "Addr"), words(f"L2.{prefix}RowStride", "Stride")
             least = min(operand.extent[4], _SOURCE_SEGMENT) * operand.item_bytes if base or row else 0
             rows = flying if operand.extent[3] == views[0][3] else operand.extent[3]
@@ -197,7 +197,7 @@ def rows_in_flight(engine: MacWork | PlanarWork, views: Views, tile_height: int)
     return max(0, *(rows(tile) for tile in range(max(inner - 1, 0), min(inner + spread, tiles))))
 
 
-def result_staging(words: TaskFields, result: Operand, view: Axes, *, compiled: bool = False) -> Staging | None:
+def result_staging(words: TaskFields, result: DecodedOperand, view: Axes, *, compiled: bool = False) -> Staging | None:
     """L2 that a result passes through to DRAM: the rows of one tile, or as many as fit between its base and the end.
 
     The transfer reuses this room: base plus one row always fits in Apple's programs, the rows of a whole tile do not
@@ -207,7 +207,7 @@ def result_staging(words: TaskFields, result: Operand, view: Axes, *, compiled: 
     means address 0 by it.
     """
     base, stated = words("L2.ResultBase", "Addr"), words("L2.ConvResultRowStride", "Stride")
-    if result.space is not Space.DRAM or not (base or stated or compiled):
+    if result.space is not MemorySpace.DRAM or not (base or stated or compiled):
         return None
     _, depth, channels, height, width = view
     rows = min(height, max(words("Common.TileCfg", "TileHeight"), 1))
@@ -221,16 +221,18 @@ def result_staging(words: TaskFields, result: Operand, view: Axes, *, compiled: 
     return Staging("result", base, max(min(base + rows * row(width), MACHINE.l2_bytes), base + least), "L2.ResultBase")
 
 
-def _chained(words: TaskFields, role: str, extents: Axes, swapped: bool, code: str, path: str) -> Operand:
+def _chained(words: TaskFields, role: str, extents: Axes, swapped: bool, code: str, path: str) -> DecodedOperand:
     """A value that goes from one task straight into the next: fp16, nothing exchanged (4 goldens)."""
     if words("Common.ChCfg", code) != FP16:
         raise words.refuse("a chained value has another format than fp16", "Common.ChCfg", f"{code} 2")
     if swapped:
         raise words.refuse("a chained value has its channels and columns exchanged", path)
-    return Operand(role, Space.CHAIN, 0, 0, extents, _dense(extents, 2), registers=path)
+    return DecodedOperand(role, MemorySpace.CHAIN, 0, 0, extents, _dense(extents, 2), registers=path)
 
 
-def _resident(words: TaskFields, role: str, prefix: str, extents: Axes, swapped: bool, format_field: str) -> Operand:
+def _resident(
+    words: TaskFields, role: str, prefix: str, extents: Axes, swapped: bool, format_field: str
+) -> DecodedOperand:
     """A tensor in L2."""
     code = words("Common.ChCfg", format_field)
     if code not in DTYPES:
@@ -245,7 +247,7 @@ def _resident(words: TaskFields, role: str, prefix: str, extents: Axes, swapped:
     )
     base = words(f"L2.{prefix}Base", "Addr")
     strides = _swap(strides) if swapped else strides
-    return Operand(role, Space.L2, 0, base, extents, strides, DTYPES[code], 1, f"L2.{prefix}Base")
+    return DecodedOperand(role, MemorySpace.L2, 0, base, extents, strides, DTYPES[code], 1, f"L2.{prefix}Base")
 
 
 def _shared(words: TaskFields, prefix: str, extents: Axes) -> Axes:

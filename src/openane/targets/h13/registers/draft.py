@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
 
-from openane.program.fields import Block, Evidence, Field, Kind, Register
+from openane.program.fields import Block, Evidence, Field, FieldKind, Register
 
 PROVED, SEEN, GUESS, UNKNOWN = Evidence.PROVED, Evidence.SEEN, Evidence.GUESS, Evidence.UNKNOWN
 
@@ -19,7 +19,7 @@ def field(
     source: str = "programs, printer",
     *,
     codes: type[IntEnum] | type[IntFlag] | None = None,
-    kind: Kind = Kind.UNSIGNED,
+    kind: FieldKind = FieldKind.UNSIGNED,
     unit: int = 1,
     default: int = 0,
 ) -> Field:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openane.program.fields import Kind
+from openane.program.fields import FieldKind
 from openane.targets.h13.registers.codes import (
     CacheHint,
     ElementFormat,
@@ -45,16 +45,16 @@ PE = block(
     draft(
         "BiasScale",
         "after the operation",
-        field("Bias", 0, 16, "added after the scale", PROVED, kind=Kind.FP16),
-        field("Scale", 16, 16, "multiplied after the operation", PROVED, kind=Kind.FP16),
+        field("Bias", 0, 16, "added after the scale", PROVED, kind=FieldKind.FP16),
+        field("Scale", 16, 16, "multiplied after the operation", PROVED, kind=FieldKind.FP16),
     ),
     draft(
         "PreScale",
         "before the operation",
-        field("Epsilon", 0, 16, "added under the reciprocal root", SEEN, "programs", kind=Kind.FP16),
-        field("PreScale", 16, 16, "multiplies source 1", PROVED, "programs", kind=Kind.FP16),
+        field("Epsilon", 0, 16, "added under the reciprocal root", SEEN, "programs", kind=FieldKind.FP16),
+        field("PreScale", 16, 16, "multiplies source 1", PROVED, "programs", kind=FieldKind.FP16),
     ),
-    draft("FinalScale", "last factor", field("FinalScale", 0, 32, "1/n of a mean", SEEN, kind=Kind.FP32)),
+    draft("FinalScale", "last factor", field("FinalScale", 0, 32, "1/n of a mean", SEEN, kind=FieldKind.FP32)),
 )
 
 NE = block(
@@ -90,13 +90,13 @@ NE = block(
     draft(
         "AccBias",
         "added before the post-scale",
-        field("AccBias", 0, 16, "number", PROVED, kind=Kind.FP16),
+        field("AccBias", 0, 16, "number", PROVED, kind=FieldKind.FP16),
         field("AccBiasShift", 16, 5, "for integers"),
     ),
     draft(
         "PostScale",
         "factor before the nonlinearity",
-        field("PostScale", 0, 16, "number", PROVED, "programs, hardware", kind=Kind.FP16),
+        field("PostScale", 0, 16, "number", PROVED, "programs, hardware", kind=FieldKind.FP16),
         field("PostRightShift", 16, 5, "for integers"),
     ),
 )
