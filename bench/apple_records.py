@@ -23,7 +23,7 @@ _FP16 = 1
 
 
 def shared_folder() -> Path:
-    """The folder of recorded data: OPENANE_SHARED, or `../shared` beside the repository. It may be absent."""
+    """The folder of recorded data: OPENANE_SHARED, or `../shared` next to the repository. It may be absent."""
     default = Path(__file__).resolve().parent.parent.parent / "shared"
     return Path(os.environ.get("OPENANE_SHARED", default))
 
@@ -120,7 +120,7 @@ def weight_file(weights: Mapping[str, Any]) -> bytes:
     """The bytes of a weight file, from a record's description.
 
     One value for each constant: Core ML's metadata, 24 bytes a constant, data on multiples of 64. Otherwise one payload
-    of equal halfwords behind metadata that was packed as u32 sentinel, u64 size, u64 offset; Core ML's layout reads
+    of equal fp16 words after metadata that was packed as u32 sentinel, u64 size, u64 offset; Core ML's layout reads
     offset 0 in it.
     """
     value = weights["value"]
@@ -128,10 +128,10 @@ def weight_file(weights: Mapping[str, Any]) -> bytes:
         return _described_file(weights, lambda index, before, count: np.full(count, 0x3400 + index, "<u2"))
     if value == "index_plus_one":  # bits count through all constants (4 section hashes)
         return _described_file(weights, lambda index, before, count: np.arange(before + 1, before + count + 1))
-    halfword = 0x3801 if value == "distinct" else 0x3800
+    fp16_word = 0x3801 if value == "distinct" else 0x3800
     size_bytes = int(weights["payload_bytes"])
     header = struct.pack("<II", 1, 2).ljust(64, b"\0") + struct.pack("<IQQ", _SENTINEL, size_bytes, 128)
-    return header.ljust(128, b"\0") + np.full(size_bytes // 2, halfword, "<u2").tobytes()
+    return header.ljust(128, b"\0") + np.full(size_bytes // 2, fp16_word, "<u2").tobytes()
 
 
 def _described_file(weights: Mapping[str, Any], values: Callable[[int, int, int], np.ndarray]) -> bytes:

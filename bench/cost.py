@@ -15,7 +15,7 @@ import json
 import statistics
 from dataclasses import asdict
 
-from openane.cost.evaluation import model_us, summarise
+from openane.cost.evaluation import model_us, summarize
 from openane.cost.measurements import MEASUREMENTS
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--rows", action="store_true", help="print every row")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    summaries = list(summarise())
+    summaries = list(summarize())
     if options.json:
         print(json.dumps([asdict(summary) for summary in summaries], indent=2))
         return

@@ -4,10 +4,10 @@
     python bench/simulator.py MODELS squeezenet  those whose name contains a word
     python bench/simulator.py --threads 1 --json MODELS
 
-The folder is what `ref_dev.py --work MODELS` leaves behind (shared/models/README.md). The contestants take turns for
+The folder is what `ref_dev.py --work MODELS` leaves after (shared/models/README.md). The contestants take turns for
 several rounds, because the speed of a shared machine changes by the second: a time is the smallest of all rounds, a
 ratio the median of the ratios of the rounds. Compiling and loading are counted apart; memory is the peak of what is
-allocated while loading and running the exact mode, measured in a process of its own (beside the compiled model itself,
+allocated while loading and running the exact mode, measured in a process of its own (next to the compiled model itself,
 which holds the constants once).
 """
 

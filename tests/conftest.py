@@ -1,4 +1,4 @@
-"""What all tests share: where the data outside the repository lies; and random tests take the same cases each time.
+"""What all tests share: where the data outside the repository is; and random tests take the same cases each time.
 
 `pytest --hypothesis-profile=explore` looks for new ones.
 """

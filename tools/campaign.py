@@ -2,7 +2,7 @@
 
     python tools/campaign.py --seconds 600 --journal campaign.jsonl     new cases (make campaign)
     python tools/campaign.py --share                                    the cases of every change (make share)
-    python tools/campaign.py --seed 1234                                one case, told in full
+    python tools/campaign.py --seed 1234                                one case, reported in full
     python tools/campaign.py --network case.json                        a case from a file
     python tools/campaign.py --report --journal campaign.jsonl          what a journal holds
     python tools/campaign.py --everyday 20000                           networks of everyday sizes, in every dialect
@@ -32,7 +32,7 @@ from differential.strategy import make
 from openane import __version__
 
 SHARE_SECONDS = 300.0
-"""Time for these, on all cores; what a slow machine does not reach is told."""
+"""Time for these, on all cores; what a slow machine does not reach is reported."""
 
 
 def main() -> int:

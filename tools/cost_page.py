@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from openane.cost.chips import CHIPS, Chip
-from openane.cost.evaluation import ALL, Summary, summarise
+from openane.cost.evaluation import ALL, Summary, summarize
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cost.md"
 
@@ -94,7 +94,7 @@ def _errors() -> str:
         "\n## Errors\n\nDistance of model / published from 1, in percent. Held-out rows were not used in the fit.\n"
         "`python bench/cost.py --rows` shows every row and its source.\n\n"
     )
-    summaries = list(summarise())
+    summaries = list(summarize())
     text += _row(("chip", "family", "fitted rows", "median", "held-out rows", "median", "worst", "power, median"))
     text += _row("---" for _ in range(8))
     for chip, family in dict.fromkeys((each.chip, each.family) for each in summaries):

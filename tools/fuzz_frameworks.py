@@ -8,7 +8,7 @@
 Text is planted at every position of the JSON of .pt2 and .keras files; HDF5 files and SavedModels are changed in their
 structure (`fuzz_containers.py`). An audit hook of the interpreter looks at everything that is compiled, executed,
 imported, unpickled, started or opened for writing. A finding is a planted text in one of these, a file of its name, a
-process or a pickle at all, and whatever is no error of openane.
+process or a pickle at all, and whatever is not an error of openane.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def onnx_models() -> tuple[bytes, ...]:
 
 
 def _external() -> bytes:
-    """A convolution whose weights lie in a file beside the model."""
+    """A convolution whose weights lie in a file next to the model."""
     from onnx import TensorProto, helper
 
     weight = TensorProto(name="w", data_type=TensorProto.FLOAT16, dims=[3, 3, 1, 1])

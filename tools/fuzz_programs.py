@@ -1,4 +1,4 @@
-"""Compiled programs of strangers: how tools/fuzz_readers.py reads, disassembles, assembles and runs them."""
+"""Compiled programs of untrusted sources: how tools/fuzz_readers.py reads, disassembles, assembles and runs them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from openane.targets.assembly import assemble, disassemble, open_container
 from openane.targets.target import RunOptions
 
 INCLUDED = "constants.bin"
-"""A file beside assembly texts."""
+"""A file next to assembly texts."""
 
 
 def use_sniff(data: bytes, _: Path) -> None:
@@ -43,7 +43,7 @@ def sometimes(data: bytes, every: int) -> bool:
 
 
 def use_hwx(data: bytes, _: Path) -> None:
-    """A container of Apple; what it tells is read, and written again."""
+    """A container of Apple; what it reports is read, and written again."""
     file = read_hwx(data)
     for part in ("segments", "names", "surface_states", "metadata", "symbols"):
         with suppress(OpenaneError):
@@ -74,13 +74,13 @@ def use_container(data: bytes, _: Path) -> None:
 
 
 def use_assembly(data: bytes, folder: Path) -> None:
-    """A text that may include what lies beside it."""
+    """A text that may include what is next to it."""
     (folder / INCLUDED).write_bytes(bytes(64))
     assemble(data.decode("utf-8", "replace"), "text", folder)
 
 
 def assembly_seeds() -> list[bytes]:
-    """The disassembly of each container, with its constants in the text and in a file beside it."""
+    """The disassembly of each container, with its constants in the text and in a file next to it."""
     texts = [content for name, content in files().items() if name.endswith(".asm")]
     name, digest = INCLUDED.encode(), hashlib.sha256(bytes(64)).hexdigest().encode()
     line = b'.constants size=64\n incbin "%b" offset=0 size=64 sha256=%b\n' % (name, digest)
@@ -91,7 +91,7 @@ def assembly_seeds() -> list[bytes]:
 
 
 def use_simulator(data: bytes, _: Path) -> None:
-    """A program of a stranger runs: every address and register comes from the file."""
+    """A program from an untrusted source runs: every address and register comes from the file."""
     artifact = build(load_program(read_hwx(data)))
     with Execution(artifact, "simulator", _SIMULATION) as execution:
         execution.run({name: made_up_input(name, kind) for name, kind in artifact.plan.inputs.items()})

@@ -341,7 +341,7 @@ def _fate(child: int, board: Board, patience: float) -> str:
 
     Args:
         child: the process.
-        board: where it tells what it does.
+        board: where it reports what it does.
         patience: seconds in one run, of processor time, or of sleep; time in which the process is stopped or the
             machine is busy does not count.
     """

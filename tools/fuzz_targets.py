@@ -1,4 +1,4 @@
-"""Every way for bytes of strangers into openane: the readers that tools/fuzz_readers.py throws damaged input at."""
+"""Every way for untrusted bytes into openane: the readers that tools/fuzz_readers.py gives damaged input."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def _use_picture(data: bytes, folder: Path) -> None:
 
 
 def _use_journal(data: bytes, folder: Path) -> None:
-    """A journal of an evaluation; JOURNAL_HEAD stands for the line that belongs to the folder."""
+    """A journal of an evaluation; JOURNAL_HEAD means the line that belongs to the folder."""
     path, job = folder / "journal.jsonl", _job(folder)
     path.write_bytes(data.replace(JOURNAL_HEAD, _journal_head(folder)))
     with Journal(path, job) as journal:

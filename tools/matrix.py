@@ -1,11 +1,11 @@
 """The built wheel on every supported Python of this machine: installed, tested, typed; a row for each.
 
-    python tools/matrix.py [--jobs 2] [--all]      (make matrix, behind make package)
+    python tools/matrix.py [--jobs 2] [--all]      (make matrix, after make package)
 
 Interpreters are looked for on PATH, where pyenv keeps its own, and with uv. Each minor version from 3.11 on gets a
 clean environment with the wheel, its light extras and the light part of the test group, and runs the tests that need
 no more. The version that runs this tool has the whole suite in `make pytest` and is left out unless --all asks for it.
-A version that is not here, or that cannot have the packages, is named and is no failure; a test that fails is.
+A version that is not here, or that cannot have the packages, is named and is not a failure; a test that fails is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What an installation of the package brings with it, as CycloneDX JSON in dist/; the same bytes for the same versions.
 
-    python tools/sbom.py      (make sbom, behind make package)
+    python tools/sbom.py      (make sbom, after make package)
 
 Describes the clean environment that `make package` leaves in build/package, and checks that the description names the
 package itself and everything that pyproject.toml asks for.

@@ -25,7 +25,7 @@ HALF_ERROR = 2.0**-6
 """Allowed error of results of the engine, relative to the largest magnitude of the tensor: eight steps of half
 precision, for tables and sums."""
 SINGLE_ERROR = 1e-3
-"""The same for results of host steps alone, beside the case's own tolerance."""
+"""The same for results of host steps alone, next to the case's own tolerance."""
 
 
 ROUNDED_STEPS = 1
@@ -159,7 +159,7 @@ def _plain(value: Any) -> Any:
 
 
 def _steps_off(found: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest difference of integers or truth values."""
+    """The largest difference of integers or booleans."""
     if wanted.dtype.kind == "b":
         return 0.0 if np.array_equal(found, wanted) else float("inf")
     return float(np.abs(found.astype(np.float64) - wanted.astype(np.float64)).max(initial=0))

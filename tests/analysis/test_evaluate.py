@@ -165,7 +165,7 @@ def test_missing_labels_and_wrong_sizes(job: EvaluationJob, tmp_path: Path) -> N
 def test_bad_samples_are_named(job: EvaluationJob, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> None:
     images, labels = digits[0][:40, 0], digits[1][:40]
     cases: list[tuple[str, str, dict[str, np.ndarray]]] = [
-        ("top1", "sample 35.*no class", {"labels": np.where(np.arange(40) == 35, 10, labels)}),
+        ("top1", "sample 35.*not a class", {"labels": np.where(np.arange(40) == 35, 10, labels)}),
         ("cosine", "sample 0.*another size", {"out:probabilities": np.zeros((40, 9))}),
         ("rmse", "holds no numbers", {"out:probabilities": np.full((40, 10), "a")}),
         ("max", "expected outputs", {"out:other": np.zeros((40, 10))}),
@@ -183,7 +183,7 @@ def test_bad_samples_are_named(job: EvaluationJob, tmp_path: Path, digits: tuple
 def test_metrics_of_outputs(
     job: EvaluationJob, tmp_path: Path, digits: tuple[np.ndarray, np.ndarray], metric: str
 ) -> None:
-    """Against numpy, over the outputs of the graph's reference, far enough away to be told apart."""
+    """Against numpy, over the outputs of the graph's reference, far enough away to be distinguished."""
     images = digits[0][:40]
     graph = openane.load(MODEL)
     assert isinstance(graph, Graph)
@@ -201,7 +201,7 @@ def test_metrics_of_outputs(
 
 
 def test_errors_of_layers(job: EvaluationJob, expected: Evaluation) -> None:
-    """Every layer of the digits is told by the simulator, near the reference but not equal to it."""
+    """Every layer of the digits is reported by the simulator, near the reference but not equal to it."""
     assert not expected.layers
     found = run(replace(job, layer_samples=2))
     assert found.value == expected.value

@@ -39,7 +39,7 @@ from openane.targets.target import CompileOptions, RunOptions
 
 FIELDS = {field.name: field for field in dataclasses.fields(Options)}
 PYTHON_ONLY = {"like_apple", "example_inputs"}
-"""Keywords of `compile` that are no field: a preset of fields, and what an exported module is traced with."""
+"""Keywords of `compile` that are not fields: a preset of fields, and what an exported module is traced with."""
 DECIDED = {
     "compile": {"host", "keep_on_host", "observe", "time_limit_seconds"},
     "explain": {"host", "calibration", "observe"},

@@ -32,7 +32,7 @@ def test_arrays_in_other_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(48))
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file.create_dataset("kernel", (3, 4), "f4", external=[(str(tmp_path / "secret"), 0, 48)])
-    with pytest.raises(FormatError, match="an array lies in another file"):
+    with pytest.raises(FormatError, match="an array is in another file"):
         check_file(tmp_path / "m.h5")
 
 
@@ -43,7 +43,7 @@ def test_an_array_that_is_put_together_of_other_files(tmp_path: Path) -> None:
     layout[...] = h5py.VirtualSource(str(tmp_path / "other.h5"), "secret", (3, 4))
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file.create_virtual_dataset("kernel", layout)
-    with pytest.raises(FormatError, match="an array lies in another file"):
+    with pytest.raises(FormatError, match="an array is in another file"):
         check_file(tmp_path / "m.h5")
 
 

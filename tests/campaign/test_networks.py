@@ -104,7 +104,7 @@ WRONG: dict[str, Callable[[Graph], Graph]] = {
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=list(WRONG))
 def test_a_wrong_program_is_found(wrong: Callable[[Graph], Graph], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The programs of a network that is a little different, in the place of the right ones, are told apart."""
+    """The programs of a network that is a little different, in the place of the right ones, are distinguished."""
     sound = levels.build
 
     def build(graph: Graph, *args: object, **options: object) -> object:
@@ -227,7 +227,7 @@ def test_long_sums_of_other_programs_may_be_off() -> None:
 
 
 def test_failures_are_told_with_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failing case is shrunk, kept as data, and told with how to see it again."""
+    """A failing case is shrunk, kept as data, and reported with how to see it again."""
     monkeypatch.setattr("differential.running.judge", lambda network: Verdict("the simulator differs", "y: 1, not 2"))
     line = json.loads(json.dumps(Runner().case(12)))
     assert len(parse(line["network"]).steps) == 1

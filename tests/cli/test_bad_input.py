@@ -1,4 +1,4 @@
-"""Bad input on the command line: one line that says what, where and what to do; nothing left behind."""
+"""Bad input on the command line: one line that says what, where and what to do; nothing left after."""
 
 from __future__ import annotations
 

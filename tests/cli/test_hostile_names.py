@@ -75,7 +75,7 @@ def write_model(path: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of a stranger, with hostile names inside and outside."""
+    """Files from an untrusted source, with hostile names inside and outside."""
     place = tmp_path_factory.mktemp("names") / HOSTILE
     place.mkdir()
     (place / "net.plist").write_bytes(plistlib.dumps(network(HOSTILE), fmt=plistlib.FMT_BINARY))
@@ -199,7 +199,7 @@ def test_names_are_no_markup(name: str, monkeypatch: pytest.MonkeyPatch, capsys:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode here")
 def test_names_of_files_that_are_no_text(speak: Callable[..., str], folder: Path) -> None:
-    """Bytes that are no UTF-8 in the name of a model: every verb goes on, and shows them as escapes."""
+    """Bytes that are not UTF-8 in the name of a model: every verb goes on, and shows them as escapes."""
     name = os.fsdecode(b"m\xff\xc3")
     shutil.copy(Path(openane.__file__).parent / "data" / "digits.onnx", folder / f"{name}.onnx")
     samples = folder / f"{name} samples"

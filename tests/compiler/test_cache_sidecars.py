@@ -1,4 +1,4 @@
-"""Models with weights in files beside them: found again as long as every file is the same, and never otherwise."""
+"""Models with weights in files next to them: found again as long as every file is the same, and never otherwise."""
 
 from __future__ import annotations
 

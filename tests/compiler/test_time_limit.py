@@ -1,4 +1,4 @@
-"""Models of strangers that ask for more work than they look like: limits of the clock and of the number of tasks."""
+"""Untrusted models that ask for more work than they seem to: limits of wall-clock time and of the number of tasks."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_too_many_tasks_are_refused_before_they_are_placed(monkeypatch: pytest.M
 
 
 def test_more_than_a_field_can_say_goes_to_the_host() -> None:
-    """13 bits count the groups of a task: a batch beyond them is no plan for the engine, and no fault of the user."""
+    """13 bits count the groups of a task: a batch beyond them runs on the host."""
     graph = one(ops.Relu(), 1 << 13)
     with pytest.raises(UnsupportedError, match=r"NumGroups .*allowed: 0..8191; rule h13.field"):
         build(graph, Options(host=False))

@@ -81,4 +81,4 @@ def test_json(name: str) -> None:
     assert value["chip"] == name
     assert value["time_us"] == pytest.approx(sum(value["times_us"].values()))
     assert len(value["tasks"]) == 6
-    assert set(value["tasks"][0]) >= {"layer", "engine", "time_us", "bound", "utilisation", "energy_uj", "weight_bytes"}
+    assert set(value["tasks"][0]) >= {"layer", "engine", "time_us", "bound", "utilization", "energy_uj", "weight_bytes"}

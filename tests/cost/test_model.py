@@ -67,12 +67,12 @@ def test_fewer_engines_take_longer(on: Chip, engines: int) -> None:
     assert cost_of(few, on).times_us[CostPart.NEURAL] > cost_of(matmul(64, 256, 256), on).times_us[CostPart.NEURAL]
 
 
-def test_utilisation_is_of_the_peak() -> None:
+def test_utilization_is_of_the_peak() -> None:
     on = chip("m1")
     work = matmul(1024, 4096, 4096)
     cost = cost_of(work, on)
-    assert cost.utilisation == pytest.approx(work.macs / cost.time_us / (16 * 256 * 1428))
-    assert 0 < cost.utilisation < 1.2
+    assert cost.utilization == pytest.approx(work.macs / cost.time_us / (16 * 256 * 1428))
+    assert 0 < cost.utilization < 1.2
 
 
 def test_chips_are_found_by_name() -> None:

@@ -1,4 +1,4 @@
-"""What the tour and the README show runs as it stands."""
+"""What the tour and the README show runs as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Full disks, kills and unreadable folders: an output is whole or absent, never half, and nothing is left beside it."""
+"""Full disks, kills and unreadable folders: an output is whole or absent, never half, and nothing else is left."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def test_several_files_as_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failing", range(3))
 def test_several_files_never_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
-    """The main file never stands beside others of another time, wherever the moving stops."""
+    """The main file never is next to others of another time, wherever the moving stops."""
     write_pair(tmp_path / "m.mil", b"old")
     count, replace = 0, Path.replace
 

@@ -38,7 +38,7 @@ def secret(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, secret: Path) -> Path:
-    """Where the model lies, beside the secret."""
+    """Where the model is, next to the secret."""
     path = tmp_path / "model"
     path.mkdir()
     return path
@@ -295,7 +295,7 @@ def test_assembly_includes(folder: Path, secret: Path) -> None:
 
 
 def test_assembly_includes_what_it_knows(folder: Path, secret: Path) -> None:
-    """The disassembler names files anywhere, and tells their digest; who can has seen them before."""
+    """The disassembler names files anywhere, and reports their digest; who can has seen them before."""
     (folder / "inside.bin").write_bytes(SECRET)
     known = f" sha256={hashlib.sha256(SECRET).hexdigest()}"
     for location, more in (("inside.bin", ""), (str(secret), known)):

@@ -1,4 +1,4 @@
-"""Outputs that are no ordinary files, inputs that are pipes, and ends by a signal."""
+"""Outputs that are not ordinary files, inputs that are pipes, and ends by a signal."""
 
 from __future__ import annotations
 

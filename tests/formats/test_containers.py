@@ -81,7 +81,7 @@ def test_files_written_anew_differ_from_apples_only_where_told(shared):
 
 @pytest.mark.parametrize("pair", ["sum-64", "conv-1x1-3ch", "concat-16384", "seed-inner-product"])
 def test_compiled_networks_differ_from_apples_only_where_told(shared, pair):
-    """From net.plist to the last byte of the container, beside what Apple's compiler made of the same net.plist."""
+    """From net.plist to the last byte of the container, next to what Apple's compiler made of the same net.plist."""
     folder = shared / "goldens" / "pairs" / pair
     program = openane.compile(folder / "net.plist", dialect="macos-11", host=False).program
     assert_differs_only_where_told(read_hwx(folder / "model.hwx"), read_hwx(write_hwx(program)))

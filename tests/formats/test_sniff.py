@@ -87,7 +87,7 @@ def test_archives(tmp_path, names, kind):
 
 
 def test_folders_and_missing_files(tmp_path):
-    with pytest.raises(InputError, match="the folder is no model"):
+    with pytest.raises(InputError, match="the folder is not a model"):
         sniff(tmp_path)
     (tmp_path / "model.espresso.net").write_text("{}")
     assert sniff(tmp_path) is FileKind.MLMODELC

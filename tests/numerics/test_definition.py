@@ -165,8 +165,8 @@ def test_a_table_sees_the_sum_or_its_fp16() -> None:
 @pytest.mark.parametrize(
     ("mode", "argument", "wanted"),
     [(TableMode.DIRECT, 31.5, 31.5), (TableMode.DIRECT, 32, 32), (TableMode.DIRECT, 0, 0), (TableMode.DIRECT, 33, 66),
-     (TableMode.DIRECT, -1, 5), (TableMode.CENTRED, -16, 0), (TableMode.CENTRED, 16, 32),
-     (TableMode.CENTRED, -0.25, 15.75), (TableMode.CENTRED, 17, 34),
+     (TableMode.DIRECT, -1, 5), (TableMode.CENTERED, -16, 0), (TableMode.CENTERED, 16, 32),
+     (TableMode.CENTERED, -0.25, 15.75), (TableMode.CENTERED, 17, 34),
      (TableMode.ENDING_AT_ZERO, 0, 32), (TableMode.ENDING_AT_ZERO, -32, 0),
      (TableMode.ENDING_AT_ZERO, -31.5, 0.5), (TableMode.ENDING_AT_ZERO, 1, 2), (TableMode.ENDING_AT_ZERO, -33, -27)],
 )  # fmt: skip
@@ -179,7 +179,7 @@ def test_interpolation_begins_at_the_knot_nearer_to_zero() -> None:
     """The difference, the product and the sum are rounded: 2049, a tie, is 2050 from either side of zero."""
     knots = [0.0] * 33
     knots[15], knots[16], knots[17] = 2049 + 1, 1, 2049 + 1
-    table = LookupTable(TableMode.CENTRED, tuple(knots), 0)
+    table = LookupTable(TableMode.CENTERED, tuple(knots), 0)
     for argument in (0.5, -0.5):
         assert tabulated(Fraction(argument), table, Profile()) == half(1026)  # 1 + 2050 / 2; from 2050 down it is 1025
     assert tabulated(Fraction(1, 1 << 20), table, Profile()) == half(1 + 2**-9)

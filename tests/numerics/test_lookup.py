@@ -10,7 +10,7 @@ from tests.support.table_rule import tables
 from openane.core.errors import FormatError
 from openane.numerics.definition.fp16 import nearest, units, value
 from openane.numerics.definition.lookup import look_up
-from openane.numerics.lookup import CompiledTable, from_halfwords, to_halfwords
+from openane.numerics.lookup import CompiledTable, from_fp16_words, to_fp16_words
 from openane.numerics.tables import LookupTable
 
 ALL = np.arange(65536, dtype=np.uint16)
@@ -24,7 +24,7 @@ CHOSEN = np.unique(np.concatenate([ALL[::61], ALL[EDGES]]))
 def test_tables_follow_their_definition(name: str) -> None:
     data = tables()[name]
     table = LookupTable.decode(data)
-    found = to_halfwords(CompiledTable.of(data).evaluate(from_halfwords(CHOSEN)))
+    found = to_fp16_words(CompiledTable.of(data).evaluate(from_fp16_words(CHOSEN)))
     with np.errstate(all="ignore"):
         assert found.tolist() == [nearest(look_up(table, value(int(word)))) for word in CHOSEN]
 
@@ -34,7 +34,7 @@ def test_tables_follow_their_definition(name: str) -> None:
     [
         ("direct", np.tanh, -3.9, 3.9, 2e-3),
         ("direct_even", np.cos, 0.001, 2.9, 9e-3),
-        ("centred", np.sin, -7.9, 7.9, 4e-2),
+        ("centered", np.sin, -7.9, 7.9, 4e-2),
         ("ending_at_zero", np.exp, -7.9, -0.01, 8e-3),
         ("sqrt", np.sqrt, 0.001, 60000, 1e-3),
         ("reciprocal", lambda x: 1 / x, 0.001, 60000, 1e-3),
@@ -52,18 +52,18 @@ def test_tables_are_near_their_function(name: str, function: object, low: float,
 
 
 def test_words_are_read_as_defined() -> None:
-    assert (from_halfwords(ALL).astype(np.float64) * 2**24).tolist() == [units(int(word)) for word in ALL]
+    assert (from_fp16_words(ALL).astype(np.float64) * 2**24).tolist() == [units(int(word)) for word in ALL]
 
 
 def test_words_are_written_as_defined() -> None:
     rng = np.random.default_rng(0)
     random = rng.integers(0, 2**32, 5000, np.uint64).astype(np.uint32).view(np.float32)
-    halves = from_halfwords(ALL[::5]).astype(np.float64)
+    halves = from_fp16_words(ALL[::5]).astype(np.float64)
     ties = ((halves[1:] + halves[:-1]) / 2).astype(np.float32)
     values = np.concatenate(
         [random, ties, np.nextafter(ties, np.float32(0)), np.float32([np.inf, -np.inf, np.nan, -0.0])]
     )
-    assert to_halfwords(values).tolist() == [nearest(float(number)) for number in values]
+    assert to_fp16_words(values).tolist() == [nearest(float(number)) for number in values]
 
 
 def test_unknown_mode_is_refused() -> None:

@@ -75,7 +75,7 @@ def test_signed_fields():
     [
         ("Common.ConvCfg.Kw", 32, r"Common\.ConvCfg: Kw: the value does not fit.*found 32 .*allowed: 0\.\.31"),
         ("Common.ConvCfg.Kw", -1, r"allowed: 0\.\.31"),
-        ("Common.ConvCfg.Kw", 1.5, "a whole number is needed"),
+        ("Common.ConvCfg.Kw", 1.5, "an integer is needed"),
         ("TileDMASrc.RowStride.Stride", 100, "not a multiple of 64"),
         ("PE.Cfg.OpMode", "mull", r"add, mul, max.*Did you mean mul\?"),
         ("PE.BiasScale.Scale", 2, r"Write 2\.0 for the number or '0x2' for the bits"),

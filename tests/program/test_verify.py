@@ -25,7 +25,7 @@ def test_programs_at_hand_are_whole(shared):
     [
         ("Header.RBase0", 9, "the buffer of source 1 does not exist (found 9; allowed: 1, 4, 5)"),
         ("Header.TID", 7, "TID does not fit the chain of tasks (found 7; allowed: 0)"),
-        ("KernelDMASrc.CoeffBaseAddr[0].Addr", 0x40, "lane 0: a kernel stream ends behind its buffer"),
+        ("KernelDMASrc.CoeffBaseAddr[0].Addr", 0x40, "lane 0: a kernel stream ends after its buffer"),
         ("Common.InDepth", 0, "Common.InDepth would hang the engine: zero"),
         ("PE.Cfg.Reserved_20", 1, "PE.Cfg.Reserved_20: reserved bits are set"),
         ("Common.Cfg.TaskType", 7, "Common.Cfg.TaskType: no name for this value"),
@@ -41,7 +41,7 @@ def test_broken_surfaces_and_places(program):
     broken = {
         "two surfaces have one name": {"surfaces": (first, replace(second, name=first.name))},
         "two surfaces share a buffer": {"surfaces": (first, replace(second, buffer=first.buffer))},
-        "elements lie behind the end": {"surfaces": (first, replace(second, size_bytes=100))},
+        "elements lie after the end": {"surfaces": (first, replace(second, size_bytes=100))},
         "tasks overlap": {"task_offsets": (0, 0x200)},
         "a relocation is in no task": {"relocations": (Relocation(0x280, 5),)},
     }

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux" or COMPILER is None, rea
 
 
 def write_anec(program, path):
-    """The container as published, written here from its description: outputs are 4 on, inputs behind them."""
+    """The container as published, written here from its description: outputs are 4 on, inputs after them."""
     command = build_command(program, 1 << 30)
     tiles, places = [0] * 32, [0] * 192
     for index, size in command.buffer_bytes.items():

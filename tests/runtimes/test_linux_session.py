@@ -153,7 +153,7 @@ def test_a_device_that_disappears_is_an_error_at_once_and_frees_its_memory():
 
 
 class HangingEngine:
-    """Does not come back until it is told to."""
+    """Does not come back until it is reported to."""
 
     def __init__(self):
         self.go = threading.Event()

@@ -138,7 +138,7 @@ def test_a_failing_compiler_stops_with_its_last_line(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("net.onnx", "no Core ML model.*.onnx"), ("none.mlmodel", "no such model")]
+    ("name", "message"), [("net.onnx", "not a Core ML model.*.onnx"), ("none.mlmodel", "no such model")]
 )
 def test_what_is_no_model_is_refused_at_once(tmp_path, name, message):
     with pytest.raises(InputError, match=message):
@@ -178,7 +178,7 @@ def test_the_whole_command_fills_in_the_report(tmp_path, model, monkeypatch):
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "out/report.json").read_text())
     assert document == json.loads(result.stdout)
-    assert "net.plist" in document["our compiler"]  # what Espresso "dumped" here is no network
+    assert "net.plist" in document["our compiler"]  # what Espresso "dumped" here is not a network
     assert document["measurements"]["apple/model.hwx"] == {"message": "signature refused"}
     assert str(tmp_path) not in json.dumps(document["files"])
 

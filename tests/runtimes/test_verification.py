@@ -1,4 +1,4 @@
-"""The self-test kit: its cases ask what they claim, and its comparison tells a match from a difference."""
+"""The self-test kit: its cases ask what they claim, and its comparison reports a match from a difference."""
 
 import json
 from dataclasses import replace

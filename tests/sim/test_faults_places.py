@@ -79,7 +79,7 @@ def in_scratch() -> Program:
 
 
 def two_sources(first: Fields, second: Fields, result: Fields, twice: bool = False) -> Program:
-    """x and what lies at L2 address 0, or twice x."""
+    """x and what is at L2 address 0, or twice x."""
     net = Net().load()
     dram = make.dram_source(net.x) | (make.dram_source(net.x, second=True) if twice else {})
     return net.add(make.PLANAR, dram, first, second, make.dram_result(net.y), result, DOUBLE).builder.program()

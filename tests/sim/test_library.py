@@ -1,4 +1,4 @@
-"""The compiled library: what users are told when it is missing, damaged or old, and what it does besides kernels."""
+"""The compiled library: what users see when it is missing, damaged or old, and what else it does."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def through_l2(**changes: int) -> Program:
         (conv(KernelDMASrc__MasterConfig__MasterEnable=0), r"needs a kernel or table and loads none"),
         (conv(Header__KernelBases__KBE0=0), r"the task loads a kernel and KBE0 is off"),
         (conv(Header__KernelBases__KBase0=2), r"the kernel is in a buffer that the program does not have"),
-        (conv(Common__ConvCfg__Kw=31), r"kernel streams are shorter|lies outside|shorter than the kernel"),
+        (conv(Common__ConvCfg__Kw=31), r"kernel streams are shorter|is outside|shorter than the kernel"),
         (conv(Common__ConvCfg__Sx=0), r"kernel size or stride is zero"),
         (conv(Common__OutDim__Wout=9), r"columns whose window is outside the source"),
         (conv(**{"KernelDMASrc__CoeffBaseAddr[3]__Addr": 0x4000}), r"CoeffBaseAddr\[3\]: a kernel stream runs over"),

@@ -31,7 +31,7 @@ RANDOM = {
     "elementwise": (1, 4, 6, 18, 88), "rows": (1,), "reduction": (1,), "pooling": (0, 1), "without_weights": (0, 1),
     "convolution": (0, 8, 14, 19), "run_time_kernel": (1,),
 }  # fmt: skip
-"""Seeds of the random programs beside Apple's, for kernel formats, exchanged operands and the like."""
+"""Seeds of the random programs next to Apple's, for kernel formats, exchanged operands and the like."""
 
 NEVER_IN_THE_RESULT = {
     "a switch whose other position is a fault, or takes a kernel that is not there": (

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(not CASES, reason="the folder shared/oracles/h13
 
 FP16_STEP = 2.0**-11
 BOUNDS = {"softmax": 2e-3, "sigmoid": 4e-3, "silu": 6e-3, "layer_norm": 2e-3}
-"""Largest error behind a table, relative to the largest result; 2 steps of fp16 otherwise."""
+"""Largest error after a table, relative to the largest result; 2 steps of fp16 otherwise."""
 
 
 WITHOUT_NEGATIVES = {"tile_1x1x375_1x375x1"}

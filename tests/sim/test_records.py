@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not records.RECORDS.is_dir(), reason="the folder
 
 FP16_STEP = 2.0**-11
 TABLES = {"sigmoid": 4e-3, "silu": 6e-3, "gelu": 4e-3, "softmax": 2e-3, "exp": 2e-3, "rsqrt": 2e-3, "sqrt": 2e-3}
-"""Largest error of results behind a table, relative to the largest result: the chords of Apple's tables."""
+"""Largest error of results after a table, relative to the largest result: the chords of Apple's tables."""
 
 
 def inputs_for(record: Record, seed: int) -> dict[str, np.ndarray]:

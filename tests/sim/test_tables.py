@@ -1,4 +1,4 @@
-"""Every table mode over all 65,536 halfwords, in each way in which the MAC engine applies a table."""
+"""Every table mode over all 65,536 fp16 words, in each way in which the MAC engine applies a table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support import programs as make
 from tests.support.programs import Builder, Fields
 from tests.support.table_rule import tables
 
-from openane.numerics.lookup import CompiledTable, from_halfwords, to_halfwords
+from openane.numerics.lookup import CompiledTable, from_fp16_words, to_fp16_words
 from openane.program import Role
 from openane.targets.h13.machine import machine
 
@@ -20,7 +20,7 @@ TABLE: Fields = {"NE.MACCfg.NonlinearMode": 2}
 
 
 def passed(table: bytes, shape: tuple[int, ...], numbers: Fields) -> np.ndarray:
-    """All halfwords through a task that passes channels, in runs of one loaded program."""
+    """All fp16 words through a task that passes channels, in runs of one loaded program."""
     builder = Builder()
     x, y = builder.surface("x", Role.INPUT, shape), builder.surface("y", Role.OUTPUT, shape)
     ends = make.dram_source(x), make.dram_result(y)
@@ -31,15 +31,15 @@ def passed(table: bytes, shape: tuple[int, ...], numbers: Fields) -> np.ndarray:
 
 
 def wanted(table: bytes, sums: np.ndarray) -> np.ndarray:
-    return to_halfwords(CompiledTable.of(table).evaluate(sums.astype(np.float32)))
+    return to_fp16_words(CompiledTable.of(table).evaluate(sums.astype(np.float32)))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 256, 256), (1, 1, 16, 4, 64), (2, 1, 8, 16, 1)])
 @pytest.mark.parametrize("name", tables())
 def test_channels_that_are_passed(name: str, shape: tuple[int, ...]) -> None:
-    """Large and small images; with a scale and a bias the function sees what is no fp16 number."""
+    """Large and small images; with a scale and a bias the function sees what is not an fp16 number."""
     table = tables()[name]
-    values = from_halfwords(ALL)
+    values = from_fp16_words(ALL)
     if shape[-1] > 1:
         assert (passed(table, shape, {}) == wanted(table, values)).all()
     numbers: Fields = {"NE.PostScale.PostScale": make.half(-0.3), "NE.AccBias.AccBias": make.half(0.7)}
@@ -49,8 +49,8 @@ def test_channels_that_are_passed(name: str, shape: tuple[int, ...]) -> None:
 
 
 def convolved(table: bytes, form: str) -> tuple[np.ndarray, np.ndarray]:
-    """All halfwords through a convolution with two channels of sums, and these sums in float32."""
-    values, other = from_halfwords(ALL), np.float32(2.0**-11)
+    """All fp16 words through a convolution with two channels of sums, and these sums in float32."""
+    values, other = from_fp16_words(ALL), np.float32(2.0**-11)
     inputs = 2 if form == "dense" else 1
     source, result = (1, 1, 2, 256, 256), (1, 1, 2, 256, 256)
     builder = Builder()
@@ -81,7 +81,7 @@ def convolved(table: bytes, form: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def accumulated(bias: np.float16, products: list[tuple[np.ndarray, np.float16]]) -> np.ndarray:
-    """Sums in the accumulator, in whole steps of it; 2^64 stands for infinity."""
+    """Sums in the accumulator, in whole steps of it; 2^64 means infinity."""
     total = np.full(products[0][0].shape, float(bias) / STEP)
     for pixels, weight in products:
         product = pixels.astype(np.float64) * float(weight) / STEP
@@ -102,7 +102,7 @@ def test_sums_of_a_convolution(name: str, form: str) -> None:
 @pytest.mark.parametrize("name", tables())
 def test_sums_and_extremes_of_channels(name: str) -> None:
     table = tables()[name]
-    values = from_halfwords(ALL).reshape(256, 256)
+    values = from_fp16_words(ALL).reshape(256, 256)
     array = np.stack([HALVES.reshape(256, 256), HALVES[::-1].reshape(256, 256)])[None, None]
     for operation, expected in ((0, values + values[::-1, ::-1]), (3, np.maximum(values, values[::-1, ::-1]))):
         builder = Builder()

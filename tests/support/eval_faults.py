@@ -22,7 +22,7 @@ def dies(job: EvaluationJob, number: int) -> dict[str, object]:
 
 
 def stops(job: EvaluationJob, number: int) -> dict[str, object]:
-    """The third piece and those behind it never end."""
+    """The third piece and those after it never end."""
     if number >= 2:
         threading.Event().wait()
     return run_piece(job, number)

@@ -67,7 +67,7 @@ def patched_abs(entry: Entry, shared: Path) -> Outcome:
 def m1_linux(entry: Entry, shared: Path) -> Outcome:
     operation = entry["op"]
     if operation == "sigmoid":
-        return same(function("sigmoid", 3.0), wanted(entry), "the centred table")
+        return same(function("sigmoid", 3.0), wanted(entry), "the centered table")
     if operation == "relu":
         x = np.full(77, entry["x"])
         return same(float(run(golden(shared, "tinygrad-relu.hwx"), x)[0]), wanted(entry), "Apple's program")

@@ -269,7 +269,7 @@ def older(entry: Entry, shared: Path) -> Outcome:
 
 
 def work(entry: Entry) -> float:
-    """Products behind an entry, a random number counted as 30; 0 where it is little."""
+    """Products after an entry, a random number counted as 30; 0 where it is little."""
     table, operation = entry["table"], entry["op"]
     if table in ("stat_gemm", "gemm_relerr"):
         n = entry.get("n", entry.get("x"))

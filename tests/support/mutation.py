@@ -30,7 +30,7 @@ from openane.targets.h13.registers import REGISTERS
 ROWS = 4
 """Rows that are left of an image of thousands."""
 SLACK = 0x2000
-"""Bytes behind every buffer of a program that is changed."""
+"""Bytes after every buffer of a program that is changed."""
 REGISTER_LIST = (*REGISTERS.header.registers, *(register for block in REGISTERS.blocks for register in block.registers))
 
 
@@ -89,7 +89,7 @@ def signature(work: DecodedTask) -> tuple[object, ...]:
 
 
 def roomy(program: Program) -> Program:
-    """The program with room behind every buffer and a first task that fills L2: addresses a little off do not fault."""
+    """The program with room after every buffer and a first task that fills L2: addresses a little off do not fault."""
     surfaces = tuple(replace(s, size_bytes=s.size_bytes + SLACK) for s in program.surfaces)
     index = 1 + max(surface.buffer for surface in surfaces)
     shape = (1, 1, 64, 1, 512)
@@ -146,7 +146,7 @@ class Place:
         return self.with_word(task, self.word(task) ^ 1 << self.field.lsb + bit)
 
     def changed(self, task: Task) -> Iterator[Task]:
-        """The task with other values: lowest and highest bit changed; values that have a name, or the neighbours."""
+        """The task with other values: lowest and highest bit changed; values that have a name, or the neighbors."""
         old, field = self.word(task), self.field
         mask = field.mask << field.lsb
         count = old >> field.lsb & field.mask

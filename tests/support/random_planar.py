@@ -84,9 +84,9 @@ def pooling(net: Network) -> None:
     """Windows of all sizes."""
     choices, (n, d, c, h, w) = net.choices, shape(net.choices, largest=9)
     kernel, stride, pad = windows(net)
-    behind = choices.integer(0, 1)
+    past = choices.integer(0, 1)
     sizes = zip((h, w), kernel, stride, pad, strict=True)
-    out = [max(1, (extent + p * (1 + behind) - k) // s + 1) for extent, k, s, p in sizes]
+    out = [max(1, (extent + p * (1 + past) - k) // s + 1) for extent, k, s, p in sizes]
     extent, result = (n, d, c, h, w), (n, d, c, out[0], out[1])
     first = net.operand(extent, choices.pick([FP16, FP16, INT8, UINT8]), swap=True, chain=True)
     target = net.target(result)

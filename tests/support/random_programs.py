@@ -24,7 +24,7 @@ def network(net: Network) -> None:
     extent = choices.integer(1, 2), 1, choices.integer(1, 6), choices.integer(1, 4), choices.integer(1, 5)
     live = [net.operand(extent, FP16, 2) for _ in range(choices.integer(1, 2))]
     for _ in range(choices.integer(2, 6)):
-        step = choices.pick([pass_on, join, join, centre, convolve_same])
+        step = choices.pick([pass_on, join, join, center, convolve_same])
         live = step(net, extent, live)
     for tensor in live:
         net.show(tensor)
@@ -59,7 +59,7 @@ def join(net: Network, extent: Shape, live: list[Tensor]) -> list[Tensor]:
     return [*live, target]
 
 
-def centre(net: Network, extent: Shape, live: list[Tensor]) -> list[Tensor]:
+def center(net: Network, extent: Shape, live: list[Tensor]) -> list[Tensor]:
     """A tensor without its mean over rows and columns."""
     source = net.choices.pick(live)
     mean = net.place(RESIDENT, (extent[0], 1, extent[2], 1, 1))

@@ -277,7 +277,7 @@ class Network:
         shown = tensor.kind != DRAM or tensor.buffer == SCRATCH
         if not shown:
             return
-        if tensor.swapped:  # the neural engine has no exchanged source: copy the memory as it lies
+        if tensor.swapped:  # the neural engine has no exchanged source: copy the memory as it is
             g, d, c, h, w = tensor.extent
             tensor = Tensor(
                 tensor.kind, (g, d, w, h, c), tensor.buffer, tensor.base, tensor.strides, tensor.dtype,

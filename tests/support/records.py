@@ -173,8 +173,8 @@ def softmax(x: np.ndarray, axis: int) -> np.ndarray:
 
 
 def layer_norm(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> np.ndarray:
-    centred = x - x.mean(axis=axes, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=axes, keepdims=True) + epsilon)
+    centered = x - x.mean(axis=axes, keepdims=True)
+    return centered / np.sqrt((centered**2).mean(axis=axes, keepdims=True) + epsilon)
 
 
 def matmul(x: np.ndarray, y: np.ndarray, transpose_x: bool, transpose_y: bool) -> np.ndarray:
@@ -206,7 +206,7 @@ def convolution(x: np.ndarray, a: dict) -> np.ndarray:
 
 
 def dense_lanes(w: np.ndarray, bias: np.ndarray | None, cap: int, pad_blocks: bool = False) -> list[list[float]]:
-    """Lanes of halfword values: rounds of g channels, each [bias][input channel, row, column][g]."""
+    """Lanes of fp16 word values: rounds of g channels, each [bias][input channel, row, column][g]."""
     lanes: list[list[float]] = [[] for _ in range(min(LANES, len(w)))]
     left, first = max(1, len(w) // LANES), 0
     while left:
@@ -235,7 +235,7 @@ def phase_order(w: np.ndarray) -> np.ndarray:
 
 
 def squeeze(values: list[float]) -> bytes:
-    """A round of halfwords without its zeros, its length in front."""
+    """A round of fp16 words without its zeros, its length in front."""
     body = bytearray()
     for start in range(0, len(values), 8):
         part = values[start : start + 8]
@@ -402,7 +402,7 @@ def weight_lanes(
 
 
 def per_channel_rows(record: Record) -> bytes:
-    """Rows of a per-channel constant that stands alone: bias and scale, or the row itself."""
+    """Rows of a per-channel constant that is alone: bias and scale, or the row itself."""
     statement = record.statements[0]
     constant_name = statement.arguments.get("y", "")
     value = record.constants.get(constant_name)

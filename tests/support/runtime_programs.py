@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from openane.numerics.lookup import to_halfwords
+from openane.numerics.lookup import to_fp16_words
 from openane.program import Burst, Program, Role, Surface, Task
 
 OPERATIONS = {"add": 0x80000, "mul": 0x80004, "max": 0x80008, "min": 0x8000C}
@@ -91,7 +91,7 @@ def chained_program(shape: tuple[int, int, int] = (3, 2, 7)) -> Program:
 
 def stored(exact):
     """fp16 as the engine stores it: nearest, ties away from zero; of sums and products of two fp16 in float32."""
-    return to_halfwords(exact).view(np.float16)
+    return to_fp16_words(exact).view(np.float16)
 
 
 def sum_times_second(a, b):

@@ -19,7 +19,7 @@ def tables() -> dict[str, bytes]:
     return {
         "direct": image([0, 4, 0, 1, *knots(math.tanh, 0, 1 / 8), 0, 0, 0.1, 0.5], 3, 0x60),
         "direct_even": image([0, 3, 2, 1, *knots(math.cos, 0, 1 / 4), 0.5, 1, -0.5, 2], 2, 0x40),
-        "centred": image([-9, 8.5, 0, 1, *knots(math.sin, -8, 1 / 2), 0.25, 1, 0.5, -1], 1, 0x01),
+        "centered": image([-9, 8.5, 0, 1, *knots(math.sin, -8, 1 / 2), 0.25, 1, 0.5, -1], 1, 0x01),
         "ending_at_zero": image([-INF, INF, 0, INF, *knots(math.exp, -8, 1 / 4), 0.1, -1, 2, 1], 2, 0x02),
         "lines": image([-INF, INF, -INF, INF, *none, 0.01, 0.5, 1, 0.25], 0x40, 0x01),
         "fraction": image([-INF, INF, 0, 0, *none, 0, 0, 0, 0], 0x40, 0x03),

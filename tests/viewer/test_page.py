@@ -1,4 +1,4 @@
-"""The page in a browser: clicks, keys, search, links, colours, accessibility, size."""
+"""The page in a browser: clicks, keys, search, links, colors, accessibility, size."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_light_and_dark(browser: Any, digits_page: Path) -> None:
 
 
 def violations(opened: Opened, view: str, **choices: Any) -> list[Any]:
-    """What axe finds in a view; in the first one also in what stands around it."""
+    """What axe finds in a view; in the first one also in what is around it."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     opened.go(f"view={view}&task=2")
     place = {"exclude": [["details"]]} if view == VIEWS[0] else {"include": [["#view"]]}

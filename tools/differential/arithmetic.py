@@ -82,7 +82,7 @@ def function(s: Sketch) -> None:
 
 
 def bounded(s: Sketch) -> None:
-    """A function with a domain, behind a limiter where the values need one."""
+    """A function with a domain, after a limiter where the values need one."""
     make, low, high = s.choose(BOUNDED)
     name = s.value()
     if s.values[name].min() < low or s.values[name].max() > high:
@@ -205,7 +205,7 @@ def quotient(s: Sketch) -> None:
 
 
 def parametric(s: Sketch) -> None:
-    """PReLU with one slope a channel, or one for all."""
+    """PReLU with one slope per channel, or one for all."""
     x = s.value(2, 3, 4)
     shape = (s.shape(x)[1], *(1,) * (len(s.shape(x)) - 2)) if s.flag() else (1,)
     s.add(ops.PRelu(), x, s.constant(*shape, fill="uniform"))
@@ -217,7 +217,7 @@ COMPARISONS: tuple[Operation, ...] = (
 
 
 def logic(s: Sketch) -> None:
-    """A comparison of exact values, and what is done with its truth values."""
+    """A comparison of exact values, and what is done with its booleans."""
     x = s.value(where=lambda name: name in s.exact)
     if s.flag():
         other = s.value(where=lambda name: name in s.exact and _broadcasts(s.shape(name), s.shape(x)))
@@ -390,7 +390,7 @@ def residual(s: Sketch) -> None:
 
 
 def gate(s: Sketch) -> None:
-    """Squeeze and excite: a factor a channel from the mean of the image."""
+    """Squeeze and excite: a factor per channel from the mean of the image."""
     x = s.value(4)
     channels = s.shape(x)[1]
     middle = s.pick(1, max(1, channels // 2))

@@ -20,7 +20,7 @@ from openane.program.fields import Field
 from openane.targets import attach, generation
 
 VALUES_KEPT = 64
-"""Distinct values of one field that are told apart; more count as so many."""
+"""Distinct values of one field that are distinguished; more count as so many."""
 _NUMBERS = re.compile(r" -?\d[-+\dx.e]*")
 """Window sizes and factors in the summary of a task."""
 
@@ -99,7 +99,7 @@ def all_units() -> list[str]:
 
 
 def table_name(mode: TableMode, sign: SignRule) -> str:
-    """A way to read a table: "CENTRED" or "DIRECT ODD"."""
+    """A way to read a table: "CENTERED" or "DIRECT ODD"."""
     rule = "" if sign is SignRule.NONE else " " + (sign.name or hex(sign)).replace("|", " ")
     return mode.name + rule
 

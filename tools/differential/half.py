@@ -26,7 +26,7 @@ from openane.net import Net, Unit, UnitParams
 from openane.net import units as u
 
 ULP = 2.0**-10
-"""Distance of neighbouring half-precision numbers, relative to the smaller power of two."""
+"""Distance of neighboring half-precision numbers, relative to the smaller power of two."""
 SMALLEST_NORMAL = 2.0**-14
 HOST_FACTOR = 8.0
 """How many times the error of the reference in single precision the host's library may be off."""
@@ -87,7 +87,7 @@ ELEMENTWISE: Mapping[u.ElementWiseKind, Noise] = MappingProxyType(
         _KINDS.POW: Noise(result=16.0, floor=2.0**-16),
     }
 )
-#: Functions that give a number of half precision back as it is, its negative, a whole number, or one of two bounds.
+#: Functions that give a number of half precision back as it is, its negative, an integer, or one of two bounds.
 EXACT_NEURONS = frozenset(
     {
         *(u.NeuronKind.IDENTITY, u.NeuronKind.RELU, u.NeuronKind.ABS, u.NeuronKind.NEGATE, u.NeuronKind.SIGN),

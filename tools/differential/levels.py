@@ -1,4 +1,4 @@
-"""One network on every level: what each gives, and whether neighbours agree."""
+"""One network on every level: what each gives, and whether neighbors agree."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def _unbounded(inputs: Arrays) -> bool:
 
 
 def _distance(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Absolute differences; equal infinities are no difference, a NaN is infinitely far."""
+    """Absolute differences; equal infinities are not a difference, a NaN is infinitely far."""
     with np.errstate(invalid="ignore"):
         difference = np.abs(np.asarray(found, np.float64) - wanted)
     return np.where(found == wanted, 0.0, np.where(np.isnan(difference), np.inf, difference))

@@ -19,7 +19,7 @@ def transpose(s: Sketch) -> None:
 
 
 def reshape(s: Sketch) -> None:
-    """Neighbouring axes joined, axes cut in two, or axes of one element put in."""
+    """Neighboring axes joined, axes cut in two, or axes of one element put in."""
     x = s.value()
     extents = list(s.shape(x))
     for _ in range(s.pick(1, 2)):
@@ -186,7 +186,7 @@ def joined(s: Sketch) -> None:
 
 
 def _way(s: Sketch, x: str) -> str:
-    """What reads a tensor that lies inside another one: a sum, a product, a function, a softmax."""
+    """What reads a tensor that is inside another one: a sum, a product, a function, a softmax."""
     last = len(s.shape(x)) - 1
     kind = s.pick(0, 5)
     if kind == 0:

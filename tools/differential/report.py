@@ -19,7 +19,7 @@ from differential.levels import FINE
 from differential.network import Network, parse
 
 SHOWN = 20
-"""Failures that are told in full."""
+"""Failures that are reported in full."""
 
 
 @dataclass
@@ -76,7 +76,7 @@ def summarize(lines: Iterable[dict[str, Any]]) -> Summary:
 
 
 def report(lines: Iterable[dict[str, Any]]) -> Iterator[tuple[str, bool]]:
-    """Lines of text, each with whether it tells of a failure."""
+    """Lines of text, each with whether it reports of a failure."""
     total = summarize(lines)
     yield f"{total.cases} cases, {total.programs} programs, {total.seconds / 3600:.2f} processor hours", False
     yield "results: " + _counts(total.results), False

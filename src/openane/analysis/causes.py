@@ -27,7 +27,7 @@ class LayerEvidence:
     """All that is known about one layer.
 
     Attributes:
-        level, group: the layer and where it stands.
+        level, group: the layer and where it is.
         operands, results: of the reference.
         engine: results of the layer alone, fed with the reference's operands; None when it did not run.
         ideal_error, engine_error: isolated, where known.

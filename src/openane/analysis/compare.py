@@ -332,7 +332,7 @@ class _Comparer:
             )
         guessed = sum(layer.source == "ideal" for layer in layers)
         if guessed:
-            yield f"layers neither read from the program nor run alone, whose ideal fp16 stands in: {guessed}"
+            yield f"layers neither read from the program nor run alone, whose ideal fp16 is in: {guessed}"
         if any(self._is_wrong(each.engine) for each in outputs) and not any(layer.wrong for layer in layers):
             yield "an output is wrong although no layer is: the program does something else than its layers"
 

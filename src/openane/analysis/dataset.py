@@ -177,12 +177,12 @@ class Dataset:
 def _label(value: Any, where: str) -> int:
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "biu":
-        raise FormatError("the label is not one whole number", where=where, value=f"{array.dtype}, {array.shape}")
+        raise FormatError("the label is not one integer", where=where, value=f"{array.dtype}, {array.shape}")
     return int(array.item())
 
 
 def _read_picture(path: Path, kind: TensorType, scale: float) -> np.ndarray:
-    """A picture as the model's input: RGB or grey, resized, channels where the model has them."""
+    """A picture as the model's input: RGB or gray, resized, channels where the model has them."""
     try:
         from PIL import Image
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Everything that `openane info` tells about a compiled file, as plain values."""
+"""Everything that `openane info` reports about a compiled file, as plain values."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Description:
 
 
 def describe(file: HwxFile | AnecFile) -> Description:
-    """Describes a compiled file. A damaged task stream or unknown generation is told in `problems`.
+    """Describes a compiled file. A damaged task stream or unknown generation is reported in `problems`.
 
     Args:
         file: from `read_hwx` or `read_anec`.

@@ -215,7 +215,7 @@ class Diagnosis:
         Args:
             node: the root.
             outside: values that the engine reads from outside and that are spoiled on the way.
-            wrong: outputs to mend.
+            wrong: outputs to fix.
         """
         kept = {node.name} | {r.name for name in outside for r in self.reference.readers[name]}
         kept -= self.on_host

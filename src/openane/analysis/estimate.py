@@ -36,7 +36,7 @@ _LAYER_COLUMNS = (
     *texts("bound"),
     *numbers("energy_uj", form="{:.2f}"),
     *numbers("macs", "dram_bytes"),
-    *numbers("utilisation", form="{:.1%}"),
+    *numbers("utilization", form="{:.1%}"),
 )
 NAMELESS = "(program)"
 """The layer of tasks whose origin is not known, as in programs read from a file."""
@@ -51,7 +51,7 @@ class TaskEstimate:
         task: number of the task in the program, from 0.
         layer: the user's layers, NAMELESS when they are not known.
         start_us: when it starts, after the dispatch of its program; tasks run one after the other.
-        cost: work, time by part, energy, utilisation, bound.
+        cost: work, time by part, energy, utilization, bound.
     """
 
     program: int
@@ -69,7 +69,7 @@ class LayerEstimate:
         tasks: how many.
         times_us: time by part.
         share: of the time of the whole model.
-        utilisation: share of the peak multiply-accumulates over the layer's time.
+        utilization: share of the peak multiply-accumulates over the layer's time.
     """
 
     layer: str
@@ -79,7 +79,7 @@ class LayerEstimate:
     energy_uj: float
     macs: int
     dram_bytes: int
-    utilisation: float
+    utilization: float
 
     @property
     def time_us(self) -> float:
@@ -94,7 +94,7 @@ class LayerEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """Where the model stands between bandwidth and multiplication.
+    """Where the model is between bandwidth and multiplication.
 
     Attributes:
         flops_per_byte: operations for each byte that crosses to or from DRAM.
@@ -180,7 +180,7 @@ class Estimate:
                 layer.energy_uj,
                 layer.macs,
                 layer.dram_bytes,
-                layer.utilisation,
+                layer.utilization,
                 *(layer.times_us.get(part, 0.0) for part in parts),
             )
             for layer in self.layers
@@ -267,7 +267,7 @@ def _layers(tasks: Sequence[TaskEstimate], time_us: float, chip: Chip) -> tuple[
                 energy_uj=sum(cost.energy_uj for cost in costs),
                 macs=macs,
                 dram_bytes=sum(cost.work.dram_bytes for cost in costs),
-                utilisation=macs / (own_us * chip.peak_macs_per_us) if own_us else 0.0,
+                utilization=macs / (own_us * chip.peak_macs_per_us) if own_us else 0.0,
             )
         )
     return tuple(layers)
@@ -328,7 +328,7 @@ def _layer_value(layer: LayerEstimate) -> dict[str, Any]:
         "share": layer.share,
         "times_us": {part.value: time for part, time in layer.times_us.items()},
         "bound": layer.bound.value,
-        "utilisation": layer.utilisation,
+        "utilization": layer.utilization,
         "energy_uj": layer.energy_uj,
         "macs": layer.macs,
         "dram_bytes": layer.dram_bytes,
@@ -347,7 +347,7 @@ def _task_value(task: TaskEstimate) -> dict[str, Any]:
         "time_us": task.cost.time_us,
         "times_us": {part.value: time for part, time in task.cost.times_us.items()},
         "bound": task.cost.bound.value,
-        "utilisation": task.cost.utilisation,
+        "utilization": task.cost.utilization,
         "energy_uj": task.cost.energy_uj,
         "macs": work.macs,
         "elements": work.elements,

@@ -1,7 +1,7 @@
 """A compiled model over a data set: a metric, error statistics and time, in pieces that can be resumed and spread out.
 
 The set is cut into pieces of consecutive samples. Each finished piece is one line of a journal (`analysis.journal`); a
-run that was stopped goes on behind the last whole line, and a piece that two workers finished (because one of them was
+run that was stopped goes on after the last whole line, and a piece that two workers finished (because one of them was
 thought dead) counts once, since its number is its key.
 """
 
@@ -70,7 +70,7 @@ class _Loaded:
         return map_layers(artifact) if artifact.graph is not None or artifact.net is not None else None
 
     def layer_errors(self, inputs: Mapping[str, np.ndarray]) -> dict[str, tuple[float, ...]]:
-        """The sums of errors of every layer whose values a run tells."""
+        """The sums of errors of every layer whose values a run reports."""
         if self.layers is None:
             return {}
         given = {name: np.asarray(inputs[name]) for name in self.layers.level.inputs}

@@ -1,4 +1,4 @@
-"""Which of the user's layers run where, and why: the same decisions that the compiler takes, told layer by layer."""
+"""Which of the user's layers run where, and why: the decisions of the compiler, layer by layer."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def explain(
     Args:
         artifact: the compiled model.
         source: the model as it was read, before any pass.
-        hazards: to be told with it, from `openane.analysis.hazards`.
+        hazards: to be reported with it, from `openane.analysis.hazards`.
         mac_losses: the same, from `openane.analysis.mac_loss`.
     """
     engines: dict[str, set[str]] = {}

@@ -154,7 +154,7 @@ def load_isolated(
     options: SessionOptions | None = None,
     operands: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> IsolatedLayer:
-    """Compiles and loads one layer; a layer that cannot stand alone is told in `why`.
+    """Compiles and loads one layer; a layer that cannot stand alone is reported in `why`.
 
     Args:
         level, group: the layer.

@@ -76,7 +76,7 @@ class Piece:
         score: sum of the metric over them.
         seconds: time of the runs, compiling apart.
         errors: for each output with expected values, the sums of `metrics.NO_ERROR`.
-        layers: the same for each layer that the run tells of, against the float32 reference, in execution order.
+        layers: the same for each layer that the run reports of, against the float32 reference, in execution order.
     """
 
     number: int
@@ -92,7 +92,7 @@ _RESULT_FIELDS = ("metric", "on", "scale", "layer_samples")
 
 
 class Journal:
-    """Finished pieces, one line of JSON each behind a line that says what is evaluated. One process writes at a time.
+    """Finished pieces, one line of JSON each after a line that says what is evaluated. One process writes at a time.
 
     Args:
         path: of the file; None keeps the journal in memory.
@@ -100,7 +100,7 @@ class Journal:
 
     Raises:
         InputError: the file belongs to another evaluation or is in use, or it cannot be written.
-        FormatError: it is no journal; it is left alone.
+        FormatError: it is not a journal; it is left alone.
     """
 
     def __init__(self, path: Path | None, job: EvaluationJob) -> None:
@@ -122,7 +122,7 @@ class Journal:
 
     def _begin(self, file: FileIO, path: Path, job: EvaluationJob) -> None:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise InputError("the journal is no regular file", where=str(path))
+            raise InputError("the journal is not a regular file", where=str(path))
         _lock(file, path)
         head = _head(job)
         first = json.dumps(head).encode() + b"\n"

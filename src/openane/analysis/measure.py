@@ -74,7 +74,7 @@ def half_of_array(array: np.ndarray) -> np.ndarray:
 
 
 def ulp(reference: Doubles) -> Doubles:
-    """The distance between neighbouring fp16 numbers at each element; 2^-24 below the normal numbers."""
+    """The distance between neighboring fp16 numbers at each element; 2^-24 below the normal numbers."""
     _, exponents = np.frexp(np.maximum(np.abs(reference), HALF_SMALLEST))
     found: Doubles = np.ldexp(1.0, np.clip(exponents - 1, _LOWEST_EXPONENT, 15) - _FRACTION_BITS)
     return found

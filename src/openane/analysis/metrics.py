@@ -24,7 +24,7 @@ def _top(count: int) -> Metric:
         name, scores = next(iter(outputs.items()))
         if not 0 <= sample.label < scores.size:
             raise InputError(
-                "the label is no class of the model",
+                "the label is not a class of the model",
                 where=f"output {name!r}",
                 value=sample.label,
                 limit=f"0 to {scores.size - 1}",

@@ -81,7 +81,7 @@ def parse_policy(text: str) -> Policy:
     """A policy from its text: SUBJECT RELATION PERCENT, or SUBJECT LAYER (the name may be in quotes).
 
     Raises:
-        InputError: unknown subject, a share that is no percentage, or nothing to compare with.
+        InputError: unknown subject, a share that is not a percentage, or nothing to compare with.
     """
     if len(text) > _LONGEST:
         raise InputError("the policy is too long", value=f"{len(text)} characters", limit=_LONGEST)

@@ -27,7 +27,7 @@ FamilyOf = Callable[[UnitParams], "Family[UnitLowering] | None"]
 
 @dataclass(frozen=True, slots=True)
 class UnitValue:
-    """What a unit or input name stands for: a tensor, a part of one, or one under another shape."""
+    """What a unit or input name means: a tensor, a part of one, or one under another shape."""
 
     shape: TensorShape
     operand: TaskOperand

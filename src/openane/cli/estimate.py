@@ -62,7 +62,7 @@ def _print_layers(found: Estimate) -> None:
             f"{layer.time_us:.1f}",
             *_times(layer.times_us),
             f"{layer.dram_bytes / 1024:.0f}",
-            f"{layer.utilisation:.1%}",
+            f"{layer.utilization:.1%}",
             layer.bound.value,
             f"{layer.energy_uj:.1f}",
         )
@@ -80,7 +80,7 @@ def _print_tasks(found: Estimate) -> None:
             f"{task.cost.time_us:.1f}",
             *_times(task.cost.times_us),
             f"{task.cost.work.dram_bytes / 1024:.0f}",
-            f"{task.cost.utilisation:.1%}",
+            f"{task.cost.utilization:.1%}",
             task.cost.bound.value,
         )
         for task in found.tasks

@@ -127,10 +127,10 @@ def output_kind(path: Path) -> OutputKind:
 
 
 def save(artifact: Artifact, path: Path) -> None:
-    """Writes a compiled model; the ending chooses the form: .hwx, .anec or .plist (with its weights beside it).
+    """Writes a compiled model; the ending chooses the form: .hwx, .anec or .plist (with its weights next to it).
 
     Raises:
-        InputError: an unknown ending, or the file cannot be written; nothing is left behind.
+        InputError: an unknown ending, or the file cannot be written; nothing is left after.
     """
     kind = output_kind(path)
     if kind is OutputKind.HWX:

@@ -9,7 +9,7 @@ any path is the smallest possible for the given sides. Then
   computing them (`_cheaper_here`);
 - nodes move to a later phase where that leaves fewer bytes to move between engine and host (`_move_late`).
 
-Values that cross into the engine are floating point, bytes, or truth values as 1 and 0; wider integers never do,
+Values that cross into the engine are floating point, bytes, or booleans as 1 and 0; wider integers never do,
 because no node that reads them has a form on the engine.
 """
 

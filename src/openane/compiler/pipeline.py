@@ -10,7 +10,7 @@ from openane.compiler.passes.affine import fold_scales
 from openane.compiler.passes.canonical import canonicalize
 from openane.compiler.passes.folding import fold_constants, merge_duplicates, remove_dead_nodes
 from openane.compiler.passes.identities import remove_identities
-from openane.compiler.passes.merging import merge_neighbours
+from openane.compiler.passes.merging import merge_neighbors
 from openane.compiler.passes.norms import recognize_norms
 from openane.compiler.passes.products import lower_einsums
 from openane.compiler.passes.quantization import spell_out_quantization
@@ -38,10 +38,10 @@ PIPELINE: tuple[Pass[Graph], ...] = (
     _pass(recognize_shuffles, "before transposes move into the pattern"),
     _pass(recognize_norms, "before scales are folded into matmuls, which would hide the epsilon"),
     _pass(recognize_activations, "before their constants are folded as scales of a convolution"),
-    _pass(merge_neighbours, "joins pads with the next convolution, and adjacent transposes"),
+    _pass(merge_neighbors, "joins pads with the next convolution, and adjacent transposes"),
     _pass(sink_transposes, "transposes between two convolutions meet and cancel"),
     _pass(sink_transposes, "a transpose with two readers can move after the other reader is gone"),
-    _pass(merge_neighbours, "nodes before and after a removed transpose are now adjacent"),
+    _pass(merge_neighbors, "nodes before and after a removed transpose are now adjacent"),
     _pass(fold_scales, "without transposes, scales are adjacent to their convolution"),
     _pass(recognize_activations, "scales that hid a pattern are now folded"),
     _pass(fold_scales, "folds consecutive scales"),

@@ -85,7 +85,7 @@ def convert(
 
     Args:
         source: a model file or a graph.
-        path: what to write; its ending says which format. MIL text puts its weights into weights/weight.bin beside it.
+        path: what to write; its ending says which format. MIL text puts its weights into weights/weight.bin next to it.
         shapes: sizes for inputs whose dimensions the model leaves open.
         constants: values for inputs that decide shapes or branches; they stop being inputs (ONNX only).
         inputs: arrays to compare on, by input name; those that are not given are generated.
@@ -94,7 +94,7 @@ def convert(
     Raises:
         UnsupportedError: operations have no counterpart; names each of them.
         ModelError: what was written computes something else; what was at `path` before stays.
-        InputError: the source is no model, an array does not fit, or the file cannot be written.
+        InputError: the source is not a model, an array does not fit, or the file cannot be written.
         UnavailableError: a package that writes this format is missing.
     """
     path = Path(path)

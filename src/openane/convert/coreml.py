@@ -89,7 +89,7 @@ def _check_border(graph: Graph) -> None:
             raise UnsupportedError("Core ML has no scalar or empty inputs and outputs", value=f"{name!r} is {kind}")
     for name, kind in graph.inputs.items():
         if element_name(kind.dtype) == "bool":
-            raise UnsupportedError("Core ML has no truth values as inputs", value=f"{name!r} is {kind}")
+            raise UnsupportedError("Core ML has no booleans as inputs", value=f"{name!r} is {kind}")
 
 
 def _add_nodes(builder: MilBuilder) -> None:

@@ -16,7 +16,7 @@ LONGEST_TEXT = 1000
 
 
 def printable(text: str, keep: str = "\t\n") -> str:
-    """A text of a stranger, fit for a terminal: control characters and reversed writing are shown as escapes.
+    """Untrusted text, fit for a terminal: control characters and reversed writing are shown as escapes.
 
     Args:
         text: of any characters.
@@ -28,7 +28,7 @@ def printable(text: str, keep: str = "\t\n") -> str:
 
 
 def valid(text: str) -> str:
-    """A text that every encoding can hold: bytes of file names that are no UTF-8 stand in it as escapes."""
+    """A text that every encoding can hold: bytes of file names that are not UTF-8 stand in it as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -155,7 +155,7 @@ class OpenaneError(Exception):
         return self._changed(hint=f"{self.diagnostic.hint} {hint}".strip())
 
     def at(self, where: str) -> OpenaneError:
-        """The same error with an outer place put in front of its own."""
+        """The same error with an outer place put before its own."""
         inner = self.diagnostic.where
         return self._changed(where=f"{where}: {inner}" if inner else where)
 

@@ -107,7 +107,7 @@ _DESCRIPTOR_FOLDER = re.compile(r"/dev/fd|/proc/(?:self|thread-self|\d+)(?:/task
 
 
 def _descriptor(path: Path) -> Path | None:
-    """The name of the open file descriptor that a path or the links behind it lead to ("/proc/self/fd/1")."""
+    """The name of the open file descriptor that a path or the links after it lead to ("/proc/self/fd/1")."""
     for _ in range(40):  # as many links as Linux follows
         folder = str(path.parent.resolve())
         if _DESCRIPTOR_FOLDER.fullmatch(folder) and path.name.isdigit():
@@ -308,7 +308,7 @@ def _too_large(path: Path) -> InputError:
 def _read_npy(file: IO[bytes], size_bytes: int) -> np.ndarray:
     """An array whose header is believed only as far as the file reaches, since memory is taken by what it says."""
     read_header = _HEADERS[np.lib.format.read_magic(file)]
-    with warnings.catch_warnings(action="ignore"):  # numpy tells the terminal about headers of Python 2
+    with warnings.catch_warnings(action="ignore"):  # numpy reports the terminal about headers of Python 2
         shape, fortran_order, dtype = read_header(file)
     count = 1
     for extent in shape:

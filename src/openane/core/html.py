@@ -43,18 +43,18 @@ def shares(title: str, parts: Sequence[tuple[str, float, str]]) -> str:
 
     Args:
         title: read aloud instead of the picture.
-        parts: (label, amount, CSS colour); parts of nothing are left out.
+        parts: (label, amount, CSS color); parts of nothing are left out.
     """
     total = sum(amount for _, amount, _ in parts)
     if total <= 0:
         return ""
     pieces, at = [], 0.0
-    for label, amount, colour in parts:
+    for label, amount, color in parts:
         width = _BAR_WIDTH * amount / total
         text = f"{label} {amount / total:.0%}"
         if amount > 0:
             pieces.append(
-                f'<rect x="{at:.1f}" y="0" width="{width:.1f}" height="{_BAR_HEIGHT}" fill="{escape(colour)}">'
+                f'<rect x="{at:.1f}" y="0" width="{width:.1f}" height="{_BAR_HEIGHT}" fill="{escape(color)}">'
                 f"<title>{escape(text)}</title></rect>"
             )
             if width > _LETTER_WIDTH * len(text):

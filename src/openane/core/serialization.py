@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 KIND = "kind"
-"""Key under which the name of a class stands, where a base class leaves several open."""
+"""Key under which the name of a class is, where a base class leaves several open."""
 
 Choose = Callable[[type, str], type]
 
@@ -38,7 +38,7 @@ def to_plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {KIND: type(value).__name__, **fields}
-    raise TypeError(f"{type(value).__name__} is no plain value")
+    raise TypeError(f"{type(value).__name__} is not a plain value")
 
 
 def from_plain(kind: Any, plain: Any, choose: Choose = lambda base, name: base) -> Any:
@@ -50,7 +50,7 @@ def from_plain(kind: Any, plain: Any, choose: Choose = lambda base, name: base) 
         choose: from a declared class and the name that was stored, the class to make.
 
     Raises:
-        ValueError: it is no value of that type.
+        ValueError: it is not a value of that type.
     """
     if get_origin(kind) in (Union, UnionType):
         return _of_union(get_args(kind), plain, choose)
@@ -68,7 +68,7 @@ def from_plain(kind: Any, plain: Any, choose: Choose = lambda base, name: base) 
         }
     if isinstance(kind, type) and issubclass(kind, Enum):
         if plain not in kind.__members__:
-            raise ValueError(f"{plain!r} is no {kind.__name__}")
+            raise ValueError(f"{plain!r} is not a {kind.__name__}")
         return kind[plain]
     return _of_class(kind, _checked(dict, plain), choose)
 
@@ -99,7 +99,7 @@ def _of_tuple(kinds: tuple[Any, ...], items: list[Any], choose: Choose) -> tuple
 def _of_class(declared: Any, plain: dict[str, Any], choose: Choose) -> Any:
     kind = choose(declared, _checked(str, plain.get(KIND)))
     if not dataclasses.is_dataclass(kind) or not issubclass(kind, declared):
-        raise ValueError(f"{plain[KIND]!r} is no {getattr(declared, '__name__', declared)}")
+        raise ValueError(f"{plain[KIND]!r} is not a {getattr(declared, '__name__', declared)}")
     hints = _hints(kind)
     if plain.keys() != {KIND, *hints}:
         raise ValueError(f"other fields than {kind.__name__} has")

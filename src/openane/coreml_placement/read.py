@@ -1,7 +1,7 @@
 """Reads the program that Core ML sees from .mlpackage, .mlmodelc and MIL text, without the weights.
 
 Only types, shapes and small constants matter to the segmenter, so a file whose weights are missing can be asked about,
-and operations that openane cannot run are no obstacle.
+and operations that openane cannot run are not an obstacle.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def model_us(row: Measurement) -> float:
     return call_us((row.work,), chip(row.chip))
 
 
-def summarise() -> Iterator[Summary]:
+def summarize() -> Iterator[Summary]:
     """One summary for each chip with rows, part, and family; all families together first."""
     for name in dict.fromkeys(row.chip for row in MEASUREMENTS):
         for part, rows in zip(("fitted", "held out"), split(name), strict=True):

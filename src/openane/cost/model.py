@@ -41,14 +41,14 @@ class Cost:
         work: what is done.
         times_us: time by part.
         energy_uj: microjoules, the rail's base power over the time included.
-        utilisation: share of the chip's peak multiply-accumulates over the whole time, 0 to 1 (more where a
+        utilization: share of the chip's peak multiply-accumulates over the whole time, 0 to 1 (more where a
             convolution passes the peak).
     """
 
     work: Work
     times_us: Mapping[CostPart, float]
     energy_uj: float
-    utilisation: float
+    utilization: float
 
     @property
     def time_us(self) -> float:
@@ -85,8 +85,8 @@ def cost_of(work: Work, chip: Chip) -> Cost:
     }
     total_us = sum(times.values())
     switched_uj = (work.macs * chip.picojoules_per_mac + work.dram_bytes * chip.picojoules_per_byte) * 1e-6
-    utilisation = work.macs / (total_us * chip.peak_macs_per_us) if total_us else 0.0
-    return Cost(work, MappingProxyType(times), switched_uj + total_us * chip.base_milliwatts * 1e-3, utilisation)
+    utilization = work.macs / (total_us * chip.peak_macs_per_us) if total_us else 0.0
+    return Cost(work, MappingProxyType(times), switched_uj + total_us * chip.base_milliwatts * 1e-3, utilization)
 
 
 def call_us(works: Iterable[Work], chip: Chip) -> float:

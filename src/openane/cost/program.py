@@ -17,7 +17,7 @@ class ProgramCost:
 
     Attributes:
         chip: the constants that were used.
-        tasks: one cost a task, in order of execution, without the dispatch.
+        tasks: one cost per task, in order of execution, without the dispatch.
     """
 
     chip: Chip

@@ -67,7 +67,7 @@ class AnecHeader:
 
     @property
     def constants_offset(self) -> int:
-        """Where the constants begin behind the header."""
+        """Where the constants begin after the header."""
         return _align(self.text_bytes, _STREAM_ALIGNMENT)
 
     def encode(self) -> bytes:
@@ -174,7 +174,7 @@ def read_anec(source: Source, name: str = "") -> AnecFile:
 
     Raises:
         InputError: the file cannot be read.
-        FormatError: it is no .anec, or its sizes do not fit.
+        FormatError: it is not a .anec, or its sizes do not fit.
     """
     reader = open_source(source, name)
     head = reader.bytes_at(0, USED_BYTES, "header")

@@ -252,7 +252,7 @@ def _sniff_folder(path: Path) -> FileKind:
         if (path / name).is_file():
             return kind
     raise InputError(
-        "the folder is no model",
+        "the folder is not a model",
         where=str(path),
         limit="a .mlpackage, .mlmodelc, SavedModel, or a folder with a net.plist",
     )

@@ -44,7 +44,9 @@ def load_graph(
     """
     if kind not in FRONTENDS:
         readable = ", ".join(sorted({known.value for known in FRONTENDS}))
-        raise InputError("this kind of file is no model to compile", where=str(path), value=kind.value, limit=readable)
+        raise InputError(
+            "this kind of file is not a model to compile", where=str(path), value=kind.value, limit=readable
+        )
     module = importlib.import_module(f"openane.frontends.{FRONTENDS[kind]}")
     if constants and kind is not FileKind.ONNX:
         raise InputError("only inputs of ONNX models can be made constants", where=str(path), value=kind.value)

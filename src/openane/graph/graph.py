@@ -21,7 +21,7 @@ class Node:
     Attributes:
         name: unique in the graph.
         operation: what is computed, with its attributes.
-        inputs: value names; an empty name stands for an optional input that is left out.
+        inputs: value names; an empty name means an optional input that is left out.
         outputs: value names, each defined once in the graph.
         origin: the user's layers this node came from.
     """

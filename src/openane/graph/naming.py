@@ -20,7 +20,7 @@ class Names:
         self._next: dict[str, int] = {}
 
     def unique(self, name: str) -> str:
-        """`name`, with a number behind it if it is taken; taken from now on."""
+        """`name`, with a number after it if it is taken; taken from now on."""
         candidate = name
         number = self._next.get(name, self._first)
         while candidate in self._taken:

@@ -146,7 +146,7 @@ class Net:
 
         Args:
             inputs: (N, D, C, H, W) arrays, or any array with the same elements in the same order.
-            keep: names of units to return beside the outputs.
+            keep: names of units to return next to the outputs.
 
         Returns:
             (N, D, C, H, W) arrays by output name and unit name.

@@ -30,7 +30,7 @@ _THRESHOLDS = 2.0 ** np.linspace(0.02, 8, 96)
 class Tail:
     """What the function comes near to outside the knots: the line slope * x + intercept.
 
-    A constant (slope 0) is reached through a fitted line and a limit; any other line is used as it stands.
+    A constant (slope 0) is reached through a fitted line and a limit; any other line is used as it is.
     """
 
     slope: float = 0.0
@@ -59,7 +59,7 @@ def fit_table(
     Args:
         function: float64 array -> float64 array of the same shape; with a MAGNITUDE sign rule only arguments
             from 0 up are asked for.
-        mode: DIRECT, CENTRED or ENDING_AT_ZERO.
+        mode: DIRECT, CENTERED or ENDING_AT_ZERO.
         left: what the function comes near to below the knots; None: nothing is asked for there.
         right: the same above the knots.
         sign: what the table does with the sign.
@@ -137,11 +137,11 @@ def _interval_errors(low: Array, high: Array, wanted: Array, place: Array) -> Ar
 
 
 def _improve(knots: Array, wanted: Array, place: Array, chosen: npt.NDArray[np.intp]) -> None:
-    """Moves knots, of which no two are neighbours, to whichever fp16 number nearby makes their two intervals best."""
+    """Moves knots, of which no two are neighbors, to whichever fp16 number nearby makes their two intervals best."""
     best = np.full(len(chosen), np.inf)
     result = knots[chosen]
     for steps in (0, -1, 1, -2, 2):
-        trial = _neighbour(knots[chosen], steps)
+        trial = _neighbor(knots[chosen], steps)
         error = np.zeros(len(chosen))
         has_left, has_right = chosen > 0, chosen < KNOT_COUNT - 1
         left, right = chosen[has_left], chosen[has_right]
@@ -153,7 +153,7 @@ def _improve(knots: Array, wanted: Array, place: Array, chosen: npt.NDArray[np.i
     knots[chosen] = result
 
 
-def _neighbour(values: Array, steps: int) -> Array:
+def _neighbor(values: Array, steps: int) -> Array:
     """The fp16 number so many representable numbers away."""
     moved = to_fp16(values)
     end = to_fp16(np.inf if steps > 0 else -np.inf)

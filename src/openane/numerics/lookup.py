@@ -11,7 +11,7 @@ from openane.core.reader import Buffer
 from openane.numerics.tables import FIRST_KNOT_AT, NO_KNOTS, LookupTable, SignRule, TableMode
 
 Floats = npt.NDArray[np.float32]
-Halfwords = npt.NDArray[np.uint16]
+Fp16Words = npt.NDArray[np.uint16]
 
 _NUMBERS, _KNOTS, _LEFT, _RIGHT = 41, 4, 37, 39
 _LAST_KNOT = 32
@@ -19,13 +19,13 @@ _FIRST_NORMAL, _FIRST_INFINITE = 0x38800000, 0x477FF000
 """float32 bits of 2^-14 and of 65520."""
 
 
-def from_halfwords(words: Halfwords) -> Floats:
+def from_fp16_words(words: Fp16Words) -> Floats:
     """Values of fp16 words; exponent 31 is an ordinary exponent."""
     bits = words.astype(np.int16).astype(np.int32) << 13 & np.int32(0x8FFFE000 - (1 << 32))
     return bits.view(np.float32) * np.float32(2.0**112)
 
 
-def to_halfwords(values: Floats) -> Halfwords:
+def to_fp16_words(values: Floats) -> Fp16Words:
     """Words of the nearest fp16 values, ties away from zero; 65520 and above is infinity, NaN is +infinity.
 
     There is no minus zero.
@@ -47,7 +47,7 @@ class CompiledTable:
     """A table in the form the kernels take.
 
     Attributes:
-        numbers: float32 (41,), halfwords 0 to 40 as the data path reads them.
+        numbers: float32 (41,), fp16 words 0 to 40 as the data path reads them.
         meta: int64 (3,): step exponent, mode, sign bits.
     """
 
@@ -64,7 +64,7 @@ class CompiledTable:
         table = LookupTable.decode(image, where)
         words = np.frombuffer(image, "<u2").astype(np.uint16)
         meta = np.array([table.step_exponent, int(table.mode), int(table.sign)], np.int64)
-        return cls(from_halfwords(words[:_NUMBERS]), meta)
+        return cls(from_fp16_words(words[:_NUMBERS]), meta)
 
     @classmethod
     def none(cls) -> CompiledTable:
@@ -128,4 +128,4 @@ class CompiledTable:
 
 def _rounded(values: Floats) -> Floats:
     """Through fp16 and back."""
-    return from_halfwords(to_halfwords(values))
+    return from_fp16_words(to_fp16_words(values))

@@ -1,9 +1,9 @@
 """The 128-byte lookup table of the neural engine: its format. `openane.numerics.lookup` evaluates it.
 
-Sixty-four little-endian halfwords, read on H13 (A14, M1) and unchanged up to H17:
+Sixty-four little-endian fp16 words, read on H13 (A14, M1) and unchanged up to H17:
 
 ========  ==============================================================
-halfword  meaning
+fp16 word  meaning
 ========  ==============================================================
 0, 1      lower and upper limit of the argument
 2, 3      result at or below the lower, at or above the upper limit
@@ -16,7 +16,7 @@ halfword  meaning
 ========  ==============================================================
 
 Evidence: proved by running Apple-compiled programs (all fields), by the SHA-256 of published images, and for
-the interpolation by measured outputs of an M5. What modes 8 and 11 to 15 and bit 4 of the last halfword do is unknown:
+the interpolation by measured outputs of an M5. What modes 8 and 11 to 15 and bit 4 of the last fp16 word do is unknown:
 such tables are refused.
 """
 
@@ -47,7 +47,7 @@ class TableMode(IntEnum):
 
     DIRECT = 0
     """Knots cover [0, 32 steps]."""
-    CENTRED = 1
+    CENTERED = 1
     """Knots cover [-16 steps, 16 steps]."""
     ENDING_AT_ZERO = 2
     """Knots cover [-32 steps, 0]."""
@@ -68,7 +68,7 @@ class TableMode(IntEnum):
 
 
 class SignRule(IntFlag):
-    """What happens to the sign of the argument (bits 7:5 of halfword 42)."""
+    """What happens to the sign of the argument (bits 7:5 of fp16 word 42)."""
 
     NONE = 0
     NEGATE = 0x20
@@ -83,7 +83,7 @@ class SignRule(IntFlag):
 
 FIRST_KNOT_AT = {
     TableMode.DIRECT: 0,
-    TableMode.CENTRED: -16,
+    TableMode.CENTERED: -16,
     TableMode.ENDING_AT_ZERO: -32,
 }
 """Place of the first knot, in steps, in the modes that interpolate the argument itself."""
@@ -138,7 +138,7 @@ class LookupTable:
         """Checks everything that the format cannot hold or the evaluation rule does not define.
 
         Raises:
-            FormatError: a number that is no fp16 value, a wrong count of knots, an exponent out of range.
+            FormatError: a number that is not an fp16 value, a wrong count of knots, an exponent out of range.
         """
         if len(self.knots) != KNOT_COUNT:
             raise FormatError("wrong number of knots", where=where, value=len(self.knots), limit=KNOT_COUNT)
@@ -165,7 +165,7 @@ class LookupTable:
             raise FormatError("step exponent out of range", where=where, value=self.step_exponent, limit="-24..24")
 
     def _numbers(self) -> npt.NDArray[np.float64]:
-        """Halfwords 0 to 40 as numbers."""
+        """Fp16Words 0 to 40 as numbers."""
         lines = (self.left.slope, self.left.intercept, self.right.slope, self.right.intercept)
         return np.array((self.lo, self.hi, self.below, self.above, *self.knots, *lines), dtype=np.float64)
 
@@ -225,7 +225,7 @@ class LookupTable:
             raise FormatError(
                 "bits are set whose meaning is unknown",
                 where=where,
-                value=f"halfword 42 {meta:#06x}, {int(np.count_nonzero(words[43:]))} nonzero halfwords behind it",
+                value=f"fp16 word 42 {meta:#06x}, {int(np.count_nonzero(words[43:]))} nonzero fp16 words after it",
             )
         try:
             mode = TableMode(meta & _MODE_MASK)

@@ -98,7 +98,7 @@ class Field:
         meaning: one clause for people.
         kind: how the bits are a number.
         codes: the known values, in an enumeration; a set of bits for an `IntFlag`.
-        unit: what one count stands for, e.g. 64 for strides in 64-byte units; values of the field are multiples of it.
+        unit: what one count means, e.g. 64 for strides in 64-byte units; values of the field are multiples of it.
         default: the value an encoder writes when nothing is said, and text leaves out.
         evidence: how we know.
         source: short reference to where we know it from.
@@ -178,7 +178,7 @@ class Field:
         if isinstance(value, float):
             if self.kind.is_float:
                 return float_bits(self.kind, value)
-            raise InputError("a whole number is needed", where=self.name, value=value)
+            raise InputError("an integer is needed", where=self.name, value=value)
         value = int(value)
         if value % self.unit:
             raise InputError(f"not a multiple of {self.unit}", where=self.name, value=f"{value:#x}")

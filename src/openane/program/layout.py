@@ -1,6 +1,6 @@
 """Where the elements of a surface lie in memory: arrays in and out of strided buffers, by views.
 
-An element (n, d, c, h, w) of a surface lies at
+An element (n, d, c, h, w) of a surface is at
 
     n * stride[0] + d * stride[1] + (c // I) * stride[2] + h * stride[3] + w * stride[4] + (c % I) * element
 
@@ -27,7 +27,7 @@ _SHORT_ROW = 16
 
 
 def extent_bytes(surface: Surface) -> int:
-    """Bytes from the first to the end of the last element, padding behind the last one not counted.
+    """Bytes from the first to the end of the last element, padding after the last one not counted.
 
     Raises:
         FormatError: an extent below 1, a stride below 0, or an interleave below 1.

@@ -53,8 +53,8 @@ class StreamCodec(Protocol):
 
         Args:
             text: the section, not copied.
-            first_bytes: size of the first descriptor as the container tells it; None if it does not.
-            count: number of tasks as the container tells it; None if it does not.
+            first_bytes: size of the first descriptor as the container reports it; None if it does not.
+            count: number of tasks as the container reports it; None if it does not.
             where: for messages.
 
         Raises:
@@ -75,7 +75,7 @@ class StreamCodec(Protocol):
         ...
 
     def next_offset(self, end: int | None) -> int:
-        """Where a task begins behind one that ends at `end` (None: the first), by the habit of Apple's compilers."""
+        """Where a task begins after one that ends at `end` (None: the first), by the habit of Apple's compilers."""
         ...
 
     def summarize(self, task: Task) -> TaskSummary:
@@ -87,7 +87,7 @@ class StreamCodec(Protocol):
         ...
 
     def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:
-        """The task with its enabled buffer indices replaced as `buffers` tells; others stay."""
+        """The task with its enabled buffer indices replaced as `buffers` reports; others stay."""
         ...
 
 

@@ -40,13 +40,13 @@ class RegisterPath:
         """The word with the named field, or all of it, set to `value` (also given as text).
 
         Raises:
-            InputError: the value does not fit, or a whole number for a floating-point field.
+            InputError: the value does not fit, or an integer for a floating-point field.
         """
         where = f"{self.register.path}.{self.field.name}" if self.field else self.register.path
         field = self.field or Field(self.register.path, 0, WORD_BITS)
         if field.kind.is_float and type(value) is int:
             raise InputError(
-                "a whole number could be meant as a number or as bits",
+                "an integer could be meant as a number or as bits",
                 where=where,
                 value=value,
                 hint=f"Write {float(value)} for the number or '{value:#x}' for the bits.",
@@ -65,7 +65,7 @@ class RegisterMap:
         name: of the generation ("h13").
         header: the header words of a task descriptor, addresses are byte offsets.
         blocks: register blocks, in the order of the stream.
-        extra: header words that only some tasks have, behind the fixed ones.
+        extra: header words that only some tasks have, after the fixed ones.
         note: what the map rests on, one paragraph.
     """
 

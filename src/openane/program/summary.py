@@ -20,7 +20,7 @@ class OperandReference:
     """A tensor that a task reads or writes.
 
     Attributes:
-        memory: a buffer in DRAM, the engine's own memory, or the neighbouring task directly.
+        memory: a buffer in DRAM, the engine's own memory, or the neighboring task directly.
         buffer: buffer index, None outside DRAM.
         offset: byte offset in the buffer, or address in the engine's memory.
     """

@@ -24,7 +24,7 @@ class Burst:
     Attributes:
         address: byte address of the first register.
         words: 32-bit values, one per register, +4 bytes each.
-        tag: bits of the command word beside address and count that a generation uses (0 on H13).
+        tag: bits of the command word next to address and count that a generation uses (0 on H13).
         mask: for sparse commands (H14 on), the 16-bit mask of written registers after the first; None when dense.
     """
 

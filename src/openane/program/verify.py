@@ -10,7 +10,7 @@ from itertools import islice, pairwise
 from openane.core.errors import Diagnostic
 from openane.program.program import Program, Surface
 
-#: No more findings than this are told.
+#: No more findings than this are reported.
 MOST_FINDINGS = 20
 
 
@@ -37,7 +37,7 @@ def _findings(program: Program) -> Iterator[Diagnostic]:
 
 
 def _surfaces(program: Program) -> Iterator[Diagnostic]:
-    """Names and buffers are used once, and every element lies inside its buffer."""
+    """Names and buffers are used once, and every element is inside its buffer."""
     names: set[str] = set()
     buffers: dict[int, str] = {}
     for surface in program.surfaces:
@@ -51,7 +51,7 @@ def _surfaces(program: Program) -> Iterator[Diagnostic]:
         reach = _reach(surface)
         if reach > surface.size_bytes:
             yield Diagnostic(
-                "elements lie behind the end", where, value=f"{reach} bytes", limit=f"{surface.size_bytes} bytes"
+                "elements lie after the end", where, value=f"{reach} bytes", limit=f"{surface.size_bytes} bytes"
             )
 
 

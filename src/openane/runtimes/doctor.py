@@ -114,7 +114,7 @@ def examine(
 
 
 def macos_remarks(version: str) -> tuple[str, ...]:
-    """What is known to matter about a macOS version ("14.5"), oldest first; empty when it is no version."""
+    """What is known to matter about a macOS version ("14.5"), oldest first; empty when it is not a version."""
     try:
         numbers = tuple(int(part) for part in version.split(".")[:2])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Operands as the kernels take them: a first halfword and strides in the arena.
+"""Operands as the kernels take them: a first fp16 word and strides in the arena.
 
 Kernels read and write plain fp16. Other operands (integers, interleaved channels, constants) and sources that the
 result overwrites in another order than they are read are copied, into an area of the arena or out of it.
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from openane.core.types import DType
-from openane.numerics.lookup import from_halfwords, to_halfwords
+from openane.numerics.lookup import from_fp16_words, to_fp16_words
 from openane.sim.arrange import arrange
 from openane.sim.decoded_task import Axes, DecodedOperand, DecodedTask
 from openane.sim.kernels.library import Copied, KernelKind
-from openane.sim.memory import Halfwords, read_operand, strided
+from openane.sim.memory import Fp16Words, read_operand, strided
 from openane.sim.schedule import RunState, ScheduleBuilder
 
 COPY_COST = 0.2
@@ -29,8 +29,8 @@ class Address:
     """Where a kernel reads or writes.
 
     Attributes:
-        base: first halfword in the arena.
-        strides: halfwords; 0 on axes that are repeated.
+        base: first fp16 word in the arena.
+        strides: fp16 words; 0 on axes that are repeated.
     """
 
     base: int
@@ -49,12 +49,12 @@ def add_copy(schedule: ScheduleBuilder, source: Address, target: Address, extent
 
 
 def add_source(
-    schedule: ScheduleBuilder, task: DecodedTask, number: int, constants: Halfwords, *, in_place: bool = True
+    schedule: ScheduleBuilder, task: DecodedTask, number: int, constants: Fp16Words, *, in_place: bool = True
 ) -> Address:
     """Where to read source `number`, counted from 0; NOWHERE when the task has fewer.
 
     Args:
-        constants: halfwords of the constant section.
+        constants: fp16 words of the constant section.
         in_place: whether the kernel may read what it overwrites, element by element.
     """
     if number >= len(task.sources):
@@ -62,7 +62,7 @@ def add_source(
     operand, arena = task.sources[number], schedule.arena
     if not arena.holds(operand):
         plain = operand.dtype is DType.FLOAT16 and operand.interleave == 1
-        values = strided(constants, operand) if plain else to_halfwords(read_operand(constants, operand))
+        values = strided(constants, operand) if plain else to_fp16_words(read_operand(constants, operand))
         return _dense(arena.keep(np.ascontiguousarray(values)), operand.extent)
     area = f"source {number}"
     if operand.dtype is not DType.FLOAT16:
@@ -100,7 +100,7 @@ def add_result(schedule: ScheduleBuilder, task: DecodedTask, place: Address) -> 
             add_copy(schedule, _part(place, operand, index), _plain(schedule, piece), piece.extent)
 
 
-def add_kept(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords) -> None:
+def add_kept(schedule: ScheduleBuilder, task: DecodedTask, constants: Fp16Words) -> None:
     """Adds the copy of the first source that stays in L2 for later tasks."""
     source, kept, arena = task.sources[0], task.kept, schedule.arena
     assert kept is not None
@@ -115,43 +115,43 @@ def add_kept(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Widen:
-    """Integers to dense halfwords."""
+    """Integers to dense fp16 words."""
 
     operand: DecodedOperand
     base: int
 
     def __call__(self, state: RunState) -> None:
-        values = to_halfwords(state.memory.read(self.operand))
+        values = to_fp16_words(state.memory.read(self.operand))
         state.memory.memory[self.base : self.base + values.size] = values.reshape(-1)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Narrow:
-    """Dense halfwords to integers."""
+    """Dense fp16 words to integers."""
 
     operand: DecodedOperand
     base: int
 
     def __call__(self, state: RunState) -> None:
         words = state.memory.memory[self.base : self.base + self.operand.count]
-        state.memory.write(self.operand, from_halfwords(words).reshape(self.operand.extent))
+        state.memory.write(self.operand, from_fp16_words(words).reshape(self.operand.extent))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Keep:
     """A constant that stays in L2."""
 
-    constants: Halfwords
+    constants: Fp16Words
     source: DecodedOperand
     kept: DecodedOperand
 
     def __call__(self, state: RunState) -> None:
         for first, second in zip(self.source.pieces, self.kept.pieces, strict=True):
-            strided(state.memory.halfwords(second), second)[...] = strided(self.constants, first)
+            strided(state.memory.fp16_words(second), second)[...] = strided(self.constants, first)
 
 
 def _plain(schedule: ScheduleBuilder, operand: DecodedOperand) -> Address:
-    """A plain fp16 operand where it stands."""
+    """A plain fp16 operand where it is."""
     base = schedule.arena.bases[schedule.arena.area(operand)] + operand.base // 2
     return _place(base, [stride // 2 for stride in operand.strides], operand.extent)
 

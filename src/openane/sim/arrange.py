@@ -30,7 +30,7 @@ class Arrangement:
 
     Attributes:
         extents: int64 (7,): three outer axes, rows, columns; rows and columns of a tile.
-        strides: int64 (5,) for each operand, halfwords.
+        strides: int64 (5,) for each operand, fp16 words.
         units: tiles, numbered from the innermost axis on.
     """
 
@@ -53,7 +53,7 @@ def arrange(extents: Sequence[int], *strides: Sequence[int]) -> Arrangement:
 
     Args:
         extents: of any axes.
-        strides: of each operand, halfwords, as many; the result's come last. 0 repeats a source.
+        strides: of each operand, fp16 words, as many; the result's come last. 0 repeats a source.
 
     Raises:
         InputError: more than five axes that cannot be merged.

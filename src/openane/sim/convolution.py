@@ -27,7 +27,7 @@ _LARGEST_WINDOW, _LARGEST_STEP = 128, 16
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Geometry:
-    """Where a dense convolution reads its pixels, counted in halfwords.
+    """Where a dense convolution reads its pixels, counted in fp16 words.
 
     Attributes:
         base: of the first pixel.

@@ -35,7 +35,7 @@ class DecodedOperand:
     """A tensor somewhere in memory.
 
     The byte address of element (g, d, c, y, x) is the base plus every index times its stride, where the
-    channel counts in groups of `interleave`: (c // I) * stride_c + (c % I) * item, and neighbours in x are I items
+    channel counts in groups of `interleave`: (c // I) * stride_c + (c % I) * item, and neighbors in x are I items
     apart.
 
     Attributes:
@@ -183,7 +183,7 @@ class KernelSource(Protocol):
 
     @property
     def plain(self) -> bool:
-        """Whether the streams hold weights only, as fp16 halfwords at even addresses."""
+        """Whether the streams hold weights only, as fp16 fp16 words at even addresses."""
         ...
 
     @property
@@ -228,7 +228,7 @@ class KernelSource(Protocol):
 
 
 class MacFunction(Enum):
-    """What the MAC engine does behind its scale."""
+    """What the MAC engine does after its scale."""
 
     LINEAR = 0
     RELU = 1
@@ -259,7 +259,7 @@ class MacWork:
         stride, pad: (rows, columns); pad is top and left.
         relu_in: ReLU on the way in.
         acc_bias, post_scale: as numbers, see `numerics.definition.epilogue`.
-        function: behind the scale.
+        function: after the scale.
         zero_binary_point: the task has binary point 0 and not -4; see `numerics.profile.ZeroBinaryPoint`.
     """
 
@@ -317,7 +317,7 @@ class PlanarWork:
         operation: how a and b are joined; source 2 may be absent.
         negate_first, negate_second: signs.
         rows: source 2 is a pair of rows.
-        absolute: magnitude behind the operation.
+        absolute: magnitude after the operation.
         reduction: over all of depth, height and width when `window` is None, else over windows.
         window, stride, pad: (rows, columns) of pooling.
         pre_scale, scale, bias, final_scale, epsilon: numbers.

@@ -53,4 +53,4 @@ class ByDefinition:
     def _memory(self, state: RunState, operand: DecodedOperand) -> npt.NDArray[np.uint8]:
         if operand.space is MemorySpace.DRAM and operand.buffer == self.constant_index:
             return self.constants
-        return state.memory.halfwords(operand)[: -(-operand.end // 2)].view(np.uint8)
+        return state.memory.fp16_words(operand)[: -(-operand.end // 2)].view(np.uint8)

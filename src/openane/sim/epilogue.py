@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from openane.core.errors import FaultError
 from openane.numerics.limits import SUM_LIMIT, SUM_STEP
-from openane.numerics.lookup import CompiledTable, from_halfwords
+from openane.numerics.lookup import CompiledTable, from_fp16_words
 from openane.sim.decoded_task import DecodedKernel, DecodedTask, MacFunction, MacWork
 from openane.sim.schedule import ScheduleBuilder
 
@@ -76,7 +76,7 @@ def starts(bias: npt.NDArray[np.uint16] | None, acc_bias: float, count: int) -> 
 
     A bias that does not fit gives a number that no product changes any more.
     """
-    own = np.zeros(count) if bias is None else _steps(from_halfwords(bias.reshape(-1)))
+    own = np.zeros(count) if bias is None else _steps(from_fp16_words(bias.reshape(-1)))
     total, limit = own + _steps(np.float64(acc_bias)), SUM_LIMIT / SUM_STEP
     total = np.where(np.abs(total) >= limit, np.copysign(_OVERFLOWN, total), total)
     return np.where(np.abs(own) >= limit, np.copysign(_OVERFLOWN, own), total)

@@ -15,7 +15,7 @@ from openane.sim.kernels import library
 
 
 def bind_input(surface: Surface, memory: npt.NDArray[np.uint8], array: np.ndarray) -> None:
-    """Writes an input where its surface lies.
+    """Writes an input where its surface is.
 
     float32 is narrowed by the kernels, several times as fast as numpy does it: to fp16 surfaces without gaps
     straight into the memory. Values that need a closer look (NaN, infinities, too large ones) go the slow way.

@@ -80,8 +80,8 @@ class MachineState:
         if not self._is_constant(operand):
             return self._memory.elements(operand)
         constants = bytes(self.program.constants) + b"\0"
-        halfwords = np.frombuffer(constants[: len(constants) // 2 * 2], np.uint16)
-        return stored_elements(halfwords, operand)
+        fp16_words = np.frombuffer(constants[: len(constants) // 2 * 2], np.uint16)
+        return stored_elements(fp16_words, operand)
 
     def _is_constant(self, place: Area | DecodedOperand) -> bool:
         return place.space is MemorySpace.DRAM and self._layout.names.get(place.buffer) == CONSTANTS

@@ -14,7 +14,7 @@ from openane.numerics.lookup import CompiledTable
 from openane.sim.decoded_task import DecodedKernel, DecodedTask, KernelSource, MacFunction, MacOperation, MacWork
 from openane.sim.epilogue import Epilogue, starts
 from openane.sim.kernels.library import PANEL, TILE, KernelKind
-from openane.sim.memory import Halfwords
+from openane.sim.memory import Fp16Words
 from openane.sim.schedule import RunState, ScheduleBuilder
 
 _PACK_COST = 1.0
@@ -49,7 +49,7 @@ def is_swapped(task: DecodedTask) -> bool:
 
 
 def packed_size(channels: int, steps: int, side: int) -> int:
-    """Halfwords of the weights of a group, in lines of `side` channels; 1 for depthwise ones."""
+    """fp16 words of the weights of a group, in lines of `side` channels; 1 for depthwise ones."""
     return -(-channels // side) * side * steps
 
 
@@ -82,14 +82,14 @@ def pack(weights: npt.NDArray[Any], side: int, target: npt.NDArray[Any]) -> None
 
 
 def constant_count(task: DecodedTask, constant_index: int) -> int:
-    """Halfwords of the packed weights of a task whose kernel never changes."""
+    """fp16 words of the packed weights of a task whose kernel never changes."""
     work = task.engine
     if not isinstance(work, MacWork) or work.kernel is None or work.kernel.buffer != constant_index or task.macs == 0:
         return 0
     return work.kernel_groups * packed_size(task.result_view[2], work.kernel.step_count, side_of(task, work))
 
 
-def load_kernel(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords) -> LoadedKernel:
+def load_kernel(schedule: ScheduleBuilder, task: DecodedTask, constants: Fp16Words) -> LoadedKernel:
     """Adds the parameters of a task's kernel, and with a run-time kernel what loads it in each run.
 
     Raises:
@@ -114,7 +114,7 @@ def load_kernel(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwor
 
 
 def _channel_columns(
-    schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, bias: Halfwords | None, *, own: bool = False
+    schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, bias: Fp16Words | None, *, own: bool = False
 ) -> dict[str, Any]:
     """Starts of the sums, and how far apart the kernels of two groups are."""
     assert work.kernel is not None
@@ -149,7 +149,7 @@ def _run_time(schedule: ScheduleBuilder, task: DecodedTask, work: MacWork, sourc
 
 
 def _places(schedule: ScheduleBuilder, source: KernelSource, side: int) -> tuple[int, int]:
-    """Where the first halfword of a kernel's streams is in its buffer, and the place among the integers that say
+    """Where the first fp16 word of a kernel's streams is in its buffer, and the place among the integers that say
     where each packed weight comes from; kernels of equal shape share these."""
     first = min(lane.offset for lane in source.lanes)
     lanes = [(lane.engine, lane.offset - first, lane.size_bytes) for lane in source.lanes]

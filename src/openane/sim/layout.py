@@ -13,7 +13,7 @@ from openane.sim.decoded_task import DecodedOperand, DecodedTask, MemorySpace
 
 @dataclass(frozen=True, slots=True)
 class BufferMap:
-    """Which buffer index means what, beside the surfaces.
+    """Which buffer index means what, next to the surfaces.
 
     Attributes:
         constants: index of the constant section.
@@ -34,7 +34,7 @@ class MemoryLayout:
 
     Attributes:
         buffers: bytes of each DRAM buffer by index.
-        names: of the tensors behind the buffers, for messages.
+        names: of the tensors after the buffers, for messages.
         l2_bytes: size of L2.
         chain_bytes: largest value that two chained tasks exchange.
         read_only: buffers that a task must not write.
@@ -47,7 +47,7 @@ class MemoryLayout:
     read_only: frozenset[int] = frozenset()
 
     def size_of(self, operand: DecodedOperand) -> int:
-        """Bytes of the memory that the operand lies in; -1 when there is no such buffer."""
+        """Bytes of the memory that the operand is in; -1 when there is no such buffer."""
         if operand.space is MemorySpace.L2:
             return self.l2_bytes
         if operand.space is MemorySpace.CHAIN:

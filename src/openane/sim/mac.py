@@ -13,22 +13,22 @@ from openane.sim.convolution import add_convolution
 from openane.sim.decoded_task import DecodedTask, MacFunction, MacOperation, MacWork
 from openane.sim.kernel import LoadedKernel, load_kernel
 from openane.sim.kernels.library import LINE, SLACK, Copied, KernelKind, Library
-from openane.sim.memory import Halfwords
+from openane.sim.memory import Fp16Words
 from openane.sim.schedule import RunState, ScheduleBuilder
 
 _WORDS = 1 << 16
-"""Different halfwords."""
+"""Different fp16 words."""
 _CHANNEL_CODES = {MacOperation.SUM: 0, MacOperation.PRODUCT: 1, MacOperation.MAXIMUM: 2}
 _PASSED = {MacFunction.LINEAR: Copied.PASSED, MacFunction.RELU: Copied.RECTIFIED}
 _COPY_COST, _MAP_COST, _COMBINE_COST = 0.1, 0.5, 0.5
 """Nanoseconds an element."""
 
 
-def add_mac(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords) -> None:
+def add_mac(schedule: ScheduleBuilder, task: DecodedTask, constants: Fp16Words) -> None:
     """Adds the rows of a task whose engine is a MacWork.
 
     Args:
-        constants: halfwords of the constant section.
+        constants: fp16 words of the constant section.
 
     Raises:
         FaultError: a kernel that is missing or damaged.
@@ -72,7 +72,7 @@ def _add_pass(
 
 def _tabulate(
     library: Library, ending: dict[str, Any], relu_in: bool, floats: np.ndarray, integers: np.ndarray
-) -> Halfwords:
+) -> Fp16Words:
     """The result for each word; the fields of the ending refer to `floats` and `integers`."""
     memory = np.zeros(2 * _WORDS + SLACK, np.uint16)
     memory[:_WORDS] = np.arange(_WORDS)

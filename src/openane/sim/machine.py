@@ -26,7 +26,7 @@ from openane.sim.kernel import constant_count
 from openane.sim.kernels import library
 from openane.sim.layout import BufferMap, MemoryLayout, layout_of
 from openane.sim.mac import add_mac
-from openane.sim.memory import ExecutionArena, Halfwords
+from openane.sim.memory import ExecutionArena, Fp16Words
 from openane.sim.planar import add_planar
 from openane.sim.schedule import RunState, Schedule, ScheduleBuilder
 from openane.sim.statistics import Statistics, count
@@ -70,7 +70,7 @@ class LiveTensor:
 
     Attributes:
         name: "task3-result" or the surface's name.
-        operand: where it lies.
+        operand: where it is.
         values: float16 (or integers), (groups, depth, channels, height, width).
     """
 
@@ -283,7 +283,7 @@ def _prepare(
     works: Sequence[DecodedTask], arena: ExecutionArena, program: Program, execution: ExecutionOptions
 ) -> Schedule:
     """Rows and parameters of all tasks."""
-    constants, profile = _halfwords(program.constants), execution.profile
+    constants, profile = _fp16_words(program.constants), execution.profile
     defined = profile != Profile()  # options have no kernels
     count = 0 if defined else sum(constant_count(work, arena.constants) for work in works)
     threads = execution.threads or os.cpu_count() or 1
@@ -302,7 +302,7 @@ def _prepare(
     return schedule.build()
 
 
-def _halfwords(data: bytes | memoryview) -> Halfwords:
+def _fp16_words(data: bytes | memoryview) -> Fp16Words:
     values = np.frombuffer(data, np.uint8)
     return (np.append(values, np.uint8(0)) if values.size % 2 else values).view(np.uint16)
 

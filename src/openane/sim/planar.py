@@ -10,7 +10,7 @@ from openane.sim.addressing import Address, add_result, add_source, result_addre
 from openane.sim.arrange import arrange
 from openane.sim.decoded_task import DecodedTask, PlanarReduction, PlanarWork
 from openane.sim.kernels.library import LINE, STRIP, KernelKind
-from openane.sim.memory import Halfwords
+from openane.sim.memory import Fp16Words
 from openane.sim.schedule import ScheduleBuilder
 
 _ELEMENT_COST, _WINDOW_COST, _REDUCTION_COST = 0.3, 0.1, 0.5
@@ -18,11 +18,11 @@ _ELEMENT_COST, _WINDOW_COST, _REDUCTION_COST = 0.3, 0.1, 0.5
 _LARGEST_WINDOW = 1024
 
 
-def add_planar(schedule: ScheduleBuilder, task: DecodedTask, constants: Halfwords) -> None:
+def add_planar(schedule: ScheduleBuilder, task: DecodedTask, constants: Fp16Words) -> None:
     """Adds the rows of a task whose engine is a PlanarWork.
 
     Args:
-        constants: halfwords of the constant section.
+        constants: fp16 words of the constant section.
 
     Raises:
         InputError: a window or stride that is too large.

@@ -17,7 +17,7 @@ from openane.sim.memory import ExecutionArena, MemoryState
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-Halfwords = npt.NDArray[np.uint16]
+Fp16Words = npt.NDArray[np.uint16]
 
 Action = Callable[["RunState"], None]
 
@@ -32,7 +32,7 @@ class RunState:
 
     Attributes:
         memory: DRAM buffers, L2, chain link.
-        image: halfwords of the padded input of a convolution.
+        image: fp16 words of the padded input of a convolution.
         floats, integers: parameters; a copy of its own when run-time kernels change them.
         progress: counters of the rows.
         addresses: of the arrays that all threads share, in the order of `kernels.library.Arrays`.
@@ -42,7 +42,7 @@ class RunState:
     """
 
     memory: MemoryState
-    image: Halfwords
+    image: Fp16Words
     floats: Floats
     integers: Integers
     progress: Integers
@@ -80,7 +80,7 @@ class Schedule:
         rows: see `kernels/engine.h`.
         tasks: the parts of each task in order: runs of rows, and actions of Python.
         floats, integers, constants: parameters of the rows.
-        image_size: halfwords of the largest padded input.
+        image_size: fp16 words of the largest padded input.
         own_parameters: whether each run needs parameters of its own.
     """
 
@@ -90,7 +90,7 @@ class Schedule:
     tasks: tuple[tuple[range | Action, ...], ...]
     floats: Floats
     integers: Integers
-    constants: Halfwords
+    constants: Fp16Words
     image_size: int
     own_parameters: bool
 
@@ -106,7 +106,7 @@ class Schedule:
         return RunState(memory, image, floats, integers, progress, shared, rows_address, progress_address)
 
     def parts(self, tasks: slice) -> Iterator[range | Action]:
-        """What is to be done for some of the tasks; runs of rows of neighbouring tasks are joined."""
+        """What is to be done for some of the tasks; runs of rows of neighboring tasks are joined."""
         pending = range(0)
         for part in chain.from_iterable(self.tasks[tasks]):
             if isinstance(part, range):
@@ -127,7 +127,7 @@ class ScheduleBuilder:
     Attributes:
         arena: where operands lie; grows by areas for copies.
         library: the kernels.
-        constant_count: halfwords of all kernels that never change.
+        constant_count: fp16 words of all kernels that never change.
         fast: whether sums are float32.
         units: of a row that should be there at least, for all threads to share.
         own_parameters: set when a run-time kernel changes parameters.
@@ -146,7 +146,7 @@ class ScheduleBuilder:
     _parts: list[range | Action] = field(default_factory=list)
     _integers: _Pool = field(default_factory=lambda: _Pool(np.dtype(np.int64)))
     _floats: _Pool = field(default_factory=lambda: _Pool(np.dtype(np.float32)))
-    _constants: Halfwords = field(init=False)
+    _constants: Fp16Words = field(init=False)
     _constants_used: int = 0
     _image_size: int = 1
     _closed: int = 0
@@ -164,25 +164,25 @@ class ScheduleBuilder:
     def __post_init__(self) -> None:
         self._constants = np.zeros(self.constant_count + SLACK, np.uint16)
 
-    def constants(self, count: int) -> tuple[int, Halfwords]:
-        """Place of so many halfwords that never change, and where to write them."""
+    def constants(self, count: int) -> tuple[int, Fp16Words]:
+        """Place of so many fp16 words that never change, and where to write them."""
         place = self._constants_used
         self._constants_used += count
         return place, self._constants[place : self._constants_used]
 
-    def mapping(self, key: bytes, make: Callable[[], Halfwords]) -> int:
-        """Place in the arena of the table of a function of one halfword; equal keys share it."""
+    def mapping(self, key: bytes, make: Callable[[], Fp16Words]) -> int:
+        """Place in the arena of the table of a function of one fp16 word; equal keys share it."""
         if key not in self._mappings:
             self._mappings[key] = self.arena.keep(make())
         return self._mappings[key]
 
     def image(self, size: int) -> None:
-        """Asks for so many halfwords for a padded input."""
+        """Asks for so many fp16 words for a padded input."""
         self._image_size = max(self._image_size, size)
 
-    def area(self, purpose: str, halfwords: int) -> int:
+    def area(self, purpose: str, fp16_words: int) -> int:
         """A place in the arena that lives until the next task asks for the same purpose."""
-        size = 1 << max(6, (halfwords - 1).bit_length())
+        size = 1 << max(6, (fp16_words - 1).bit_length())
         key = purpose, size
         if key not in self._areas:
             self._areas[key] = self.arena.add(size)
@@ -239,7 +239,7 @@ def _blocks(cost: float) -> int:
 
 
 class _Pool:
-    """Arrays one behind the other; equal ones once."""
+    """Arrays one after the other; equal ones once."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self._dtype = dtype

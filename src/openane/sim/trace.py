@@ -52,7 +52,7 @@ def _operand(operand: DecodedOperand) -> dict[str, Value]:
 
 
 def _engine(work: DecodedTask) -> dict[str, Value]:
-    """All that the engine was told, by name."""
+    """All that the engine was reported, by name."""
     record: dict[str, Value] = {
         "unit": "NE" if isinstance(work.engine, MacWork) else "PE",
         "view": list(work.view),

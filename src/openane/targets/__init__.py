@@ -1,4 +1,4 @@
-"""Chip generations: one folder each. Everything that depends on the generation is behind this package."""
+"""Chip generations: one folder each. Everything that depends on the generation is after this package."""
 
 from openane.targets.loading import attach, encode_text, load_program
 from openane.targets.registry import DEFAULT_CHIP, DEFAULT_TARGET, GENERATIONS, Generation, generation, generation_of

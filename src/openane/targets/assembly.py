@@ -67,7 +67,7 @@ def assemble(text: str, where: str = "assembly", folder: Path | None = None) -> 
     Raises:
         FormatError: with line and column of what is wrong.
         InputError: a file that is missing, or outside of the folder without the digest of its bytes: a text of a
-            stranger must not carry what its author does not know.
+            untrusted source must not carry what its author does not know.
     """
 
     def codec_of(name: str) -> StreamCodec:
@@ -85,14 +85,14 @@ def _included(folder: Path, name: str, known: bool) -> Buffer:
     try:
         path = beside if beside.exists() else Path(name)
         inside = path.resolve().is_relative_to(folder.resolve())
-        file = path.is_file() or not path.exists()  # what is missing is told by who opens it
+        file = path.is_file() or not path.exists()  # what is missing is reported by who opens it
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"cannot read the file: {error}", where=name) from error
     if not inside and not known:
         raise InputError(
             "a file outside of the folder of the text",
             where=name,
-            hint="Put a copy beside the text, or tell its digest by sha256=.",
+            hint="Put a copy next to the text, or tell its digest by sha256=.",
         )
     if not file:
         raise InputError("not a file", where=name)
@@ -100,10 +100,10 @@ def _included(folder: Path, name: str, known: bool) -> Buffer:
 
 
 def assemble_file(path: Path) -> Assembled:
-    """What an assembly text in a file says; files that it includes are looked for beside it.
+    """What an assembly text in a file says; files that it includes are looked for next to it.
 
     Raises:
-        InputError: the file cannot be read, or is no text.
+        InputError: the file cannot be read, or is not text.
         FormatError: with line and column of what is wrong.
     """
     raw = bytes(open_source(path).data)
@@ -118,7 +118,7 @@ def load_assembly(path: Path) -> Program:
     """The program that an assembly text in a file says.
 
     Raises:
-        InputError: the file cannot be read, is no text, or gives its tasks as bytes only.
+        InputError: the file cannot be read, is not a text, or gives its tasks as bytes only.
         FormatError: with line and column of what is wrong.
     """
     assembled = assemble_file(path)

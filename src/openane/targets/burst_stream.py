@@ -2,7 +2,7 @@
 
 A descriptor is its header words, an optional extra word, then bursts of register writes: a command word (bits 31:26 the
 number of values minus 1, bits 25:0 the byte address of the first register) and its values. A descriptor has no
-terminator: its size stands in the header of the task before it, the first one's in the container. Tasks are linked by
+terminator: its size is in the header of the task before it, the first one's in the container. Tasks are linked by
 byte offsets from the start of the text; 0 ends the chain.
 
 Source: every H13 program seen parses this way (execution.md#task-stream); H11 by one published map, unverified.
@@ -35,10 +35,10 @@ class BurstStream:
     Attributes:
         registers: its declarations.
         cpu_subtype: its number in .hwx headers.
-        summarizer: tells what a task does.
+        summarizer: reports what a task does.
         alignment_bytes: tasks begin at multiples of it.
         buffer_fields: (register, index, enable) names of header fields that hold buffer indices of tensors and kernels.
-        verifier: tells what is wrong with the tasks of a program.
+        verifier: reports what is wrong with the tasks of a program.
     """
 
     registers: RegisterMap
@@ -212,7 +212,7 @@ class BurstStream:
         }
 
     def next_offset(self, end: int | None) -> int:
-        """Where a task begins behind one that ends at `end`; None for the first task."""
+        """Where a task begins after one that ends at `end`; None for the first task."""
         return -(-(end or 0) // self.alignment_bytes) * self.alignment_bytes
 
     def summarize(self, task: Task) -> TaskSummary:
@@ -224,7 +224,7 @@ class BurstStream:
         return self.verifier(program) if self.verifier else ()
 
     def renumber(self, task: Task, buffers: Mapping[int, int]) -> Task:
-        """The task with its enabled buffer indices (tensors and kernels) replaced as `buffers` tells."""
+        """The task with its enabled buffer indices (tensors and kernels) replaced as `buffers` reports."""
         header = list(task.header)
         for register, base, enable in self.buffer_fields:
             declared = self.registers.header[register]

@@ -3,7 +3,7 @@
 A frame is its header words (word 0 holds the size of the frame in words), an optional extra word, then commands:
 
 - dense: bits 14:0 the word index of the first register, 20:15 the number of values minus 1, 30:21 a tag, bit 31 clear;
-- sparse: bit 31 set, bits 14:0 a word index that is always written, 30:15 a mask of the 16 registers behind it.
+- sparse: bit 31 set, bits 14:0 a word index that is always written, 30:15 a mask of the 16 registers after it.
 
 Frames begin at multiples of 16 bytes; a frame of size 0 is 16 bytes of padding. The text begins with such a frame: four
 zeros from the macOS 26 compiler, 1, 0, 0, 0 from the macOS 27 compiler. Source: 32 records of Apple's compiler for H14,
@@ -123,7 +123,7 @@ class FrameStream:
         return {"TID": index & 0xFFFF, "TaskSize": tasks[index].size_words & _SIZE_MASK}
 
     def next_offset(self, end: int | None) -> int:
-        """Where a task begins behind one that ends at `end`; None for the first task."""
+        """Where a task begins after one that ends at `end`; None for the first task."""
         return FRAME_BYTES if end is None else _aligned(end)
 
     def summarize(self, task: Task) -> TaskSummary:

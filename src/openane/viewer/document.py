@@ -33,7 +33,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a page is to hold beside the program itself.
+    """What a page is to hold next to the program itself.
 
     Attributes:
         chip: whose speeds the timeline shows.

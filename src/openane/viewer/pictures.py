@@ -50,7 +50,7 @@ class Pictures:
             try:
                 kernel = source.read(memory)
             except OpenaneError:
-                continue  # a damaged stream has no picture; running the program tells what is wrong with it
+                continue  # a damaged stream has no picture; running the program reports what is wrong with it
             self._add_table(work.index, kernel)
             self._add_weights(work, kernel, source.steps)
 

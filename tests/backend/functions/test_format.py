@@ -22,7 +22,7 @@ LINES = st.builds(StraightLine, FINITE, FINITE)
 KNOTS = st.binary(min_size=2 * KNOT_COUNT, max_size=2 * KNOT_COUNT).map(
     lambda data: tuple(map(float, (np.frombuffer(data, "<u2") & 0xBFFF).view("<f2")))  # finite: |knot| < 2
 )
-DIRECT = st.sampled_from((TableMode.DIRECT, TableMode.CENTRED, TableMode.ENDING_AT_ZERO))
+DIRECT = st.sampled_from((TableMode.DIRECT, TableMode.CENTERED, TableMode.ENDING_AT_ZERO))
 DIRECT_TABLES = st.builds(
     LookupTable,
     DIRECT,
@@ -46,9 +46,9 @@ def test_bytes_and_back(table: LookupTable) -> None:
     assert LookupTable.decode(image).encode() == image
 
 
-def _changed(halfword: int, value: int) -> bytes:
+def _changed(fp16_word: int, value: int) -> bytes:
     words = np.frombuffer(tables.tanh().encode(), "<u2").copy()
-    words[halfword] = value
+    words[fp16_word] = value
     return words.tobytes()
 
 
@@ -73,9 +73,9 @@ def test_refusals_name_the_place(image: bytes, message: str) -> None:
 
 def test_a_number_that_is_not_fp16_is_refused() -> None:
     with pytest.raises(FormatError, match=r"not an fp16 number.*0\.1"):
-        LookupTable(TableMode.CENTRED, lo=0.1)
+        LookupTable(TableMode.CENTERED, lo=0.1)
     with pytest.raises(FormatError, match="wrong number of knots"):
-        LookupTable(TableMode.CENTRED, knots=(0.0,) * 32)
+        LookupTable(TableMode.CENTERED, knots=(0.0,) * 32)
 
 
 @given(st.binary(min_size=128, max_size=128))
@@ -120,7 +120,7 @@ def test_values_at_knots_are_the_knots(mode: TableMode, knots: tuple[float, ...]
     table = LookupTable(mode, knots, exponent)
     positions = np.linspace(*table.domain, KNOT_COUNT).astype(np.float32)
     found = CompiledTable.of(table.encode()).evaluate(positions)
-    ends = {TableMode.DIRECT: (-1,), TableMode.CENTRED: (0, -1), TableMode.ENDING_AT_ZERO: (0,)}[mode]
+    ends = {TableMode.DIRECT: (-1,), TableMode.CENTERED: (0, -1), TableMode.ENDING_AT_ZERO: (0,)}[mode]
     inner = slice(0 in ends, KNOT_COUNT - (-1 in ends))
     assert found[inner].tolist() == list(knots[inner])
     # The outermost knot is the end of a chord: its difference from the one before is rounded to fp16 first.

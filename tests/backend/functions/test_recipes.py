@@ -198,12 +198,12 @@ def test_bad_constants_are_refused(table: object) -> None:
         (
             tables.sigmoid,
             lambda x: 1 / (1 + np.exp(-x)),
-            TableMode.CENTRED,
+            TableMode.CENTERED,
             SignRule.NONE,
             Tail(),
             Tail(0.0, 1.0),
         ),
-        (tables.silu, lambda x: x / (1 + np.exp(-x)), TableMode.CENTRED, SignRule.NONE, Tail(), Tail(1.0)),
+        (tables.silu, lambda x: x / (1 + np.exp(-x)), TableMode.CENTERED, SignRule.NONE, Tail(), Tail(1.0)),
     ],
     ids=["tanh", "sigmoid", "silu"],
 )
@@ -227,4 +227,4 @@ def test_only_direct_tables_are_fitted() -> None:
     with pytest.raises(InputError, match="EXP2"):
         fit_table(np.exp2, mode=TableMode.EXP2)
     with pytest.raises(InputError, match="not finite"), np.errstate(all="ignore"):
-        fit_table(np.log, mode=TableMode.CENTRED)
+        fit_table(np.log, mode=TableMode.CENTERED)

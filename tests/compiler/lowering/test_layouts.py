@@ -322,7 +322,7 @@ def test_all_refusals_are_listed_and_name_their_node() -> None:
 
 
 def test_ids_that_come_as_floats_stay_off_the_engine() -> None:
-    """Half precision would turn large ids into their neighbours."""
+    """Half precision would turn large ids into their neighbors."""
     table = array(5000, 4)
     nodes = (
         Node("abs", g.Abs(), ("ids",), ("a",)),

@@ -9,13 +9,13 @@ from tests.support.pass_graphs import Sketch, kinds, simplified
 from openane.graph import ops
 
 
-def centred(s: Sketch, x: str, axes: tuple[int, ...]) -> str:
+def centered(s: Sketch, x: str, axes: tuple[int, ...]) -> str:
     return s.add(ops.Sub(), x, s.add(ops.ReduceMean(axes), x))
 
 
 def layer_norm(s: Sketch, axes: tuple[int, ...], *, power: bool, divide: bool, twice: bool) -> str:
-    x = centred(s, "x", axes)
-    other = centred(s, "x", axes) if twice else x
+    x = centered(s, "x", axes)
+    other = centered(s, "x", axes) if twice else x
     square = s.add(ops.Pow(), other, 2.0) if power else s.add(ops.Mul(), other, other)
     root = s.add(ops.Sqrt(), s.add(ops.Add(), s.add(ops.ReduceMean(axes), square), 1e-5))
     if divide:
@@ -96,6 +96,6 @@ def test_group_norm() -> None:
 
 def test_another_mean_stays() -> None:
     s = Sketch(x=(2, 5, 8))
-    x = centred(s, "x", (2,))
+    x = centered(s, "x", (2,))
     root = s.add(ops.Sqrt(), s.add(ops.ReduceMean((1,)), s.add(ops.Mul(), x, x)))
     assert "LayerNorm" not in kinds(simplified(s.graph(s.add(ops.Div(), x, root))))

@@ -1,4 +1,4 @@
-"""Scales and shifts go into the weights beside them."""
+"""Scales and shifts go into the weights next to them."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_preprocessing_of_images() -> None:
     np.testing.assert_allclose(graph.evaluate({"image": image})["y"], np.maximum(image / 2 + bias, 0), rtol=1e-6)
 
 
-def test_quantised_weights() -> None:
+def test_quantized_weights() -> None:
     numbers = np.arange(16, dtype=np.uint8) % 8
     message = module("NeuralNetwork_pb2").WeightParams()
     bits = np.unpackbits(numbers[:, None], axis=1)[:, 5:].ravel()

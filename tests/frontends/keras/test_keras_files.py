@@ -106,7 +106,7 @@ def test_layers_that_prepare_data() -> None:
 
 
 def test_a_layer_whose_class_has_another_name() -> None:
-    """An .h5 file tells the name of the class: GroupedQueryAttention is keras.layers.GroupQueryAttention."""
+    """An .h5 file reports the name of the class: GroupedQueryAttention is keras.layers.GroupQueryAttention."""
     sequence = keras.Input((4, 8))
     keras.Model(sequence, keras.layers.GroupQueryAttention(4, 4, 2)(sequence, sequence)).save("m.h5")
     with rebuilt_file(Path("m.h5")) as rebuilt:

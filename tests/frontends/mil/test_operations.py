@@ -36,7 +36,7 @@ def ints(*values: int) -> str:
     return f"tensor<int32, [{len(values)}]>([{', '.join(map(str, values))}])"
 
 
-#: Arguments behind `x = x`, the result's shape, and the reference.
+#: Arguments after `x = x`, the result's shape, and the reference.
 ONE_OPERAND: dict[str, tuple[str, str, Reference]] = {
     "relu6": ("", "1, 4, 5, 6", lambda x: np.clip(x, 0, 6)),
     "leaky_relu": (", alpha = fp32(0.25)", "1, 4, 5, 6", lambda x: np.where(x > 0, x, x / 4)),

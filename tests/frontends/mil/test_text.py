@@ -177,12 +177,12 @@ REFUSED = {
     "axis between two": (
         "tensor<fp32, [2, 3]> y = softmax(x = x, axis = fp32(0.5))[];",
         ModelError,
-        "must be a whole number",
+        "must be an integer",
     ),
     "axes between two": (
         "tensor<fp32, [2, 3]> y = reduce_sum(x = x, axes = tensor<fp32, [1]>([0.5]), keep_dims = bool(true))[];",
         ModelError,
-        "must be whole numbers",
+        "must be integers",
     ),
     "too many arguments": ("tensor<fp32, [2, 3]> y = relu(x, x)[];", ModelError, "too many arguments without a name"),
     "never computed": ("tensor<fp32, [2, 3]> z = relu(x = x)[];", ModelError, "result 'y' is never computed"),

@@ -290,7 +290,7 @@ def test_all_unknown_operations_are_listed() -> None:
 def test_wrong_shapes_given() -> None:
     good = model([node("Relu", ["x"], ["y"])], [value("x", ["n", 3])], ["y"])
     for shapes, text in (
-        ({"z": (1, 3)}, "'z', which is no input"),
+        ({"z": (1, 3)}, "'z', which is not an input"),
         ({"x": (1, 4)}, "does not fit"),
         ({"x": (1, 3, 1)}, "another rank"),
         ({"x": (-1, 3)}, "must not be negative"),

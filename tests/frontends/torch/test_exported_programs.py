@@ -158,7 +158,7 @@ def guard(members: Members) -> Members:
 
 
 def renamed_node(members: Members) -> Members:
-    """A node whose name ends the line of generated source that it stands in."""
+    """A node whose name ends the line of generated source that it is in."""
     name = member(members, "models/model.json")
     return {**members, name: members[name].replace(b'"gelu"', json.dumps(f"gelu = 0; {CODE}; gelu").encode())}
 

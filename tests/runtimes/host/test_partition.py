@@ -72,7 +72,7 @@ def test_branches_share_steps() -> None:
 
 
 def test_a_host_node_waits_for_the_step_that_needs_it() -> None:
-    """It could run first; the host step behind the engine takes it for nothing."""
+    """It could run first; the host step after the engine takes it for nothing."""
     model = graph("h", node("early", Relu(), "y"), node("a", Relu(), "x"), node("h", Add(), "a", "early"), inputs="x y")
     assert shape_of(model, "early", "h") == [("engine", ["a"]), ("host", ["early", "h"])]
 
@@ -251,7 +251,7 @@ def test_data_that_only_moves_for_the_host_stays_there(nodes: tuple[Node, ...], 
 
 
 def test_positions_are_found_in_the_precision_of_the_model() -> None:
-    """Neighbours closer than a step of fp16, behind every kind of move."""
+    """Neighbors closer than a step of fp16, after every kind of move."""
     x = np.nextafter(np.float32(1), np.float32(2)) * np.ones(SHAPE, np.float32)
     x[:, 2] += np.float32(2**-20)
     flat = node("c", Concat(1), "x", "x")

@@ -25,7 +25,7 @@ from openane.net.units import (
     PoolingKind,
     Reshape,
 )
-from openane.numerics.lookup import to_halfwords
+from openane.numerics.lookup import to_fp16_words
 from openane.targets.h13 import TARGET
 from openane.targets.h13.hazards import hazards
 from openane.targets.target import CompileOptions, Stage
@@ -100,7 +100,7 @@ def test_dialects_number_buffers(dialect: str, order: list[str]) -> None:
     program = compile_net(net, dialect)
     assert [surface.name for surface in sorted(program.surfaces, key=lambda each: each.buffer)] == order
     inputs = random_inputs(net)
-    expected = to_halfwords(inputs["second"].astype(np.float32) + inputs["in"]).view(np.float16)
+    expected = to_fp16_words(inputs["second"].astype(np.float32) + inputs["in"]).view(np.float16)
     assert np.array_equal(simulate(program, inputs)["out"], expected)
 
 

@@ -30,7 +30,7 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("center", [True, False], ids=["centred", "rms"])
+@pytest.mark.parametrize("center", [True, False], ids=["centered", "rms"])
 @pytest.mark.parametrize("dimensions", SETS, ids=lambda s: "".join(d.value[0] for d in s))
 @pytest.mark.parametrize("extents", SHAPES, ids=str)
 def test_every_set_of_dimensions(extents: tuple[int, ...], dimensions: tuple[Dimension, ...], center: bool) -> None:

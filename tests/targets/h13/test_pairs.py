@@ -54,7 +54,7 @@ def test_every_published_network_description(shared: Path) -> None:
     for path in found:
         try:
             net = read_net(path)
-        except FormatError:  # two describe larger weights than the file beside them holds
+        except FormatError:  # two describe larger weights than the file next to them holds
             continue
         program = compile_net(net)
         if not net.input_dtypes:

@@ -21,7 +21,7 @@ CASES = {
     "encoder_conv_idx_c1_n4_k3x3_s2_g1_bias1_same_tiny": (4, 1, 3, 3),
     "encoder_conv_idx_c256_n256_k3x3_s2_g256_bias1_same_dw2": (256, 1, 3, 3),
 }
-"""Records of stride-2 convolutions with a hash, and the shape of their kernels: halfword number i is i + 1."""
+"""Records of stride-2 convolutions with a hash, and the shape of their kernels: fp16 word number i is i + 1."""
 
 
 @pytest.mark.parametrize("case", CASES)

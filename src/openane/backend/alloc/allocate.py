@@ -1,7 +1,7 @@
 """Addresses: L2 for residents and staging, scratch for spilled tensors, buffers for surfaces.
 
 Residents come first, from address 0 upwards, and freed space is reused (encoding.md#l2-allocation); the staging of a
-task lies above them at the next free byte: first source, second source, result.
+task is above them at the next free byte: first source, second source, result.
 """
 
 from __future__ import annotations

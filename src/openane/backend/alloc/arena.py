@@ -49,9 +49,9 @@ class Arena:
         index = bisect_right(self._starts, start) - 1
         first, last = self._starts[index], self._ends[index]
         assert index >= 0 and first <= start and start + size_bytes <= last, "the range is not free"
-        behind = self._aligned(start + size_bytes)
+        past = self._aligned(start + size_bytes)
         left = [(first, start)] if first < start else []
-        right = [(behind, last)] if behind < last else []
+        right = [(past, last)] if past < last else []
         self._starts[index : index + 1] = [a for a, _ in left + right]
         self._ends[index : index + 1] = [b for _, b in left + right]
         self.peak_bytes = max(self.peak_bytes, start + size_bytes)

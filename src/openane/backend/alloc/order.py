@@ -1,4 +1,4 @@
-"""How tasks follow each other: groups that may overlap, waiting and streaming between neighbours.
+"""How tasks follow each other: groups that may overlap, waiting and streaming between neighbors.
 
 The rules are encoding.md#groups (411 of 411 tasks), #type-words (409 and 411 of 411) and #engine-words (the
 signal between planar tasks). Within a group the engine overlaps tasks, and these words say what waits for what; a
@@ -36,7 +36,7 @@ class Ordering:
         source_waits: what the load of the sources waits for.
         result_waits: what the write of the result waits for.
         streams_from: "NE" or "PE" when the first source follows the task in front, else empty.
-        signals, waits: whether a NE task tells the next planar task of its end, or waits for the one before.
+        signals, waits: whether a NE task reports the next planar task of its end, or waits for the one before.
         depends: the first source is read from DRAM after a task of this program wrote it.
     """
 
@@ -81,7 +81,7 @@ def order(machine: MachineSpec, placement: Placement, *, separate_groups: bool =
 
 
 def _openings(machine: MachineSpec, tasks: Sequence[PlacedTask], *, separate_groups: bool) -> list[bool]:
-    """Where groups begin: behind a task that writes scratch or a DRAM tensor read later, and where a task says so."""
+    """Where groups begin: after a task that writes scratch or a DRAM tensor read later, and where a task says so."""
     read_later: set[str] = set()
     border = [False] * (len(tasks) + 1)
     for index in range(len(tasks) - 1, -1, -1):
@@ -157,7 +157,7 @@ class _Walker:
         return self._waits_of_resident(index), NONE
 
     def _waits_of_dram(self, index: int) -> Wait:
-        """A DRAM source inside a group; a NE task behind a PE task is not on record and waits for all of it."""
+        """A DRAM source inside a group; a NE task after a PE task is not on record and waits for all of it."""
         now, before = self.tasks[index].plan.is_ne, self.tasks[index - 1].plan.is_ne
         if _reduces(self.tasks[index].plan) and _reduces(self.tasks[index - 1].plan):
             return NONE  # parts of one statistic
@@ -259,7 +259,7 @@ class _Walker:
 
 
 def _signals(tasks: Sequence[PlacedTask], opens: Sequence[bool], walker: _Walker) -> list[bool]:
-    """Every task from a planar task up to the one in front of the planar task that reads its result."""
+    """Every task from a planar task up to the one before the planar task that reads its result."""
     signals = [False] * len(tasks)
     last_pe = 0
     for index, task in enumerate(tasks):

@@ -93,7 +93,7 @@ def _redirected(task: TaskPlan, stand_in: Mapping[str, str]) -> TaskPlan:
 
 
 def keep_inputs(target: CodeGenerator, plan: ProgramPlan) -> ProgramPlan:
-    """The staged copy of an input stays in L2 for the tasks behind its first reader.
+    """The staged copy of an input stays in L2 for the tasks after its first reader.
 
     Only source 1 can be kept: SourceType says so, and there is no such field for source 2.
     """

@@ -1,6 +1,6 @@
 """Pitches of tensors in L2: the bank rule of encoding.md#bank-rule.
 
-L2 behaves as 64 banks of 16 bytes. A tensor lies there row by row; a row holds all channels (and depths), each padded
+L2 behaves as 64 banks of 16 bytes. A tensor is there row by row; a row holds all channels (and depths), each padded
 to 16 bytes. The row pitch is padded so that rows that are fetched together start in banks far enough apart.
 """
 
@@ -222,7 +222,7 @@ def odd_row(machine: MachineSpec, row: int) -> int:
 
 
 def second_base(machine: MachineSpec, first_end: int) -> int:
-    """Where a second staged source begins: behind the first, at least 4 banks away from bank 0 (10 of 10)."""
+    """Where a second staged source begins: after the first, at least 4 banks away from bank 0 (10 of 10)."""
     bank = first_end // machine.bank_bytes
     while min(bank % machine.banks, machine.banks - bank % machine.banks) < 4:
         bank += 1

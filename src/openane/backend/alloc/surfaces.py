@@ -1,4 +1,4 @@
-"""How a tensor lies in DRAM (encoding.md#program: exact on 429 of 429 recorded tensors)."""
+"""How a tensor is in DRAM (encoding.md#program: exact on 429 of 429 recorded tensors)."""
 
 from __future__ import annotations
 

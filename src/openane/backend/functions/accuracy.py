@@ -15,7 +15,7 @@ from openane.backend.functions.steps import PlanarStep, PlanarStepOperation, Rec
 from openane.net.units.neuron import NeuronKind
 from openane.numerics.fitting import Array
 from openane.numerics.fp16 import to_fp16
-from openane.numerics.lookup import CompiledTable, from_halfwords, to_halfwords
+from openane.numerics.lookup import CompiledTable, from_fp16_words, to_fp16_words
 
 Floats = npt.NDArray[np.float32]
 
@@ -80,13 +80,13 @@ def measure(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0, *, within: 
 
 def evaluate(steps: Recipe, x: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:
     """The function as the engine computes it: single precision within a step, each result stored as fp16."""
-    values = [from_halfwords(x.view(np.uint16))]
+    values = [from_fp16_words(x.view(np.uint16))]
     stored = x.view(np.uint16)
     with np.errstate(all="ignore"):
         for step in steps.steps:
             result = _table(step, values) if isinstance(step, TableStep) else _planar(step, values)
-            stored = to_halfwords(result)
-            values.append(from_halfwords(stored))
+            stored = to_fp16_words(result)
+            values.append(from_fp16_words(stored))
     return stored.view(np.float16)
 
 

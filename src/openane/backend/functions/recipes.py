@@ -41,7 +41,7 @@ def recipe(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0) -> Recipe:
         kind, alpha, beta: as in :class:`openane.net.units.neuron.Neuron`.
 
     Raises:
-        UnsupportedError: the function has no recipe (PReLU has one slope a channel and is not a table).
+        UnsupportedError: the function has no recipe (PReLU has one slope per channel and is not a table).
         InputError: a constant is not a finite fp16 number.
     """
     composed = _COMPOSITIONS.get(kind)
@@ -112,7 +112,7 @@ def _fitted(
 def _curve(kind: NeuronKind, exponents: tuple[int, ...], left: Tail) -> _Make:
     """One fitted table around 0."""
     return lambda alpha, beta: Recipe(
-        (TableStep(_fitted(kind, alpha, beta, TableMode.CENTRED, SignRule.NONE, left, _IDENTITY, exponents)),), _FITTED
+        (TableStep(_fitted(kind, alpha, beta, TableMode.CENTERED, SignRule.NONE, left, _IDENTITY, exponents)),), _FITTED
     )
 
 

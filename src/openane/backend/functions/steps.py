@@ -14,7 +14,7 @@ from openane.numerics.fp16 import rounded_number
 from openane.numerics.tables import LookupTable
 
 LN_2 = rounded_number(math.log(2))
-"""Scale behind the log2 table to make it the natural logarithm, as in Apple's program: 0x398C."""
+"""Scale after the log2 table to make it the natural logarithm, as in Apple's program: 0x398C."""
 
 INPUT = 0
 """The operand that is the function's argument."""
@@ -91,7 +91,7 @@ class Recipe:
 
 
 class Composer:
-    """Puts steps together; each method adds one and returns the operand that stands for its result."""
+    """Puts steps together; each method adds one and returns the operand that means its result."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []

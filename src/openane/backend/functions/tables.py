@@ -1,7 +1,7 @@
 """The lookup tables that Apple's compiler writes, from their rules.
 
 Evidence, per table: `hash` = the image has the SHA-256 that was published for Apple's output (macOS 26 compiler);
-`program` = the image stands in a published Apple-compiled program (2020 to 2023 compilers); `described` = its fields
+`program` = the image is in a published Apple-compiled program (2020 to 2023 compilers); `described` = its fields
 are described in public notes, no image at hand. Most of Apple's tables turn out to be plain samples of the
 function. gelu and silu are fitted by a method that we know only nearly (least squares over the normal fp16 numbers
 of the domain gives two thirds of the knots to the bit), so their knots stand here as data.
@@ -21,7 +21,7 @@ from openane.numerics.tables import KNOT_COUNT, LookupTable, SignRule, StraightL
 
 INFINITY = math.inf
 LOG2_E = rounded_number(math.log2(math.e))
-"""PostScale in front of the 2^x table to make it e^x: 0x3DC5, 0.02 % above log2(e) (program, hash)."""
+"""PostScale before the 2^x table to make it e^x: 0x3DC5, 0.02 % above log2(e) (program, hash)."""
 
 SMALLEST = 2.0**-24
 """The smallest positive fp16 number, the width of Apple's step function (program: ceil)."""
@@ -62,7 +62,7 @@ def sample(function: Callable[[float], float], first: float, step: float) -> tup
 def sigmoid() -> LookupTable:
     """1 / (1 + e^-x), sampled on [-8, 8], lines outside (hash)."""
     return LookupTable(
-        TableMode.CENTRED,
+        TableMode.CENTERED,
         sample(lambda x: 1 / (1 + math.exp(-x)), -8, 0.5),
         1,
         lo=-9.9375,
@@ -110,7 +110,7 @@ def tanh() -> LookupTable:
 def gelu() -> LookupTable:
     """x * Phi(x), fitted by Apple on [-4, 4], the identity above (hash, program)."""
     return LookupTable(
-        TableMode.CENTRED,
+        TableMode.CENTERED,
         _from_words(_GELU_KNOTS),
         2,
         lo=rounded_number(-4.4),
@@ -124,7 +124,7 @@ def gelu() -> LookupTable:
 def silu() -> LookupTable:
     """x * sigmoid(x), fitted by Apple on [-8, 8], lines outside (hash)."""
     return LookupTable(
-        TableMode.CENTRED,
+        TableMode.CENTERED,
         _from_words(_SILU_KNOTS),
         1,
         lo=rounded_number(-10.2),
@@ -202,7 +202,7 @@ def reciprocal() -> LookupTable:
 def two_lines(left: StraightLine, right: StraightLine) -> LookupTable:
     """`left` for x <= 0 and `right` for x > 0, each as fp16 slope and intercept, without limits."""
     return LookupTable(
-        TableMode.CENTRED,
+        TableMode.CENTERED,
         left=StraightLine(rounded_number(left.slope), rounded_number(left.intercept)),
         right=StraightLine(rounded_number(right.slope), rounded_number(right.intercept)),
     )
@@ -219,7 +219,7 @@ def thresholded(threshold: float) -> LookupTable:
     if float(limit) > threshold:  # comparing with the next number below gives the same answer for every fp16 x
         limit = np.nextafter(limit, to_fp16(-np.inf))
     line = StraightLine(1.0, 0.0)
-    return LookupTable(TableMode.CENTRED, lo=float(limit), below=0.0, above=INFINITY, left=line, right=line)
+    return LookupTable(TableMode.CENTERED, lo=float(limit), below=0.0, above=INFINITY, left=line, right=line)
 
 
 def ramp(slope: float, intercept: float) -> LookupTable:
@@ -228,7 +228,7 @@ def ramp(slope: float, intercept: float) -> LookupTable:
     if line.slope <= 0:
         raise InputError("the slope is not positive", value=slope)
     lo, hi = rounded_number(-line.intercept / line.slope), rounded_number((1 - line.intercept) / line.slope)
-    return LookupTable(TableMode.CENTRED, lo=lo, hi=hi, below=0.0, above=1.0, left=line, right=line)
+    return LookupTable(TableMode.CENTERED, lo=lo, hi=hi, below=0.0, above=1.0, left=line, right=line)
 
 
 def clip(low: float, high: float) -> LookupTable:
@@ -237,7 +237,7 @@ def clip(low: float, high: float) -> LookupTable:
     if low > high:
         raise InputError("the lower limit is above the upper limit", value=low, limit=high)
     return LookupTable(
-        TableMode.CENTRED,
+        TableMode.CENTERED,
         lo=low,
         hi=high,
         below=low,
@@ -252,7 +252,7 @@ def maximum(constant: float) -> LookupTable:
     value = finite_half(constant, "constant")
     line = StraightLine(1.0, 0.0)
     return LookupTable(
-        TableMode.CENTRED, (value,) * KNOT_COUNT, lo=value, below=value, above=INFINITY, left=line, right=line
+        TableMode.CENTERED, (value,) * KNOT_COUNT, lo=value, below=value, above=INFINITY, left=line, right=line
     )
 
 
@@ -261,7 +261,7 @@ def minimum(constant: float) -> LookupTable:
     value = finite_half(constant, "constant")
     line = StraightLine(1.0, 0.0)
     return LookupTable(
-        TableMode.CENTRED, (value,) * KNOT_COUNT, hi=value, below=-INFINITY, above=value, left=line, right=line
+        TableMode.CENTERED, (value,) * KNOT_COUNT, hi=value, below=-INFINITY, above=value, left=line, right=line
     )
 
 
@@ -276,7 +276,9 @@ def sign() -> LookupTable:
 @functools.cache
 def step() -> LookupTable:
     """1 for x > 0, else 0 (program: third table of ceil)."""
-    return LookupTable(TableMode.CENTRED, lo=-SMALLEST, hi=SMALLEST, below=0.0, above=1.0, right=StraightLine(0.0, 1.0))
+    return LookupTable(
+        TableMode.CENTERED, lo=-SMALLEST, hi=SMALLEST, below=0.0, above=1.0, right=StraightLine(0.0, 1.0)
+    )
 
 
 @functools.cache

@@ -25,7 +25,7 @@ class NormalizedProduct(UnitParams):
 
     Attributes:
         norm: over Width.
-        product: by a constant, with what is fused behind it.
+        product: by a constant, with what is fused after it.
     """
 
     norm: LayerNorm
@@ -47,7 +47,7 @@ class FunctionProduct(UnitParams):
 
     Attributes:
         function: of one task; a scale and bias of one number each.
-        product: by a constant, with what is fused behind it.
+        product: by a constant, with what is fused after it.
     """
 
     function: Neuron | GOC
@@ -68,7 +68,7 @@ class TwoProducts(UnitParams):
     """Two products by constants, the first one's function between them.
 
     Attributes:
-        first, second: with what is fused behind them.
+        first, second: with what is fused after them.
     """
 
     first: Fused
@@ -89,7 +89,7 @@ class ResidualProduct(UnitParams):
     """x plus a product of x by a constant.
 
     Attributes:
-        product: by a square matrix, with what is fused behind it.
+        product: by a square matrix, with what is fused after it.
     """
 
     product: Fused
@@ -131,7 +131,7 @@ class Attention(UnitParams):
     """softmax(query x key^T * scale) x value, for every (batch, depth, channel); bottoms query, key, value.
 
     Attributes:
-        scores: the first product, with the scale behind it.
+        scores: the first product, with the scale after it.
         second: the second product.
     """
 

@@ -19,7 +19,7 @@ from openane.net.units import GOC, Broadcast, Dimension, ElementWise, Linear, Ne
 
 @dataclass(frozen=True, eq=False)
 class Fused(UnitParams):
-    """A unit of the MAC engine with what its datapath does behind the sum: scale, bias and one function.
+    """A unit of the MAC engine with what its datapath does after the sum: scale, bias and one function.
 
     y = function(main(x) * scale + bias)
 

@@ -60,7 +60,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Strides:
-    """Distances in bytes between neighbours along the four outer axes; columns are 2 bytes apart.
+    """Distances in bytes between neighbors along the four outer axes; columns are 2 bytes apart.
 
     The channel stride is `plane` in the DMA blocks (0x13810, 0x1780C) and the first L2 word (0x480C, 0x4838).
     """
@@ -109,7 +109,7 @@ class PlannedTensor:
         l2_base: L2 address relative to the block of the task that writes it; None: the allocator chooses.
         part_of: the tensor whose memory this one shares (concat), else empty; `part_offset` is its first channel there.
         part_offset: first (group, depth, channel, row) inside `part_of`.
-        constant: halfwords of a constant tensor laid out as its DRAM surface.
+        constant: fp16 words of a constant tensor laid out as its DRAM surface.
         interleave: channels side by side in DRAM; only whole tensors are read and written then.
     """
 
@@ -151,8 +151,8 @@ class TaskOperand:
             Such an operand cannot be resident unless the two shapes differ only in axes of extent 1.
         offset: first (group, depth, channel, row) of the part, in the axes of the tensor (or of `shape`).
         column: first column of the part; in DRAM a multiple of 32.
-        step: distance of neighbours along (group, depth, channel, row).
-        column_step: columns from neighbour to neighbour along a view axis, other than WIDTH, that walks along columns
+        step: distance of neighbors along (group, depth, channel, row).
+        column_step: columns from neighbor to neighbor along a view axis, other than WIDTH, that walks along columns
             (the parts of a row as channels or rows).
         group_channels: channels from one group to the next, of a grouped convolution; 0: GROUP is the batch.
         swapped: channel and column are swapped in memory (Common 0x30 bits 0x100, 0x200; Cfg bit 28 or 0x400 of a
@@ -219,7 +219,7 @@ class NeWork:
         post_scale: PostScale (0xC810), fp16.
         kernel_width, kernel_height: taps, 1 without a kernel.
         stride: (x, y); 1 or 2 on both axes as Apple writes them.
-        pad_left, pad_top: zeros in front; those behind follow from the extents.
+        pad_left, pad_top: zeros in front; those after follow from the extents.
         pairs: two neighboring outputs are computed at each second column (Ox = 2), of a depthwise kernel of stride 1.
     """
 
@@ -306,11 +306,11 @@ class KernelPlan:
     """What the coefficient lanes of a NE task load.
 
     Attributes:
-        lanes: one byte string a lane, each a multiple of 64 bytes (bias, weights; the table stands in front).
+        lanes: one byte string a lane, each a multiple of 64 bytes (bias, weights; the table is in front).
             For a table alone: one string of 128 bytes and `table_lanes` lanes that share it.
-        table_lanes: lanes that load the one shared table; 0 when `lanes` has a string a lane.
-        sparse: zeros are left out behind masks (stride 2).
-        bias: the streams begin with bias halfwords.
+        table_lanes: lanes that load the one shared table; 0 when `lanes` has a string per lane.
+        sparse: zeros are left out after masks (stride 2).
+        bias: the streams begin with bias fp16 words.
         group_channels: output channels a lane computes in one round; OCGSize is its log2, rounded up.
         source: the tensor that is read as kernel at run time instead of constants; then `lane_bytes` counts.
         part: number of this slice of the unit's output channels; equal slices are stored each.

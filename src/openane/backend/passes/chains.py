@@ -45,7 +45,7 @@ _IMAGE = frozenset({Dimension.HEIGHT, Dimension.WIDTH})
 
 
 def as_product(unit: Unit | None) -> Fused | None:
-    """A product by a constant with what is fused behind it; None for other units."""
+    """A product by a constant with what is fused after it; None for other units."""
     if unit is None:
         return None
     params = unit.params
@@ -68,7 +68,7 @@ def flat_reductions(editor: NetEditor) -> None:
 
 
 def products(editor: NetEditor) -> None:
-    """A normalization of rows or another product in front of a product, and a sum with its operand behind it."""
+    """A normalization of rows or another product before a product, and a sum with its operand after it."""
     for original in editor.net.units:
         unit = editor.units[original.name]
         product = as_product(unit)

@@ -32,7 +32,7 @@ from openane.net.units import (
 )
 from openane.numerics.limits import HALF_LARGEST
 
-#: Units whose datapath has scale, bias and a function behind the sum, and the dimension vectors run along.
+#: Units whose datapath has scale, bias and a function after the sum, and the dimension vectors run along.
 HOSTS: Mapping[type[UnitParams], Dimension] = MappingProxyType(
     {
         GOC: Dimension.CHANNEL,
@@ -60,7 +60,7 @@ def constants_to_scalars(editor: NetEditor) -> None:
 
 
 def _constant(editor: NetEditor, name: str) -> np.ndarray | None:
-    """The values of a constant, seen through a broadcast: a scalar or one value a channel."""
+    """The values of a constant, seen through a broadcast: a scalar or one value per channel."""
     unit = editor.units.get(name)
     if unit is not None and isinstance(unit.params, Broadcast):
         unit = editor.units.get(unit.bottoms[0])
@@ -136,7 +136,7 @@ def fold_broadcasts(editor: NetEditor) -> None:
 
 
 def fuse_epilogues(editor: NetEditor) -> None:
-    """Scale, bias and function behind a convolution or matrix product join it."""
+    """Scale, bias and function after a convolution or matrix product join it."""
     for unit in editor.net.units:
         unit = editor.units[unit.name]
         if not unit.bottoms:
@@ -157,7 +157,7 @@ def fuse_epilogues(editor: NetEditor) -> None:
 
 
 def _joined(host: Fused, unit: Unit, editor: NetEditor) -> Fused | None:
-    """The host with the unit behind it taken in; None when the datapath cannot."""
+    """The host with the unit after it taken in; None when the datapath cannot."""
     params = unit.params
     if host.function is not None:
         return None
@@ -183,7 +183,7 @@ def _joined(host: Fused, unit: Unit, editor: NetEditor) -> Fused | None:
 
 
 def _joined_row(host: Fused, unit: Unit, editor: NetEditor) -> Fused | None:
-    """A constant row added behind a matrix product is its bias."""
+    """A constant row added after a matrix product is its bias."""
     main = unit.params.main if isinstance(unit.params, FusedElementWise) else unit.params
     extras = isinstance(unit.params, FusedElementWise) and (
         unit.params.bias or unit.params.relu or any(unit.params.source_relu)
@@ -215,7 +215,7 @@ def _largest(values: np.ndarray | float | None) -> float:
 
 
 def fuse_elementwise(editor: NetEditor) -> None:
-    """ReLU and scalar scale or bias behind an elementwise unit join it; so does a ReLU of x in x + relu(x)."""
+    """ReLU and scalar scale or bias after an elementwise unit join it; so does a ReLU of x in x + relu(x)."""
     for unit in editor.net.units:
         unit = editor.units[unit.name]
         if isinstance(unit.params, ElementWise | FusedElementWise):

@@ -100,16 +100,16 @@ def _normalized(
         operand_strides(machine, rows, inner),
     )
     base = 2 * pair.row
-    behind = base + operand_layout.row
+    past = base + operand_layout.row
     shape = TensorShape(channels=rows, width=inner)
-    normalized = run.tensor("normalized", shape, behind, values)
+    normalized = run.tensor("normalized", shape, past, values)
     operand = run.tensor("operand", TensorShape(channels=inner, width=rows), base, operand_layout)
     kept = run.kept(shape)
-    x = replace(rows_of(run.x, source), keep=kept.tensor, staging_base=behind + values.row, staging=values)
+    x = replace(rows_of(run.x, source), keep=kept.tensor, staging_base=past + values.row, staging=values)
     view = matrix_view(rows, inner)
     yield from row_steps(run, view, (x, kept), pair, 0, normalized)
     yield run.task(COPY, view, (normalized,), replace(operand, swapped=True))
-    y = replace(rows_of(run.y, result), swapped=True, staging_base=behind)
+    y = replace(rows_of(run.y, result), swapped=True, staging_base=past)
     yield from product_tasks(run, product_of(params.product), View(width=rows, channels=inner), operand, y)
 
 
@@ -123,7 +123,7 @@ def function_product_bytes(machine: MachineSpec, rows: int, inner: int, outputs:
 
 
 def lower_function_product(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
-    """The function of rows, their transposition, and the product: as behind a normalization, with one task in front."""
+    """The function of rows, their transposition, and the product: as after a normalization, with one task in front."""
     machine = lowering.machine
     params = unit.params
     assert isinstance(params, FunctionProduct)
@@ -134,17 +134,17 @@ def lower_function_product(unit: Unit, lowering: UnitLowering) -> Iterator[TaskP
 
     def tasks() -> Iterator[TaskPlan]:
         values, layout = flat(_row(machine, inner), rows), operand_strides(machine, rows, inner)
-        behind = layout.row
-        computed = run.tensor("function", TensorShape(channels=rows, width=inner), behind, values)
+        past = layout.row
+        computed = run.tensor("function", TensorShape(channels=rows, width=inner), past, values)
         operand = run.tensor("operand", TensorShape(channels=inner, width=rows), 0, layout)
         view = matrix_view(rows, inner)
-        x = replace(rows_of(run.x, source), staging_base=behind + values.row, staging=segments(machine, rows, inner))
+        x = replace(rows_of(run.x, source), staging_base=past + values.row, staging=segments(machine, rows, inner))
         work, kernel = _function_work(machine, params.function, rows)
         if kernel is None and isinstance(work, PeWork):
             x = replace(x, staging=values)
         yield run.task(work, view, (x,), computed, kernel)
         yield run.task(COPY, view, (computed,), replace(operand, swapped=True))
-        y = replace(rows_of(run.y, result), swapped=True, staging_base=behind)
+        y = replace(rows_of(run.y, result), swapped=True, staging_base=past)
         yield from product_tasks(run, task, View(width=rows, channels=inner), operand, y)
 
     return ends.around(tasks())

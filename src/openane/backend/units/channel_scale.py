@@ -34,7 +34,7 @@ def channel_scale(
         scale, bias: (C,); no bias for None.
         shape: of source and result.
         source, result: operands.
-        function: behind the bias.
+        function: after the bias.
     """
     machine = lowering.machine
     most = machine.l2_bytes // 4 // (2 * machine.bank_bytes)  # a tile of one pixel takes a quarter of L2

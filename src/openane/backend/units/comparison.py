@@ -62,7 +62,7 @@ COMPARISONS: Mapping[ElementWiseKind, ComparisonTables] = MappingProxyType(
 
 
 def difference(params: FusedElementWise, comparison: ComparisonTables) -> FusedElementWise:
-    """The subtraction in front of the step; the caller exchanges the operands when `turned`."""
+    """The subtraction before the step; the caller exchanges the operands when `turned`."""
     relus = params.source_relu[::-1] if comparison.turned else params.source_relu
     return FusedElementWise(ElementWise(ElementWiseKind.SUB), params.shape, source_relu=relus)
 

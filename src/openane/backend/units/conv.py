@@ -185,7 +185,7 @@ def job(conv: Conv, fused: Fused) -> ConvolutionJob:
 def _is_recorded(conv: Conv) -> bool:
     """Whether Apple's form of such a convolution is on record: square kernels, stride 1 and 2, even padding.
 
-    Stride 2 is recorded dense and depthwise; padding with one more row behind than in front.
+    Stride 2 is recorded dense and depthwise; padding with one more row after than in front.
     """
     depthwise = conv.kernel.shape[1] == 1 and conv.kernel.shape[0] == conv.groups
     square = conv.kernel.shape[2] == conv.kernel.shape[3]

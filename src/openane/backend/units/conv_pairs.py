@@ -44,13 +44,11 @@ def pair_tasks(
     machine = lowering.machine
     pitch = machine.bank_bytes * -(-2 * result_shape.width // machine.bank_bytes)
     written = pitch * result_shape.channels * result_shape.height
-    behind = written + staged_source(machine, plan).row * shape.height
-    if behind + machine.segment_bytes * result_shape.channels > machine.l2_bytes:
+    past = written + staged_source(machine, plan).row * shape.height
+    if past + machine.segment_bytes * result_shape.channels > machine.l2_bytes:
         return None  # the copy follows the convolution and needs room for one patch of columns
     name = f"{result.tensor}/pairs{result.offset}"
     pairs = lowering.tensor(name, result_shape, TensorPlace.RESIDENT, l2_base=0)
     first = replace(plan, sources=(replace(source, staging_base=written),), result=pairs)
-    copy = planar_task(
-        PeWork(PeMode.UNARY), result_shape, (pairs,), replace(result, staging_base=behind), plan.evidence
-    )
+    copy = planar_task(PeWork(PeMode.UNARY), result_shape, (pairs,), replace(result, staging_base=past), plan.evidence)
     return iter((first, copy))

@@ -48,7 +48,7 @@ def swap_task(source: TaskOperand, view: View, result: TaskOperand) -> TaskPlan:
     Args:
         source: operand in the axes of the view.
         view: extents of the source.
-        result: its tensor lies swapped: `width` counts the view's channels, `channels` the view's columns.
+        result: its tensor is swapped: `width` counts the view's channels, `channels` the view's columns.
     """
     swapped = replace(result, swapped=True)
     return TaskPlan(NeWork(), view, view, (source,), swapped, unicast=True, evidence=EncodingEvidence.EXTRAPOLATED)

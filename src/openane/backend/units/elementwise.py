@@ -81,7 +81,7 @@ def repeated_axes(shape: TensorShape, full: TensorShape) -> frozenset[Axis]:
 
 
 def lower_elementwise(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
-    """One planar task; in front of it a copy of a repeated operand into L2, or the reciprocal of a divisor."""
+    """One planar task; before it a copy of a repeated operand into L2, or the reciprocal of a divisor."""
     shape = lowering.shape(unit.name)
     fused = as_fused(unit.params, shape)
     first, second = (lowering.value(name) for name in unit.bottoms)
@@ -208,7 +208,7 @@ def _power_of_pairs(
     result: TaskOperand,
     lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
-    """Exponent and logarithm as neighbouring channels in L2, multiplied in pairs in front of the exp2 table."""
+    """Exponent and logarithm as neighboring channels in L2, multiplied in pairs before the exp2 table."""
     machine = lowering.machine
     shape = fused.shape
     paired = replace(shape, channels=2 * shape.channels)

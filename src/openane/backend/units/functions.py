@@ -40,7 +40,7 @@ class NeFunction:
     Attributes:
         nonlinearity: none, ReLU or table.
         table: of TABLE.
-        post_scale: factor in front of the table.
+        post_scale: factor before the table.
         accumulate_bias: added before that; 0 for most.
         evidence: whether Apple's compiler writes this table for this function.
     """
@@ -104,7 +104,7 @@ def planar_work(step: PlanarStep) -> PeWork:
 
 
 def with_table(kernel: KernelPlan | None, table: LookupTable, lanes: int) -> KernelPlan:
-    """A kernel whose lanes also load a table: alone they share one, with weights it stands in front of each lane."""
+    """A kernel whose lanes also load a table: alone they share one, with weights it is before each lane."""
     image = table.encode()
     if kernel is None:
         return KernelPlan((image,), table_lanes=lanes, pole=table.has_pole)

@@ -52,7 +52,7 @@ _TILE_TUNING = Tuning(patch=(3, 3, 3))
 
 
 def product_of(params: UnitParams) -> ConvolutionJob:
-    """A product by a constant as a convolution of one pixel a row, with what is fused behind it."""
+    """A product by a constant as a convolution of one pixel per row, with what is fused after it."""
     fused = params if isinstance(params, Fused) else Fused(params)
     assert isinstance(fused.main, (Linear, ColumnProduct))
     return job(Conv(fused.main.weight[:, :, None, None]), fused)
@@ -275,10 +275,10 @@ def untile_tasks(run: Band, task: ConvolutionJob, rows: int, operand: TaskOperan
 def _tiled(run: Band, task: ConvolutionJob, rows: int, inner: int, outputs: int) -> Iterator[TaskPlan]:
     """Rows as an image of eight columns: tile, product, untile."""
     shape, strides = tiles(run.machine, rows, inner)
-    behind = strides.row * shape.height
-    operand, copy = tile_task(run, rows, inner, 0, behind)
+    past = strides.row * shape.height
+    operand, copy = tile_task(run, rows, inner, 0, past)
     yield copy
-    yield from untile_tasks(run, task, rows, operand, behind)
+    yield from untile_tasks(run, task, rows, operand, past)
 
 
 @rule(

@@ -194,7 +194,7 @@ def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
         right: _Right | None = None
         for number, (first, count, group) in enumerate(chunks):
             if number == len(prepared):
-                kernels, tasks = _kernels(product, index, (first, count, group), right.behind if right else 0)
+                kernels, tasks = _kernels(product, index, (first, count, group), right.past if right else 0)
                 prepared.append(kernels)
                 yield from tasks
             if product.transposed[1] and right is None:
@@ -234,11 +234,11 @@ class _Right:
 
     Attributes:
         operand: [K channels, N columns].
-        behind: the first free byte.
+        after: the first free byte.
     """
 
     operand: TaskOperand
-    behind: int
+    past: int
 
 
 def _kernels(
@@ -274,7 +274,7 @@ def _kernels(
 def kernel_memory(run: Band, name: str, rows: int, inner: int) -> tuple[TaskOperand, tuple[KernelPlan, ...]]:
     """Memory in DRAM for kernels of `rows` rows, and each of them: all rows, or 128 a kernel.
 
-    The lanes of a kernel lie one behind the other; rows of a lane are interleaved.
+    The lanes of a kernel lie one after the other; rows of a lane are interleaved.
     """
     machine = run.machine
     group = min(rows // machine.lanes, _KERNEL_ROWS[0])
@@ -322,15 +322,15 @@ def _product(
     view = View(width=columns[1], channels=inner)
     y = rows_of(run.y, product.shapes[2], product.index * product.rows + rows[0])
     if right is not None:
-        x, behind = right.operand, right.behind
+        x, past = right.operand, right.past
     else:
         staged = _streamed_segments(product.run.machine, inner, columns[1])
         if staged != segments(product.run.machine, inner, columns[1]):
             run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
-        behind = staged.row
+        past = staged.row
         x = rows_of(run.x, product.shapes[1], product.index * inner)
         x = replace(x, column=columns[0], staging=staged, staging_base=0)
-    target = replace(y, column=columns[0], staging_base=behind)
+    target = replace(y, column=columns[0], staging_base=past)
     return run.task(product.work, view, (x,), target, kernel, result_view=replace(view, channels=rows[1]))
 
 

@@ -169,9 +169,9 @@ AnyBand = TypeVar("AnyBand", bound=Band)
 def axis_bands(
     run: AnyBand, shape: TensorShape, dimension: Dimension, fits: Callable[[int, int], bool]
 ) -> Iterator[tuple[AnyBand, View, bool]]:
-    """A dimension in front of the columns as the channels of views of images, in parts that fit into L2.
+    """A dimension before the columns as the channels of views of images, in parts that fit into L2.
 
-    With rows behind the dimension every item in front of it is an image; without, the items are the rows of one image,
+    With rows after the dimension every item before it is an image; without, the items are the rows of one image,
     whose tensor has rows and channels turned.
 
     Args:

@@ -1,7 +1,7 @@
 """Layer normalization without affine parameters, and its form without a mean (encoding.md#layer-norm).
 
 Statistics are planar reductions: the mean, then 1 / sqrt(variance + epsilon) in one task where mean and x can be read
-together, else from the centred value. Recorded are columns (one row of pixels or an image), channels (one pixel or an
+together, else from the centered value. Recorded are columns (one row of pixels or an image), channels (one pixel or an
 image), and channels, rows and columns together; other sets of dimensions are seen as one of these. What does not fit
 into L2 is cut into bands, and a single item that does not fit is read from DRAM for each of its three steps.
 """
@@ -71,7 +71,7 @@ NORMALIZE = PeWork(PeMode.ROWS, subtract=True)
 SUBTRACT = PeWork(PeMode.BINARY, subtract=True)
 #: Rows of a tile of the first task when its source is kept (3 of 3).
 _KEPT_TILE_ROWS = 32
-#: The transposing copy behind the subtraction follows it up to this width (8 columns do, 16 do not).
+#: The transposing copy after the subtraction follows it up to this width (8 columns do, 16 do not).
 _STREAMED_COLUMNS = 8
 #: View axes in which everything is reduced without being kept: channels are depth.
 _STACKED = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.HEIGHT, Axis.DEPTH: Axis.CHANNEL}
@@ -175,7 +175,7 @@ def _image_bytes(machine: MachineSpec, shape: TensorShape) -> int:
 
 
 def _image_rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
-    """Rows of an image: a copy in L2, whose rows are reduced as groups; then the same with the centred rows."""
+    """Rows of an image: a copy in L2, whose rows are reduced as groups; then the same with the centered rows."""
     machine = run.machine
     channels, height, width = shape.channels, shape.height, shape.width
     whole, rows = View(width, height, channels), row_groups(shape)
@@ -185,16 +185,16 @@ def _image_rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     statistic, column = row_statistics(machine, shape), replace(shape, width=1)
     copy = run.tensor("copy", shape, size, copied)
     mean = run.tensor("mean", column, 2 * size, statistic)
-    centred = run.tensor("centred", shape, 0, reread)
+    centered = run.tensor("centered", shape, 0, reread)
     deviation = run.tensor("deviation", column, size, statistic)
     yield run.task(COPY, whole, (replace(run.x, staging_base=2 * size),), copy)
     yield run.task(run.mean(width), rows.view, (rows.source(copy, copied),), rows.statistic(run.machine, mean))
-    yield run.task(SUBTRACT, whole, (copy, replace(mean, repeats=COLUMNS)), centred)
+    yield run.task(SUBTRACT, whole, (copy, replace(mean, repeats=COLUMNS)), centered)
     yield run.task(
-        run.mean_square(width), rows.view, (rows.source(centred, reread),), rows.statistic(run.machine, deviation)
+        run.mean_square(width), rows.view, (rows.source(centered, reread),), rows.statistic(run.machine, deviation)
     )
     result = replace(run.y, staging_base=size + machine.bank_bytes * channels * height)
-    yield run.task(MULTIPLY, whole, (centred, replace(deviation, repeats=COLUMNS)), result)
+    yield run.task(MULTIPLY, whole, (centered, replace(deviation, repeats=COLUMNS)), result)
 
 
 # Rows and columns of every channel ---------------------------------------------------------------------
@@ -341,14 +341,14 @@ def _along_axis(run: NormBand, shape: TensorShape, dimension: Dimension) -> Iter
 def _fits(machine: MachineSpec, channels: int, rows: int, columns: int) -> bool:
     """Whether a part of so many rows and columns fits into L2, with rows as groups."""
     step = align(2 * columns, machine.bank_bytes)
-    centred, swapped = _centred_row(machine, channels, columns), summed_row(machine, channels, columns)
+    centered, swapped = _centered_row(machine, channels, columns), summed_row(machine, channels, columns)
     kept = max(planar_row(machine, channels, columns), step * channels)
-    behind = swapped + kept if columns <= _STREAMED_COLUMNS else max(swapped, kept)
-    return rows <= machine.max_groups and rows * (step + max(centred, swapped) + behind) <= machine.l2_bytes
+    past = swapped + kept if columns <= _STREAMED_COLUMNS else max(swapped, kept)
+    return rows <= machine.max_groups and rows * (step + max(centered, swapped) + past) <= machine.l2_bytes
 
 
-def _centred_row(machine: MachineSpec, channels: int, width: int) -> int:
-    """Row pitch of the centred values, which the transposing copy reads next."""
+def _centered_row(machine: MachineSpec, channels: int, width: int) -> int:
+    """Row pitch of the centered values, which the transposing copy reads next."""
     if width <= _STREAMED_COLUMNS:
         return streamed_row(machine, channels, width)
     return padded_row(machine, align(2 * width, machine.bank_bytes) * channels, width, 1, ne_distance(width))
@@ -365,12 +365,12 @@ def _one_pixel(run: NormBand, channels: int) -> Iterator[TaskPlan]:
     statistics = run.tensor("statistics", TensorShape(height=2), 0, pair)
     mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
     normalized = run.tensor("normalized", vector, base, row)
-    behind = base + row.row
-    yield run.task(PLANAR_COPY, pixel, (replace(run.x, staging_base=behind),), replace(values, swapped=True))
+    past = base + row.row
+    yield run.task(PLANAR_COPY, pixel, (replace(run.x, staging_base=past),), replace(values, swapped=True))
     yield run.task(run.mean(channels), line, (values,), mean)
     yield run.task(run.variance(channels), line, (replace(mean, repeats=COLUMNS), values), deviation)
     yield run.task(NORMALIZE, line, (values, replace(mean, swapped=True)), normalized)
-    yield run.task(PLANAR_COPY, pixel, (replace(normalized, swapped=True),), replace(run.y, staging_base=behind))
+    yield run.task(PLANAR_COPY, pixel, (replace(normalized, swapped=True),), replace(run.y, staging_base=past))
 
 
 def _image_channels(run: NormBand, view: View, *, turned: bool) -> Iterator[TaskPlan]:
@@ -384,14 +384,14 @@ def _image_channels(run: NormBand, view: View, *, turned: bool) -> Iterator[Task
     statistic = image(machine, 1, step, width)
     written = Strides(step, step * height, step, step)
     streams = width <= _STREAMED_COLUMNS
-    row = _centred_row(machine, channels, width)
-    centred_layout, swapped = (
+    row = _centered_row(machine, channels, width)
+    centered_layout, swapped = (
         image(machine, channels, row, width),
         image(machine, width, summed_row(machine, channels, width), channels),
     )
     base = step * height
-    behind = base + max(row, swapped.row) * height
-    kept_base = behind + (swapped.row * height if streams else 0)
+    past = base + max(row, swapped.row) * height
+    kept_base = past + (swapped.row * height if streams else 0)
     source = replace(run.x, staging_base=kept_base)
     if turned:
         source = replace(source, axes=TURNED)
@@ -403,22 +403,22 @@ def _image_channels(run: NormBand, view: View, *, turned: bool) -> Iterator[Task
         return
     kept = run.kept(whole)
     mean = run.tensor("mean", one, 0, statistic)
-    centred = run.tensor("centred", whole, base, centred_layout)
-    again = run.tensor("swapped again", swapped_shape, behind, swapped)
+    centered = run.tensor("centered", whole, base, centered_layout)
+    again = run.tensor("swapped again", swapped_shape, past, swapped)
     deviation = run.tensor("deviation", one, 0, statistic)
     yield run.task(COPY, view, (replace(source, keep=kept.tensor),), copy_result)
     first = replace(mean, swapped=True, l2=written)
     yield run.task(statistic_work, rows.view, (rows.source(copies, swapped),), first)
-    yield run.task(SUBTRACT, view, (kept, replace(mean, repeats=CHANNELS)), centred)
+    yield run.task(SUBTRACT, view, (kept, replace(mean, repeats=CHANNELS)), centered)
     tuning = Tuning() if streams else Tuning(streams=False, patch=(swapped_patch(width),) * 3)
-    yield run.task(COPY, view, (centred,), replace(again, swapped=True), tuning=tuning)
+    yield run.task(COPY, view, (centered,), replace(again, swapped=True), tuning=tuning)
     second = replace(deviation, swapped=True, l2=written)
     yield run.task(run.mean_square(channels), rows.view, (rows.source(again, swapped),), second)
     last = View(width, channels, height) if turned else view
-    values, divisor = centred, replace(deviation, repeats=ROWS if turned else CHANNELS)
+    values, divisor = centered, replace(deviation, repeats=ROWS if turned else CHANNELS)
     if turned:
         values, divisor = replace(values, axes=TURNED), replace(divisor, axes=TURNED)
-    yield run.task(MULTIPLY, last, (values, divisor), replace(run.y, staging_base=behind))
+    yield run.task(MULTIPLY, last, (values, divisor), replace(run.y, staging_base=past))
 
 
 def _without_mean(run: NormBand, view: View, source: TaskOperand, *, turned: bool) -> Iterator[TaskPlan]:

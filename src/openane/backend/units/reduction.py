@@ -240,7 +240,7 @@ def _channels_and_columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
 
 
 def _along(dimension: Dimension) -> Callable[[_Run, TensorShape], Iterator[TaskPlan]]:
-    """A dimension in front of the rows, seen as channels."""
+    """A dimension before the rows, seen as channels."""
 
     def tasks(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         extents, axis = shape.ndchw, dimension.axis

@@ -36,7 +36,7 @@ def as_matrix(shape: TensorShape) -> TensorShape:
 
 
 def as_image(shape: TensorShape) -> TensorShape:
-    """All channels of a tensor, of every batch and depth, behind each other."""
+    """All channels of a tensor, of every batch and depth, after each other."""
     return TensorShape(channels=shape.batch * shape.depth * shape.channels, height=shape.height, width=shape.width)
 
 
@@ -62,7 +62,7 @@ def odd_pitch(machine: MachineSpec, rows: int) -> int:
 
 
 def flat(channel: int, channels: int) -> Strides:
-    """L2 strides of a tensor of one row: channels behind each other."""
+    """L2 strides of a tensor of one row: channels after each other."""
     size = channel * channels
     return Strides(channel=channel, row=size, depth=size, group=size)
 
@@ -186,7 +186,7 @@ def folded(width: int) -> tuple[int, int]:
 
 
 def row_statistics(machine: MachineSpec, shape: TensorShape) -> Strides:
-    """L2 strides of one value a row and channel, in the axes of the image."""
+    """L2 strides of one value per row and channel, in the axes of the image."""
     if shape.channels == 1:
         total = machine.bank_bytes * shape.height
         return Strides(total, machine.bank_bytes, total, total)
@@ -218,6 +218,6 @@ LEAST_VECTOR_BYTES = 0x20
 
 
 def vector_pair(machine: MachineSpec, rows: int) -> Strides:
-    """L2 strides of two vectors, mean and deviation, of one value a row."""
+    """L2 strides of two vectors, mean and deviation, of one value per row."""
     size = align(2 * rows, machine.bank_bytes)
     return Strides(size, max(LEAST_VECTOR_BYTES, size), size, 2 * max(LEAST_VECTOR_BYTES, size))

@@ -1,4 +1,4 @@
-"""Scale and bias that no other unit takes in: GOC, alone or with a function behind it."""
+"""Scale and bias that no other unit takes in: GOC, alone or with a function after it."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def _element_strides(width: int, element_bytes: int) -> Strides:
 def _flatten(
     machine: MachineSpec, source: TaskOperand, shape: TensorShape, flat: TaskOperand, flat_shape: TensorShape
 ) -> Iterator[TaskPlan]:
-    """Rows of any tensor to one element a row: column w of row r becomes element r * W + w."""
+    """Rows of any tensor to one element per row: column w of row r becomes element r * W + w."""
     rows = TensorShape(height=shape.size // shape.width, width=shape.width)
     whole = replace(source, shape=rows if rows != shape else source.shape)
     target = replace(
@@ -183,7 +183,7 @@ def _flatten(
 def _unflatten(
     machine: MachineSpec, flat: TaskOperand, shape: TensorShape, result: TaskOperand, *, linear: bool
 ) -> Iterator[TaskPlan]:
-    """One element a row to rows of any tensor.
+    """One element per row to rows of any tensor.
 
     Args:
         flat: the elements.

@@ -82,7 +82,7 @@ def exp2_kernel(machine: MachineSpec, lanes: int) -> KernelPlan:
 
 
 def pole_kernel(*, log: bool) -> KernelPlan:
-    """The table behind a sum, in one lane: log2 x, or 1/x."""
+    """The table after a sum, in one lane: log2 x, or 1/x."""
     table = tables.log2() if log else tables.reciprocal()
     return KernelPlan((table.encode(),), table_lanes=1, pole=True)
 
@@ -152,13 +152,13 @@ def _matrix_rows(band: _Run, rows: int, columns: int) -> Iterator[TaskPlan]:
     swapped = rows > 1
     kept = band.kept(shape)
     top = replace(band.tensor("max", TensorShape(width=rows), 0, vector), swapped=swapped)
-    centred = band.tensor("centred", shape, vector.row, values)
+    centered = band.tensor("centered", shape, vector.row, values)
     source = replace(band.x, keep=kept.tensor, staging_base=staged, staging=values)
     yield band.task(MAXIMUM, view, (source,), top)
-    yield band.task(SUBTRACT, view, (kept, replace(top, repeats=COLUMNS)), centred)
+    yield band.task(SUBTRACT, view, (kept, replace(top, repeats=COLUMNS)), centered)
     powers = band.tensor("exp2", shape, staged if band.log else vector.row, values)
     total = replace(band.tensor("sum", TensorShape(width=rows), 0, vector), swapped=swapped)
-    yield band.task(BY_TABLE, view, (centred,), powers, exp2_kernel(machine, rows))
+    yield band.task(BY_TABLE, view, (centered,), powers, exp2_kernel(machine, rows))
     if not band.log:
         yield band.task(RECIPROCAL_SUM, view, (powers,), total)
         result = replace(band.y, staging_base=staged)
@@ -169,7 +169,7 @@ def _matrix_rows(band: _Run, rows: int, columns: int) -> Iterator[TaskPlan]:
     line = View(width=rows)
     yield band.task(BY_TABLE, line, (replace(total, swapped=False),), logarithm, pole_kernel(log=True))
     second = replace(logarithm, swapped=swapped, repeats=COLUMNS)
-    yield band.task(LOG_RESULT, view, (centred, second), band.y)
+    yield band.task(LOG_RESULT, view, (centered, second), band.y)
 
 
 def _image_bytes(machine: MachineSpec, shape: TensorShape) -> int:
@@ -188,17 +188,17 @@ def _image_rows(band: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     reread = image(machine, channels, reread_row(machine, channels, width), width)
     in_place = streamed == reread
     powers_base = copied.row * height
-    centred_base = powers_base if in_place else powers_base + reread.row * height
-    top_base = centred_base + streamed.row * height
+    centered_base = powers_base if in_place else powers_base + reread.row * height
+    top_base = centered_base + streamed.row * height
     rows = row_groups(shape)
     copy = band.tensor("copy", shape, 0, copied)
     top = band.tensor("max", replace(shape, width=1), top_base, row_statistics(machine, shape))
     yield band.task(COPY, whole, (replace(band.x, staging_base=powers_base),), copy)
     yield band.task(MAXIMUM, rows.view, (rows.source(copy, copied),), rows.statistic(band.machine, top))
-    centred = band.tensor("centred", shape, centred_base, streamed)
-    yield band.task(SUBTRACT, whole, (copy, replace(top, repeats=COLUMNS)), centred)
+    centered = band.tensor("centered", shape, centered_base, streamed)
+    yield band.task(SUBTRACT, whole, (copy, replace(top, repeats=COLUMNS)), centered)
     powers = band.tensor("exp2", shape, powers_base, reread)
-    yield band.task(BY_TABLE, whole, (centred,), powers, exp2_kernel(machine, channels))
+    yield band.task(BY_TABLE, whole, (centered,), powers, exp2_kernel(machine, channels))
     total = band.tensor("sum", replace(shape, width=1), 0, row_statistics(machine, shape))
     yield band.task(RECIPROCAL_SUM, rows.view, (rows.source(powers, reread),), rows.statistic(band.machine, total))
     result = replace(band.y, staging_base=powers_base + reread.row * height)
@@ -216,14 +216,14 @@ def _one_column(band: _Run, channels: int) -> Iterator[TaskPlan]:
     pixels, row = flat(machine.bank_bytes, channels), flat(align(2 * channels, machine.bank_bytes), 1)
     kept = band.kept(shape)
     top = band.tensor("max", shape, 0, pixels)
-    centred = band.tensor("centred", TensorShape(width=channels), pixels.row, row, TensorPlace.HANDOVER)
+    centered = band.tensor("centered", TensorShape(width=channels), pixels.row, row, TensorPlace.HANDOVER)
     powers = band.tensor("exp2", shape, 0, pixels)
     total_base = second_base(machine, pixels.row)
     total = band.tensor("sum", shape, total_base, pixels)
     source = replace(band.x, keep=kept.tensor, staging_base=pixels.row + row.row, staging=pixels)
     yield band.task(MAXIMUM, view, (source,), top)
-    yield band.task(SUBTRACT, view, (kept, replace(top, repeats=COLUMNS)), replace(centred, swapped=True))
-    yield band.task(BY_TABLE, View(width=channels), (centred,), replace(powers, swapped=True), exp2_kernel(machine, 1))
+    yield band.task(SUBTRACT, view, (kept, replace(top, repeats=COLUMNS)), replace(centered, swapped=True))
+    yield band.task(BY_TABLE, View(width=channels), (centered,), replace(powers, swapped=True), exp2_kernel(machine, 1))
     yield band.task(RECIPROCAL_SUM, view, (powers,), total)
     result = replace(band.y, staging_base=total_base + pixels.row)
     yield band.task(MULTIPLY, view, (replace(total, repeats=COLUMNS), powers), result)
@@ -233,7 +233,7 @@ def _one_column(band: _Run, channels: int) -> Iterator[TaskPlan]:
 
 
 def _along_others(band: _Run, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
-    """A dimension in front of the columns: the channels of the view."""
+    """A dimension before the columns: the channels of the view."""
     machine = band.machine
     extent = dimension.extent(shape)
     if (
@@ -267,7 +267,7 @@ def _image_channels(band: _Run, view: View, *, turned: bool) -> Iterator[TaskPla
     staged = base + values.row * height
     kept, single = band.kept(whole), replace(view, channels=1)
     top = band.tensor("max", one, 0, statistic)
-    centred = band.tensor("centred", whole, base, values)
+    centered = band.tensor("centered", whole, base, values)
     powers = band.tensor("exp2", whole, staged if band.log else base, values)
     total = band.tensor("sum", one, 0, statistic)
     staging = replace(image(machine, channels, staged_row, width), group=values.depth)
@@ -275,14 +275,14 @@ def _image_channels(band: _Run, view: View, *, turned: bool) -> Iterator[TaskPla
     if turned:
         source = replace(source, axes=TURNED)
     yield band.task(CHANNEL_MAX, view, (source,), top, result_view=single)
-    yield band.task(SUBTRACT, view, (kept, replace(top, repeats=CHANNELS)), centred)
-    yield band.task(BY_TABLE, view, (centred,), powers, exp2_kernel(machine, channels))
+    yield band.task(SUBTRACT, view, (kept, replace(top, repeats=CHANNELS)), centered)
+    yield band.task(BY_TABLE, view, (centered,), powers, exp2_kernel(machine, channels))
     small = None if channels >= _SMALL_SOURCE_CHANNELS else False
     kernel = pole_kernel(log=band.log)
     yield band.task(CHANNEL_SUM, view, (powers,), total, kernel, result_view=single, tuning=Tuning(small_source=small))
     last = View(width, channels, height) if turned else view
     seen = replace(total, repeats=ROWS if turned else CHANNELS)
-    values_again = centred if band.log else powers
+    values_again = centered if band.log else powers
     if turned:
         seen, values_again = replace(seen, axes=TURNED), replace(values_again, axes=TURNED)
     if band.log:
@@ -304,18 +304,18 @@ def _one_pixel(band: _Run, channels: int) -> Iterator[TaskPlan]:
         flat(align(2 * channels, machine.bank_bytes), 1),
         flat(machine.bank_bytes, 1),
     )
-    behind = pixels.row + machine.bank_bytes
+    past = pixels.row + machine.bank_bytes
     kept = band.kept(shape)
     top = band.tensor("max", TensorShape(), 0, single)
-    centred = band.tensor("centred", TensorShape(width=channels), behind, row, TensorPlace.HANDOVER)
+    centered = band.tensor("centered", TensorShape(width=channels), past, row, TensorPlace.HANDOVER)
     powers = band.tensor("exp2", shape, machine.bank_bytes, pixels)
     total = band.tensor("sum", TensorShape(), 0, single)
-    source = replace(band.x, keep=kept.tensor, staging_base=behind + row.row, staging=pixels)
+    source = replace(band.x, keep=kept.tensor, staging_base=past + row.row, staging=pixels)
     yield band.task(CHANNEL_MAX, view, (source,), top, result_view=one)
-    yield band.task(SUBTRACT, view, (kept, replace(top, repeats=CHANNELS)), replace(centred, swapped=True))
-    yield band.task(BY_TABLE, View(width=channels), (centred,), replace(powers, swapped=True), exp2_kernel(machine, 1))
+    yield band.task(SUBTRACT, view, (kept, replace(top, repeats=CHANNELS)), replace(centered, swapped=True))
+    yield band.task(BY_TABLE, View(width=channels), (centered,), replace(powers, swapped=True), exp2_kernel(machine, 1))
     yield band.task(CHANNEL_SUM, view, (powers,), total, pole_kernel(log=False), result_view=one)
-    result = replace(band.y, staging_base=behind)
+    result = replace(band.y, staging_base=past)
     yield band.task(MULTIPLY, view, (replace(total, repeats=CHANNELS), powers), result)
 
 

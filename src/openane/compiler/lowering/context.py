@@ -55,7 +55,7 @@ class _Record:
 
 @dataclass(frozen=True, slots=True)
 class LoweredValue:
-    """Where a value of the graph stands.
+    """Where a value of the graph is.
 
     Attributes:
         handle: the unit that holds its elements in row-major order.
@@ -109,7 +109,7 @@ class GraphLowering:
         self.values[name] = LoweredValue(len(self._records) - 1, layout)
 
     def _rest(self, name: str, layout: Layout | None = None) -> tuple[TensorShape, Layout | None]:
-        """Where a value lies that crosses the border: in a layout; with too many axes only in the order of elements."""
+        """Where a value is that crosses the border: in a layout; with too many axes only in the order of elements."""
         shape = self.shape(name)
         try:
             layout = layout or canonical(shape, rows=self.options.rows)
@@ -150,7 +150,7 @@ class GraphLowering:
                 require(finite_factor, self.constants[name])
 
     def layout(self, name: str) -> Layout:
-        """The layout a value stands in; the one its users like best where it stands in none."""
+        """The layout a value is in; the one its users like best where it is in none."""
         value = self.values.get(name)
         if value is not None and value.layout is not None:
             return value.layout
@@ -299,7 +299,7 @@ class GraphLowering:
         )
 
     def _name_outputs(self, outputs: Mapping[str, Handle]) -> None:
-        """Gives the units that outputs show the names of outputs, also where a value was only reshaped behind one."""
+        """Gives the units that outputs show the names of outputs, also where a value was only reshaped after one."""
         for handle, record in enumerate(self._records):
             if record.params is not None and record.name in outputs and outputs[record.name] != handle:
                 record.name = ""

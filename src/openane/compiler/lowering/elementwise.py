@@ -34,7 +34,7 @@ from openane.numerics.fp16 import saturated
 K = NeuronKind
 Handler = Callable[[GraphLowering, Node], None]
 
-#: Half precision rounds what lies below to 0: such an epsilon (MIL's usual 1e-45) adds nothing.
+#: Half precision rounds what is below to 0: such an epsilon (MIL's usual 1e-45) adds nothing.
 _VANISHES = 2.0**-25
 
 #: Operations that are one neuron kind without constants.
@@ -123,7 +123,7 @@ CHAINS: Mapping[type[Operation], Callable[[Any], tuple[Neuron | GOC, ...]]] = Ma
 
 
 def _lower_plain(ctx: GraphLowering, node: Node) -> None:
-    # A function of one element works wherever the value stands.
+    # A function of one element works wherever the value is.
     value = ctx.values[node.inputs[0]]
     unit = emit_function(ctx, Neuron(PLAIN_NEURONS[type(node.operation)]), value.handle)
     ctx.define(node.outputs[0], unit, value.layout)
@@ -225,7 +225,7 @@ BINARIES: Mapping[type[Operation], ElementWiseKind] = MappingProxyType(
         g.Max: E_.MAX,
         g.Min: E_.MIN,
         g.Pow: E_.POW,
-        # Truth values are 1 and 0.
+        # Booleans are 1 and 0.
         g.And: E_.MULT,
         g.Or: E_.MAX,
     }

@@ -76,11 +76,11 @@ def _logistic(ctx: GraphLowering, x: Handle) -> Handle:
 # Functions -----------------------------------------------------------------------------------------------------------
 
 _LOG2_E_LOST = math.log2(math.e) - rounded_number(math.log2(math.e))
-"""What log2(e) loses as an fp16 factor in front of the exp2 table."""
+"""What log2(e) loses as an fp16 factor before the exp2 table."""
 
 
 def _exp(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
-    """2^(c x), times 1 + x ln(2) (log2(e) - c): the factor c in front of the table is an fp16 number."""
+    """2^(c x), times 1 + x ln(2) (log2(e) - c): the factor c before the table is an fp16 number."""
     limited = _clip(ctx, x, -18.0, 12.0)  # beyond, e^x is 0 or infinity in fp16; 0 * infinity must not come up
     power = ctx.emit(Neuron(K.EXP), limited)
     return ctx.emit(ElementWise(_ADD), power, _multiply(ctx, power, limited, _LOG2_E_LOST * math.log(2)))

@@ -1,4 +1,4 @@
-"""Comparisons, logic and choices: truth values are the numbers 1 and 0, and the engine gets them from signs.
+"""Comparisons, logic and choices: booleans are the numbers 1 and 0, and the engine gets them from signs.
 
 a - b is 0 in half precision exactly where a = b, so the sign of the difference decides every comparison. A choice is
 condition * a + (1 - condition) * b, which is exact because 0 * x is 0 on the engine even for infinite x.
@@ -31,7 +31,7 @@ from openane.numerics.limits import HALF_LARGEST
 _NOT = GOC(-1.0, 1.0)
 _ABS, _RELU = Neuron(NeuronKind.ABS), Neuron(NeuronKind.RELU)
 
-#: Behind the sign of (a - b): units that make the truth value of it.
+#: After the sign of (a - b): units that make the boolean of it.
 _FROM_SIGN: Mapping[type[Operation], tuple[GOC | Neuron, ...]] = MappingProxyType(
     {
         g.NotEqual: (_ABS,),
@@ -46,7 +46,7 @@ _FROM_SIGN: Mapping[type[Operation], tuple[GOC | Neuron, ...]] = MappingProxyTyp
 
 
 def compare(ctx: GraphLowering, kind: type[Operation], difference: Handle) -> Handle:
-    """The truth value of a comparison from the difference of its operands."""
+    """The boolean of a comparison from the difference of its operands."""
     unit = ctx.emit(Neuron(NeuronKind.SIGN), difference)
     for params in _FROM_SIGN[kind]:
         unit = ctx.emit(params, unit)

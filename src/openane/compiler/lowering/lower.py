@@ -33,7 +33,7 @@ _BYTES = (DType.UINT8, DType.INT8)
 def lower(graph: Graph, options: LoweringOptions | None = None) -> Net:
     """Lowers a graph to a net of units.
 
-    Names of inputs and outputs are kept; `Net.bindings` tells their logical shapes. Units carry the user's layers.
+    Names of inputs and outputs are kept; `Net.bindings` reports their logical shapes. Units carry the user's layers.
 
     Raises:
         ModelError: the graph is inconsistent.
@@ -90,7 +90,7 @@ def becomes_integers(graph: Graph) -> dict[str, Diagnostic]:
 def alone(node: Node, graph: Graph) -> Graph:
     """The graph of one node: what it computes from its operands, with the constants among them.
 
-    Operands without elements are constants as well, and results without elements no outputs beside others.
+    Operands without elements are constants as well, and results without elements no outputs next to others.
     """
     types = graph.types
     names = [name for name in dict.fromkeys(node.inputs) if name]
@@ -138,7 +138,7 @@ def _lower_node(ctx: GraphLowering, node: Node) -> None:
 
 
 def _check_types(ctx: GraphLowering, node: Node) -> None:
-    """Everything on the engine is half precision; truth values are 1 and 0; bytes are converted on the way in."""
+    """Everything on the engine is half precision; booleans are 1 and 0; bytes are converted on the way in."""
     types = ctx.types
     for name in (*node.inputs, *node.outputs):
         if not name or name in ctx.constants:

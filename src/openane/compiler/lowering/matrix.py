@@ -143,7 +143,7 @@ def _lower_matmul(ctx: GraphLowering, node: Node) -> None:
 def _times_constant(ctx: GraphLowering, node: Node, weight: np.ndarray) -> None:
     """x [..., K] times a constant, given as (N, K).
 
-    One vector that lies in channels, or is an image that was flattened, is a convolution: of one pixel, or with the
+    One vector that is in channels, or is an image that was flattened, is a convolution: of one pixel, or with the
     image as the window. Everything else is rows on Width.
     """
     name, result = node.inputs[0], node.outputs[0]

@@ -196,7 +196,7 @@ def _lower_lp_norm(ctx: GraphLowering, node: Node) -> None:
 
 
 def _lower_local_response_norm(ctx: GraphLowering, node: Node) -> None:
-    """The sum over neighbouring channels is a 1x1 convolution with a band of equal weights."""
+    """The sum over neighboring channels is a 1x1 convolution with a band of equal weights."""
     operation = node.operation
     assert isinstance(operation, g.LocalResponseNorm)
     layout = channels_layout(ctx.shape(node.inputs[0]))

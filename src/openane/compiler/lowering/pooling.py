@@ -193,7 +193,7 @@ def reduced(node: Node, layout: Layout) -> frozenset[Dimension]:
     return frozenset(d for i, d in enumerate(layout) if i in axes and d is not None)
 
 
-#: Reductions as units before, the reduction itself, and units behind.
+#: Reductions as units before, the reduction itself, and units after.
 _REDUCTIONS: Mapping[type[Operation], tuple[tuple[NeuronKind, ...], ReductionKind, tuple[NeuronKind, ...]]] = (
     MappingProxyType(
         {
@@ -243,8 +243,8 @@ def _lower_log_sum_exp(ctx: GraphLowering, node: Node) -> None:
         ctx.define(node.outputs[0], x, _kept(node, layout))
         return
     largest = ctx.emit(Reduction(ReductionKind.MAX, dimensions), x)
-    centred = ctx.emit(ElementWise(ElementWiseKind.SUB), x, ctx.broadcast(largest, ctx.extents(x)))
-    total = ctx.emit(Reduction(ReductionKind.SUM, dimensions), ctx.emit(Neuron(NeuronKind.EXP), centred))
+    centered = ctx.emit(ElementWise(ElementWiseKind.SUB), x, ctx.broadcast(largest, ctx.extents(x)))
+    total = ctx.emit(Reduction(ReductionKind.SUM, dimensions), ctx.emit(Neuron(NeuronKind.EXP), centered))
     unit = ctx.emit(ElementWise(ElementWiseKind.ADD), ctx.emit(Neuron(NeuronKind.LOG), total), largest)
     ctx.define(node.outputs[0], unit, _kept(node, layout))
 

@@ -1,7 +1,7 @@
 """Which values are positions: numbers from the caller that only become integers, token ids first of all.
 
 Half precision holds integers exactly up to 2048. A model may bring its ids as floats and clean them up before it looks
-rows up by them; on the engine larger ids would silently turn into their neighbours.
+rows up by them; on the engine larger ids would silently turn into their neighbors.
 """
 
 from __future__ import annotations

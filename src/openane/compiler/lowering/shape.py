@@ -26,7 +26,7 @@ def _lower_reshape(ctx: GraphLowering, node: Node) -> None:
 
 
 def _coalesced(shape: Sequence[int], permutation: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Extents and permutation without axes of 1, and with axes that stay neighbours joined."""
+    """Extents and permutation without axes of 1, and with axes that stay neighbors joined."""
     axes = [axis for axis in permutation if shape[axis] != 1]
     runs: list[list[int]] = []
     real = [axis for axis in range(len(shape)) if shape[axis] != 1]

@@ -1,4 +1,4 @@
-"""Scales and shifts folded into the weights of the convolution or matrix product before or behind them."""
+"""Scales and shifts folded into the weights of the convolution or matrix product before or after them."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _put_product(editor: Editor, node: Node, product: Node, matrix: np.ndarray, 
 
 
 def _behind_product(editor: Editor, node: Node) -> Replacement | None:
-    """Matrix product, maybe plus a constant, then a scaling per column: scale into the matrix, shift behind."""
+    """Matrix product, maybe plus a constant, then a scaling per column: scale into the matrix, shift after."""
     rank = editor.rank(node.inputs[0])
     scaling = scaling_of(editor, node, rank - 1)
     total = editor.only(node.inputs[0], Add)

@@ -262,7 +262,7 @@ def _keep(editor: Editor, value: str, shape: tuple[int, ...]) -> str:
 
 
 def _factored_scale(editor: Editor, node: Node) -> Replacement | None:
-    """x * (rsqrt * scale) = (x * rsqrt) * scale, so that the normalization stands alone."""
+    """x * (rsqrt * scale) = (x * rsqrt) * scale, so that the normalization is alone."""
     for x, other in (node.inputs, node.inputs[::-1]):
         inner = editor.only(other, Mul)
         if inner is None or editor.made_by(inner.inputs[0], Rsqrt) is None:

@@ -1,4 +1,4 @@
-"""Neighbours that do one thing together."""
+"""Neighbors that do one thing together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from openane.graph.ops import (
 )
 
 
-def merge_neighbours(graph: Graph) -> Graph:
+def merge_neighbors(graph: Graph) -> Graph:
     """Merges reshapes, transposes, casts, pads, slices, joins and reductions that follow each other."""
     return Editor(graph, "merge").run(_RULES)
 

@@ -82,10 +82,10 @@ def _root_of(editor: Editor, node: Node) -> list[tuple[str, str, float]]:
 
 
 def _standardized(editor: Editor, node: Node) -> Replacement | None:
-    """x / sqrt(mean of x^2 + epsilon), where x may be centred before."""
+    """x / sqrt(mean of x^2 + epsilon), where x may be centered before."""
     for x, inside, epsilon in _root_of(editor, node):
         variance = _variance_of(editor, inside)
-        if variance is not None and _centred(editor, x, variance[1]) == variance[0]:
+        if variance is not None and _centered(editor, x, variance[1]) == variance[0]:
             return editor.put(node, LayerNorm(variance[1], epsilon), variance[:1])
         mean = _reduction(editor, inside, ReduceMean, ReduceSum)
         square = None if mean is None else _squared(editor, mean[0].inputs[0])
@@ -96,7 +96,7 @@ def _standardized(editor: Editor, node: Node) -> Replacement | None:
             if square == x:
                 return editor.put(node, LpNorm(axes, 2, epsilon), (x,))
             continue
-        source, other = _centred(editor, x, axes), _centred(editor, square, axes)
+        source, other = _centered(editor, x, axes), _centered(editor, square, axes)
         if source is not None and source == other:
             return editor.put(node, LayerNorm(axes, epsilon), (source,))
         if square == x:
@@ -104,7 +104,7 @@ def _standardized(editor: Editor, node: Node) -> Replacement | None:
     return None
 
 
-def _centred(editor: Editor, value: str, axes: tuple[int, ...]) -> str | None:
+def _centered(editor: Editor, value: str, axes: tuple[int, ...]) -> str | None:
     """x, where a value is x - mean of x over the axes."""
     difference = editor.made_by(value, Sub)
     mean = None if difference is None else _reduction(editor, difference.inputs[1], ReduceMean)
@@ -164,7 +164,7 @@ def _softmax(editor: Editor, node: Node) -> Replacement | None:
 
 
 def _affine_into_norm(editor: Editor, node: Node) -> Replacement | None:
-    """A constant factor, then a constant summand behind a normalization are its scale and bias."""
+    """A constant factor, then a constant summand after a normalization are its scale and bias."""
     norm = editor.only(node.inputs[0], LayerNorm, RmsNorm, GroupNorm, InstanceNorm)
     array = editor.constant(node.inputs[1])
     if norm is None or array is None or editor.type_of(node.outputs[0]) != editor.type_of(node.inputs[0]):

@@ -1,4 +1,4 @@
-"""Local rewriting: rules look at one node and what produces its operands, and say what stands in its place.
+"""Local rewriting: rules look at one node and what produces its operands, and say what is in its place.
 
 One pass walks the nodes once, in order. Nodes that nothing reads any more go at once, so that "used once" is always
 true to the graph at hand, and what replaces them inherits their origins.
@@ -21,7 +21,7 @@ from openane.graph.ops import Identity
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What stands in place of a node.
+    """What is in place of a node.
 
     Attributes:
         aliases: an output of the node -> the value that takes its place everywhere.
@@ -82,7 +82,7 @@ class Editor:
         return node if node is not None and isinstance(node.operation, kinds) else None
 
     def once(self, value: str) -> bool:
-        """Whether exactly one node reads a value, and it is no output of the model."""
+        """Whether exactly one node reads a value, and it is not an output of the model."""
         return self._uses[value] == 1 and value not in self._outputs
 
     def only(self, value: str, *kinds: type[Operation]) -> Node | None:
@@ -225,7 +225,7 @@ class Editor:
         read = {name for node in nodes for name in node.inputs} | set(self._graph.outputs)
         constants = {name: array for name, array in self._constants.items() if name in read}
         result = replace(self._graph, nodes=nodes, constants=constants)
-        # Every rule was told the types by the operations themselves; inferring them anew for the next pass would take
+        # Every rule was given the types by the operations themselves; inferring them anew for the next pass would take
         # most of the pipeline's time.
         made = (name for node in nodes for name in node.outputs)
         vars(result)["types"] = {name: self._types[name] for name in (*self._graph.inputs, *constants, *made)}

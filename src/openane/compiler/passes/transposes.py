@@ -1,7 +1,7 @@
 """Channel-last models: transposes move down through what does not care, until they meet their inverse.
 
 A front end gives convolutions channels in front, with transposes around them; between two convolutions the element by
-element work then stands between a transpose and its inverse. Moving the first one down brings them together.
+element work then is between a transpose and its inverse. Moving the first one down brings them together.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Item = TypeVar("Item")
 
 
 def sink_transposes(graph: Graph) -> Graph:
-    """Moves transposes behind the operations that do not care about the order of axes."""
+    """Moves transposes after the operations that do not care about the order of axes."""
     return Editor(graph, "transpose").run(_RULES)
 
 
@@ -67,7 +67,7 @@ def _source(editor: Editor, value: str) -> str:
 def _sink(
     editor: Editor, node: Node, operation: Operation, inputs: Sequence[str], order: tuple[int, ...]
 ) -> Replacement:
-    """`operation` on the operands before their transpose, and the transpose behind it."""
+    """`operation` on the operands before their transpose, and the transpose after it."""
     return editor.put(node, Transpose(order), (editor.add(operation, inputs, node),))
 
 

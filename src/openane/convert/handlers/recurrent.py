@@ -48,7 +48,7 @@ def _gru(b: MilBuilder, node: Node) -> tuple[Any, ...]:
     operation = node.operation
     assert isinstance(operation, g.GRU)
     if operation.direction is g.Direction.BIDIRECTIONAL or operation.linear_before_reset or operation.clip != math.inf:
-        what = "a GRU in both directions, with a reset behind the product or with a clip cannot be written for Core ML"
+        what = "a GRU in both directions, with a reset after the product or with a clip cannot be written for Core ML"
         raise UnsupportedError(what)
     gate, out = _functions(operation, 2)
     y, h = b.mb.gru(

@@ -29,7 +29,7 @@ def anec_lines(file: AnecFile, image: Image) -> Iterator[str]:
 
     Args:
         file: the file.
-        image: the program in it, which the text tells elsewhere.
+        image: the program in it, which the text reports elsewhere.
     """
     data = memoryview(file.reader.data)
     header = file.header

@@ -57,7 +57,7 @@ def reference_line(file: str, offset: int, data: Buffer) -> str:
 
 
 class Supply:
-    """Where the bytes of all data of a text come from: files, and numbers that the text tells.
+    """Where the bytes of all data of a text come from: files, and numbers that the text reports.
 
     Args:
         opener: gives the bytes of a file that an `incbin` line names.
@@ -68,7 +68,7 @@ class Supply:
         self._left = TOLD_BYTES
 
     def take(self, line: AssemblyLine, count: int) -> None:
-        """Says that so many bytes will be made out of what the text tells.
+        """Says that so many bytes will be made out of what the text reports.
 
         Raises:
             FormatError: they are more than a text may ask for.
@@ -78,7 +78,7 @@ class Supply:
             raise line.error(
                 "more data than a text may tell",
                 limit=f"{TOLD_BYTES} bytes",
-                hint="Put it into a file beside the text, and name that by incbin.",
+                hint="Put it into a file next to the text, and name that by incbin.",
             )
 
 

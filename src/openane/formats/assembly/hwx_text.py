@@ -32,7 +32,7 @@ from openane.program.fields import suggest
 #: A part of the file: where it begins, and its bytes.
 Region = tuple[int, Buffer]
 
-#: Directive -> the value it stands for, how it is decoded and encoded.
+#: Directive -> the value it means, how it is decoded and encoded.
 _Codec = tuple[type[Any], Callable[[Any], Any], Callable[[Any], bytes]]
 _COMMANDS: dict[str, _Codec] = {
     ".segment": (Segment, codec.decode_segment, codec.encode_segment),
@@ -120,7 +120,7 @@ def hwx_lines(file: HwxFile, image: Image) -> Iterator[str]:
 
     Args:
         file: the file.
-        image: the program in it, which the text tells elsewhere: tasks, constants, relocations.
+        image: the program in it, which the text reports elsewhere: tasks, constants, relocations.
     """
     data = memoryview(file.reader.data)
     regions: list[tuple[int, int]] = []
@@ -364,7 +364,7 @@ class HwxReader:
 
     def _part(self, line: AssemblyLine) -> None:
         if not self._commands or self._commands[-1].value is None:
-            raise line.error(f"{line.word} stands behind no load command")
+            raise line.error(f"{line.word} is after no load command")
         draft = self._commands[-1]
         if line.word == ".section":
             draft.sections.append(_parse(line, Section))

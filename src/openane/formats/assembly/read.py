@@ -65,7 +65,7 @@ def assemble_text(text: str, codec_of: CodecOf, opener: Opener, where: str = "as
     Args:
         text: the text.
         codec_of: codec of a generation by name.
-        opener: bytes of a file that an `incbin` line names, and whether the line tells their digest, as one who has
+        opener: bytes of a file that an `incbin` line names, and whether the line reports their digest, as one who has
             seen them can; raises OpenaneError.
         where: name of the text, for messages.
 
@@ -131,7 +131,7 @@ class _Reader:
         elif self._block is not None:
             self._block.add(line)
         else:
-            raise line.error(f"{line.word!r} stands in no block", hint="Directives begin with a dot, like .task 0.")
+            raise line.error(f"{line.word!r} is in no block", hint="Directives begin with a dot, like .task 0.")
 
     # -- head -------------------------------------------------------------------------------------------------------
 
@@ -324,7 +324,7 @@ class _Reader:
         yield bytes(size - position)
 
     def _check_container(self, pieces: tuple[Buffer, ...], kind: str, sizes: tuple[int, int]) -> None:
-        """Raises FormatError when the container tells other sizes or surfaces than the text's own lines."""
+        """Raises FormatError when the container reports other sizes or surfaces than the text's own lines."""
         assert self._container_line is not None
         data = _without_bulk(pieces)
         try:
@@ -333,7 +333,7 @@ class _Reader:
             raise self._container_line.wrap(error, self._container_line.tokens[0]) from None
         if sizes != (len(image.text), len(image.constants)):
             raise self._container_line.error(
-                "the container tells other sizes of tasks and constants",
+                "the container reports other sizes of tasks and constants",
                 value=f"{len(image.text)} and {len(image.constants)} bytes",
                 limit=f"{sizes[0]} and {sizes[1]} bytes",
                 hint="Remove the container part: a new one is made.",
@@ -342,7 +342,7 @@ class _Reader:
         for line, surface in self._surfaces:
             if replace(told.get(surface.name, surface), name=surface.name) != surface or surface.name not in told:
                 raise line.error(
-                    "the container tells this surface differently",
+                    "the container reports this surface differently",
                     value=surface.name,
                     hint="Change both, or remove the container part: a new one is made.",
                 )

@@ -1,4 +1,4 @@
-"""Lines of assembly text: words, `name=value` pairs, quoted strings, comments behind a semicolon."""
+"""Lines of assembly text: words, `name=value` pairs, quoted strings, comments after a semicolon."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ class AssemblyLine:
 
     def _character(self, code: int, token: AssemblyToken) -> str:
         if code > sys.maxunicode or 0xD800 <= code < 0xE000:
-            raise self.error("an escape that is no character", token, value=f"{code:#x}")
+            raise self.error("an escape that is not a character", token, value=f"{code:#x}")
         return chr(code)
 
     def pairs(self, known: Sequence[str], start: int = 1) -> dict[str, AssemblyToken]:
         """The `name=value` tokens from the given position on; tokens hold the value with its column.
 
         Raises:
-            FormatError: a token is no pair, its name is unknown, or comes twice.
+            FormatError: a token is not a pair, its name is unknown, or comes twice.
         """
         found: dict[str, AssemblyToken] = {}
         for token in self.tokens[start:]:
@@ -108,7 +108,7 @@ class AssemblyLine:
         return found
 
     def need(self, count: int, form: str) -> None:
-        """Checks the number of words behind the first.
+        """Checks the number of words after the first.
 
         Raises:
             FormatError: too few or too many.
@@ -121,7 +121,7 @@ def lines_of(text: str, where: str) -> Iterator[AssemblyLine]:
     """The lines that are not empty.
 
     Raises:
-        FormatError: a text without closing quote, or other things that are no words.
+        FormatError: a text without closing quote, or other things that are not words.
     """
     for number, raw in enumerate(text.splitlines(), 1):
         tokens = []
@@ -166,9 +166,9 @@ def indent(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
 
 
 def commented(line: str, comment: str, column: int = 40) -> str:
-    """A line with a comment behind it, on its own where the line is empty.
+    """A line with a comment after it, on its own where the line is empty.
 
-    Line breaks in the comment become spaces, other control characters escapes: it holds names of strangers.
+    Line breaks in the comment become spaces, other control characters escapes: it holds names of untrusted sources.
     """
     text = f"; {printable(' '.join(comment.split()))}"
     return f"{line:<{column}} {text}" if line else text

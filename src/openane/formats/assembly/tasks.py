@@ -45,7 +45,7 @@ def task_lines(
 
 
 def _wrapped(word: str, tokens: Sequence[str]) -> Iterator[str]:
-    """Tokens behind a word, on as many lines as they need."""
+    """Tokens after a word, on as many lines as they need."""
     line = word
     for token in tokens:
         if len(line) + len(token) >= _WIDTH:
@@ -115,7 +115,7 @@ def _steps(run: Sequence[tuple[Register, int]]) -> tuple[int, ...]:
 
 
 def _runs(members: Sequence[tuple[Register, int]]) -> Iterator[list[tuple[Register, int]]]:
-    """Splits array members into runs with neighbouring indices whose fields change by the same steps."""
+    """Splits array members into runs with neighboring indices whose fields change by the same steps."""
     run: list[tuple[Register, int]] = []
     for member in members:
         if len(run) == 1 and member[0].address == run[0][0].address + 4:

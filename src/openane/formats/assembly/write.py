@@ -111,7 +111,7 @@ def _stream(image: Image, codec: StreamCodec) -> tuple[TaskStream | None, str]:
 
 
 def _gap_lines(text: memoryview, stream: TaskStream) -> Iterator[str]:
-    """Bytes between and behind the tasks that are not 0, which no program has been seen to have."""
+    """Bytes between and after the tasks that are not 0, which no program has been seen to have."""
     gaps = bytearray(text)
     for task, offset in zip(stream.tasks, stream.offsets, strict=True):
         gaps[offset : offset + task.size_bytes] = bytes(task.size_bytes)

@@ -202,7 +202,7 @@ def decode_symbol_table(reader: Reader) -> SymbolTable:
 
 
 def encode_symbol_table(table: SymbolTable) -> bytes:
-    """The command that tells where the symbols are."""
+    """The command that reports where the symbols are."""
     raw = bytearray(structure.size_bytes(SymbolTable))
     structure.write(table, raw)
     return encode_command(CommandKind.SYMBOLS, bytes(raw[8:]))
@@ -234,7 +234,7 @@ def decode_symbols(reader: Reader, table: SymbolTable) -> tuple[Symbol, ...]:
 
 
 def encode_symbols(symbols: Iterable[Symbol]) -> tuple[bytes, bytes]:
-    """(table, names): names in order behind one zero byte."""
+    """(table, names): names in order after one zero byte."""
     table, strings = bytearray(), bytearray(b"\0")
     for each in symbols:
         table += struct.pack("<IBBHQ", len(strings), each.kind, each.section, each.description, each.value)

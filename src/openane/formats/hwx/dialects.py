@@ -24,7 +24,7 @@ class FileDialect:
         suffixed: tensors of outputs are called "NAME@output", as in a net.plist.
         plain_symbols: symbols of outputs are NAME all the same.
         short_outputs: output states tell the end of the last element, not of the padded tensor.
-        note: a note command stands before the symbol table.
+        note: a note command is before the symbol table.
         last_type: highest number of the element types that the symbol table declares.
         described_symbols: symbols of constants and inputs carry the description 2.
     """

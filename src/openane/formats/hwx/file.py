@@ -75,7 +75,7 @@ class HwxFile:
         return tuple(section for segment in self.segments for section in segment.sections)
 
     def section_at(self, address: int) -> Section | None:
-        """The section that an address lies in (or begins, for an empty one)."""
+        """The section that an address is in (or begins, for an empty one)."""
         for section in self.sections:
             if section.address <= address < max(section.end, section.address + 1):
                 return section
@@ -154,7 +154,7 @@ class HwxFile:
         return tuple(zip(words[::2], words[1::2], strict=True))
 
     def image(self) -> Image:
-        """The program as bytes, with its surfaces and what the file tells about it.
+        """The program as bytes, with its surfaces and what the file reports about it.
 
         Raises:
             FormatError: the parts contradict each other.
@@ -225,7 +225,7 @@ def _notes(file: HwxFile) -> dict[str, str]:
 
 
 def _section_of(file: HwxFile, state: ProgramState, buffer: int, name: str) -> Section | None:
-    """The section that a buffer index stands for; by its name in __TEXT when the table has no address."""
+    """The section that a buffer index means; by its name in __TEXT when the table has no address."""
     address = state.buffers.get(buffer)
     found = file.section_at(address) if address is not None else None
     if found is not None and found.segment not in ("__FVMLIB", "__DATA"):
@@ -351,7 +351,7 @@ def surface_of(state: SurfaceState, buffer: int, section_bytes: int | None, wher
 
 
 def _outer_strides(state: SurfaceState, interleave: int) -> tuple[int, int]:
-    """(depth, batch) strides: the file has only the batch's. Depth lies inside a batch element or outside the batch."""
+    """(depth, batch) strides: the file has only the batch's. Depth is inside a batch element or outside the batch."""
     batch, channels, _, _, depth = state.extents
     inside = state.plane_stride * -(-channels // interleave)
     if depth == 1 or state.batch_stride == inside * depth:

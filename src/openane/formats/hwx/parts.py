@@ -61,7 +61,7 @@ class Section:
 
     @property
     def end(self) -> int:
-        """The address behind the last byte."""
+        """The address after the last byte."""
         return self.address + self.size
 
 
@@ -95,12 +95,12 @@ class ProgramState:
 
     Attributes:
         flavor: number of the thread state.
-        name: of the network, empty if it is not told.
+        name: of the network, empty if it is not reported.
         task_count: number of tasks.
-        first_task_bytes: size of the first task descriptor, None if it is not told.
+        first_task_bytes: size of the first task descriptor, None if it is not reported.
         text_address: address of the tasks.
-        strings: where the name stands, as a byte offset in the command; 0 if it is not told.
-        state_bytes: size of the command when it is not told where the name stands, else 0.
+        strings: where the name is, as a byte offset in the command; 0 if it is not reported.
+        state_bytes: size of the command when it is not reported where the name is, else 0.
         buffers: buffer index -> device address, for those that are not 0 (index 0 is the text).
         words: what else is not 0.
     """
@@ -118,7 +118,7 @@ class ProgramState:
 
 @structure
 class SurfaceState:
-    """What a thread state tells about one input or output.
+    """What a thread state reports about one input or output.
 
     Attributes:
         is_output: direction.

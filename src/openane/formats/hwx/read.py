@@ -22,7 +22,7 @@ def read_hwx(source: Source, name: str = "") -> HwxFile:
 
     Raises:
         InputError: the file cannot be read.
-        FormatError: it is no .hwx, or its load commands do not fit.
+        FormatError: it is not a .hwx, or its load commands do not fit.
     """
     reader = open_source(source, name)
     if len(reader) < 4 or reader.u32(0) != layout.MAGIC:

@@ -9,15 +9,15 @@ from openane.core.errors import InputError, ModelError, UnsupportedError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-#: Channels of the colour spaces by the name of the enumeration.
-_COLOUR_CHANNELS = {"GRAYSCALE": 1, "GRAYSCALE_FLOAT16": 1, "RGB": 3, "BGR": 3}
+#: Channels of the color spaces by the name of the enumeration.
+_COLOR_CHANNELS = {"GRAYSCALE": 1, "GRAYSCALE_FLOAT16": 1, "RGB": 3, "BGR": 3}
 _EXTENT_LIMIT = 1 << 24
 
 
 def described_shapes(description: Any, wanted: Shapes, where: str) -> dict[str, tuple[int, ...]]:
     """The shape of every input of a model description, by name.
 
-    Images are (1, channels, height, width) in the order of their colour space. A flexible shape takes the one in
+    Images are (1, channels, height, width) in the order of their color space. A flexible shape takes the one in
     `wanted`, or else the model's default.
 
     Args:
@@ -77,9 +77,9 @@ def _array_shape(array: Any, wanted: tuple[int, ...] | None, where: str) -> tupl
 
 def _image_shape(image: Any, wanted: tuple[int, ...] | None, where: str) -> tuple[int, ...]:
     space = image.ColorSpace.Name(image.colorSpace) if image.colorSpace else ""
-    if space not in _COLOUR_CHANNELS:
-        raise ModelError("an image without a colour space", where=where, value=space)
-    default = (1, _COLOUR_CHANNELS[space], image.height, image.width)
+    if space not in _COLOR_CHANNELS:
+        raise ModelError("an image without a color space", where=where, value=space)
+    default = (1, _COLOR_CHANNELS[space], image.height, image.width)
     flexible = image.WhichOneof("SizeFlexibility") is not None
     if flexible and wanted is not None and wanted[:-2] != default[:-2]:
         raise InputError("only the size of an image changes", where=where, value=list(wanted), limit=list(default))

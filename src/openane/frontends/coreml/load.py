@@ -152,7 +152,7 @@ def model_file(package: Path) -> Path:
     file = data.joinpath(*parts)
     absolute = relative.startswith("/") or "\0" in relative or "\\" in relative
     if absolute or not file.resolve().is_relative_to(package.resolve()):
-        raise FormatError("the root model lies outside of the package", where=where, value=relative[:80])
+        raise FormatError("the root model is outside of the package", where=where, value=relative[:80])
     if not file.is_file():
         raise FormatError("the root model is missing", where=where, value=relative[:80])
     return file

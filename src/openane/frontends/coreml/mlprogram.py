@@ -83,7 +83,7 @@ def read_program(model: Any, store: BlobStore, shapes: Mapping[str, tuple[int, .
 
 
 def _classified(block: Any, where: str) -> dict[str, str]:
-    """What stands for the results of a classifier's last step: the probabilities; nothing for the label, a text."""
+    """What means the results of a classifier's last step: the probabilities; nothing for the label, a text."""
     found: dict[str, str] = {}
     for operation in block.operations:
         if operation.type == _CLASSIFY:

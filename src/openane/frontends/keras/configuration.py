@@ -40,7 +40,7 @@ APPLICATION_MODULE = "keras.src.applications.convnext"
 APPLICATION_LAYERS = frozenset({"LayerScale", "StochasticDepth"})
 """Layers that a network of keras.applications defines for itself."""
 VALUES = frozenset({"__keras_tensor__", "__numpy__", "__tensor__", "__ellipsis__", "__slice__"})
-"""What Keras calls values that are no objects."""
+"""What Keras calls values that are not objects."""
 HELPERS = ("constraints", "dtype_policies", "initializers", "regularizers")
 MODULES = frozenset(
     {

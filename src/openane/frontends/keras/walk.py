@@ -75,7 +75,7 @@ def _copy_attributes(source: Any, copied: Any) -> None:
 def _problem(dataset: Any) -> str:
     dict(dataset.attrs)
     if dataset.external or dataset.is_virtual:
-        return "an array lies in another file"
+        return "an array is in another file"
     if dataset.nbytes > max(EXPANSION_LIMIT * dataset.id.get_storage_size(), SMALL_BYTES):
         return "an array says that it is larger than the file"
     for _ in dataset.iter_chunks() if dataset.chunks else ():

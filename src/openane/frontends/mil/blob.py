@@ -72,7 +72,7 @@ class BlobStore:
     """The folder of a model, in which its weight files are looked up.
 
     Attributes:
-        folder: what `@model_path` stands for; None for a text without a file.
+        folder: what `@model_path` means; None for a text without a file.
     """
 
     folder: Path | None
@@ -106,7 +106,7 @@ class BlobStore:
                 file_bytes = file_path.stat().st_size
                 if offset < 0 or offset + _METADATA.size > file_bytes:
                     raise FormatError(
-                        "the metadata of a constant lies outside the weight file",
+                        "the metadata of a constant is outside the weight file",
                         where=where,
                         limit=f"{file_bytes} bytes in all",
                     )
@@ -126,7 +126,7 @@ class BlobStore:
             raise FormatError(
                 f"cannot read the weight file: {error.strerror or error}",
                 where=path,
-                hint="Weight files are looked up beside the model, where its text says.",
+                hint="Weight files are looked up next to the model, where its text says.",
             ) from error
         return unpack(data, kind, count)
 
@@ -154,7 +154,7 @@ class BlobStore:
         except OSError:  # a name that no file can have
             there = False
         if not there:
-            raise FormatError("the weight file is missing", where=path, value=f"no file {relative!r} beside the model")
+            raise FormatError("the weight file is missing", where=path, value=f"no file {relative!r} next to the model")
         return found
 
 

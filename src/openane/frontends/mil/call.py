@@ -157,7 +157,7 @@ class OperationCall:
             return tuple(default)
         array = self.constant(name).reshape(-1)
         if not (np.isfinite(array) & (array == np.trunc(array))).all():
-            self.refuse(f"argument {name!r} must be whole numbers")
+            self.refuse(f"argument {name!r} must be integers")
         return tuple(int(v) for v in array)
 
     def integer(self, name: str, default: int | None = None) -> int:
@@ -166,7 +166,7 @@ class OperationCall:
             return default
         value = self._scalar(name)
         if not math.isfinite(value) or value != int(value):
-            self.refuse(f"argument {name!r} must be a whole number", value=value)
+            self.refuse(f"argument {name!r} must be an integer", value=value)
         return int(value)
 
     def number(self, name: str, default: float | None = None) -> float:
@@ -176,18 +176,18 @@ class OperationCall:
         return float(self._scalar(name))
 
     def truth(self, name: str, default: bool | None = None) -> bool:
-        """A constant truth value."""
+        """A constant boolean."""
         if default is not None and not self.has(name):
             return default
         return bool(self._scalar(name))
 
     def truths(self, name: str, length: int) -> tuple[bool, ...]:
-        """A constant list of truth values, all false where it is left out."""
+        """A constant list of booleans, all false where it is left out."""
         if not self.has(name):
             return (False,) * length
         values = self.constant(name).reshape(-1)
         if values.size != length:
-            self.refuse(f"argument {name!r} needs {length} truth values", value=values.size)
+            self.refuse(f"argument {name!r} needs {length} booleans", value=values.size)
         return tuple(bool(v) for v in values)
 
     def _scalar(self, name: str) -> float | int | bool:

@@ -176,7 +176,7 @@ class _Elaborator:
                 return tuple(self._argument(item) for item in items)
             case Typed(type=kind, value=inner, place=place):
                 return self._typed(kind, inner, place)
-        raise self._source.error(f"{value.word} stands where a value is expected", value.place)
+        raise self._source.error(f"{value.word} is where a value is expected", value.place)
 
     def _literal(self, literal: Literal) -> Constant:
         """A value that says no type of its own."""

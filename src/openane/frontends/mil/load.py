@@ -49,7 +49,7 @@ def _without_comments(head: bytes) -> bytes:
 def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
     """Reads a `.mil` file, or the `model.mil` of a `.mlmodelc` folder, with its weight files.
 
-    `@model_path` stands for the folder of the file; constants may not lie outside it.
+    `@model_path` means the folder of the file; constants may not lie outside it.
 
     Args:
         path: of the file or folder.
@@ -92,7 +92,7 @@ def loads(
 
     Args:
         text: the program.
-        folder: what `@model_path` stands for; None when no constant is in a file.
+        folder: what `@model_path` means; None when no constant is in a file.
         name: of the text, for messages.
         shapes: as in :func:`load`.
 

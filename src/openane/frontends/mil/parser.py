@@ -228,7 +228,7 @@ class _Parser:
         place = self._place()
         value = self._number() if self._token.kind == "number" else None
         if not isinstance(value, int) or value < 0:
-            raise self._lexer.source.error("expected an extent: a whole number from 0 or '?'", place)
+            raise self._lexer.source.error("expected an extent: an integer from 0 or '?'", place)
         return value
 
     def _number(self) -> float | int:

@@ -25,7 +25,7 @@ class TypeSyntax:
 
     Attributes:
         name: the word in front.
-        arguments: inner types, dimension lists (None stands for `?`) and plain numbers.
+        arguments: inner types, dimension lists (None means `?`) and plain numbers.
         place: of the word.
     """
 
@@ -47,7 +47,7 @@ def _argument_text(argument: TypeSyntax | tuple[int | None, ...] | int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A number, a text or a truth value."""
+    """A number, a text or a boolean."""
 
     value: float | int | str | bool
     place: TextPosition
@@ -108,7 +108,7 @@ class Statement:
         operation: the MIL name ("conv").
         arguments: named arguments.
         positional: arguments without a name, in order.
-        attributes: what stands in the square brackets behind.
+        attributes: what is in the square brackets after.
         place: of the operation's name.
     """
 

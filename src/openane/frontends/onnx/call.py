@@ -27,7 +27,7 @@ class DependsOnInputsError(UnsupportedError):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a node stands.
+    """Where a node is.
 
     Attributes:
         names: name in the file -> value name in the graph.
@@ -169,14 +169,14 @@ class NodeCall:
         return value
 
     def integer(self, index: int, what: str) -> int:
-        """The value of a constant input with one element, which is a whole number.
+        """The value of a constant input with one element, which is an integer.
 
         Raises:
             ModelError: it has more or fewer, a fraction, or no end.
         """
         value = self.scalar(index, what)
         if not float(value).is_integer():
-            raise ModelError(f"{what} must be a whole number", value=value)
+            raise ModelError(f"{what} must be an integer", value=value)
         return int(value)
 
     # Attributes

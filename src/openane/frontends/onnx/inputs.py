@@ -26,7 +26,7 @@ def input_types(graph: onnx.GraphProto, shapes: Shapes, constants: Arrays) -> di
     Raises:
         InputError: a dimension stays open, or `shapes` does not fit.
         ModelError: a dimension is negative or absurd.
-        UnsupportedError: an input is no tensor.
+        UnsupportedError: an input is not a tensor.
     """
     weights = {tensor.name for tensor in graph.initializer}
     values = [value for value in graph.input if value.name not in weights]
@@ -35,7 +35,7 @@ def input_types(graph: onnx.GraphProto, shapes: Shapes, constants: Arrays) -> di
     for name in shapes:
         if name not in names:
             raise InputError(
-                f"a shape or value is given for {name!r}, which is no input", limit=", ".join(map(repr, names))
+                f"a shape or value is given for {name!r}, which is not an input", limit=", ".join(map(repr, names))
             )
     if len(set(names)) != len(names):
         raise ModelError("an input is named twice", value=names)
@@ -102,7 +102,7 @@ def _input_type(value: onnx.ValueInfoProto, shapes: Shapes, symbols: Mapping[str
         found = None if declared is None else [symbols.get(d) if isinstance(d, str) else d for d in declared]
         if found is None or any(extent is None for extent in found):
             text = "no shape at all" if declared is None else _text(declared)
-            # Open extents behind the channels are most often those of a picture.
+            # Open extents after the channels are most often those of a picture.
             guesses = (str(d) if isinstance(d, int) else "224" if i > 1 else "1" for i, d in enumerate(declared or ()))
             example = ",".join(guesses) or "1,3,224,224"
             raise InputError(

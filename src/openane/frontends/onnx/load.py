@@ -21,7 +21,7 @@ def load(path: str | Path, shapes: Shapes | None = None, constants: Arrays | Non
     Args:
         path: of the file; external weights must lie in its folder or below.
         shapes: whole shapes for inputs whose dimensions the model leaves open, by input name.
-        constants: fixed values for inputs, by name; they are no inputs of the graph. This is the way to give sizes,
+        constants: fixed values for inputs, by name; they are not inputs of the graph. This is the way to give sizes,
             axes and flags that a model takes as inputs, since every shape must be known before it runs.
 
     Returns:
@@ -54,7 +54,7 @@ def load_model(
     Args:
         model: the ModelProto; it is not modified.
         shapes, constants: as in `load`.
-        name: put in front of every message.
+        name: put before every message.
         folder: where external weights may lie; None forbids them.
 
     Raises:

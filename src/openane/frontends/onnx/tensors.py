@@ -175,7 +175,7 @@ class Tensors:
         """The external file, which must lie in the model's folder or below, symbolic links followed."""
         if self.folder is None:
             raise FormatError(f"{what} has external data, but the model is not in a folder", value=repr(location))
-        if not isinstance(location, str):  # what is no UTF-8 comes as bytes
+        if not isinstance(location, str):  # what is not UTF-8 comes as bytes
             raise FormatError(f"the place of the external data of {what} is not UTF-8", value=repr(location))
         posix, windows = PurePosixPath(location), PureWindowsPath(location)
         odd = not location or "\0" in location or posix.is_absolute() or windows.is_absolute() or windows.drive
@@ -186,7 +186,7 @@ class Tensors:
                 note_sidecar_file(root / location)
                 return path
         raise FormatError(
-            f"external data of {what} lies outside the model's folder",
+            f"external data of {what} is outside the model's folder",
             value=repr(location),
             hint="openane reads weights only from the folder of the model.",
         )

@@ -180,7 +180,7 @@ def _check_extent(meta: Mapping[str, Any], stored_bytes: int, where: str) -> Non
     if not element_bytes or len(sizes) != len(strides) or min([offset, *sizes, *strides]) < 0:
         raise FormatError("a tensor's type, sizes or strides are wrong", where=where, value=f"{sizes}, {strides}")
     if stored_bytes % element_bytes:
-        raise FormatError("the bytes are not a whole number of elements", where=where, value=stored_bytes)
+        raise FormatError("the bytes are not an integer of elements", where=where, value=stored_bytes)
     count = 1
     for each in sizes:
         count *= each

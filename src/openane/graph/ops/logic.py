@@ -1,4 +1,4 @@
-"""Comparisons, truth values, and choosing by them."""
+"""Comparisons, booleans, and choosing by them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Comparison(Binary, abstract=True):
-    """Base of the comparisons: two tensors of one type, truth values out."""
+    """Base of the comparisons: two tensors of one type, booleans out."""
 
     def _check(self, dtype: DType) -> None:
         """Any element type will do."""
@@ -114,10 +114,10 @@ class GreaterOrEqual(Comparison):
 
 @dataclass(frozen=True)
 class _Logical(Comparison, abstract=True):
-    """Base of the functions of two truth values."""
+    """Base of the functions of two booleans."""
 
     def _check(self, dtype: DType) -> None:
-        require(dtype is DType.BOOL, "inputs must be truth values", value=dtype.value)
+        require(dtype is DType.BOOL, "inputs must be booleans", value=dtype.value)
 
     @classmethod
     def cases(cls) -> Iterator[OperationCase]:
@@ -150,14 +150,14 @@ class Xor(_Logical):
 
 @dataclass(frozen=True)
 class Not(Operation):
-    """The opposite truth value."""
+    """The opposite boolean."""
 
     keeps_layout: ClassVar[bool] = True
     prepares_positions: ClassVar[bool] = True
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
-        require(x.dtype is DType.BOOL, "input 'x' must be truth values", value=x)
+        require(x.dtype is DType.BOOL, "input 'x' must be booleans", value=x)
         return (x,)
 
     def evaluate(self, inputs: Arrays) -> Results:
@@ -225,7 +225,7 @@ class Where(Operation):
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         condition, x, y = operand(inputs, 0, "condition"), operand(inputs, 1, "x"), operand(inputs, 2, "y")
-        require(condition.dtype is DType.BOOL, "the condition must be truth values", value=condition)
+        require(condition.dtype is DType.BOOL, "the condition must be booleans", value=condition)
         dtype = require_same_dtype((x, y))
         return (TensorType(broadcast(condition.shape, x.shape, y.shape), dtype),)
 

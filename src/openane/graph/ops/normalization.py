@@ -45,9 +45,9 @@ __all__ = [
 
 def standardize(x: np.ndarray, axes: Sequence[int], epsilon: float) -> np.ndarray:
     """(x - mean) / sqrt(variance + epsilon) over `axes`, with the biased variance."""
-    centred = x - np.mean(x, tuple(axes), keepdims=True)
-    variance = np.mean(centred * centred, tuple(axes), keepdims=True)
-    return centred / np.sqrt(variance + epsilon)
+    centered = x - np.mean(x, tuple(axes), keepdims=True)
+    variance = np.mean(centered * centered, tuple(axes), keepdims=True)
+    return centered / np.sqrt(variance + epsilon)
 
 
 def per_channel(values: np.ndarray, rank: int) -> np.ndarray:
@@ -339,7 +339,7 @@ class LpNorm(Operation):
 
 @dataclass(frozen=True)
 class LocalResponseNorm(Operation):
-    """y = x / (bias + alpha/size * sum of x^2 over `size` neighbouring channels)^beta.
+    """y = x / (bias + alpha/size * sum of x^2 over `size` neighboring channels)^beta.
 
     Attributes:
         size: channels in the window: (size - 1) // 2 before, the rest after.

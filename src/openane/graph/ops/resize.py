@@ -29,10 +29,10 @@ class ResizeMode(Enum):
 
 
 class Coordinates(Enum):
-    """Which position of x a position of the result stands for; the names are ONNX's."""
+    """Which position of x a position of the result means; the names are ONNX's."""
 
     HALF_PIXEL = "half_pixel"  #: (i + 1/2) / scale - 1/2
-    HALF_PIXEL_SYMMETRIC = "half_pixel_symmetric"  #: the same, centred when scale * extent is not whole
+    HALF_PIXEL_SYMMETRIC = "half_pixel_symmetric"  #: the same, centered when scale * extent is not whole
     PYTORCH_HALF_PIXEL = "pytorch_half_pixel"  #: half_pixel, 0 for a result of one position
     ALIGN_CORNERS = "align_corners"  #: i * (in - 1) / (out - 1)
     ASYMMETRIC = "asymmetric"  #: i / scale
@@ -56,7 +56,7 @@ class Resize(Operation):
     Attributes:
         sizes: extents of the result, for every axis.
         mode: how values between positions are found.
-        coordinates: which position of x a position of the result stands for.
+        coordinates: which position of x a position of the result means.
         rounding: of NEAREST.
         scales: result extent over x extent as the model states it, for every axis; () for the exact ratio.
         cubic_coefficient: of CUBIC (Keys' a).

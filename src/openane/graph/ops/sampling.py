@@ -31,7 +31,7 @@ __all__ = [
 
 
 class Border(Enum):
-    """What lies outside the picture."""
+    """What is outside the picture."""
 
     ZEROS = "zeros"
     EDGE = "border"  #: the nearest element
@@ -46,7 +46,7 @@ class GridSample(Operation):
 
     Attributes:
         mode: how values between elements are found.
-        border: what lies outside x.
+        border: what is outside x.
         align_corners: -1 and 1 are the middles of the outermost elements, not their outer edges.
     """
 

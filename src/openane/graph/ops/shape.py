@@ -429,7 +429,7 @@ class ChannelShuffle(Operation):
     """Channels of (N, C, ...) dealt out: y[:, j * groups + i] = x[:, i * (C / groups) + j].
 
     Attributes:
-        groups: of neighbouring channels, into which x is cut.
+        groups: of neighboring channels, into which x is cut.
     """
 
     moves_data: ClassVar[bool] = True

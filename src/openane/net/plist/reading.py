@@ -24,7 +24,7 @@ _UNIT_LIMIT = 1 << 20
 _EXTENT_LIMIT = 1 << 24
 _TENSOR_LIMIT = 1 << 31
 _OUTPUT_SUFFIX = "@output"
-#: Beside the networks: how they came to be (`Net.notes`); an addition of openane.
+#: Next to the networks: how they came to be (`Net.notes`); an addition of openane.
 NOTES_KEY = "Notes"
 
 _ELEMENT_TYPES: Mapping[str, DType] = {
@@ -38,7 +38,7 @@ _ELEMENT_TYPES: Mapping[str, DType] = {
 def read_net(
     path: str | os.PathLike[str], *, network: str | None = None, weights: Mapping[str, Buffer] | None = None
 ) -> Net:
-    """Reads a net.plist, XML or binary, with the weight files beside it.
+    """Reads a net.plist, XML or binary, with the weight files next to it.
 
     Args:
         path: of the plist. Weight files are looked up in its folder by the last part of their names.
@@ -203,7 +203,7 @@ class _NetReader:
             raise ModelError("a tensor is too large", where=where, value=f"{shape.size} elements", limit=_TENSOR_LIMIT)
 
     def _sorted_units(self, inputs: Mapping[str, TensorShape]) -> list[tuple[str, Fields]]:
-        """Units in the order listed, moved behind what they read where the list is not in order."""
+        """Units in the order listed, moved after what they read where the list is not in order."""
         names = self._unique("Units")
         units = {name: Fields(self.fields.get(name), f"{self.where}: unit {describe(name)}") for name in names}
         waiting: dict[str, int] = {}

@@ -28,7 +28,7 @@ _TYPE_NAMES: Mapping[DType, str] = {
 
 
 def write_net(net: Net, path: str | os.PathLike[str], *, binary: bool = False) -> tuple[Path, ...]:
-    """Writes OUT.plist, and OUT.weights beside it where there are weights; both or nothing.
+    """Writes OUT.plist, and OUT.weights next to it where there are weights; both or nothing.
 
     Scalars of GOC and ElementWise become half precision, the only form the format has; arrays keep half and single
     precision and 8-bit integers, and become single precision otherwise. Logical shapes (`Net.bindings`) have no place

@@ -83,7 +83,7 @@ class Fields:
         return value
 
     def flag(self, key: str) -> bool:
-        """A truth value, false if there is none."""
+        """A boolean, false if there is none."""
         value = self.get(key)
         if value is not None and not isinstance(value, bool):
             raise self._wrong(key, value, "true or false")

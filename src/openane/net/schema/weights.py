@@ -57,7 +57,7 @@ class WeightFiles:
 
         Raises:
             FormatError: no such file number, or the array is not inside the file.
-            InputError: the file is missing or lies outside the folder.
+            InputError: the file is missing or is outside the folder.
         """
         count = 1
         for extent in shape:
@@ -100,13 +100,13 @@ class WeightFiles:
         if not inside:
             raise InputError(
                 f"weight file {name!r} leads out of the folder of the plist",
-                hint="Put a copy beside the plist.",
+                hint="Put a copy next to the plist.",
             )
         if name == ZERO_FILE:
             return None
         raise InputError(
             f"weight file {name!r} is missing",
-            hint=f"It belongs beside the plist, in {self._folder}.",
+            hint=f"It belongs next to the plist, in {self._folder}.",
         )
 
 

@@ -31,7 +31,7 @@ class GOC(UnitParams):
     plist_type: ClassVar[str] = "GOC"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
-        """The shape stays; vectors need one value a channel."""
+        """The shape stays; vectors need one value per channel."""
         shape = one(bottoms)
         check_per_channel(self.scale, shape, "a scale")
         check_per_channel(self.bias, shape, "a bias")

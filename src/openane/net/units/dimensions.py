@@ -110,13 +110,13 @@ def storage_dtype(array: np.ndarray) -> np.dtype[np.generic]:
 
 
 def per_channel(values: np.ndarray | float, dtype: np.dtype[np.generic]) -> np.ndarray:
-    """A scalar, or one value a channel, in a form that broadcasts against (N, D, C, H, W)."""
+    """A scalar, or one value per channel, in a form that broadcasts against (N, D, C, H, W)."""
     array = np.asarray(values, dtype)
     return array if array.ndim == 0 else array.reshape(1, 1, -1, 1, 1)
 
 
 def check_per_channel(values: np.ndarray | float, shape: TensorShape, what: str) -> None:
-    """Refuses vectors that have not one value a channel.
+    """Refuses vectors that have not one value per channel.
 
     Raises:
         ModelError: wrong rank or length.

@@ -31,7 +31,7 @@ class Linear(UnitParams):
     """Product with a constant matrix along Width: y[..., n] = sum over k of x[..., k] * weight[n, k].
 
     Attributes:
-        weight: (N, K); K is the width of the bottom, N that of the result. A bias is a unit behind it.
+        weight: (N, K); K is the width of the bottom, N that of the result. A bias is a unit after it.
     """
 
     weight: Annotated[np.ndarray, ArrayKeys("Kernel", _weight_shape, _weight_keys)]

@@ -95,7 +95,7 @@ class Neuron(UnitParams):
             HARD_SIGMOID: min(max(alpha x + beta, 0), 1). HARD_SWISH: x * min(max(x / 6 + 1 / 2, 0), 1).
             SOFTPLUS: log(1 + exp(x)). RSQRT: 1 / sqrt(x + alpha). RECIPROCAL: 1 / (x + alpha).
             ROUND: to the nearest, ties to even. FRAC: x - floor(x). Others take none.
-        slopes: PRELU only: one slope a channel (C,).
+        slopes: PRELU only: one slope per channel (C,).
     """
 
     kind: Annotated[NeuronKind, ChoiceKey("Type", NeuronKind)]
@@ -105,7 +105,7 @@ class Neuron(UnitParams):
     plist_type: ClassVar[str] = "Neuron"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
-        """The shape stays; PRELU needs one slope a channel."""
+        """The shape stays; PRELU needs one slope per channel."""
         shape = one(bottoms)
         if (self.slopes is not None) != (self.kind is NeuronKind.PRELU):
             raise ModelError("slopes belong to PReLU, and PReLU needs them")

@@ -52,7 +52,7 @@ class LayerNorm(UnitParams):
     Attributes:
         dimensions: over which mean and variance (division by the number of elements) are taken.
         epsilon: added to the variance.
-        center: subtract the mean; without it x / sqrt(mean of squares + epsilon), known as RMS normalisation.
+        center: subtract the mean; without it x / sqrt(mean of squares + epsilon), known as RMS normalization.
     """
 
     dimensions: Annotated[frozenset[Dimension], SubsetKey("Dimensions", Dimension)]
@@ -64,7 +64,7 @@ class LayerNorm(UnitParams):
         """The shape stays."""
         shape = one(bottoms)
         if not self.dimensions:
-            raise ModelError("a normalisation needs at least one dimension")
+            raise ModelError("a normalization needs at least one dimension")
         return shape
 
     def evaluate(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:

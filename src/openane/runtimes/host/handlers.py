@@ -186,9 +186,9 @@ def _scaled(w: Writer, node: Node, value: str) -> list[str]:
 
 def _standardized(w: Writer, x: str, axes: tuple[int, ...], epsilon: str) -> str:
     numbers = w.integers(*axes)
-    centred = w.one("Sub", x, w.one("ReduceMean", x, numbers))
-    variance = w.one("ReduceMean", w.one("Mul", centred, centred), numbers)
-    return w.one("Div", centred, w.one("Sqrt", w.one("Add", variance, epsilon)))
+    centered = w.one("Sub", x, w.one("ReduceMean", x, numbers))
+    variance = w.one("ReduceMean", w.one("Mul", centered, centered), numbers)
+    return w.one("Div", centered, w.one("Sqrt", w.one("Add", variance, epsilon)))
 
 
 def _layer_norm(w: Writer, node: Node) -> list[str]:

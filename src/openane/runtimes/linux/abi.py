@@ -20,7 +20,7 @@ BUFFERS: Final = 32
 TILE_BYTES: Final = 0x4000
 """Unit of buffer sizes in an .anec header, and the page of the chips' IOMMU."""
 COMMAND_GRANULE_BYTES: Final = 16
-"""Constants start at the next multiple of this behind the tasks (CMD_GRAN)."""
+"""Constants start at the next multiple of this after the tasks (CMD_GRAN)."""
 NETWORK_ID: Final = 0x40
 """Network id that the first task carries in the bootstrap buffer (FIFO_NID)."""
 HEADER_KEEP_MASK: Final = 0x0F00FFFF
@@ -55,7 +55,7 @@ class BufferFree(ctypes.Structure):
 class Submit(ctypes.Structure):
     """SUBMIT: runs the tasks in `handles[0]` and waits for them.
 
-    `handles[1]` must be 0, the driver points buffer 1 behind the tasks of buffer 0.
+    `handles[1]` must be 0, the driver points buffer 1 after the tasks of buffer 0.
     """
 
     _fields_ = (

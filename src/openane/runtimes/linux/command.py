@@ -19,7 +19,7 @@ from openane.targets import encode_text, generation
 from openane.targets.registry import LINUX_CHIPS, LINUX_TARGET
 
 LARGEST_FIRST_TASK_BYTES: Final = 512 * 4
-"""The size field of the next task in a header has 9 bits, words minus 1; the driver's own field is no narrower."""
+"""The size field of the next task in a header has 9 bits, words minus 1; the driver's own field is not narrower."""
 CONSTANT_ALIGNMENT_BYTES: Final = 64
 """Kernel DMA addresses count in units of 64 bytes from the start of buffer 1."""
 
@@ -59,7 +59,7 @@ class CommandBuffer:
 
     @property
     def stream_bytes(self) -> int:
-        """What the driver calls tsk_size: buffer 1 begins at the next multiple of 16 behind it."""
+        """What the driver calls tsk_size: buffer 1 begins at the next multiple of 16 after it."""
         return len(self.tasks)
 
     @property

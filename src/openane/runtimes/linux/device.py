@@ -18,7 +18,7 @@ from openane.runtimes.linux.faults import translate, translated
 from openane.runtimes.linux.node import DeviceNode, Mapping
 
 BOOTSTRAP: Final = -1
-"""Key of the bootstrap buffer beside the numbered ones."""
+"""Key of the bootstrap buffer next to the numbered ones."""
 
 Action = Callable[[], None]
 
@@ -58,7 +58,7 @@ class Device:
         """A new buffer, mapped and zero.
 
         Raises:
-            UnavailableError, FaultError: the driver refused; nothing is left behind.
+            UnavailableError, FaultError: the driver refused; nothing is left after.
         """
         size_bytes = abi.align(size_bytes, abi.TILE_BYTES)
         request = abi.BufferInit(size=size_bytes)

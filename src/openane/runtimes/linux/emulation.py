@@ -1,6 +1,6 @@
 """The kernel driver, emulated: the same calls, checks and error numbers, real mappable memory, no hardware.
 
-It stands in for the kernel in two places: in this process, for tests of the Linux runtime, and behind a socket, for
+It replaces the kernel in two places: in this process, for tests of the Linux runtime, and behind a socket, for
 existing programs that open the device node themselves (:mod:`openane.runtimes.linux.server`). Submitted bytes go to
 an engine, normally the simulator.
 
@@ -325,7 +325,7 @@ class EmulatedSystem:
         return (NodeInfo(NODE_PATH, abi.DRIVER_NAME, (self.compatible,), True, "0:0 666"),)
 
     def board(self) -> tuple[str, ...]:
-        """Nothing: this is no Apple machine."""
+        """Nothing: this is not an Apple machine."""
         return ()
 
     def open(self, path: str) -> DeviceNode:

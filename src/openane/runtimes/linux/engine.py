@@ -1,4 +1,4 @@
-"""The simulator as the engine behind the emulated driver: it sees the submitted bytes and nothing else."""
+"""The simulator as the engine after the emulated driver: it sees the submitted bytes and nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SimulatedEngine:
         """Executes the tasks on the buffers.
 
         Raises:
-            FormatError: the bytes are no task stream.
+            FormatError: the bytes are not a task stream.
             FaultError: the tasks do something the machine does not allow.
         """
         program, machine = self._load(submission)

@@ -83,7 +83,7 @@ class MacosRuntime:
         """Writes the program as model.hwx and loads it through aned.
 
         Raises:
-            UnavailableError: this is no such Mac, or the process lacks what the system asks for.
+            UnavailableError: this is not a such Mac, or the process lacks what the system asks for.
             FaultError: the system refused the program.
         """
         found = self.probe()

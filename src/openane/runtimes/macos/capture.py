@@ -167,10 +167,10 @@ class Capture:
 
 
 def check_model(model: Path) -> None:
-    """Raises InputError when the path is no Core ML model."""
+    """Raises InputError when the path is not a Core ML model."""
     if model.suffix not in MODEL_SUFFIXES:
         raise InputError(
-            "this is no Core ML model",
+            "this is not a Core ML model",
             where=str(model),
             value=model.suffix or "no suffix",
             limit=", ".join(MODEL_SUFFIXES),

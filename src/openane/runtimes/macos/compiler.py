@@ -21,7 +21,7 @@ def compile_network(bridge: Bridge, network: Path, folder: Path, architecture: s
 
     Args:
         bridge: to the system.
-        network: net.plist, or a .mil text; weight files beside it.
+        network: net.plist, or a .mil text; weight files next to it.
         folder: where model.hwx goes.
         architecture: "h13" and so on.
         debug: also write the compiler's intermediate forms.

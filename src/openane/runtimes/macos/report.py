@@ -24,7 +24,7 @@ RUNS = 20
 QUESTIONS = (
     "Did anything crash or hang, and at which step?",
     "Which Mac, chip and macOS build is it (see machine)?",
-    "May the files in this folder be published as test data, and under which licence?",
+    "May the files in this folder be published as test data, and under which license?",
 )
 """What the report cannot find out by itself."""
 

@@ -1,4 +1,4 @@
-"""One question to the hardware: a network small enough that its output tells the answer."""
+"""One question to the hardware: a network small enough that its output reports the answer."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def _bits(array: np.ndarray) -> np.ndarray:
 
 
 def _largest_ulp(expected: np.ndarray, found: np.ndarray) -> int:
-    """Steps between neighbouring values, over elements that are finite in both; 0 for integers."""
+    """Steps between neighboring values, over elements that are finite in both; 0 for integers."""
     if expected.dtype != np.float16:
         return 0
     both = np.isfinite(expected) & np.isfinite(found)

@@ -22,7 +22,7 @@ _CONVERTED_BYTES = 16
 _STEP_BYTES = 3 * _INTEGER
 """A step of a kernel as parameters are collected: itself, its key, the joined array."""
 _INDEX_BYTES = 24
-"""A halfword of the streams of a kernel that is permuted, while its places are looked for."""
+"""A fp16 word of the streams of a kernel that is permuted, while its places are looked for."""
 
 
 def memory_of_threads(threads: int) -> int:
@@ -116,7 +116,7 @@ def check_memory(
 
 
 def memory_of_tasks(works: Sequence[DecodedTask], needs: Sequence[TaskMemory]) -> int:
-    """Bytes that all tasks need beside the buffers."""
+    """Bytes that all tasks need next to the buffers."""
     mappings = {work.engine for work in works if len(work.sources) == 1}
     areas = frozenset().union(*(need.areas for need in needs))
     lasting = sum(need.lasting for need in needs) + _MAPPING_BYTES * len(mappings)
@@ -132,9 +132,9 @@ def _is_copied(source: DecodedOperand, result: DecodedOperand) -> bool:
     return together and source.base < result.end and result.base < source.end
 
 
-def _area(purpose: str, halfwords: int) -> tuple[str, int]:
+def _area(purpose: str, fp16_words: int) -> tuple[str, int]:
     """Areas have powers of two as sizes, so that tasks share them."""
-    return purpose, _HALFWORD << max(6, (halfwords - 1).bit_length())
+    return purpose, _HALFWORD << max(6, (fp16_words - 1).bit_length())
 
 
 def _mac_memory(work: DecodedTask, engine: MacWork, constants: int) -> TaskMemory:

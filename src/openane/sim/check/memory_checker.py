@@ -78,7 +78,7 @@ class MemoryChecker:
                 ) from None
 
     def _places(self, work: DecodedTask) -> None:
-        """Everything lies inside its memory."""
+        """Everything is inside its memory."""
         for operand in (*work.sources, *((work.kept,) if work.kept else ()), work.result):
             if operand.space is not MemorySpace.CHAIN:
                 self._bounds(work, operand)
@@ -220,7 +220,7 @@ class MemoryChecker:
                 self._lane(work, kernel.buffer, lane, marked)
 
     def _lanes(self, work: DecodedTask, buffer: int, lanes: tuple[Lane, ...]) -> None:
-        """Every stream lies inside its buffer."""
+        """Every stream is inside its buffer."""
         size = self._layout.buffers.get(buffer)
         if size is None:
             raise FaultError(

@@ -121,7 +121,7 @@ class Library:
         self.run(row.ctypes.data, range(1), arrays, counters.ctypes.data, 1 << 62, (0, 1))
 
     def expand(self, body: npt.NDArray[np.uint8], result: npt.NDArray[np.uint16]) -> int:
-        """Puts the zeros of a stream of [mask byte][stored halfwords] back.
+        """Puts the zeros of a stream of [mask byte][stored fp16 words] back.
 
         Returns:
             The bytes used, or one more than there are when the masks ask for more.

@@ -7,7 +7,7 @@ from openane.targets.h11.registers import REGISTERS
 
 
 def _summarize(task: Task) -> TaskSummary:
-    """Addresses of blocks are not known, so only the amount is told."""
+    """Addresses of blocks are not known, so only the amount is reported."""
     return TaskSummary("", f"{sum(len(burst.words) for burst in task.bursts)} register writes")
 
 

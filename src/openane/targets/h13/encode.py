@@ -93,7 +93,7 @@ _WAIT_BITS: Mapping[Wait, int] = {
     Wait.FOLLOW_NE: 0x4,
     Wait.FOLLOW_PE: 0x8,
 }
-#: Words of KernelDMASrc in front of and behind the coefficient bases and sizes, which compact tasks leave out.
+#: Words of KernelDMASrc before and after the coefficient bases and sizes, which compact tasks leave out.
 _COMPACT_HEAD, _COMPACT_TAIL = 18, 50
 
 
@@ -143,7 +143,7 @@ def bursts(
 
 
 def kernel_dma(plan: TaskPlan, lanes: tuple[tuple[int, int], ...]) -> Fields:
-    """KernelDMASrc: one stream a lane (encoding.md#kernel-registers)."""
+    """KernelDMASrc: one stream per lane (encoding.md#kernel-registers)."""
     fields: Fields = {"MasterEnable": int(bool(lanes))}
     if plan.kernel and plan.kernel.sparse:
         fields["SparseEnable"] = 1

@@ -5,7 +5,7 @@ their constants are fitted to the decoded output of the macOS 26 compiler and re
 tests/cost/test_header_estimate.py). Readings of ours, and numbers that merely fit:
 
 - DRAM: bytes moved / 34,130 a microsecond (any divisor from 34,128 to 34,133 fits; Apple's default is 34.1 GB/s).
-- narrow sources: a source with rows of at most 8 columns and one row a plane costs 1/216 us a plane.
+- narrow sources: a source with rows of at most 8 columns and one row per plane costs 1/216 us a plane.
 - planar engine: 32 pixels a cycle; a reduction takes 4 cycles for a block of 128 pixels. 1.428 GHz.
 - neural engine: 256 products a cycle and engine; a table 20 elements a cycle in all (18.4 to 22.9 fit). 1.428 GHz.
 """

@@ -1,6 +1,6 @@
 """Weights as the coefficient lanes read them (encoding.md#kernel-dma; sha256 of 36 conv and 21 matmul sections agree).
 
-A lane's stream holds, for each round of output channels: the bias halfwords, then the weights with the output channel
+A lane's stream holds, for each round of output channels: the bias fp16 words, then the weights with the output channel
 fastest. Every lane is padded to 64 bytes. Output channels that do not fill the 16 lanes are made up with zeros; no
 record shows what Apple's compiler does there.
 """
@@ -20,7 +20,7 @@ from openane.targets.h13.spec import MACHINE
 SMALL_IMAGE_ROUND = 32
 SMALL_IMAGE_EXTENT = 8
 LANE_ALIGNMENT_BYTES = 64
-#: Halfwords a mask byte of a sparse stream speaks for.
+#: Fp16Words a mask byte of a sparse stream speaks for.
 MASK_VALUES = 8
 #: Output channels that a lane computes at a time: 64 pixels of 4 in small-source mode, else 128 of 2. A sparse stream
 #: has a slot for each of them (encoding.md#sparse-packing).
@@ -127,9 +127,9 @@ def pack_depthwise(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[bytes, 
 
 
 def pack_sparse(kernel: np.ndarray, bias: np.ndarray | None, capacity: int, slots: int) -> tuple[bytes, ...]:
-    """Streams of a dense convolution with stride 2: taps by phase, zeros left out behind mask bytes.
+    """Streams of a dense convolution with stride 2: taps by phase, zeros left out after mask bytes.
 
-    Each round is [bias][3-byte length][masked groups of 8 halfwords], its channels filled up to a multiple of `slots`
+    Each round is [bias][3-byte length][masked groups of 8 fp16 words], its channels filled up to a multiple of `slots`
     (sha256 of 8 dense sections, one of them with one channel in 4 slots, one with a bias).
     """
     kernel, bias, lanes = _fill(kernel, bias)
@@ -219,7 +219,7 @@ def sparse_bytes_per_channel(input_channels: int, kernel_height: int, kernel_wid
 
 
 def _fill(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, int]:
-    """Halfwords, with zero channels behind so that every lane has the same number."""
+    """Fp16Words, with zero channels after so that every lane has the same number."""
     channels = kernel.shape[0]
     lanes = MACHINE.lane_count(channels)
     extra = -channels % lanes
@@ -239,11 +239,11 @@ def _round(
 
 
 def _sparse(values: np.ndarray) -> bytes:
-    """3-byte length, then per 8 halfwords: a mask byte (bit l: halfword l is not zero), the others left out."""
-    halfwords = np.pad(values, (0, -values.size % MASK_VALUES)).reshape(-1, MASK_VALUES)
-    present = halfwords != 0
+    """3-byte length, then per 8 fp16 words: a mask byte (bit l: fp16 word l is not zero), the others left out."""
+    fp16_words = np.pad(values, (0, -values.size % MASK_VALUES)).reshape(-1, MASK_VALUES)
+    present = fp16_words != 0
     masks = np.packbits(present, axis=1, bitorder="little")
-    raw = halfwords.view(np.uint8).reshape(-1, MASK_VALUES, 2)
+    raw = fp16_words.view(np.uint8).reshape(-1, MASK_VALUES, 2)
     everything = np.concatenate([masks[:, :, None], raw.reshape(-1, MASK_VALUES * 2, 1)], axis=1).reshape(-1)
     wanted = np.concatenate([np.ones((len(masks), 1), bool), np.repeat(present, 2, axis=1)], axis=1).reshape(-1)
     body = everything[wanted].tobytes()

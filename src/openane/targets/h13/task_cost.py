@@ -122,7 +122,7 @@ class TaskFacts:
 
     @cached_property
     def first_bytes(self) -> int:
-        """The DRAM tensor behind source 1, row padding included; 0 when it is not read."""
+        """The DRAM tensor after source 1, row padding included; 0 when it is not read."""
         if not self.reads_first:
             return 0
         return min(self._tensor_bytes("TileDMASrc", "", "Stride"), self._rows_read_bytes(self._repeats("Src1")))

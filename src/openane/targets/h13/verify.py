@@ -57,7 +57,7 @@ def _kernels(fields: TaskFields, sizes: dict[int, int], where: str) -> Iterator[
         end = stream.offset + stream.size_bytes
         if end > size:
             yield Diagnostic(
-                "a kernel stream ends behind its buffer",
+                "a kernel stream ends after its buffer",
                 f"{where}: KernelDMASrc lane {stream.lane}",
                 value=f"{end:#x}",
                 limit=f"{size:#x}",

@@ -156,5 +156,5 @@ REGISTERS = RegisterMap(
     _HEADER,
     _BLOCKS,
     _EXTRA,
-    "Partly verified: the 117-word conv1x1 program published as a parameterised word list (ane-compiler) and the published first commands of relu and abs programs (beefface) decode and re-encode; no program file was available and the rest is one source project.",
+    "Partly verified: the 117-word conv1x1 program published as a parameterized word list (ane-compiler) and the published first commands of relu and abs programs (beefface) decode and re-encode; no program file was available and the rest is one source project.",
 )

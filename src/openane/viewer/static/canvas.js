@@ -1,5 +1,5 @@
 "use strict";
-/* A canvas that keeps the size of its frame, with a tip under the pointer. paint(context, width, height, colour). */
+/* A canvas that keeps the size of its frame, with a tip under the pointer. paint(context, width, height, color). */
 
 const Canvas = (() => {
   const { make } = Dom;
@@ -20,7 +20,7 @@ const Canvas = (() => {
       const context = canvas.getContext("2d");
       context.scale(scale, scale);
       context.font = "12px system-ui, sans-serif";
-      paint(context, width, height, Theme.colour);
+      paint(context, width, height, Theme.color);
     }
     const redraw = () => { if (!asked) { asked = true; requestAnimationFrame(draw); } };
 

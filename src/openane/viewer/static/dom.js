@@ -24,11 +24,11 @@ const Dom = (() => {
 
   const add = (element, ...children) => fill(element, {}, children);
 
-  /* One bar of parts; parts are (name, amount, colour, text). */
+  /* One bar of parts; parts are (name, amount, color, text). */
   function bar(label, parts) {
     const total = parts.reduce((sum, part) => sum + part[1], 0) || 1;
-    return make("div", { class: "bar", role: "img", "aria-label": label }, parts.map(([name, amount, colour]) =>
-      make("span", { title: name, style: { width: `${(100 * amount) / total}%`, background: `var(--${colour})` } })));
+    return make("div", { class: "bar", role: "img", "aria-label": label }, parts.map(([name, amount, color]) =>
+      make("span", { title: name, style: { width: `${(100 * amount) / total}%`, background: `var(--${color})` } })));
   }
 
   /* A table of names and values, or of rows with a head. */
@@ -45,8 +45,8 @@ const Dom = (() => {
   }
 
   const legend = (entries) =>
-    make("ul", { class: "legend" }, entries.map(([name, colour]) =>
-      make("li", {}, make("span", { class: "swatch", style: { background: `var(--${colour})` } }), name)));
+    make("ul", { class: "legend" }, entries.map(([name, color]) =>
+      make("li", {}, make("span", { class: "swatch", style: { background: `var(--${color})` } }), name)));
 
   return { make, makeSvg, add, bar, facts, grid, legend };
 })();

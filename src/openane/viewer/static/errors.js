@@ -11,7 +11,7 @@
   const rows = all.errors.layers;
   const WIDTH = 220, FLOOR = -7;
   const share = (value) => (typeof value === "number" && value > 0 ? Math.max(0, Math.min(1, (Math.log10(value) - FLOOR) / -FLOOR)) : value ? 1 : 0);
-  const bar = (value, colour) => make("span", { style: { display: "block", height: "6px", margin: "2px 0", borderRadius: "3px", width: `${Math.max(1, WIDTH * share(value))}px`, background: `var(--${colour})` } });
+  const bar = (value, color) => make("span", { style: { display: "block", height: "6px", margin: "2px 0", borderRadius: "3px", width: `${Math.max(1, WIDTH * share(value))}px`, background: `var(--${color})` } });
 
   function render(index) {
     const row = rows[index];

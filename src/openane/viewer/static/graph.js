@@ -26,7 +26,7 @@
 
   const layout = lanes();
   const x = (lane) => STEP / 2 + STEP * Math.min(lane, MOST_LANES);
-  const colour = (layer) => `var(--${Colours.engines[layer.where] || "rest"})`;
+  const color = (layer) => `var(--${Colors.engines[layer.where] || "rest"})`;
 
   function picture(row) {
     const middle = HEIGHT / 2;
@@ -37,19 +37,19 @@
       const joins = all.layers[row].reads.includes(other);
       const goesOn = last > row;
       return [
-        goesOn && makeSvg("line", { x1: at, y1: 0, x2: at, y2: HEIGHT, stroke: colour(all.layers[other]), "stroke-opacity": 0.55 }),
-        joins && makeSvg("path", { d: `M ${at} 0 C ${at} ${middle}, ${own} 0, ${own} ${middle}`, fill: "none", stroke: colour(all.layers[other]) }),
+        goesOn && makeSvg("line", { x1: at, y1: 0, x2: at, y2: HEIGHT, stroke: color(all.layers[other]), "stroke-opacity": 0.55 }),
+        joins && makeSvg("path", { d: `M ${at} 0 C ${at} ${middle}, ${own} 0, ${own} ${middle}`, fill: "none", stroke: color(all.layers[other]) }),
       ];
     });
-    const leaves = Data.readers[row].length > 0 && makeSvg("line", { x1: own, y1: middle, x2: own, y2: HEIGHT, stroke: colour(all.layers[row]) });
+    const leaves = Data.readers[row].length > 0 && makeSvg("line", { x1: own, y1: middle, x2: own, y2: HEIGHT, stroke: color(all.layers[row]) });
     return makeSvg("svg", { class: "lanes", width: layout.width, height: HEIGHT, "aria-hidden": "true" }, pieces, leaves,
-      makeSvg("circle", { cx: own, cy: middle, r: 4.5, fill: colour(all.layers[row]) }));
+      makeSvg("circle", { cx: own, cy: middle, r: 4.5, fill: color(all.layers[row]) }));
   }
 
   function render(row) {
     const layer = all.layers[row];
     const chips = layer.tasks.slice(0, MOST_CHIPS).map((task) =>
-      make("span", { class: `chip ${Colours.engines[all.tasks[task].engine] || "rest"}`, dataset: { task }, title: all.tasks[task].summary }, task));
+      make("span", { class: `chip ${Colors.engines[all.tasks[task].engine] || "rest"}`, dataset: { task }, title: all.tasks[task].summary }, task));
     return [picture(row),
       make("span", { class: "grow" }, Data.labels[row]),
       make("span", { class: "cell soft wide", style: { width: "130px" } }, layer.operation),

@@ -15,7 +15,7 @@ const Inspector = (() => {
     const total = task.parts.reduce((a, b) => a + b, 0);
     const rows = all.parts.map((name, i) => [name, task.parts[i]]).filter(([, t]) => t > 0);
     return [make("h3", {}, "Estimated time"),
-      Dom.bar(rows.map(([name, t]) => `${name} ${Text.micros(t)}`).join(", "), rows.map(([name, t]) => [name, t, Colours.parts[name]])),
+      Dom.bar(rows.map(([name, t]) => `${name} ${Text.micros(t)}`).join(", "), rows.map(([name, t]) => [name, t, Colors.parts[name]])),
       make("p", { class: "soft" }, `${Text.micros(total)}, bound by ${task.bound}: ${rows.map(([name, t]) => `${name} ${Text.micros(t)}`).join(", ")}; ${task.macs.toLocaleString("en")} multiply-adds, ${Text.bytes(task.dram)} of DRAM traffic`)];
   }
 
@@ -29,7 +29,7 @@ const Inspector = (() => {
     const picture = task.picture === undefined ? null : all.weights[task.picture];
     const table = task.table === undefined ? null : all.tables[task.table];
     place.replaceChildren(...[
-      make("h2", {}, `Task ${index}`, all.programs.length > 1 ? make("span", { class: "soft" }, ` of ${all.programs[task.program].name}`) : "", " ", make("span", { class: `chip ${Colours.engines[task.engine] || "rest"}` }, task.engine)),
+      make("h2", {}, `Task ${index}`, all.programs.length > 1 ? make("span", { class: "soft" }, ` of ${all.programs[task.program].name}`) : "", " ", make("span", { class: `chip ${Colors.engines[task.engine] || "rest"}` }, task.engine)),
       facts(rows), layers.length ? make("h3", {}, "Layers") : null, layers.length ? layerLinks(layers) : null,
       difference ? make("h3", {}, "Differs in B") : null, difference && difference.fields.length ? Difference.fieldTable(difference.fields) : null,
       ...(time(task) || []),

@@ -11,12 +11,12 @@
   const span = { from: 0, count: 0 };
 
   /* The tasks in sight: all of the program, or fewer around a place. */
-  function zoom(factor, centre) {
+  function zoom(factor, center) {
     const { count } = all.programs[maps[current].program];
     const shown = span.count || count;
     const size = Math.min(count, Math.max(4, shown * factor));
     const task = State.now.task === null ? span.from + shown / 2 : State.now.task - all.programs[maps[current].program].first;
-    move((centre ?? task) - size / 2, size);
+    move((center ?? task) - size / 2, size);
   }
   function move(from, size = span.count) {
     const { count } = all.programs[maps[current].program];
@@ -34,30 +34,30 @@
     return { map, x, y: (byte) => TOP + (byte / map.size) * (height - TOP - 12), step, inSight: (from, to) => to - first >= span.from && Math.max(from, first) - first < span.from + count };
   };
 
-  function paint(context, width, height, colour) {
+  function paint(context, width, height, color) {
     const { map, x, y, step, inSight } = geometry(width, height);
-    context.strokeStyle = colour("line");
+    context.strokeStyle = color("line");
     for (let i = 0; i <= 4; i += 1) {
       const byte = (map.size * i) / 4;
-      context.fillStyle = colour("soft");
+      context.fillStyle = color("soft");
       context.fillText(Text.bytes(Math.round(byte)), 6, y(byte) + 4);
       context.beginPath(); context.moveTo(LEFT, y(byte)); context.lineTo(width - 10, y(byte)); context.stroke();
     }
     if (State.now.task !== null && all.tasks[State.now.task].program === map.program && inSight(State.now.task, State.now.task)) {
-      context.fillStyle = colour("chosen");
+      context.fillStyle = color("chosen");
       context.fillRect(x(State.now.task), TOP, Math.max(2, step), height - TOP - 12);
     }
     for (const [first, last, base, end, what] of map.tenants) {
       if (!inSight(first, last)) continue;
       const left = x(first), top = y(base), wide = Math.max(1.5, x(last + 1) - left - 1), high = Math.max(1.5, y(end) - top - 0.5);
       const engine = first >= 0 ? all.tasks[first].engine : "";
-      context.fillStyle = colour(KINDS[what] || Colours.engines[engine] || "rest");
+      context.fillStyle = color(KINDS[what] || Colors.engines[engine] || "rest");
       context.globalAlpha = what === "transfer" ? 0.35 : State.now.task === first ? 1 : 0.75;
       context.fillRect(left, top, wide, high);
       context.globalAlpha = 1;
-      if (wide > 40 && high > 14) { context.fillStyle = colour("on-mark"); context.fillText(first >= 0 ? `task ${first}` : what, left + 4, top + 12); }
+      if (wide > 40 && high > 14) { context.fillStyle = color("on-mark"); context.fillText(first >= 0 ? `task ${first}` : what, left + 4, top + 12); }
     }
-    context.fillStyle = colour("soft");
+    context.fillStyle = color("soft");
     context.fillText("task by task", LEFT, 14);
   }
 

@@ -8,7 +8,7 @@
   function timeBar(times) {
     const total = Object.values(times).reduce((a, b) => a + b, 0);
     const words = Object.entries(times).filter(([, t]) => t > 0).map(([name, t]) => `${name} ${Text.micros(t)} (${Math.round((100 * t) / total)} %)`);
-    const parts = Object.entries(times).map(([name, time]) => [name, time, Colours.parts[name] || "rest"]);
+    const parts = Object.entries(times).map(([name, time]) => [name, time, Colors.parts[name] || "rest"]);
     return [bar(`Time by part: ${words.join(", ")}`, parts), make("p", { class: "soft" }, words.join(" · "))];
   }
 

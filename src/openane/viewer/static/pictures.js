@@ -46,7 +46,7 @@ const Pictures = (() => {
       const raw = atob(picture.pixels);
       const context = canvas.getContext("2d");
       const image = context.createImageData(picture.width, picture.height);
-      const [more, less, none] = ["positive", "negative", "panel"].map((name) => channels(Theme.colour(name)));
+      const [more, less, none] = ["positive", "negative", "panel"].map((name) => channels(Theme.color(name)));
       for (let i = 0; i < raw.length; i += 1) {
         const value = ((raw.charCodeAt(i) << 24) >> 24) / 127;
         const ink = value < 0 ? less : more;
@@ -61,7 +61,7 @@ const Pictures = (() => {
     return canvas;
   }
 
-  const channels = (colour) => [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
+  const channels = (color) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
 
   function histogram(picture) {
     const top = Math.max(...picture.histogram), width = 300, height = 60;
@@ -83,7 +83,7 @@ const Pictures = (() => {
   const MOST_CARDS = 60;
   function buildWeights(view) {
     const shown = all.weights.slice(0, MOST_CARDS);
-    Dom.add(view, make("p", { class: "soft" }, `Orange is positive, blue is negative; colour grows with the root of the magnitude. ${all.weights.length > MOST_CARDS ? `The first ${MOST_CARDS} of ${all.weights.length}; the others stand beside their tasks.` : ""}`),
+    Dom.add(view, make("p", { class: "soft" }, `Orange is positive, blue is negative; color grows with the root of the magnitude. ${all.weights.length > MOST_CARDS ? `The first ${MOST_CARDS} of ${all.weights.length}; the others stand next to their tasks.` : ""}`),
       make("div", { class: "cards" }, shown.map((picture) => make("section", { class: "card", "aria-label": `Weights of task ${picture.task}` },
         make("h2", {}, all.tasks[picture.task].origin.join(" + ") || `task ${picture.task}`), weights(picture), histogram(picture),
         make("p", { class: "soft" }, weightFacts(picture)), make("ul", { class: "links" }, taskButton(picture.task))))));

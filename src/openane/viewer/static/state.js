@@ -51,7 +51,7 @@ const Theme = (() => {
     root.dataset.theme = current();
     const button = document.getElementById("theme");
     button.textContent = current() === "dark" ? "Light" : "Dark";
-    button.setAttribute("aria-label", `Switch to ${current() === "dark" ? "light" : "dark"} colours`);
+    button.setAttribute("aria-label", `Switch to ${current() === "dark" ? "light" : "dark"} colors`);
     listeners.forEach((listener) => listener());
   }
   function toggle() {
@@ -59,15 +59,15 @@ const Theme = (() => {
     apply();
   }
   dark.addEventListener("change", apply);
-  const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
-  return { apply, toggle, colour, listen: (listener) => listeners.push(listener) };
+  const color = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+  return { apply, toggle, color, listen: (listener) => listeners.push(listener) };
 })();
 
 /* The views in the order of their tabs: { name, title, build(container), update(state, source), leave() }. */
 const Views = [];
 
-/* Colours of engines and of the parts of a task's time. */
-const Colours = {
+/* Colors of engines and of the parts of a task's time. */
+const Colors = {
   engines: { NE: "ne", PE: "pe", "NE + PE": "ne", host: "host", folded: "rest" },
   parts: { NE: "ne", PE: "pe", weights: "dma", DRAM: "dma", "hand-over": "dma", overhead: "rest", dispatch: "rest" },
 };

@@ -1,5 +1,5 @@
 "use strict";
-/* Every task in a line; the registers of the chosen one stand beside. */
+/* Every task in a line; the registers of the chosen one stand next to it. */
 
 const Tasks = (() => {
   const { make } = Dom;
@@ -10,7 +10,7 @@ const Tasks = (() => {
   function render(index) {
     const task = all.tasks[index];
     const time = timed ? Text.micros(task.parts.reduce((a, b) => a + b, 0)) : "";
-    const cells = [[index, "right"], [task.engine, Colours.engines[task.engine] || ""], [time, "right soft"]];
+    const cells = [[index, "right"], [task.engine, Colors.engines[task.engine] || ""], [time, "right soft"]];
     return [...cells.map(([text, kind], i) => make("span", { class: `cell ${kind}`, style: { width: `${COLUMNS[i][1]}px` } }, text)),
       make("span", { class: "cell", style: { width: "190px" } }, task.operation),
       make("span", { class: "grow soft" }, task.origin.join(" + ") || task.summary)];

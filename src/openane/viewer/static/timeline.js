@@ -10,7 +10,7 @@
 
   if (!all.estimate || !all.tasks.length) return;
 
-  /* Programs follow one another, each behind its dispatch. */
+  /* Programs follow one another, each after its dispatch. */
   const starts = [];
   let total = 0;
   const dispatch = all.estimate.dispatch / Math.max(1, all.programs.length);
@@ -25,10 +25,10 @@
   const span = { from: busyFrom, to: total };
   let canvas = null, list = null;
 
-  function zoom(factor, centre = (span.from + span.to) / 2) {
+  function zoom(factor, center = (span.from + span.to) / 2) {
     const size = Math.min(total, Math.max(total / 1e6, (span.to - span.from) * factor));
-    const share = (centre - span.from) / (span.to - span.from);
-    move(centre - share * size, size);
+    const share = (center - span.from) / (span.to - span.from);
+    move(center - share * size, size);
   }
   function move(from, size = span.to - span.from) {
     span.from = Math.max(0, Math.min(from, total - size));
@@ -39,7 +39,7 @@
   const scale = (width) => (width - LEFT - 8) / (span.to - span.from);
   const rowHeight = (height) => Math.min(90, (height - TOP - 8) / LANES.length);
 
-  /* The first task that ends behind a time: tasks are in order. */
+  /* The first task that ends after a time: tasks are in order. */
   function firstAt(time) {
     let low = 0, high = starts.length;
     while (low < high) {
@@ -50,21 +50,21 @@
     return low;
   }
 
-  function paint(context, width, height, colour) {
+  function paint(context, width, height, color) {
     const k = scale(width), row = rowHeight(height);
-    context.fillStyle = colour("soft");
-    context.strokeStyle = colour("line");
+    context.fillStyle = color("soft");
+    context.strokeStyle = color("line");
     const step = 10 ** Math.floor(Math.log10((span.to - span.from) / 3));
     for (let t = Math.ceil(span.from / step) * step; t <= span.to; t += step) {
       const x = LEFT + (t - span.from) * k;
       context.beginPath(); context.moveTo(x, TOP - 6); context.lineTo(x, TOP + row * LANES.length); context.stroke();
       if (x < width - 60) context.fillText(Text.micros(t), x + 3, 14);
     }
-    LANES.forEach(([name], i) => { context.fillStyle = colour("ink"); context.fillText(name, 8, TOP + row * (i + 0.5) + 4); });
+    LANES.forEach(([name], i) => { context.fillStyle = color("ink"); context.fillText(name, 8, TOP + row * (i + 0.5) + 4); });
     for (let i = firstAt(span.from); i < starts.length && starts[i] <= span.to; i += 1) {
       let at = starts[i];
       if (i === State.now.task) {
-        context.fillStyle = colour("chosen");
+        context.fillStyle = color("chosen");
         const length = all.tasks[i].parts.reduce((a, b) => a + b, 0);
         context.fillRect(LEFT + (at - span.from) * k, TOP, Math.max(2, length * k), row * LANES.length);
       }
@@ -74,12 +74,12 @@
           const lane = LANES.findIndex(([, parts]) => parts.includes(part));
           const x = Math.max(LEFT, LEFT + (at - span.from) * k), end = LEFT + (at + time - span.from) * k;
           if (end > LEFT) {
-            context.fillStyle = colour(LANES[lane][2]);
+            context.fillStyle = color(LANES[lane][2]);
             context.fillRect(x, TOP + row * lane + 4, Math.max(0.6, end - x - (end - x > 4 ? 1 : 0)), row - 8);
             if (end - x > 46) {
               context.save();
               context.beginPath(); context.rect(x, TOP + row * lane, end - x - 4, row); context.clip();
-              context.fillStyle = colour("on-mark");
+              context.fillStyle = color("on-mark");
               context.fillText(`${i} ${all.tasks[i].operation}`, x + 4, TOP + row * (lane + 0.5) + 4);
               context.restore();
             }
@@ -105,7 +105,7 @@
 
   function build(view) {
     canvas = Canvas.create({
-      label: `Timeline of ${Text.count(all.tasks.length, "task")}, ${Text.micros(total)}. Arrow keys choose a task; its times are beside.`,
+      label: `Timeline of ${Text.count(all.tasks.length, "task")}, ${Text.micros(total)}. Arrow keys choose a task; its times are next to it.`,
       paint, tip: (x, y) => { const i = taskAt(x, y); return i === null ? "" : describe(i); },
       click: (x, y) => { const i = taskAt(x, y); if (i !== null) State.chooseTask(i, "timeline"); },
     });

@@ -98,7 +98,7 @@ def _preprocess(builder: NetworkBuilder, name: str, feature: Any, network: Any, 
             if mean.size != math.prod(shape):
                 raise ModelError("the mean image has another size", where=f"{where}: input {name!r}", value=mean.size)
             constant = builder.constant(mean.reshape(shape), f"{name}_mean")
-            (value,) = builder.add(g.Sub(), [value, constant], f"{name}_centred", name)
+            (value,) = builder.add(g.Sub(), [value, constant], f"{name}_centered", name)
             continue
         scaler = step.scaler
         if shape[1] == 1:

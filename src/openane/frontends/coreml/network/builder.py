@@ -174,7 +174,7 @@ class NetworkLayer:
         return axis % rank
 
     def image(self, value: str) -> tuple[str, tuple[int, ...]]:
-        """A value as (N, C, H, W), and the axes in front of (C, H, W) that it had."""
+        """A value as (N, C, H, W), and the axes before (C, H, W) that it had."""
         shape = self.shape(value)
         if len(shape) < 3:
             self.wrong("the layer needs channels, height and width", value=list(shape))
@@ -193,5 +193,5 @@ class NetworkLayer:
         return self.back(self.add(operation, x, *others), lead)
 
     def as_truth(self, value: str) -> str:
-        """A number as a truth value."""
+        """A number as a boolean."""
         return value if self.builder.types[value].dtype is DType.BOOL else self.add(g.Cast(DType.BOOL), value)

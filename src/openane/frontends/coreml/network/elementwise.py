@@ -42,7 +42,7 @@ def _activation(layer: NetworkLayer) -> str:
 
 
 def _parametric(layer: NetworkLayer, kind: str) -> str:
-    """PReLU, and alpha * log(1 + exp(beta * x)), with one constant a channel or one for all."""
+    """PReLU, and alpha * log(1 + exp(beta * x)), with one constant per channel or one for all."""
     message, x = getattr(layer.params, kind), layer.x()
     shape = layer.shape(x)
     channels = shape[-3] if len(shape) >= 3 else shape[-1]
@@ -135,7 +135,7 @@ def _scale(layer: NetworkLayer) -> str:
 
 
 def _comparison(operation: Operation, layer: NetworkLayer) -> str:
-    """Truth values are the numbers 1 and 0."""
+    """Booleans are the numbers 1 and 0."""
     other = layer.x(1) if len(layer.inputs) > 1 else layer.number(layer.params.alpha, "alpha")
     return layer.last(g.Cast(DType.FLOAT32), layer.add(operation, layer.x(), other))
 
@@ -240,7 +240,7 @@ def _cumulative_sum(layer: NetworkLayer) -> str:
 def _matmul(layer: NetworkLayer) -> str:
     p = layer.params
     if p.int8DynamicQuantize:
-        layer.refuse("dynamically quantised weights are not supported")
+        layer.refuse("dynamically quantized weights are not supported")
     if len(layer.inputs) > 1:
         return layer.last(g.MatMul(p.transposeA, p.transposeB), layer.x(), layer.x(1))
     rows, columns = p.weightMatrixFirstDimension, p.weightMatrixSecondDimension

@@ -182,10 +182,10 @@ def _pooling(layer: NetworkLayer) -> str:
 
 
 def _inner_product(layer: NetworkLayer) -> str:
-    """A product over the last axis, or over channels in front of 1x1 images."""
+    """A product over the last axis, or over channels before 1x1 images."""
     p, x = layer.params, layer.x()
     if p.int8DynamicQuantize:
-        layer.refuse("dynamically quantised weights are not supported")
+        layer.refuse("dynamically quantized weights are not supported")
     shape = layer.shape(x)
     image = len(shape) >= 4
     lead = shape[:-3] if image else shape[:-1]

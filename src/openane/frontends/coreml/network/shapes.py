@@ -106,7 +106,7 @@ def _split(layer: NetworkLayer) -> tuple[str, ...]:
 
 
 def _slice(layer: NetworkLayer) -> str:
-    """The older slice; a negative end counts from behind, -1 being the end itself."""
+    """The older slice; a negative end counts from after, -1 being the end itself."""
     p, shape = layer.params, layer.shape(layer.x())
     axis = layer.axis({"CHANNEL_AXIS": -3, "HEIGHT_AXIS": -2, "WIDTH_AXIS": -1}[layer.enum("axis")], len(shape))
     end = p.endIndex if p.endIndex >= 0 else shape[axis] + p.endIndex + 1

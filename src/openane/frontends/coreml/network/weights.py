@@ -1,4 +1,4 @@
-"""Weights inside a neural network specification: plain, half precision and quantised."""
+"""Weights inside a neural network specification: plain, half precision and quantized."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def weights(message: Any, shape: Sequence[int], where: str, *, channel_axis: int
         message: the WeightParams.
         shape: of the array.
         where: for messages.
-        channel_axis: the axis that scales and biases of linear quantisation run along.
+        channel_axis: the axis that scales and biases of linear quantization run along.
 
     Raises:
         FormatError: it holds another number of elements.
-        UnsupportedError: a form of quantisation that is not known.
+        UnsupportedError: a form of quantization that is not known.
     """
     count = math.prod(shape)
     if len(message.floatValue):
@@ -31,9 +31,9 @@ def weights(message: Any, shape: Sequence[int], where: str, *, channel_axis: int
         _check(len(message.float16Value), 2 * count, "bytes", where)
         flat = np.frombuffer(message.float16Value, "<f2").astype(np.float32)
     elif message.rawValue:
-        return _quantised(message, tuple(shape), where, channel_axis)
+        return _quantized(message, tuple(shape), where, channel_axis)
     elif message.int8RawValue:
-        raise UnsupportedError("dynamically quantised weights are not supported", where=where)
+        raise UnsupportedError("dynamically quantized weights are not supported", where=where)
     else:
         flat = np.zeros(0, np.float32)
     _check(flat.size, count, "weights", where)
@@ -45,7 +45,7 @@ def _check(found: int, wanted: int, what: str, where: str) -> None:
         raise FormatError(f"the wrong number of {what}", where=where, value=found, limit=wanted)
 
 
-def _quantised(message: Any, shape: tuple[int, ...], where: str, channel_axis: int) -> np.ndarray:
+def _quantized(message: Any, shape: tuple[int, ...], where: str, channel_axis: int) -> np.ndarray:
     bits, count = message.quantization.numberOfBits, math.prod(shape)
     if not 1 <= bits <= 8:
         raise FormatError("weights of an impossible width", where=where, value=f"{bits} bits", limit="1 to 8")
@@ -60,7 +60,7 @@ def _quantised(message: Any, shape: tuple[int, ...], where: str, channel_axis: i
             linear = message.quantization.linearQuantization
             scale, bias = (_per_channel(v, shape, channel_axis, where) for v in (linear.scale, linear.bias))
             return numbers * scale + bias
-    raise UnsupportedError("an unknown form of quantisation", where=where)
+    raise UnsupportedError("an unknown form of quantization", where=where)
 
 
 def _per_channel(values: Sequence[float], shape: tuple[int, ...], axis: int, where: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Compressed constants: palettised, quantized, sparse. All are spread out here: the Graph has plain arrays."""
+"""Compressed constants: palettized, quantized, sparse. All are spread out here: the Graph has plain arrays."""
 
 from __future__ import annotations
 

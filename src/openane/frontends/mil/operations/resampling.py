@@ -94,7 +94,7 @@ def _resize(call: OperationCall) -> None:
     linear = call.text("interpolation_mode", "LINEAR", ("LINEAR", "NEAREST_NEIGHBOR")) == "LINEAR"
     coordinates = _coordinates(call, sizes)
     if not linear and coordinates is not ops.Coordinates.ASYMMETRIC:
-        call.unsupported("the nearest neighbour is taken with the mode DEFAULT only")
+        call.unsupported("the nearest neighbor is taken with the mode DEFAULT only")
     _finish(call, sizes, linear, coordinates)
 
 

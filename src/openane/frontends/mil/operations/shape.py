@@ -189,7 +189,7 @@ def _fill(call: OperationCall) -> None:
 def _range(call: OperationCall) -> None:
     dtype = call.constant("start").dtype
     start, end, step = (call.number(name) for name in ("start", "end", "step"))
-    if step == 0 or not abs(end - start) / abs(step) <= SIZE_LIMIT:  # also where one of them is no number
+    if step == 0 or not abs(end - start) / abs(step) <= SIZE_LIMIT:  # also where one of them is not a number
         call.refuse("the range has no end, or is too long")
     call.finish_constant(np.arange(start, end, step).astype(dtype))
 

@@ -34,7 +34,7 @@ def same_pads(
     dilations: Sequence[int],
     upper: bool,
 ) -> tuple[int, ...]:
-    """Pads that give ceil(extent / stride) results; an odd one goes behind (`upper`) or in front."""
+    """Pads that give ceil(extent / stride) results; an odd one goes after (`upper`) or in front."""
     totals = []
     for extent, k, s, d in zip(extents, kernel, strides, dilations, strict=True):
         out = -(-extent // s)

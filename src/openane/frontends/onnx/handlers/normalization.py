@@ -126,8 +126,8 @@ def _softmax(kind: Callable[[int], Operation]) -> Handler:
             axis = len(shape)
         else:
             axis = call.axis(1, len(shape))
-        behind = [extent for extent in shape[axis + 1 :] if extent != 1]
-        if axis < len(shape) and not behind:
+        past = [extent for extent in shape[axis + 1 :] if extent != 1]
+        if axis < len(shape) and not past:
             return [call.emit(kind(axis), call.name(0))]
         matrix = call.emit(Reshape((product_of(shape[:axis]), product_of(shape[axis:]))), call.name(0))
         return [call.emit(Reshape(shape), call.emit(kind(1), matrix))]

@@ -25,7 +25,7 @@ def _reduce(kind: Reduce) -> Handler:
             axes = tuple(range(rank))
         x = call.name(0)
         if call.operand(0).dtype is DType.BOOL and kind not in (ops.ReduceMax, ops.ReduceMin):
-            call.refuse("truth values cannot be reduced like this")
+            call.refuse("booleans cannot be reduced like this")
         return [call.emit(kind(axes, call.flag("keepdims", True)), x)]
 
     return handler

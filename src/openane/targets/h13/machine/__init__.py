@@ -1,7 +1,7 @@
 """H13 in the simulator: registers to work descriptions, coefficient streams to weights.
 
-`machine` loads a program. What is proved, what only agrees with Apple's compiler and what is assumed stands in
-docs/assumptions.md and beside each rule.
+`machine` loads a program. What is proved, what only agrees with Apple's compiler and what is assumed is in
+docs/assumptions.md and next to each rule.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ Rules and evidence (encoding.md#kernel-dma; "hash" = the SHA-256 of Apple's cons
 
 - Output channels go to the lanes in rounds: g = min(channels left per lane, 2^OCGSize); in each round lane i holds
   the next g channels from i * g on [hash: 36 conv and 21 matmul sections].
-- A lane is [table 128 bytes][rounds], a round is [bias: g halfwords][weights: input channel, row, column, g channels]
-  [hash; table in front of weights by size].
+- A lane is [table 128 bytes][rounds], a round is [bias: g fp16 words][weights: input channel, row, column, g channels]
+  [hash; table before weights by size].
 - Depthwise: lane i holds channels i, i + n, ...; each [bias][taps] without padding [hash].
 - Groups: in each lane one block per group, padded to 64 bytes [hash].
-- Sparse: halfwords in eights, one mask byte (bit l = halfword l is stored) in front of the stored ones; in front of
+- Sparse: fp16 words in eights, one mask byte (bit l = fp16 word l is stored) before the stored ones; before
   a round its bytes as 3-byte little-endian number. With stride 2 the window grows to even size and is ordered by
   phase: input channel, row phase, column phase, row, column. The channels of a round fill up to a multiple of 4 slots
   in small-source mode (64 pixels of 4 channels at a time), else of 2 (128 of 2) [hash: 7 dense, 2 depthwise].
@@ -36,7 +36,7 @@ BLOCK_BYTES = 64
 FP16, UINT8, INT8 = 2, 0, 1
 
 Bytes = npt.NDArray[np.uint8]
-Halfwords = npt.NDArray[np.uint16]
+Fp16Words = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ class KernelStreams:
 
     @property
     def decoding_bytes(self) -> int:
-        """Memory that `read` takes at most: streams, halfwords with and without the taps outside the window, steps.
+        """Memory that `read` takes at most: streams, fp16 words with and without the taps outside the window, steps.
 
         A palette takes most: bits, places and values of the weights of one round.
         """
@@ -236,7 +236,7 @@ class KernelStreams:
         for _ in range(self.groups if blocks else 0):
             for block in blocks:
                 if self.has_bias:
-                    stream.mark_halfwords(block.biases, len(block.channels))
+                    stream.mark_fp16_words(block.biases, len(block.channels))
                 stream.mark_weights(steps, block.slots, len(block.channels))
             stream.align(BLOCK_BYTES)
         return stream.used
@@ -306,7 +306,7 @@ class KernelStreams:
             return _depthwise_blocks(self.channels, self.engines, 2 if self.pairs else self.slots, engine, self.pairs)
         return _dense_blocks(self.channels, self.engines, self.largest_round, self.slots, engine)
 
-    def _check_pair(self, stored: Halfwords) -> None:
+    def _check_pair(self, stored: Fp16Words) -> None:
         """The kernel of the second output is that of the first, one column on."""
         rows, columns = self.stored_window
         taps, images = self._taps(), np.zeros((2, rows, columns), np.uint16)
@@ -315,7 +315,7 @@ class KernelStreams:
             raise FaultError("two neighboring outputs have different kernels", where=self.where, limit="one kernel")
 
     def _fill(
-        self, stream: _Stream, blocks: Sequence[_Block], weights: Halfwords, bias: npt.NDArray[np.uint16]
+        self, stream: _Stream, blocks: Sequence[_Block], weights: Fp16Words, bias: npt.NDArray[np.uint16]
     ) -> None:
         steps = weights.shape[2]
         for group in range(self.groups):
@@ -323,7 +323,7 @@ class KernelStreams:
                 channels = slice(block.channels.start, block.channels.stop)
                 count = len(block.channels)
                 if self.has_bias:
-                    bias[group, channels] = stream.halfwords(block.biases)[:count]
+                    bias[group, channels] = stream.fp16_words(block.biases)[:count]
                 stored = stream.weights(steps * block.slots).reshape(steps, -1)
                 if self.pairs:
                     self._check_pair(stored)
@@ -337,7 +337,7 @@ class _Block:
 
     Attributes:
         channels: those that are there.
-        biases: halfwords of bias.
+        biases: fp16 words of bias.
         slots: weights of each step.
     """
 
@@ -374,7 +374,7 @@ class _Stream:
     def __init__(self, data: Bytes, lane: Lane, kernel: KernelStreams) -> None:
         self._data, self._lane, self._kernel = data, lane, kernel
         self._position = 0
-        self._palette: Halfwords | None = None
+        self._palette: Fp16Words | None = None
 
     def take(self, count: int) -> Bytes:
         """The next bytes.
@@ -398,16 +398,16 @@ class _Stream:
         """Skips padding."""
         self._position = -(-self._position // unit) * unit
 
-    def halfwords(self, count: int) -> Halfwords:
-        """The next halfwords."""
+    def fp16_words(self, count: int) -> Fp16Words:
+        """The next fp16 words."""
         return np.frombuffer(self.take(2 * count).tobytes(), "<u2")
 
-    def weights(self, count: int) -> Halfwords:
+    def weights(self, count: int) -> Fp16Words:
         """The next weights as fp16 bits, zeros put back."""
         kind = self._kernel.format
         if kind.palette_bits and self._palette is None:
             entries = 1 << kind.palette_bits
-            self._palette = self.halfwords(entries)
+            self._palette = self.fp16_words(entries)
             self.align(BLOCK_BYTES)
         if kind.sparse:
             return self._sparse(count) if self._palette is None else self._sparse_palette(count)
@@ -422,7 +422,7 @@ class _Stream:
         numbers = data.view(np.int8) if kind.element == INT8 else data
         return to_fp16(numbers).view(np.uint16)
 
-    def _sparse(self, count: int) -> Halfwords:
+    def _sparse(self, count: int) -> Fp16Words:
         from openane.sim.kernels import library  # addresses do without
 
         head = self.take(3)
@@ -438,7 +438,7 @@ class _Stream:
             )
         return result
 
-    def _sparse_palette(self, count: int) -> Halfwords:
+    def _sparse_palette(self, count: int) -> Fp16Words:
         """Masks alone: on record a round has one weight, and its index, 0, takes no byte of the length."""
         assert self._palette is not None
         masks = self.take(int.from_bytes(self.take(3).tobytes(), "little"))
@@ -467,12 +467,12 @@ class _Marks(_Stream):
         part[:] = 1
         return part
 
-    def mark_halfwords(self, count: int, used: int) -> None:
-        """Marks the first of some halfwords."""
+    def mark_fp16_words(self, count: int, used: int) -> None:
+        """Marks the first of some fp16 words."""
         super().take(2 * count)[: 2 * used] = 1
 
     def mark_weights(self, steps: int, slots: int, used: int) -> None:
-        """Marks the first weights of each step, and the palette in front of the first ones."""
+        """Marks the first weights of each step, and the palette before the first ones."""
         kind = self._kernel.format
         if kind.palette_bits and self._palette is None:
             self._palette = np.zeros(0, np.uint16)

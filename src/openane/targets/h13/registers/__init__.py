@@ -9,7 +9,7 @@ Sources, by the short names used below:
 - ``printer``: names and bits as the vendor's debug printer shows them (tinygrad's list).
 - ``maps``: freedomtan/coreml_to_ane_hwx, ANETools, and the maps of later generations, where they agree with programs.
 
-Where sources disagree the programs decide; the differences are told in the docs page of the register reference.
+Where sources disagree the programs decide; the differences are reported in the docs page of the register reference.
 Defaults are the words that the newest compiler writes in every task, so that text shows what makes a task special.
 """
 

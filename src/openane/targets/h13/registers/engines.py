@@ -79,7 +79,7 @@ NE = block(
         "operation",
         field("OpMode", 0, 3, "with KernelMode; transposed_conv is assumed", PROVED, codes=NeOperation),
         field("KernelMode", 3, 1, "1: no weights are read", PROVED),
-        field("BiasMode", 4, 1, "a bias per channel stands in the kernel stream", PROVED),
+        field("BiasMode", 4, 1, "a bias per channel is in the kernel stream", PROVED),
         field("MatrixBiasEn", 6, 1, "never set"),
         field("BinaryPoint", 8, 5, "signed: -4 (0x1C) from new compilers, 0 from old ones; what 0 means is open"),
         field("PostScaleMode", 14, 1, "never set"),
