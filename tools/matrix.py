@@ -25,7 +25,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from environments import clean_environment, install, reason, run
-
 from package import DIST, ROOT, check_types
 
 FOLDER = ROOT / "build" / "matrix"

@@ -16,7 +16,6 @@ import tomllib
 from pathlib import Path
 
 from environments import run
-
 from package import DIST, ENVIRONMENT, EXTRAS, ROOT
 
 OUTPUT = DIST / "openane.cdx.json"
