@@ -136,6 +136,8 @@ def test_torchscript_and_weights_archives() -> None:
 
 
 def test_exported_program_with_pickled_constants() -> None:
+    for name in ("torch", "onnxscript"):
+        pytest.importorskip(name, reason=f"the package {name} is missing")
     table = json.dumps({"config": {"bomb": {"path_name": "custom_obj_0", "use_pickle": True}}}).encode()
     members = {
         "m__models__model_dot_json": b"{}",
