@@ -28,6 +28,8 @@ from openane.net import units as u
 ULP = 2.0**-10
 """Distance of neighboring half-precision numbers, relative to the smaller power of two."""
 SMALLEST_NORMAL = 2.0**-14
+PRODUCT_ROUNDING = 2.0**-17
+"""What the accumulator of the MAC array may lose of each product: half of its step (arithmetic.md#mac)."""
 HOST_FACTOR = 8.0
 """How many times the error of the reference in single precision the host's library may be off."""
 HOST_ROUNDING = 2.0**-16
@@ -109,6 +111,17 @@ def noise_of(params: UnitParams) -> Noise:
     if isinstance(params, u.Reduction) and params.kind in (u.ReductionKind.MAX, u.ReductionKind.MIN):
         return Noise()
     return NOISE.get(type(params), Noise())
+
+
+def products(params: UnitParams, bottoms: Sequence[np.ndarray]) -> int:
+    """How many products the MAC array adds up for one result; 0 for a unit of another kind."""
+    if isinstance(params, u.Conv):
+        return int(params.kernel[0].size)
+    if isinstance(params, u.Linear):
+        return int(params.weight[0].size)
+    if isinstance(params, u.MatMul):
+        return int(bottoms[0].shape[-2 if params.transpose_a else -1])
+    return 0
 
 
 @dataclass(frozen=True)
@@ -294,7 +307,8 @@ def _unit(unit: Unit, bottoms: Sequence[np.ndarray], random: np.random.Generator
             return _half(result)
         # The same sign for all elements in half of the runs: errors of tables are not independent.
         spread = random.uniform(-1, 1, result.shape) if random.integers(2) else random.uniform(-1, 1)
-        size = np.where(np.isfinite(result), noise.result * ULP * np.abs(result) + noise.floor, 0.0)
+        floor = noise.floor + PRODUCT_ROUNDING * products(params, bottoms)
+        size = np.where(np.isfinite(result), noise.result * ULP * np.abs(result) + floor, 0.0)
         return result + spread * size
 
 
