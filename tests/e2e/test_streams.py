@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +224,10 @@ def test_signals_leave_nothing_half_written(folder: Path, name: str, kind: str) 
     if not hasattr(signal, name):
         pytest.skip(f"there is no {name} here")
     number = getattr(signal, name)
-    with subprocess.Popen([sys.executable, "-c", SLOW, kind], stdout=subprocess.PIPE) as process:
+    # nohup, under which the tests may run, has its processes ignore SIGHUP
+    heard = partial(signal.signal, number, signal.SIG_DFL)
+    command = [sys.executable, "-c", SLOW, kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=heard) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         assert list(folder.rglob(f".*{PART_SUFFIX}"))
