@@ -20,9 +20,10 @@ from differential.sketch import EXACT
 from openane.artifact.plan import EngineStep, HostStep, Plan
 from openane.backend.functions.accuracy import evaluate as evaluate_recipe
 from openane.backend.functions.recipes import recipe
+from openane.backend.sums import sums_of
 from openane.core.errors import OpenaneError
 from openane.graph import Graph, TensorType, ops
-from openane.net import Net, Unit, UnitParams
+from openane.net import Net, TensorShape, Unit, UnitParams
 from openane.net import units as u
 
 ULP = 2.0**-10
@@ -113,15 +114,14 @@ def noise_of(params: UnitParams) -> Noise:
     return NOISE.get(type(params), Noise())
 
 
-def products(params: UnitParams, bottoms: Sequence[np.ndarray]) -> int:
-    """How many products the MAC array adds up for one result; 0 for a unit of another kind."""
-    if isinstance(params, u.Conv):
-        return int(params.kernel[0].size)
-    if isinstance(params, u.Linear):
-        return int(params.weight[0].size)
-    if isinstance(params, u.MatMul):
-        return int(bottoms[0].shape[-2 if params.transpose_a else -1])
-    return 0
+def product_loss(params: UnitParams, bottoms: Sequence[np.ndarray]) -> np.ndarray | float:
+    """What the accumulator may lose of every result: no more than all of its products, nor half a step of each."""
+    sums = sums_of(params)
+    if sums is None:
+        return 0.0
+    shapes = [TensorShape.of(bottom.shape) for bottom in bottoms]
+    most = PRODUCT_ROUNDING * sums.products(shapes)
+    return abs(sums.post_scale) * np.minimum(most, sums.magnitudes(bottoms))
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ def _unit(unit: Unit, bottoms: Sequence[np.ndarray], random: np.random.Generator
             return _half(result)
         # The same sign for all elements in half of the runs: errors of tables are not independent.
         spread = random.uniform(-1, 1, result.shape) if random.integers(2) else random.uniform(-1, 1)
-        floor = noise.floor + PRODUCT_ROUNDING * products(params, bottoms)
+        floor = noise.floor + product_loss(params, bottoms)
         size = np.where(np.isfinite(result), noise.result * ULP * np.abs(result) + floor, 0.0)
         return result + spread * size
 
