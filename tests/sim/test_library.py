@@ -65,7 +65,9 @@ def test_rows_have_the_fields_of_the_header() -> None:
     assert kinds[:-1] == [kind.name for kind in KernelKind]
 
 
-def test_numbers_of_the_caller_are_narrowed_as_numpy_does_it() -> None:
+@pytest.mark.parametrize("instruction_set", instruction_sets())
+def test_numbers_of_the_caller_are_narrowed_as_numpy_does_it(instruction_set: str) -> None:
+    kernels = library(instruction_set)
     rng = np.random.default_rng(0)
     random = rng.integers(0, 1 << 32, 200_000, np.uint64).astype(np.uint32).view(np.float32)
     halves = ALL.view(np.float16).astype(np.float32)
@@ -73,11 +75,19 @@ def test_numbers_of_the_caller_are_narrowed_as_numpy_does_it() -> None:
     infinite = np.float32([np.inf, -np.inf])
     values = np.concatenate([random[~np.isnan(random)], halves[np.isfinite(halves)], ties, infinite])
     words = np.empty(values.size, np.uint16)
-    library().narrow(values, words)
+    assert not kernels.narrow(values, words)
     with np.errstate(over="ignore"):
         assert (words == values.astype(np.float16).view(np.uint16)).all()
-    library().narrow(np.float32([np.nan]), words[:1])
+    assert not kernels.narrow(np.float32([np.nan]), words[:1])
     assert words[0] == 0x7E00
+    for count in (1, 15, 16, 17, 40):
+        few = np.linspace(-65519, 65519, count, dtype=np.float32)
+        words[count] = 0x1234
+        assert kernels.narrow(few, words[:count])
+        assert (words[:count] == few.astype(np.float16).view(np.uint16)).all()
+        assert words[count] == 0x1234
+        few[-1] = 65520
+        assert not kernels.narrow(few, words[:count])
 
 
 @pytest.mark.parametrize("instruction_set", instruction_sets())

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from openane.core.types import DType
-from openane.numerics.fp16 import has_special
 from openane.program import Surface
 from openane.program.layout import fit_array, write_surface
 from openane.sim.kernels import library
@@ -32,11 +31,9 @@ def bind_input(surface: Surface, memory: npt.NDArray[np.uint8], array: np.ndarra
     if surface.dtype is DType.FLOAT16 and array.dtype == np.float32 and array.shape == surface.shape:
         values, packed = np.ascontiguousarray(array).reshape(-1), _is_packed(surface)
         words = memory[: 2 * values.size].view(np.uint16) if packed else np.empty(values.size, np.uint16)
-        library().narrow(values, words)
-        halves = words.view(np.float16).reshape(array.shape)
-        if not has_special(halves):
+        if library().narrow(values, words):
             if not packed:
-                write_surface(surface, memory, halves)
+                write_surface(surface, memory, words.view(np.float16).reshape(array.shape))
             return
     write_surface(surface, memory, fit_array(surface, array))
 

@@ -192,7 +192,7 @@ class Simulator:
         """
         state = self._state()
         self._bind(state, inputs)
-        self._execute(state, slice(self.execution.until), self._workers)
+        self._execute(state, 0, self.execution.until, self._workers)
         live: dict[str, DecodedOperand] = {}
         for work in self._chosen:
             live = {name: operand for name, operand in live.items() if not _touches(operand, work)}
@@ -210,7 +210,7 @@ class Simulator:
         state = self._state()
         self._bind(state, inputs)
         for number, work in enumerate(self._chosen):
-            self._execute(state, slice(number, number + 1), self._workers)
+            self._execute(state, number, number + 1, self._workers)
             yield LiveTensor(f"task{work.index}-result", work.result, state.memory.elements(work.result))
 
     def close(self) -> None:
@@ -223,11 +223,11 @@ class Simulator:
         self._bind(state, inputs)
         done = 0
         for count_done, task, callbacks in self._hooks.stops(self._chosen) if self._hooks else ():
-            self._execute(state, slice(done, count_done), workers)
+            self._execute(state, done, count_done, workers)
             done = count_done
             for callback in callbacks:
                 callback(MachineState(self.program, self.layout, state.memory), task)
-        self._execute(state, slice(done, self.execution.until), workers)
+        self._execute(state, done, self.execution.until, workers)
         memory = state.memory
         outputs = {
             surface.name: read_surface(surface, memory.buffer_bytes(surface.buffer)) for surface in self.program.outputs
@@ -256,9 +256,9 @@ class Simulator:
             bind_input(surface, state.memory.buffer_bytes(surface.buffer), inputs[name])
         state.begin()
 
-    def _execute(self, state: RunState, tasks: slice, workers: Workers) -> None:
+    def _execute(self, state: RunState, begin: int, end: int | None, workers: Workers) -> None:
         """Runs some of the tasks. Between portions of the work the interpreter can stop it, and so can the clock."""
-        for part in self._schedule.parts(tasks):
+        for part in self._schedule.parts(begin, end):
             if not isinstance(part, range):
                 part(state)
                 continue

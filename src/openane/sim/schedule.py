@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
@@ -82,6 +82,7 @@ class Schedule:
         floats, integers, constants: parameters of the rows.
         image_size: fp16 words of the largest padded input.
         own_parameters: whether each run needs parameters of its own.
+        joined: what `parts` has found.
     """
 
     arena: ExecutionArena
@@ -93,6 +94,7 @@ class Schedule:
     constants: Fp16Words
     image_size: int
     own_parameters: bool
+    joined: dict[tuple[int, int | None], tuple[range | Action, ...]] = field(default_factory=dict)
 
     def allocate(self) -> RunState:
         """Memory for one run."""
@@ -105,19 +107,26 @@ class Schedule:
         rows_address, progress_address = addresses(self.rows, progress)
         return RunState(memory, image, floats, integers, progress, shared, rows_address, progress_address)
 
-    def parts(self, tasks: slice) -> Iterator[range | Action]:
+    def parts(self, first: int, end: int | None) -> tuple[range | Action, ...]:
         """What is to be done for some of the tasks; runs of rows of neighboring tasks are joined."""
-        pending = range(0)
-        for part in chain.from_iterable(self.tasks[tasks]):
-            if isinstance(part, range):
-                pending = range(pending.start if pending else part.start, part.stop)
-                continue
-            if pending:
-                yield pending
-                pending = range(0)
-            yield part
+        found = self.joined.get((first, end))
+        if found is None:
+            found = self.joined[first, end] = tuple(_join(chain.from_iterable(self.tasks[first:end])))
+        return found
+
+
+def _join(parts: Iterable[range | Action]) -> Iterator[range | Action]:
+    pending = range(0)
+    for part in parts:
+        if isinstance(part, range):
+            pending = range(pending.start if pending else part.start, part.stop)
+            continue
         if pending:
             yield pending
+            pending = range(0)
+        yield part
+    if pending:
+        yield pending
 
 
 @dataclass(eq=False, slots=True)

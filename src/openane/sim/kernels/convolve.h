@@ -238,11 +238,13 @@ static void store_pixels(const struct convolution *own, int64_t channel, int64_t
         __builtin_memcpy(to + first, line, 2 * (size_t)count);
         return;
     }
-    while (count > 0) {
-        int64_t run = least(count, width - first % width);
-        half *place = to + first / width * strides[3] + first % width * strides[4];
-        for (int64_t i = 0; i < run; i++) place[i * strides[4]] = line[i];
-        first += run, line += run, count -= run;
+    half *place = to + first / width * strides[3] + first % width * strides[4];
+    for (int64_t left = width - first % width; count > 0; left = width) {
+        int64_t run = least(count, left);
+        if (strides[4] == 1) copy_words(place, line, run);
+        else
+            for (int64_t i = 0; i < run; i++) place[i * strides[4]] = line[i];
+        place += strides[3] - (width - left) * strides[4], line += run, count -= run;
     }
 }
 

@@ -60,16 +60,25 @@ static void read_line(const half *from, int64_t step, int64_t count, int relu, f
         for (int64_t i = 0; i < count; i++) to[i] = larger(to[i], 0);
 }
 
-// One row of a part: what the windows find at column `phase` of a step.
-static void fill_row(const struct block *own, const half *from, int64_t phase, float *to) {
+// Which columns of a part are in the source: those at place `phase` of a step of the window, where the source has no
+// zeros between its columns. `origin` is the source's column of the first one.
+struct columns {
+    int64_t origin, first, end;
+};
+
+static struct columns columns_of(const struct block *own, int64_t phase) {
+    int64_t step = own->row->stride[1], origin = own->left * step + phase - own->row->pad[1];
+    int64_t end = least(own->pitch, parts(own->row->view[4] - origin, step));
+    return (struct columns){origin, origin < 0 ? parts(-origin, step) : 0, end};
+}
+
+// One row of a part.
+static void fill_row(const struct block *own, const half *from, const struct columns *columns, float *to) {
     const struct row *row = own->row;
-    int64_t step = row->stride[1], grow = row->grow[1], stride = row->first_strides[4];
-    int64_t origin = own->left * step + phase - row->pad[1];  // of the source, when there are no zeros between its columns
+    int64_t step = row->stride[1], grow = row->grow[1], stride = row->first_strides[4], origin = columns->origin;
+    int64_t first = columns->first, count = columns->end - first;
     if (grow == 1) {
-        int64_t first = origin < 0 ? parts(-origin, step) : 0;
-        int64_t end = least(own->pitch, parts(row->view[4] - origin, step));
-        if (first < end)
-            read_line(from + (origin + first * step) * stride, step * stride, end - first, row->relu_in[0] != 0, to + first);
+        if (count > 0) read_line(from + (origin + first * step) * stride, step * stride, count, row->relu_in[0] != 0, to + first);
         return;
     }
     for (int64_t x = most(0, parts(origin, grow)); x < row->view[4] && x * grow - origin < own->pitch; x++)
@@ -98,15 +107,19 @@ static void fill_image(const struct block *own, int64_t channel, float *image) {
     int64_t down = row->stride[0], across = row->stride[1];
     int together = across == 2 && row->grow[1] == 1 && row->first_strides[4] == 1 && !row->relu_in[0];
     __builtin_memset(image, 0, sizeof(float) * (size_t)(own->part * down * across + PANEL));
-    for (int64_t phase = 0; phase < down * across; phase += together ? 2 : 1)
-        for (int64_t y = 0; (y + 1) * own->pitch + 16 <= own->part; y++) {
-            int64_t place = (own->top + y) * down + phase / across - row->pad[0];
-            if (place < 0 || place % row->grow[0] || place / row->grow[0] >= row->view[3]) continue;
-            const half *from = plane + place / row->grow[0] * row->first_strides[3];
-            float *to = image + phase * own->part + y * own->pitch;
+    for (int64_t phase = 0; phase < down * across; phase += together ? 2 : 1) {
+        struct columns columns = columns_of(own, phase % across);
+        int64_t place = own->top * down + phase / across - row->pad[0], grow = row->grow[0];
+        float *to = image + phase * own->part, *end = to + own->part - own->pitch - 16;
+        for (; to <= end; to += own->pitch, place += down) {
+            if (place < 0 || (grow > 1 && place % grow)) continue;
+            int64_t y = grow > 1 ? place / grow : place;
+            if (y >= row->view[3]) break;
+            const half *from = plane + y * row->first_strides[3];
             if (together) fill_two(own, from, to, to + own->part);
-            else fill_row(own, from, phase % across, to);
+            else fill_row(own, from, &columns, to);
         }
+    }
 }
 
 // The smallest exponent of what is not zero, and the largest magnitude.
@@ -226,7 +239,7 @@ static void store_block(const struct block *own, const half *words) {
     half *to = own->arrays->memory + own->row->result[0] + own->group * strides[0] + own->depth * strides[1] +
                own->channel * strides[2] + own->top * strides[3] + own->left * strides[4];
     for (int64_t y = 0; y < own->rows; y++, to += strides[3], words += own->pitch)
-        if (strides[4] == 1) __builtin_memcpy(to, words, 2 * (size_t)own->columns);
+        if (strides[4] == 1) copy_words(to, words, own->columns);
         else
             for (int64_t x = 0; x < own->columns; x++) to[x * strides[4]] = words[x];
 }

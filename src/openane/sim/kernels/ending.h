@@ -138,9 +138,8 @@ static void end_values(const struct ending *ending, const double *values, int64_
 INLINE halves16 nearest_of_sums(words16 sums) {
     words16 magnitude = __builtin_elementwise_abs(sums);
     magnitude &= ~((magnitude >= ALL16(1 << 24)) & 0xFF);  // exact in float32; a tie away from zero does not see the rest
-    words16 bits = (words16)(__builtin_convertvector(magnitude, floats16) * 0x1p-16f) + 0x1000;
-    words16 word = chosen(magnitude < ALL16(4), magnitude << 8, (bits - ALL16(112 << 23)) >> 13);
-    return __builtin_convertvector(word | (sums >> 16 & 0x8000), halves16);
+    floats16 values = __builtin_convertvector(magnitude, floats16) * 0x1p-16f;
+    return narrowed((words16)values | (sums & ALL16(INT32_MIN)));
 }
 
 INLINE halves16 end_sum(const struct ending *ending, words16 sums) {

@@ -14,3 +14,5 @@ kernel *const NAME(openane_kernels_, ISA)[KINDS] = {
     [CONVOLVE] = convolve, [DEPTHWISE] = depthwise,     [COMBINE] = combine, [MAP] = map,       [COPY] = copy,
     [LOAD] = load,         [PACK] = pack, [ELEMENTWISE] = elementwise, [POOL] = pool, [REDUCE] = reduce,
 };
+
+int64_t NAME(openane_narrow_, ISA)(const float *values, int64_t count, half *result) { return narrow(values, count, result); }

@@ -43,6 +43,7 @@ struct arrays {
 enum kind { CONVOLVE, DEPTHWISE, COMBINE, MAP, COPY, LOAD, PACK, ELEMENTWISE, POOL, REDUCE, KINDS };
 
 typedef void kernel(const struct row *row, const struct arrays *arrays, int64_t begin, int64_t end);
+typedef int64_t narrowing(const float *values, int64_t count, half *result);
 
 enum {
     TILE = 8,        // rows of a product that are computed together

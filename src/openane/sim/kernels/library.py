@@ -82,7 +82,7 @@ class Library:
     """
 
     def __init__(self, loaded: ctypes.CDLL, number: int) -> None:
-        self._run, self._kernels = loaded.openane_run, loaded.openane_kernels(number)
+        self._run, self._kernels, self._number = loaded.openane_run, loaded.openane_kernels(number), number
         self._counters, self._expand, self._narrow = (
             loaded.openane_counters, loaded.openane_expand, loaded.openane_narrow,
         )  # fmt: skip
@@ -129,9 +129,13 @@ class Library:
         body = np.ascontiguousarray(body)
         return int(self._expand(body.ctypes.data, body.size, result.ctypes.data, result.size))
 
-    def narrow(self, values: npt.NDArray[np.float32], result: npt.NDArray[np.uint16]) -> None:
-        """Words of the nearest fp16 values, ties to even (IEEE 754); both arrays are contiguous."""
-        self._narrow(values.ctypes.data, values.size, result.ctypes.data)
+    def narrow(self, values: npt.NDArray[np.float32], result: npt.NDArray[np.uint16]) -> bool:
+        """Writes words of the nearest fp16 values, ties to even (IEEE 754); both arrays are contiguous.
+
+        Returns:
+            Whether all of them are finite.
+        """
+        return bool(self._narrow(self._number, values.ctypes.data, values.size, result.ctypes.data))
 
 
 @cache
@@ -195,7 +199,7 @@ _SIGNATURES: tuple[Any, ...] = (
     ("openane_kernels", ctypes.c_void_p, ctypes.c_int64),
     ("openane_counters", ctypes.c_int64, ctypes.c_int64),
     ("openane_expand", ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64),
-    ("openane_narrow", None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p),
+    ("openane_narrow", ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p),
     ("openane_run", ctypes.c_int64, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3),
 )
 

@@ -124,3 +124,20 @@ static void pack(const struct row *row, const struct arrays *arrays, int64_t beg
     half *to = arrays->memory + row->result[0];
     for (int64_t i = begin; i < end; i++) to[i] = places[i] < 0 ? 0 : from[places[i]];
 }
+
+// See `openane_narrow`.
+static int64_t narrow(const float *values, int64_t count, half *result) {
+    words16 highest = {};
+    for (int64_t first = 0; first < count; first += 16) {
+        half words[16];
+        float some[16] = {0};
+        const float *from = values + first;
+        if (count - first < 16) __builtin_memcpy(some, from, sizeof(float) * (size_t)(count - first)), from = some;
+        words16 magnitude = *(const words16 *)from & ALL16(INT32_MAX);
+        highest = __builtin_elementwise_max(highest, magnitude);
+        halves16 found = nearest_even(*(const floats16 *)from);
+        if (count - first >= 16) *(halves16 *)(result + first) = found;
+        else *(halves16 *)words = found, __builtin_memcpy(result + first, words, 2 * (size_t)(count - first));
+    }
+    return __builtin_reduce_max(highest) < 0x477FF000;  // 65520
+}

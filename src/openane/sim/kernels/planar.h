@@ -150,7 +150,7 @@ static int64_t offset(const struct place *place, const int64_t *strides) {
 
 static void store(half *to, const int64_t *strides, const struct place *place, const half *words) {
     for (int64_t y = 0; y < place->rows; y++, to += strides[3], words += place->columns)
-        if (strides[4] == 1) __builtin_memcpy(to, words, 2 * (size_t)place->columns);
+        if (strides[4] == 1) copy_words(to, words, place->columns);
         else
             for (int64_t x = 0; x < place->columns; x++) to[x * strides[4]] = words[x];
 }

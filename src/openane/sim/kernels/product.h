@@ -143,6 +143,7 @@ static void choose(struct choice *choice, const int8_t *rows, const int8_t *colu
     }
 }
 
+enum { MOST_VECTORS = 8 };  // of a block of one row
 enum how { PLAIN, MASKED, WIDE, FLOATS };
 
 struct product {
@@ -172,7 +173,7 @@ INLINE words add_product(words sum, float factor, float least, floats x, enum ho
 
 // Adds to `rows` x `vectors` vectors of sums, which stay in registers.
 INLINE void multiply_block(const struct product *product, int rows, int vectors, enum how how) {
-    words sums[ROWS][VECTORS];
+    words sums[ROWS][MOST_VECTORS];
     int32_t offset = how == PLAIN || how == MASKED ? (int32_t)((uint32_t)product->count * LARGE_BITS) : 0;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vectors; v++)
@@ -182,7 +183,7 @@ INLINE void multiply_block(const struct product *product, int rows, int vectors,
         const float *factors = product->rows + step * product->row_pitch;
         const float *least = product->least + step * product->row_pitch;
         const floats *columns = (const floats *)(product->columns + product->column_steps[step]);
-        floats x[VECTORS];
+        floats x[MOST_VECTORS];
         UNROLL for (int v = 0; v < vectors; v++) x[v] = columns[v];
         UNROLL for (int r = 0; r < rows; r++)
             UNROLL for (int v = 0; v < vectors; v++)
@@ -200,27 +201,31 @@ INLINE struct product part_of(struct product product, int64_t row, int64_t colum
     return product;
 }
 
-INLINE void multiply_rows(const struct product *product, int64_t columns, int rows, enum how how) {
-    int64_t column = 0;
-    for (; column + VECTORS * WIDTH <= columns; column += VECTORS * WIDTH) {
+// As many blocks of `rows` x `vectors` as there are columns for, from `column` on; returns the column after them.
+INLINE int64_t multiply_blocks(
+    const struct product *product, int64_t column, int64_t columns, int rows, int vectors, enum how how
+) {
+    for (; column + vectors * WIDTH <= columns; column += vectors * WIDTH) {
         struct product part = part_of(*product, 0, column);
-        multiply_block(&part, rows, VECTORS, how);
+        multiply_block(&part, rows, vectors, how);
     }
-    for (; column < columns; column += WIDTH) {
-        struct product part = part_of(*product, 0, column);
-        multiply_block(&part, rows, 1, how);
-    }
+    return column;
 }
 
 #define MULTIPLY(name, how, most_rows)                                                                                 \
     static void name(const struct product *product, int64_t rows, int64_t columns) {                                   \
+        int64_t column = 0;                                                                                            \
         if (rows == 1) {                                                                                               \
-            multiply_rows(product, columns, 1, how);                                                                   \
+            column = multiply_blocks(product, column, columns, 1, 8, how);                                             \
+            column = multiply_blocks(product, column, columns, 1, 4, how);                                             \
+            column = multiply_blocks(product, column, columns, 1, 2, how);                                             \
+            multiply_blocks(product, column, columns, 1, 1, how);                                                      \
             return;                                                                                                    \
         }                                                                                                              \
         for (int64_t row = 0; row < rows; row += most_rows) {                                                          \
             struct product part = part_of(*product, row, 0);                                                           \
-            multiply_rows(&part, columns, most_rows, how);                                                             \
+            column = multiply_blocks(&part, 0, columns, most_rows, VECTORS, how);                                      \
+            multiply_blocks(&part, column, columns, most_rows, 1, how);                                                \
         }                                                                                                              \
     }
 MULTIPLY(multiply_plain, PLAIN, ROWS)

@@ -31,11 +31,14 @@ enum {
 
 // Instruction sets, the best one first.
 extern kernel *const openane_kernels_base[KINDS];
+extern narrowing openane_narrow_base;
 #if defined(__x86_64__)
 #include <cpuid.h>
 extern kernel *const openane_kernels_v3[KINDS], *const openane_kernels_v4[KINDS];
 static const char *const names[] = {"x86-64-v4", "x86-64-v3", "x86-64-v2"};
 static kernel *const *const sets[] = {openane_kernels_v4, openane_kernels_v3, openane_kernels_base};
+extern narrowing openane_narrow_v3, openane_narrow_v4;
+static narrowing *const narrowings[] = {openane_narrow_v4, openane_narrow_v3, openane_narrow_base};
 
 static uint64_t enabled_state(void) {
     uint32_t low, high;
@@ -56,6 +59,7 @@ static int best_set(void) {
 #else
 static const char *const names[] = {"arm64"};
 static kernel *const *const sets[] = {openane_kernels_base};
+static narrowing *const narrowings[] = {openane_narrow_base};
 static int best_set(void) { return 0; }
 #endif
 
@@ -157,15 +161,7 @@ EXPORT int64_t openane_expand(const uint8_t *body, int64_t size, half *result, i
     return position;
 }
 
-// float32 numbers of the caller as fp16: nearest, ties to even (IEEE 754).
-EXPORT void openane_narrow(const float *values, int64_t count, half *result) {
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t bits = bits_of(values[i]), magnitude = bits & 0x7FFFFFFFu;
-        uint32_t normal = (magnitude + 0xFFFu + (magnitude >> 13 & 1) - (112u << 23)) >> 13;
-        uint32_t subnormal = bits_of(float_of(magnitude) + 0.5f) - bits_of(0.5f);  // rounded to 2^-24
-        uint32_t word = magnitude < (113u << 23) ? subnormal : normal;
-        word = magnitude >= 0x477FF000u ? 0x7C00u : word;
-        word = magnitude > 0x7F800000u ? 0x7E00u : word;
-        result[i] = (half)(word | (bits >> 16 & 0x8000u));
-    }
+// float32 numbers of the caller as fp16: nearest, ties to even (IEEE 754). Returns whether all of them are finite.
+EXPORT int64_t openane_narrow(int64_t number, const float *values, int64_t count, half *result) {
+    return narrowings[number + best_set()](values, count, result);
 }
