@@ -19,7 +19,7 @@ from openane.compiler.driver import Options, build
 from openane.graph import Graph, Node, TensorType
 from openane.graph import ops as g
 from openane.net.net import Net, TensorShape, Unit, UnitParams
-from openane.net.units import Conv, Linear, MatMul, Pads
+from openane.net.units import ConvParams, LinearParams, MatMulParams, Pads
 from openane.targets.h13 import TARGET
 from openane.targets.target import CompileOptions, RunOptions
 
@@ -61,7 +61,7 @@ def test_published_errors_of_products_are_predicted(sizes: tuple[int, int, int])
     random = np.random.default_rng(0)
     x = random.standard_normal((rows, inner)).astype(np.float32) / np.sqrt(inner)
     weight = random.standard_normal((256, inner)).astype(np.float32) / np.sqrt(inner)
-    loss = predicted(net_of(Linear(weight), TensorShape(1, 1, rows, inner)), x0=x)
+    loss = predicted(net_of(LinearParams(weight), TensorShape(1, 1, rows, inner)), x0=x)
     assert 1 / FACTOR < loss.expected_error / PUBLISHED_PRODUCTS[sizes] < FACTOR
     assert loss.ideal_error == pytest.approx(0.00036, rel=0.1)
     assert loss.headroom > 1000
@@ -74,7 +74,7 @@ def test_published_errors_of_convolutions_are_predicted(channels: int) -> None:
     random = np.random.default_rng(1)
     x = random.standard_normal((1, channels, 64, 64)).astype(np.float32)
     kernel = random.standard_normal((channels, channels, 3, 3)).astype(np.float32) * np.sqrt(2 / (channels * 9))
-    loss = predicted(net_of(Conv(kernel, pads=Pads(1, 1, 1, 1)), TensorShape(1, channels, 64, 64)), x0=x)
+    loss = predicted(net_of(ConvParams(kernel, pads=Pads(1, 1, 1, 1)), TensorShape(1, channels, 64, 64)), x0=x)
     assert 1 / FACTOR < loss.expected_error / PUBLISHED_CONVOLUTIONS[channels] < FACTOR
     assert not loss.remedy
     assert row(f"convolution {channels}", PUBLISHED_CONVOLUTIONS[channels], loss, 6) in PAGE
@@ -91,7 +91,7 @@ def test_the_simulator_loses_what_is_predicted(data: st.DataObject) -> None:
         (data.draw(number(1, 2)), data.draw(number(1, 2))),
     )
     random = np.random.default_rng(data.draw(number(0, 99)))
-    params = Conv(
+    params = ConvParams(
         (random.standard_normal((groups * outputs, per_group, *kernel)) / 8).astype(np.float16),
         step,
         pads=Pads(*(data.draw(number(0, size - 1)) for size in (kernel[0],) * 2 + (kernel[1],) * 2)),
@@ -107,14 +107,14 @@ def test_the_simulator_loses_what_is_predicted(data: st.DataObject) -> None:
 
 
 CONVOLUTIONS = {
-    "plain": Conv(np.zeros((6, 4, 3, 2)), pads=Pads(1, 0, 1, 1)),
-    "strides and dilation": Conv(np.zeros((6, 4, 3, 2)), (2, 3), (2, 1), Pads(2, 1, 0, 1)),
-    "groups": Conv(np.zeros((6, 2, 3, 3)), groups=2),
-    "transposed": Conv(np.zeros((6, 4, 3, 4)), (2, 3), (1, 2), Pads(1, 1, 2, 0), transposed=True),
-    "transposed groups": Conv(np.zeros((6, 2, 2, 2)), (2, 2), groups=2, transposed=True),
-    "matrix": Linear(np.zeros((5, 7))),
-    "tensors": MatMul(),
-    "transposed tensors": MatMul(transpose_a=True, transpose_b=True),
+    "plain": ConvParams(np.zeros((6, 4, 3, 2)), pads=Pads(1, 0, 1, 1)),
+    "strides and dilation": ConvParams(np.zeros((6, 4, 3, 2)), (2, 3), (2, 1), Pads(2, 1, 0, 1)),
+    "groups": ConvParams(np.zeros((6, 2, 3, 3)), groups=2),
+    "transposed": ConvParams(np.zeros((6, 4, 3, 4)), (2, 3), (1, 2), Pads(1, 1, 2, 0), transposed=True),
+    "transposed groups": ConvParams(np.zeros((6, 2, 2, 2)), (2, 2), groups=2, transposed=True),
+    "matrix": LinearParams(np.zeros((5, 7))),
+    "tensors": MatMulParams(),
+    "transposed tensors": MatMulParams(transpose_a=True, transpose_b=True),
 }
 
 
@@ -122,8 +122,8 @@ CONVOLUTIONS = {
 def test_sampled_sums_are_results_of_the_layer(name: str) -> None:
     params, random = CONVOLUTIONS[name], np.random.default_rng(3)
     shapes = [TensorShape(2, 4, 9, 7)]
-    if isinstance(params, Conv):
-        params = Conv(
+    if isinstance(params, ConvParams):
+        params = ConvParams(
             random.standard_normal(params.kernel.shape),
             params.step,
             params.dilation,
@@ -131,8 +131,8 @@ def test_sampled_sums_are_results_of_the_layer(name: str) -> None:
             params.groups,
             params.transposed,
         )
-    elif isinstance(params, Linear):
-        params = Linear(random.standard_normal(params.weight.shape))
+    elif isinstance(params, LinearParams):
+        params = LinearParams(random.standard_normal(params.weight.shape))
     else:
         shapes = [TensorShape(2, 4, 9, 7), TensorShape(2, 4, 7, 5)]
         if params.transpose_a:
@@ -151,7 +151,7 @@ def test_sampled_sums_are_results_of_the_layer(name: str) -> None:
 
 def test_assumed_activations_have_variance_one() -> None:
     weight = np.random.default_rng(0).standard_normal((64, 1024)).astype(np.float32) / 32
-    net = net_of(Linear(weight), TensorShape(1, 1, 8, 1024))
+    net = net_of(LinearParams(weight), TensorShape(1, 1, 8, 1024))
     x = np.random.default_rng(1).standard_normal((8, 1024))
     assumed = predicted(net, Activations.ASSUMED)
     assert assumed.activations is Activations.ASSUMED and assumed.doublings == 0
@@ -159,7 +159,9 @@ def test_assumed_activations_have_variance_one() -> None:
 
 
 def test_a_zero_layer_loses_nothing() -> None:
-    assert not list(losses_of_net(net_of(Linear(np.zeros((4, 8))), TensorShape(1, 1, 2, 8)), {}, Activations.ASSUMED))
+    assert not list(
+        losses_of_net(net_of(LinearParams(np.zeros((4, 8))), TensorShape(1, 1, 2, 8)), {}, Activations.ASSUMED)
+    )
 
 
 def model(scale: float) -> Graph:

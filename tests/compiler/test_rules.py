@@ -114,14 +114,14 @@ def net(params: UnitParams, *shapes: tuple[int, ...]) -> Net:
 
 def sigmoids(count: int) -> Net:
     """As many tasks as units."""
-    sigmoid = u.Neuron(u.NeuronKind.SIGMOID)
+    sigmoid = u.NeuronParams(u.NeuronKind.SIGMOID)
     units = tuple(Unit(f"v{i + 1}", sigmoid, (f"v{i}",)) for i in range(count))
     return Net("boundary", {"v0": TensorShape(1, 2, 2, 2)}, {"out": f"v{count}"}, units)
 
 
 def sum_of(count: int) -> Net:
     """The sum of as many inputs."""
-    add = u.ElementWise(u.ElementWiseKind.ADD)
+    add = u.ElementWiseParams(u.ElementWiseKind.ADD)
     units = tuple(Unit(f"s{i + 1}", add, (f"s{i}" if i else "x0", f"x{i + 1}")) for i in range(count - 1))
     inputs = {f"x{i}": TensorShape(1, 2, 2, 2) for i in range(count)}
     return Net("boundary", inputs, {"out": f"s{count - 1}"}, units)
@@ -130,8 +130,8 @@ def sum_of(count: int) -> Net:
 def repeated_over_a_batch(channels: int) -> Net:
     """A tensor that is copied into L2, because DMA does not repeat it."""
     inputs = {"x": TensorShape(2, channels, 128, 256), "b": TensorShape(1, channels, 128, 256)}
-    add = u.ElementWise(u.ElementWiseKind.ADD)
-    units = (Unit("r", u.Broadcast({D.BATCH: 2}), ("b",)), Unit("y", add, ("x", "r")))
+    add = u.ElementWiseParams(u.ElementWiseKind.ADD)
+    units = (Unit("r", u.BroadcastParams({D.BATCH: 2}), ("b",)), Unit("y", add, ("x", "r")))
     return Net("boundary", inputs, {"out": "y"}, units)
 
 
@@ -150,7 +150,7 @@ class Unheard(UnitParams):
 
 def hanging(depth: int) -> Callable[[], object]:
     """A program with this word in Common.InDepth."""
-    program = TARGET.lower(net(u.GOC(2.0), (2, 2, 2)), CompileOptions())
+    program = TARGET.lower(net(u.GOCParams(2.0), (2, 2, 2)), CompileOptions())
     return lambda: TARGET.refuse_hazards(program.set(0, "Common.InDepth", depth))
 
 
@@ -166,12 +166,12 @@ def lp_pool(rank: int, p: int = 2) -> g.LpPool:
     return g.LpPool((2,) * rank, (2,) * rank, (0,) * 2 * rank, p=p)
 
 
-def max_pool(kernel: tuple[int, int], step: tuple[int, int] = (1, 1), **more: object) -> u.Pooling:
-    return u.Pooling(u.PoolingKind.MAX, kernel, step, **more)  # type: ignore[arg-type]
+def max_pool(kernel: tuple[int, int], step: tuple[int, int] = (1, 1), **more: object) -> u.PoolingParams:
+    return u.PoolingParams(u.PoolingKind.MAX, kernel, step, **more)  # type: ignore[arg-type]
 
 
 def padded_conv(taps: int, top: int, dilation: int = 1) -> Net:
-    return net(u.Conv(half(2, 3, taps, 3), dilation=(1, dilation), pads=u.Pads(top, 0, 0, 0)), (3, 40, 9))
+    return net(u.ConvParams(half(2, 3, taps, 3), dilation=(1, dilation), pads=u.Pads(top, 0, 0, 0)), (3, 40, 9))
 
 
 def resize(size: int) -> Graph:
@@ -276,33 +276,33 @@ OPERATIONS: Mapping[str, Boundary] = {
 
 UNITS: Mapping[str, Boundary] = {
     "conv-groups": Boundary(
-        lambda: net(u.Conv(half(2 * 8191, 1, 1, 1), groups=8191), (8191, 1, 1)),
-        lambda: net(u.Conv(half(2 * 8192, 1, 1, 1), groups=8192), (8192, 1, 1)),
+        lambda: net(u.ConvParams(half(2 * 8191, 1, 1, 1), groups=8191), (8191, 1, 1)),
+        lambda: net(u.ConvParams(half(2 * 8192, 1, 1, 1), groups=8192), (8192, 1, 1)),
     ),
     "function": Boundary(
-        lambda: net(u.Neuron(u.NeuronKind.CLAMP, 1.0, 1.0), (1, 2, 3)),
-        lambda: net(u.Neuron(u.NeuronKind.CLAMP, 2.0, 1.0), (1, 2, 3)),
+        lambda: net(u.NeuronParams(u.NeuronKind.CLAMP, 1.0, 1.0), (1, 2, 3)),
+        lambda: net(u.NeuronParams(u.NeuronKind.CLAMP, 2.0, 1.0), (1, 2, 3)),
     ),
     "kernel-padding": Boundary(lambda: padded_conv(3, 31, dilation=16), lambda: padded_conv(3, 32, dilation=16)),
     "kernel-reach": Boundary(lambda: padded_conv(3, 28), lambda: padded_conv(3, 29)),
-    "known-unit": Boundary(lambda: unit_without_family(u.GOC(2.0)), lambda: unit_without_family(Unheard())),
+    "known-unit": Boundary(lambda: unit_without_family(u.GOCParams(2.0)), lambda: unit_without_family(Unheard())),
     "linear-size": Boundary(
-        lambda: net(u.Linear(half(64, 176)), (1, 32, 176)),
-        lambda: net(u.Linear(half(64, 177)), (1, 32, 177)),
+        lambda: net(u.LinearParams(half(64, 176)), (1, 32, 176)),
+        lambda: net(u.LinearParams(half(64, 177)), (1, 32, 177)),
         {"l2_bytes": 4096},
     ),
     "matmul-inner": Boundary(
-        lambda: net(u.MatMul(transpose_a=True), (1, 100, 2), (1, 100, 2)),
-        lambda: net(u.MatMul(transpose_a=True), (1, 101, 2), (1, 101, 2)),
+        lambda: net(u.MatMulParams(transpose_a=True), (1, 100, 2), (1, 100, 2)),
+        lambda: net(u.MatMulParams(transpose_a=True), (1, 101, 2), (1, 101, 2)),
         {"max_width": 100},
     ),
     "norm-dimensions": Boundary(
-        lambda: net(u.LayerNorm(frozenset({D.CHANNEL, D.WIDTH})), (2, 3, 4)),
-        lambda: net(u.LayerNorm(frozenset({D.CHANNEL, D.HEIGHT})), (2, 3, 4)),
+        lambda: net(u.LayerNormParams(frozenset({D.CHANNEL, D.WIDTH})), (2, 3, 4)),
+        lambda: net(u.LayerNormParams(frozenset({D.CHANNEL, D.HEIGHT})), (2, 3, 4)),
     ),
     "pad-value": Boundary(
-        lambda: net(u.Pad({D.WIDTH: (1, 1)}, value=65504.0), (2, 3, 4)),
-        lambda: net(u.Pad({D.WIDTH: (1, 1)}, value=65520.0), (2, 3, 4)),
+        lambda: net(u.PadParams({D.WIDTH: (1, 1)}, value=65504.0), (2, 3, 4)),
+        lambda: net(u.PadParams({D.WIDTH: (1, 1)}, value=65520.0), (2, 3, 4)),
     ),
     "pool-dilation": Boundary(
         lambda: net(max_pool((2, 2)), (2, 9, 9)), lambda: net(max_pool((2, 2), dilation=(2, 2)), (2, 9, 9))
@@ -317,43 +317,53 @@ UNITS: Mapping[str, Boundary] = {
     ),
     "pool-window": Boundary(lambda: net(max_pool((31, 2)), (2, 40, 40)), lambda: net(max_pool((32, 2)), (2, 40, 40))),
     "softmax-extent": Boundary(
-        lambda: net(u.Softmax(D.WIDTH), (1, 1, 4080)),
-        lambda: net(u.Softmax(D.WIDTH), (1, 1, 4081)),
+        lambda: net(u.SoftmaxParams(D.WIDTH), (1, 1, 4080)),
+        lambda: net(u.SoftmaxParams(D.WIDTH), (1, 1, 4081)),
         {"l2_bytes": 16384},
     ),
     # At the real limit of 65,536 the rule `field` refuses first: 13 bits count the groups of a task.
     "tensor-batch": Boundary(
-        lambda: net(u.GOC(2.0), (4, 1, 1, 1, 1)), lambda: net(u.GOC(2.0), (5, 1, 1, 1, 1)), {"max_batch": 4}
+        lambda: net(u.GOCParams(2.0), (4, 1, 1, 1, 1)), lambda: net(u.GOCParams(2.0), (5, 1, 1, 1, 1)), {"max_batch": 4}
     ),
-    "tensor-bytes": Boundary(lambda: net(u.GOC(2.0), (7, 16384, 16384)), lambda: net(u.GOC(2.0), (8, 16384, 16384))),
-    "tensor-channels": Boundary(lambda: net(u.GOC(2.0), (65536, 1, 1)), lambda: net(u.GOC(2.0), (65537, 1, 1))),
-    "tensor-height": Boundary(lambda: net(u.GOC(2.0), (1, 16384, 1)), lambda: net(u.GOC(2.0), (1, 16385, 1))),
-    "tensor-width": Boundary(lambda: net(u.GOC(2.0), (1, 1, 16384)), lambda: net(u.GOC(2.0), (1, 1, 16385))),
-    "weight-range": Boundary(lambda: net(u.GOC(65504.0), (1, 2, 3)), lambda: net(u.GOC(65505.0), (1, 2, 3))),
+    "tensor-bytes": Boundary(
+        lambda: net(u.GOCParams(2.0), (7, 16384, 16384)), lambda: net(u.GOCParams(2.0), (8, 16384, 16384))
+    ),
+    "tensor-channels": Boundary(
+        lambda: net(u.GOCParams(2.0), (65536, 1, 1)), lambda: net(u.GOCParams(2.0), (65537, 1, 1))
+    ),
+    "tensor-height": Boundary(
+        lambda: net(u.GOCParams(2.0), (1, 16384, 1)), lambda: net(u.GOCParams(2.0), (1, 16385, 1))
+    ),
+    "tensor-width": Boundary(
+        lambda: net(u.GOCParams(2.0), (1, 1, 16384)), lambda: net(u.GOCParams(2.0), (1, 1, 16385))
+    ),
+    "weight-range": Boundary(
+        lambda: net(u.GOCParams(65504.0), (1, 2, 3)), lambda: net(u.GOCParams(65505.0), (1, 2, 3))
+    ),
 }
 
 PROGRAMS: Mapping[str, Boundary] = {
     "constant-bytes": Boundary(
-        lambda: net(u.Conv(half(16, 64, 1, 1)), (64, 2, 2)),
-        lambda: net(u.Conv(half(16, 65, 1, 1)), (65, 2, 2)),
+        lambda: net(u.ConvParams(half(16, 64, 1, 1)), (64, 2, 2)),
+        lambda: net(u.ConvParams(half(16, 65, 1, 1)), (65, 2, 2)),
         {"max_constant_bytes": 2048},
     ),
     "field": Boundary(
-        lambda: net(u.Neuron(u.NeuronKind.SIGMOID), (8191, 1, 1, 1, 1)),
-        lambda: net(u.Neuron(u.NeuronKind.SIGMOID), (8192, 1, 1, 1, 1)),
+        lambda: net(u.NeuronParams(u.NeuronKind.SIGMOID), (8191, 1, 1, 1, 1)),
+        lambda: net(u.NeuronParams(u.NeuronKind.SIGMOID), (8192, 1, 1, 1, 1)),
     ),
     "known-hang": Boundary(lambda: hanging(1), lambda: hanging(0)),
     "l2-block": Boundary(
-        lambda: net(u.MatMul(), (1, 63, 64), (1, 64, 32)),
-        lambda: net(u.MatMul(), (1, 64, 64), (1, 64, 32)),
+        lambda: net(u.MatMulParams(), (1, 63, 64), (1, 64, 32)),
+        lambda: net(u.MatMulParams(), (1, 64, 64), (1, 64, 32)),
         {"l2_bytes": 8192},
     ),
     "l2-resident": Boundary(lambda: repeated_over_a_batch(31), lambda: repeated_over_a_batch(33)),
     "surface-count": Boundary(lambda: sum_of(27), lambda: sum_of(28)),
     "task-count": Boundary(lambda: sigmoids(3), lambda: sigmoids(4), {"max_tasks": 3}),
     "tile-fits": Boundary(
-        lambda: net(u.Conv(half(16, 79, 3, 3)), (79, 16, 16)),
-        lambda: net(u.Conv(half(16, 80, 3, 3)), (80, 16, 16)),
+        lambda: net(u.ConvParams(half(16, 79, 3, 3)), (79, 16, 16)),
+        lambda: net(u.ConvParams(half(16, 80, 3, 3)), (80, 16, 16)),
         {"l2_bytes": 8192},
     ),
 }
@@ -387,7 +397,7 @@ def test_at_the_limit_and_beyond(name: str) -> None:
 
 @pytest.mark.parametrize("kind", list(u.ElementWiseKind))
 def test_the_engine_has_every_elementwise_operation(kind: u.ElementWiseKind) -> None:
-    assert TARGET.lower(net(u.ElementWise(kind), (2, 3, 4), (2, 3, 4)), CompileOptions()).tasks
+    assert TARGET.lower(net(u.ElementWiseParams(kind), (2, 3, 4), (2, 3, 4)), CompileOptions()).tasks
 
 
 def test_the_command_lists_every_rule() -> None:

@@ -60,7 +60,7 @@ ENTRIES = {"twice": Entry(("x",), lambda call: call.finish(ops.Twice(), call.val
 from openane.core.errors import require
 from openane.core.rules import RuleKind, rule
 from openane.graph import ops
-from openane.net import GOC
+from openane.net import GOCParams
 @rule("twice-rank", family="Twice", kind=RuleKind.CHOICE, limit="at most 4 axes", hint="Reshape it.", evidence="a test")
 def rank(shape):
     """Twice has too many axes."""
@@ -68,7 +68,7 @@ def rank(shape):
 def _lower(ctx, node):
     require(rank, ctx.shape(node.inputs[0]))
     value = ctx.values[node.inputs[0]]
-    ctx.define(node.outputs[0], ctx.emit(GOC(2.0), value.handle), value.layout)
+    ctx.define(node.outputs[0], ctx.emit(GOCParams(2.0), value.handle), value.layout)
 LOWERINGS = {ops.Twice: _lower}
 ''',
     "runtimes/host/twice.py": """
@@ -90,7 +90,7 @@ from typing import Annotated, ClassVar
 from openane.net.net import UnitParams
 from openane.net.schema.parameters import FlagKey
 @dataclass(frozen=True)
-class Thrice(UnitParams):
+class ThriceParams(UnitParams):
     """y = 3 x, or -3 x."""
     negative: Annotated[bool, FlagKey("Negative")] = False
     plist_type: ClassVar[str] = "Thrice"
@@ -106,11 +106,11 @@ class Thrice(UnitParams):
 from dataclasses import replace
 from openane.backend.rules import Family
 from openane.backend.units.scale import lower_goc
-from openane.net.units import GOC
-from openane.net.units.thrice import Thrice
+from openane.net.units import GOCParams
+from openane.net.units.thrice import ThriceParams
 def _lower(unit, lowering):
-    yield from lower_goc(replace(unit, params=GOC(unit.params.factor)), lowering)
-FAMILIES = (Family("three times", (Thrice,), _lower),)
+    yield from lower_goc(replace(unit, params=GOCParams(unit.params.factor)), lowering)
+FAMILIES = (Family("three times", (ThriceParams,), _lower),)
 """,
     "cli/twice.py": '''"""`openane twice`: say it twice."""
 import click
@@ -164,11 +164,11 @@ else:
 UNIT_CHECKS = """
 import numpy as np
 import openane
-from openane.net import Net, Neuron, NeuronKind, TensorShape, Unit
+from openane.net import Net, NeuronParams, NeuronKind, TensorShape, Unit
 from openane.net.plist import read_net, write_net
-from openane.net.units.thrice import Thrice
+from openane.net.units.thrice import ThriceParams
 
-units = (Unit("a", Thrice(negative=True), ("x",)), Unit("b", Neuron(NeuronKind.WAVE), ("a",)))
+units = (Unit("a", ThriceParams(negative=True), ("x",)), Unit("b", NeuronParams(NeuronKind.WAVE), ("a",)))
 net = Net("net", {"x": TensorShape(1, 3, 4, 4)}, {"y": "b"}, units)
 x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(1, 3, 4, 4)
 write_net(net, "net.plist")

@@ -16,33 +16,33 @@ from hypothesis import strategies as st
 from openane.core.errors import FormatError, InputError, ModelError, OpenaneError, UnsupportedError
 from openane.core.types import DType
 from openane.net import (
-    GOC,
-    Broadcast,
-    Concat,
-    Constant,
-    Conv,
+    BroadcastParams,
+    ConcatParams,
+    ConstantParams,
+    ConvParams,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    InputView,
-    LayerNorm,
-    Linear,
-    MatMul,
+    ElementWiseParams,
+    GOCParams,
+    InputViewParams,
+    LayerNormParams,
+    LinearParams,
+    MatMulParams,
     Net,
-    Neuron,
     NeuronKind,
-    Pad,
+    NeuronParams,
+    PadParams,
     Pads,
-    Pooling,
     PoolingKind,
-    Reduction,
+    PoolingParams,
     ReductionKind,
-    Reshape,
-    Select,
-    Softmax,
+    ReductionParams,
+    ReshapeParams,
+    SelectParams,
+    SoftmaxParams,
     TensorShape,
-    Tile,
-    Transpose,
+    TileParams,
+    TransposeParams,
     Unit,
     UnitParams,
 )
@@ -113,7 +113,7 @@ def test_inputs_and_bottoms_keep_their_orders(shared: Path) -> None:
 def test_half_bits_are_numbers(shared: Path) -> None:
     net = read_net(shared / "goldens" / "plists" / "goc.plist")
     goc = net.units[0].params
-    assert isinstance(goc, GOC)
+    assert isinstance(goc, GOCParams)
     assert (goc.scale, goc.bias) == (34.0, float(np.uint16(16354).view(np.float16)))
 
 
@@ -128,32 +128,32 @@ def chain(*units: tuple[UnitParams, tuple[str, ...]], **inputs: TensorShape) -> 
 ARRAY = np.arange(24, dtype=np.float32).reshape(4, 6)
 X = TensorShape(1, 6, 4, 5)
 EXAMPLES: list[Net] = [
-    chain((Conv(np.ones((4, 3, 3, 2), np.float16), (2, 1), (1, 2), Pads(1, 2, 0, 1), 2), ("x",)), x=X),
-    chain((Conv(np.ones((4, 6, 2, 2)), (2, 2), transposed=True, output_padding=(1, 0)), ("x",)), x=X),
-    chain((Conv(np.ones((2, 6, 1, 1), np.int8)), ("x",)), x=X),
-    chain((GOC(np.arange(6, dtype=np.float32) + np.float32(0.1), np.arange(6.0)), ("x",)), x=X),
-    chain((GOC(2.0, np.arange(6.0)), ("x",)), x=X),
-    chain((GOC(0.5, -3.0), ("x",)), x=X),
-    chain((GOC(), ("x",)), x=X),
-    chain((Neuron(NeuronKind.PRELU, slopes=np.arange(6, dtype=np.float32)), ("x",)), x=X),
-    chain((Neuron(NeuronKind.CLAMP, -np.inf, 6.1), ("x",)), x=X),
-    *(chain((Neuron(kind, 0.25, 0.75), ("x",)), x=X) for kind in NeuronKind if kind is not NeuronKind.PRELU),
-    *(chain((ElementWise(kind, 0.5), ("x", "z")), x=X, z=X) for kind in ElementWiseKind),
-    chain((Select(), ("x", "z", "x")), x=X, z=X),
-    chain((Broadcast({W: 5, C: 2, D: 3}), ("x",)), x=TensorShape(2, 1, 3, 1)),
-    chain((Tile({N: 2, H: 3}), ("x",)), x=X),
-    chain((Pad({H: (1, 2), W: (0, 1)}, value=0.1), ("x",)), x=X),
-    chain((Reshape(TensorShape(2, 3, 4, 5)), ("x",)), x=X),
-    chain((InputView(C, 1, 2, 2), ("x",)), x=X),
-    chain((Transpose((0, 2, 4, 1, 3)), ("x",)), x=X),
-    chain((Concat(W), ("x", "x", "z")), x=X, z=X),
-    chain((Pooling(PoolingKind.AVERAGE, (3, 2), (2, 1), Pads(1, 0, 2, 1), True, (1, 2)), ("x",)), x=X),
-    chain((Reduction(ReductionKind.MIN, frozenset({C, H})), ("x",)), x=X),
-    chain((LayerNorm(frozenset({W, C}), 1e-12, False), ("x",)), x=X),
-    chain((Softmax(H, True), ("x",)), x=X),
-    chain((Linear(np.ones((3, 5), np.float16)), ("x",)), x=X),
-    chain((MatMul(False, True), ("x", "x")), x=X),
-    chain((Constant(np.ones((1, 2, 3, 4, 5))), ()), (GOC(), ("x",)), x=TensorShape(1, 1, 1, 1, 2)),
+    chain((ConvParams(np.ones((4, 3, 3, 2), np.float16), (2, 1), (1, 2), Pads(1, 2, 0, 1), 2), ("x",)), x=X),
+    chain((ConvParams(np.ones((4, 6, 2, 2)), (2, 2), transposed=True, output_padding=(1, 0)), ("x",)), x=X),
+    chain((ConvParams(np.ones((2, 6, 1, 1), np.int8)), ("x",)), x=X),
+    chain((GOCParams(np.arange(6, dtype=np.float32) + np.float32(0.1), np.arange(6.0)), ("x",)), x=X),
+    chain((GOCParams(2.0, np.arange(6.0)), ("x",)), x=X),
+    chain((GOCParams(0.5, -3.0), ("x",)), x=X),
+    chain((GOCParams(), ("x",)), x=X),
+    chain((NeuronParams(NeuronKind.PRELU, slopes=np.arange(6, dtype=np.float32)), ("x",)), x=X),
+    chain((NeuronParams(NeuronKind.CLAMP, -np.inf, 6.1), ("x",)), x=X),
+    *(chain((NeuronParams(kind, 0.25, 0.75), ("x",)), x=X) for kind in NeuronKind if kind is not NeuronKind.PRELU),
+    *(chain((ElementWiseParams(kind, 0.5), ("x", "z")), x=X, z=X) for kind in ElementWiseKind),
+    chain((SelectParams(), ("x", "z", "x")), x=X, z=X),
+    chain((BroadcastParams({W: 5, C: 2, D: 3}), ("x",)), x=TensorShape(2, 1, 3, 1)),
+    chain((TileParams({N: 2, H: 3}), ("x",)), x=X),
+    chain((PadParams({H: (1, 2), W: (0, 1)}, value=0.1), ("x",)), x=X),
+    chain((ReshapeParams(TensorShape(2, 3, 4, 5)), ("x",)), x=X),
+    chain((InputViewParams(C, 1, 2, 2), ("x",)), x=X),
+    chain((TransposeParams((0, 2, 4, 1, 3)), ("x",)), x=X),
+    chain((ConcatParams(W), ("x", "x", "z")), x=X, z=X),
+    chain((PoolingParams(PoolingKind.AVERAGE, (3, 2), (2, 1), Pads(1, 0, 2, 1), True, (1, 2)), ("x",)), x=X),
+    chain((ReductionParams(ReductionKind.MIN, frozenset({C, H})), ("x",)), x=X),
+    chain((LayerNormParams(frozenset({W, C}), 1e-12, False), ("x",)), x=X),
+    chain((SoftmaxParams(H, True), ("x",)), x=X),
+    chain((LinearParams(np.ones((3, 5), np.float16)), ("x",)), x=X),
+    chain((MatMulParams(False, True), ("x", "x")), x=X),
+    chain((ConstantParams(np.ones((1, 2, 3, 4, 5))), ()), (GOCParams(), ("x",)), x=TensorShape(1, 1, 1, 1, 2)),
 ]
 
 
@@ -183,14 +183,14 @@ def test_nothing_is_left_when_the_plist_cannot_be_written(tmp_path: Path) -> Non
 
 
 def test_names_with_another_meaning_are_refused(tmp_path: Path) -> None:
-    net = Net("net", {"Units": X}, {"y": "u"}, (Unit("u", GOC(), ("Units",)),))
+    net = Net("net", {"Units": X}, {"y": "u"}, (Unit("u", GOCParams(), ("Units",)),))
     with pytest.raises(UnsupportedError, match="another meaning"):
         write_net(net, tmp_path / "net.plist")
 
 
 @pytest.mark.parametrize("name", ["a\0b", "bell\7", "half \ud800"])
 def test_names_that_xml_cannot_hold(name: str, tmp_path: Path) -> None:
-    net = Net("net", {name: X}, {"y": "u"}, (Unit("u", GOC(), (name,)),))
+    net = Net("net", {name: X}, {"y": "u"}, (Unit("u", GOCParams(), (name,)),))
     with pytest.raises(UnsupportedError, match="cannot be written"):
         write_net(net, tmp_path / "net.plist")
     assert not list(tmp_path.iterdir())
@@ -436,6 +436,6 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
 
 
 def test_bytes_as_inputs_keep_their_type(tmp_path: Path) -> None:
-    net = Net("net", {"x": X}, {"y": "u"}, (Unit("u", GOC(), ("x",)),), {"x": DType.UINT8})
+    net = Net("net", {"x": X}, {"y": "u"}, (Unit("u", GOCParams(), ("x",)),), {"x": DType.UINT8})
     write_net(net, tmp_path / "net.plist")
     assert read_net(tmp_path / "net.plist").input_dtypes == {"x": DType.UINT8}

@@ -12,35 +12,36 @@ from hypothesis.extra import numpy as hnp
 
 from openane.core.errors import ModelError
 from openane.net import (
-    GOC,
-    Broadcast,
-    Concat,
-    Constant,
-    Conv,
+    BroadcastParams,
+    ConcatParams,
+    ConstantParams,
+    ConvParams,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    InputView,
-    LayerNorm,
-    Linear,
-    MatMul,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
+    InputViewParams,
+    LayerNormParams,
+    LinearParams,
+    MatMulParams,
     NeuronKind,
-    Pad,
-    PadMode,
+    NeuronParams,
+    PadKind,
+    PadParams,
     Pads,
-    Pooling,
     PoolingKind,
-    Reduction,
+    PoolingParams,
     ReductionKind,
-    Reshape,
-    Select,
-    Softmax,
+    ReductionParams,
+    ReshapeParams,
+    SelectParams,
+    SoftmaxParams,
     TensorShape,
-    Tile,
-    Transpose,
+    TileParams,
+    TransposeParams,
     UnitParams,
 )
+from openane.net.plist.units import UNITS
 
 H, W, C, N = Dimension.HEIGHT, Dimension.WIDTH, Dimension.CHANNEL, Dimension.BATCH
 
@@ -49,7 +50,7 @@ def values(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def naive_convolution(x: np.ndarray, conv: Conv) -> np.ndarray:
+def naive_convolution(x: np.ndarray, conv: ConvParams) -> np.ndarray:
     """The formula of the docstring, one output at a time."""
     shape = conv.infer([TensorShape.of(x.shape)])
     top, _, left, _ = conv.pads
@@ -95,13 +96,13 @@ def test_convolution_follows_its_formula(
     x = values(2, 2, 4, 6, 5)
     kernel = values(8, 4 // groups, 3, 2, seed=1)
     extra = (1, 1) if transposed else (0, 0)
-    conv = Conv(kernel, step, dilation, pads, groups, transposed, extra)
+    conv = ConvParams(kernel, step, dilation, pads, groups, transposed, extra)
     np.testing.assert_allclose(conv.evaluate([x]), naive_convolution(x, conv), atol=1e-12)
 
 
 def test_half_precision_is_added_up_wide_and_rounded_once() -> None:
     ones = np.ones((1, 1, 4096, 1, 1), np.float16)
-    conv = Conv(np.full((1, 4096, 1, 1), 1.0, np.float16))
+    conv = ConvParams(np.full((1, 4096, 1, 1), 1.0, np.float16))
     result = conv.evaluate([ones])
     assert result.dtype == np.float16
     assert result.item() == 4096
@@ -110,11 +111,11 @@ def test_half_precision_is_added_up_wide_and_rounded_once() -> None:
 def test_pooling_counts_padding_only_when_told() -> None:
     x = np.ones((1, 1, 1, 2, 2))
     pads = Pads(1, 0, 1, 0)
-    inside = Pooling(PoolingKind.AVERAGE, (2, 2), (1, 1), pads).evaluate([x])
-    whole = Pooling(PoolingKind.AVERAGE, (2, 2), (1, 1), pads, True).evaluate([x])
+    inside = PoolingParams(PoolingKind.AVERAGE, (2, 2), (1, 1), pads).evaluate([x])
+    whole = PoolingParams(PoolingKind.AVERAGE, (2, 2), (1, 1), pads, True).evaluate([x])
     assert inside.min() == 1
     np.testing.assert_allclose(whole[0, 0, 0], [[0.25, 0.5], [0.5, 1.0]])
-    largest = Pooling(PoolingKind.MAX, (2, 2), (1, 1), pads).evaluate([-x])
+    largest = PoolingParams(PoolingKind.MAX, (2, 2), (1, 1), pads).evaluate([-x])
     assert largest.max() == -1
 
 
@@ -137,14 +138,14 @@ SCALAR_FUNCTIONS = {
 @given(value=st.floats(-20, 20))
 @settings(deadline=None, derandomize=True)
 def test_neuron_is_the_function_it_is_named_for(kind: NeuronKind, value: float) -> None:
-    result = Neuron(kind).evaluate([np.full((1,) * 5, value)]).item()
+    result = NeuronParams(kind).evaluate([np.full((1,) * 5, value)]).item()
     assert result == pytest.approx(SCALAR_FUNCTIONS[kind](value), rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("kind", NeuronKind, ids=lambda kind: kind.value)
 def test_every_neuron_keeps_shape_and_precision(kind: NeuronKind) -> None:
     slopes = np.ones(3) if kind is NeuronKind.PRELU else None
-    neuron = Neuron(kind, 0.5, 1.0, slopes)
+    neuron = NeuronParams(kind, 0.5, 1.0, slopes)
     for dtype in (np.float16, np.float32, np.float64):
         x = np.linspace(0.1, 0.9, 12).reshape(1, 1, 3, 2, 2).astype(dtype)
         y = neuron.evaluate([x])
@@ -153,25 +154,25 @@ def test_every_neuron_keeps_shape_and_precision(kind: NeuronKind) -> None:
 
 
 EXAMPLES: list[tuple[UnitParams, list[tuple[int, ...]]]] = [
-    (GOC(np.arange(3.0), 1.0), [(2, 1, 3, 2, 2)]),
-    (ElementWise(ElementWiseKind.SUM_SQUARE, 0.5), [(1, 2, 3, 4, 5)] * 2),
-    (Select(), [(1, 1, 2, 2, 2)] * 3),
-    (Broadcast({W: 4, C: 2}), [(1, 1, 1, 3, 1)]),
-    (Concat(H), [(1, 1, 2, 3, 4), (1, 1, 2, 1, 4)]),
-    (Reshape(TensorShape(1, 6, 1, 4)), [(1, 1, 2, 3, 4)]),
-    (Transpose((0, 2, 1, 4, 3)), [(1, 2, 3, 4, 5)]),
-    (InputView(W, 1, 2, 3), [(1, 1, 2, 3, 8)]),
-    (Pad({H: (1, 2), W: (0, 3)}, PadMode.CONSTANT, 7.0), [(1, 1, 2, 3, 4)]),
-    (Pad({W: (1, 2)}, PadMode.REFLECT), [(1, 1, 2, 3, 4)]),
-    (Tile({N: 2, W: 3}), [(1, 1, 2, 3, 4)]),
-    (Pooling(PoolingKind.MAX, (2, 3), (2, 1), dilation=(2, 1)), [(1, 1, 2, 5, 6)]),
-    (Reduction(ReductionKind.MEAN, frozenset({C, W})), [(2, 1, 3, 4, 5)]),
-    (Linear(np.ones((7, 4))), [(1, 1, 2, 3, 4)]),
-    (MatMul(True, False), [(1, 1, 2, 4, 3), (1, 1, 2, 4, 5)]),
-    (Softmax(H), [(1, 1, 2, 3, 4)]),
-    (LayerNorm(frozenset({W}), center=False), [(1, 1, 2, 3, 4)]),
-    (Constant(np.ones((1, 1, 2, 3, 4))), []),
-    (Conv(np.ones((4, 2, 3, 3)), (2, 1), pads=Pads(1, 1, 0, 0)), [(1, 2, 2, 6, 7)]),
+    (GOCParams(np.arange(3.0), 1.0), [(2, 1, 3, 2, 2)]),
+    (ElementWiseParams(ElementWiseKind.SUM_SQUARE, 0.5), [(1, 2, 3, 4, 5)] * 2),
+    (SelectParams(), [(1, 1, 2, 2, 2)] * 3),
+    (BroadcastParams({W: 4, C: 2}), [(1, 1, 1, 3, 1)]),
+    (ConcatParams(H), [(1, 1, 2, 3, 4), (1, 1, 2, 1, 4)]),
+    (ReshapeParams(TensorShape(1, 6, 1, 4)), [(1, 1, 2, 3, 4)]),
+    (TransposeParams((0, 2, 1, 4, 3)), [(1, 2, 3, 4, 5)]),
+    (InputViewParams(W, 1, 2, 3), [(1, 1, 2, 3, 8)]),
+    (PadParams({H: (1, 2), W: (0, 3)}, PadKind.CONSTANT, 7.0), [(1, 1, 2, 3, 4)]),
+    (PadParams({W: (1, 2)}, PadKind.REFLECT), [(1, 1, 2, 3, 4)]),
+    (TileParams({N: 2, W: 3}), [(1, 1, 2, 3, 4)]),
+    (PoolingParams(PoolingKind.MAX, (2, 3), (2, 1), dilation=(2, 1)), [(1, 1, 2, 5, 6)]),
+    (ReductionParams(ReductionKind.MEAN, frozenset({C, W})), [(2, 1, 3, 4, 5)]),
+    (LinearParams(np.ones((7, 4))), [(1, 1, 2, 3, 4)]),
+    (MatMulParams(True, False), [(1, 1, 2, 4, 3), (1, 1, 2, 4, 5)]),
+    (SoftmaxParams(H), [(1, 1, 2, 3, 4)]),
+    (LayerNormParams(frozenset({W}), center=False), [(1, 1, 2, 3, 4)]),
+    (ConstantParams(np.ones((1, 1, 2, 3, 4))), []),
+    (ConvParams(np.ones((4, 2, 3, 3)), (2, 1), pads=Pads(1, 1, 0, 0)), [(1, 2, 2, 6, 7)]),
 ]
 
 
@@ -187,40 +188,45 @@ def test_the_shape_rule_tells_what_evaluation_gives(params: UnitParams, shapes: 
 )
 @settings(deadline=None, derandomize=True)
 def test_softmax_sums_to_one(x: np.ndarray, dimension: Dimension) -> None:
-    y = Softmax(dimension).evaluate([x])
+    y = SoftmaxParams(dimension).evaluate([x])
     np.testing.assert_allclose(y.sum(axis=dimension.axis), 1)
-    np.testing.assert_allclose(Softmax(dimension, log=True).evaluate([x]), np.log(y), atol=1e-9)
+    np.testing.assert_allclose(SoftmaxParams(dimension, log=True).evaluate([x]), np.log(y), atol=1e-9)
 
 
 def test_layer_norm_has_mean_zero_and_variance_one() -> None:
     x = values(2, 1, 3, 4, 5)
-    y = LayerNorm(frozenset({C, W}), 0.0).evaluate([x])
+    y = LayerNormParams(frozenset({C, W}), 0.0).evaluate([x])
     np.testing.assert_allclose(y.mean(axis=(2, 4)), 0, atol=1e-12)
     np.testing.assert_allclose(y.var(axis=(2, 4)), 1)
-    rms = LayerNorm(frozenset({W}), 0.0, center=False).evaluate([x])
+    rms = LayerNormParams(frozenset({W}), 0.0, center=False).evaluate([x])
     np.testing.assert_allclose((rms**2).mean(axis=4), 1)
 
 
 @pytest.mark.parametrize(
     ("params", "shapes", "message"),
     [
-        (Conv(np.ones((4, 3, 1, 1))), [(1, 1, 2, 1, 1)], "does not fit the input"),
-        (Conv(np.ones((4, 2, 5, 5))), [(1, 1, 2, 3, 3)], "larger than the padded image"),
-        (Conv(np.ones((1, 1, 1, 1)), step=(0, 1)), [(1, 1, 1, 1, 1)], "must be positive"),
-        (Pooling(PoolingKind.MAX, (2, 2), pads=Pads(2, 0, 0, 0)), [(1, 1, 1, 4, 4)], "less than the window"),
-        (ElementWise(ElementWiseKind.ADD), [(1, 1, 1, 1, 2), (1, 1, 1, 1, 1)], "different shapes"),
-        (GOC(np.ones(3)), [(1, 1, 2, 1, 1)], "one value per channel"),
-        (Broadcast({W: 4}), [(1, 1, 1, 1, 3)], "cannot broadcast Width"),
-        (InputView(W, 2, 3), [(1, 1, 1, 1, 4)], "leaves the tensor"),
-        (Reshape(TensorShape(1, 5)), [(1, 1, 4, 1, 1)], "keeps the number"),
-        (MatMul(), [(1, 1, 1, 2, 3), (1, 1, 1, 2, 3)], "do not fit"),
-        (Linear(np.ones((2, 3))), [(1, 1, 1, 1, 4)], "does not fit the width"),
-        (Concat(C), [(1, 1, 1, 1, 2), (1, 1, 1, 2, 2)], "differ outside"),
-        (Neuron(NeuronKind.PRELU), [(1, 1, 1, 1, 1)], "slopes"),
-        (Transpose((0, 0, 1, 2, 3)), [(1, 1, 1, 1, 1)], "not a permutation"),
-        (Pad({W: (3, 0)}, PadMode.REFLECT), [(1, 1, 1, 1, 3)], "does not fit"),
+        (ConvParams(np.ones((4, 3, 1, 1))), [(1, 1, 2, 1, 1)], "does not fit the input"),
+        (ConvParams(np.ones((4, 2, 5, 5))), [(1, 1, 2, 3, 3)], "larger than the padded image"),
+        (ConvParams(np.ones((1, 1, 1, 1)), step=(0, 1)), [(1, 1, 1, 1, 1)], "must be positive"),
+        (PoolingParams(PoolingKind.MAX, (2, 2), pads=Pads(2, 0, 0, 0)), [(1, 1, 1, 4, 4)], "less than the window"),
+        (ElementWiseParams(ElementWiseKind.ADD), [(1, 1, 1, 1, 2), (1, 1, 1, 1, 1)], "different shapes"),
+        (GOCParams(np.ones(3)), [(1, 1, 2, 1, 1)], "one value per channel"),
+        (BroadcastParams({W: 4}), [(1, 1, 1, 1, 3)], "cannot broadcast Width"),
+        (InputViewParams(W, 2, 3), [(1, 1, 1, 1, 4)], "leaves the tensor"),
+        (ReshapeParams(TensorShape(1, 5)), [(1, 1, 4, 1, 1)], "keeps the number"),
+        (MatMulParams(), [(1, 1, 1, 2, 3), (1, 1, 1, 2, 3)], "do not fit"),
+        (LinearParams(np.ones((2, 3))), [(1, 1, 1, 1, 4)], "does not fit the width"),
+        (ConcatParams(C), [(1, 1, 1, 1, 2), (1, 1, 1, 2, 2)], "differ outside"),
+        (NeuronParams(NeuronKind.PRELU), [(1, 1, 1, 1, 1)], "slopes"),
+        (TransposeParams((0, 0, 1, 2, 3)), [(1, 1, 1, 1, 1)], "not a permutation"),
+        (PadParams({W: (3, 0)}, PadKind.REFLECT), [(1, 1, 1, 1, 3)], "does not fit"),
     ],
 )
 def test_bottoms_that_do_not_fit_are_refused(params: UnitParams, shapes: list[tuple[int, ...]], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         params.infer([TensorShape.of(shape) for shape in shapes])
+
+
+def test_classes_are_named_after_their_types() -> None:
+    kinds = {kind.__name__: kind.plist_type + "Params" for kind in UNITS.values()}
+    assert kinds and all(name == expected for name, expected in kinds.items())

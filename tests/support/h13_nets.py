@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from openane.net.net import Net, TensorShape, Unit, UnitParams
-from openane.net.units import GOC
+from openane.net.units import GOCParams
 from openane.program import Program
 from openane.targets.h13 import TARGET
 from openane.targets.target import CompileOptions, RunOptions
@@ -39,9 +39,9 @@ def single(params: UnitParams, *shapes: TensorShape) -> Net:
 def between(params: UnitParams, *shapes: TensorShape) -> Net:
     """One unit whose operands and result are intermediate values, so that they may stay in L2."""
     inputs = {f"x{number}": each for number, each in enumerate(shapes)}
-    before = [Unit(f"a{number}", GOC(0.5, 0.25), (f"x{number}",)) for number in range(len(shapes))]
+    before = [Unit(f"a{number}", GOCParams(0.5, 0.25), (f"x{number}",)) for number in range(len(shapes))]
     unit = Unit("y", params, tuple(each.name for each in before))
-    return Net("net", inputs, {"out": "z"}, (*before, unit, Unit("z", GOC(2.0, -0.5), ("y",))))
+    return Net("net", inputs, {"out": "z"}, (*before, unit, Unit("z", GOCParams(2.0, -0.5), ("y",))))
 
 
 def random_inputs(net: Net, seed: int = 1) -> dict[str, np.ndarray]:

@@ -79,7 +79,7 @@ def reached(artifact: Artifact) -> Reached:
 def unit_name(params: UnitParams) -> str:
     """A unit with the kind of what it does: "Neuron Sigmoid"."""
     kind = getattr(params, "kind", None)
-    name = type(params).__name__
+    name = params.label
     if getattr(params, "transposed", False):
         name += " transposed"
     return f"{name} {kind.value}" if isinstance(kind, Enum) else name
@@ -93,7 +93,8 @@ def all_units() -> list[str]:
         "Pooling": PoolingKind,
         "Reduction": ReductionKind,
     }
-    kinds = [name for name, each in vars(units).items() if isinstance(each, type) and issubclass(each, UnitParams)]
+    classes = [each for each in vars(units).values() if isinstance(each, type) and issubclass(each, UnitParams)]
+    kinds = [each.plist_type for each in classes]
     names = [f"{name} {kind.value}" for name in kinds for kind in several.get(name, ())]
     return sorted({*names, *(name for name in kinds if name not in several), "Conv transposed"})
 

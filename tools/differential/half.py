@@ -71,14 +71,14 @@ _PRODUCTS = Noise(result=1.0, floor=SMALLEST_NORMAL)
 #: By unit; a unit that is not named moves or chooses elements and is exact.
 NOISE: Mapping[type[UnitParams], Noise] = MappingProxyType(
     {
-        u.Conv: _PRODUCTS,
-        u.Linear: _PRODUCTS,
-        u.MatMul: _PRODUCTS,
-        u.GOC: _ROUNDED,
-        u.Pooling: _ROUNDED,
-        u.Reduction: Noise(result=1.0, operand=1.0, floor=2.0**-24),
-        u.Softmax: Noise(result=4.0, operand=1.0, shift=1.0, floor=2.0**-20),
-        u.LayerNorm: Noise(result=4.0, operand=1.0, shift=1.0, floor=2.0**-20),
+        u.ConvParams: _PRODUCTS,
+        u.LinearParams: _PRODUCTS,
+        u.MatMulParams: _PRODUCTS,
+        u.GOCParams: _ROUNDED,
+        u.PoolingParams: _ROUNDED,
+        u.ReductionParams: Noise(result=1.0, operand=1.0, floor=2.0**-24),
+        u.SoftmaxParams: Noise(result=4.0, operand=1.0, shift=1.0, floor=2.0**-20),
+        u.LayerNormParams: Noise(result=4.0, operand=1.0, shift=1.0, floor=2.0**-20),
     }
 )
 _KINDS = u.ElementWiseKind
@@ -102,14 +102,14 @@ EXACT_NEURONS = frozenset(
 
 def noise_of(params: UnitParams) -> Noise:
     """The noise of a unit."""
-    if isinstance(params, u.ElementWise):
+    if isinstance(params, u.ElementWiseParams):
         noise = ELEMENTWISE.get(params.kind, Noise())
         return _ROUNDED if params.scale != 1.0 and noise == Noise() else noise
-    if isinstance(params, u.Neuron):
+    if isinstance(params, u.NeuronParams):
         return Noise() if params.kind in EXACT_NEURONS else _ROUNDED
-    if isinstance(params, u.Pooling) and params.kind is u.PoolingKind.MAX:
+    if isinstance(params, u.PoolingParams) and params.kind is u.PoolingKind.MAX:
         return Noise()
-    if isinstance(params, u.Reduction) and params.kind in (u.ReductionKind.MAX, u.ReductionKind.MIN):
+    if isinstance(params, u.ReductionParams) and params.kind in (u.ReductionKind.MAX, u.ReductionKind.MIN):
         return Noise()
     return NOISE.get(type(params), Noise())
 
@@ -171,7 +171,8 @@ def expect(plan: Plan, inputs: Mapping[str, np.ndarray], runs: int = RUNS) -> Ex
 def has_products(nets: Iterable[Net]) -> bool:
     """Whether some unit multiplies: infinities and numbers near the limit then differ from level to level."""
     return any(
-        isinstance(unit.params, (u.Conv, u.Linear, u.MatMul, u.GOC)) or noise_of(unit.params).result
+        isinstance(unit.params, (u.ConvParams, u.LinearParams, u.MatMulParams, u.GOCParams))
+        or noise_of(unit.params).result
         for net in nets
         for unit in net.units
     )
@@ -288,7 +289,7 @@ def _run(
         result = _unit(unit, bottoms, random, tables)
         if random is None:
             finite = result[np.isfinite(result)]
-            if not isinstance(unit.params, u.Constant):
+            if not isinstance(unit.params, u.ConstantParams):
                 largest[0] = max(largest[0], float(np.abs(finite).max(initial=0.0)))
             if finite.size < result.size and all(np.isfinite(bottom).all() for bottom in bottoms):
                 largest[0] = np.inf
@@ -303,7 +304,7 @@ def _unit(unit: Unit, bottoms: Sequence[np.ndarray], random: np.random.Generator
         bottoms = [_disturbed(bottom, noise, random) for bottom in bottoms]
     with np.errstate(all="ignore"):
         result = _evaluate(params, bottoms, tables)
-        if random is None or isinstance(params, u.Constant):
+        if random is None or isinstance(params, u.ConstantParams):
             return _half(result)
         # The same sign for all elements in half of the runs: errors of tables are not independent.
         spread = random.uniform(-1, 1, result.shape) if random.integers(2) else random.uniform(-1, 1)
@@ -326,7 +327,7 @@ def _rounded_weights(params: UnitParams, random: np.random.Generator) -> UnitPar
     changed = {}
     for each in dataclasses.fields(params):  # type: ignore[arg-type]
         array = getattr(params, each.name)
-        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and not isinstance(params, u.Constant):
+        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and not isinstance(params, u.ConstantParams):
             inexact = _half(array) != array
             if inexact.any():
                 changed[each.name] = array * (1 + inexact * ULP * random.uniform(-1, 1, array.shape))
@@ -334,7 +335,7 @@ def _rounded_weights(params: UnitParams, random: np.random.Generator) -> UnitPar
 
 
 def _evaluate(params: UnitParams, bottoms: Sequence[np.ndarray], tables: bool) -> np.ndarray:
-    if tables and isinstance(params, u.Neuron) and params.kind not in _BY_DEFINITION:
+    if tables and isinstance(params, u.NeuronParams) and params.kind not in _BY_DEFINITION:
         try:
             steps = recipe(params.kind, params.alpha, params.beta)
         except OpenaneError:

@@ -22,7 +22,7 @@ from openane.backend.sums import Sums, sums_of
 from openane.compiler.calibration import Calibration
 from openane.core.report import Column, Report, numbers, texts
 from openane.net.net import Net, Unit
-from openane.net.units import MatMul
+from openane.net.units import MatMulParams
 from openane.numerics.fp16 import rounded, saturated
 from openane.numerics.limits import SUM_LIMIT
 from openane.numerics.products import rounded_products, rounded_to_step
@@ -108,8 +108,8 @@ def gain_of(artifact: Artifact, inputs: Mapping[str, np.ndarray], activations: A
     before = [loss.error for loss in losses] or [0.0]
     after = [loss.rescaled_error for loss in losses] or [0.0]
     return Gain(
-        kernels=sum(loss.operation != MatMul.plist_type for loss in losses),
-        rescaled=sum(loss.doublings > 0 and loss.operation != MatMul.plist_type for loss in losses),
+        kernels=sum(loss.operation != MatMulParams.plist_type for loss in losses),
+        rescaled=sum(loss.doublings > 0 and loss.operation != MatMulParams.plist_type for loss in losses),
         worst_error=max(before),
         worst_rescaled_error=max(after),
         median_error=float(np.median(before)),

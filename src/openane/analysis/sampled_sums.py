@@ -11,7 +11,7 @@ import numpy.typing as npt
 from openane.backend.ir.fused import ColumnProduct
 from openane.backend.sums import Sums
 from openane.net.net import TensorShape
-from openane.net.units import Conv, Linear, MatMul
+from openane.net.units import ConvParams, LinearParams, MatMulParams
 
 MOST_PRODUCTS = 1 << 20
 FEWEST, MOST = 128, 1024
@@ -49,16 +49,16 @@ def sample(sums: Sums, bottoms: Sequence[np.ndarray] | None, shapes: Sequence[Te
     if bottoms is None:
         bottoms = [random.standard_normal(shape.ndchw) for shape in shapes]
     main = sums.main
-    if isinstance(main, Conv):
+    if isinstance(main, ConvParams):
         x, weight, channel = _of_convolution(main, bottoms[0], random)
-    elif isinstance(main, Linear | ColumnProduct):
-        rows = bottoms[0] if isinstance(main, Linear) else bottoms[0].swapaxes(3, 4)
+    elif isinstance(main, LinearParams | ColumnProduct):
+        rows = bottoms[0] if isinstance(main, LinearParams) else bottoms[0].swapaxes(3, 4)
         rows = rows.reshape(-1, rows.shape[-1])
         count = _count(rows.shape[1])
         channel = random.integers(0, len(main.weight), count)
         x, weight = rows[random.integers(0, len(rows), count)], main.weight[channel]
     else:
-        assert isinstance(main, MatMul)
+        assert isinstance(main, MatMulParams)
         x, weight = _of_tensors(main, bottoms, random)
         channel = np.zeros(len(x), np.int64)
     bias = np.zeros(len(x)) if sums.bias is None else sums.bias[channel]
@@ -70,7 +70,7 @@ def _count(products: int) -> int:
 
 
 def _of_tensors(
-    main: MatMul, bottoms: Sequence[np.ndarray], random: np.random.Generator
+    main: MatMulParams, bottoms: Sequence[np.ndarray], random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     a, b = bottoms
     rows = a.swapaxes(3, 4) if main.transpose_a else a
@@ -83,7 +83,7 @@ def _of_tensors(
 
 
 def _of_convolution(
-    main: Conv, x: np.ndarray, random: np.random.Generator
+    main: ConvParams, x: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, npt.NDArray[np.int64]]:
     outputs, inputs, taps_y, taps_x = main.kernel.shape
     result = main.infer([TensorShape.of(x.shape)])
@@ -105,7 +105,7 @@ def _of_convolution(
 
 
 def _positions(
-    main: Conv, axis: int, result: npt.NDArray[np.int64], extent: int
+    main: ConvParams, axis: int, result: npt.NDArray[np.int64], extent: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Rows or columns of the source that the taps of some results read, and whether they are in the image."""
     taps, step, dilation = main.kernel_size[axis], main.step[axis], main.dilation[axis]

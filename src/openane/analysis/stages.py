@@ -152,7 +152,7 @@ class NetSteps(Steps):
         self.inputs, self.outputs = tuple(net.inputs), tuple(dict.fromkeys(net.outputs.values()))
         self.constants = {}
         self.steps = tuple(
-            LevelStep(i, u.name, type(u.params).__name__, u.origin.layers or (u.name,), u.bottoms, (u.name,), u.params)
+            LevelStep(i, u.name, u.params.label, u.origin.layers or (u.name,), u.bottoms, (u.name,), u.params)
             for i, u in enumerate(net.units)
         )
 

@@ -51,7 +51,7 @@ def _extents(extents: tuple[int, ...]) -> str:
 
 def _params(params: UnitParams) -> str:
     shown = [f"{name}={text}" for name, value in _fields(params) if (text := _value(value))]
-    return f"{type(params).__name__}[{' '.join(shown)}]" if shown else type(params).__name__
+    return f"{params.label}[{' '.join(shown)}]" if shown else params.label
 
 
 def _fields(params: object) -> Iterator[tuple[str, object]]:

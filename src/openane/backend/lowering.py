@@ -19,7 +19,7 @@ from openane.core.deadline import check_deadline, in_time
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, Unit, UnitParams
-from openane.net.units import Conv
+from openane.net.units import ConvParams
 from openane.numerics.fp16 import to_fp16
 
 FamilyOf = Callable[[UnitParams], "Family[UnitLowering] | None"]
@@ -177,7 +177,9 @@ class UnitLowering:
         """An 8-bit input becomes fp16 by a copy, unless only convolutions read it: those take it as it is."""
         readers = [unit.params for unit in self.net.units if name in unit.bottoms]
         mains = [params.main if isinstance(params, Fused) else params for params in readers]
-        if dtype is DType.FLOAT16 or (mains and all(isinstance(main, Conv) and not main.transposed for main in mains)):
+        if dtype is DType.FLOAT16 or (
+            mains and all(isinstance(main, ConvParams) and not main.transposed for main in mains)
+        ):
             return
         value = self._values[name]
         target = self.tensor(f"{name}/fp16", value.shape, TensorPlace.AUTO)

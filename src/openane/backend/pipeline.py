@@ -175,7 +175,7 @@ def refusals(machine: MachineSpec, net: Net) -> tuple[Diagnostic, ...]:
         where = f"{net.name}: unit {unit.name!r}"
         family = family_of(unit.params)
         if family is None:
-            found.append(Diagnostic.of(known_unit, type(unit.params).__name__, machine=machine, where=where))
+            found.append(Diagnostic.of(known_unit, unit.params.label, machine=machine, where=where))
             continue
         bottoms = tuple(whole.shapes[name] for name in unit.bottoms)
         query = Query(machine, unit.params, bottoms, whole.shapes[unit.name])

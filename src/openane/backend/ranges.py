@@ -19,26 +19,26 @@ from openane.backend.sums import Sums, sums_of
 from openane.core.types import DType
 from openane.net.net import Net, TensorShape, UnitParams
 from openane.net.units import (
-    GOC,
-    Broadcast,
-    Concat,
-    Constant,
+    BroadcastParams,
+    ConcatParams,
+    ConstantParams,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    InputView,
-    LayerNorm,
-    MatMul,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
+    InputViewParams,
+    LayerNormParams,
+    MatMulParams,
     NeuronKind,
-    Pad,
-    Pooling,
-    Reduction,
+    NeuronParams,
+    PadParams,
+    PoolingParams,
     ReductionKind,
-    Reshape,
-    Select,
-    Softmax,
-    Transpose,
+    ReductionParams,
+    ReshapeParams,
+    SelectParams,
+    SoftmaxParams,
+    TransposeParams,
 )
 
 
@@ -81,7 +81,7 @@ def bounds(net: Net) -> dict[str, Bound]:
 def sum_bound(sums: Sums, operands: Sequence[Bound], shapes: Sequence[TensorShape]) -> float:
     """The largest magnitude of a running total, for operands with bounds."""
     if sums.kernel is None:
-        assert isinstance(sums.main, MatMul)
+        assert isinstance(sums.main, MatMulParams)
         return _matmul(sums.main, operands, shapes).peak
     (operand,) = operands
     weights = np.abs(sums.kernel.astype(np.float64)).reshape(len(sums.kernel), -1)
@@ -113,7 +113,7 @@ def _of_unit(params: UnitParams, bottoms: Sequence[Bound], shapes: Sequence[Tens
     sums = sums_of(params)
     if sums is None:
         return UNKNOWN
-    if isinstance(sums.main, MatMul):
+    if isinstance(sums.main, MatMulParams):
         plain = not isinstance(params, Fused) or params.function is None
         return _matmul(sums.main, bottoms, shapes).scaled(abs(sums.post_scale)) if plain else UNKNOWN
     result = Bound(sum_bound(sums, bottoms, shapes)).scaled(abs(sums.post_scale))
@@ -121,7 +121,7 @@ def _of_unit(params: UnitParams, bottoms: Sequence[Bound], shapes: Sequence[Tens
     return result if function is None else _neuron(function, [result], shapes, shape)
 
 
-def _matmul(params: MatMul, bottoms: Sequence[Bound], shapes: Sequence[TensorShape]) -> Bound:
+def _matmul(params: MatMulParams, bottoms: Sequence[Bound], shapes: Sequence[TensorShape]) -> Bound:
     """Rows times columns; weights that add up to 1 give averages of rows."""
     a, b = bottoms
     summed_a = Dimension.HEIGHT if params.transpose_a else Dimension.WIDTH
@@ -134,11 +134,11 @@ def _matmul(params: MatMul, bottoms: Sequence[Bound], shapes: Sequence[TensorSha
     return Bound(peak, total * b.norm, total * b.total, Dimension.WIDTH) if rows_stay else Bound(peak)
 
 
-def _softmax(params: Softmax, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
+def _softmax(params: SoftmaxParams, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
     return UNKNOWN if params.log else Bound(1.0, 1.0, 1.0, params.dimension)
 
 
-def _norm(params: LayerNorm, bottoms: Sequence[Bound], shapes: Any, shape: TensorShape) -> Bound:
+def _norm(params: LayerNormParams, bottoms: Sequence[Bound], shapes: Any, shape: TensorShape) -> Bound:
     count = math.prod(dimension.extent(shape) for dimension in params.dimensions)
     (dimension,) = params.dimensions if len(params.dimensions) == 1 else (None,)
     return Bound(math.sqrt(count), math.sqrt(count), dimension=dimension)
@@ -156,7 +156,7 @@ _SHRINKING = frozenset(
 """Functions with |f(x)| <= |x|."""
 
 
-def _neuron(params: Neuron, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
+def _neuron(params: NeuronParams, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
     (x,) = bottoms
     if params.kind in _WITHIN_ONE:
         return Bound(1.0)
@@ -171,13 +171,13 @@ def _neuron(params: Neuron, bottoms: Sequence[Bound], shapes: Any, shape: Any) -
     return UNKNOWN
 
 
-def _goc(params: GOC, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
+def _goc(params: GOCParams, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
     scaled = bottoms[0].scaled(float(np.abs(params.scale).max()))
     added = float(np.abs(params.bias).max())
     return scaled if added == 0 else Bound(scaled.peak + added)
 
 
-def _elementwise(params: ElementWise, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
+def _elementwise(params: ElementWiseParams, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
     a, b = bottoms
     kind = params.kind
     if kind is ElementWiseKind.MULT:
@@ -200,13 +200,15 @@ def _fused_elementwise(params: FusedElementWise, bottoms: Sequence[Bound], shape
     return found if params.bias == 0 else Bound(found.peak + abs(params.bias))
 
 
-def _constant(params: Constant, bottoms: Any, shapes: Any, shape: Any) -> Bound:
+def _constant(params: ConstantParams, bottoms: Any, shapes: Any, shape: Any) -> Bound:
     sizes = np.abs(params.array.astype(np.float64)).reshape(shape.ndchw)
     norm, total = np.sqrt(np.square(sizes).sum(4)).max(), sizes.sum(4).max()
     return Bound(float(sizes.max()), float(norm), float(total), Dimension.WIDTH)
 
 
-def _reshape(params: Reshape, bottoms: Sequence[Bound], shapes: Sequence[TensorShape], shape: TensorShape) -> Bound:
+def _reshape(
+    params: ReshapeParams, bottoms: Sequence[Bound], shapes: Sequence[TensorShape], shape: TensorShape
+) -> Bound:
     """Elements stay in row-major order: rows are cut into parts, or several are joined."""
     (x,), (before,) = bottoms, shapes
     if x.dimension is not Dimension.WIDTH:
@@ -216,14 +218,14 @@ def _reshape(params: Reshape, bottoms: Sequence[Bound], shapes: Sequence[TensorS
     return replace(x, norm=x.norm * math.sqrt(joined), total=x.total * joined) if whole else Bound(x.peak)
 
 
-def _transpose(params: Transpose, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
+def _transpose(params: TransposeParams, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
     (x,) = bottoms
     if x.dimension is None:
         return x
     return replace(x, dimension=tuple(Dimension)[params.permutation.index(x.dimension.axis)])
 
 
-def _concat(params: Concat, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
+def _concat(params: ConcatParams, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
     peak = max(x.peak for x in bottoms)
     if len({x.dimension for x in bottoms}) > 1:
         return Bound(peak)
@@ -233,11 +235,11 @@ def _concat(params: Concat, bottoms: Sequence[Bound], shapes: Any, shape: Any) -
     return Bound(peak, max(x.norm for x in bottoms), max(x.total for x in bottoms), dimension)
 
 
-def _pad(params: Pad, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
+def _pad(params: PadParams, bottoms: Sequence[Bound], shapes: Any, shape: Any) -> Bound:
     return Bound(max(bottoms[0].peak, abs(params.value)))
 
 
-def _reduction(params: Reduction, bottoms: Sequence[Bound], shapes: Sequence[TensorShape], shape: Any) -> Bound:
+def _reduction(params: ReductionParams, bottoms: Sequence[Bound], shapes: Sequence[TensorShape], shape: Any) -> Bound:
     count = math.prod(dimension.extent(shapes[0]) for dimension in params.dimensions)
     return Bound(bottoms[0].peak * (count if params.kind is ReductionKind.SUM else 1))
 
@@ -250,21 +252,21 @@ def _picked(params: UnitParams, bottoms: Sequence[Bound], shapes: Any, shape: An
 Rule = Callable[[Any, Sequence[Bound], Sequence[TensorShape], TensorShape], Bound]
 _RULES: Mapping[type[UnitParams], Rule] = MappingProxyType(
     {
-        Softmax: _softmax,
-        LayerNorm: _norm,
-        Neuron: _neuron,
-        GOC: _goc,
-        ElementWise: _elementwise,
+        SoftmaxParams: _softmax,
+        LayerNormParams: _norm,
+        NeuronParams: _neuron,
+        GOCParams: _goc,
+        ElementWiseParams: _elementwise,
         FusedElementWise: _fused_elementwise,
-        Constant: _constant,
-        Reshape: _reshape,
-        Transpose: _transpose,
-        InputView: lambda params, bottoms, shapes, shape: bottoms[0],
-        Concat: _concat,
-        Pad: _pad,
-        Reduction: _reduction,
-        Pooling: _picked,
-        Broadcast: _picked,
-        Select: lambda params, bottoms, shapes, shape: _picked(params, bottoms[1:], shapes, shape),
+        ConstantParams: _constant,
+        ReshapeParams: _reshape,
+        TransposeParams: _transpose,
+        InputViewParams: lambda params, bottoms, shapes, shape: bottoms[0],
+        ConcatParams: _concat,
+        PadParams: _pad,
+        ReductionParams: _reduction,
+        PoolingParams: _picked,
+        BroadcastParams: _picked,
+        SelectParams: lambda params, bottoms, shapes, shape: _picked(params, bottoms[1:], shapes, shape),
     }
 )

@@ -79,7 +79,7 @@ class Family(Generic[Context]):
 )
 def known_unit(params: UnitParams, family: Family[Context] | None) -> object | None:
     """The back end has no lowering for this unit."""
-    return type(params).__name__ if family is None else None
+    return params.label if family is None else None
 
 
 def violations(unit_rules: Sequence[UnitRule], query: Query, where: str) -> tuple[Diagnostic, ...]:

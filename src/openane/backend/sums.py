@@ -12,7 +12,7 @@ from openane.backend.ir.fused import ColumnProduct, Fused
 from openane.backend.units.conv import job
 from openane.backend.units.linear import product_of
 from openane.net.net import TensorShape, UnitParams
-from openane.net.units import Conv, Dimension, Linear, MatMul
+from openane.net.units import ConvParams, Dimension, LinearParams, MatMulParams
 from openane.numerics.limits import HALF_LARGEST, HALF_SMALLEST_NORMAL, SUM_LIMIT
 
 
@@ -40,7 +40,7 @@ class Sums:
         """The largest number of products in one sum, for bottoms of these shapes."""
         if self.kernel is not None:
             return int(self.kernel[0].size)
-        assert isinstance(self.main, MatMul)
+        assert isinstance(self.main, MatMulParams)
         return shapes[0].height if self.main.transpose_a else shapes[0].width
 
     def magnitudes(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
@@ -61,17 +61,17 @@ def sums_of(params: UnitParams) -> Sums | None:
     """The sums of a unit; None when it is not a convolution or product."""
     fused = params if isinstance(params, Fused) else Fused(params)
     main = fused.main
-    if isinstance(main, MatMul):
+    if isinstance(main, MatMulParams):
         return Sums(main, None, None, float(fused.scale), Dimension.WIDTH, Dimension.WIDTH)
-    if isinstance(main, Conv):
+    if isinstance(main, ConvParams):
         task = job(main, fused)
         whole: UnitParams = replace(main, kernel=task.kernel)
         dimension, summed = Dimension.CHANNEL, Dimension.CHANNEL
-    elif isinstance(main, Linear | ColumnProduct):
+    elif isinstance(main, LinearParams | ColumnProduct):
         task = product_of(fused)
         whole = replace(main, weight=task.kernel[:, :, 0, 0])
         dimension = Dimension.WIDTH
-        summed = Dimension.WIDTH if isinstance(main, Linear) else Dimension.HEIGHT
+        summed = Dimension.WIDTH if isinstance(main, LinearParams) else Dimension.HEIGHT
     else:
         return None
     return Sums(whole, task.kernel, task.bias, task.function.post_scale, dimension, summed)
@@ -117,8 +117,8 @@ def _halvings(post_scale: float) -> int:
 
 
 def _of_magnitudes(main: UnitParams) -> UnitParams:
-    if isinstance(main, Conv):
+    if isinstance(main, ConvParams):
         return replace(main, kernel=np.abs(main.kernel))
-    if isinstance(main, Linear | ColumnProduct):
+    if isinstance(main, LinearParams | ColumnProduct):
         return replace(main, weight=np.abs(main.weight))
     return main

@@ -33,7 +33,7 @@ def program_of_graph(graph: Graph) -> PlacedProgram:
     precision get a cast. An operation that has no counterpart keeps its own name and is reported as a note.
     """
     recorder = _Recorder()
-    builder = _Builder(recorder, graph)
+    builder = _TypesOnlyBuilder(recorder, graph)
     notes = []
     for name, kind in graph.inputs.items():
         builder.values[name] = recorder.input(name, kind)
@@ -59,7 +59,7 @@ def element_type(dtype: DType) -> str:
     return _NAMES.get(dtype) or _KEPT.get(dtype, "int32")
 
 
-class _Builder(MilBuilder):
+class _TypesOnlyBuilder(MilBuilder):
     """As the converter's builder; arrays stay as they are, for only their types are of interest."""
 
     def array(self, name: str, what: str = "an operand") -> np.ndarray:

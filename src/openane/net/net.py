@@ -44,7 +44,8 @@ class TensorShape:
 class UnitParams:
     """Base of the parameter classes, one per unit type; subclasses are frozen dataclasses in `net.units`.
 
-    A subclass says in its docstring what the unit computes on (N, D, C, H, W) tensors.
+    A subclass is named after its `Type` (`ConvParams`) and says in its docstring what the unit computes on
+    (N, D, C, H, W) tensors.
     """
 
     #: The `Type` string of the net.plist dictionary.
@@ -55,6 +56,11 @@ class UnitParams:
 
     #: Whether a net.plist states the number of channels of the result.
     states_channels: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        """Name in listings and messages: the `Type`, or the name of the class if a net.plist has no such unit."""
+        return self.plist_type or type(self).__name__
 
     @property
     def plist_name(self) -> str:

@@ -59,7 +59,7 @@ def document(artifact: Artifact, choices: Choices | None = None) -> dict[str, An
         InputError: there is no such chip, or a program's target does not exist.
     """
     choices = choices or Choices()
-    builder = _Builder(artifact, choices)
+    builder = _DocumentBuilder(artifact, choices)
     return builder.document()
 
 
@@ -81,7 +81,7 @@ def diff_document(
     return found
 
 
-class _Builder:
+class _DocumentBuilder:
     """Collects the parts of one page; tasks are numbered over all programs of the plan."""
 
     def __init__(self, artifact: Artifact, choices: Choices) -> None:

@@ -7,7 +7,7 @@ import openane
 from openane.backend.functions.accuracy import evaluate, half_numbers
 from openane.backend.functions.recipes import kinds, recipe
 from openane.net import Net, TensorShape, Unit
-from openane.net.units.neuron import Neuron, NeuronKind
+from openane.net.units.neuron import NeuronKind, NeuronParams
 
 CONSTANTS = {
     NeuronKind.LEAKY_RELU: (0.01, 0.0),
@@ -29,7 +29,7 @@ def test_same_bits(kind: NeuronKind) -> None:
     image = np.zeros((1, 1, rows, WIDTH), np.float16)
     image.reshape(-1)[: len(x)] = x
     shape = TensorShape(height=rows, width=WIDTH)
-    net = Net("net", {"x": shape}, {"y": "f"}, (Unit("f", Neuron(kind, *constants), ("x",)),))
+    net = Net("net", {"x": shape}, {"y": "f"}, (Unit("f", NeuronParams(kind, *constants), ("x",)),))
     found = openane.run(openane.compile(net), {"x": image})["y"].astype(np.float16).reshape(-1)[: len(x)]
     wanted = evaluate(recipe(kind, *constants), x)
     same = (found.view(np.uint16) == wanted.view(np.uint16)) | ((found == 0) & (wanted == 0))

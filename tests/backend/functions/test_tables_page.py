@@ -15,7 +15,7 @@ import openane
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType, ops
 from openane.net import Net, TensorShape, Unit
-from openane.net.units.neuron import Neuron, NeuronKind
+from openane.net.units.neuron import NeuronKind, NeuronParams
 
 ROOT = Path(__file__).parents[3]
 ROWS, WIDTH = 1024, 64
@@ -80,33 +80,33 @@ ACCURATE: dict[str, tuple[Operation, Scalar]] = {
     "CELU (2)": (ops.Celu(2.0), lambda x: 2 * _elu(x / 2)),
 }
 
-UNITS: dict[str, tuple[Neuron, Scalar]] = {
-    "Sigmoid": (Neuron(NeuronKind.SIGMOID), _logistic),
-    "Tanh": (Neuron(NeuronKind.TANH), math.tanh),
-    "GELU": (Neuron(NeuronKind.GELU), _gelu),
-    "GELUTanh": (Neuron(NeuronKind.GELU_TANH), _tanh_gelu),
-    "GELUSigmoid": (Neuron(NeuronKind.GELU_SIGMOID), lambda x: x * _logistic(1.702 * x)),
-    "Swish": (Neuron(NeuronKind.SILU), _silu),
-    "Exp": (Neuron(NeuronKind.EXP), _power),
-    "Log": (Neuron(NeuronKind.LOG), lambda x: math.log(x) if x > 0 else math.nan),
-    "Sqrt": (Neuron(NeuronKind.SQRT), lambda x: math.sqrt(x) if x >= 0 else math.nan),
-    "RSqrt": (Neuron(NeuronKind.RSQRT), lambda x: x**-0.5 if x > 0 else math.nan),
-    "Inv": (Neuron(NeuronKind.RECIPROCAL), lambda x: 1 / x if x else math.nan),
-    "ELU (1, 0)": (Neuron(NeuronKind.ELU, 1.0), _elu),
-    "SELU": (Neuron(NeuronKind.SELU), _selu),
-    "SoftPlus": (Neuron(NeuronKind.SOFTPLUS), _softplus),
-    "Mish": (Neuron(NeuronKind.MISH), _mish),
-    "Erf": (Neuron(NeuronKind.ERF), math.erf),
-    "HardSwish": (Neuron(NeuronKind.HARD_SWISH), lambda x: x * min(max(x / 6 + 0.5, 0), 1)),
-    "SoftSign": (Neuron(NeuronKind.SOFTSIGN), lambda x: x / (1 + abs(x))),
-    "ASin": (Neuron(NeuronKind.ASIN), lambda x: math.asin(x) if abs(x) <= 1 else math.nan),
-    "ACos": (Neuron(NeuronKind.ACOS), lambda x: math.acos(x) if abs(x) <= 1 else math.nan),
-    "ATan": (Neuron(NeuronKind.ATAN), math.atan),
-    "SinH": (Neuron(NeuronKind.SINH), lambda x: math.sinh(x) if abs(x) <= 11.78 else math.nan),
-    "CosH": (Neuron(NeuronKind.COSH), lambda x: math.cosh(x) if abs(x) <= 11.78 else math.nan),
-    "ASinH": (Neuron(NeuronKind.ASINH), math.asinh),
-    "ACosH": (Neuron(NeuronKind.ACOSH), lambda x: math.acosh(x) if x >= 1 else math.nan),
-    "ATanH": (Neuron(NeuronKind.ATANH), lambda x: math.atanh(x) if abs(x) < 1 else math.nan),
+UNITS: dict[str, tuple[NeuronParams, Scalar]] = {
+    "Sigmoid": (NeuronParams(NeuronKind.SIGMOID), _logistic),
+    "Tanh": (NeuronParams(NeuronKind.TANH), math.tanh),
+    "GELU": (NeuronParams(NeuronKind.GELU), _gelu),
+    "GELUTanh": (NeuronParams(NeuronKind.GELU_TANH), _tanh_gelu),
+    "GELUSigmoid": (NeuronParams(NeuronKind.GELU_SIGMOID), lambda x: x * _logistic(1.702 * x)),
+    "Swish": (NeuronParams(NeuronKind.SILU), _silu),
+    "Exp": (NeuronParams(NeuronKind.EXP), _power),
+    "Log": (NeuronParams(NeuronKind.LOG), lambda x: math.log(x) if x > 0 else math.nan),
+    "Sqrt": (NeuronParams(NeuronKind.SQRT), lambda x: math.sqrt(x) if x >= 0 else math.nan),
+    "RSqrt": (NeuronParams(NeuronKind.RSQRT), lambda x: x**-0.5 if x > 0 else math.nan),
+    "Inv": (NeuronParams(NeuronKind.RECIPROCAL), lambda x: 1 / x if x else math.nan),
+    "ELU (1, 0)": (NeuronParams(NeuronKind.ELU, 1.0), _elu),
+    "SELU": (NeuronParams(NeuronKind.SELU), _selu),
+    "SoftPlus": (NeuronParams(NeuronKind.SOFTPLUS), _softplus),
+    "Mish": (NeuronParams(NeuronKind.MISH), _mish),
+    "Erf": (NeuronParams(NeuronKind.ERF), math.erf),
+    "HardSwish": (NeuronParams(NeuronKind.HARD_SWISH), lambda x: x * min(max(x / 6 + 0.5, 0), 1)),
+    "SoftSign": (NeuronParams(NeuronKind.SOFTSIGN), lambda x: x / (1 + abs(x))),
+    "ASin": (NeuronParams(NeuronKind.ASIN), lambda x: math.asin(x) if abs(x) <= 1 else math.nan),
+    "ACos": (NeuronParams(NeuronKind.ACOS), lambda x: math.acos(x) if abs(x) <= 1 else math.nan),
+    "ATan": (NeuronParams(NeuronKind.ATAN), math.atan),
+    "SinH": (NeuronParams(NeuronKind.SINH), lambda x: math.sinh(x) if abs(x) <= 11.78 else math.nan),
+    "CosH": (NeuronParams(NeuronKind.COSH), lambda x: math.cosh(x) if abs(x) <= 11.78 else math.nan),
+    "ASinH": (NeuronParams(NeuronKind.ASINH), math.asinh),
+    "ACosH": (NeuronParams(NeuronKind.ACOSH), lambda x: math.acosh(x) if x >= 1 else math.nan),
+    "ATanH": (NeuronParams(NeuronKind.ATANH), lambda x: math.atanh(x) if abs(x) < 1 else math.nan),
 }
 
 

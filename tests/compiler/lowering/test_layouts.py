@@ -12,7 +12,7 @@ from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, TensorType
 from openane.graph import ops as g
-from openane.net import GOC, Conv, Linear, Net
+from openane.net import ConvParams, GOCParams, LinearParams, Net
 
 ROWS = LoweringOptions(rows=True)
 
@@ -44,7 +44,7 @@ def test_a_classifier_head_is_a_convolution_with_the_image_as_window() -> None:
     assert kinds(net) == ["Neuron", "Conv", "GOC", "Softmax"]
     assert [unit.name for unit in net.units] == ["a", "product", "scores", "probabilities"]
     conv = net.units[1].params
-    assert isinstance(conv, Conv)
+    assert isinstance(conv, ConvParams)
     assert conv.kernel.shape == (10, 4, 7, 5)
 
 
@@ -85,7 +85,7 @@ def test_matrices_lie_in_height_and_width() -> None:
     graph = chain({"x": (32, 16)}, (g.MatMul(transpose_b=True), "x", array(4, 16), "y"))
     net = checked(graph)
     assert net.inputs["x"].ndchw == (1, 1, 1, 32, 16)
-    assert isinstance(net.units[0].params, Linear)
+    assert isinstance(net.units[0].params, LinearParams)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_zeros_in_front_of_a_convolution_become_its_padding() -> None:
     net = checked(graph)
     assert kinds(net) == ["Conv"]
     conv = net.units[0].params
-    assert isinstance(conv, Conv)
+    assert isinstance(conv, ConvParams)
     assert conv.pads == (2, 0, 2, 1)
 
 
@@ -238,7 +238,7 @@ def test_constants_of_one_number_or_channels_are_gain_and_offset() -> None:
     )
     net = checked(graph)
     assert kinds(net) == ["GOC", "GOC", "GOC", "Neuron"]
-    assert all(isinstance(unit.params, GOC) for unit in net.units[:3])
+    assert all(isinstance(unit.params, GOCParams) for unit in net.units[:3])
 
 
 def test_reshapes_and_copies_cost_nothing() -> None:

@@ -10,16 +10,16 @@ from openane.backend.passes.editor import edited
 from openane.backend.pipeline import CHAINS, FUSION
 from openane.net.net import Net, TensorShape, Unit
 from openane.net.units import (
-    GOC,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    LayerNorm,
-    Linear,
-    MatMul,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
+    LayerNormParams,
+    LinearParams,
+    MatMulParams,
     NeuronKind,
-    Softmax,
+    NeuronParams,
+    SoftmaxParams,
 )
 from openane.targets.h13 import TARGET
 
@@ -33,16 +33,16 @@ def net(units: list[Unit], result: str, **inputs: TensorShape) -> Net:
 
 def normalized(rows: int, inner: int, outputs: int) -> Net:
     """A normalization and a product."""
-    units = [Unit("n", LayerNorm(ROWS), ("x",)), Unit("p", Linear(weights(outputs, inner)), ("n",))]
+    units = [Unit("n", LayerNormParams(ROWS), ("x",)), Unit("p", LinearParams(weights(outputs, inner)), ("n",))]
     return net(units, "p", x=shape(1, rows, inner))
 
 
 def two_products(rows: int, inner: int, hidden: int, outputs: int) -> Net:
     """Two products with a function between them."""
     units = [
-        Unit("p", Linear(weights(hidden, inner)), ("x",)),
-        Unit("g", Neuron(NeuronKind.GELU), ("p",)),
-        Unit("q", Linear(weights(outputs, hidden, seed=1)), ("g",)),
+        Unit("p", LinearParams(weights(hidden, inner)), ("x",)),
+        Unit("g", NeuronParams(NeuronKind.GELU), ("p",)),
+        Unit("q", LinearParams(weights(outputs, hidden, seed=1)), ("g",)),
     ]
     return net(units, "q", x=shape(1, rows, inner))
 
@@ -50,8 +50,8 @@ def two_products(rows: int, inner: int, hidden: int, outputs: int) -> Net:
 def residual(rows: int, columns: int) -> Net:
     """x plus a product of x."""
     units = [
-        Unit("p", Linear(weights(columns, columns)), ("x",)),
-        Unit("s", ElementWise(ElementWiseKind.ADD), ("p", "x")),
+        Unit("p", LinearParams(weights(columns, columns)), ("x",)),
+        Unit("s", ElementWiseParams(ElementWiseKind.ADD), ("p", "x")),
     ]
     return net(units, "s", x=shape(1, rows, columns))
 
@@ -59,10 +59,10 @@ def residual(rows: int, columns: int) -> Net:
 def attention(heads: int, rows: int, keys: int, inner: int, columns: int) -> Net:
     """Attention without a mask."""
     units = [
-        Unit("m", MatMul(transpose_b=True), ("q", "k")),
-        Unit("scaled", GOC(1 / np.sqrt(inner)), ("m",)),
-        Unit("p", Softmax(Dimension.WIDTH), ("scaled",)),
-        Unit("o", MatMul(), ("p", "v")),
+        Unit("m", MatMulParams(transpose_b=True), ("q", "k")),
+        Unit("scaled", GOCParams(1 / np.sqrt(inner)), ("m",)),
+        Unit("p", SoftmaxParams(Dimension.WIDTH), ("scaled",)),
+        Unit("o", MatMulParams(), ("p", "v")),
     ]
     return net(units, "o", q=shape(heads, rows, inner), k=shape(heads, keys, inner), v=shape(heads, keys, columns))
 
@@ -85,7 +85,7 @@ def test_residual_products(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("kind", [ElementWiseKind.ADD, ElementWiseKind.MULT])
 @pytest.mark.parametrize("extents", [(8, 5, 6), (3, 1, 50), (64, 1, 1)], ids=str)
 def test_residual_functions(extents: tuple[int, int, int], kind: ElementWiseKind) -> None:
-    units = [Unit("f", Neuron(NeuronKind.SIGMOID), ("x",)), Unit("s", ElementWise(kind), ("x", "f"))]
+    units = [Unit("f", NeuronParams(NeuronKind.SIGMOID), ("x",)), Unit("s", ElementWiseParams(kind), ("x", "f"))]
     assert len(check(net(units, "s", x=shape(*extents)), tolerance=1e-2).tasks) == 2
 
 
@@ -103,18 +103,18 @@ def test_attention(size: tuple[int, int, int, int, int]) -> None:
 
 def test_attention_of_a_tensor_with_itself() -> None:
     units = [
-        Unit("m", MatMul(transpose_b=True), ("x", "x")),
-        Unit("p", Softmax(Dimension.WIDTH), ("m",)),
-        Unit("o", MatMul(), ("p", "x")),
+        Unit("m", MatMulParams(transpose_b=True), ("x", "x")),
+        Unit("p", SoftmaxParams(Dimension.WIDTH), ("m",)),
+        Unit("o", MatMulParams(), ("p", "x")),
     ]
     check(net(units, "o", x=shape(1, 32, 16)), tolerance=1e-2)
 
 
 def test_values_that_are_read_again_stay_whole() -> None:
     units = [
-        Unit("n", LayerNorm(ROWS), ("x",)),
-        Unit("p", Linear(weights(64, 64)), ("n",)),
-        Unit("s", ElementWise(ElementWiseKind.ADD), ("p", "n")),
+        Unit("n", LayerNormParams(ROWS), ("x",)),
+        Unit("p", LinearParams(weights(64, 64)), ("n",)),
+        Unit("s", ElementWiseParams(ElementWiseKind.ADD), ("p", "n")),
     ]
     check(net(units, "s", x=shape(1, 20, 64)), tolerance=1e-2)
 

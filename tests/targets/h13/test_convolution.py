@@ -9,49 +9,55 @@ from hypothesis import strategies as st
 from tests.support.h13_nets import between, check, compile_net, shape, single, weights
 
 from openane.net.net import Net, Unit
-from openane.net.units import GOC, Conv, Neuron, NeuronKind, Pads
+from openane.net.units import ConvParams, GOCParams, NeuronKind, NeuronParams, Pads
 
 SAME = Pads(1, 1, 1, 1)
 CASES = {
-    "dense": (Conv(weights(64, 16, 3, 3), pads=SAME), shape(16, 9, 11)),
-    "inner product": (Conv(weights(10, 24, 1, 1)), shape(24, 1, 1)),
-    "flattening": (Conv(weights(10, 8, 5, 6)), shape(8, 5, 6)),
-    "channels that fill no lane": (Conv(weights(20, 7, 1, 1)), shape(7, 5, 5)),
-    "1000 channels": (Conv(weights(1000, 64, 1, 1)), shape(64, 3, 3)),
-    "three channels, stride 2": (Conv(weights(64, 3, 3, 3), (2, 2)), shape(3, 31, 33)),
-    "seven by seven": (Conv(weights(16, 3, 7, 7), (2, 2), pads=Pads(3, 3, 3, 3)), shape(3, 32, 32)),
-    "depthwise": (Conv(weights(24, 1, 3, 3), pads=SAME, groups=24), shape(24, 10, 10)),
-    "depthwise, stride 2": (Conv(weights(24, 1, 3, 3), (2, 2), pads=Pads(0, 1, 0, 1), groups=24), shape(24, 10, 10)),
-    "grouped": (Conv(weights(24, 6, 3, 3), pads=SAME, groups=4), shape(24, 8, 8)),
-    "grouped, stride 2": (Conv(weights(64, 16, 3, 3), (2, 2), pads=SAME, groups=4), shape(64, 8, 8)),
-    "channel multiplier": (Conv(weights(48, 1, 3, 3), pads=SAME, groups=24), shape(24, 8, 8)),
-    "asymmetric padding": (Conv(weights(9, 3, 3, 3), pads=Pads(2, 0, 1, 0)), shape(3, 9, 9)),
-    "split over channels": (Conv(weights(512, 512, 3, 3), pads=SAME), shape(512, 16, 16)),
-    "larger than L2": (Conv(weights(64, 256, 1, 1)), shape(256, 80, 64)),
-    "batch and depth": (Conv(weights(8, 6, 3, 3), pads=SAME), shape(2, 2, 6, 5, 5)),
-    "strides 2 and 1": (Conv(weights(16, 8, 3, 3), (2, 1), pads=SAME), shape(8, 9, 11)),
-    "strides 1 and 2": (Conv(weights(16, 8, 3, 3), (1, 2), pads=SAME), shape(8, 9, 11)),
-    "stride 4": (Conv(weights(16, 3, 11, 11), (4, 4), pads=Pads(2, 2, 2, 2)), shape(3, 39, 39)),
-    "patches": (Conv(weights(8, 3, 16, 16), (16, 16)), shape(3, 32, 32)),
-    "dilation 2": (Conv(weights(16, 8, 3, 3), dilation=(2, 2), pads=Pads(2, 2, 2, 2)), shape(8, 12, 13)),
-    "dilation 12": (Conv(weights(8, 4, 3, 3), dilation=(12, 12), pads=Pads(12, 12, 12, 12)), shape(4, 16, 15)),
+    "dense": (ConvParams(weights(64, 16, 3, 3), pads=SAME), shape(16, 9, 11)),
+    "inner product": (ConvParams(weights(10, 24, 1, 1)), shape(24, 1, 1)),
+    "flattening": (ConvParams(weights(10, 8, 5, 6)), shape(8, 5, 6)),
+    "channels that fill no lane": (ConvParams(weights(20, 7, 1, 1)), shape(7, 5, 5)),
+    "1000 channels": (ConvParams(weights(1000, 64, 1, 1)), shape(64, 3, 3)),
+    "three channels, stride 2": (ConvParams(weights(64, 3, 3, 3), (2, 2)), shape(3, 31, 33)),
+    "seven by seven": (ConvParams(weights(16, 3, 7, 7), (2, 2), pads=Pads(3, 3, 3, 3)), shape(3, 32, 32)),
+    "depthwise": (ConvParams(weights(24, 1, 3, 3), pads=SAME, groups=24), shape(24, 10, 10)),
+    "depthwise, stride 2": (
+        ConvParams(weights(24, 1, 3, 3), (2, 2), pads=Pads(0, 1, 0, 1), groups=24),
+        shape(24, 10, 10),
+    ),
+    "grouped": (ConvParams(weights(24, 6, 3, 3), pads=SAME, groups=4), shape(24, 8, 8)),
+    "grouped, stride 2": (ConvParams(weights(64, 16, 3, 3), (2, 2), pads=SAME, groups=4), shape(64, 8, 8)),
+    "channel multiplier": (ConvParams(weights(48, 1, 3, 3), pads=SAME, groups=24), shape(24, 8, 8)),
+    "asymmetric padding": (ConvParams(weights(9, 3, 3, 3), pads=Pads(2, 0, 1, 0)), shape(3, 9, 9)),
+    "split over channels": (ConvParams(weights(512, 512, 3, 3), pads=SAME), shape(512, 16, 16)),
+    "larger than L2": (ConvParams(weights(64, 256, 1, 1)), shape(256, 80, 64)),
+    "batch and depth": (ConvParams(weights(8, 6, 3, 3), pads=SAME), shape(2, 2, 6, 5, 5)),
+    "strides 2 and 1": (ConvParams(weights(16, 8, 3, 3), (2, 1), pads=SAME), shape(8, 9, 11)),
+    "strides 1 and 2": (ConvParams(weights(16, 8, 3, 3), (1, 2), pads=SAME), shape(8, 9, 11)),
+    "stride 4": (ConvParams(weights(16, 3, 11, 11), (4, 4), pads=Pads(2, 2, 2, 2)), shape(3, 39, 39)),
+    "patches": (ConvParams(weights(8, 3, 16, 16), (16, 16)), shape(3, 32, 32)),
+    "dilation 2": (ConvParams(weights(16, 8, 3, 3), dilation=(2, 2), pads=Pads(2, 2, 2, 2)), shape(8, 12, 13)),
+    "dilation 12": (ConvParams(weights(8, 4, 3, 3), dilation=(12, 12), pads=Pads(12, 12, 12, 12)), shape(4, 16, 15)),
     "dilation 18 on a small image": (
-        Conv(weights(8, 4, 3, 3), dilation=(18, 18), pads=Pads(18, 18, 18, 18)),
+        ConvParams(weights(8, 4, 3, 3), dilation=(18, 18), pads=Pads(18, 18, 18, 18)),
         shape(4, 14, 14),
     ),
-    "high kernel": (Conv(weights(8, 4, 64, 1), (1, 4), pads=Pads(30, 30, 0, 0)), shape(4, 200, 1)),
-    "wide kernel": (Conv(weights(8, 4, 1, 40), pads=Pads(0, 0, 20, 19)), shape(4, 3, 60)),
-    "large kernel": (Conv(weights(8, 8, 15, 15), pads=Pads(7, 7, 7, 7)), shape(8, 20, 20)),
-    "transposed": (Conv(weights(8, 6, 4, 4), (2, 2), pads=SAME, transposed=True), shape(6, 7, 9)),
-    "transposed, batch": (Conv(weights(8, 6, 2, 2), (2, 2), transposed=True), shape(2, 1, 6, 4, 5)),
-    "transposed, gaps": (Conv(weights(8, 6, 2, 2), (3, 3), transposed=True), shape(6, 4, 5)),
+    "high kernel": (ConvParams(weights(8, 4, 64, 1), (1, 4), pads=Pads(30, 30, 0, 0)), shape(4, 200, 1)),
+    "wide kernel": (ConvParams(weights(8, 4, 1, 40), pads=Pads(0, 0, 20, 19)), shape(4, 3, 60)),
+    "large kernel": (ConvParams(weights(8, 8, 15, 15), pads=Pads(7, 7, 7, 7)), shape(8, 20, 20)),
+    "transposed": (ConvParams(weights(8, 6, 4, 4), (2, 2), pads=SAME, transposed=True), shape(6, 7, 9)),
+    "transposed, batch": (ConvParams(weights(8, 6, 2, 2), (2, 2), transposed=True), shape(2, 1, 6, 4, 5)),
+    "transposed, gaps": (ConvParams(weights(8, 6, 2, 2), (3, 3), transposed=True), shape(6, 4, 5)),
     "transposed, more at the end": (
-        Conv(weights(8, 6, 3, 3), (2, 2), pads=SAME, transposed=True, output_padding=(1, 1)),
+        ConvParams(weights(8, 6, 3, 3), (2, 2), pads=SAME, transposed=True, output_padding=(1, 1)),
         shape(6, 4, 5),
     ),
-    "transposed, groups": (Conv(weights(8, 2, 4, 4), (2, 2), pads=SAME, groups=4, transposed=True), shape(8, 5, 4)),
-    "transposed, dilation": (Conv(weights(8, 8, 3, 3), (2, 2), (2, 2), SAME, transposed=True), shape(8, 5, 4)),
-    "nearest resize": (Conv(np.ones((8, 1, 3, 2)), (2, 3), groups=8, transposed=True), shape(8, 5, 4)),
+    "transposed, groups": (
+        ConvParams(weights(8, 2, 4, 4), (2, 2), pads=SAME, groups=4, transposed=True),
+        shape(8, 5, 4),
+    ),
+    "transposed, dilation": (ConvParams(weights(8, 8, 3, 3), (2, 2), (2, 2), SAME, transposed=True), shape(8, 5, 4)),
+    "nearest resize": (ConvParams(np.ones((8, 1, 3, 2)), (2, 3), groups=8, transposed=True), shape(8, 5, 4)),
 }
 
 
@@ -71,9 +77,9 @@ def test_bias_scale_and_function_are_one_task(stride: int, kind: NeuronKind) -> 
     rng = np.random.default_rng(3)
     scale, bias = rng.uniform(0.5, 2, (2, 32)).astype(np.float32)
     units = (
-        Unit("c", Conv(weights(32, 8, 3, 3), (stride, stride), pads=SAME), ("x",)),
-        Unit("g", GOC(scale, bias), ("c",)),
-        Unit("y", Neuron(kind, -0.5, 1.5), ("g",)),
+        Unit("c", ConvParams(weights(32, 8, 3, 3), (stride, stride), pads=SAME), ("x",)),
+        Unit("g", GOCParams(scale, bias), ("c",)),
+        Unit("y", NeuronParams(kind, -0.5, 1.5), ("g",)),
     )
     program = check(Net("net", {"x": shape(8, 8, 8)}, {"out": "y"}, units), tolerance=6e-3)
     assert len(program.tasks) == 1
@@ -108,15 +114,15 @@ def test_any_legal_convolution(data: st.DataObject) -> None:
             pads = Pads()
     elif height + pads.top + pads.bottom < reach[1] or width + pads.left + pads.right < reach[0]:
         height, width = reach[1] + height, reach[0] + width
-    conv = Conv(weights(outputs * groups, inputs, *kernel), step, dilation, pads, groups, transposed)
+    conv = ConvParams(weights(outputs * groups, inputs, *kernel), step, dilation, pads, groups, transposed)
     check(single(conv, shape(inputs * groups, height, width)))
 
 
 @pytest.mark.parametrize("scale", [-1.0, 0.5, 3.0])
 def test_a_scale_after_a_convolution_multiplies_its_sum(scale: float) -> None:
     """Without bias and function the scale is PostScale, and the weights stay as they are."""
-    conv = Conv(weights(4, 3, 1, 1))
-    units = Unit("c", conv, ("x",)), Unit("y", GOC(scale, 0.0), ("c",))
+    conv = ConvParams(weights(4, 3, 1, 1))
+    units = Unit("c", conv, ("x",)), Unit("y", GOCParams(scale, 0.0), ("c",))
     scaled = compile_net(Net("net", {"x": shape(3, 4, 4)}, {"out": "y"}, units))
     plain = compile_net(single(conv, shape(3, 4, 4)))
     (task,) = scaled.tasks

@@ -8,18 +8,18 @@ from tests.support.h13_nets import between, check, random_inputs, shape, single
 
 from openane.net.net import Net, TensorShape, Unit
 from openane.net.units import (
-    GOC,
-    Broadcast,
-    Constant,
+    BroadcastParams,
+    ConstantParams,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
     NeuronKind,
+    NeuronParams,
     Pads,
-    Pooling,
     PoolingKind,
-    Select,
+    PoolingParams,
+    SelectParams,
 )
 
 ARITHMETIC = [
@@ -39,14 +39,14 @@ def broadcast(kind: ElementWiseKind, small: TensorShape, *, first: bool) -> Net:
     """A full operand and one that is repeated."""
     sizes = dict(zip(Dimension, FULL.ndchw, strict=True))
     bottoms = ("wide", "x") if first else ("x", "wide")
-    units = (Unit("wide", Broadcast(sizes), ("s",)), Unit("y", ElementWise(kind), bottoms))
+    units = (Unit("wide", BroadcastParams(sizes), ("s",)), Unit("y", ElementWiseParams(kind), bottoms))
     return Net("net", {"x": FULL, "s": small}, {"out": "y"}, units)
 
 
 @pytest.mark.parametrize("make", [single, between])
 @pytest.mark.parametrize("kind", ARITHMETIC)
 def test_equal_shapes(kind: ElementWiseKind, make: object) -> None:
-    check(make(ElementWise(kind, 0.5), shape(20, 7, 9), shape(20, 7, 9)), tolerance=4e-3)  # type: ignore[operator]
+    check(make(ElementWiseParams(kind, 0.5), shape(20, 7, 9), shape(20, 7, 9)), tolerance=4e-3)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("first", [False, True])
@@ -58,19 +58,19 @@ def test_broadcasts(kind: ElementWiseKind, small: tuple[int, ...], first: bool) 
 
 @pytest.mark.parametrize("kind", [kind for kind in ElementWiseKind if kind.is_comparison])
 def test_comparisons_are_exact(kind: ElementWiseKind) -> None:
-    net = single(ElementWise(kind), shape(20, 5, 6), shape(20, 5, 6))
+    net = single(ElementWiseParams(kind), shape(20, 5, 6), shape(20, 5, 6))
     inputs = {name: np.round(array * 2) / 2 for name, array in random_inputs(net).items()}
     inputs["x0"][..., 0] = np.nextafter(inputs["x1"][..., 0], np.float16(np.inf))
     check(net, inputs, tolerance=0)
     units = (
-        Unit("wide", Broadcast({Dimension.HEIGHT: 5, Dimension.WIDTH: 6}), ("s",)),
-        Unit("y", ElementWise(kind, 2.0), ("wide", "x")),
+        Unit("wide", BroadcastParams({Dimension.HEIGHT: 5, Dimension.WIDTH: 6}), ("s",)),
+        Unit("y", ElementWiseParams(kind, 2.0), ("wide", "x")),
     )
     check(Net("net", {"x": shape(20, 5, 6), "s": shape(20, 1, 1)}, {"out": "y"}, units), tolerance=0)
 
 
 def test_selection_is_exact() -> None:
-    net = single(Select(), *[shape(20, 5, 6)] * 3)
+    net = single(SelectParams(), *[shape(20, 5, 6)] * 3)
     inputs = random_inputs(net)
     inputs["x0"] = np.round(inputs["x0"])
     check(net, inputs, tolerance=0)
@@ -79,9 +79,9 @@ def test_selection_is_exact() -> None:
 def test_two_broadcast_operands() -> None:
     sizes = dict(zip(Dimension, shape(12, 6, 10).ndchw, strict=True))
     units = (
-        Unit("a", Broadcast(sizes), ("x",)),
-        Unit("b", Broadcast(sizes), ("z",)),
-        Unit("y", ElementWise(ElementWiseKind.MULT), ("a", "b")),
+        Unit("a", BroadcastParams(sizes), ("x",)),
+        Unit("b", BroadcastParams(sizes), ("z",)),
+        Unit("y", ElementWiseParams(ElementWiseKind.MULT), ("a", "b")),
     )
     check(Net("net", {"x": shape(12, 1, 1), "z": shape(1, 6, 10)}, {"out": "y"}, units))
 
@@ -94,9 +94,9 @@ def test_constants(kind: ElementWiseKind, extents: tuple[int, ...], position: in
     sizes = dict(zip(Dimension, shape(20, 5, 6).ndchw, strict=True))
     bottoms = ("x", "wide") if position else ("wide", "x")
     units = (
-        Unit("c", Constant(values), ()),
-        Unit("wide", Broadcast(sizes), ("c",)),
-        Unit("y", ElementWise(kind), bottoms),
+        Unit("c", ConstantParams(values), ()),
+        Unit("wide", BroadcastParams(sizes), ("c",)),
+        Unit("y", ElementWiseParams(kind), bottoms),
     )
     check(Net("net", {"x": shape(20, 5, 6)}, {"out": "y"}, units), tolerance=4e-3)
 
@@ -107,9 +107,9 @@ def test_constants(kind: ElementWiseKind, extents: tuple[int, ...], position: in
 def test_scale_bias_and_function(scale: float | str, bias: float | str, kind: NeuronKind | None) -> None:
     rng = np.random.default_rng(5)
     numbers = [rng.uniform(-1, 1, 20).astype(np.float32) if each == "vector" else each for each in (scale, bias)]
-    units = [Unit("g", GOC(numbers[0], numbers[1]), ("x",))]
+    units = [Unit("g", GOCParams(numbers[0], numbers[1]), ("x",))]
     if kind is not None:
-        units.append(Unit("y", Neuron(kind), ("g",)))
+        units.append(Unit("y", NeuronParams(kind), ("g",)))
     check(Net("net", {"x": shape(2, 1, 20, 5, 6)}, {"out": units[-1].name}, tuple(units)), tolerance=5e-3)
 
 
@@ -117,15 +117,15 @@ def test_scale_bias_and_function(scale: float | str, bias: float | str, kind: Ne
     "kind", [NeuronKind.RELU, NeuronKind.ABS, NeuronKind.SQUARE, NeuronKind.NEGATE, NeuronKind.CEIL]
 )
 def test_functions_that_are_exact(kind: NeuronKind) -> None:
-    check(single(Neuron(kind), shape(20, 5, 6)), tolerance=5e-4)
+    check(single(NeuronParams(kind), shape(20, 5, 6)), tolerance=5e-4)
 
 
 def test_prelu() -> None:
-    check(single(Neuron(NeuronKind.PRELU, slopes=np.linspace(-0.5, 1.5, 20)), shape(20, 5, 6)))
+    check(single(NeuronParams(NeuronKind.PRELU, slopes=np.linspace(-0.5, 1.5, 20)), shape(20, 5, 6)))
 
 
 def test_power_of_positive_numbers() -> None:
-    net = single(ElementWise(ElementWiseKind.POW), shape(20, 5, 6), shape(20, 5, 6))
+    net = single(ElementWiseParams(ElementWiseKind.POW), shape(20, 5, 6), shape(20, 5, 6))
     inputs = random_inputs(net)
     inputs["x0"] = np.abs(inputs["x0"]) + np.float16(0.1)
     check(net, inputs, tolerance=2e-2)
@@ -133,22 +133,22 @@ def test_power_of_positive_numbers() -> None:
 
 def test_relu_of_a_sum_is_one_task() -> None:
     units = (
-        Unit("s", ElementWise(ElementWiseKind.ADD), ("x", "z")),
-        Unit("y", Neuron(NeuronKind.RELU), ("s",)),
+        Unit("s", ElementWiseParams(ElementWiseKind.ADD), ("x", "z")),
+        Unit("y", NeuronParams(NeuronKind.RELU), ("s",)),
     )
     program = check(Net("net", {"x": shape(8, 4, 4), "z": shape(8, 4, 4)}, {"out": "y"}, units))
     assert len(program.tasks) == 1
 
 
 POOLS = {
-    "max": Pooling(PoolingKind.MAX, (3, 3), (2, 2), Pads(1, 1, 1, 1)),
-    "max, asymmetric": Pooling(PoolingKind.MAX, (3, 2), (1, 2), Pads(0, 1, 2, 0)),
-    "average": Pooling(PoolingKind.AVERAGE, (2, 2), (2, 2)),
-    "average without padding": Pooling(PoolingKind.AVERAGE, (3, 3), (1, 1), Pads(1, 1, 1, 1)),
-    "average with padding": Pooling(PoolingKind.AVERAGE, (3, 3), (1, 1), Pads(1, 1, 1, 1), True),
-    "average, stride 3": Pooling(PoolingKind.AVERAGE, (3, 3), (3, 3)),
-    "whole image, average": Pooling(PoolingKind.AVERAGE, (9, 9), (9, 9)),
-    "whole image, max": Pooling(PoolingKind.MAX, (9, 9)),
+    "max": PoolingParams(PoolingKind.MAX, (3, 3), (2, 2), Pads(1, 1, 1, 1)),
+    "max, asymmetric": PoolingParams(PoolingKind.MAX, (3, 2), (1, 2), Pads(0, 1, 2, 0)),
+    "average": PoolingParams(PoolingKind.AVERAGE, (2, 2), (2, 2)),
+    "average without padding": PoolingParams(PoolingKind.AVERAGE, (3, 3), (1, 1), Pads(1, 1, 1, 1)),
+    "average with padding": PoolingParams(PoolingKind.AVERAGE, (3, 3), (1, 1), Pads(1, 1, 1, 1), True),
+    "average, stride 3": PoolingParams(PoolingKind.AVERAGE, (3, 3), (3, 3)),
+    "whole image, average": PoolingParams(PoolingKind.AVERAGE, (9, 9), (9, 9)),
+    "whole image, max": PoolingParams(PoolingKind.MAX, (9, 9)),
 }
 
 

@@ -13,7 +13,16 @@ from openane.backend.pipeline import PASSES, CompileOptions, refusals
 from openane.core.errors import UnsupportedError
 from openane.core.passes import run_passes
 from openane.net.net import Net
-from openane.net.units import GOC, Conv, Dimension, LayerNorm, Linear, Pooling, PoolingKind, Softmax
+from openane.net.units import (
+    ConvParams,
+    Dimension,
+    GOCParams,
+    LayerNormParams,
+    LinearParams,
+    PoolingKind,
+    PoolingParams,
+    SoftmaxParams,
+)
 from openane.targets.h13 import H13
 from openane.targets.h13.spec import DIALECTS, MACHINE
 
@@ -51,17 +60,22 @@ def test_a_spec_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("net", "change", "rule", "limit"),
     [
-        (single(GOC(2.0), shape(1, 1, 300)), {"max_width": 299}, "tensor-width", "1 to 299"),
-        (single(GOC(2.0), shape(65, 1, 1)), {"max_channels": 64}, "tensor-channels", "1 to 64"),
-        (single(Pooling(PoolingKind.MAX, (9, 2)), shape(4, 40, 40)), {"max_window": 8}, "pool-window", "1 to 8 rows"),
+        (single(GOCParams(2.0), shape(1, 1, 300)), {"max_width": 299}, "tensor-width", "1 to 299"),
+        (single(GOCParams(2.0), shape(65, 1, 1)), {"max_channels": 64}, "tensor-channels", "1 to 64"),
         (
-            single(Pooling(PoolingKind.MAX, (2, 2), (3, 3)), shape(4, 9, 9)),
+            single(PoolingParams(PoolingKind.MAX, (9, 2)), shape(4, 40, 40)),
+            {"max_window": 8},
+            "pool-window",
+            "1 to 8 rows",
+        ),
+        (
+            single(PoolingParams(PoolingKind.MAX, (2, 2), (3, 3)), shape(4, 9, 9)),
             {"max_pool_stride": 2},
             "pool-stride",
             "1 to 2",
         ),
-        (single(Linear(weights(64, 4096)), shape(1, 1, 4096)), {"l2_bytes": 1 << 16}, "linear-size", "one row"),
-        (single(Softmax(Dimension.WIDTH), shape(1, 4, 9000)), {"l2_bytes": 1 << 15}, "softmax-extent", "columns"),
+        (single(LinearParams(weights(64, 4096)), shape(1, 1, 4096)), {"l2_bytes": 1 << 16}, "linear-size", "one row"),
+        (single(SoftmaxParams(Dimension.WIDTH), shape(1, 4, 9000)), {"l2_bytes": 1 << 15}, "softmax-extent", "columns"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -77,11 +91,11 @@ def test_rules_read_the_spec(net: Net, change: dict[str, int], rule: str, limit:
 @pytest.mark.parametrize(
     "net",
     [
-        between(GOC(2.0, 0.5), shape(64, 64, 64)),
-        between(Conv(weights(32, 32, 3, 3)), shape(32, 66, 66)),
-        between(LayerNorm(frozenset({Dimension.WIDTH})), shape(1, 512, 384)),
-        between(Softmax(Dimension.CHANNEL), shape(64, 48, 48)),
-        between(Linear(weights(256, 256)), shape(1, 300, 256)),
+        between(GOCParams(2.0, 0.5), shape(64, 64, 64)),
+        between(ConvParams(weights(32, 32, 3, 3)), shape(32, 66, 66)),
+        between(LayerNormParams(frozenset({Dimension.WIDTH})), shape(1, 512, 384)),
+        between(SoftmaxParams(Dimension.CHANNEL), shape(64, 48, 48)),
+        between(LinearParams(weights(256, 256)), shape(1, 300, 256)),
     ],
     ids=["goc", "conv", "layer norm", "softmax", "linear"],
 )
@@ -92,7 +106,7 @@ def test_allocation_stays_in_the_l2_of_the_spec(net: Net, divisor: int) -> None:
 
 
 def test_a_smaller_l2_makes_another_program() -> None:
-    net = between(Conv(weights(32, 32, 3, 3)), shape(32, 66, 66))
+    net = between(ConvParams(weights(32, 32, 3, 3)), shape(32, 66, 66))
     large, small = placed(net, MACHINE), placed(net, replace(MACHINE, l2_bytes=MACHINE.l2_bytes // 8))
     assert large.placement is not None and small.placement is not None
     assert large.placement.places != small.placement.places
@@ -100,7 +114,7 @@ def test_a_smaller_l2_makes_another_program() -> None:
 
 
 def test_buffers_of_surfaces_follow_the_spec() -> None:
-    net = single(GOC(2.0), shape(4, 4, 4))
+    net = single(GOCParams(2.0), shape(4, 4, 4))
     spec = replace(MACHINE, buffers=replace(MACHINE.buffers, first_surface=7))
     placement = placed(net, spec).placement
     assert placement is not None and sorted(placement.buffers.values()) == [7, 8]

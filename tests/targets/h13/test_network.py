@@ -13,17 +13,17 @@ from openane.backend.pipeline import CHAINS, FUSION, PASSES
 from openane.core.errors import InputError, UnsupportedError
 from openane.net.net import Net, Unit
 from openane.net.units import (
-    GOC,
-    Concat,
-    Conv,
-    ElementWise,
+    ConcatParams,
+    ConvParams,
     ElementWiseKind,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
     NeuronKind,
+    NeuronParams,
     Pads,
-    Pooling,
     PoolingKind,
-    Reshape,
+    PoolingParams,
+    ReshapeParams,
 )
 from openane.numerics.lookup import to_fp16_words
 from openane.targets.h13 import TARGET
@@ -39,9 +39,9 @@ def residual(blocks: int, extent: int = 16, channels: int = 16) -> Net:
     for number in range(blocks):
         kernel = weights(channels, channels, 3, 3, seed=number)
         units += [
-            Unit(f"c{number}", Conv(kernel, pads=SAME), (last,)),
-            Unit(f"r{number}", Neuron(NeuronKind.RELU), (f"c{number}",)),
-            Unit(f"s{number}", ElementWise(ElementWiseKind.ADD), (f"r{number}", last)),
+            Unit(f"c{number}", ConvParams(kernel, pads=SAME), (last,)),
+            Unit(f"r{number}", NeuronParams(NeuronKind.RELU), (f"c{number}",)),
+            Unit(f"s{number}", ElementWiseParams(ElementWiseKind.ADD), (f"r{number}", last)),
         ]
         last = f"s{number}"
     return Net("chain", {"x": shape(channels, extent, extent)}, {"out": last}, tuple(units))
@@ -77,7 +77,7 @@ def test_the_same_bytes_every_time() -> None:
 
 def test_equal_weights_are_stored_once() -> None:
     kernel = weights(16, 16, 3, 3)
-    units = (Unit("a", Conv(kernel, pads=SAME), ("x",)), Unit("y", Conv(kernel, pads=SAME), ("a",)))
+    units = (Unit("a", ConvParams(kernel, pads=SAME), ("x",)), Unit("y", ConvParams(kernel, pads=SAME), ("a",)))
     both = compile_net(Net("net", {"x": shape(16, 8, 8)}, {"out": "y"}, units))
     one = compile_net(Net("net", {"x": shape(16, 8, 8)}, {"out": "a"}, units[:1]))
     assert len(both.constants) == len(one.constants)
@@ -85,7 +85,11 @@ def test_equal_weights_are_stored_once() -> None:
 
 def test_outputs_of_every_kind() -> None:
     """An input, a view, a value that is also read on, and one value under two names."""
-    units = (Unit("a", GOC(2.0, 0.5), ("x",)), Unit("r", Reshape(shape(1, 32, 4)), ("a",)), Unit("b", GOC(0.5), ("a",)))
+    units = (
+        Unit("a", GOCParams(2.0, 0.5), ("x",)),
+        Unit("r", ReshapeParams(shape(1, 32, 4)), ("a",)),
+        Unit("b", GOCParams(0.5), ("a",)),
+    )
     outputs = {"same": "x", "view": "r", "value": "a", "twin": "a", "last": "b"}
     check(Net("net", {"x": shape(8, 4, 4)}, outputs, units), tolerance=6e-4)
 
@@ -95,7 +99,7 @@ def test_outputs_of_every_kind() -> None:
     [("macos-26", ["in", "out", "second"]), ("macos-11", ["out", "second", "in"]), ("linux", ["out", "second", "in"])],
 )
 def test_dialects_number_buffers(dialect: str, order: list[str]) -> None:
-    units = (Unit("y", ElementWise(ElementWiseKind.ADD), ("second", "in")),)
+    units = (Unit("y", ElementWiseParams(ElementWiseKind.ADD), ("second", "in")),)
     net = Net("net", {"second": shape(4, 2, 2), "in": shape(4, 2, 2)}, {"out": "y"}, units)
     program = compile_net(net, dialect)
     assert [surface.name for surface in sorted(program.surfaces, key=lambda each: each.buffer)] == order
@@ -128,14 +132,14 @@ def test_no_program_contains_a_known_hang() -> None:
 @pytest.mark.parametrize(
     ("net", "rule"),
     [
-        (single(GOC(2.0), shape(1, 1, 16385)), "h13.tensor-width"),
-        (single(GOC(2.0), shape(1, 16385, 1)), "h13.tensor-height"),
-        (single(GOC(2.0), shape(65537, 1, 1)), "h13.tensor-channels"),
-        (single(Conv(weights(8, 3, 3, 3), pads=Pads(32, 0, 0, 0)), shape(3, 9, 9)), "h13.kernel-padding"),
-        (single(Conv(weights(8, 3, 3, 3), pads=Pads(29, 0, 0, 0)), shape(3, 9, 9)), "h13.kernel-reach"),
-        (single(Pooling(PoolingKind.MAX, (33, 2)), shape(4, 40, 40)), "h13.pool-window"),
-        (single(Pooling(PoolingKind.MAX, (2, 2), (4, 4)), shape(4, 40, 40)), "h13.pool-stride"),
-        (single(Pooling(PoolingKind.MAX, (2, 2), dilation=(2, 2)), shape(4, 40, 40)), "h13.pool-dilation"),
+        (single(GOCParams(2.0), shape(1, 1, 16385)), "h13.tensor-width"),
+        (single(GOCParams(2.0), shape(1, 16385, 1)), "h13.tensor-height"),
+        (single(GOCParams(2.0), shape(65537, 1, 1)), "h13.tensor-channels"),
+        (single(ConvParams(weights(8, 3, 3, 3), pads=Pads(32, 0, 0, 0)), shape(3, 9, 9)), "h13.kernel-padding"),
+        (single(ConvParams(weights(8, 3, 3, 3), pads=Pads(29, 0, 0, 0)), shape(3, 9, 9)), "h13.kernel-reach"),
+        (single(PoolingParams(PoolingKind.MAX, (33, 2)), shape(4, 40, 40)), "h13.pool-window"),
+        (single(PoolingParams(PoolingKind.MAX, (2, 2), (4, 4)), shape(4, 40, 40)), "h13.pool-stride"),
+        (single(PoolingParams(PoolingKind.MAX, (2, 2), dilation=(2, 2)), shape(4, 40, 40)), "h13.pool-dilation"),
     ],
 )
 def test_a_refusal_names_its_rule(net: Net, rule: str) -> None:
@@ -150,14 +154,14 @@ def test_a_refusal_names_its_rule(net: Net, rule: str) -> None:
 @pytest.mark.parametrize(
     "net",
     [
-        single(GOC(2.0), shape(1, 1, 16384)),
-        single(GOC(2.0), shape(1, 16384, 1)),
-        single(GOC(2.0), shape(65536, 1, 1)),
-        single(GOC(np.linspace(0, 1, 40000), 0.5), shape(40000, 1, 1)),
-        single(Conv(weights(8, 64, 1, 1)), shape(64, 1, 16384)),
-        single(Conv(weights(8, 3, 3, 3), pads=Pads(28, 0, 0, 0)), shape(3, 9, 9)),
-        single(Pooling(PoolingKind.MAX, (31, 2)), shape(2, 40, 40)),
-        single(Pooling(PoolingKind.MAX, (2, 2), (3, 3)), shape(2, 40, 40)),
+        single(GOCParams(2.0), shape(1, 1, 16384)),
+        single(GOCParams(2.0), shape(1, 16384, 1)),
+        single(GOCParams(2.0), shape(65536, 1, 1)),
+        single(GOCParams(np.linspace(0, 1, 40000), 0.5), shape(40000, 1, 1)),
+        single(ConvParams(weights(8, 64, 1, 1)), shape(64, 1, 16384)),
+        single(ConvParams(weights(8, 3, 3, 3), pads=Pads(28, 0, 0, 0)), shape(3, 9, 9)),
+        single(PoolingParams(PoolingKind.MAX, (31, 2)), shape(2, 40, 40)),
+        single(PoolingParams(PoolingKind.MAX, (2, 2), (3, 3)), shape(2, 40, 40)),
     ],
 )
 def test_at_the_limit(net: Net) -> None:
@@ -179,12 +183,12 @@ def test_random_networks(kinds: list[str], data: st.DataObject) -> None:
         channels = extents[bottom].channels
         other = data.draw(st.sampled_from([value for value in same if extents[value] == extents[bottom]]))
         unit = {
-            "conv": Unit(name, Conv(weights(12, channels, 3, 3, seed=number), pads=SAME), (bottom,)),
-            "pool": Unit(name, Pooling(PoolingKind.MAX, (2, 2), (1, 1), Pads(0, 1, 0, 1)), (bottom,)),
-            "relu": Unit(name, Neuron(NeuronKind.RELU), (bottom,)),
-            "scale": Unit(name, GOC(np.linspace(0.5, 1, channels), 0.25), (bottom,)),
-            "add": Unit(name, ElementWise(ElementWiseKind.ADD, 0.5), (bottom, other)),
-            "concat": Unit(name, Concat(), (bottom, data.draw(st.sampled_from(same)))),
+            "conv": Unit(name, ConvParams(weights(12, channels, 3, 3, seed=number), pads=SAME), (bottom,)),
+            "pool": Unit(name, PoolingParams(PoolingKind.MAX, (2, 2), (1, 1), Pads(0, 1, 0, 1)), (bottom,)),
+            "relu": Unit(name, NeuronParams(NeuronKind.RELU), (bottom,)),
+            "scale": Unit(name, GOCParams(np.linspace(0.5, 1, channels), 0.25), (bottom,)),
+            "add": Unit(name, ElementWiseParams(ElementWiseKind.ADD, 0.5), (bottom, other)),
+            "concat": Unit(name, ConcatParams(), (bottom, data.draw(st.sampled_from(same)))),
         }[kind]
         units.append(unit)
         values.append(name)

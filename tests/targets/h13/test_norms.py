@@ -12,7 +12,7 @@ from openane.compiler.lowering import lower
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, TensorType, ops
-from openane.net.units import Dimension, LayerNorm
+from openane.net.units import Dimension, LayerNormParams
 
 W, H, C = Dimension.WIDTH, Dimension.HEIGHT, Dimension.CHANNEL
 SETS = [(W,), (C,), (H,), (H, W), (C, W), (C, H, W)]
@@ -34,12 +34,12 @@ SHAPES = [
 @pytest.mark.parametrize("dimensions", SETS, ids=lambda s: "".join(d.value[0] for d in s))
 @pytest.mark.parametrize("extents", SHAPES, ids=str)
 def test_every_set_of_dimensions(extents: tuple[int, ...], dimensions: tuple[Dimension, ...], center: bool) -> None:
-    check(single(LayerNorm(frozenset(dimensions), 1e-3, center), shape(*extents)), tolerance=1e-2)
+    check(single(LayerNormParams(frozenset(dimensions), 1e-3, center), shape(*extents)), tolerance=1e-2)
 
 
 @pytest.mark.parametrize("dimensions", SETS, ids=lambda s: "".join(d.value[0] for d in s))
 def test_between_other_layers(dimensions: tuple[Dimension, ...]) -> None:
-    check(between(LayerNorm(frozenset(dimensions), 1e-3), shape(16, 12, 20)), tolerance=1e-2)
+    check(between(LayerNormParams(frozenset(dimensions), 1e-3), shape(16, 12, 20)), tolerance=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -54,19 +54,19 @@ def test_between_other_layers(dimensions: tuple[Dimension, ...]) -> None:
     ids=str,
 )
 def test_what_does_not_fit_into_l2(extents: tuple[int, ...], dimensions: tuple[Dimension, ...]) -> None:
-    program = check(single(LayerNorm(frozenset(dimensions)), shape(*extents)), tolerance=1e-2)
+    program = check(single(LayerNormParams(frozenset(dimensions)), shape(*extents)), tolerance=1e-2)
     assert extents[:2] == (1, 1) or program.notes["evidence"] == "extrapolated"
 
 
 def test_epsilon_counts() -> None:
-    net = single(LayerNorm(frozenset({W}), 0.5), shape(4, 1, 32))
+    net = single(LayerNormParams(frozenset({W}), 0.5), shape(4, 1, 32))
     x = (np.random.default_rng(0).standard_normal((1, 1, 4, 1, 32)) * 0.1).astype(np.float16)
     check(net, {"x0": x}, tolerance=1e-2)
 
 
 def test_a_set_that_the_engine_cannot_reduce_is_refused_by_a_rule() -> None:
     with pytest.raises(UnsupportedError, match=r"found Channel, Height.*rule h13\.norm-dimensions"):
-        compile_net(single(LayerNorm(frozenset({C, H})), shape(4, 5, 6)))
+        compile_net(single(LayerNormParams(frozenset({C, H})), shape(4, 5, 6)))
 
 
 @pytest.mark.parametrize("axes", [(1, 2), (0,), (0, 2), (1,), (2, 3), (0, 1, 2, 3)], ids=str)
@@ -80,4 +80,4 @@ def test_axes_that_are_not_reduced_together_become_rows(extents: tuple[int, ...]
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(st.integers(8, 40), st.integers(8, 20), st.integers(8, 40)), st.sampled_from(SETS))
 def test_random_shapes(extents: tuple[int, int, int], dimensions: tuple[Dimension, ...]) -> None:
-    check(single(LayerNorm(frozenset(dimensions), 1e-3), shape(*extents)), tolerance=2e-2)
+    check(single(LayerNormParams(frozenset(dimensions), 1e-3), shape(*extents)), tolerance=2e-2)

@@ -10,16 +10,16 @@ from tests.support.h13_nets import check, compile_net, shape, single, weights
 
 from openane.net.net import Net, Unit
 from openane.net.units import (
-    GOC,
-    Broadcast,
-    Constant,
+    BroadcastParams,
+    ConstantParams,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    Linear,
-    MatMul,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
+    LinearParams,
+    MatMulParams,
     NeuronKind,
+    NeuronParams,
 )
 
 LINEAR = [
@@ -40,24 +40,24 @@ LINEAR = [
 @pytest.mark.parametrize("size", LINEAR, ids=str)
 def test_products_by_a_constant(size: tuple[int, int, int]) -> None:
     rows, inner, outputs = size
-    check(single(Linear(weights(outputs, inner)), shape(1, rows, inner)), tolerance=5e-3)
+    check(single(LinearParams(weights(outputs, inner)), shape(1, rows, inner)), tolerance=5e-3)
 
 
 def test_rows_of_every_channel_and_batch_are_rows_of_one_matrix() -> None:
-    check(single(Linear(weights(20, 32)), shape(2, 1, 3, 10, 32)), tolerance=5e-3)
+    check(single(LinearParams(weights(20, 32)), shape(2, 1, 3, 10, 32)), tolerance=5e-3)
 
 
 @pytest.mark.parametrize("kind", [None, NeuronKind.RELU, NeuronKind.GELU, NeuronKind.SIGMOID])
 def test_bias_and_function_cost_no_task(kind: NeuronKind | None) -> None:
-    row = Constant(np.random.default_rng(0).standard_normal((1, 1, 1, 1, 48)).astype(np.float32))
+    row = ConstantParams(np.random.default_rng(0).standard_normal((1, 1, 1, 1, 48)).astype(np.float32))
     units = [
-        Unit("product", Linear(weights(48, 64)), ("x",)),
+        Unit("product", LinearParams(weights(48, 64)), ("x",)),
         Unit("row", row, ()),
-        Unit("rows", Broadcast({Dimension.HEIGHT: 20}), ("row",)),
-        Unit("sum", ElementWise(ElementWiseKind.ADD), ("product", "rows")),
+        Unit("rows", BroadcastParams({Dimension.HEIGHT: 20}), ("row",)),
+        Unit("sum", ElementWiseParams(ElementWiseKind.ADD), ("product", "rows")),
     ]
     if kind is not None:
-        units.append(Unit("function", Neuron(kind), ("sum",)))
+        units.append(Unit("function", NeuronParams(kind), ("sum",)))
     net = Net("net", {"x": shape(1, 20, 64)}, {"y": units[-1].name}, tuple(units))
     assert len(check(net, tolerance=1e-2).tasks) == 2
 
@@ -66,7 +66,7 @@ def product(rows: int, inner: int, columns: int, turn_a: bool, turn_b: bool) -> 
     """One product of two matrices."""
     a = shape(1, inner, rows) if turn_a else shape(1, rows, inner)
     b = shape(1, columns, inner) if turn_b else shape(1, inner, columns)
-    return single(MatMul(turn_a, turn_b), a, b)
+    return single(MatMulParams(turn_a, turn_b), a, b)
 
 
 SIZES = [
@@ -91,9 +91,9 @@ def test_products_of_two_tensors(size: tuple[int, int, int], turn_a: bool, turn_
 
 @pytest.mark.parametrize("turn_a", [False, True], ids=["A", "At"])
 def test_a_constant_on_the_right_needs_no_kernel_task(turn_a: bool) -> None:
-    matrix = Unit("w", Constant(weights(40, 30).reshape(1, 1, 1, 40, 30)), ())
+    matrix = Unit("w", ConstantParams(weights(40, 30).reshape(1, 1, 1, 40, 30)), ())
     x = shape(1, 30, 24) if turn_a else shape(1, 24, 30)
-    net = Net("net", {"x": x}, {"y": "m"}, (matrix, Unit("m", MatMul(turn_a, True), ("x", "w"))))
+    net = Net("net", {"x": x}, {"y": "m"}, (matrix, Unit("m", MatMulParams(turn_a, True), ("x", "w"))))
     assert len(check(net, tolerance=5e-3).tasks) == (1 if turn_a else 2)
 
 
@@ -101,14 +101,14 @@ def test_a_constant_on_the_right_needs_no_kernel_task(turn_a: bool) -> None:
 @pytest.mark.parametrize("stack", [(2, 1, 3), (1, 2, 4)], ids=str)
 def test_stacks_of_matrices(stack: tuple[int, int, int], turned: tuple[bool, bool]) -> None:
     a, b = ((20, 30) if not turned[0] else (30, 20)), ((30, 17) if not turned[1] else (17, 30))
-    check(single(MatMul(*turned), shape(*stack, *a), shape(*stack, *b)), tolerance=5e-3)
+    check(single(MatMulParams(*turned), shape(*stack, *a), shape(*stack, *b)), tolerance=5e-3)
 
 
 @pytest.mark.parametrize("kind", [None, NeuronKind.RELU, NeuronKind.GELU])
 def test_scale_and_function_behind_a_product_of_tensors(kind: NeuronKind | None) -> None:
-    units = [Unit("m", MatMul(), ("a", "b")), Unit("scaled", GOC(0.25), ("m",))]
+    units = [Unit("m", MatMulParams(), ("a", "b")), Unit("scaled", GOCParams(0.25), ("m",))]
     if kind is not None:
-        units.append(Unit("function", Neuron(kind), ("scaled",)))
+        units.append(Unit("function", NeuronParams(kind), ("scaled",)))
     net = Net("net", {"a": shape(1, 32, 64), "b": shape(1, 64, 40)}, {"y": units[-1].name}, tuple(units))
     check(net, tolerance=1e-2)
 

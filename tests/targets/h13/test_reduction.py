@@ -8,7 +8,7 @@ import pytest
 from tests.support.h13_nets import between, check, shape, single
 
 from openane.net.net import Net, TensorShape, Unit
-from openane.net.units import Dimension, Reduction, ReductionKind, Reshape
+from openane.net.units import Dimension, ReductionKind, ReductionParams, ReshapeParams
 
 SETS = [frozenset(found) for count in range(1, 6) for found in combinations(Dimension, count)]
 
@@ -17,12 +17,12 @@ SETS = [frozenset(found) for count in range(1, 6) for found in combinations(Dime
 @pytest.mark.parametrize("extents", [(20, 8, 9), (7, 1, 1), (1, 1, 40), (2, 3, 4, 5, 6)], ids=str)
 def test_every_set_of_dimensions(extents: tuple[int, ...], kind: ReductionKind) -> None:
     for dimensions in SETS:
-        check(single(Reduction(kind, dimensions), shape(*extents)), tolerance=5e-3)
+        check(single(ReductionParams(kind, dimensions), shape(*extents)), tolerance=5e-3)
 
 
 @pytest.mark.parametrize("dimension", [Dimension.CHANNEL, Dimension.HEIGHT, Dimension.WIDTH])
 def test_between_other_layers(dimension: Dimension) -> None:
-    check(between(Reduction(ReductionKind.MEAN, frozenset({dimension})), shape(12, 10, 20)), tolerance=5e-3)
+    check(between(ReductionParams(ReductionKind.MEAN, frozenset({dimension})), shape(12, 10, 20)), tolerance=5e-3)
 
 
 @pytest.mark.parametrize(
@@ -37,15 +37,15 @@ def test_between_other_layers(dimension: Dimension) -> None:
     ids=str,
 )
 def test_what_does_not_fit_into_l2(extents: tuple[int, ...], dimensions: tuple[Dimension, ...]) -> None:
-    program = check(single(Reduction(ReductionKind.MEAN, frozenset(dimensions)), shape(*extents)), tolerance=5e-3)
+    program = check(single(ReductionParams(ReductionKind.MEAN, frozenset(dimensions)), shape(*extents)), tolerance=5e-3)
     assert program.notes["evidence"] == "extrapolated" or len(program.tasks) == 1
 
 
 def test_a_pooled_vector_is_written_as_a_row_by_the_same_task() -> None:
     image = frozenset({Dimension.HEIGHT, Dimension.WIDTH})
     units = (
-        Unit("pooled", Reduction(ReductionKind.MEAN, image), ("x",)),
-        Unit("row", Reshape(TensorShape(width=64)), ("pooled",)),
+        Unit("pooled", ReductionParams(ReductionKind.MEAN, image), ("x",)),
+        Unit("row", ReshapeParams(TensorShape(width=64)), ("pooled",)),
     )
     net = Net("net", {"x": shape(64, 8, 8)}, {"y": "row"}, units)
     assert len(check(net).tasks) == 1

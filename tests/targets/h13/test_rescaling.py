@@ -30,24 +30,24 @@ from openane.graph import Graph, Node, TensorType, ops
 from openane.net.net import Net, Unit
 from openane.net.plist import write_net
 from openane.net.units import (
-    GOC,
-    Concat,
-    Conv,
+    ConcatParams,
+    ConvParams,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    InputView,
-    LayerNorm,
-    Linear,
-    MatMul,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
+    InputViewParams,
+    LayerNormParams,
+    LinearParams,
+    MatMulParams,
     NeuronKind,
+    NeuronParams,
     Pads,
-    Reduction,
     ReductionKind,
-    Reshape,
-    Softmax,
-    Transpose,
+    ReductionParams,
+    ReshapeParams,
+    SoftmaxParams,
+    TransposeParams,
 )
 from openane.numerics.limits import HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIMIT
 from openane.program import Program
@@ -62,27 +62,27 @@ W = Dimension.WIDTH
 SAME = Pads(1, 1, 1, 1)
 SMALL = 2.0**-7
 FORMS = {
-    "dense": (Conv(weights(24, 16, 3, 3), pads=SAME), shape(16, 9, 11)),
-    "stride 2": (Conv(weights(32, 16, 3, 3), (2, 2), pads=SAME), shape(16, 9, 11)),
-    "depthwise": (Conv(weights(24, 1, 3, 3), pads=SAME, groups=24), shape(24, 10, 10)),
-    "grouped": (Conv(weights(24, 6, 3, 3), pads=SAME, groups=4), shape(24, 8, 8)),
-    "dilation": (Conv(weights(16, 8, 3, 3), dilation=(12, 12), pads=Pads(12, 12, 12, 12)), shape(8, 16, 15)),
-    "high kernel": (Conv(weights(8, 4, 64, 1), (1, 4), pads=Pads(30, 30, 0, 0)), shape(4, 200, 1)),
-    "large kernel": (Conv(weights(8, 8, 15, 15), pads=Pads(7, 7, 7, 7)), shape(8, 20, 20)),
-    "transposed": (Conv(weights(8, 6, 4, 4), (2, 2), pads=SAME, transposed=True), shape(6, 7, 9)),
-    "linear": (Linear(weights(48, 96)), shape(1, 16, 96)),
-    "tiled linear": (Linear(weights(256, 256)), shape(1, 64, 256)),
-    "chain": (Linear(weights(64, 64)), shape(1, 8, 64)),
+    "dense": (ConvParams(weights(24, 16, 3, 3), pads=SAME), shape(16, 9, 11)),
+    "stride 2": (ConvParams(weights(32, 16, 3, 3), (2, 2), pads=SAME), shape(16, 9, 11)),
+    "depthwise": (ConvParams(weights(24, 1, 3, 3), pads=SAME, groups=24), shape(24, 10, 10)),
+    "grouped": (ConvParams(weights(24, 6, 3, 3), pads=SAME, groups=4), shape(24, 8, 8)),
+    "dilation": (ConvParams(weights(16, 8, 3, 3), dilation=(12, 12), pads=Pads(12, 12, 12, 12)), shape(8, 16, 15)),
+    "high kernel": (ConvParams(weights(8, 4, 64, 1), (1, 4), pads=Pads(30, 30, 0, 0)), shape(4, 200, 1)),
+    "large kernel": (ConvParams(weights(8, 8, 15, 15), pads=Pads(7, 7, 7, 7)), shape(8, 20, 20)),
+    "transposed": (ConvParams(weights(8, 6, 4, 4), (2, 2), pads=SAME, transposed=True), shape(6, 7, 9)),
+    "linear": (LinearParams(weights(48, 96)), shape(1, 16, 96)),
+    "tiled linear": (LinearParams(weights(256, 256)), shape(1, 64, 256)),
+    "chain": (LinearParams(weights(64, 64)), shape(1, 8, 64)),
 }
 
 
-def after(params: Conv | Linear, function: NeuronKind | None, bias: bool) -> tuple[Unit, ...]:
+def after(params: ConvParams | LinearParams, function: NeuronKind | None, bias: bool) -> tuple[Unit, ...]:
     units = [Unit("y", params, ("x0",))]
     if bias:
-        count = params.kernel.shape[0] if isinstance(params, Conv) else 1
-        units.append(Unit("b", GOC(1.0, np.linspace(-SMALL, SMALL, count) if count > 1 else SMALL), ("y",)))
+        count = params.kernel.shape[0] if isinstance(params, ConvParams) else 1
+        units.append(Unit("b", GOCParams(1.0, np.linspace(-SMALL, SMALL, count) if count > 1 else SMALL), ("y",)))
     if function is not None:
-        units.append(Unit("f", Neuron(function), (units[-1].name,)))
+        units.append(Unit("f", NeuronParams(function), (units[-1].name,)))
     return tuple(units)
 
 
@@ -136,7 +136,7 @@ def published_product(rows: int, inner: int, outputs: int) -> tuple[Net, dict[st
     random = np.random.default_rng(0)
     x = random.standard_normal((rows, inner)).astype(np.float32) / np.float32(np.sqrt(inner))
     weight = random.standard_normal((outputs, inner)).astype(np.float32) / np.float32(np.sqrt(inner))
-    net = single(Linear(weight), shape(1, rows, inner))
+    net = single(LinearParams(weight), shape(1, rows, inner))
     return net, {"x0": x.astype(np.float16).reshape(1, 1, 1, rows, inner)}, x.astype(np.float64) @ weight.T
 
 
@@ -152,53 +152,53 @@ def test_a_published_product_becomes_ideal() -> None:
 # Proven bounds -----------------------------------------------------------------------------------------
 
 BOUNDED = {
-    "softmax": (Unit("a", Softmax(W), ("x",)),),
-    "norm": (Unit("a", LayerNorm(frozenset({W})), ("x",)),),
-    "norm without a mean": (Unit("a", LayerNorm(frozenset({W}), center=False), ("x",)),),
+    "softmax": (Unit("a", SoftmaxParams(W), ("x",)),),
+    "norm": (Unit("a", LayerNormParams(frozenset({W})), ("x",)),),
+    "norm without a mean": (Unit("a", LayerNormParams(frozenset({W}), center=False), ("x",)),),
     "norm and gain": (
-        Unit("n", LayerNorm(frozenset({W})), ("x",)),
-        Unit("a", GOC(np.float32([3.0]), 0.0), ("n",)),
+        Unit("n", LayerNormParams(frozenset({W})), ("x",)),
+        Unit("a", GOCParams(np.float32([3.0]), 0.0), ("n",)),
     ),
-    "sigmoid": (Unit("a", Neuron(NeuronKind.SIGMOID), ("x",)),),
-    "clamp": (Unit("a", Neuron(NeuronKind.CLAMP, 2.0, 6.0), ("x",)),),
-    "clamp around zero": (Unit("a", Neuron(NeuronKind.CLAMP, -6.0, 6.0), ("x",)),),
+    "sigmoid": (Unit("a", NeuronParams(NeuronKind.SIGMOID), ("x",)),),
+    "clamp": (Unit("a", NeuronParams(NeuronKind.CLAMP, 2.0, 6.0), ("x",)),),
+    "clamp around zero": (Unit("a", NeuronParams(NeuronKind.CLAMP, -6.0, 6.0), ("x",)),),
     "gate": (
-        Unit("n", LayerNorm(frozenset({W})), ("x",)),
-        Unit("g", Neuron(NeuronKind.SILU), ("n",)),
-        Unit("a", ElementWise(ElementWiseKind.MULT), ("n", "g")),
+        Unit("n", LayerNormParams(frozenset({W})), ("x",)),
+        Unit("g", NeuronParams(NeuronKind.SILU), ("n",)),
+        Unit("a", ElementWiseParams(ElementWiseKind.MULT), ("n", "g")),
     ),
     "sum": (
-        Unit("n", LayerNorm(frozenset({W})), ("x",)),
-        Unit("s", Softmax(W), ("x",)),
-        Unit("a", ElementWise(ElementWiseKind.SUB, 2.0), ("n", "s")),
+        Unit("n", LayerNormParams(frozenset({W})), ("x",)),
+        Unit("s", SoftmaxParams(W), ("x",)),
+        Unit("a", ElementWiseParams(ElementWiseKind.SUB, 2.0), ("n", "s")),
     ),
     "average of rows": (
-        Unit("n", LayerNorm(frozenset({W})), ("x",)),
-        Unit("s", MatMul(transpose_b=True), ("n", "n")),
-        Unit("p", Softmax(W), ("s",)),
-        Unit("a", MatMul(), ("p", "n")),
+        Unit("n", LayerNormParams(frozenset({W})), ("x",)),
+        Unit("s", MatMulParams(transpose_b=True), ("n", "n")),
+        Unit("p", SoftmaxParams(W), ("s",)),
+        Unit("a", MatMulParams(), ("p", "n")),
     ),
     "heads": (
-        Unit("n", LayerNorm(frozenset({W})), ("x",)),
-        Unit("r", Reshape(shape(1, 32, 16)), ("n",)),
-        Unit("a", Reshape(shape(1, 16, 32)), ("r",)),
+        Unit("n", LayerNormParams(frozenset({W})), ("x",)),
+        Unit("r", ReshapeParams(shape(1, 32, 16)), ("n",)),
+        Unit("a", ReshapeParams(shape(1, 16, 32)), ("r",)),
     ),
     "turned": (
-        Unit("n", LayerNorm(frozenset({W})), ("x",)),
-        Unit("t", Transpose((0, 1, 4, 3, 2)), ("n",)),
-        Unit("c", Conv(weights(32, 32, 1, 1)), ("t",)),
-        Unit("a", Transpose((0, 1, 4, 3, 2)), ("c",)),
+        Unit("n", LayerNormParams(frozenset({W})), ("x",)),
+        Unit("t", TransposeParams((0, 1, 4, 3, 2)), ("n",)),
+        Unit("c", ConvParams(weights(32, 32, 1, 1)), ("t",)),
+        Unit("a", TransposeParams((0, 1, 4, 3, 2)), ("c",)),
     ),
     "joined": (
-        Unit("n", LayerNorm(frozenset({W})), ("x",)),
-        Unit("v", InputView(W, 3, 20), ("n",)),
-        Unit("j", Concat(W), ("v", "n")),
-        Unit("a", InputView(W, 10, 32), ("j",)),
+        Unit("n", LayerNormParams(frozenset({W})), ("x",)),
+        Unit("v", InputViewParams(W, 3, 20), ("n",)),
+        Unit("j", ConcatParams(W), ("v", "n")),
+        Unit("a", InputViewParams(W, 10, 32), ("j",)),
     ),
     "reduced": (
-        Unit("n", LayerNorm(frozenset({W})), ("x",)),
-        Unit("m", Reduction(ReductionKind.SUM, frozenset({Dimension.HEIGHT})), ("n",)),
-        Unit("a", Concat(Dimension.HEIGHT), ("m",) * 16),
+        Unit("n", LayerNormParams(frozenset({W})), ("x",)),
+        Unit("m", ReductionParams(ReductionKind.SUM, frozenset({Dimension.HEIGHT})), ("n",)),
+        Unit("a", ConcatParams(Dimension.HEIGHT), ("m",) * 16),
     ),
 }
 SPIKE = np.zeros((1, 1, 1, 16, 32), np.float16)
@@ -210,7 +210,7 @@ ADVERSARIES = {"spike": SPIKE, "even": EVEN, "huge": HUGE, "normal": NORMAL, "sm
 
 
 def after_bounded(name: str, weight: np.ndarray) -> Net:
-    units = (*BOUNDED[name], Unit("y", Linear(weight), ("a",)))
+    units = (*BOUNDED[name], Unit("y", LinearParams(weight), ("a",)))
     return Net("net", {"x": shape(1, 16, 32)}, {"out": "y"}, units)
 
 
@@ -254,12 +254,12 @@ def test_the_exponent_is_the_largest_that_is_safe() -> None:
 
 
 def test_without_a_bound_nothing_changes() -> None:
-    net = single(Linear(weights(8, 32)), shape(1, 16, 32))
+    net = single(LinearParams(weights(8, 32)), shape(1, 16, 32))
     assert TARGET.lower(net, CompileOptions(rescale=True)).constants == TARGET.lower(net, CompileOptions()).constants
 
 
 def test_sums_that_already_overflow_stay() -> None:
-    net = single(Linear(np.ones((8, 32), np.float16)), shape(1, 16, 32))
+    net = single(LinearParams(np.ones((8, 32), np.float16)), shape(1, 16, 32))
     program = TARGET.lower(
         net, CompileOptions(rescale=True, calibration={"x0": np.full((1, 1, 1, 16, 32), 5000.0, np.float16)})
     )
@@ -340,17 +340,17 @@ def test_calibration_that_does_not_fit_is_refused(
 
 def attention(keys: int, biased: bool) -> Net:
     """One head over many keys: a softmax of scores times values that a linear layer makes of normalized rows."""
-    value = Unit("v", Linear(weights(32, 32, seed=5) / 128), ("n",))
-    bias = (Unit("vb", GOC(1.0, SMALL), ("v",)),) if biased else ()
+    value = Unit("v", LinearParams(weights(32, 32, seed=5) / 128), ("n",))
+    bias = (Unit("vb", GOCParams(1.0, SMALL), ("v",)),) if biased else ()
     units = (
-        Unit("n", LayerNorm(frozenset({W})), ("x",)),
-        Unit("q", Linear(weights(32, 32, seed=4)), ("n",)),
-        Unit("k", Linear(weights(32, 32, seed=6)), ("n",)),
+        Unit("n", LayerNormParams(frozenset({W})), ("x",)),
+        Unit("q", LinearParams(weights(32, 32, seed=4)), ("n",)),
+        Unit("k", LinearParams(weights(32, 32, seed=6)), ("n",)),
         value,
         *bias,
-        Unit("s", MatMul(transpose_b=True), ("q", "k")),
-        Unit("p", Softmax(W), ("s",)),
-        Unit("y", MatMul(), ("p", "vb" if biased else "v")),
+        Unit("s", MatMulParams(transpose_b=True), ("q", "k")),
+        Unit("p", SoftmaxParams(W), ("s",)),
+        Unit("y", MatMulParams(), ("p", "vb" if biased else "v")),
     )
     return Net("net", {"x": shape(1, keys, 32)}, {"out": "y"}, units)
 
@@ -374,7 +374,7 @@ def test_values_of_an_attention_are_doubled_and_its_product_halved(calibrated: b
 
 def test_an_operand_that_others_read_stays() -> None:
     net = attention(64, biased=False)
-    units = (*net.units, Unit("z", Neuron(NeuronKind.RELU), ("v",)))
+    units = (*net.units, Unit("z", NeuronParams(NeuronKind.RELU), ("v",)))
     shown = replace(net, units=units, outputs={"out": "y", "other": "z"})
     x = {"x": np.random.default_rng(7).standard_normal((1, 1, 1, 64, 32)).astype(np.float64)}
     whole = rescaled(fused(shown, TARGET.spec), TARGET.spec, {})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.h13_nets import between, check, compile_net, shape, single
 
 from openane.core.errors import UnsupportedError
-from openane.net.units import Dimension, Softmax
+from openane.net.units import Dimension, SoftmaxParams
 
 SHAPES = [
     (64, 1, 1),
@@ -30,13 +30,13 @@ SHAPES = [
 @pytest.mark.parametrize("dimension", Dimension)
 @pytest.mark.parametrize("extents", SHAPES, ids=str)
 def test_every_dimension_of_every_form(extents: tuple[int, ...], dimension: Dimension, log: bool) -> None:
-    check(single(Softmax(dimension, log), shape(*extents)), tolerance=5e-3)
+    check(single(SoftmaxParams(dimension, log), shape(*extents)), tolerance=5e-3)
 
 
 @pytest.mark.parametrize("dimension", [Dimension.CHANNEL, Dimension.HEIGHT, Dimension.WIDTH])
 @pytest.mark.parametrize("extents", [(64, 8, 8), (8, 1, 64), (40, 1, 1)], ids=str)
 def test_between_other_layers(extents: tuple[int, ...], dimension: Dimension) -> None:
-    check(between(Softmax(dimension), shape(*extents)), tolerance=5e-3)
+    check(between(SoftmaxParams(dimension), shape(*extents)), tolerance=5e-3)
 
 
 @pytest.mark.parametrize(
@@ -50,23 +50,23 @@ def test_between_other_layers(extents: tuple[int, ...], dimension: Dimension) ->
     ids=str,
 )
 def test_what_does_not_fit_into_l2_is_computed_in_bands(extents: tuple[int, ...], dimension: Dimension) -> None:
-    program = check(single(Softmax(dimension), shape(*extents)), tolerance=5e-3)
+    program = check(single(SoftmaxParams(dimension), shape(*extents)), tolerance=5e-3)
     assert len(program.tasks) > 6
     assert program.notes["evidence"] == "extrapolated"
 
 
 def test_large_inputs_do_not_overflow() -> None:
-    net = single(Softmax(Dimension.WIDTH), shape(4, 1, 50))
+    net = single(SoftmaxParams(Dimension.WIDTH), shape(4, 1, 50))
     x = np.random.default_rng(3).uniform(-3000, 3000, (1, 1, 4, 1, 50)).astype(np.float16)
     check(net, {"x0": x}, tolerance=5e-3)
 
 
 def test_more_elements_than_l2_holds_twice_are_refused_by_a_rule() -> None:
     with pytest.raises(UnsupportedError, match=r"rule h13\.softmax-extent"):
-        compile_net(single(Softmax(Dimension.CHANNEL), shape(65536, 2, 2)))
+        compile_net(single(SoftmaxParams(Dimension.CHANNEL), shape(65536, 2, 2)))
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 40)), st.sampled_from(list(Dimension)[2:]))
 def test_random_shapes(extents: tuple[int, int, int], dimension: Dimension) -> None:
-    check(single(Softmax(dimension), shape(*extents)), tolerance=5e-3)
+    check(single(SoftmaxParams(dimension), shape(*extents)), tolerance=5e-3)

@@ -34,7 +34,7 @@ class ConstantSection:
     tensors: Mapping[str, int]
 
 
-class _Writer:
+class _ConstantWriter:
     def __init__(self, machine: MachineSpec) -> None:
         self.machine = machine
         self.parts: list[bytes] = []
@@ -58,7 +58,7 @@ def build(machine: MachineSpec, plan: ProgramPlan) -> ConstantSection:
     Raises:
         UnsupportedError: the section is larger than a program may have.
     """
-    writer = _Writer(machine)
+    writer = _ConstantWriter(machine)
     lanes: list[tuple[tuple[int, int], ...]] = []
     tensors: dict[str, int] = {}
     for task in _tasks(plan):
@@ -81,7 +81,7 @@ def _tasks(plan: ProgramPlan) -> Iterator[TaskPlan]:
         yield from block.tasks
 
 
-def _lanes(writer: _Writer, kernel: KernelPlan | None) -> tuple[tuple[int, int], ...]:
+def _lanes(writer: _ConstantWriter, kernel: KernelPlan | None) -> tuple[tuple[int, int], ...]:
     if kernel is None:
         return ()
     if kernel.source:

@@ -18,14 +18,14 @@ from openane.backend.functions import compositions, hyperbolic, tables
 from openane.backend.functions.steps import LN_2, PlanarStep, PlanarStepOperation, Recipe, Step, TableStep
 from openane.backend.rules import Query, RuleKind, rule
 from openane.core.errors import InputError, UnsupportedError
-from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA, Neuron, NeuronKind
+from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA, NeuronKind, NeuronParams
 from openane.numerics.fitting import Function, Tail, fit_table
 from openane.numerics.tables import LookupTable, SignRule, TableMode
 
 
 def reference(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0) -> Function:
     """The function itself, in double precision."""
-    neuron = Neuron(kind, alpha, beta)
+    neuron = NeuronParams(kind, alpha, beta)
     return lambda x: np.asarray(neuron.evaluate((x,)), dtype=np.float64)
 
 
@@ -38,7 +38,7 @@ def recipe(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0) -> Recipe:
     """How a function runs on the engine.
 
     Args:
-        kind, alpha, beta: as in :class:`openane.net.units.neuron.Neuron`.
+        kind, alpha, beta: as in :class:`openane.net.units.neuron.NeuronParams`.
 
     Raises:
         UnsupportedError: the function has no recipe (PReLU has one slope per channel and is not a table).
@@ -53,7 +53,7 @@ def recipe(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0) -> Recipe:
     return make(alpha, beta)
 
 
-def find_recipe(neuron: Neuron) -> Recipe | None:
+def find_recipe(neuron: NeuronParams) -> Recipe | None:
     """The steps of a function; None when the engine has none, or none for these constants."""
     try:
         return recipe(neuron.kind, neuron.alpha, neuron.beta)
@@ -72,7 +72,7 @@ def find_recipe(neuron: Neuron) -> Recipe | None:
 def known_function(query: Query) -> object | None:
     """The engine has no table or operation for this function."""
     neuron = query.params
-    assert isinstance(neuron, Neuron)
+    assert isinstance(neuron, NeuronParams)
     if neuron.kind is NeuronKind.PRELU or find_recipe(neuron):
         return None
     constants = f" with constants {neuron.alpha:g} and {neuron.beta:g}" if neuron.kind in kinds() else ""

@@ -14,9 +14,17 @@ import numpy as np
 
 from openane.backend.ir.fused import Fused
 from openane.net.net import TensorShape, UnitParams
-from openane.net.units import GOC, Dimension, ElementWise, ElementWiseKind, LayerNorm, Neuron, Softmax
+from openane.net.units import (
+    Dimension,
+    ElementWiseKind,
+    ElementWiseParams,
+    GOCParams,
+    LayerNormParams,
+    NeuronParams,
+    SoftmaxParams,
+)
 
-_SOFTMAX = Softmax(Dimension.WIDTH)
+_SOFTMAX = SoftmaxParams(Dimension.WIDTH)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +36,7 @@ class NormalizedProduct(UnitParams):
         product: by a constant, with what is fused after it.
     """
 
-    norm: LayerNorm
+    norm: LayerNormParams
     product: Fused
     plist_type: ClassVar[str] = "NormalizedProduct"
 
@@ -50,7 +58,7 @@ class FunctionProduct(UnitParams):
         product: by a constant, with what is fused after it.
     """
 
-    function: Neuron | GOC
+    function: NeuronParams | GOCParams
     product: Fused
     plist_type: ClassVar[str] = "FunctionProduct"
 
@@ -97,11 +105,11 @@ class ResidualProduct(UnitParams):
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
         """The shape of x."""
-        return ElementWise(ElementWiseKind.ADD).infer([bottoms[0], self.product.infer(bottoms)])
+        return ElementWiseParams(ElementWiseKind.ADD).infer([bottoms[0], self.product.infer(bottoms)])
 
     def evaluate(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
         """The product, then the sum."""
-        return ElementWise(ElementWiseKind.ADD).evaluate([bottoms[0], self.product.evaluate(bottoms)])
+        return ElementWiseParams(ElementWiseKind.ADD).evaluate([bottoms[0], self.product.evaluate(bottoms)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +121,8 @@ class ResidualFunction(UnitParams):
         function: of one table.
     """
 
-    main: ElementWise
-    function: Neuron
+    main: ElementWiseParams
+    function: NeuronParams
     plist_type: ClassVar[str] = "ResidualFunction"
 
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:

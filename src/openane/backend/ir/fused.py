@@ -14,7 +14,15 @@ import numpy as np
 
 from openane.core.errors import ModelError
 from openane.net.net import TensorShape, UnitParams
-from openane.net.units import GOC, Broadcast, Dimension, ElementWise, Linear, Neuron, NeuronKind
+from openane.net.units import (
+    BroadcastParams,
+    Dimension,
+    ElementWiseParams,
+    GOCParams,
+    LinearParams,
+    NeuronKind,
+    NeuronParams,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +43,7 @@ class Fused(UnitParams):
     main: UnitParams
     scale: np.ndarray | float = 1.0
     bias: np.ndarray | float = 0.0
-    function: Neuron | None = None
+    function: NeuronParams | None = None
     dimension: Dimension = Dimension.CHANNEL
     rescale: int = 0
     plist_type: ClassVar[str] = "Fused"
@@ -91,7 +99,7 @@ class FusedElementWise(UnitParams):
         source_relu: for each operand whether it is rectified first.
     """
 
-    main: ElementWise
+    main: ElementWiseParams
     shape: TensorShape
     bias: float = 0.0
     relu: bool = False
@@ -101,14 +109,14 @@ class FusedElementWise(UnitParams):
     def infer(self, bottoms: Sequence[TensorShape]) -> TensorShape:
         """Both operands broadcast to the shape."""
         sizes = dict(zip(Dimension, self.shape.ndchw, strict=True))
-        return self.main.infer([Broadcast(sizes).infer([bottom]) for bottom in bottoms])
+        return self.main.infer([BroadcastParams(sizes).infer([bottom]) for bottom in bottoms])
 
     def evaluate(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
         """Broadcast, rectify, combine, add, rectify."""
-        rectify = Neuron(NeuronKind.RELU)
+        rectify = NeuronParams(NeuronKind.RELU)
         operands = [rectify.evaluate([x]) if relu else x for x, relu in zip(bottoms, self.source_relu, strict=True)]
         y = self.main.evaluate([np.broadcast_to(x, self.shape.ndchw) for x in operands])
-        y = GOC(1.0, self.bias).evaluate([y]) if self.bias else y
+        y = GOCParams(1.0, self.bias).evaluate([y]) if self.bias else y
         return rectify.evaluate([y]) if self.relu else y
 
 
@@ -141,4 +149,4 @@ class ColumnProduct(UnitParams):
     def evaluate(self, bottoms: Sequence[np.ndarray]) -> np.ndarray:
         """Added up in at least float32."""
         (x,) = bottoms
-        return Linear(self.weight).evaluate([x.swapaxes(3, 4)])
+        return LinearParams(self.weight).evaluate([x.swapaxes(3, 4)])

@@ -27,17 +27,17 @@ from openane.backend.units.reduction import FlatReduction
 from openane.backend.units.rows import as_matrix
 from openane.net.net import Unit, UnitParams
 from openane.net.units import (
-    GOC,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    LayerNorm,
-    Linear,
-    MatMul,
-    Neuron,
-    Reduction,
-    Reshape,
-    Softmax,
+    ElementWiseParams,
+    GOCParams,
+    LayerNormParams,
+    LinearParams,
+    MatMulParams,
+    NeuronParams,
+    ReductionParams,
+    ReshapeParams,
+    SoftmaxParams,
 )
 
 _ROWS = frozenset({Dimension.WIDTH})
@@ -49,18 +49,18 @@ def as_product(unit: Unit | None) -> Fused | None:
     if unit is None:
         return None
     params = unit.params
-    if isinstance(params, Linear):
+    if isinstance(params, LinearParams):
         return Fused(params, dimension=Dimension.WIDTH)
-    return params if isinstance(params, Fused) and isinstance(params.main, Linear) else None
+    return params if isinstance(params, Fused) and isinstance(params.main, LinearParams) else None
 
 
 def flat_reductions(editor: NetEditor) -> None:
     """A reduction over an image whose result is only seen as a row writes that row."""
     for unit in editor.net.units:
-        if not isinstance(unit.params, Reshape):
+        if not isinstance(unit.params, ReshapeParams):
             continue
         before = editor.only_use(unit.bottoms[0])
-        if before is None or not isinstance(before.params, Reduction) or before.params.dimensions != _IMAGE:
+        if before is None or not isinstance(before.params, ReductionParams) or before.params.dimensions != _IMAGE:
             continue
         shape, result = editor.net.shapes[before.name], editor.net.shapes[unit.name]
         if shape.batch * shape.depth == 1 and shape.channels > 1 and result.width == result.size:
@@ -74,7 +74,7 @@ def products(editor: NetEditor) -> None:
         product = as_product(unit)
         if product is not None:
             _join_front(editor, unit, product)
-        elif isinstance(unit.params, (ElementWise, FusedElementWise)):
+        elif isinstance(unit.params, (ElementWiseParams, FusedElementWise)):
             _join_sum(editor, unit)
 
 
@@ -86,11 +86,11 @@ def _join_front(editor: NetEditor, unit: Unit, product: Fused) -> None:
     source, result = as_matrix(shapes[before.bottoms[0]]), as_matrix(shapes[unit.name])
     rows, inner, outputs = source.height, source.width, result.width
     norm, first = before.params, as_product(before)
-    if isinstance(norm, LayerNorm) and norm.dimensions == _ROWS and norm.center:
+    if isinstance(norm, LayerNormParams) and norm.dimensions == _ROWS and norm.center:
         if normalized_bytes(editor.machine, rows, inner, outputs) <= editor.machine.l2_bytes:
             editor.merge(unit, NormalizedProduct(norm, product), before, before.bottoms)
     elif _is_one_task(norm) and function_product_bytes(editor.machine, rows, inner, outputs) <= editor.machine.l2_bytes:
-        assert isinstance(norm, (Neuron, GOC))
+        assert isinstance(norm, (NeuronParams, GOCParams))
         editor.merge(unit, FunctionProduct(norm, product), before, before.bottoms)
     elif first is not None and two_products_fit(
         editor.machine, rows, inner, as_matrix(shapes[before.name]).width, outputs
@@ -100,9 +100,9 @@ def _join_front(editor: NetEditor, unit: Unit, product: Fused) -> None:
 
 def _is_one_task(params: UnitParams) -> bool:
     """Whether a unit is a function that one task computes, with no numbers of its own for each channel."""
-    if isinstance(params, GOC):
+    if isinstance(params, GOCParams):
         return not np.ndim(params.scale) and not np.ndim(params.bias)
-    function = ne_function(params) if isinstance(params, Neuron) else None
+    function = ne_function(params) if isinstance(params, NeuronParams) else None
     return function is not None and not function.accumulate_bias
 
 
@@ -111,7 +111,7 @@ def _plain_sum(params: UnitParams) -> bool:
     if isinstance(params, FusedElementWise):
         extras = params.relu or params.bias != 0.0 or any(params.source_relu)
         return not extras and _plain_sum(params.main)
-    return isinstance(params, ElementWise) and params.kind is ElementWiseKind.ADD and params.scale == 1.0
+    return isinstance(params, ElementWiseParams) and params.kind is ElementWiseKind.ADD and params.scale == 1.0
 
 
 def _join_sum(editor: NetEditor, unit: Unit) -> None:
@@ -134,14 +134,14 @@ def residual_functions(editor: NetEditor) -> None:
     for original in editor.net.units:
         unit = editor.units[original.name]
         main = unit.params
-        if not isinstance(main, ElementWise) or main.kind not in (ElementWiseKind.ADD, ElementWiseKind.MULT):
+        if not isinstance(main, ElementWiseParams) or main.kind not in (ElementWiseKind.ADD, ElementWiseKind.MULT):
             continue
         shape = editor.net.shapes[unit.name]
         if shape.batch * shape.depth > 1 or residual_function_bytes(editor.machine, shape) > editor.machine.l2_bytes:
             continue
         for position in (0, 1):
             before, other = editor.only_use(unit.bottoms[position]), unit.bottoms[1 - position]
-            if before is None or not isinstance(before.params, Neuron) or before.bottoms != (other,):
+            if before is None or not isinstance(before.params, NeuronParams) or before.bottoms != (other,):
                 continue
             function = ne_function(before.params)
             if function is not None and not function.accumulate_bias:
@@ -154,16 +154,16 @@ def attention(editor: NetEditor) -> None:
     for original in editor.net.units:
         unit = editor.units[original.name]
         second = _matmul(unit)
-        if second is None or second.main != MatMul() or second.function is not None:
+        if second is None or second.main != MatMulParams() or second.function is not None:
             continue
         softmax = editor.only_use(unit.bottoms[0])
-        if softmax is None or softmax.params != Softmax(Dimension.WIDTH):
+        if softmax is None or softmax.params != SoftmaxParams(Dimension.WIDTH):
             continue
         scores_unit = editor.only_use(softmax.bottoms[0])
         scores = _matmul(scores_unit)
         if scores_unit is None or scores is None or scores.function is not None:
             continue
-        if scores.main == MatMul(transpose_b=True) and _fits(editor, scores_unit, unit):
+        if scores.main == MatMulParams(transpose_b=True) and _fits(editor, scores_unit, unit):
             editor.merge(softmax, softmax.params, scores_unit, scores_unit.bottoms)
             bottoms = (*scores_unit.bottoms, unit.bottoms[1])
             editor.merge(unit, Attention(scores, second), editor.units[softmax.name], bottoms)
@@ -172,9 +172,9 @@ def attention(editor: NetEditor) -> None:
 def _matmul(unit: Unit | None) -> Fused | None:
     if unit is None:
         return None
-    if isinstance(unit.params, MatMul):
+    if isinstance(unit.params, MatMulParams):
         return Fused(unit.params, dimension=Dimension.WIDTH)
-    return unit.params if isinstance(unit.params, Fused) and isinstance(unit.params.main, MatMul) else None
+    return unit.params if isinstance(unit.params, Fused) and isinstance(unit.params.main, MatMulParams) else None
 
 
 def _fits(editor: NetEditor, scores: Unit, second: Unit) -> bool:

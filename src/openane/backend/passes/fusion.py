@@ -18,28 +18,28 @@ from openane.backend.units.functions import is_relu, ne_function
 from openane.backend.units.scale import scale_and_bias
 from openane.net.net import Net, Unit, UnitParams
 from openane.net.units import (
-    GOC,
-    Broadcast,
-    Constant,
-    Conv,
+    BroadcastParams,
+    ConstantParams,
+    ConvParams,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    Linear,
-    MatMul,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
+    LinearParams,
+    MatMulParams,
     NeuronKind,
+    NeuronParams,
 )
 from openane.numerics.limits import HALF_LARGEST
 
 #: Units whose datapath has scale, bias and a function after the sum, and the dimension vectors run along.
 HOSTS: Mapping[type[UnitParams], Dimension] = MappingProxyType(
     {
-        GOC: Dimension.CHANNEL,
-        Conv: Dimension.CHANNEL,
-        Linear: Dimension.WIDTH,
+        GOCParams: Dimension.CHANNEL,
+        ConvParams: Dimension.CHANNEL,
+        LinearParams: Dimension.WIDTH,
         ColumnProduct: Dimension.WIDTH,
-        MatMul: Dimension.WIDTH,
+        MatMulParams: Dimension.WIDTH,
     }
 )
 
@@ -47,7 +47,7 @@ HOSTS: Mapping[type[UnitParams], Dimension] = MappingProxyType(
 def constants_to_scalars(editor: NetEditor) -> None:
     """ElementWise with a constant of one number, or one a channel, becomes GOC or a clamp."""
     for unit in editor.net.units:
-        if not isinstance(unit.params, ElementWise):
+        if not isinstance(unit.params, ElementWiseParams):
             continue
         for position in (0, 1):
             array = _constant(editor, unit.bottoms[position])
@@ -62,9 +62,9 @@ def constants_to_scalars(editor: NetEditor) -> None:
 def _constant(editor: NetEditor, name: str) -> np.ndarray | None:
     """The values of a constant, seen through a broadcast: a scalar or one value per channel."""
     unit = editor.units.get(name)
-    if unit is not None and isinstance(unit.params, Broadcast):
+    if unit is not None and isinstance(unit.params, BroadcastParams):
         unit = editor.units.get(unit.bottoms[0])
-    if unit is None or not isinstance(unit.params, Constant):
+    if unit is None or not isinstance(unit.params, ConstantParams):
         return None
     array = unit.params.array.astype(np.float32)
     if array.size == 1:
@@ -73,25 +73,25 @@ def _constant(editor: NetEditor, name: str) -> np.ndarray | None:
     return array.reshape(-1) if array.size == array.shape[2] else None
 
 
-def _with_constant(params: ElementWise, position: int, array: np.ndarray) -> UnitParams | None:
+def _with_constant(params: ElementWiseParams, position: int, array: np.ndarray) -> UnitParams | None:
     """The unit x -> op(x, constant), or op(constant, x) when `position` is 0; None when there is no such unit."""
     kind, scale = params.kind, params.scale
     value: np.ndarray | float = float(array) if array.ndim == 0 else array
     if kind is ElementWiseKind.ADD:
-        return GOC(scale, value * scale)
+        return GOCParams(scale, value * scale)
     if kind is ElementWiseKind.MULT:
-        return GOC(value * scale, 0.0)
+        return GOCParams(value * scale, 0.0)
     if kind is ElementWiseKind.SUB:
-        return GOC(scale, -value * scale) if position else GOC(-scale, value * scale)
+        return GOCParams(scale, -value * scale) if position else GOCParams(-scale, value * scale)
     if kind is ElementWiseKind.DIV and position and np.all(array != 0):
-        return GOC(scale / value, 0.0)
+        return GOCParams(scale / value, 0.0)
     if scale != 1.0 or array.ndim:
         return None
     number = float(array)
     if kind is ElementWiseKind.MAX:
-        return Neuron(NeuronKind.CLAMP, number, math.inf)
+        return NeuronParams(NeuronKind.CLAMP, number, math.inf)
     if kind is ElementWiseKind.MIN:
-        return Neuron(NeuronKind.CLAMP, -math.inf, number)
+        return NeuronParams(NeuronKind.CLAMP, -math.inf, number)
     if kind is ElementWiseKind.POW and position:
         return _power(number)
     return None
@@ -100,32 +100,32 @@ def _with_constant(params: ElementWise, position: int, array: np.ndarray) -> Uni
 def _power(exponent: float) -> UnitParams | None:
     known = {2.0: NeuronKind.SQUARE, 0.5: NeuronKind.SQRT, -0.5: NeuronKind.RSQRT, -1.0: NeuronKind.RECIPROCAL}
     if exponent == 1.0:
-        return Neuron(NeuronKind.IDENTITY)
-    return Neuron(known[exponent]) if exponent in known else None
+        return NeuronParams(NeuronKind.IDENTITY)
+    return NeuronParams(known[exponent]) if exponent in known else None
 
 
 def products_by_constants(editor: NetEditor) -> None:
     """MatMul with a constant matrix on the right becomes a product by that constant."""
     for unit in editor.net.units:
-        right = editor.units.get(unit.bottoms[1]) if isinstance(unit.params, MatMul) else None
-        if right is None or not isinstance(unit.params, MatMul) or not isinstance(right.params, Constant):
+        right = editor.units.get(unit.bottoms[1]) if isinstance(unit.params, MatMulParams) else None
+        if right is None or not isinstance(unit.params, MatMulParams) or not isinstance(right.params, ConstantParams):
             continue
         array = right.params.array
         if array.size != array.shape[3] * array.shape[4]:
             continue
         matrix = array.reshape(array.shape[3:])
         weight = matrix if unit.params.transpose_b else matrix.T
-        params = ColumnProduct(weight) if unit.params.transpose_a else Linear(weight)
+        params = ColumnProduct(weight) if unit.params.transpose_a else LinearParams(weight)
         editor.units[unit.name] = replace(unit, params=params, bottoms=unit.bottoms[:1])
 
 
 def fold_broadcasts(editor: NetEditor) -> None:
     """ElementWise reads the small operand of a Broadcast and repeats it itself."""
     for unit in editor.net.units:
-        if not isinstance(unit.params, ElementWise):
+        if not isinstance(unit.params, ElementWiseParams):
             continue
         sources = [editor.units.get(bottom) for bottom in unit.bottoms]
-        small = [source is not None and isinstance(source.params, Broadcast) for source in sources]
+        small = [source is not None and isinstance(source.params, BroadcastParams) for source in sources]
         if any(small):
             bottoms = tuple(
                 source.bottoms[0] if source is not None and is_small else bottom
@@ -161,23 +161,23 @@ def _joined(host: Fused, unit: Unit, editor: NetEditor) -> Fused | None:
     params = unit.params
     if host.function is not None:
         return None
-    if isinstance(params, GOC):
+    if isinstance(params, GOCParams):
         vector = np.ndim(params.scale) or np.ndim(params.bias)
-        if isinstance(host.main, MatMul):
+        if isinstance(host.main, MatMulParams):
             plain = not vector and params.bias == 0.0
             return _held(host.scaled(params.scale, 0.0)) if plain else None
         if vector and host.dimension is not Dimension.CHANNEL:
             return None
         return _held(host.scaled(params.scale, params.bias))
-    if isinstance(params, Neuron):
+    if isinstance(params, NeuronParams):
         function = ne_function(params)
         if function is None or function.accumulate_bias or params.kind is NeuronKind.PRELU:
             return None
         scaled = not np.ndim(host.scale) and host.scale != 1.0
-        if isinstance(host.main, MatMul) and scaled and function.post_scale != 1.0:
+        if isinstance(host.main, MatMulParams) and scaled and function.post_scale != 1.0:
             return None
         return replace(host, function=params)
-    if isinstance(params, FusedElementWise | ElementWise) and not isinstance(host.main, MatMul):
+    if isinstance(params, FusedElementWise | ElementWiseParams) and not isinstance(host.main, MatMulParams):
         return _joined_row(host, unit, editor)
     return None
 
@@ -188,12 +188,12 @@ def _joined_row(host: Fused, unit: Unit, editor: NetEditor) -> Fused | None:
     extras = isinstance(unit.params, FusedElementWise) and (
         unit.params.bias or unit.params.relu or any(unit.params.source_relu)
     )
-    assert isinstance(main, ElementWise)
+    assert isinstance(main, ElementWiseParams)
     if main.kind is not ElementWiseKind.ADD or main.scale != 1.0 or extras:
         return None
     others = [editor.units.get(bottom) for bottom in unit.bottoms]
     for other in others:
-        if other is None or not isinstance(other.params, Constant):
+        if other is None or not isinstance(other.params, ConstantParams):
             continue
         array = other.params.array
         if array.size == array.shape[host.dimension.axis] == host.dimension.extent(editor.net.shapes[unit.name]):
@@ -218,16 +218,16 @@ def fuse_elementwise(editor: NetEditor) -> None:
     """ReLU and scalar scale or bias after an elementwise unit join it; so does a ReLU of x in x + relu(x)."""
     for unit in editor.net.units:
         unit = editor.units[unit.name]
-        if isinstance(unit.params, ElementWise | FusedElementWise):
+        if isinstance(unit.params, ElementWiseParams | FusedElementWise):
             _fuse_source_relu(editor, unit)
             continue
         host = editor.only_use(unit.bottoms[0]) if len(unit.bottoms) == 1 else None
-        if host is None or not isinstance(host.params, ElementWise | FusedElementWise):
+        if host is None or not isinstance(host.params, ElementWiseParams | FusedElementWise):
             continue
         main = _fused_elementwise(host, editor.net)
         if main.relu or main.main.kind in (ElementWiseKind.POW,) or main.main.kind.is_comparison:
             continue
-        if isinstance(unit.params, Neuron) and is_relu(unit.params):
+        if isinstance(unit.params, NeuronParams) and is_relu(unit.params):
             editor.merge(unit, replace(main, relu=True), host, host.bottoms)
         elif (line := _scalar_line(unit.params)) is not None:
             scale, bias, relu = line
@@ -242,7 +242,7 @@ def _scalar_line(params: UnitParams) -> tuple[float, float, bool] | None:
     """(scale, bias, relu) of a unit that is x * scale + bias with or without a ReLU; None for others."""
     fused = params if isinstance(params, Fused) else Fused(params)
     function = fused.function
-    if not isinstance(fused.main, GOC) or (function is not None and not is_relu(function)):
+    if not isinstance(fused.main, GOCParams) or (function is not None and not is_relu(function)):
         return None
     scale, bias = scale_and_bias(fused)
     return None if scale.ndim or bias.ndim else (float(scale), float(bias), function is not None)
@@ -251,7 +251,7 @@ def _scalar_line(params: UnitParams) -> tuple[float, float, bool] | None:
 def _fused_elementwise(unit: Unit, net: Net) -> FusedElementWise:
     if isinstance(unit.params, FusedElementWise):
         return unit.params
-    assert isinstance(unit.params, ElementWise)
+    assert isinstance(unit.params, ElementWiseParams)
     return FusedElementWise(unit.params, net.shapes[unit.name])
 
 
@@ -262,7 +262,7 @@ def _fuse_source_relu(editor: NetEditor, unit: Unit) -> None:
         return
     for position in (0, 1):
         relu = editor.only_use(unit.bottoms[position])
-        if relu is None or not isinstance(relu.params, Neuron) or not is_relu(relu.params):
+        if relu is None or not isinstance(relu.params, NeuronParams) or not is_relu(relu.params):
             continue
         if relu.bottoms[0] == unit.bottoms[1 - position]:
             same = relu.bottoms[0]

@@ -23,7 +23,7 @@ from openane.backend.passes.fusion import HOSTS
 from openane.backend.ranges import bounds, sum_bound
 from openane.backend.sums import doublings, operand_doublings, sums_of
 from openane.net.net import Net, Unit
-from openane.net.units import Broadcast, Reshape, Transpose
+from openane.net.units import BroadcastParams, ReshapeParams, TransposeParams
 from openane.numerics.limits import SUM_STEP
 
 ENGINE_MARGIN = 2.0
@@ -124,7 +124,7 @@ def _source(name: str, units: Mapping[str, Unit], uses: Mapping[str, int]) -> st
     """The convolution or product by a constant that alone makes a value, seen through views; None for others."""
     while name in units and uses[name] == 1:
         unit = units[name]
-        if isinstance(unit.params, Reshape | Transpose | Broadcast):
+        if isinstance(unit.params, ReshapeParams | TransposeParams | BroadcastParams):
             (name,) = unit.bottoms
             continue
         sums = sums_of(unit.params)

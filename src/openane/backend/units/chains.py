@@ -59,7 +59,7 @@ from openane.backend.units.rows import (
     vector_pair,
 )
 from openane.net.net import TensorShape, Unit
-from openane.net.units import GOC, ElementWiseKind, Neuron
+from openane.net.units import ElementWiseKind, GOCParams, NeuronParams
 
 _ADD = PeWork(PeMode.BINARY)
 
@@ -151,10 +151,10 @@ def lower_function_product(unit: Unit, lowering: UnitLowering) -> Iterator[TaskP
 
 
 def _function_work(
-    machine: MachineSpec, params: Neuron | GOC, channels: int
+    machine: MachineSpec, params: NeuronParams | GOCParams, channels: int
 ) -> tuple[NeWork | PeWork, KernelPlan | None]:
     """One task of a function, or of a scale and a bias of one number."""
-    if isinstance(params, GOC):
+    if isinstance(params, GOCParams):
         return PeWork(PeMode.UNARY, scale=float(params.scale), bias=float(params.bias)), None
     function = ne_function(params)
     assert function is not None, "only functions of one NE task make a chain"

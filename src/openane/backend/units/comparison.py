@@ -26,7 +26,7 @@ from openane.backend.ir.plan import (
 from openane.backend.units.functions import NeFunction
 from openane.backend.units.unary import planar_task, table_task
 from openane.net.net import TensorShape, Unit
-from openane.net.units import ElementWise, ElementWiseKind
+from openane.net.units import ElementWiseKind, ElementWiseParams
 
 if TYPE_CHECKING:
     from openane.backend.lowering import UnitLowering
@@ -64,7 +64,7 @@ COMPARISONS: Mapping[ElementWiseKind, ComparisonTables] = MappingProxyType(
 def difference(params: FusedElementWise, comparison: ComparisonTables) -> FusedElementWise:
     """The subtraction before the step; the caller exchanges the operands when `turned`."""
     relus = params.source_relu[::-1] if comparison.turned else params.source_relu
-    return FusedElementWise(ElementWise(ElementWiseKind.SUB), params.shape, source_relu=relus)
+    return FusedElementWise(ElementWiseParams(ElementWiseKind.SUB), params.shape, source_relu=relus)
 
 
 def step_tasks(

@@ -10,12 +10,12 @@ from openane.backend.lowering import UnitLowering
 from openane.backend.rules import Family
 from openane.backend.units.copy import concat_places, copy_task, part, swap_task, turn_back, turned
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Concat, Dimension
+from openane.net.units import ConcatParams, Dimension
 
 
 def lower_concat(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """One copy for each bottom whose producer does not write in place already; columns are joined as channels."""
-    assert isinstance(unit.params, Concat)
+    assert isinstance(unit.params, ConcatParams)
     result = lowering.result(unit)
     if unit.params.dimension is Dimension.WIDTH:
         yield from join_columns(unit.name, unit.bottoms, lowering.shape(unit.name), result, lowering)
@@ -39,4 +39,4 @@ def join_columns(
     yield turn_back(joined, shape, result)
 
 
-FAMILIES = (Family("concat", (Concat,), lower_concat),)
+FAMILIES = (Family("concat", (ConcatParams,), lower_concat),)

@@ -30,16 +30,16 @@ from openane.backend.units.copy import part
 from openane.backend.units.functions import NeFunction, ne_function, with_table
 from openane.core.types import DType
 from openane.net.net import TensorShape, UnitParams
-from openane.net.units import Conv
+from openane.net.units import ConvParams
 
 if TYPE_CHECKING:
     from openane.backend.lowering import UnitLowering
 
 
-def parts(params: UnitParams) -> tuple[Conv, Fused]:
+def parts(params: UnitParams) -> tuple[ConvParams, Fused]:
     """The convolution and its epilogue."""
     fused = params if isinstance(params, Fused) else Fused(params)
-    assert isinstance(fused.main, Conv)
+    assert isinstance(fused.main, ConvParams)
     return fused.main, fused
 
 
@@ -158,7 +158,7 @@ def dilate(kernel: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
     return wide
 
 
-def job(conv: Conv, fused: Fused) -> ConvolutionJob:
+def job(conv: ConvParams, fused: Fused) -> ConvolutionJob:
     """Folds scale and rescaling into the kernel and finds the function's form."""
     outputs = conv.kernel.shape[0]
     kernel = conv.kernel.astype(np.float32)
@@ -182,7 +182,7 @@ def job(conv: Conv, fused: Fused) -> ConvolutionJob:
     )
 
 
-def _is_recorded(conv: Conv) -> bool:
+def _is_recorded(conv: ConvParams) -> bool:
     """Whether Apple's form of such a convolution is on record: square kernels, stride 1 and 2, even padding.
 
     Stride 2 is recorded dense and depthwise; padding with one more row after than in front.

@@ -11,7 +11,7 @@ from openane.backend.rules import Family
 from openane.backend.units.conv import RULES, image, job, parts
 from openane.backend.units.conv_forms import Site, convolve, transposed
 from openane.net.net import Unit
-from openane.net.units import Conv
+from openane.net.units import ConvParams
 
 if TYPE_CHECKING:
     from openane.backend.lowering import UnitLowering
@@ -33,4 +33,4 @@ def lower_conv(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
             yield from form(task, site)
 
 
-FAMILIES = (Family("convolution", (Conv,), lower_conv, RULES),)
+FAMILIES = (Family("convolution", (ConvParams,), lower_conv, RULES),)

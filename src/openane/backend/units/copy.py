@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from openane.backend.ir.plan import PLAIN, Axis, EncodingEvidence, NeWork, TaskOperand, TaskPlan, View, quad
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Concat, Dimension
+from openane.net.units import ConcatParams, Dimension
 
 #: Axes whose parts an operand's offset and step show, in their order there.
 OUTER = (Axis.GROUP, Axis.DEPTH, Axis.CHANNEL, Axis.HEIGHT)
@@ -71,7 +71,7 @@ def turn_back(source: TaskOperand, shape: TensorShape, result: TaskOperand) -> T
 
 def concat_places(unit: Unit, shapes: Mapping[str, TensorShape]) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """(bottom, offset (group, depth, channel, row)) of each bottom of a concat that a view can show in place."""
-    if not isinstance(unit.params, Concat) or unit.params.dimension is Dimension.WIDTH:
+    if not isinstance(unit.params, ConcatParams) or unit.params.dimension is Dimension.WIDTH:
         return
     axis = OUTER.index(AXES[unit.params.dimension])
     start = 0

@@ -34,7 +34,7 @@ from openane.backend.units.functions import NeFunction, with_table
 from openane.backend.units.multi_task import is_dense
 from openane.backend.units.unary import planar_task, table_task
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Dimension, ElementWise, ElementWiseKind, Select
+from openane.net.units import Dimension, ElementWiseKind, ElementWiseParams, SelectParams
 
 if TYPE_CHECKING:
     from openane.backend.lowering import UnitLowering, UnitValue
@@ -69,7 +69,7 @@ def as_fused(params: object, shape: TensorShape) -> FusedElementWise:
     """A plain unit as a fused one without extras."""
     if isinstance(params, FusedElementWise):
         return params
-    assert isinstance(params, ElementWise)
+    assert isinstance(params, ElementWiseParams)
     return FusedElementWise(params, shape)
 
 
@@ -253,6 +253,6 @@ def _power_by_product(
 
 
 FAMILIES = (
-    Family("elementwise", (ElementWise, FusedElementWise), lower_elementwise),
-    Family("selection", (Select,), lower_select),
+    Family("elementwise", (ElementWiseParams, FusedElementWise), lower_elementwise),
+    Family("selection", (SelectParams,), lower_select),
 )

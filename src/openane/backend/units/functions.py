@@ -10,7 +10,7 @@ from types import MappingProxyType
 from openane.backend.functions.recipes import find_recipe
 from openane.backend.functions.steps import PlanarStep, PlanarStepOperation, TableStep
 from openane.backend.ir.plan import EncodingEvidence, KernelPlan, Nonlinearity, PeArithmetic, PeMode, PeWork
-from openane.net.units import Neuron, NeuronKind
+from openane.net.units import NeuronKind, NeuronParams
 from openane.numerics.tables import LookupTable
 
 #: Functions whose one-task form is on record with this compiler, or follows a recorded one.
@@ -52,14 +52,14 @@ class NeFunction:
     evidence: EncodingEvidence = EncodingEvidence.RECORDED
 
 
-def is_relu(neuron: Neuron) -> bool:
+def is_relu(neuron: NeuronParams) -> bool:
     """Whether the function is max(x, 0), however it is written."""
     clamp = neuron.kind is NeuronKind.CLAMP and neuron.alpha == 0.0 and math.isinf(neuron.beta)
     leaky = neuron.kind is NeuronKind.LEAKY_RELU and neuron.alpha == 0.0
     return neuron.kind is NeuronKind.RELU or clamp or leaky
 
 
-def ne_function(neuron: Neuron) -> NeFunction | None:
+def ne_function(neuron: NeuronParams) -> NeFunction | None:
     """How one NE task computes the function; None when it takes more steps, or another engine."""
     if is_relu(neuron):
         return NeFunction(Nonlinearity.RELU)

@@ -35,7 +35,7 @@ from openane.backend.units.functions import with_table
 from openane.backend.units.multi_task import COPY, Band, Ends
 from openane.backend.units.rows import as_matrix, bands, flat, largest, matrix_view, odd_pitch, rows_of, segments
 from openane.net.net import TensorShape, Unit, UnitParams
-from openane.net.units import Conv, Linear
+from openane.net.units import ConvParams, LinearParams
 from openane.numerics.fp16 import to_fp16
 
 #: Rows up to which the transposing copy works in the small patch.
@@ -54,8 +54,8 @@ _TILE_TUNING = Tuning(patch=(3, 3, 3))
 def product_of(params: UnitParams) -> ConvolutionJob:
     """A product by a constant as a convolution of one pixel per row, with what is fused after it."""
     fused = params if isinstance(params, Fused) else Fused(params)
-    assert isinstance(fused.main, (Linear, ColumnProduct))
-    return job(Conv(fused.main.weight[:, :, None, None]), fused)
+    assert isinstance(fused.main, (LinearParams, ColumnProduct))
+    return job(ConvParams(fused.main.weight[:, :, None, None]), fused)
 
 
 def lower_linear(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
@@ -293,13 +293,13 @@ def fits_l2(query: Query) -> object | None:
     """One row of a product by a constant does not fit into L2."""
     machine = query.machine
     main = query.params.main if isinstance(query.params, Fused) else query.params
-    assert isinstance(main, (Linear, ColumnProduct))
+    assert isinstance(main, (LinearParams, ColumnProduct))
     outputs, inner = main.weight.shape
     size = machine.bank_bytes * (inner + outputs) + segments(machine, 1, inner).row
     return f"{inner} x {outputs}" if size > machine.l2_bytes else None
 
 
 FAMILIES = (
-    Family("product by a constant", (Linear,), lower_linear, (fits_l2,)),
+    Family("product by a constant", (LinearParams,), lower_linear, (fits_l2,)),
     Family("product of columns by a constant", (ColumnProduct,), lower_columns, (fits_l2,)),
 )

@@ -32,7 +32,7 @@ from openane.backend.units.linear import operand_strides, transpose_task
 from openane.backend.units.multi_task import COPY, PLANAR_COPY, Band, Ends
 from openane.backend.units.rows import as_matrix, bands, flat, matrix_view, rows_of, segments
 from openane.net.net import TensorShape, Unit
-from openane.net.units import MatMul
+from openane.net.units import MatMulParams
 
 #: Interleaved rows of a kernel in DRAM that the DMA can write (formats.md#surfaces: 1, 2, 3, 4, 8; 3 is never used).
 _KERNEL_ROWS = (8, 4, 2)
@@ -71,7 +71,7 @@ def lower_matmul(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a product of two tensors, matrix by matrix."""
     fused = unit.params if isinstance(unit.params, Fused) else Fused(unit.params)
     params = fused.main
-    assert isinstance(params, MatMul)
+    assert isinstance(params, MatMulParams)
     left, right, shape = (*(lowering.shape(name) for name in unit.bottoms), lowering.shape(unit.name))
     ends = Ends(unit, lowering)
     a, b, y = ends.source(0), ends.source(1), ends.result()
@@ -355,9 +355,9 @@ def _streamed_segments(machine: MachineSpec, inner: int, columns: int) -> Stride
 def inner_fits(query: Query) -> object | None:
     """The inner dimension of a matmul is larger than the engine supports."""
     main = query.params.main if isinstance(query.params, Fused) else query.params
-    assert isinstance(main, MatMul)
+    assert isinstance(main, MatMulParams)
     inner = query.bottoms[0].height if main.transpose_a else query.bottoms[0].width
     return f"{inner}" if inner > query.machine.max_width else None
 
 
-FAMILIES = (Family("product of two tensors", (MatMul,), lower_matmul, (inner_fits,)),)
+FAMILIES = (Family("product of two tensors", (MatMulParams,), lower_matmul, (inner_fits,)),)

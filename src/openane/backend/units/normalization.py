@@ -64,7 +64,7 @@ from openane.backend.units.rows import (
 )
 from openane.backend.units.streamed_rows import is_streamed, streamed_tasks
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Dimension, LayerNorm
+from openane.net.units import Dimension, LayerNormParams
 
 #: (x - mean) * deviation by rows of statistics.
 NORMALIZE = PeWork(PeMode.ROWS, subtract=True)
@@ -80,7 +80,7 @@ _STACKED = {Axis.WIDTH: Axis.WIDTH, Axis.HEIGHT: Axis.HEIGHT, Axis.DEPTH: Axis.C
 def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a normalization."""
     params = unit.params
-    assert isinstance(params, LayerNorm)
+    assert isinstance(params, LayerNormParams)
     shape = lowering.shape(unit.name)
     single = shape.batch == 1 and shape.depth == 1
     evidence = EncodingEvidence.RECORDED if single and params.center else EncodingEvidence.EXTRAPOLATED
@@ -89,7 +89,7 @@ def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     return ends.around(_FORMS[_form(params, shape)](run, shape))
 
 
-def _form(params: LayerNorm, shape: TensorShape) -> frozenset[Dimension]:
+def _form(params: LayerNormParams, shape: TensorShape) -> frozenset[Dimension]:
     """The dimensions that really have to be reduced together; those of extent 1 make no difference.
 
     A set without columns takes them in when there is only one, and channels of an image of one pixel are all three.
@@ -467,10 +467,10 @@ _FORMS = {
 def dimensions(query: Query) -> object | None:
     """The engine cannot reduce the dimensions of this normalization together."""
     params = query.params
-    assert isinstance(params, LayerNorm)
+    assert isinstance(params, LayerNormParams)
     if not _form(params, query.result):
         return ", ".join(d.value for d in Dimension if d in params.dimensions)
     return None
 
 
-FAMILIES = (Family("normalization", (LayerNorm,), lower, (dimensions,)),)
+FAMILIES = (Family("normalization", (LayerNormParams,), lower, (dimensions,)),)

@@ -30,7 +30,7 @@ from openane.backend.units.conv import ConvolutionJob, conv_task, image
 from openane.backend.units.copy import copy_task
 from openane.backend.units.functions import NeFunction
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Pooling, PoolingKind
+from openane.net.units import PoolingKind, PoolingParams
 
 if TYPE_CHECKING:
     from openane.backend.lowering import UnitLowering
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 def window(query: Query) -> object | None:
     """The pooling window is larger than the engine supports."""
     params = query.params
-    assert isinstance(params, Pooling)
+    assert isinstance(params, PoolingParams)
     fits = max(params.kernel) <= query.machine.max_window or covers_image(params, query.bottoms[0])
     return None if fits else params.kernel
 
@@ -63,7 +63,7 @@ def window(query: Query) -> object | None:
 def stride(query: Query) -> object | None:
     """The pooling stride is larger than the engine supports."""
     params = query.params
-    assert isinstance(params, Pooling)
+    assert isinstance(params, PoolingParams)
     whole = covers_image(params, query.bottoms[0])
     single = (query.result.width == 1 or params.step[0] <= query.machine.max_pool_stride) and (
         query.result.height == 1 or params.step[1] <= query.machine.max_pool_stride
@@ -82,7 +82,7 @@ def stride(query: Query) -> object | None:
 def padding(query: Query) -> object | None:
     """The pooling window has more padding than the engine supports."""
     params = query.params
-    assert isinstance(params, Pooling)
+    assert isinstance(params, PoolingParams)
     return params.pads if max(params.pads.left, params.pads.top) > query.machine.max_pad else None
 
 
@@ -97,11 +97,11 @@ def padding(query: Query) -> object | None:
 def dilation(query: Query) -> object | None:
     """The pooling window is dilated."""
     params = query.params
-    assert isinstance(params, Pooling)
+    assert isinstance(params, PoolingParams)
     return None if params.dilation == (1, 1) else params.dilation
 
 
-def covers_image(params: Pooling, shape: TensorShape) -> bool:
+def covers_image(params: PoolingParams, shape: TensorShape) -> bool:
     """Whether one window takes the whole image and nothing else."""
     return params.kernel == (shape.width, shape.height) and not any(params.pads)
 
@@ -119,7 +119,7 @@ def global_task(kind: PoolingKind, shape: TensorShape, source: TaskOperand, resu
 
 
 def window_task(
-    params: Pooling, shape: TensorShape, pooled: TensorShape, source: TaskOperand, result: TaskOperand
+    params: PoolingParams, shape: TensorShape, pooled: TensorShape, source: TaskOperand, result: TaskOperand
 ) -> TaskPlan:
     """Windows on the planar engine: assumptions A1 to A3."""
     pool, scale = PePool.MAX, 1.0
@@ -144,7 +144,7 @@ def window_task(
 def lower_pooling(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """A reduction, a depthwise convolution, or windows."""
     params = unit.params
-    assert isinstance(params, Pooling)
+    assert isinstance(params, PoolingParams)
     (bottom,) = unit.bottoms
     value = lowering.value(bottom)
     result = lowering.result(unit)
@@ -157,14 +157,14 @@ def lower_pooling(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
         yield window_task(params, value.shape, pooled, value.operand, result)
 
 
-def _is_convolution(machine: MachineSpec, params: Pooling) -> bool:
+def _is_convolution(machine: MachineSpec, params: PoolingParams) -> bool:
     kx, ky = params.kernel
     return kx <= machine.max_kernel_width and ky <= machine.max_kernel_height and params.step in ((1, 1), (2, 2))
 
 
 def _average(
     name: str,
-    params: Pooling,
+    params: PoolingParams,
     shape: TensorShape,
     pooled: TensorShape,
     source: TaskOperand,
@@ -205,7 +205,7 @@ def _average(
     yield TaskPlan(work, view, view, sources, result, evidence=EncodingEvidence.EXTRAPOLATED)
 
 
-def _correction(params: Pooling, shape: TensorShape) -> np.ndarray | None:
+def _correction(params: PoolingParams, shape: TensorShape) -> np.ndarray | None:
     """Window size over number of elements inside the image, for each result; None when it is 1 everywhere."""
     if params.count_include_pad:
         return None
@@ -214,4 +214,4 @@ def _correction(params: Pooling, shape: TensorShape) -> np.ndarray | None:
     return None if np.all(inside == 1.0) else (1.0 / inside).astype(np.float32)
 
 
-FAMILIES = (Family("pooling", (Pooling,), lower_pooling, (window, stride, padding, dilation)),)
+FAMILIES = (Family("pooling", (PoolingParams,), lower_pooling, (window, stride, padding, dilation)),)

@@ -49,7 +49,7 @@ from openane.backend.units.rows import (
     tile,
 )
 from openane.net.net import TensorShape, Unit, UnitParams
-from openane.net.units import Dimension, Reduction, ReductionKind
+from openane.net.units import Dimension, ReductionKind, ReductionParams
 
 _W, _H, _C, _D, _N = (Dimension.WIDTH, Dimension.HEIGHT, Dimension.CHANNEL, Dimension.DEPTH, Dimension.BATCH)
 #: Images of so few pixels are staged without padding (one record of 4x4).
@@ -68,7 +68,7 @@ class FlatReduction(UnitParams):
         main: over Height and Width.
     """
 
-    main: Reduction
+    main: ReductionParams
 
     def infer(self, bottoms: list[TensorShape]) -> TensorShape:  # type: ignore[override]
         """One row of all channels."""
@@ -80,7 +80,7 @@ class FlatReduction(UnitParams):
 
 
 @dataclass(frozen=True, slots=True)
-class _Run(Band):
+class _ReductionBand(Band):
     """A band of a reduction.
 
     Attributes:
@@ -99,7 +99,7 @@ class _Run(Band):
             return PeWork(PeMode.REDUCTION, pool=PePool.MAX)
         return PeWork(PeMode.REDUCTION, pool=PePool.MAX, pre_scale=-1.0, final_scale=-1.0)
 
-    def extrapolated(self) -> _Run:
+    def extrapolated(self) -> _ReductionBand:
         """The same, beyond what is on record."""
         return replace(self, evidence=EncodingEvidence.EXTRAPOLATED)
 
@@ -107,10 +107,10 @@ class _Run(Band):
 def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a reduction."""
     params = unit.params
-    assert isinstance(params, Reduction)
+    assert isinstance(params, ReductionParams)
     shape = lowering.shape(unit.bottoms[0])
     ends = Ends(unit, lowering)
-    run = _Run(unit.name, ends.source(), ends.result(), _evidence(params, shape), lowering, params.kind)
+    run = _ReductionBand(unit.name, ends.source(), ends.result(), _evidence(params, shape), lowering, params.kind)
     return ends.around(_reduce(run, shape, _real(params.dimensions, shape)))
 
 
@@ -121,14 +121,14 @@ def lower_flat(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     shape = lowering.shape(unit.bottoms[0])
     row = flat(align(2 * shape.channels, lowering.machine.bank_bytes), 1)
     y = replace(lowering.result(unit), swapped=True, staging=row)
-    run = _Run(
+    run = _ReductionBand(
         unit.name, lowering.operand(unit.bottoms[0]), y, _evidence(params.main, shape), lowering, params.main.kind
     )
     view, tuning = View.of(shape), Tuning(result_type=1, result_buffered=False)
     yield run.task(run.work(shape.height * shape.width), view, (run.x,), run.y, tuning=tuning)
 
 
-def _evidence(params: Reduction, shape: TensorShape) -> EncodingEvidence:
+def _evidence(params: ReductionParams, shape: TensorShape) -> EncodingEvidence:
     single = shape.batch == 1 and shape.depth == 1
     return (
         EncodingEvidence.RECORDED if single and params.kind is not ReductionKind.MIN else EncodingEvidence.EXTRAPOLATED
@@ -148,7 +148,7 @@ def _real(dimensions: frozenset[Dimension], shape: TensorShape) -> frozenset[Dim
     return frozenset(real)
 
 
-def _reduce(run: _Run, shape: TensorShape, dimensions: frozenset[Dimension]) -> Iterator[TaskPlan]:
+def _reduce(run: _ReductionBand, shape: TensorShape, dimensions: frozenset[Dimension]) -> Iterator[TaskPlan]:
     if not dimensions:
         yield run.task(COPY, View.of(shape), (run.x,), run.y)
         return
@@ -161,7 +161,7 @@ def _reduce(run: _Run, shape: TensorShape, dimensions: frozenset[Dimension]) -> 
 
 
 def _two_steps(
-    run: _Run, shape: TensorShape, first: frozenset[Dimension], rest: frozenset[Dimension]
+    run: _ReductionBand, shape: TensorShape, first: frozenset[Dimension], rest: frozenset[Dimension]
 ) -> Iterator[TaskPlan]:
     between = shape
     for dimension in first:
@@ -176,7 +176,7 @@ def _two_steps(
 # One planar task ---------------------------------------------------------------------------------------
 
 
-def _plain(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _plain(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows and columns of every channel. The engine would take depth in as well: depths are channels here."""
     if shape.depth > 1:
         seen = as_image(shape)
@@ -186,7 +186,7 @@ def _plain(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     yield run.task(run.work(shape.height * shape.width), View.of(shape), (run.x,), run.y)
 
 
-def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _columns(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Columns of every row: rows are groups, or channels where there is one channel."""
     machine = run.machine
     seen = as_image(shape)
@@ -205,7 +205,7 @@ def _columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         yield run.task(run.work(seen.width), view, (x,), y)
 
 
-def _everything(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _everything(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Channels, rows and columns of every item: channels are rows, rows are depth."""
     machine = run.machine
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
@@ -225,7 +225,7 @@ def _everything(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
         yield run.task(run.work(shape.channels * shape.height * shape.width), view, (x,), y)
 
 
-def _channels_and_columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _channels_and_columns(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Channels and columns of every row: channels are rows, rows are channels."""
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
     run, view = run.extrapolated(), View(shape.width, shape.channels, shape.height)
@@ -239,10 +239,10 @@ def _channels_and_columns(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
 # Channels ----------------------------------------------------------------------------------------------
 
 
-def _along(dimension: Dimension) -> Callable[[_Run, TensorShape], Iterator[TaskPlan]]:
+def _along(dimension: Dimension) -> Callable[[_ReductionBand, TensorShape], Iterator[TaskPlan]]:
     """A dimension before the rows, seen as channels."""
 
-    def tasks(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+    def tasks(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
         extents, axis = shape.ndchw, dimension.axis
         outer, inner = product(extents[:axis]), product(extents[axis + 1 : 4])
         seen = TensorShape(outer, extents[axis], inner, shape.width)
@@ -257,7 +257,7 @@ def _along(dimension: Dimension) -> Callable[[_Run, TensorShape], Iterator[TaskP
     return tasks
 
 
-def _channels(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _channels(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Channels of every pixel of an image."""
     machine = run.machine
     channels, height, width = shape.channels, shape.height, shape.width
@@ -291,7 +291,7 @@ def _from_row(operand: TaskOperand, first: int, column: int) -> TaskOperand:
     return replace(operand, offset=(group, depth, channel, row + first), column=operand.column + column)
 
 
-def _swapped_channels(run: _Run, channels: int, height: int, width: int) -> Iterator[TaskPlan]:
+def _swapped_channels(run: _ReductionBand, channels: int, height: int, width: int) -> Iterator[TaskPlan]:
     """Channels and columns change places, then every row is reduced as a group."""
     machine = run.machine
     pitch = summed_row(machine, channels, width)
@@ -317,7 +317,7 @@ def _swapped_channels(run: _Run, channels: int, height: int, width: int) -> Iter
 # Rows --------------------------------------------------------------------------------------------------
 
 
-def _rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _rows(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows of every column and channel."""
     machine = run.machine
     seen = as_image(shape)
@@ -348,7 +348,7 @@ def _turned_pitch(machine: MachineSpec, height: int, width: int) -> int:
     return odd_row(machine, align(2 * height, machine.bank_bytes) * width)
 
 
-def _turned_rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _turned_rows(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows become columns, every column of the image a group; what is left changes back."""
     machine = run.machine
     channels, height, width = shape.channels, shape.height, shape.width
@@ -377,7 +377,7 @@ def _turned_rows(run: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
     yield run.task(COPY, View(1, channels, width), (sums,), y, tuning=tuning)
 
 
-_FORMS: Mapping[frozenset[Dimension], Callable[[_Run, TensorShape], Iterator[TaskPlan]]] = MappingProxyType(
+_FORMS: Mapping[frozenset[Dimension], Callable[[_ReductionBand, TensorShape], Iterator[TaskPlan]]] = MappingProxyType(
     {
         frozenset({_H, _W}): _plain,
         frozenset({_W}): _columns,
@@ -391,6 +391,6 @@ _FORMS: Mapping[frozenset[Dimension], Callable[[_Run, TensorShape], Iterator[Tas
 )
 
 FAMILIES = (
-    Family("reduction", (Reduction,), lower),
+    Family("reduction", (ReductionParams,), lower),
     Family("flat reduction", (FlatReduction,), lower_flat),
 )

@@ -26,7 +26,7 @@ from openane.backend.units.channel_scale import channel_scale
 from openane.backend.units.functions import NeFunction, ne_function
 from openane.backend.units.unary import planar_task, table_task
 from openane.net.net import TensorShape, Unit, UnitParams
-from openane.net.units import GOC
+from openane.net.units import GOCParams
 
 if TYPE_CHECKING:
     from openane.backend.lowering import UnitLowering, UnitValue
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 def scale_and_bias(params: UnitParams) -> tuple[np.ndarray, np.ndarray]:
     """The scale and bias of a GOC or of a fused one, each of rank 0 or 1, fp32."""
-    if isinstance(params, GOC):
+    if isinstance(params, GOCParams):
         return np.asarray(params.scale, np.float32), np.asarray(params.bias, np.float32)
-    assert isinstance(params, Fused) and isinstance(params.main, GOC)
+    assert isinstance(params, Fused) and isinstance(params.main, GOCParams)
     scale, bias = scale_and_bias(params.main)
     outer = np.asarray(params.scale, np.float32)
     return scale * outer, bias * outer + np.asarray(params.bias, np.float32)
@@ -86,4 +86,4 @@ def _rows(
     yield planar_task(PeWork(PeMode.ROWS), value.shape, (value.operand, swapped), result)
 
 
-FAMILIES = (Family("scale and bias", (GOC,), lower_goc),)
+FAMILIES = (Family("scale and bias", (GOCParams,), lower_goc),)

@@ -30,7 +30,17 @@ from openane.backend.units.copy import AXES, copy_task, part, swap_task, through
 from openane.backend.units.elementwise import repeated_axes
 from openane.backend.units.multi_task import Ends, is_dense
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Broadcast, Constant, Dimension, InputView, Pad, PadMode, Reshape, Tile, Transpose
+from openane.net.units import (
+    BroadcastParams,
+    ConstantParams,
+    Dimension,
+    InputViewParams,
+    PadKind,
+    PadParams,
+    ReshapeParams,
+    TileParams,
+    TransposeParams,
+)
 from openane.numerics.fp16 import to_fp16
 
 if TYPE_CHECKING:
@@ -49,7 +59,7 @@ def turn(name: str, source: TaskOperand, shape: TensorShape, lowering: UnitLower
 def lower_view(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """A view; neighboring columns from a DMA unit on by one copy, others by two that exchange columns and channels."""
     params = unit.params
-    assert isinstance(params, InputView)
+    assert isinstance(params, InputViewParams)
     value = lowering.value(unit.bottoms[0])
     axis = AXES[params.dimension]
     if axis is not Axis.WIDTH:
@@ -67,7 +77,7 @@ def lower_view(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
 
 def view_writes(query: Query) -> bool:
     """Only slices of columns are written by tasks."""
-    return isinstance(query.params, InputView) and query.params.dimension is Dimension.WIDTH
+    return isinstance(query.params, InputViewParams) and query.params.dimension is Dimension.WIDTH
 
 
 # Reshape -------------------------------------------------------------------------------------------------------------
@@ -211,7 +221,7 @@ _ORDER = (Axis.GROUP, Axis.DEPTH, Axis.CHANNEL, Axis.HEIGHT, Axis.WIDTH)
 def lower_transpose(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """A view while columns stay columns; else one copy that exchanges them with another axis."""
     params = unit.params
-    assert isinstance(params, Transpose)
+    assert isinstance(params, TransposeParams)
     value = lowering.view(unit.bottoms[0])
     shape = lowering.shape(unit.name)
     if params.permutation[4] == 4:
@@ -224,7 +234,7 @@ def lower_transpose(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
 
 def transpose_writes(query: Query) -> bool:
     """Columns that stay columns make a view."""
-    return isinstance(query.params, Transpose) and query.params.permutation[4] != 4
+    return isinstance(query.params, TransposeParams) and query.params.permutation[4] != 4
 
 
 def transpose_task(
@@ -290,7 +300,7 @@ def lower_broadcast(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
 def lower_tile(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """Copies side by side, one axis after another."""
     params = unit.params
-    assert isinstance(params, Tile)
+    assert isinstance(params, TileParams)
     value = lowering.value(unit.bottoms[0])
     pieces: dict[Dimension, list[Piece]] = {
         dimension: [(0, dimension.extent(value.shape))] * count
@@ -381,14 +391,14 @@ def _pieces(
 def pad_value(query: Query) -> object | None:
     """The padding value is outside the range of fp16."""
     params = query.params
-    assert isinstance(params, Pad)
+    assert isinstance(params, PadParams)
     return None if np.isfinite(to_fp16(params.value)) else params.value
 
 
 def lower_pad(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """Pieces of the source, mirrored ones element by element, and constants."""
     params = unit.params
-    assert isinstance(params, Pad)
+    assert isinstance(params, PadParams)
     value = lowering.value(unit.bottoms[0])
     pieces = {
         dimension: _padded(params.mode, dimension.extent(value.shape), before, after)
@@ -398,12 +408,12 @@ def lower_pad(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     yield from assemble(unit, value, pieces, lowering, params.value)
 
 
-def _padded(mode: PadMode, extent: int, before: int, after: int) -> list[Piece]:
+def _padded(mode: PadKind, extent: int, before: int, after: int) -> list[Piece]:
     """Which elements stand where."""
-    if mode is PadMode.CONSTANT:
+    if mode is PadKind.CONSTANT:
         return [before, (0, extent), after]
-    skip = 1 if mode is PadMode.REFLECT else 0
-    if mode is PadMode.REPLICATE:
+    skip = 1 if mode is PadKind.REFLECT else 0
+    if mode is PadKind.REPLICATE:
         front: list[Piece] = [(0, 1)] * before
         back: list[Piece] = [(extent - 1, 1)] * after
     else:
@@ -418,7 +428,7 @@ def _padded(mode: PadMode, extent: int, before: int, after: int) -> list[Piece]:
 def lower_constant(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """No task: the tensor is read from the constant section."""
     params = unit.params
-    assert isinstance(params, Constant)
+    assert isinstance(params, ConstantParams)
     lowering.alias(unit, lowering.constant(unit.name, params.array))
     yield from ()
 
@@ -429,11 +439,11 @@ def never(query: Query) -> bool:
 
 
 FAMILIES = (
-    Family("slice", (InputView,), lower_view, writes=view_writes),
-    Family("reshape", (Reshape,), lower_reshape, writes=reshape_writes),
-    Family("transpose", (Transpose,), lower_transpose, writes=transpose_writes),
-    Family("broadcast", (Broadcast,), lower_broadcast),
-    Family("tile", (Tile,), lower_tile),
-    Family("padding", (Pad,), lower_pad, (pad_value,)),
-    Family("constant", (Constant,), lower_constant, writes=never),
+    Family("slice", (InputViewParams,), lower_view, writes=view_writes),
+    Family("reshape", (ReshapeParams,), lower_reshape, writes=reshape_writes),
+    Family("transpose", (TransposeParams,), lower_transpose, writes=transpose_writes),
+    Family("broadcast", (BroadcastParams,), lower_broadcast),
+    Family("tile", (TileParams,), lower_tile),
+    Family("padding", (PadParams,), lower_pad, (pad_value,)),
+    Family("constant", (ConstantParams,), lower_constant, writes=never),
 )

@@ -62,7 +62,7 @@ from openane.backend.units.rows import (
     streamed_row,
 )
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Dimension, Softmax
+from openane.net.units import Dimension, SoftmaxParams
 
 #: Small-source mode is not seen on a sum over fewer channels than this (one record of 8 channels against 64 and more).
 _SMALL_SOURCE_CHANNELS = 16
@@ -88,7 +88,7 @@ def pole_kernel(*, log: bool) -> KernelPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run(Band):
+class _SoftmaxBand(Band):
     """A band of a softmax.
 
     Attributes:
@@ -101,12 +101,12 @@ class _Run(Band):
 def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a softmax."""
     params = unit.params
-    assert isinstance(params, Softmax)
+    assert isinstance(params, SoftmaxParams)
     shape = lowering.shape(unit.name)
     single = shape.batch == 1 and shape.depth == 1
     evidence = EncodingEvidence.RECORDED if single and not params.log else EncodingEvidence.EXTRAPOLATED
     ends = Ends(unit, lowering)
-    band = _Run(unit.name, ends.source(), ends.result(), evidence, lowering, params.log)
+    band = _SoftmaxBand(unit.name, ends.source(), ends.result(), evidence, lowering, params.log)
     if params.dimension is Dimension.WIDTH:
         return ends.around(_along_width(band, shape, single=single))
     return ends.around(_along_others(band, shape, params.dimension))
@@ -115,7 +115,7 @@ def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
 # Columns -----------------------------------------------------------------------------------------------
 
 
-def _along_width(band: _Run, shape: TensorShape, *, single: bool) -> Iterator[TaskPlan]:
+def _along_width(band: _SoftmaxBand, shape: TensorShape, *, single: bool) -> Iterator[TaskPlan]:
     machine = band.machine
     if single and not band.log:
         if (
@@ -143,7 +143,7 @@ def _along_width(band: _Run, shape: TensorShape, *, single: bool) -> Iterator[Ta
         yield from _matrix_rows(part, count, shape.width)
 
 
-def _matrix_rows(band: _Run, rows: int, columns: int) -> Iterator[TaskPlan]:
+def _matrix_rows(band: _SoftmaxBand, rows: int, columns: int) -> Iterator[TaskPlan]:
     """Rows as channels; the statistics of all rows are one vector."""
     machine = band.machine
     view, shape = matrix_view(rows, columns), TensorShape(channels=rows, width=columns)
@@ -178,7 +178,7 @@ def _image_bytes(machine: MachineSpec, shape: TensorShape) -> int:
     return shape.height * (4 * row + machine.bank_bytes * shape.channels)
 
 
-def _image_rows(band: _Run, shape: TensorShape) -> Iterator[TaskPlan]:
+def _image_rows(band: _SoftmaxBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows of an image: a copy in L2, whose rows are reduced as groups."""
     machine = band.machine
     channels, height, width = shape.channels, shape.height, shape.width
@@ -209,7 +209,7 @@ def _one_column_bytes(machine: MachineSpec, channels: int) -> int:
     return 4 * machine.bank_bytes * channels + align(2 * channels, machine.bank_bytes) + 64 * machine.bank_bytes
 
 
-def _one_column(band: _Run, channels: int) -> Iterator[TaskPlan]:
+def _one_column(band: _SoftmaxBand, channels: int) -> Iterator[TaskPlan]:
     """Columns of extent 1, every result being 1: the steps are done all the same (one record)."""
     machine = band.machine
     view, shape = View(channels=channels), TensorShape(channels=channels)
@@ -232,7 +232,7 @@ def _one_column(band: _Run, channels: int) -> Iterator[TaskPlan]:
 # Channels, rows and what is outside them ---------------------------------------------------------------
 
 
-def _along_others(band: _Run, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
+def _along_others(band: _SoftmaxBand, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:
     """A dimension before the columns: the channels of the view."""
     machine = band.machine
     extent = dimension.extent(shape)
@@ -253,7 +253,7 @@ def _fits(machine: MachineSpec, channels: int, rows: int, columns: int) -> bool:
     return rows * (image_row + 2 * planar_row(machine, 1, columns)) + machine.bank_bytes <= machine.l2_bytes
 
 
-def _image_channels(band: _Run, view: View, *, turned: bool) -> Iterator[TaskPlan]:
+def _image_channels(band: _SoftmaxBand, view: View, *, turned: bool) -> Iterator[TaskPlan]:
     """Channels of an image; `turned` when the tensor's rows are the channels of the view and its channels the rows."""
     machine = band.machine
     channels, height, width = view.channels, view.height, view.width
@@ -295,7 +295,7 @@ def _one_pixel_bytes(machine: MachineSpec, channels: int) -> int:
     return 2 * machine.bank_bytes * channels + align(2 * channels, machine.bank_bytes) + machine.bank_bytes
 
 
-def _one_pixel(band: _Run, channels: int) -> Iterator[TaskPlan]:
+def _one_pixel(band: _SoftmaxBand, channels: int) -> Iterator[TaskPlan]:
     """Channels of one pixel: 2^x is computed on the channels as a row."""
     machine = band.machine
     view, one, shape = View(channels=channels), View(), TensorShape(channels=channels)
@@ -331,7 +331,7 @@ def fits_l2(query: Query) -> object | None:
     """Two copies of the elements of a softmax do not fit into L2."""
     machine = query.machine
     params = query.params
-    assert isinstance(params, Softmax)
+    assert isinstance(params, SoftmaxParams)
     shape = query.result
     if params.dimension is Dimension.WIDTH:
         fits = 2 * align(2 * shape.width, machine.bank_bytes) + 4 * machine.bank_bytes <= machine.l2_bytes
@@ -340,4 +340,4 @@ def fits_l2(query: Query) -> object | None:
     return None if fits else f"{params.dimension.extent(shape)} elements"
 
 
-FAMILIES = (Family("softmax", (Softmax,), lower, (fits_l2,)),)
+FAMILIES = (Family("softmax", (SoftmaxParams,), lower, (fits_l2,)),)

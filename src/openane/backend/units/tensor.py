@@ -6,7 +6,7 @@ import numpy as np
 
 from openane.backend.alloc.surfaces import dram_bytes
 from openane.backend.rules import Query, RuleKind, rule
-from openane.net.units import Neuron, NeuronKind
+from openane.net.units import NeuronKind, NeuronParams
 from openane.numerics.limits import HALF_LARGEST
 
 _HINT = "Split the long axis into two by a Reshape, or tile the layer outside of the engine."
@@ -89,7 +89,9 @@ def size(query: Query) -> object | None:
 def weight_range(query: Query) -> object | None:
     """A weight, a bias or a constant of a function is outside the range of fp16."""
     for params in (query.params, getattr(query.params, "main", None)):
-        limits = isinstance(params, Neuron) and params.kind is NeuronKind.CLAMP  # infinite where there is no limit
+        limits = (
+            isinstance(params, NeuronParams) and params.kind is NeuronKind.CLAMP
+        )  # infinite where there is no limit
         for name in ("kernel", "weight", "scale", "bias", "slopes", "epsilon", *(() if limits else ("alpha", "beta"))):
             values = getattr(params, name, None)
             if isinstance(values, (np.ndarray, float)) and np.size(values) and np.asarray(values).dtype.kind == "f":

@@ -34,7 +34,7 @@ from openane.backend.units.functions import (
     with_table,
 )
 from openane.net.net import TensorShape, Unit
-from openane.net.units import Neuron
+from openane.net.units import NeuronParams
 
 if TYPE_CHECKING:
     from openane.backend.lowering import UnitLowering
@@ -78,7 +78,7 @@ def planar_task(
 def lower_neuron(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """One task, or the steps of the function's recipe with intermediates between them."""
     neuron = unit.params
-    assert isinstance(neuron, Neuron)
+    assert isinstance(neuron, NeuronParams)
     (bottom,) = unit.bottoms
     value = lowering.value(bottom)
     result = lowering.result(unit)
@@ -149,4 +149,4 @@ def prelu(
     yield planar_task(PeWork(PeMode.BINARY, PeArithmetic.ADD), shape, (positive, scaled), result, evidence)
 
 
-FAMILIES = (Family("unary function", (Neuron,), lower_neuron, (known_function,)),)
+FAMILIES = (Family("unary function", (NeuronParams,), lower_neuron, (known_function,)),)

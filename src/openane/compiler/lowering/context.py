@@ -16,7 +16,7 @@ from openane.core.errors import UnsupportedError, require
 from openane.core.origin import Origin
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType
-from openane.net import Broadcast, Constant, Dimension, Net, Reshape, TensorShape, Unit, UnitParams
+from openane.net import BroadcastParams, ConstantParams, Dimension, Net, ReshapeParams, TensorShape, Unit, UnitParams
 from openane.numerics.fp16 import saturated
 from openane.targets import get
 from openane.targets.registry import DEFAULT_TARGET
@@ -196,26 +196,26 @@ class GraphLowering:
 
     def reshape(self, handle: Handle, engine: TensorShape) -> Handle:
         """The same elements in another engine shape; nothing where the shape is that already."""
-        while isinstance(self._records[handle].params, Reshape):
+        while isinstance(self._records[handle].params, ReshapeParams):
             handle = self._records[handle].bottoms[0]
         if self._records[handle].shape == engine:
             return handle
         key = ("reshape", handle, engine)
         if key not in self._shared:
-            self._shared[key] = self.emit(Reshape(engine), handle)
+            self._shared[key] = self.emit(ReshapeParams(engine), handle)
         return self._shared[key]
 
     def broadcast(self, handle: Handle, engine: TensorShape) -> Handle:
         """Repeats a unit along its dimensions of size 1 up to an engine shape."""
         own = self._records[handle].shape
         sizes = {d: d.extent(engine) for d in Dimension if d.extent(own) != d.extent(engine)}
-        return self.emit(Broadcast(sizes), handle) if sizes else handle
+        return self.emit(BroadcastParams(sizes), handle) if sizes else handle
 
     def hold(self, array: np.ndarray) -> Handle:
         """A constant unit; booleans become 1 and 0, and finite values beyond fp16 its largest ones."""
         if array.dtype.kind != "f":
             array = array.astype(np.float32)
-        return self.emit(Constant(saturated(array)))
+        return self.emit(ConstantParams(saturated(array)))
 
     def define(self, name: str, handle: Handle, layout: Layout | None) -> None:
         """Says which unit holds a value.

@@ -16,7 +16,7 @@ from openane.core.errors import require
 from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
-from openane.net import Conv, Dimension, Pad, Pads
+from openane.net import ConvParams, Dimension, PadParams, Pads
 
 
 def plane(values: Sequence[int], default: int) -> tuple[int, int]:
@@ -64,7 +64,7 @@ def pad_image(ctx: GraphLowering, x: Handle, pads: Pads, value: float) -> Handle
     """Rows and columns of one value around x."""
     amounts = {Dimension.HEIGHT: (pads.top, pads.bottom), Dimension.WIDTH: (pads.left, pads.right)}
     grown = {dimension: amount for dimension, amount in amounts.items() if any(amount)}
-    return ctx.emit(Pad(grown, value=value), x) if grown else x
+    return ctx.emit(PadParams(grown, value=value), x) if grown else x
 
 
 @rule(
@@ -104,7 +104,7 @@ def _lower_conv(ctx: GraphLowering, node: Node) -> None:
     name, pads = source_and_pads(ctx, node.inputs[0], operation.pads)
     layout = SPATIAL[kernel.ndim]
     x, rest = outside_padding(ctx, ctx.read(name, layout), plane_pads(pads))
-    conv = Conv(
+    conv = ConvParams(
         kernel if kernel.ndim == 4 else kernel[:, :, None, :],
         plane(operation.strides, 1),
         plane(operation.dilations, 1),
@@ -177,7 +177,7 @@ def _lower_conv_transpose(ctx: GraphLowering, node: Node) -> None:
     groups = operation.groups
     # (Cin, Cout / groups, ...) to the unit's (Cout, Cin / groups, ...), group by group.
     grouped = kernel.reshape(groups, kernel.shape[0] // groups, *kernel.shape[1:]).swapaxes(1, 2)
-    conv = Conv(
+    conv = ConvParams(
         grouped.reshape(-1, *grouped.shape[2:]),
         plane(operation.strides, 1),
         plane(operation.dilations, 1),
@@ -216,7 +216,7 @@ def _lower_depth_to_space(ctx: GraphLowering, node: Node) -> None:
         kernel, groups = np.tile(_shuffle_kernel(block, 1, operation.order), (depth, 1, 1, 1)), depth
     else:
         kernel, groups = _shuffle_kernel(block, depth, operation.order), 1
-    conv = Conv(kernel, (block, block), groups=groups, transposed=True)
+    conv = ConvParams(kernel, (block, block), groups=groups, transposed=True)
     ctx.define(node.outputs[0], ctx.emit(conv, ctx.read(node.inputs[0], SPATIAL[4])), SPATIAL[4])
 
 
@@ -230,7 +230,7 @@ def _lower_space_to_depth(ctx: GraphLowering, node: Node) -> None:
         kernel, groups = np.tile(one, (depth, 1, 1, 1)), depth
     else:
         kernel, groups = _shuffle_kernel(block, depth, operation.order).swapaxes(0, 1), 1
-    conv = Conv(kernel, (block, block), groups=groups)
+    conv = ConvParams(kernel, (block, block), groups=groups)
     ctx.define(node.outputs[0], ctx.emit(conv, ctx.read(node.inputs[0], SPATIAL[4])), SPATIAL[4])
 
 

@@ -20,12 +20,12 @@ from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
-    GOC,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
     NeuronKind,
+    NeuronParams,
     TensorShape,
 )
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
@@ -86,38 +86,42 @@ def finite_clip(minimum: float, maximum: float) -> object | None:
     return f"limits {minimum:g} and {maximum:g}" if minimum == math.inf or maximum == -math.inf else None
 
 
-def _clip(minimum: float, maximum: float) -> Neuron:
+def _clip(minimum: float, maximum: float) -> NeuronParams:
     if minimum == 0 and maximum == math.inf:
-        return Neuron(K.RELU)
+        return NeuronParams(K.RELU)
     require(finite_clip, minimum, maximum)
     low, high = saturated(np.array([minimum, maximum])).tolist()
-    return Neuron(K.CLAMP, low, high)
+    return NeuronParams(K.CLAMP, low, high)
 
 
 #: Operations that are a chain of one-bottom units.
-CHAINS: Mapping[type[Operation], Callable[[Any], tuple[Neuron | GOC, ...]]] = MappingProxyType(
+CHAINS: Mapping[type[Operation], Callable[[Any], tuple[NeuronParams | GOCParams, ...]]] = MappingProxyType(
     {
-        g.LeakyRelu: lambda o: (Neuron(K.LEAKY_RELU, o.alpha),),
-        g.ThresholdedRelu: lambda o: (Neuron(K.THRESHOLDED_RELU, o.alpha),),
-        g.Elu: lambda o: (Neuron(K.ELU, o.alpha),),
+        g.LeakyRelu: lambda o: (NeuronParams(K.LEAKY_RELU, o.alpha),),
+        g.ThresholdedRelu: lambda o: (NeuronParams(K.THRESHOLDED_RELU, o.alpha),),
+        g.Elu: lambda o: (NeuronParams(K.ELU, o.alpha),),
         g.Selu: lambda o: (
-            (Neuron(K.SELU),)
+            (NeuronParams(K.SELU),)
             if (o.alpha, o.gamma) == (SELU_ALPHA, SELU_GAMMA)
-            else (Neuron(K.ELU, o.alpha), GOC(o.gamma))
+            else (NeuronParams(K.ELU, o.alpha), GOCParams(o.gamma))
         ),
         g.Celu: lambda o: (
-            (Neuron(K.ELU, 1.0),) if o.alpha == 1 else (GOC(1 / o.alpha), Neuron(K.ELU, 1.0), GOC(o.alpha))
+            (NeuronParams(K.ELU, 1.0),)
+            if o.alpha == 1
+            else (GOCParams(1 / o.alpha), NeuronParams(K.ELU, 1.0), GOCParams(o.alpha))
         ),
-        g.HardSigmoid: lambda o: (Neuron(K.HARD_SIGMOID, o.alpha, o.beta),),
-        g.ScaledTanh: lambda o: (GOC(o.beta), Neuron(K.TANH), GOC(o.alpha)),
-        g.Gelu: lambda o: (Neuron(K.GELU_TANH if o.approximate else K.GELU),),
+        g.HardSigmoid: lambda o: (NeuronParams(K.HARD_SIGMOID, o.alpha, o.beta),),
+        g.ScaledTanh: lambda o: (GOCParams(o.beta), NeuronParams(K.TANH), GOCParams(o.alpha)),
+        g.Gelu: lambda o: (NeuronParams(K.GELU_TANH if o.approximate else K.GELU),),
         g.Clip: lambda o: (_clip(o.minimum, o.maximum),),
-        g.Log: lambda o: (Neuron(K.LOG),) if o.epsilon < _VANISHES else (GOC(1.0, o.epsilon), Neuron(K.LOG)),
-        g.Rsqrt: lambda o: (Neuron(K.RSQRT, o.epsilon),),
-        g.Reciprocal: lambda o: (Neuron(K.RECIPROCAL, o.epsilon),),
-        g.Neg: lambda o: (GOC(-1.0),),
-        g.Affine: lambda o: (GOC(o.alpha, o.beta),),
-        g.Not: lambda o: (GOC(-1.0, 1.0),),
+        g.Log: lambda o: (
+            (NeuronParams(K.LOG),) if o.epsilon < _VANISHES else (GOCParams(1.0, o.epsilon), NeuronParams(K.LOG))
+        ),
+        g.Rsqrt: lambda o: (NeuronParams(K.RSQRT, o.epsilon),),
+        g.Reciprocal: lambda o: (NeuronParams(K.RECIPROCAL, o.epsilon),),
+        g.Neg: lambda o: (GOCParams(-1.0),),
+        g.Affine: lambda o: (GOCParams(o.alpha, o.beta),),
+        g.Not: lambda o: (GOCParams(-1.0, 1.0),),
     }
 )
 
@@ -125,7 +129,7 @@ CHAINS: Mapping[type[Operation], Callable[[Any], tuple[Neuron | GOC, ...]]] = Ma
 def _lower_plain(ctx: GraphLowering, node: Node) -> None:
     # A function of one element works wherever the value is.
     value = ctx.values[node.inputs[0]]
-    unit = emit_function(ctx, Neuron(PLAIN_NEURONS[type(node.operation)]), value.handle)
+    unit = emit_function(ctx, NeuronParams(PLAIN_NEURONS[type(node.operation)]), value.handle)
     ctx.define(node.outputs[0], unit, value.layout)
 
 
@@ -150,11 +154,11 @@ def _lower_silu(ctx: GraphLowering, node: Node) -> None:
     # Apple's table of SiLU is coarser than its table of the sigmoid, which a model asks for that writes it out.
     written_out = node.origin.step == RECOGNIZED and ctx.options.functions is Functions.APPLE
     if operation.alpha == 1 and not written_out:
-        unit = emit_function(ctx, Neuron(K.SILU), x)
+        unit = emit_function(ctx, NeuronParams(K.SILU), x)
     else:
-        scaled = x if operation.alpha == 1 else ctx.emit(GOC(operation.alpha), x)
-        gate = emit_function(ctx, Neuron(K.SIGMOID), scaled)
-        unit = ctx.emit(ElementWise(ElementWiseKind.MULT), x, gate)
+        scaled = x if operation.alpha == 1 else ctx.emit(GOCParams(operation.alpha), x)
+        gate = emit_function(ctx, NeuronParams(K.SIGMOID), scaled)
+        unit = ctx.emit(ElementWiseParams(ElementWiseKind.MULT), x, gate)
     ctx.define(node.outputs[0], unit, value.layout)
 
 
@@ -206,12 +210,12 @@ def affine(ctx: GraphLowering, x: Handle, *, scale: np.ndarray | None = None, bi
         elif array.size == array.shape[2] == engine.channels:
             vectors.append(array.reshape(-1))
     if len(vectors) == 2:
-        return ctx.emit(GOC(vectors[0], vectors[1]), x)
+        return ctx.emit(GOCParams(vectors[0], vectors[1]), x)
     if scale is not None:
         require(finite_factor, scale)
     for array, kind in ((scale, ElementWiseKind.MULT), (bias, ElementWiseKind.ADD)):
         if array is not None:
-            x = ctx.emit(ElementWise(kind), x, ctx.broadcast(ctx.hold(array), engine))
+            x = ctx.emit(ElementWiseParams(kind), x, ctx.broadcast(ctx.hold(array), engine))
     return x
 
 
@@ -251,7 +255,7 @@ def _lower_binary(ctx: GraphLowering, node: Node) -> None:
         unit = _left_constant(ctx, kind, spread(first, layout), operand(ctx, b, layout, engine))
     if unit is None:
         left, right = operand(ctx, a, layout, engine), operand(ctx, b, layout, engine)
-        unit = ctx.emit(ElementWise(kind), left, right)
+        unit = ctx.emit(ElementWiseParams(kind), left, right)
     ctx.define(node.outputs[0], unit, layout)
 
 
@@ -263,7 +267,7 @@ def _lower_in_place(ctx: GraphLowering, node: Node, kind: ElementWiseKind) -> bo
         alike = ctx.shape(a) == ctx.shape(b) and ctx.extents(left.handle) == ctx.extents(right.handle)
         if not alike or None not in (left.layout, right.layout):
             return False
-        unit = ctx.emit(ElementWise(kind), left.handle, right.handle)
+        unit = ctx.emit(ElementWiseParams(kind), left.handle, right.handle)
         ctx.define(node.outputs[0], unit, left.layout or right.layout)
         return True
     name, value, number = (a, left, ctx.constants[b]) if left is not None else (b, right, ctx.constants[a])
@@ -312,7 +316,7 @@ def _left_constant(ctx: GraphLowering, kind: ElementWiseKind, array: np.ndarray,
     if kind is E_.SUB:
         return affine(ctx, x, scale=np.full((1,) * 5, -1.0), bias=array)
     if kind is E_.DIV:
-        inverse = ctx.emit(Neuron(K.RECIPROCAL), x)
+        inverse = ctx.emit(NeuronParams(K.RECIPROCAL), x)
         return inverse if array.size == 1 and array.item() == 1 else affine(ctx, inverse, scale=array)
     return None
 
@@ -336,16 +340,16 @@ def power(ctx: GraphLowering, x: Handle, exponent: float) -> Handle:
     """x to a constant power: squares, roots and products where they do it."""
     if exponent in _POWERS:
         for kind in _POWERS[exponent]:
-            x = ctx.emit(Neuron(kind), x)
+            x = ctx.emit(NeuronParams(kind), x)
         return x
-    mult = ElementWise(E_.MULT)
+    mult = ElementWiseParams(E_.MULT)
     if exponent == 3:
-        return ctx.emit(mult, x, ctx.emit(Neuron(K.SQUARE), x))
+        return ctx.emit(mult, x, ctx.emit(NeuronParams(K.SQUARE), x))
     if exponent in (0.75, -0.75):
-        half = ctx.emit(Neuron(K.SQRT if exponent > 0 else K.RSQRT), x)
-        return ctx.emit(mult, half, ctx.emit(Neuron(K.SQRT), half))
+        half = ctx.emit(NeuronParams(K.SQRT if exponent > 0 else K.RSQRT), x)
+        return ctx.emit(mult, half, ctx.emit(NeuronParams(K.SQRT), half))
     constant = ctx.broadcast(ctx.hold(np.full((1,) * 5, exponent)), ctx.extents(x))
-    return ctx.emit(ElementWise(E_.POW), x, constant)
+    return ctx.emit(ElementWiseParams(E_.POW), x, constant)
 
 
 def _lower_prelu(ctx: GraphLowering, node: Node) -> None:
@@ -359,16 +363,16 @@ def _lower_prelu(ctx: GraphLowering, node: Node) -> None:
     slope = ctx.constant(slope_name)
     spread_slope = None if slope is None else spread(slope, layout)
     if spread_slope is not None and spread_slope.size == 1:
-        unit = ctx.emit(Neuron(K.LEAKY_RELU, float(spread_slope.reshape(()))), x)
+        unit = ctx.emit(NeuronParams(K.LEAKY_RELU, float(spread_slope.reshape(()))), x)
     elif spread_slope is not None and spread_slope.size == spread_slope.shape[2] == engine.channels:
-        unit = ctx.emit(Neuron(K.PRELU, slopes=spread_slope.reshape(-1)), x)
+        unit = ctx.emit(NeuronParams(K.PRELU, slopes=spread_slope.reshape(-1)), x)
     else:
-        below = ctx.emit(Neuron(K.CLAMP, -math.inf, 0.0), x)
+        below = ctx.emit(NeuronParams(K.CLAMP, -math.inf, 0.0), x)
         if spread_slope is not None:
             below = affine(ctx, below, scale=spread_slope)
         else:
-            below = ctx.emit(ElementWise(E_.MULT), below, operand(ctx, slope_name, layout, engine))
-        unit = ctx.emit(ElementWise(E_.ADD), ctx.emit(Neuron(K.RELU), x), below)
+            below = ctx.emit(ElementWiseParams(E_.MULT), below, operand(ctx, slope_name, layout, engine))
+        unit = ctx.emit(ElementWiseParams(E_.ADD), ctx.emit(NeuronParams(K.RELU), x), below)
     ctx.define(node.outputs[0], unit, layout)
 
 

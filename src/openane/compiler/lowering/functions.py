@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from openane.artifact.options import Functions
 from openane.compiler.lowering.context import GraphLowering, Handle
-from openane.net import GOC, ElementWise, ElementWiseKind, Neuron, NeuronKind, UnitParams
+from openane.net import ElementWiseKind, ElementWiseParams, GOCParams, NeuronKind, NeuronParams, UnitParams
 from openane.net.units.neuron import SELU_ALPHA, SELU_GAMMA
 from openane.numerics.fp16 import rounded_number
 
@@ -38,29 +38,29 @@ def emit_function(ctx: GraphLowering, params: UnitParams, x: Handle) -> Handle:
         The unit of the result.
     """
     form = None
-    if isinstance(params, Neuron) and ctx.options.functions is Functions.ACCURATE:
+    if isinstance(params, NeuronParams) and ctx.options.functions is Functions.ACCURATE:
         form = _FORMS.get(params.kind)
-    return ctx.emit(params, x) if form is None or not isinstance(params, Neuron) else form(ctx, x, params)
+    return ctx.emit(params, x) if form is None or not isinstance(params, NeuronParams) else form(ctx, x, params)
 
 
 # Building blocks -----------------------------------------------------------------------------------------------------
 
 
 def _line(ctx: GraphLowering, x: Handle, scale: float, bias: float = 0.0) -> Handle:
-    return ctx.emit(GOC(rounded_number(scale), rounded_number(bias)), x)
+    return ctx.emit(GOCParams(rounded_number(scale), rounded_number(bias)), x)
 
 
 def _multiply(ctx: GraphLowering, x: Handle, y: Handle, scale: float = 1.0) -> Handle:
-    return ctx.emit(ElementWise(_MULT, rounded_number(scale)), x, y)
+    return ctx.emit(ElementWiseParams(_MULT, rounded_number(scale)), x, y)
 
 
 def _reciprocal(ctx: GraphLowering, x: Handle, plus: float) -> Handle:
     """1 / (x + plus)."""
-    return ctx.emit(Neuron(K.RECIPROCAL, rounded_number(plus)), x)
+    return ctx.emit(NeuronParams(K.RECIPROCAL, rounded_number(plus)), x)
 
 
 def _clip(ctx: GraphLowering, x: Handle, low: float, high: float) -> Handle:
-    return ctx.emit(Neuron(K.CLAMP, rounded_number(low), rounded_number(high)), x)
+    return ctx.emit(NeuronParams(K.CLAMP, rounded_number(low), rounded_number(high)), x)
 
 
 def _odd_cubic(ctx: GraphLowering, x: Handle, linear: float, cubic: float) -> Handle:
@@ -70,7 +70,7 @@ def _odd_cubic(ctx: GraphLowering, x: Handle, linear: float, cubic: float) -> Ha
 
 def _logistic(ctx: GraphLowering, x: Handle) -> Handle:
     """1 / (1 + e^-x); an overflow of the power gives 0, an underflow 1."""
-    return _reciprocal(ctx, ctx.emit(Neuron(K.EXP), _line(ctx, x, -1.0)), 1.0)
+    return _reciprocal(ctx, ctx.emit(NeuronParams(K.EXP), _line(ctx, x, -1.0)), 1.0)
 
 
 # Functions -----------------------------------------------------------------------------------------------------------
@@ -79,22 +79,22 @@ _LOG2_E_LOST = math.log2(math.e) - rounded_number(math.log2(math.e))
 """What log2(e) loses as an fp16 factor before the exp2 table."""
 
 
-def _exp(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
+def _exp(ctx: GraphLowering, x: Handle, _: NeuronParams) -> Handle:
     """2^(c x), times 1 + x ln(2) (log2(e) - c): the factor c before the table is an fp16 number."""
     limited = _clip(ctx, x, -18.0, 12.0)  # beyond, e^x is 0 or infinity in fp16; 0 * infinity must not come up
-    power = ctx.emit(Neuron(K.EXP), limited)
-    return ctx.emit(ElementWise(_ADD), power, _multiply(ctx, power, limited, _LOG2_E_LOST * math.log(2)))
+    power = ctx.emit(NeuronParams(K.EXP), limited)
+    return ctx.emit(ElementWiseParams(_ADD), power, _multiply(ctx, power, limited, _LOG2_E_LOST * math.log(2)))
 
 
-def _sigmoid(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
+def _sigmoid(ctx: GraphLowering, x: Handle, _: NeuronParams) -> Handle:
     return _logistic(ctx, x)
 
 
-def _silu(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
+def _silu(ctx: GraphLowering, x: Handle, _: NeuronParams) -> Handle:
     return _multiply(ctx, x, _logistic(ctx, x))
 
 
-def _gelu(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
+def _gelu(ctx: GraphLowering, x: Handle, _: NeuronParams) -> Handle:
     """x times the normal distribution function, whose logit is nearly an odd cubic: off by at most 1.4e-4."""
     return _multiply(ctx, x, _logistic(ctx, _odd_cubic(ctx, x, 1.5976, 0.07056)))
 
@@ -106,30 +106,30 @@ def tanh(ctx: GraphLowering, x: Handle) -> Handle:
     for weight, pole in ((2.0125912, 2.4741558), (4.0242776, 30.402689)):
         scale = rounded_number(1 / weight)
         terms.append(_reciprocal(ctx, _multiply(ctx, limited, limited, scale), pole * scale))
-    factor = _line(ctx, ctx.emit(ElementWise(_ADD), *terms), 1.0, 0.05415974)
+    factor = _line(ctx, ctx.emit(ElementWiseParams(_ADD), *terms), 1.0, 0.05415974)
     return _multiply(ctx, limited, factor)
 
 
-def _tanh(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
+def _tanh(ctx: GraphLowering, x: Handle, _: NeuronParams) -> Handle:
     return tanh(ctx, x)
 
 
-def _erf(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
+def _erf(ctx: GraphLowering, x: Handle, _: NeuronParams) -> Handle:
     """tanh of an odd cubic (fit: 3.6e-4)."""
     return tanh(ctx, _odd_cubic(ctx, x, 1.128756, 0.100769))
 
 
-def _softplus(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
+def _softplus(ctx: GraphLowering, x: Handle, _: NeuronParams) -> Handle:
     """max(x, 0) + log(1 + u) with u = e^-|x|, and log(1 + u) = u (C + A / (u + a)) (fit: 3.3e-4)."""
-    power = ctx.emit(Neuron(K.EXP), _line(ctx, ctx.emit(Neuron(K.ABS), x), -1.0))
+    power = ctx.emit(NeuronParams(K.EXP), _line(ctx, ctx.emit(NeuronParams(K.ABS), x), -1.0))
     factor = _line(ctx, _reciprocal(ctx, power, 1.64589851), 1.33393194, 0.18921343)
-    return ctx.emit(ElementWise(_ADD), ctx.emit(Neuron(K.RELU), x), _multiply(ctx, power, factor))
+    return ctx.emit(ElementWiseParams(_ADD), ctx.emit(NeuronParams(K.RELU), x), _multiply(ctx, power, factor))
 
 
-def _mish(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
+def _mish(ctx: GraphLowering, x: Handle, _: NeuronParams) -> Handle:
     """x tanh(log(1 + e^x)) = x / (1 + 2 / n) with n = e^x (e^x + 2)."""
-    power = ctx.emit(Neuron(K.EXP), x)
-    inverse = ctx.emit(Neuron(K.RECIPROCAL), _multiply(ctx, power, _line(ctx, power, 1.0, 2.0)))
+    power = ctx.emit(NeuronParams(K.EXP), x)
+    inverse = ctx.emit(NeuronParams(K.RECIPROCAL), _multiply(ctx, power, _line(ctx, power, 1.0, 2.0)))
     return _multiply(ctx, x, _reciprocal(ctx, inverse, 0.5), 0.5)
 
 
@@ -138,20 +138,20 @@ def _expm1(ctx: GraphLowering, x: Handle, scale: float) -> Handle:
     near = _clip(ctx, x, -1.0, 0.0)
     divisor = _multiply(ctx, near, _line(ctx, near, 0.08131734, -0.50079637))
     near = _multiply(ctx, near, _reciprocal(ctx, divisor, 1.0))
-    beyond = ctx.emit(Neuron(K.RELU), _line(ctx, ctx.emit(Neuron(K.EXP), x), -1.0, math.exp(-1)))
-    return ctx.emit(ElementWise(_SUB, scale), near, beyond)
+    beyond = ctx.emit(NeuronParams(K.RELU), _line(ctx, ctx.emit(NeuronParams(K.EXP), x), -1.0, math.exp(-1)))
+    return ctx.emit(ElementWiseParams(_SUB, scale), near, beyond)
 
 
-def _elu(ctx: GraphLowering, x: Handle, params: Neuron) -> Handle:
-    return ctx.emit(ElementWise(_ADD), ctx.emit(Neuron(K.RELU), x), _expm1(ctx, x, params.alpha))
+def _elu(ctx: GraphLowering, x: Handle, params: NeuronParams) -> Handle:
+    return ctx.emit(ElementWiseParams(_ADD), ctx.emit(NeuronParams(K.RELU), x), _expm1(ctx, x, params.alpha))
 
 
-def _selu(ctx: GraphLowering, x: Handle, _: Neuron) -> Handle:
-    positive = ctx.emit(Neuron(K.RELU), _line(ctx, x, SELU_GAMMA))
-    return ctx.emit(ElementWise(_ADD), positive, _expm1(ctx, x, SELU_GAMMA * SELU_ALPHA))
+def _selu(ctx: GraphLowering, x: Handle, _: NeuronParams) -> Handle:
+    positive = ctx.emit(NeuronParams(K.RELU), _line(ctx, x, SELU_GAMMA))
+    return ctx.emit(ElementWiseParams(_ADD), positive, _expm1(ctx, x, SELU_GAMMA * SELU_ALPHA))
 
 
-_Form = Callable[["GraphLowering", "Handle", Neuron], "Handle"]
+_Form = Callable[["GraphLowering", "Handle", NeuronParams], "Handle"]
 
 _FORMS: Mapping[NeuronKind, _Form] = MappingProxyType(
     {

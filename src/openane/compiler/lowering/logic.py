@@ -24,22 +24,22 @@ from openane.core.errors import require
 from openane.core.types import DType
 from openane.graph import Node, Operation
 from openane.graph import ops as g
-from openane.net import GOC, ElementWise, ElementWiseKind, Neuron, NeuronKind, TensorShape
+from openane.net import ElementWiseKind, ElementWiseParams, GOCParams, NeuronKind, NeuronParams, TensorShape
 from openane.numerics.fp16 import saturated
 from openane.numerics.limits import HALF_LARGEST
 
-_NOT = GOC(-1.0, 1.0)
-_ABS, _RELU = Neuron(NeuronKind.ABS), Neuron(NeuronKind.RELU)
+_NOT = GOCParams(-1.0, 1.0)
+_ABS, _RELU = NeuronParams(NeuronKind.ABS), NeuronParams(NeuronKind.RELU)
 
 #: After the sign of (a - b): units that make the boolean of it.
-_FROM_SIGN: Mapping[type[Operation], tuple[GOC | Neuron, ...]] = MappingProxyType(
+_FROM_SIGN: Mapping[type[Operation], tuple[GOCParams | NeuronParams, ...]] = MappingProxyType(
     {
         g.NotEqual: (_ABS,),
         g.Equal: (_ABS, _NOT),
         g.Greater: (_RELU,),
         g.LessOrEqual: (_RELU, _NOT),
-        g.Less: (GOC(-1.0), _RELU),
-        g.GreaterOrEqual: (GOC(-1.0), _RELU, _NOT),
+        g.Less: (GOCParams(-1.0), _RELU),
+        g.GreaterOrEqual: (GOCParams(-1.0), _RELU, _NOT),
         g.Xor: (_ABS,),
     }
 )
@@ -47,7 +47,7 @@ _FROM_SIGN: Mapping[type[Operation], tuple[GOC | Neuron, ...]] = MappingProxyTyp
 
 def compare(ctx: GraphLowering, kind: type[Operation], difference: Handle) -> Handle:
     """The boolean of a comparison from the difference of its operands."""
-    unit = ctx.emit(Neuron(NeuronKind.SIGN), difference)
+    unit = ctx.emit(NeuronParams(NeuronKind.SIGN), difference)
     for params in _FROM_SIGN[kind]:
         unit = ctx.emit(params, unit)
     return unit
@@ -73,7 +73,7 @@ def _lower_comparison(ctx: GraphLowering, node: Node) -> None:
         difference = affine(ctx, x, scale=np.full((1,) * 5, -1.0), bias=spread(_finite(first), layout))
     else:
         operands = (operand(ctx, a, layout, engine), operand(ctx, b, layout, engine))
-        difference = ctx.emit(ElementWise(ElementWiseKind.SUB), *operands)
+        difference = ctx.emit(ElementWiseParams(ElementWiseKind.SUB), *operands)
     ctx.define(node.outputs[0], compare(ctx, type(node.operation), difference), layout)
 
 
@@ -100,11 +100,11 @@ def _lower_where(ctx: GraphLowering, node: Node) -> None:
             terms.append(_term(ctx, ctx.emit(_NOT, chosen), b, layout, engine))
         present = [term for term in terms if term is not None]
         if not present:
-            unit = ctx.emit(GOC(0.0), chosen)
+            unit = ctx.emit(GOCParams(0.0), chosen)
         elif len(present) == 1:
             unit = present[0]
         else:
-            unit = ctx.emit(ElementWise(ElementWiseKind.ADD), *present)
+            unit = ctx.emit(ElementWiseParams(ElementWiseKind.ADD), *present)
     ctx.define(node.outputs[0], unit, layout)
 
 
@@ -112,7 +112,7 @@ def _term(ctx: GraphLowering, mask: Handle, name: str, layout: Layout, engine: T
     """mask * value; None where the value is 0 everywhere."""
     array = ctx.constant(name)
     if array is None:
-        return ctx.emit(ElementWise(ElementWiseKind.MULT), operand(ctx, name, layout, engine), mask)
+        return ctx.emit(ElementWiseParams(ElementWiseKind.MULT), operand(ctx, name, layout, engine), mask)
     if not np.any(array):
         return None
     return affine(ctx, mask, scale=spread(saturated(_finite(array)), layout))
@@ -129,7 +129,7 @@ def _known_choice(ctx: GraphLowering, mask: np.ndarray, a: str, b: str, layout: 
             bias = constant if bias is None else bias + constant
             continue
         part = affine(ctx, operand(ctx, name, layout, engine), scale=share)
-        total = part if total is None else ctx.emit(ElementWise(ElementWiseKind.ADD), total, part)
+        total = part if total is None else ctx.emit(ElementWiseParams(ElementWiseKind.ADD), total, part)
     assert total is not None, "a node whose inputs are all known is computed at once"
     return total if bias is None or not np.any(bias) else affine(ctx, total, bias=bias)
 
@@ -155,15 +155,15 @@ def _lower_shrink(ctx: GraphLowering, node: Node) -> None:
     x = ctx.read(node.inputs[0], layout)
     threshold, bias = operation.threshold, operation.bias
     if bias == threshold:
-        middle = ctx.emit(Neuron(NeuronKind.CLAMP, -threshold, threshold), x)
-        unit = ctx.emit(ElementWise(ElementWiseKind.SUB), x, middle)
+        middle = ctx.emit(NeuronParams(NeuronKind.CLAMP, -threshold, threshold), x)
+        unit = ctx.emit(ElementWiseParams(ElementWiseKind.SUB), x, middle)
     else:
-        outside = compare(ctx, g.Greater, ctx.emit(GOC(1.0, -threshold), ctx.emit(_ABS, x)))
+        outside = compare(ctx, g.Greater, ctx.emit(GOCParams(1.0, -threshold), ctx.emit(_ABS, x)))
         moved = x
         if bias:
-            step = ctx.emit(GOC(-bias), ctx.emit(Neuron(NeuronKind.SIGN), x))
-            moved = ctx.emit(ElementWise(ElementWiseKind.ADD), x, step)
-        unit = ctx.emit(ElementWise(ElementWiseKind.MULT), moved, outside)
+            step = ctx.emit(GOCParams(-bias), ctx.emit(NeuronParams(NeuronKind.SIGN), x))
+            moved = ctx.emit(ElementWiseParams(ElementWiseKind.ADD), x, step)
+        unit = ctx.emit(ElementWiseParams(ElementWiseKind.MULT), moved, outside)
     ctx.define(node.outputs[0], unit, layout)
 
 

@@ -14,7 +14,16 @@ from openane.core.errors import require
 from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
-from openane.net import Concat, Conv, Dimension, InputView, Linear, MatMul, TensorShape, Transpose
+from openane.net import (
+    ConcatParams,
+    ConvParams,
+    Dimension,
+    InputViewParams,
+    LinearParams,
+    MatMulParams,
+    TensorShape,
+    TransposeParams,
+)
 
 _HEIGHT_WIDTH = (0, 1, 2, 4, 3)
 
@@ -86,17 +95,17 @@ def selection(places: Sequence[int] | np.ndarray, extent: int) -> np.ndarray:
     return matrix
 
 
-def _swap(a: Dimension, b: Dimension) -> Transpose:
+def _swap(a: Dimension, b: Dimension) -> TransposeParams:
     order = [0, 1, 2, 3, 4]
     order[a.axis], order[b.axis] = b.axis, a.axis
     n, d, c, h, w = order
-    return Transpose((n, d, c, h, w))
+    return TransposeParams((n, d, c, h, w))
 
 
 def along(ctx: GraphLowering, x: Handle, dimension: Dimension, matrix: np.ndarray) -> Handle:
     """y[.., i, ..] = sum over j of matrix[i, j] * x[.., j, ..] along one dimension."""
     if dimension is Dimension.CHANNEL:
-        return ctx.emit(Conv(matrix[:, :, None, None]), x)
+        return ctx.emit(ConvParams(matrix[:, :, None, None]), x)
     if dimension is Dimension.WIDTH:
         return _linear(ctx, x, matrix)
     swap = _swap(dimension, Dimension.WIDTH)
@@ -114,9 +123,9 @@ def _linear(ctx: GraphLowering, x: Handle, weight: np.ndarray) -> Handle:
     if rows > ctx.options.machine.max_height and outer is not None:
         extent = outer.extent(shape)
         spans = ((0, extent // 2), (extent // 2, extent - extent // 2))
-        parts = [_linear(ctx, ctx.emit(InputView(outer, first, count), x), weight) for first, count in spans]
-        return ctx.emit(Concat(outer), *parts)
-    y = ctx.emit(Linear(weight), ctx.reshape(x, TensorShape(1, 1, rows, shape.width)))
+        parts = [_linear(ctx, ctx.emit(InputViewParams(outer, first, count), x), weight) for first, count in spans]
+        return ctx.emit(ConcatParams(outer), *parts)
+    y = ctx.emit(LinearParams(weight), ctx.reshape(x, TensorShape(1, 1, rows, shape.width)))
     return ctx.reshape(y, Dimension.WIDTH.resize(shape, weight.shape[0]))
 
 
@@ -158,7 +167,7 @@ def _times_constant(ctx: GraphLowering, node: Node, weight: np.ndarray) -> None:
         if window[0] > machine.max_kernel_width or window[1] > machine.max_kernel_height:
             engine = TensorShape(vectors, inner)
         kernel = weight.reshape(outputs, engine.channels, engine.height, engine.width)
-        unit = ctx.emit(Conv(kernel), ctx.reshape(value.handle, engine))
+        unit = ctx.emit(ConvParams(kernel), ctx.reshape(value.handle, engine))
         ctx.define(result, unit, SPATIAL[len(out)] if out else ())
         return
     layout = MATRICES[len(shape)] if len(shape) <= 5 else ctx.layout(name)
@@ -198,7 +207,7 @@ def _two_tensors(ctx: GraphLowering, node: Node, operation: g.MatMul) -> None:
         full = (1,) * (rank - len(shape)) + shape
         handle = ctx.read_as(name, engine_shape(full, layout))
         handles.append(ctx.broadcast(handle, engine_shape((*batch, *shape[-2:]), layout)))
-    unit = ctx.emit(MatMul(operation.transpose_a, operation.transpose_b), *handles)
+    unit = ctx.emit(MatMulParams(operation.transpose_a, operation.transpose_b), *handles)
     ctx.define(node.outputs[0], unit, layout if len(out) == rank else None)
 
 

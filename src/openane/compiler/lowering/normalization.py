@@ -20,17 +20,17 @@ from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
-    GOC,
-    Conv,
+    ConvParams,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    LayerNorm,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
+    LayerNormParams,
     NeuronKind,
-    Reduction,
+    NeuronParams,
     ReductionKind,
-    Softmax,
+    ReductionParams,
+    SoftmaxParams,
     TensorShape,
 )
 
@@ -45,7 +45,7 @@ def _lower_softmax(ctx: GraphLowering, node: Node) -> None:
     dimension = layout[operation.axis]
     if dimension is None:  # one element along the axis: any free dimension has one as well
         dimension = next(d for d in Dimension if d not in layout)
-    unit = ctx.emit(Softmax(dimension, isinstance(operation, g.LogSoftmax)), ctx.read(node.inputs[0], layout))
+    unit = ctx.emit(SoftmaxParams(dimension, isinstance(operation, g.LogSoftmax)), ctx.read(node.inputs[0], layout))
     ctx.define(node.outputs[0], unit, layout)
 
 
@@ -86,9 +86,9 @@ def _scale_and_shift(ctx: GraphLowering, node: Node, unit: Handle, layout: Layou
         array = ctx.constant(name)
         if array is None and channels:
             flat = ctx.read_as(name, TensorShape(1, ctx.shape(name)[0]))
-            unit = ctx.emit(ElementWise(kind), unit, ctx.broadcast(flat, engine))
+            unit = ctx.emit(ElementWiseParams(kind), unit, ctx.broadcast(flat, engine))
         elif array is None:
-            unit = ctx.emit(ElementWise(kind), unit, operand(ctx, name, layout, engine))
+            unit = ctx.emit(ElementWiseParams(kind), unit, operand(ctx, name, layout, engine))
         else:
             full = array.reshape(1, 1, -1, 1, 1) if channels else spread(array, layout)
             unit = affine(ctx, unit, **{"scale" if kind is ElementWiseKind.MULT else "bias": full})
@@ -125,7 +125,7 @@ def _lower_layer_norm(ctx: GraphLowering, node: Node) -> None:
         # Statistics take in whole rows or one column; channels and their rows follow each other, so they are one axis.
         flat = TensorShape(engine.batch, engine.channels * engine.height, 1, engine.width, engine.depth)
         dimensions, x = frozenset({Dimension.CHANNEL}), ctx.reshape(x, flat)
-    unit = ctx.emit(LayerNorm(dimensions, operation.epsilon, isinstance(operation, g.LayerNorm)), x)
+    unit = ctx.emit(LayerNormParams(dimensions, operation.epsilon, isinstance(operation, g.LayerNorm)), x)
     unit = ctx.reshape(unit, engine)
     ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=False), layout)
 
@@ -150,7 +150,7 @@ def _lower_instance_norm(ctx: GraphLowering, node: Node) -> None:
     assert isinstance(operation, g.InstanceNorm)
     layout = channels_layout(ctx.shape(node.inputs[0]))
     space = frozenset(d for d in layout[2:] if d is not None)
-    unit = ctx.emit(LayerNorm(space, operation.epsilon), ctx.read(node.inputs[0], layout))
+    unit = ctx.emit(LayerNormParams(space, operation.epsilon), ctx.read(node.inputs[0], layout))
     ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=True), layout)
 
 
@@ -164,7 +164,7 @@ def _lower_group_norm(ctx: GraphLowering, node: Node) -> None:
         engine.batch, engine.channels // operation.groups, engine.height, engine.width, operation.groups
     )
     dimensions = frozenset({Dimension.CHANNEL, Dimension.HEIGHT, Dimension.WIDTH})
-    normed = ctx.emit(LayerNorm(dimensions, operation.epsilon), ctx.read_as(node.inputs[0], grouped))
+    normed = ctx.emit(LayerNormParams(dimensions, operation.epsilon), ctx.read_as(node.inputs[0], grouped))
     unit = ctx.reshape(normed, engine)
     ctx.define(node.outputs[0], _scale_and_shift(ctx, node, unit, layout, channels=True), layout)
 
@@ -178,20 +178,20 @@ def _lower_lp_norm(ctx: GraphLowering, node: Node) -> None:
         unit = normalized(ctx, x, reduced(node, layout), operation.p, operation.epsilon)
         ctx.define(node.outputs[0], unit, layout)
         return
-    size = ctx.emit(Neuron(NeuronKind.ABS if operation.p == 1 else NeuronKind.SQUARE), x)
+    size = ctx.emit(NeuronParams(NeuronKind.ABS if operation.p == 1 else NeuronKind.SQUARE), x)
     if dimensions := reduced(node, layout):
-        size = ctx.emit(Reduction(ReductionKind.SUM, dimensions), size)
+        size = ctx.emit(ReductionParams(ReductionKind.SUM, dimensions), size)
     kind = ElementWiseKind.MULT
     if operation.epsilon > 0:
         size = ctx.emit(
-            Neuron(NeuronKind.RECIPROCAL if operation.p == 1 else NeuronKind.RSQRT, operation.epsilon), size
+            NeuronParams(NeuronKind.RECIPROCAL if operation.p == 1 else NeuronKind.RSQRT, operation.epsilon), size
         )
     else:
         if operation.p == 2:
-            size = ctx.emit(Neuron(NeuronKind.SQRT), size)
-        size = ctx.emit(Neuron(NeuronKind.CLAMP, _SMALLEST_NORM, float("inf")), size)
+            size = ctx.emit(NeuronParams(NeuronKind.SQRT), size)
+        size = ctx.emit(NeuronParams(NeuronKind.CLAMP, _SMALLEST_NORM, float("inf")), size)
         kind = ElementWiseKind.DIV
-    unit = ctx.emit(ElementWise(kind), x, ctx.broadcast(size, ctx.extents(x)))
+    unit = ctx.emit(ElementWiseParams(kind), x, ctx.broadcast(size, ctx.extents(x)))
     ctx.define(node.outputs[0], unit, layout)
 
 
@@ -207,9 +207,9 @@ def _lower_local_response_norm(ctx: GraphLowering, node: Node) -> None:
     distance = np.arange(channels)[None, :] - np.arange(channels)[:, None]
     band = (distance >= -before) & (distance < operation.size - before)
     kernel = (band * (operation.alpha / operation.size))[:, :, None, None]
-    total = ctx.emit(Conv(kernel), ctx.emit(Neuron(NeuronKind.SQUARE), x))
-    factor = power(ctx, ctx.emit(GOC(1.0, operation.bias), total), -operation.beta)
-    ctx.define(node.outputs[0], ctx.emit(ElementWise(ElementWiseKind.MULT), x, factor), layout)
+    total = ctx.emit(ConvParams(kernel), ctx.emit(NeuronParams(NeuronKind.SQUARE), x))
+    factor = power(ctx, ctx.emit(GOCParams(1.0, operation.bias), total), -operation.beta)
+    ctx.define(node.outputs[0], ctx.emit(ElementWiseParams(ElementWiseKind.MULT), x, factor), layout)
 
 
 LOWERINGS: Mapping[type[Operation], Callable[[GraphLowering, Node], None]] = MappingProxyType(

@@ -10,7 +10,16 @@ import math
 from dataclasses import dataclass
 
 from openane.compiler.lowering.context import GraphLowering, Handle
-from openane.net import GOC, Dimension, ElementWise, ElementWiseKind, Neuron, NeuronKind, Reduction, ReductionKind
+from openane.net import (
+    Dimension,
+    ElementWiseKind,
+    ElementWiseParams,
+    GOCParams,
+    NeuronKind,
+    NeuronParams,
+    ReductionKind,
+    ReductionParams,
+)
 
 _LEAST_DIVISOR = 2.0**-15
 """Its reciprocal is the largest power of 2 in fp16; smaller numbers are divided by it as well."""
@@ -53,31 +62,31 @@ def scaled_norm(
     """
     engine = ctx.extents(x)
     root = epsilon if order == 1 else math.sqrt(epsilon)
-    magnitude = _reduced(ctx, ctx.emit(Neuron(NeuronKind.ABS), x), ReductionKind.MAX, dimensions)
-    divisor = ctx.emit(Neuron(NeuronKind.CLAMP, max(_LEAST_DIVISOR, root), math.inf), magnitude)
-    inverse = ctx.emit(Neuron(NeuronKind.RECIPROCAL), divisor)
+    magnitude = _reduced(ctx, ctx.emit(NeuronParams(NeuronKind.ABS), x), ReductionKind.MAX, dimensions)
+    divisor = ctx.emit(NeuronParams(NeuronKind.CLAMP, max(_LEAST_DIVISOR, root), math.inf), magnitude)
+    inverse = ctx.emit(NeuronParams(NeuronKind.RECIPROCAL), divisor)
     count = math.prod(dimension.extent(engine) for dimension in dimensions)
     factor = 2.0 ** -max(0, math.ceil(math.log2(count / _LARGEST_SUM) / order))
-    product = ElementWise(ElementWiseKind.MULT, factor)
+    product = ElementWiseParams(ElementWiseKind.MULT, factor)
     scaled = ctx.emit(product, x, ctx.broadcast(inverse, engine))
     term = NeuronKind.ABS if order == 1 else NeuronKind.SQUARE
-    total = _reduced(ctx, ctx.emit(Neuron(term), scaled), ReductionKind.SUM, dimensions)
+    total = _reduced(ctx, ctx.emit(NeuronParams(term), scaled), ReductionKind.SUM, dimensions)
     if epsilon:
-        added = ctx.emit(GOC(root * factor), inverse)
-        added = added if order == 1 else ctx.emit(Neuron(NeuronKind.SQUARE), added)
-        total = ctx.emit(ElementWise(ElementWiseKind.ADD), total, added)
-    norm = total if order == 1 else ctx.emit(Neuron(NeuronKind.SQRT), total)
+        added = ctx.emit(GOCParams(root * factor), inverse)
+        added = added if order == 1 else ctx.emit(NeuronParams(NeuronKind.SQUARE), added)
+        total = ctx.emit(ElementWiseParams(ElementWiseKind.ADD), total, added)
+    norm = total if order == 1 else ctx.emit(NeuronParams(NeuronKind.SQRT), total)
     return ScaledNorm(scaled, divisor, factor, norm)
 
 
 def _reduced(ctx: GraphLowering, x: Handle, kind: ReductionKind, dimensions: frozenset[Dimension]) -> Handle:
-    return ctx.emit(Reduction(kind, dimensions), x) if dimensions else x
+    return ctx.emit(ReductionParams(kind, dimensions), x) if dimensions else x
 
 
 def norm(ctx: GraphLowering, x: Handle, dimensions: frozenset[Dimension]) -> Handle:
     """The L2 norm of x."""
     found = scaled_norm(ctx, x, dimensions, 2)
-    return ctx.emit(ElementWise(ElementWiseKind.MULT, 1 / found.factor), found.norm, found.divisor)
+    return ctx.emit(ElementWiseParams(ElementWiseKind.MULT, 1 / found.factor), found.norm, found.divisor)
 
 
 def normalized(
@@ -85,5 +94,5 @@ def normalized(
 ) -> Handle:
     """x divided by its norm; 0 where x is 0."""
     found = scaled_norm(ctx, x, dimensions, order, epsilon)
-    divisor = ctx.emit(Neuron(NeuronKind.CLAMP, _LEAST_NORM, math.inf), found.norm)
-    return ctx.emit(ElementWise(ElementWiseKind.DIV), found.scaled, ctx.broadcast(divisor, ctx.extents(x)))
+    divisor = ctx.emit(NeuronParams(NeuronKind.CLAMP, _LEAST_NORM, math.inf), found.norm)
+    return ctx.emit(ElementWiseParams(ElementWiseKind.DIV), found.scaled, ctx.broadcast(divisor, ctx.extents(x)))

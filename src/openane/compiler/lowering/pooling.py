@@ -20,18 +20,18 @@ from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
 from openane.net import (
-    GOC,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    InputView,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
+    InputViewParams,
     NeuronKind,
+    NeuronParams,
     Pads,
-    Pooling,
     PoolingKind,
-    Reduction,
+    PoolingParams,
     ReductionKind,
+    ReductionParams,
 )
 from openane.numerics.limits import HALF_LARGEST
 
@@ -55,17 +55,17 @@ def _pool(ctx: GraphLowering, node: Node, kind: PoolingKind, x: Handle, include:
         x, pads, include = pad_image(ctx, x, pads, 0.0), Pads(), False
     more = plane_pads((*[0] * rank, *extra))
     pads = Pads(*(a + b for a, b in zip(pads, more, strict=True)))
-    pooling = Pooling(
+    pooling = PoolingParams(
         kind, plane(operation.kernel, 1), plane(strides, 1), pads, include and any(pads), plane(spacing, 1)
     )
     shape = ctx.extents(x)
     if pooling.kernel == (shape.width, shape.height) and not any(pads):
         whole = ReductionKind.MAX if kind is PoolingKind.MAX else ReductionKind.MEAN
-        return ctx.emit(Reduction(whole, frozenset({Dimension.HEIGHT, Dimension.WIDTH})), x)
+        return ctx.emit(ReductionParams(whole, frozenset({Dimension.HEIGHT, Dimension.WIDTH})), x)
     return _windows(ctx, x, pooling)
 
 
-def _windows(ctx: GraphLowering, x: Handle, pooling: Pooling) -> Handle:
+def _windows(ctx: GraphLowering, x: Handle, pooling: PoolingParams) -> Handle:
     """A pooling in the forms that the engine has: dense windows, short steps."""
     if pooling.dilation != (1, 1):
         return _dilated(ctx, x, pooling)
@@ -75,19 +75,19 @@ def _windows(ctx: GraphLowering, x: Handle, pooling: Pooling) -> Handle:
     views = ((Dimension.WIDTH, 0, shape.width), (Dimension.HEIGHT, 1, shape.height))
     for dimension, axis, size in views:
         if own[axis] != pooling.step[axis]:
-            y = ctx.emit(InputView(dimension, 0, size, pooling.step[axis] // own[axis]), y)
+            y = ctx.emit(InputViewParams(dimension, 0, size, pooling.step[axis] // own[axis]), y)
     return y
 
 
-def _dilated(ctx: GraphLowering, x: Handle, pooling: Pooling) -> Handle:
+def _dilated(ctx: GraphLowering, x: Handle, pooling: PoolingParams) -> Handle:
     """Windows with gaps: shifted views of the padded image, joined one axis after the other."""
     largest = pooling.kind is PoolingKind.MAX
     shape = pooling.infer([ctx.extents(x)])
-    join = ElementWise(ElementWiseKind.MAX if largest else ElementWiseKind.ADD)
+    join = ElementWiseParams(ElementWiseKind.MAX if largest else ElementWiseKind.ADD)
     y = pad_image(ctx, x, pooling.pads, -HALF_LARGEST if largest else 0.0)
     for axis, dimension, size in ((0, Dimension.WIDTH, shape.width), (1, Dimension.HEIGHT, shape.height)):
         views = [
-            ctx.emit(InputView(dimension, tap * pooling.dilation[axis], size, pooling.step[axis]), y)
+            ctx.emit(InputViewParams(dimension, tap * pooling.dilation[axis], size, pooling.step[axis]), y)
             for tap in range(pooling.kernel[axis])
         ]
         y = views[0]
@@ -100,7 +100,7 @@ def _dilated(ctx: GraphLowering, x: Handle, pooling: Pooling) -> Handle:
     return affine(ctx, y, scale=share)
 
 
-def _sums(pooling: Pooling, ones: np.ndarray) -> np.ndarray:
+def _sums(pooling: PoolingParams, ones: np.ndarray) -> np.ndarray:
     """How many elements of the image each window holds."""
     counted = replace(pooling, count_include_pad=True).evaluate([ones])
     return np.asarray(counted * math.prod(pooling.kernel))
@@ -182,8 +182,8 @@ def pooled_norm(operation: g.LpPool) -> object | None:
 def _lp_pool(ctx: GraphLowering, node: Node, operation: g.LpPool, x: Handle) -> Handle:
     """The p-th root of (average of |x|^p, times the number of elements)."""
     require(pooled_norm, operation)
-    x = ctx.emit(Neuron(NeuronKind.ABS if operation.p == 1 else NeuronKind.SQUARE), x)
-    total = ctx.emit(GOC(float(math.prod(operation.kernel))), _pool(ctx, node, PoolingKind.AVERAGE, x, True))
+    x = ctx.emit(NeuronParams(NeuronKind.ABS if operation.p == 1 else NeuronKind.SQUARE), x)
+    total = ctx.emit(GOCParams(float(math.prod(operation.kernel))), _pool(ctx, node, PoolingKind.AVERAGE, x, True))
     return power(ctx, total, 1 / operation.p)
 
 
@@ -226,11 +226,11 @@ def _lower_reduction(ctx: GraphLowering, node: Node) -> None:
         ctx.define(node.outputs[0], norm(ctx, unit, reduced(node, layout)), _kept(node, layout))
         return
     for neuron in before:
-        unit = ctx.emit(Neuron(neuron), unit)
+        unit = ctx.emit(NeuronParams(neuron), unit)
     if dimensions := reduced(node, layout):
-        unit = ctx.emit(Reduction(kind, dimensions), unit)
+        unit = ctx.emit(ReductionParams(kind, dimensions), unit)
     for neuron in after:
-        unit = ctx.emit(Neuron(neuron), unit)
+        unit = ctx.emit(NeuronParams(neuron), unit)
     ctx.define(node.outputs[0], unit, _kept(node, layout))
 
 
@@ -242,10 +242,10 @@ def _lower_log_sum_exp(ctx: GraphLowering, node: Node) -> None:
     if not dimensions:  # of one element each: log(exp(x)) is x
         ctx.define(node.outputs[0], x, _kept(node, layout))
         return
-    largest = ctx.emit(Reduction(ReductionKind.MAX, dimensions), x)
-    centered = ctx.emit(ElementWise(ElementWiseKind.SUB), x, ctx.broadcast(largest, ctx.extents(x)))
-    total = ctx.emit(Reduction(ReductionKind.SUM, dimensions), ctx.emit(Neuron(NeuronKind.EXP), centered))
-    unit = ctx.emit(ElementWise(ElementWiseKind.ADD), ctx.emit(Neuron(NeuronKind.LOG), total), largest)
+    largest = ctx.emit(ReductionParams(ReductionKind.MAX, dimensions), x)
+    centered = ctx.emit(ElementWiseParams(ElementWiseKind.SUB), x, ctx.broadcast(largest, ctx.extents(x)))
+    total = ctx.emit(ReductionParams(ReductionKind.SUM, dimensions), ctx.emit(NeuronParams(NeuronKind.EXP), centered))
+    unit = ctx.emit(ElementWiseParams(ElementWiseKind.ADD), ctx.emit(NeuronParams(NeuronKind.LOG), total), largest)
     ctx.define(node.outputs[0], unit, _kept(node, layout))
 
 

@@ -17,7 +17,7 @@ from openane.core.errors import require
 from openane.core.rules import RuleKind, rule
 from openane.graph import Node, Operation
 from openane.graph import ops as g
-from openane.net import Concat, Conv, Dimension, InputView, Pad, Transpose
+from openane.net import ConcatParams, ConvParams, Dimension, InputViewParams, PadParams, TransposeParams
 
 
 def _lower_reshape(ctx: GraphLowering, node: Node) -> None:
@@ -62,7 +62,7 @@ def _lower_transpose(ctx: GraphLowering, node: Node) -> None:
     ctx.define(result, unit, None)
 
 
-def _engine_permutation(source: Layout, target: Layout, permutation: Sequence[int]) -> Transpose:
+def _engine_permutation(source: Layout, target: Layout, permutation: Sequence[int]) -> TransposeParams:
     """The unit that takes axis permutation[i] in layout `source` to axis i in layout `target`."""
     axes: dict[int, int] = {}
     for i, dimension in enumerate(target):
@@ -71,7 +71,7 @@ def _engine_permutation(source: Layout, target: Layout, permutation: Sequence[in
             axes[dimension.axis] = origin.axis
     rest = iter([axis for axis in range(5) if axis not in axes.values()])
     n, d, c, h, w = (axes[i] if i in axes else next(rest) for i in range(5))
-    return Transpose((n, d, c, h, w))
+    return TransposeParams((n, d, c, h, w))
 
 
 def _lower_concat(ctx: GraphLowering, node: Node) -> None:
@@ -88,7 +88,7 @@ def _lower_concat(ctx: GraphLowering, node: Node) -> None:
         layout = canonical(ctx.shape(node.outputs[0]), rows=ctx.options.rows)
         dimension = layout[operation.axis]
     assert dimension is not None, "the joined axis has more than one element"
-    unit = ctx.emit(Concat(dimension), *(ctx.read(name, layout) for name in names))
+    unit = ctx.emit(ConcatParams(dimension), *(ctx.read(name, layout) for name in names))
     ctx.define(node.outputs[0], unit, layout)
 
 
@@ -101,7 +101,7 @@ def _view(ctx: GraphLowering, x: Handle, dimension: Dimension | None, positions:
         return x
     if positions.step < 0 and len(positions) > 1:
         return along(ctx, x, dimension, selection(positions, extent))
-    return ctx.emit(InputView(dimension, positions[0], len(positions), max(positions.step, 1)), x)
+    return ctx.emit(InputViewParams(dimension, positions[0], len(positions), max(positions.step, 1)), x)
 
 
 def _lower_split(ctx: GraphLowering, node: Node) -> None:
@@ -192,7 +192,7 @@ def _lower_tile(ctx: GraphLowering, node: Node) -> None:
         if dimension.extent(engine) == 1:
             x = ctx.broadcast(x, dimension.resize(engine, count))
         else:
-            x = ctx.emit(Concat(dimension), *[x] * count)
+            x = ctx.emit(ConcatParams(dimension), *[x] * count)
     ctx.define(node.outputs[0], x, layout)
 
 
@@ -228,7 +228,7 @@ def _lower_pad(ctx: GraphLowering, node: Node) -> None:
             x = _view(ctx, x, dimension, range(max(0, -before), extent - max(0, -after)))
     grown = {d: (max(0, a), max(0, b)) for d, a, b in pairs if d is not None and (a > 0 or b > 0)}
     if operation.mode is g.PadMode.CONSTANT:
-        x = ctx.emit(Pad(grown, value=float(operation.value)), x) if grown else x
+        x = ctx.emit(PadParams(grown, value=float(operation.value)), x) if grown else x
     else:
         for dimension, amounts in grown.items():
             extent = dimension.extent(ctx.extents(x))
@@ -237,7 +237,7 @@ def _lower_pad(ctx: GraphLowering, node: Node) -> None:
             parts = [_take(ctx, x, dimension, before)] if before else []
             parts += [x]
             parts += [_take(ctx, x, dimension, after)] if after else []
-            x = ctx.emit(Concat(dimension), *parts)
+            x = ctx.emit(ConcatParams(dimension), *parts)
     ctx.define(node.outputs[0], x, layout)
 
 
@@ -304,7 +304,7 @@ def _lower_resize(ctx: GraphLowering, node: Node) -> None:
         block = (factors.get(Dimension.WIDTH, 1), factors.get(Dimension.HEIGHT, 1))
         channels = ctx.extents(x).channels
         kernel = np.ones((channels, 1, block[1], block[0]), np.float16)
-        x = ctx.emit(Conv(kernel, block, groups=channels, transposed=True), x)
+        x = ctx.emit(ConvParams(kernel, block, groups=channels, transposed=True), x)
     else:
         for dimension, matrix in matrices.items():
             x = along(ctx, x, dimension, matrix)

@@ -72,13 +72,13 @@ def assemble_text(text: str, codec_of: CodecOf, opener: Opener, where: str = "as
     Raises:
         FormatError: with line and column of what is wrong.
     """
-    reader = _Reader(codec_of, opener, where)
+    reader = _AssemblyReader(codec_of, opener, where)
     for line in lines_of(text, where):
         reader.add(line)
     return reader.result()
 
 
-class _Reader:
+class _AssemblyReader:
     """Reads line after line; `_block` takes the lines of the block that is open."""
 
     def __init__(self, codec_of: CodecOf, opener: Opener, where: str) -> None:

@@ -61,7 +61,7 @@ def hwx_pieces(program: Program) -> list[Buffer]:
     Raises:
         InputError: as :func:`write_hwx`.
     """
-    return _Writer(program).pieces()
+    return _HwxWriter(program).pieces()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class _Object:
         return align(max(self.size, 1), layout.PAGE_BYTES)
 
 
-class _Writer:
+class _HwxWriter:
     """Places everything first, then writes load commands, tables and sections."""
 
     def __init__(self, program: Program) -> None:

@@ -65,7 +65,7 @@ def read_program(model: Any, store: BlobStore, shapes: Mapping[str, tuple[int, .
         block = next(iter(blocks.values()))
     else:
         raise FormatError("the main function has no block of its own opset", where=where, value=function.opset)
-    reader = _Reader(store, where)
+    reader = _ProgramReader(store, where)
     inputs = {}
     for feature in function.inputs:
         if feature.name in inputs:
@@ -114,7 +114,7 @@ def _named_outputs(graph: Graph, names: tuple[str, ...]) -> Graph:
     return replace(graph, outputs=names, nodes=tuple(nodes))
 
 
-class _Reader:
+class _ProgramReader:
     def __init__(self, store: BlobStore, where: str) -> None:
         self._store = store
         self._where = where

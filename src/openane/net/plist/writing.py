@@ -146,7 +146,7 @@ def _describe_unit(unit: Unit, shape: TensorShape, writer: WeightWriter) -> dict
     where = f"unit {unit.name!r}"
     if UNITS.get(unit.params.plist_type) is not type(unit.params):
         raise UnsupportedError(
-            f"{type(unit.params).__name__} has no form in a net.plist", where=where, limit="the units of openane.net"
+            f"{unit.params.label} has no form in a net.plist", where=where, limit="the units of openane.net"
         )
     params = write_unit(unit.params, writer)
     entry: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """The keys of a unit's parameters, declared once in the annotation of the field, and read and written from that.
 
     @dataclass(frozen=True)
-    class Pooling(UnitParams):
+    class PoolingParams(UnitParams):
         kind: Annotated[PoolingKind, ChoiceKey("Type", PoolingKind)]
         dilation: Annotated[tuple[int, int], PairKey("Dilation", optional=True)] = (1, 1)
 

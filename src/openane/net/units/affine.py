@@ -12,13 +12,13 @@ from openane.net.net import TensorShape, UnitParams
 from openane.net.schema.parameters import ScalarOrVectorKeys
 from openane.net.units.dimensions import check_per_channel, compute_dtype, one, per_channel, storage_dtype
 
-__all__ = ["GOC"]
+__all__ = ["GOCParams"]
 
 _GROUP = "BiasScaleGroupData"
 
 
 @dataclass(frozen=True, eq=False)
-class GOC(UnitParams):
+class GOCParams(UnitParams):
     """Scale and bias: y = x * scale + bias.
 
     Attributes:

@@ -13,7 +13,7 @@ from openane.net.net import TensorShape, UnitParams
 from openane.net.schema.parameters import EXTENT_LIMIT, ArrayKeys, IntegerKey, Keys, PairKey, ReadContext, WordKey
 from openane.net.units.dimensions import PAD_KEYS, Pads, compute_dtype, one, positive, storage_dtype
 
-__all__ = ["Conv"]
+__all__ = ["ConvParams"]
 
 
 def _kernel_shape(context: ReadContext) -> tuple[int, int, int, int]:
@@ -44,7 +44,7 @@ def _kernel_keys(kernel: np.ndarray) -> Keys:
 
 
 @dataclass(frozen=True, eq=False)
-class Conv(UnitParams):
+class ConvParams(UnitParams):
     """Convolution (cross-correlation) of each (batch, depth) image, without bias.
 
     y[co, h, w] = sum over ci, kh, kw of x[ci, h*step_y + kh*dilation_y - top, w*step_x + kw*dilation_x - left]

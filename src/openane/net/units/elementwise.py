@@ -16,7 +16,7 @@ from openane.net.schema.fields import describe
 from openane.net.schema.parameters import ChoiceKey, HalfKey, ReadContext
 from openane.net.units.dimensions import compute_dtype, equal, storage_dtype
 
-__all__ = ["ElementWise", "ElementWiseKind", "Select"]
+__all__ = ["ElementWiseKind", "ElementWiseParams", "SelectParams"]
 
 
 class ElementWiseKind(Enum):
@@ -105,7 +105,7 @@ class _KindKey(ChoiceKey):
 
 
 @dataclass(frozen=True)
-class ElementWise(UnitParams):
+class ElementWiseParams(UnitParams):
     """Two tensors of equal shape: y = op(a, b) * scale. Comparisons give 1 and 0.
 
     A net.plist calls ADD, MULT, MAX, MIN and SUM_SQUARE ((a + b)^2) "ScaledElementWise" and the others "ElementWise"
@@ -140,7 +140,7 @@ class ElementWise(UnitParams):
 
 
 @dataclass(frozen=True)
-class Select(UnitParams):
+class SelectParams(UnitParams):
     """Three tensors of equal shape: y = a where the condition is not 0, else b. Bottoms: condition, a, b."""
 
     plist_type: ClassVar[str] = "Select"

@@ -13,7 +13,7 @@ from openane.net.net import TensorShape, UnitParams
 from openane.net.schema.parameters import EXTENT_LIMIT, ArrayKeys, FlagKey, Keys, ReadContext
 from openane.net.units.dimensions import Dimension, compute_dtype, one, storage_dtype
 
-__all__ = ["Linear", "MatMul"]
+__all__ = ["LinearParams", "MatMulParams"]
 
 _OUTPUTS = "OutputWidth"
 
@@ -27,7 +27,7 @@ def _weight_keys(weight: np.ndarray) -> Keys:
 
 
 @dataclass(frozen=True, eq=False)
-class Linear(UnitParams):
+class LinearParams(UnitParams):
     """Product with a constant matrix along Width: y[..., n] = sum over k of x[..., k] * weight[n, k].
 
     Attributes:
@@ -53,7 +53,7 @@ class Linear(UnitParams):
 
 
 @dataclass(frozen=True)
-class MatMul(UnitParams):
+class MatMulParams(UnitParams):
     """Product of two tensors whose matrices lie in (Height, Width), for every (batch, depth, channel).
 
     Attributes:

@@ -16,7 +16,7 @@ from openane.net.net import TensorShape, UnitParams
 from openane.net.schema.parameters import ArrayKeys, ChoiceKey, NumberKey, ReadContext
 from openane.net.units.dimensions import check_per_channel, compute_dtype, one, per_channel, storage_dtype
 
-__all__ = ["Neuron", "NeuronKind"]
+__all__ = ["NeuronKind", "NeuronParams"]
 
 #: The constants of self-normalizing networks as ONNX states them, in single precision.
 SELU_ALPHA = 1.67326319217681884765625
@@ -84,7 +84,7 @@ def _slope_shape(context: ReadContext) -> tuple[int] | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Neuron(UnitParams):
+class NeuronParams(UnitParams):
     """y = f(x), element by element.
 
     Attributes:
@@ -121,7 +121,7 @@ class Neuron(UnitParams):
             return y.astype(storage_dtype(x), copy=False)
 
 
-Function = Callable[[np.ndarray, Neuron], np.ndarray]
+Function = Callable[[np.ndarray, NeuronParams], np.ndarray]
 
 
 def _plain(function: Callable[[np.ndarray], np.ndarray]) -> Function:
@@ -150,7 +150,7 @@ def _elu(x: np.ndarray, alpha: float) -> np.ndarray:
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
-def _prelu(x: np.ndarray, n: Neuron) -> np.ndarray:
+def _prelu(x: np.ndarray, n: NeuronParams) -> np.ndarray:
     if n.slopes is None:
         raise ModelError("PReLU needs slopes")
     return np.where(x < 0, x * per_channel(n.slopes, x.dtype), x)

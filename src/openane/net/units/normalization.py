@@ -13,11 +13,11 @@ from openane.net.net import TensorShape, UnitParams
 from openane.net.schema.parameters import ChoiceKey, FlagKey, NumberKey, SubsetKey
 from openane.net.units.dimensions import Dimension, compute_dtype, one, storage_dtype
 
-__all__ = ["LayerNorm", "Softmax"]
+__all__ = ["LayerNormParams", "SoftmaxParams"]
 
 
 @dataclass(frozen=True)
-class Softmax(UnitParams):
+class SoftmaxParams(UnitParams):
     """exp(x - max) / sum(exp(x - max)) along one dimension.
 
     Attributes:
@@ -46,7 +46,7 @@ class Softmax(UnitParams):
 
 
 @dataclass(frozen=True)
-class LayerNorm(UnitParams):
+class LayerNormParams(UnitParams):
     """(x - mean) / sqrt(variance + epsilon) over dimensions, without scale and bias.
 
     Attributes:

@@ -15,7 +15,7 @@ from openane.net.net import TensorShape, UnitParams
 from openane.net.schema.parameters import ChoiceKey, FlagKey, IntegerKeys, PairKey, SubsetKey
 from openane.net.units.dimensions import PAD_KEYS, Dimension, Pads, compute_dtype, one, positive, storage_dtype
 
-__all__ = ["Pooling", "PoolingKind", "Reduction", "ReductionKind"]
+__all__ = ["PoolingKind", "PoolingParams", "ReductionKind", "ReductionParams"]
 
 
 class PoolingKind(Enum):
@@ -26,7 +26,7 @@ class PoolingKind(Enum):
 
 
 @dataclass(frozen=True)
-class Pooling(UnitParams):
+class PoolingParams(UnitParams):
     """Maximum or average over windows of each image.
 
     Attributes:
@@ -121,7 +121,7 @@ _REDUCTIONS: Mapping[ReductionKind, Callable[..., np.ndarray]] = MappingProxyTyp
 
 
 @dataclass(frozen=True)
-class Reduction(UnitParams):
+class ReductionParams(UnitParams):
     """Sum, mean, maximum or minimum over whole dimensions, which stay with size 1.
 
     Attributes:

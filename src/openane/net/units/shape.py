@@ -24,11 +24,21 @@ from openane.net.schema.parameters import (
 )
 from openane.net.units.dimensions import Dimension, one, positive
 
-__all__ = ["Broadcast", "Concat", "Constant", "InputView", "Pad", "PadMode", "Reshape", "Tile", "Transpose"]
+__all__ = [
+    "BroadcastParams",
+    "ConcatParams",
+    "ConstantParams",
+    "InputViewParams",
+    "PadKind",
+    "PadParams",
+    "ReshapeParams",
+    "TileParams",
+    "TransposeParams",
+]
 
 
 @dataclass(frozen=True)
-class Broadcast(UnitParams):
+class BroadcastParams(UnitParams):
     """Repeats a tensor along dimensions of size 1.
 
     Attributes:
@@ -67,7 +77,7 @@ def _array_keys(array: np.ndarray) -> Keys:
 
 
 @dataclass(frozen=True, eq=False)
-class Constant(UnitParams):
+class ConstantParams(UnitParams):
     """A tensor known at compile time; no bottoms.
 
     Attributes:
@@ -91,7 +101,7 @@ class Constant(UnitParams):
 
 
 @dataclass(frozen=True)
-class Concat(UnitParams):
+class ConcatParams(UnitParams):
     """Joins tensors along one dimension, in the order of the bottoms.
 
     Attributes:
@@ -129,7 +139,7 @@ _RESHAPED_KEYS = IntegerKeys(
 
 
 @dataclass(frozen=True)
-class Reshape(UnitParams):
+class ReshapeParams(UnitParams):
     """The same elements in the same row-major (N, D, C, H, W) order under other extents.
 
     Attributes:
@@ -158,7 +168,7 @@ class Reshape(UnitParams):
 
 
 @dataclass(frozen=True)
-class Transpose(UnitParams):
+class TransposeParams(UnitParams):
     """Swaps dimensions.
 
     Attributes:
@@ -182,7 +192,7 @@ class Transpose(UnitParams):
 
 
 @dataclass(frozen=True)
-class InputView(UnitParams):
+class InputViewParams(UnitParams):
     """A slice: `size` elements from `offset` on, every `step`-th, along one dimension.
 
     Attributes:
@@ -220,7 +230,7 @@ class InputView(UnitParams):
         return x[tuple(chosen)]
 
 
-class PadMode(Enum):
+class PadKind(Enum):
     """What new elements hold. The value is the name in a net.plist."""
 
     CONSTANT = "Constant"
@@ -230,14 +240,14 @@ class PadMode(Enum):
 
 
 _NUMPY_PAD_MODES = {
-    PadMode.REFLECT: "reflect",
-    PadMode.REPLICATE: "edge",
-    PadMode.SYMMETRIC: "symmetric",
+    PadKind.REFLECT: "reflect",
+    PadKind.REPLICATE: "edge",
+    PadKind.SYMMETRIC: "symmetric",
 }
 
 
 @dataclass(frozen=True)
-class Pad(UnitParams):
+class PadParams(UnitParams):
     """Adds elements around a tensor.
 
     Attributes:
@@ -249,7 +259,7 @@ class Pad(UnitParams):
     amounts: Annotated[
         Mapping[Dimension, tuple[int, int]], TableKey("PadInfo", Dimension, ("Before", "After"), least=0)
     ]
-    mode: Annotated[PadMode, ChoiceKey("PadMode", PadMode)] = PadMode.CONSTANT
+    mode: Annotated[PadKind, ChoiceKey("PadMode", PadKind)] = PadKind.CONSTANT
     value: Annotated[float, NumberKey("PadValue")] = 0.0
     plist_type: ClassVar[str] = "Pad"
 
@@ -258,7 +268,7 @@ class Pad(UnitParams):
         shape = one(bottoms)
         for dimension, (before, after) in self.amounts.items():
             extent = dimension.extent(shape)
-            reach = {PadMode.REFLECT: extent - 1, PadMode.SYMMETRIC: extent}.get(self.mode)
+            reach = {PadKind.REFLECT: extent - 1, PadKind.SYMMETRIC: extent}.get(self.mode)
             if min(before, after) < 0 or (reach is not None and max(before, after) > reach):
                 raise ModelError(
                     f"the padding along {dimension.value} does not fit",
@@ -274,13 +284,13 @@ class Pad(UnitParams):
         widths = [(0, 0)] * 5
         for dimension, amounts in self.amounts.items():
             widths[dimension.axis] = amounts
-        if self.mode is PadMode.CONSTANT:
+        if self.mode is PadKind.CONSTANT:
             return np.pad(x, widths, constant_values=self.value)
         return np.pad(x, widths, mode=_NUMPY_PAD_MODES[self.mode])  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
-class Tile(UnitParams):
+class TileParams(UnitParams):
     """Repeats the whole tensor.
 
     Attributes:

@@ -99,7 +99,7 @@ class _BlockDescriptor(ctypes.Structure):
     _fields_ = (("reserved", ctypes.c_ulong), ("size", ctypes.c_ulong))
 
 
-class _Block(ctypes.Structure):
+class _BlockLiteral(ctypes.Structure):
     _fields_ = (
         ("isa", ctypes.c_void_p),
         ("flags", ctypes.c_int),
@@ -192,9 +192,11 @@ class SystemBridge:
         """A global block: it captures nothing but the Python function."""
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *arguments)
         invoke = prototype(lambda _block, *values: function(*values))
-        descriptor = _BlockDescriptor(0, ctypes.sizeof(_Block))
+        descriptor = _BlockDescriptor(0, ctypes.sizeof(_BlockLiteral))
         isa = ctypes.addressof(ctypes.c_void_p.in_dll(self._runtime, "_NSConcreteGlobalBlock"))
-        block = _Block(isa, _GLOBAL_BLOCK, 0, ctypes.cast(invoke, ctypes.c_void_p).value, ctypes.pointer(descriptor))
+        block = _BlockLiteral(
+            isa, _GLOBAL_BLOCK, 0, ctypes.cast(invoke, ctypes.c_void_p).value, ctypes.pointer(descriptor)
+        )
         self._kept += [invoke, descriptor, block]
         return ctypes.addressof(block)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from openane.net import UnitParams
-from openane.net.units import GOC, Conv, Linear, MatMul, Neuron, NeuronKind, Pads
+from openane.net.units import ConvParams, GOCParams, LinearParams, MatMulParams, NeuronKind, NeuronParams, Pads
 from openane.numerics.fp16 import to_fp16
 from openane.runtimes.verification.case import DeviceCase, Variants, halves, network, single
 
@@ -54,9 +54,9 @@ def columns(cases: Sequence[Sequence[float]], channels: int = 64) -> np.ndarray:
     return array
 
 
-def ones(channels: int = 64) -> Conv:
+def ones(channels: int = 64) -> ConvParams:
     """A 1x1 convolution that adds all channels, in two outputs."""
-    return Conv(np.ones((2, channels, 1, 1), np.float16))
+    return ConvParams(np.ones((2, channels, 1, 1), np.float16))
 
 
 def _sums() -> Iterator[DeviceCase]:
@@ -79,9 +79,9 @@ def _sums() -> Iterator[DeviceCase]:
     rows = {"x": to_fp16(generator.standard_normal((1, 1, 1, 4, 512)))}
     weight = to_fp16(generator.standard_normal((8, 512)) / 16)
     question = "Do matmuls and convolutions accumulate in the same way?"
-    yield DeviceCase("sum-linear", "accumulator", question, single(rows, Linear(weight)), rows, variants=PASSES)
+    yield DeviceCase("sum-linear", "accumulator", question, single(rows, LinearParams(weight)), rows, variants=PASSES)
     channels = {"x": np.ascontiguousarray(rows["x"].reshape(4, 512).T).reshape(1, 1, 512, 1, 4)}
-    unit = Conv(weight.reshape(8, 512, 1, 1))
+    unit = ConvParams(weight.reshape(8, 512, 1, 1))
     yield DeviceCase("sum-conv", "accumulator", question, single(channels, unit), channels, variants=PASSES)
 
 
@@ -91,19 +91,22 @@ def _products() -> Iterator[DeviceCase]:
     values = halves([2.0**e * m for e in range(-24, 6) for m in _MANTISSAS], (1, 1, 1, 1, 120))
     kernel = np.concatenate([weights, np.zeros_like(weights)], axis=1)
     inputs = {"x": np.concatenate([values, values], axis=2)}
-    yield DeviceCase("product-exponents", "accumulator", question, single(inputs, Conv(kernel)), inputs)
+    yield DeviceCase("product-exponents", "accumulator", question, single(inputs, ConvParams(kernel)), inputs)
     question = "Is exponent 31 an ordinary exponent: infinity 65536, NaN 65600 to 131008?"
     words = np.array([0x7C00, 0x7C01, 0x7E00, 0x7FFF, 0xFC00, 0xFE00, 0x8000, 0x0001], np.uint16).view(np.float16)
     inputs = {"x": np.stack([words, np.zeros_like(words)]).reshape(1, 1, 2, 1, 8)}
     kernel = halves([2.0**-12, 0, 2.0**-4, 0, 1, 0, -0.5, 0], (4, 2, 1, 1))
-    yield DeviceCase("product-special", "accumulator", question, single(inputs, Conv(kernel)), inputs)
+    yield DeviceCase("product-special", "accumulator", question, single(inputs, ConvParams(kernel)), inputs)
 
 
 def _bias() -> Iterator[DeviceCase]:
     question = "Is the bias the initial value of the accumulator, rounded to its step?"
     inputs = {"x": columns([[16384.0, 16384.0], [32736.0], [2.0**-16], [0.0]], 2)}
     biases = np.array([-16384.0, 32.0, 2.0**-17, 2.0**-18, 1.5 * 2.0**-16, 2049.0, -32768.0, 0.1], np.float16)
-    units = [(Conv(np.ones((8, 2, 1, 1), np.float16)), ("x",)), (GOC(np.ones(8, np.float16), biases), ("u0",))]
+    units = [
+        (ConvParams(np.ones((8, 2, 1, 1), np.float16)), ("x",)),
+        (GOCParams(np.ones(8, np.float16), biases), ("u0",)),
+    ]
     yield DeviceCase("bias-start", "accumulator", question, network(inputs, units), inputs, variants=OVERFLOW)
 
 
@@ -113,7 +116,7 @@ def _overflow() -> Iterator[DeviceCase]:
     image[0, 0, 0], image[0, 0, 1] = 20000, -20000
     kernel = np.ones((2, 2, 1, 3), np.float16)
     inputs = {"x": image}
-    unit = Conv(kernel, pads=Pads(1, 1, 0, 0))
+    unit = ConvParams(kernel, pads=Pads(1, 1, 0, 0))
     yield DeviceCase("overflow-taps", "overflow order", question, single(inputs, unit), inputs, variants=OVERFLOW)
 
 
@@ -130,18 +133,18 @@ def _epilogue() -> Iterator[DeviceCase]:
     question = "Does PostScale multiply the sum or its fp16 value?"
     rows = halves([2048.0, 1.0, 2050.0, 1.0, 1.0, 2.0**-11, 4097.0, 2.0, 1 / 3, 2.0**-13], (1, 1, 1, 5, 2))
     both = {"x": rows, "y": np.ones((1, 1, 1, 2, 4), np.float16)}
-    units: list[tuple[UnitParams, tuple[str, ...]]] = [(MatMul(), ("x", "y")), (GOC(3.0, 0.0), ("u0",))]
+    units: list[tuple[UnitParams, tuple[str, ...]]] = [(MatMulParams(), ("x", "y")), (GOCParams(3.0, 0.0), ("u0",))]
     yield DeviceCase("post-scale", "epilogue", question, network(both, units), both, variants=POST_SCALE)
     question = "Does PostScale exactly undo a kernel factor of 2^10, as rescaled kernels require?"
     generator = np.random.default_rng(16)
     inputs = {"x": to_fp16(generator.standard_normal((1, 1, 32, 2, 8)) / 64)}
     kernel = to_fp16(generator.standard_normal((4, 32, 1, 1)) * 2.0**7)
-    units = [(Conv(kernel), ("x",)), (GOC(2.0**-10, 0.0), ("u0",))]
+    units = [(ConvParams(kernel), ("x",)), (GOCParams(2.0**-10, 0.0), ("u0",))]
     yield DeviceCase("post-scale-power", "epilogue", question, network(inputs, units), inputs, variants=POST_SCALE)
     question = "Is the argument of a table after a convolution the sum or its fp16 value?"
     values = np.linspace(-4, 4, 128)
     inputs = {"x": to_fp16(np.stack([values, values * 2.0**-9])).reshape(1, 1, 2, 4, 32)}
-    tanh = [(Conv(np.ones((2, 2, 1, 1), np.float16)), ("x",)), (Neuron(NeuronKind.TANH), ("u0",))]
+    tanh = [(ConvParams(np.ones((2, 2, 1, 1), np.float16)), ("x",)), (NeuronParams(NeuronKind.TANH), ("u0",))]
     yield DeviceCase("table-of-sum", "epilogue", question, network(inputs, tanh), inputs, variants=TABLE_INDEX)
 
 
@@ -150,18 +153,18 @@ def _other_paths() -> Iterator[DeviceCase]:
     triples = np.array([[base, -base, 1.0] * 16 for base in (1024.0, 3000.0, 4096.0, 8000.0)], np.float16)
     factors = halves([1.0, 1.0, 1.0, *np.random.default_rng(5).standard_normal(45)], (1, 1, 1, 48, 4))
     both = {"x": triples.reshape(1, 1, 1, 4, 48), "y": factors}
-    yield DeviceCase("run-time-matmul", "other paths", question, single(both, MatMul()), both, variants=RUN_TIME)
+    yield DeviceCase("run-time-matmul", "other paths", question, single(both, MatMulParams()), both, variants=RUN_TIME)
     question = "Is the constant of 1 / (x + 1e-4) added in the accumulator, as on a later chip?"
     inputs = {"x": halves(list(np.linspace(2.0**-6, 2, 128)), (1, 1, 1, 4, 32))}
-    net = single(inputs, Neuron(NeuronKind.RECIPROCAL, alpha=1e-4))
+    net = single(inputs, NeuronParams(NeuronKind.RECIPROCAL, alpha=1e-4))
     yield DeviceCase("constant-sum", "other paths", question, net, inputs, variants=CONSTANT)
     question = "What does binary point 0 of macOS 11 programs mean?"
     inputs = {"x": halves([2.0**-18, 2.0**-16, 2.0**-13, 2000.0, 3000.0, 60000.0], (1, 1, 1, 1, 6))}
-    net = single(inputs, Neuron(NeuronKind.RELU))
+    net = single(inputs, NeuronParams(NeuronKind.RELU))
     yield DeviceCase("binary-point-0", "other paths", question, net, inputs, variants=BINARY_POINT, dialect=_MACOS11)
     question = "Are 3x3 convolutions computed with a Winograd transform, as on later chips?"
     generator = np.random.default_rng(1)
     inputs = {"x": to_fp16(generator.standard_normal((1, 1, 4, 4, 6)))}
     kernel = to_fp16(generator.standard_normal((4, 4, 3, 3)) / 9)
-    unit = Conv(kernel, pads=Pads(1, 1, 1, 1))
+    unit = ConvParams(kernel, pads=Pads(1, 1, 1, 1))
     yield DeviceCase("winograd", "other paths", question, single(inputs, unit), inputs, variants=WINOGRAD)

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from openane.net.units import (
-    GOC,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    Neuron,
+    ElementWiseParams,
+    GOCParams,
     NeuronKind,
-    Reduction,
+    NeuronParams,
     ReductionKind,
-    Softmax,
+    ReductionParams,
+    SoftmaxParams,
 )
 from openane.runtimes.verification.case import DeviceCase, Standing, Variants, every_half, halves, single
 
@@ -62,10 +62,12 @@ def arithmetic_cases() -> Iterator[DeviceCase]:
 def _range() -> Iterator[DeviceCase]:
     inputs = {"x": every_half()}
     question = "What does a ReLU without weights return for every fp16 value, including NaN and infinity?"
-    yield DeviceCase("relu-every-half", "range", question, single(inputs, Neuron(NeuronKind.RELU)), inputs)
+    yield DeviceCase("relu-every-half", "range", question, single(inputs, NeuronParams(NeuronKind.RELU)), inputs)
     small = {"x": halves([SMALLEST_NORMAL] * 8, (1, 1, 1, 1, 8)), "y": halves([0.5, 0.25, -0.5, 1], (1, 1, 1, 1, 8))}
     question = "Does the planar engine keep subnormal products?"
-    yield DeviceCase("subnormal-products", "range", question, single(small, ElementWise(ElementWiseKind.MULT)), small)
+    yield DeviceCase(
+        "subnormal-products", "range", question, single(small, ElementWiseParams(ElementWiseKind.MULT)), small
+    )
 
 
 def _planar() -> Iterator[DeviceCase]:
@@ -77,7 +79,7 @@ def _planar() -> Iterator[DeviceCase]:
     corners = {name: array.reshape(1, 1, 1, *array.shape) for name, array in zip("xy", grid, strict=True)}
     kinds = ElementWiseKind
     for kind in (kinds.ADD, kinds.SUB, kinds.MULT, kinds.MAX, kinds.MIN):
-        net = single(pairs, ElementWise(kind))
+        net = single(pairs, ElementWiseParams(kind))
         question = "What does the planar engine compute for pairs of fp16 values?"
         yield DeviceCase(f"planar-{kind.name.lower()}", "planar engine", question, net, pairs)
         question = "What does it compute for signed zeros, infinities, NaN, and the largest and smallest values?"
@@ -85,13 +87,17 @@ def _planar() -> Iterator[DeviceCase]:
             f"planar-{kind.name.lower()}-special",
             "planar engine",
             question,
-            single(corners, ElementWise(kind)),
+            single(corners, ElementWiseParams(kind)),
             corners,
         )
     alone = {"x": pairs["x"]}
     question = "Is the scale applied before the bias, with one rounding?"
-    yield DeviceCase("planar-scale-bias", "planar engine", question, single(alone, GOC(1.0009765625, 0.333)), alone)
-    yield DeviceCase("planar-abs", "planar engine", "And the magnitude?", single(alone, Neuron(NeuronKind.ABS)), alone)
+    yield DeviceCase(
+        "planar-scale-bias", "planar engine", question, single(alone, GOCParams(1.0009765625, 0.333)), alone
+    )
+    yield DeviceCase(
+        "planar-abs", "planar engine", "And the magnitude?", single(alone, NeuronParams(NeuronKind.ABS)), alone
+    )
 
 
 def _reductions() -> Iterator[DeviceCase]:
@@ -106,16 +112,16 @@ def _reductions() -> Iterator[DeviceCase]:
         "pairs": [2048.0, 1.0] * 4,
     }.items():
         inputs = {"x": halves(values, (1, 1, 1, 1, len(values)))}
-        unit = Reduction(ReductionKind.SUM, frozenset({Dimension.WIDTH}))
+        unit = ReductionParams(ReductionKind.SUM, frozenset({Dimension.WIDTH}))
         yield DeviceCase(f"reduce-{name}", "reduction", question, single(inputs, unit), inputs, variants=ORDERS)
     inputs = {"x": halves([float(value) for value in range(-30, 31)], (1, 1, 2, 5, 6))}
     for kind in (ReductionKind.MEAN, ReductionKind.MAX, ReductionKind.MIN):
-        unit = Reduction(kind, frozenset({Dimension.HEIGHT, Dimension.WIDTH}))
+        unit = ReductionParams(kind, frozenset({Dimension.HEIGHT, Dimension.WIDTH}))
         question = "Does a reduction combine height and width, and where does the factor of the mean apply?"
         net = single(inputs, unit)
         yield DeviceCase(f"reduce-image-{kind.name.lower()}", "reduction", question, net, inputs, variants=ORDERS)
     inputs = {"x": halves([0.0, 1.0, -4.0, 11.0, 3.5], (1, 1, 6, 1, 40))}
-    unit_softmax = Softmax(Dimension.WIDTH)
+    unit_softmax = SoftmaxParams(Dimension.WIDTH)
     question = "Does a whole chain (reduce, subtract, table, sum, reciprocal, product) agree?"
     yield DeviceCase("softmax", "reduction", question, single(inputs, unit_softmax), inputs)
 
@@ -128,10 +134,10 @@ def _tables() -> Iterator[DeviceCase]:
     )
     for kind in TABLE_FUNCTIONS:
         name = f"table-{kind.name.lower()}"
-        yield DeviceCase(name, "tables", question, single(inputs, Neuron(kind)), inputs)
+        yield DeviceCase(name, "tables", question, single(inputs, NeuronParams(kind)), inputs)
     question = "Is the argument of the exp table the scaled value or its fp16 value, as on a later chip?"
     inputs = {"x": halves(list(np.linspace(6, 10, 128)), (1, 1, 1, 4, 32))}
-    net = single(inputs, Neuron(NeuronKind.EXP))
+    net = single(inputs, NeuronParams(NeuronKind.EXP))
     yield DeviceCase("table-index", "tables", question, net, inputs, variants=TABLE_INDEX)
 
 
@@ -140,5 +146,5 @@ def _bytes() -> Iterator[DeviceCase]:
     for dtype in (np.uint8, np.int8):
         codes = np.arange(256, dtype=np.uint8).view(dtype).reshape(1, 1, 1, 8, 32)
         inputs = {"x": codes}
-        net = single(inputs, GOC(0.5, 1.0))
+        net = single(inputs, GOCParams(0.5, 1.0))
         yield DeviceCase(f"bytes-{np.dtype(dtype).name}", "8-bit tensors", question, net, inputs, Standing.ASSUMED)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from openane.net.units import (
-    Broadcast,
-    Concat,
-    Conv,
+    BroadcastParams,
+    ConcatParams,
+    ConvParams,
     Dimension,
-    ElementWise,
     ElementWiseKind,
-    InputView,
+    ElementWiseParams,
+    InputViewParams,
     Pads,
-    Pooling,
     PoolingKind,
+    PoolingParams,
 )
 from openane.runtimes.verification.case import (
     DeviceCase,
@@ -41,7 +41,7 @@ def geometry_cases() -> Iterator[DeviceCase]:
 
 
 def _layout() -> Iterator[DeviceCase]:
-    add = ElementWise(ElementWiseKind.ADD)
+    add = ElementWiseParams(ElementWiseKind.ADD)
     for name, shape in (
         ("rows", (1, 1, 1, 7, 77)),
         ("channels", (1, 1, 70, 1, 1)),
@@ -53,7 +53,7 @@ def _layout() -> Iterator[DeviceCase]:
         yield DeviceCase(f"add-{name}", "layout", question, single(inputs, add), inputs)
     inputs = {"x": halves(RAMP, (1, 1, 3, 4, 5)), "y": halves([-1.0, -2.0, -3.0], (1, 1, 2, 4, 5))}
     question = "Can two tasks write parts of one output?"
-    yield DeviceCase("concat", "layout", question, single(inputs, Concat(Dimension.CHANNEL)), inputs)
+    yield DeviceCase("concat", "layout", question, single(inputs, ConcatParams(Dimension.CHANNEL)), inputs)
 
 
 def _views() -> Iterator[DeviceCase]:
@@ -62,7 +62,7 @@ def _views() -> Iterator[DeviceCase]:
         question = (
             "Does a view start at its offset, with values unchanged (A16: a factor of 16 was observed for width)?"
         )
-        net = single(inputs, InputView(dimension, offset=2, size=size))
+        net = single(inputs, InputViewParams(dimension, offset=2, size=size))
         yield DeviceCase(f"view-{dimension.value.lower()}", "views", question, net, inputs, Standing.ASSUMED)
 
 
@@ -76,15 +76,15 @@ def _kernel_order() -> Iterator[DeviceCase]:
         (2, 3, 2, 5),
     ):
         inputs = {"x": impulses(in_channels, rows, columns)}
-        unit = Conv(numbered_kernel(out_channels, in_channels, rows, columns))
+        unit = ConvParams(numbered_kernel(out_channels, in_channels, rows, columns))
         name = f"order-{out_channels}x{in_channels}x{rows}x{columns}"
         yield DeviceCase(name, "kernel order", question, single(inputs, unit), inputs)
     inputs = {"x": impulses(6, 3, 3)}
-    unit = Conv(numbered_kernel(12, 2, 3, 3), groups=3)
+    unit = ConvParams(numbered_kernel(12, 2, 3, 3), groups=3)
     yield DeviceCase(
         "order-groups", "kernel order", "Are grouped kernels one block per group?", single(inputs, unit), inputs
     )
-    unit = Conv(numbered_kernel(6, 1, 3, 3), groups=6, pads=Pads(1, 1, 1, 1))
+    unit = ConvParams(numbered_kernel(6, 1, 3, 3), groups=6, pads=Pads(1, 1, 1, 1))
     yield DeviceCase("order-depthwise", "kernel order", "And with one channel per group?", single(inputs, unit), inputs)
 
 
@@ -95,27 +95,27 @@ def _windows() -> Iterator[DeviceCase]:
         (
             "pad-same",
             "Is the padding of a convolution zero?",
-            Conv(kernel, pads=Pads(1, 1, 1, 1)),
+            ConvParams(kernel, pads=Pads(1, 1, 1, 1)),
             Standing.RECORDED,
         ),
         (
             "pad-one-side",
             "Do Px and Py count from the left and top, with right and bottom following from the result's size?",
-            Conv(kernel, pads=Pads(2, 0, 0, 1)),
+            ConvParams(kernel, pads=Pads(2, 0, 0, 1)),
             Standing.ASSUMED,
         ),
-        ("stride-2", "Where do windows of stride 2 begin?", Conv(kernel, step=(2, 2)), Standing.RECORDED),
+        ("stride-2", "Where do windows of stride 2 begin?", ConvParams(kernel, step=(2, 2)), Standing.RECORDED),
         (
             "stride-2-odd",
             "And with odd padding?",
-            Conv(kernel, step=(2, 2), pads=Pads(1, 1, 1, 1)),
+            ConvParams(kernel, step=(2, 2), pads=Pads(1, 1, 1, 1)),
             Standing.RECORDED,
         ),
-        ("dilation-2", "Are spread taps read as spread?", Conv(kernel, dilation=(2, 2)), Standing.ASSUMED),
+        ("dilation-2", "Are spread taps read as spread?", ConvParams(kernel, dilation=(2, 2)), Standing.ASSUMED),
         (
             "transposed-2",
             "Is a transposed convolution a convolution of the spread source?",
-            Conv(kernel, step=(2, 2), transposed=True),
+            ConvParams(kernel, step=(2, 2), transposed=True),
             Standing.ASSUMED,
         ),
     ):
@@ -127,24 +127,29 @@ def _pooling() -> Iterator[DeviceCase]:
     fractions = {"x": halves([1 / 3, -2 / 3, 5.0, 1 / 7], (1, 1, 2, 8, 10))}
     padded = Pads(1, 1, 1, 1)
     for name, question, unit, inputs in (
-        ("max-2x2", "Is windowed pooling encoded as assumed (A1)?", Pooling(PoolingKind.MAX, (2, 2), (2, 2)), values),
+        (
+            "max-2x2",
+            "Is windowed pooling encoded as assumed (A1)?",
+            PoolingParams(PoolingKind.MAX, (2, 2), (2, 2)),
+            values,
+        ),
         (
             "max-3x3-padded",
             "Is the padding of a maximum neutral, so that negative borders survive?",
-            Pooling(PoolingKind.MAX, (3, 3), (2, 2), padded),
+            PoolingParams(PoolingKind.MAX, (3, 3), (2, 2), padded),
             values,
         ),
-        ("average-2x2", "How is an average rounded?", Pooling(PoolingKind.AVERAGE, (2, 2), (2, 2)), fractions),
+        ("average-2x2", "How is an average rounded?", PoolingParams(PoolingKind.AVERAGE, (2, 2), (2, 2)), fractions),
         (
             "average-3x3-inside",
             "Does PoolMode 1 divide by the pixels inside the image (A2)?",
-            Pooling(PoolingKind.AVERAGE, (3, 3), (1, 1), padded),
+            PoolingParams(PoolingKind.AVERAGE, (3, 3), (1, 1), padded),
             fractions,
         ),
         (
             "average-3x3-padded",
             "Does PoolMode 0 with a final scale count the padding (A2)?",
-            Pooling(PoolingKind.AVERAGE, (3, 3), (1, 1), padded, count_include_pad=True),
+            PoolingParams(PoolingKind.AVERAGE, (3, 3), (1, 1), padded, count_include_pad=True),
             fractions,
         ),
     ):
@@ -159,7 +164,7 @@ def _broadcasts() -> Iterator[DeviceCase]:
         (Dimension.CHANNEL, (1, 1, 1, 4, 5)),
     ):
         inputs = {"x": halves(RAMP, full), "y": halves([0.25, 1000.0, -0.5], shape)}
-        repeat = Broadcast({dimension: full[shape.index(1, 2)]})
-        net = network(inputs, [(repeat, ("y",)), (ElementWise(ElementWiseKind.ADD), ("x", "u0"))])
+        repeat = BroadcastParams({dimension: full[shape.index(1, 2)]})
+        net = network(inputs, [(repeat, ("y",)), (ElementWiseParams(ElementWiseKind.ADD), ("x", "u0"))])
         question = f"Which broadcast flag repeats a tensor along {dimension.value}?"
         yield DeviceCase(f"broadcast-{dimension.value.lower()}", "broadcast", question, net, inputs)

@@ -295,12 +295,12 @@ class KernelStreams:
             raise FaultError("the task uses a table and loads none", where=f"{self.where}: KernelDMASrc")
         return tables.pop()
 
-    def _parts(self) -> Iterator[tuple[int, tuple[_Block, ...]]]:
+    def _parts(self) -> Iterator[tuple[int, tuple[_LaneBlock, ...]]]:
         """Each lane that channels are dealt to, with the blocks of one group; none in a lane without any channel."""
         if self.has_weights:
             yield from ((engine, self._blocks(engine)) for engine in range(self.engines))
 
-    def _blocks(self, engine: int) -> tuple[_Block, ...]:
+    def _blocks(self, engine: int) -> tuple[_LaneBlock, ...]:
         """What a lane holds of one group; empty when it has no channel at all."""
         if self.depthwise:
             return _depthwise_blocks(self.channels, self.engines, 2 if self.pairs else self.slots, engine, self.pairs)
@@ -315,7 +315,7 @@ class KernelStreams:
             raise FaultError("two neighboring outputs have different kernels", where=self.where, limit="one kernel")
 
     def _fill(
-        self, stream: _Stream, blocks: Sequence[_Block], weights: Fp16Words, bias: npt.NDArray[np.uint16]
+        self, stream: _Stream, blocks: Sequence[_LaneBlock], weights: Fp16Words, bias: npt.NDArray[np.uint16]
     ) -> None:
         steps = weights.shape[2]
         for group in range(self.groups):
@@ -332,7 +332,7 @@ class KernelStreams:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class _LaneBlock:
     """Bias and weights of some channels in one lane.
 
     Attributes:
@@ -353,19 +353,21 @@ def _rounds(channels_per_lane: int, largest: int) -> tuple[int, ...]:
 
 
 @lru_cache(1024)
-def _dense_blocks(channels: int, engines: int, largest: int, slots: int, engine: int) -> tuple[_Block, ...]:
+def _dense_blocks(channels: int, engines: int, largest: int, slots: int, engine: int) -> tuple[_LaneBlock, ...]:
     blocks, begin = [], 0
     for size in _rounds(-(-channels // engines), largest):
         first = begin + engine * size
         own = range(first, max(first, min(first + size, channels)))
-        blocks.append(_Block(own, size, -(-size // slots) * slots))
+        blocks.append(_LaneBlock(own, size, -(-size // slots) * slots))
         begin += engines * size
     return tuple(blocks) if any(block.channels for block in blocks) else ()
 
 
 @lru_cache(1024)
-def _depthwise_blocks(channels: int, engines: int, slots: int, engine: int, pairs: bool) -> tuple[_Block, ...]:
-    return tuple(_Block(range(channel, channel + 1), 1 + pairs, slots) for channel in range(engine, channels, engines))
+def _depthwise_blocks(channels: int, engines: int, slots: int, engine: int, pairs: bool) -> tuple[_LaneBlock, ...]:
+    return tuple(
+        _LaneBlock(range(channel, channel + 1), 1 + pairs, slots) for channel in range(engine, channels, engines)
+    )
 
 
 class _Stream:
