@@ -20,7 +20,7 @@ from openane.graph import Graph, Node, TensorType
 from openane.graph import ops as g
 from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.net.units import ConvParams, LinearParams, MatMulParams, Pads
-from openane.targets.h13 import TARGET
+from openane.targets.h13.engine import TARGET
 from openane.targets.target import CompileOptions, RunOptions
 
 FACTOR = 1.2

@@ -13,7 +13,7 @@ from openane.compiler.driver import Options, build
 from openane.compiler.lowering import LoweringOptions, lower
 from openane.core.errors import InternalError
 from openane.graph import Graph, Node, TensorType, ops
-from openane.targets.h13 import TARGET
+from openane.targets.h13.engine import TARGET
 from openane.targets.h13.spec import DIALECTS
 from openane.targets.target import CompileOptions
 

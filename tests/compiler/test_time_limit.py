@@ -17,7 +17,7 @@ from openane.core.deadline import check_deadline, deadline, in_time
 from openane.core.errors import InputError, UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, TensorType, ops
-from openane.targets.h13 import H13
+from openane.targets.h13.engine import H13
 from openane.targets.h13.spec import MACHINE
 
 DIGITS = Path(__file__).parents[2] / "src" / "openane" / "data" / "digits.onnx"

@@ -184,8 +184,6 @@ def test_pictures_in_other_formats_than_their_name_says(kind: str) -> None:
 
 def test_time_limit_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is given reaches the sessions; there is a limit when nothing is given."""
-    from openane.cli import compare, run
-
     seen: list[float | None] = []
 
     def look(*_: object, **words: Any) -> None:
@@ -193,8 +191,8 @@ def test_time_limit_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None
         seen.append(options.simulation.time_limit_seconds)
         raise InputError("seen")
 
-    monkeypatch.setattr(run, "Execution", look)
-    monkeypatch.setattr(compare, "compare_layers", look)
+    monkeypatch.setattr("openane.runtimes.execution.Execution", look)
+    monkeypatch.setattr("openane.analysis.compare.compare_layers", look)
     for verb in ("run", "compare"):
         for more in ([], ["--time-limit", "1.5"], ["--time-limit", "0"]):
             with pytest.raises(SystemExit):

@@ -9,9 +9,10 @@ from tests.support.runtime_engine import TinyEngine
 from tests.support.runtime_programs import chained_program
 
 from openane.core.errors import FormatError
+from openane.runtimes.device_nodes import LINUX_NODE
 from openane.runtimes.linux import abi
 from openane.runtimes.linux.command import build_command
-from openane.runtimes.linux.emulation import NODE_PATH, DriverLimits, EmulatedDriver, EmulatedSystem
+from openane.runtimes.linux.emulation import DriverLimits, EmulatedDriver, EmulatedSystem
 from openane.runtimes.linux.engine import SimulatedEngine
 
 PAGE = 0x4000
@@ -213,7 +214,7 @@ def test_after_unplugging_every_call_says_so(driver, node):
 
 def test_other_paths_are_not_the_node():
     system = EmulatedSystem(EmulatedDriver(TinyEngine()))
-    assert [info.path for info in system.nodes()] == [NODE_PATH]
+    assert [info.path for info in system.nodes()] == [LINUX_NODE]
     refused(errno.ENOENT, lambda: system.open("/dev/accel/accel1"))
 
 

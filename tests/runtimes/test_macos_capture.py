@@ -171,9 +171,9 @@ def test_the_whole_command_fills_in_the_report(tmp_path, model, monkeypatch):
             raise FaultError("signature refused")
 
     monkeypatch.setattr(espresso.dump_network, "__defaults__", (tmp_path / "dump",))
-    monkeypatch.setattr("openane.cli.grab.MacosRuntime", Refusing)
+    monkeypatch.setattr("openane.runtimes.macos.MacosRuntime", Refusing)
     bridge = Mac(tmp_path)
-    monkeypatch.setattr("openane.cli.grab.SystemBridge", lambda: bridge)
+    monkeypatch.setattr("openane.runtimes.macos.objc.SystemBridge", lambda: bridge)
     result = CliRunner().invoke(root, ["grab", str(model), "-o", str(tmp_path / "out"), "--json"])
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "out/report.json").read_text())

@@ -9,7 +9,7 @@ import numpy as np
 from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.net.units import GOCParams
 from openane.program import Program
-from openane.targets.h13 import TARGET
+from openane.targets.h13.engine import TARGET
 from openane.targets.target import CompileOptions, RunOptions
 
 #: Largest error as a part of the largest result: a few roundings to fp16.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from openane.analysis.causes import LayerEvidence, causes
+from openane.analysis.choices import TOLERANCE
 from openane.analysis.isolated_run import IsolatedLayer, load_isolated, run_whole
 from openane.analysis.layer_map import map_layers
 from openane.analysis.layers import Group
@@ -19,8 +20,6 @@ from openane.core.report import Column, Report
 from openane.runtimes.runtime import SessionOptions
 from openane.targets import attach
 
-TOLERANCE = 0.02
-"""A layer is wrong when its largest error is above this share of its largest value."""
 LEAST_COSINE = 0.999
 _NOTICEABLE = 0.05
 """Causes are looked for from this share of the tolerance on, and wherever fp16 alone does not explain the error."""
@@ -80,7 +79,7 @@ class ModelComparison:
         layers: in execution order.
         outputs: of the model.
         first_wrong: index of the first wrong layer, None when all are right.
-        tolerance: see TOLERANCE.
+        tolerance: see `analysis.choices`.
         notes: what the reader must know to trust the table.
     """
 

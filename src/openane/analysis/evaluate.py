@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from openane.analysis.choices import PIECE_SAMPLES
 from openane.analysis.dataset import Dataset, Sample
 from openane.analysis.isolated_run import run_loaded
-from openane.analysis.journal import PIECE_SAMPLES, EvaluationJob, Journal, Piece
+from openane.analysis.journal import EvaluationJob, Journal, Piece
 from openane.analysis.layer_map import LayerMap, map_layers
 from openane.analysis.metrics import METRICS, NO_ERROR, added, check_expected, exact_sum, statistics, sums_of_errors
 from openane.artifact.cache import Cache

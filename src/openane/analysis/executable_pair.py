@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from openane.analysis.choices import EXECUTORS, IDEAL, ONNXRUNTIME, REFERENCE, RUNTIMES
 from openane.analysis.compare import LEAST_COSINE
 from openane.analysis.isolated_run import WholeRun, run_whole
 from openane.analysis.measure import Error, ValueRange, measure, range_of
@@ -22,15 +23,7 @@ from openane.formats.sniff import FileKind, sniff
 from openane.graph import Graph, TensorType
 from openane.net import Net
 from openane.program import Program
-from openane.runtimes import registry
 from openane.runtimes.runtime import SessionOptions
-
-REFERENCE = "reference"
-IDEAL = "ideal"
-ONNXRUNTIME = "onnxruntime"
-RUNTIMES = ("auto", *registry.NAMES)
-EXECUTORS = (REFERENCE, IDEAL, ONNXRUNTIME, *RUNTIMES)
-"""What may stand in the place of a file: the first file, executed this way."""
 
 Inputs = Mapping[str, np.ndarray]
 

@@ -22,8 +22,6 @@ from openane.core.version import __version__
 from openane.runtimes.runtime import SessionOptions
 from openane.targets.target import RunOptions
 
-PIECE_SAMPLES = 32
-
 
 @dataclass(frozen=True, slots=True)
 class EvaluationJob:

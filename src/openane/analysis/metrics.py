@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from openane.analysis.choices import METRIC_NAMES
 from openane.analysis.dataset import Sample
 from openane.core.errors import FormatError, InputError
 
@@ -68,7 +69,7 @@ def _paired(outputs: Mapping[str, np.ndarray], sample: Sample) -> tuple[np.ndarr
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
-    {"top1": _top(1), "top5": _top(5), "cosine": _cosine, "rmse": _rmse, "max": _max_error}
+    dict(zip(METRIC_NAMES, (_top(1), _top(5), _cosine, _rmse, _max_error), strict=True))
 )
 
 

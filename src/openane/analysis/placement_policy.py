@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from openane.analysis.layer_placement import LayerPlacement, ModelPlacement
 from openane.core.errors import InputError
-from openane.program.fields import suggest
+from openane.core.suggestions import suggest
 
 
 @dataclass(frozen=True, slots=True)

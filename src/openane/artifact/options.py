@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from openane.core.deprecation import renamed_keyword, warn_of_old_name
 from openane.core.errors import InputError
 from openane.core.passes import Stage
-from openane.core.serialization import to_plain
 from openane.targets.registry import DEFAULT_TARGET
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -94,6 +94,8 @@ class Options:
 
     def identity(self) -> dict[str, Any]:
         """What a compiled model depends on, as values that JSON can hold; arrays are left out."""
+        from openane.core.serialization import to_plain
+
         arrays = ("constants", "calibration")
         names = (each.name for each in fields(self) if each.compare and each.name not in arrays)
         return {name: to_plain(getattr(self, name)) for name in names}

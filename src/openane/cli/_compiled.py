@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from openane.cli._say import say
 from openane.core.errors import InputError
-from openane.core.files import write_atomically
-from openane.core.reader import Buffer
-from openane.formats.anec import AnecFile, anec_pieces
-from openane.formats.hwx import HwxFile, hwx_pieces
-from openane.formats.sniff import FileKind, sniff
-from openane.program import Program
-from openane.program.verify import verify_program
-from openane.targets import attach, load_program
-from openane.targets.assembly import load_assembly, open_container
 from openane.targets.registry import DEFAULT_TARGET
+
+if TYPE_CHECKING:
+    from openane.core.reader import Buffer
+    from openane.formats.anec import AnecFile
+    from openane.formats.hwx import HwxFile
+    from openane.program import Program
 
 _SHOWN_WARNINGS = 5
 CONTAINERS = {".hwx": "hwx", ".anec": "anec"}
@@ -36,6 +34,10 @@ def open_compiled(path: Path, target: str = DEFAULT_TARGET) -> Compiled:
     Raises:
         OpenaneError: see `openane.core.errors`.
     """
+    from openane.formats.sniff import FileKind, sniff
+    from openane.targets import attach, load_program
+    from openane.targets.assembly import load_assembly, open_container
+
     container = open_container(path)
     if container is not None:
         return Compiled(load_program(container), container)
@@ -69,6 +71,9 @@ def program_pieces(program: Program, container: str) -> list[Buffer]:
     Raises:
         InputError: the program does not fit the container.
     """
+    from openane.formats.anec import anec_pieces
+    from openane.formats.hwx import hwx_pieces
+
     return hwx_pieces(program) if container == "hwx" else anec_pieces(program)
 
 
@@ -78,12 +83,16 @@ def write_pieces(path: Path, pieces: list[Buffer]) -> int:
     Raises:
         InputError: it cannot be written.
     """
+    from openane.core.files import write_atomically
+
     write_atomically(path, pieces)
     return sum(map(len, pieces))
 
 
 def warn_about(program: Program) -> None:
     """Prints the findings of the verifier about a hand-written program to standard error."""
+    from openane.program.verify import verify_program
+
     findings = verify_program(program)
     for each in findings[:_SHOWN_WARNINGS]:
         say(f"warning: {each}", err=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
-from openane.artifact.plan import Plan
 from openane.cli._say import say
-from openane.compiler.generated_inputs import complete, host_graphs
 from openane.core.errors import FormatError, InputError
-from openane.core.files import read_npy
-from openane.graph import TensorType
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from openane.artifact.plan import Plan
+    from openane.graph import TensorType
 
 INPUT_OPTION = click.option(
     "--input", "inputs", multiple=True, metavar="NAME=ARRAY.npy", help="Read an input from a file; repeatable."
@@ -48,6 +50,8 @@ def read_array(path: Path) -> np.ndarray:
     Raises:
         InputError: the file does not exist, is not a .npy array, or is too large.
     """
+    from openane.core.files import read_npy
+
     try:
         size = path.stat().st_size
         if size > ARRAY_LIMIT_BYTES:
@@ -69,6 +73,8 @@ def read_array(path: Path) -> np.ndarray:
 
 def complete_inputs(arrays: Mapping[str, np.ndarray], plan: Plan) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays with every missing input of a plan generated from the fixed seed, and the names of those."""
+    from openane.compiler.generated_inputs import complete, host_graphs
+
     return complete(arrays, plan.inputs, host_graphs(plan))
 
 

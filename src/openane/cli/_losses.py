@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from openane.analysis.mac_loss import Activations, MacLoss, predict_losses, report
-from openane.artifact.plan import Artifact
+from typing import TYPE_CHECKING
+
 from openane.cli._inputs import complete_inputs, read_inputs
 from openane.cli._say import say
 from openane.cli._show import print_table
-from openane.compiler.generated_inputs import blaming_generated
+
+if TYPE_CHECKING:
+    from openane.analysis.mac_loss import MacLoss
+    from openane.artifact.plan import Artifact
 
 SHOWN_LOSSES = 12
 """The number of worst layers that the table lists; --json has all."""
@@ -15,6 +18,9 @@ SHOWN_LOSSES = 12
 
 def losses_of(artifact: Artifact, calibrate: tuple[str, ...], run: bool) -> tuple[MacLoss, ...]:
     """The predicted loss of the MAC array, on given or generated arrays, or on assumed activations without a run."""
+    from openane.analysis.mac_loss import Activations, predict_losses
+    from openane.compiler.generated_inputs import blaming_generated
+
     if not run:
         return predict_losses(artifact, {}, Activations.ASSUMED)
     arrays, made = complete_inputs(read_inputs(calibrate, artifact.plan.inputs), artifact.plan)
@@ -24,6 +30,8 @@ def losses_of(artifact: Artifact, calibrate: tuple[str, ...], run: bool) -> tupl
 
 def show_losses(losses: tuple[MacLoss, ...]) -> None:
     """Prints the layers in which the MAC array loses more than fp16 itself."""
+    from openane.analysis.mac_loss import report
+
     noticeable = [loss for loss in losses if loss.remedy]
     if noticeable:
         table = report(noticeable[:SHOWN_LOSSES])

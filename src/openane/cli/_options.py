@@ -7,19 +7,21 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from openane.artifact.options import LIKE_APPLE, Functions, Options
 from openane.cli._inputs import read_array
 from openane.cli._say import say
 from openane.cli._show import SHAPE_OPTION, parse_shapes
 from openane.core.errors import InputError
-from openane.runtimes.runtime import SessionOptions
 from openane.targets.registry import DEFAULT_TARGET
-from openane.targets.target import RunOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from openane.runtimes.runtime import SessionOptions
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -220,6 +222,9 @@ def options_of(choices: Mapping[str, Any], **decided: Any) -> Options:
 
 def limited(memory_limit_bytes: int, time_limit_seconds: float | None) -> SessionOptions:
     """Options of a session that sets only the limits of the command line."""
+    from openane.runtimes.runtime import SessionOptions
+    from openane.targets.target import RunOptions
+
     simulation = RunOptions(memory_limit_bytes=memory_limit_bytes, time_limit_seconds=time_limit_seconds)
     return SessionOptions(memory_limit_bytes=memory_limit_bytes, simulation=simulation)
 
@@ -245,6 +250,8 @@ def parse_constants(pairs: tuple[str, ...]) -> dict[str, np.ndarray]:
     Raises:
         InputError: not of that form.
     """
+    import numpy as np
+
     constants: dict[str, np.ndarray] = {}
     for pair in pairs:
         name, sign, text = pair.partition("=")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from openane.analysis.layer_placement import LayerPlacement, ModelPlacement
-from openane.analysis.placement_policy import Outcome
-from openane.analysis.placement_report import placement_report, title
 from openane.cli._say import say
 from openane.cli._show import print_table
 from openane.coreml_placement.platforms import MEASURED_SYSTEM, Units
+
+if TYPE_CHECKING:
+    from openane.analysis.layer_placement import LayerPlacement, ModelPlacement
+    from openane.analysis.placement_policy import Outcome
 
 SHOWN_REMEDIES = 12
 """Changes in the table, those that help most first; JSON has all of them."""
@@ -164,6 +165,8 @@ def plain_placement(placed: ModelPlacement, outcomes: Sequence[Outcome]) -> dict
 
 def show_placement(placed: ModelPlacement) -> None:
     """Prints the table of layers, the totals, and the requested extras."""
+    from openane.analysis.placement_report import placement_report, title
+
     columns, rows = placement_report(placed).table()
     hidden = {"evidence", "margin ms"} | (set() if placed.comparison else {"measured"})
     kept = [i for i, column in enumerate(columns) if column.name not in hidden]

@@ -9,7 +9,6 @@ import click
 from openane.cli._compiled import container_of, warn_about, write_pieces
 from openane.cli._say import say
 from openane.cli._show import FILE, quantity
-from openane.targets.assembly import assemble_file
 
 
 @click.command()
@@ -20,6 +19,8 @@ def command(file: Path, output: Path) -> None:
 
     Text that describes a container of the same kind reproduces that file exactly; otherwise a new container is written.
     """
+    from openane.targets.assembly import assemble_file
+
     kind = container_of(output)
     assembled = assemble_file(file)
     if assembled.program is not None:

@@ -6,34 +6,20 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from openane.analysis.compare import (
-    TOLERANCE,
-    LayerComparison,
-    ModelComparison,
-    OutputComparison,
-    as_values,
-    compare_layers,
-)
-from openane.analysis.executable_pair import (
-    EXECUTORS,
-    RUNTIMES,
-    Executable,
-    PairComparison,
-    compare_executables,
-    executable_of,
-    pair_values,
-)
-from openane.analysis.measure import Error
+from openane.analysis.choices import EXECUTORS, RUNTIMES, TOLERANCE
 from openane.cli._inputs import INPUT_OPTION, complete_inputs, read_inputs, say_made_up
 from openane.cli._options import MEMORY_OPTION, TIME_OPTION, compile_options, limited, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
-from openane.compiler.driver import build
-from openane.compiler.generated_inputs import blaming_generated, complete
+
+if TYPE_CHECKING:
+    from openane.analysis.compare import LayerComparison, ModelComparison, OutputComparison
+    from openane.analysis.executable_pair import Executable, PairComparison
+    from openane.analysis.measure import Error
 
 _COLUMNS = (
     "layer", "where", "float32", "ideal fp16", "chip", "ideal fp16, isolated", "chip, isolated", "chip, max",
@@ -82,6 +68,11 @@ def command(
     Without --with, compares float32, ideal fp16 and the chip layer by layer. Exits with status 1 if a result is wrong.
     Inputs that are not given are generated from a fixed seed, and the report lists them.
     """
+    from openane.analysis.compare import as_values, compare_layers
+    from openane.analysis.executable_pair import executable_of
+    from openane.compiler.driver import build
+    from openane.compiler.generated_inputs import blaming_generated
+
     options, sessions = options_of(choices), limited(memory_limit_bytes, time_limit_seconds)
     if other is not None:
         open_side = partial(executable_of, options=options, sessions=sessions)
@@ -112,6 +103,9 @@ def _compare_pair(
     tolerance: float,
     as_json: bool,
 ) -> None:
+    from openane.analysis.executable_pair import compare_executables, pair_values
+    from openane.compiler.generated_inputs import blaming_generated, complete
+
     with working(f"compiling {file.name}"):
         first = open_side(file)
         second = open_side(file, other) if other in EXECUTORS else open_side(Path(other))

@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from openane.analysis.mac_loss import Activations, Gain, gain_of
-from openane.artifact.cache import Cache, default_folder
-from openane.artifact.plan import Artifact
 from openane.cli._inputs import complete_inputs
 from openane.cli._options import CACHE_OPTION, Seconds, compile_options, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, quantity, working
-from openane.compiler.cached_build import build_cached
-from openane.compiler.driver import Options, OutputKind, build, output_kind, save
-from openane.compiler.generated_inputs import blaming_generated
-from openane.compiler.pipeline import all_steps
 from openane.core.errors import FaultError, InputError
-from openane.core.files import make_folder, safe_file_name, write_atomically
-from openane.core.passes import Stage
-from openane.program.fields import suggest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from openane.analysis.mac_loss import Gain
+    from openane.artifact.plan import Artifact
 
 
 @click.command()
@@ -53,6 +48,11 @@ from openane.program.fields import suggest
 @JSON_OPTION
 def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     """Compile FILE (a model, net.plist or program) and write OUT; its extension selects the format."""
+    from openane.artifact.cache import Cache, default_folder
+    from openane.cli._stages import Dump, StopAfter
+    from openane.compiler.cached_build import build_cached
+    from openane.compiler.driver import OutputKind, build, output_kind, save
+
     dump: Path | None = choices["dump"]
     stop = None if choices["stop_after"] is None else StopAfter(choices["stop_after"], choices["rescale"])
     kind = OutputKind.HWX if stop else output_kind(output)
@@ -110,78 +110,11 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
         say(f"warning: {warning}", err=True)
 
 
-class StopAfter:
-    """Stops a compilation after one of its passes.
-
-    Args:
-        wanted: the name of the pass, or its number in the list of all.
-        rescale: whether the compilation rescales, which adds a pass.
-
-    Raises:
-        InputError: there is no such pass.
-    """
-
-    def __init__(self, wanted: str, rescale: bool) -> None:
-        self._names = [step.name for step in all_steps(rescale)]
-        known = dict(enumerate(self._names))
-        self._wanted = int(wanted) if wanted.isdecimal() else self._names.index(wanted) if wanted in self._names else -1
-        if self._wanted not in known:
-            raise InputError(
-                "unknown pass",
-                value=wanted,
-                limit=f"a name, or 0 to {len(known) - 1}",
-                hint=suggest(wanted, self._names) or "See openane passes.",
-            )
-        self._next = 0
-        self._text = ""
-
-    def __call__(self, stage: Stage) -> None:
-        number = self._names.index(stage.name, self._next)
-        self._next = number + 1
-        if number == self._wanted:
-            self._text = f"; {stage.name}: {stage.reason}\n{stage.text()}"
-            raise StoppedError
-
-    def write(self, file: Path, options: Options, output: Path) -> None:
-        """Compiles up to the pass and writes the text.
-
-        Raises:
-            InputError: the compilation of this file does not run the pass.
-        """
-        try:
-            build(file, options)
-        except StoppedError:
-            write_atomically(output, self._text.encode())
-            say(f"{output}: {file.name} after the pass {self._names[self._wanted]}")
-            return
-        raise InputError(
-            "the compilation of this file does not run this pass",
-            where=str(file),
-            value=self._names[self._wanted],
-            hint="A net.plist starts with the passes over units; a compiled program runs none.",
-        )
-
-
-class StoppedError(Exception):
-    """The compilation has run the requested pass."""
-
-
-class Dump:
-    """Writes every stage to a numbered file in a folder, which is created for the first stage."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._count = 0
-
-    def __call__(self, stage: Stage) -> None:
-        make_folder(self._folder)
-        path = self._folder / f"{self._count:02}-{safe_file_name(stage.name)}.txt"
-        self._count += 1
-        write_atomically(path, f"; {stage.name}: {stage.reason}\n{stage.text()}".encode())
-
-
 def rescaling_gain(artifact: Artifact, calibration: Mapping[str, np.ndarray]) -> Gain:
     """The expected gain of rescaling, on calibration data or on generated inputs."""
+    from openane.analysis.mac_loss import Activations, gain_of
+    from openane.compiler.generated_inputs import blaming_generated
+
     if calibration:
         return gain_of(artifact, calibration, Activations.GIVEN)
     inputs, made = complete_inputs({}, artifact.plan)
@@ -196,6 +129,7 @@ def check(artifact: Artifact) -> None:
         FaultError: they differ; names the first wrong layer.
     """
     from openane.analysis.compare import compare_layers  # imports the simulator, which compiling does not need
+    from openane.compiler.generated_inputs import blaming_generated
 
     inputs, made = complete_inputs({}, artifact.plan)
     with blaming_generated(made):

@@ -10,10 +10,6 @@ from openane.cli._inputs import INPUT_OPTION, read_inputs, say_made_up
 from openane.cli._options import CONSTANT_OPTION, parse_constants
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, working
-from openane.compiler.driver import load
-from openane.convert import Form, convert, form_of
-from openane.convert.coreml import coremltools, without_frameworks
-from openane.graph import Graph
 
 
 @click.command()
@@ -50,6 +46,11 @@ def command(
 
     The comparison uses the given inputs. Other inputs are generated from a fixed seed, and the report lists them.
     """
+    from openane.compiler.driver import load
+    from openane.convert import Form, convert, form_of
+    from openane.convert.coreml import coremltools, without_frameworks
+    from openane.graph import Graph
+
     form = form_of(output)
     with working(f"converting {file.name}"):
         if form in (Form.NETWORK, Form.PACKAGE, Form.MIL):

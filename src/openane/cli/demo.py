@@ -5,26 +5,32 @@ from __future__ import annotations
 import time
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
-from rich.console import Console
-from rich.progress import track
 
-from openane.api import compile
 from openane.cli._say import say
 from openane.cli._show import FILE, print_table, quantity, working
-from openane.compiler.driver import save
 from openane.core.errors import UnavailableError
-from openane.core.files import make_folder
-from openane.runtimes.execution import Execution
 from openane.targets.registry import DEFAULT_CHIP, DEFAULT_TARGET
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @click.command()
 @click.option("--keep", type=FILE, metavar="DIR", help="Also write digits.hwx, digits.anec and digits.plist to DIR.")
 def command(keep: Path | None) -> None:
     """Compile the bundled digits network for the M1 and classify 400 test digits on the simulator."""
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import track
+
+    from openane.api import compile
+    from openane.compiler.driver import save
+    from openane.core.files import make_folder
+    from openane.runtimes.execution import Execution
+
     data = Path(str(resources.files("openane") / "data"))
     with np.load(data / "digits.npz", allow_pickle=False) as digits:
         pictures, labels = enlarge(digits["pictures"]), digits["labels"]
@@ -56,6 +62,8 @@ def command(keep: Path | None) -> None:
 
 def enlarge(pictures: np.ndarray) -> np.ndarray:
     """8x8 pixels of 0..16 -> (count, 1, 28, 28) float32 of 0..1, bilinear with aligned corners."""
+    import numpy as np
+
     position = np.linspace(0, 7, 28)
     low = np.minimum(position.astype(int), 6)
     weight = np.zeros((28, 8))
@@ -71,6 +79,8 @@ def reference(model: Path, pictures: np.ndarray) -> np.ndarray:
     Raises:
         UnavailableError: onnxruntime is not installed.
     """
+    import numpy as np
+
     try:
         import onnxruntime
     except ImportError as error:
@@ -83,6 +93,8 @@ def reference(model: Path, pictures: np.ndarray) -> np.ndarray:
 
 def report(scores: np.ndarray, expected: np.ndarray, labels: np.ndarray, seconds: float) -> None:
     """Prints the accuracy per digit and overall, and the agreement of both results."""
+    import numpy as np
+
     guesses, references = scores.argmax(1), expected.argmax(1)
     rows: list[tuple[object, ...]] = []
     for digit in range(10):

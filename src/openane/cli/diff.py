@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from openane.analysis.diff import FieldDifference, ProgramDifference, TaskDifference, diff_programs
 from openane.cli._compiled import open_compiled
 from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json
+
+if TYPE_CHECKING:
+    from openane.analysis.diff import FieldDifference, ProgramDifference, TaskDifference
 
 _SHOWN_LINES = 40
 
@@ -28,6 +31,8 @@ def command(first: Path, second: Path, show_all: bool, target: str, as_json: boo
 
     Exits with status 0 if they are equal, 1 if they differ.
     """
+    from openane.analysis.diff import diff_programs
+
     one, two = open_compiled(first, target), open_compiled(second, target)
     difference = diff_programs(one.program, two.program, (one.container, two.container))
     if as_json:

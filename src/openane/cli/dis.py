@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from openane.analysis.listing import listing
 from openane.cli._compiled import open_compiled
 from openane.cli._say import say_text
 from openane.cli._show import FILE, JSON_OPTION, print_json
-from openane.core.files import write_atomically
-from openane.core.reader import Buffer
-from openane.formats.assembly import Parts
-from openane.formats.assembly.data import reference_line
-from openane.formats.assembly.write import ConstantLines, inline
-from openane.formats.hwx import HwxFile
-from openane.program import Program
-from openane.targets.assembly import disassemble, open_container
+
+if TYPE_CHECKING:
+    from openane.core.reader import Buffer
+    from openane.formats.assembly.write import ConstantLines
 
 #: Longer constants are written to a separate file next to the text, or referenced in the disassembled file.
 INLINE_BYTES = 1 << 20
@@ -39,6 +35,12 @@ INLINE_BYTES = 1 << 20
 @JSON_OPTION
 def command(file: Path, output: Path | None, constants: str, program_only: bool, as_json: bool) -> None:
     """Disassemble FILE (.hwx, .anec; a model is compiled first). `openane asm` restores the same bytes."""
+    from openane.analysis.listing import listing
+    from openane.core.files import write_atomically
+    from openane.formats.assembly import Parts
+    from openane.program import Program
+    from openane.targets.assembly import disassemble, open_container
+
     if as_json:
         print_json(listing(open_compiled(file).program))
         return
@@ -60,6 +62,9 @@ def _constants(
     wanted: str, file: Path | None, output: Path | None, constants: Buffer
 ) -> tuple[ConstantLines, tuple[Path, Buffer] | None]:
     """How constants are written, and the file that accompanies the text; `file` is None if it does not hold them."""
+    from openane.formats.assembly.data import reference_line
+    from openane.formats.assembly.write import inline
+
     if wanted == "auto":
         wanted = "inline" if len(constants) <= INLINE_BYTES else "file" if output else "reference"
     if wanted == "inline" or not len(constants) or (file is None and output is None):
@@ -73,6 +78,9 @@ def _constants(
 
 def _offset(file: Path, data: Buffer) -> int:
     """The offset of the constants in a file, in bytes."""
+    from openane.formats.hwx import HwxFile
+    from openane.targets.assembly import open_container
+
     container = open_container(file)
     if isinstance(container, HwxFile):
         return container.offset_of(container.image().constants)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import click
 
-from openane.analysis.reference import register_reference, registers_as_values
 from openane.cli._say import say_text
 from openane.cli._show import JSON_OPTION, print_json
 from openane.core.errors import InputError
-from openane.program.fields import suggest
-from openane.targets import GENERATIONS, generation
-from openane.targets.registry import DEFAULT_TARGET
+from openane.core.suggestions import suggest
+from openane.targets.registry import DEFAULT_TARGET, GENERATIONS, generation
 
 _TOPICS = ("registers",)
 
@@ -21,6 +19,8 @@ _TOPICS = ("registers",)
 @JSON_OPTION
 def command(topic: str, target: str, as_json: bool) -> None:
     """Print the register reference of a chip generation as Markdown."""
+    from openane.analysis.reference import register_reference, registers_as_values
+
     if topic not in _TOPICS:
         raise InputError("unknown topic", value=topic, limit=", ".join(_TOPICS), hint=suggest(topic, _TOPICS))
     made_for = generation(target)

@@ -8,7 +8,6 @@ import click
 
 from openane.cli._say import say
 from openane.cli._show import JSON_OPTION, print_json, print_table
-from openane.runtimes.doctor import examine
 
 MARKS = {True: "yes", False: "no", None: ""}
 
@@ -20,6 +19,8 @@ def command(as_json: bool) -> None:
 
     The command changes nothing and loads no model. Attach the output of --json to bug reports.
     """
+    from openane.runtimes.doctor import examine
+
     report = examine()
     if as_json:
         print_json(asdict(report))

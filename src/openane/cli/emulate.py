@@ -8,9 +8,7 @@ import sys
 import click
 
 from openane.cli._say import say
-from openane.runtimes.linux.emulation import NODE_PATH, EmulatedDriver
-from openane.runtimes.linux.engine import SimulatedEngine
-from openane.runtimes.linux.server import run_program
+from openane.runtimes.device_nodes import LINUX_NODE
 
 
 @click.command(
@@ -18,7 +16,7 @@ from openane.runtimes.linux.server import run_program
     short_help="Run a client of the Linux ANE driver on the simulator.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
-@click.option("--node", default=NODE_PATH, show_default=True, help="Path that the program opens as the device.")
+@click.option("--node", default=LINUX_NODE, show_default=True, help="Path that the program opens as the device.")
 @click.option("--quiet", is_flag=True, help="Do not print the emulated kernel log.")
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(node: str, quiet: bool, program: tuple[str, ...]) -> None:
@@ -28,6 +26,10 @@ def command(node: str, quiet: bool, program: tuple[str, ...]) -> None:
     to the emulated driver, which runs the submitted tasks on the simulator. Put -- before a program that has options.
     The exit status is that of the program.
     """
+    from openane.runtimes.linux.emulation import EmulatedDriver
+    from openane.runtimes.linux.engine import SimulatedEngine
+    from openane.runtimes.linux.server import run_program
+
     driver = EmulatedDriver(SimulatedEngine())
     status = run_program(program, driver, os.environ, node)
     if not quiet:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from openane.analysis.estimate import Estimate, as_values, estimate
 from openane.cli._options import compile_options, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
-from openane.compiler.driver import build
 from openane.cost.chips import CHIPS, DEFAULT_CHIP
-from openane.cost.model import CostPart
+
+if TYPE_CHECKING:
+    from openane.analysis.estimate import Estimate
+    from openane.cost.model import CostPart
 
 _LAYER_COLUMNS = ("layer", "tasks", "us", "NE", "PE", "DMA", "rest", "KiB", "peak", "bound", "uJ")
 _TASK_COLUMNS = ("task", "layer", "does", "us", "NE", "PE", "DMA", "rest", "KiB", "peak", "bound")
-_TRANSFERS = (CostPart.WEIGHTS, CostPart.DRAM, CostPart.SURFACES)
 
 
 @click.command()
@@ -32,6 +32,9 @@ def command(file: Path, chip: str, show_tasks: bool, as_json: bool, **choices: A
 
     The constants are fitted to published timings; `python bench/cost.py` shows how well they agree.
     """
+    from openane.analysis.estimate import as_values, estimate
+    from openane.compiler.driver import build
+
     with working(f"compiling {file.name}"):
         found = estimate(build(file, options_of(choices)), chip)
     if as_json:
@@ -45,7 +48,9 @@ def command(file: Path, chip: str, show_tasks: bool, as_json: bool, **choices: A
 
 def _times(times_us: Mapping[CostPart, float]) -> tuple[str, str, str, str]:
     """Microseconds of the neural engine, the planar engine, all transfers, and the rest."""
-    transfers = sum(times_us[part] for part in _TRANSFERS)
+    from openane.cost.model import CostPart
+
+    transfers = sum(times_us[part] for part in (CostPart.WEIGHTS, CostPart.DRAM, CostPart.SURFACES))
     return (
         f"{times_us[CostPart.NEURAL]:.1f}",
         f"{times_us[CostPart.PLANAR]:.1f}",
@@ -90,6 +95,8 @@ def _print_tasks(found: Estimate) -> None:
 
 
 def _print_totals(found: Estimate) -> None:
+    from openane.cost.model import CostPart
+
     roofline = found.roofline
     say()
     say("us = NE + PE + DMA (weights, DRAM, transfer of inputs and outputs) + rest (task start)")

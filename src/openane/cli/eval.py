@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-from openane.analysis.evaluate import Evaluation, evaluate, summarize
-from openane.analysis.executors import cluster, processes
-from openane.analysis.journal import PIECE_SAMPLES, EvaluationJob, Journal
-from openane.analysis.metrics import METRICS
-from openane.artifact.cache import default_folder
+from openane.analysis.choices import METRIC_NAMES, PIECE_SAMPLES
 from openane.cli._options import CACHE_OPTION, MEMORY_OPTION, TIME_OPTION, compile_options, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, progress_text
 from openane.core.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from openane.analysis.evaluate import Evaluation
 
 _FOR_THE_JOB = ("metric", "on", "scale", "layer_samples", "memory_limit_bytes", "time_limit_seconds")
 
@@ -27,9 +24,7 @@ _FOR_THE_JOB = ("metric", "on", "scale", "layer_samples", "memory_limit_bytes", 
 @click.command()
 @click.argument("model", type=FILE)
 @click.argument("dataset", type=FILE)
-@click.option(
-    "--metric", type=click.Choice(list(METRICS)), default="top1", show_default=True, help="Metric to average."
-)
+@click.option("--metric", type=click.Choice(METRIC_NAMES), default="top1", show_default=True, help="Metric to average.")
 @click.option("--on", default="simulator", show_default=True, help="simulator, linux or macos.")
 @click.option(
     "--scale",
@@ -59,6 +54,14 @@ _FOR_THE_JOB = ("metric", "on", "scale", "layer_samples", "memory_limit_bytes", 
 @JSON_OPTION
 def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
     """Run MODEL over DATASET (a folder of arrays or pictures, .npz or .parquet) and average a metric."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+
+    from openane.analysis.evaluate import evaluate, summarize
+    from openane.analysis.executors import cluster, processes
+    from openane.analysis.journal import EvaluationJob, Journal
+    from openane.artifact.cache import default_folder
+
     for path in (model, dataset):
         if not path.exists():
             raise InputError("the file or folder does not exist", where=str(path))

@@ -6,34 +6,30 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from openane.analysis.explain import Explanation, explain
-from openane.analysis.hazards import Hazard, as_values, find_hazards
-from openane.analysis.layer_placement import LayerPlacement, ModelPlacement, place_layers
-from openane.analysis.mac_loss import report
-from openane.analysis.placement_policy import Outcome, Policy, check, parse_policy
-from openane.analysis.placement_report import placement_report, to_csv, to_github, to_markdown, to_sarif
-from openane.api import load
-from openane.artifact.plan import Artifact, HostStep
 from openane.cli._inputs import complete_inputs, read_inputs
 from openane.cli._losses import losses_of, show_losses
 from openane.cli._options import OLD_WIDE_OPTION, compile_options, options_of
 from openane.cli._placement import placement_options, plain_layer, plain_placement, show_placement
 from openane.cli._say import say, say_json, say_text
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, quantity, working
-from openane.compiler.driver import Options, build
-from openane.compiler.generated_inputs import blaming_generated
 from openane.core.errors import Diagnostic, FormatError, InputError, ModelError, OpenaneError, UnsupportedError
 from openane.core.version import __version__
 from openane.coreml_placement.platforms import Platform, Units, of_generation, platform
-from openane.coreml_placement.program import PlacedProgram
-from openane.coreml_placement.read import read_program
-from openane.graph import Graph
-from openane.runtimes.execution import fit_inputs
 from openane.targets.registry import DEFAULT_CHIP
+
+if TYPE_CHECKING:
+    from openane.analysis.explain import Explanation
+    from openane.analysis.hazards import Hazard
+    from openane.analysis.layer_placement import LayerPlacement, ModelPlacement
+    from openane.analysis.placement_policy import Outcome, Policy
+    from openane.artifact.plan import Artifact
+    from openane.compiler.driver import Options
+    from openane.coreml_placement.program import PlacedProgram
+    from openane.graph import Graph
 
 SHOWN_CROSSINGS = 8
 """Largest ones that the totals name."""
@@ -63,6 +59,8 @@ def command(files: tuple[Path, ...], as_json: bool, **choices: Any) -> None:
 
     Each answer comes with the rule that decided and with what would change it. Several files are reported one by one.
     """
+    from openane.analysis.placement_policy import parse_policy
+
     form = "json" if as_json else choices["form"]
     if len(files) > 1 and form in ("json", "sarif"):
         raise InputError(f"{form} holds one model", value=f"{len(files)} files", limit=1, hint="Run it once per file.")
@@ -93,6 +91,9 @@ class Asked:
 
 def explain_file(file: Path, asked: Asked, choices: Mapping[str, Any]) -> bool:
     """Prints the answers for one file; whether it has what is required."""
+    from openane.analysis.layer_placement import place_layers
+    from openane.analysis.placement_policy import check
+
     with working(f"compiling {file.name}"):
         options = options_of(choices, host=True, calibration={})
         read = read_model(file, options)
@@ -122,6 +123,9 @@ def _compile(
     read: ReadModel, options: Options, choices: Mapping[str, Any]
 ) -> tuple[Explanation | None, OpenaneError | None]:
     """What openane does with a model; why it does nothing where Core ML's answer is enough."""
+    from openane.analysis.explain import explain
+    from openane.compiler.driver import build
+
     if read.graph is None:
         return None, read.failure
     try:
@@ -156,6 +160,10 @@ def read_model(file: Path, options: Options) -> ReadModel:
     Raises:
         OpenaneError: the file is not a model, or damaged.
     """
+    from openane.api import load
+    from openane.coreml_placement.read import read_program
+    from openane.graph import Graph
+
     try:
         source = load(file, shapes=options.shapes, constants=options.constants)
     except (FormatError, ModelError, UnsupportedError) as error:
@@ -172,6 +180,8 @@ def _print(
     form: str, file: Path, found: Explanation | None, placed: ModelPlacement, outcomes: Sequence[Outcome]
 ) -> None:
     """Prints the answer in the form that was asked for."""
+    from openane.analysis.placement_report import placement_report, to_csv, to_github, to_markdown, to_sarif
+
     if form == "json":
         print_json(as_plain(found, placed, outcomes))
     elif form == "csv":
@@ -207,6 +217,11 @@ def _enough(found: Explanation | None, require: float | None, failure: OpenaneEr
 
 def hazards_of(artifact: Artifact, calibrate: tuple[str, ...]) -> tuple[Hazard, ...]:
     """The hazards of half precision on the given arrays, with made-up ones for the inputs that are not given."""
+    from openane.analysis.hazards import find_hazards
+    from openane.artifact.plan import HostStep
+    from openane.compiler.generated_inputs import blaming_generated
+    from openane.runtimes.execution import fit_inputs
+
     graph, wanted = artifact.graph, artifact.plan.inputs
     assert graph is not None
     arrays, made = complete_inputs(read_inputs(calibrate, wanted), artifact.plan)
@@ -218,6 +233,9 @@ def hazards_of(artifact: Artifact, calibrate: tuple[str, ...]) -> tuple[Hazard, 
 
 def as_plain(found: Explanation | None, placed: ModelPlacement, outcomes: Sequence[Outcome] = ()) -> dict[str, object]:
     """The explanation as plain values."""
+    from openane.analysis.hazards import as_values
+    from openane.analysis.mac_loss import report
+
     return {
         **(_compiled(found) if found is not None else {"model": placed.prediction.program.name, "target": None}),
         "core_ml": plain_placement(placed, outcomes),

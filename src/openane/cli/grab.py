@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from openane.api import compile
 from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
-from openane.compiler.driver import save
 from openane.core.errors import OpenaneError, UnavailableError
-from openane.core.files import write_atomically
-from openane.program import Program
-from openane.runtimes.doctor import examine
-from openane.runtimes.macos import MacosRuntime
-from openane.runtimes.macos.capture import Capture, CaptureOutcome, CaptureStep, check_model
-from openane.runtimes.macos.objc import SystemBridge
-from openane.runtimes.macos.report import compare_programs, measurement_document, read_program, report_document
+
+if TYPE_CHECKING:
+    from openane.program import Program
+    from openane.runtimes.macos.capture import CaptureStep
 
 
 @click.command(name="grab", short_help="Capture net.plist, weights and .hwx of a Core ML model, on a Mac.")
@@ -35,6 +30,11 @@ def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) ->
     The command tries several methods, because each macOS version blocks some. The folder then holds net.plist and its
     weights, Apple's model.hwx, ours.hwx, and report.json, which compares the two. Untested on hardware.
     """
+    from openane.core.files import write_atomically
+    from openane.runtimes.macos import MacosRuntime
+    from openane.runtimes.macos.capture import Capture, CaptureOutcome, check_model
+    from openane.runtimes.macos.objc import SystemBridge
+
     check_model(model)
     availability = MacosRuntime().probe()
     if not availability.available:
@@ -66,6 +66,10 @@ def _is_result(step: CaptureStep) -> bool:
 
 
 def _report(model: Path, folder: Path, steps: list[CaptureStep], target: str, run: bool) -> dict[str, Any]:
+    from openane.runtimes.doctor import examine
+    from openane.runtimes.macos import MacosRuntime
+    from openane.runtimes.macos.report import compare_programs, measurement_document, report_document
+
     apples = {
         path.relative_to(folder).as_posix(): program
         for path in sorted(folder.rglob("*.hwx"))
@@ -85,6 +89,8 @@ def _report(model: Path, folder: Path, steps: list[CaptureStep], target: str, ru
 
 
 def _try_read(path: Path) -> Program | None:
+    from openane.runtimes.macos.report import read_program
+
     try:
         return read_program(path)
     except OpenaneError as error:
@@ -94,6 +100,9 @@ def _try_read(path: Path) -> Program | None:
 
 def _compile_ours(folder: Path, target: str) -> tuple[Program | None, str]:
     """Our program for the captured network, or the reason why it could not be compiled."""
+    from openane.api import compile
+    from openane.compiler.driver import save
+
     network = folder / "net.plist"
     if not network.is_file():
         return None, "there is no net.plist to compile"

@@ -7,8 +7,6 @@ from dataclasses import asdict
 import click
 
 from openane.cli._show import JSON_OPTION, print_json, print_table
-from openane.compiler.rules import limits
-from openane.targets import get
 from openane.targets.registry import DEFAULT_TARGET
 
 
@@ -17,6 +15,9 @@ from openane.targets.registry import DEFAULT_TARGET
 @JSON_OPTION
 def command(target: str, as_json: bool) -> None:
     """List the limits of TARGET: the rules that `compile`, `explain` and their messages use."""
+    from openane.compiler.rules import limits
+    from openane.targets import get
+
     found = limits(get(target))
     if as_json:
         print_json([asdict(limit) for limit in found])

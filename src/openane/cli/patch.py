@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from openane.cli._compiled import Compiled, container_of, open_compiled, program_pieces, warn_about, write_pieces
 from openane.cli._say import say
 from openane.cli._show import FILE
-from openane.core.reader import Buffer
-from openane.formats.anec import AnecFile
-from openane.formats.hwx import HwxFile
-from openane.program import Program, Task
-from openane.program.patch import Patch, apply_patches, patched_text
+
+if TYPE_CHECKING:
+    from openane.core.reader import Buffer
+    from openane.program import Program, Task
 
 
 @click.command()
@@ -25,6 +25,8 @@ def command(file: Path, changes: tuple[str, ...], output: Path) -> None:
 
     If OUT has the same container as FILE, all other bytes are unchanged.
     """
+    from openane.program.patch import Patch, apply_patches
+
     kind = container_of(output)
     patches = [Patch.parse(change) for change in changes]
     compiled = open_compiled(file)
@@ -46,6 +48,10 @@ def _words(one: Task, two: Task) -> list[tuple[int, int]]:
 
 def _pieces(compiled: Compiled, patched: Program, kind: str) -> list[Buffer]:
     """The same file with other task words, or a new one if the kind of file differs."""
+    from openane.formats.anec import AnecFile
+    from openane.formats.hwx import HwxFile
+    from openane.program.patch import patched_text
+
     file = compiled.container
     if isinstance(file, HwxFile) and kind == "hwx":
         start = file.offset_of(file.image().text)

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from openane.analysis.hazards import Hazard, as_values, matches
-from openane.analysis.run_hazards import run_hazards
-from openane.artifact.cache import Cache, default_folder
 from openane.cli._inputs import INPUT_OPTION, complete_inputs, read_inputs, say_made_up
 from openane.cli._options import CACHE_OPTION, MEMORY_OPTION, OLD_WIDE_OPTION, TIME_OPTION, compile_options, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, quantity, working
-from openane.compiler.cached_build import build_cached
-from openane.compiler.driver import Options, build, load
-from openane.compiler.generated_inputs import blaming_generated
 from openane.core.errors import InputError
-from openane.core.files import make_folder, safe_file_name, write_array, write_atomically
-from openane.graph import Graph
-from openane.runtimes.execution import Execution, RunResult
-from openane.runtimes.runtime import SessionOptions
-from openane.targets.target import RunOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from openane.analysis.hazards import Hazard
+    from openane.compiler.driver import Options
+    from openane.runtimes.execution import Execution, RunResult
+    from openane.runtimes.runtime import SessionOptions
 
 TOP_COUNT = 5
 
@@ -64,6 +60,14 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
 
     Inputs that are not given are generated from a fixed seed, and the report lists them.
     """
+    from openane.analysis.hazards import as_values
+    from openane.artifact.cache import Cache, default_folder
+    from openane.compiler.cached_build import build_cached
+    from openane.compiler.driver import build
+    from openane.compiler.generated_inputs import blaming_generated
+    from openane.core.files import write_array
+    from openane.runtimes.execution import Execution, RunResult
+
     on, output_dir, dump = choices["on"], choices["output_dir"], choices["dump"]
     if choices["until"] is not None and dump is None:
         raise InputError("--until needs --dump DIR, the folder for the live tensors")
@@ -100,6 +104,11 @@ def find_run_hazards(
     execution: Execution, file: Path, options: Options, arrays: Mapping[str, np.ndarray], outputs: dict[str, np.ndarray]
 ) -> tuple[Hazard, ...]:
     """The hazards of half precision for the outputs; a model from the cache is read again."""
+    from openane.analysis.hazards import matches
+    from openane.analysis.run_hazards import run_hazards
+    from openane.compiler.driver import build, load
+    from openane.graph import Graph
+
     artifact = execution.artifact
     if artifact.graph is None:
         level = load(file, shapes=options.shapes, constants=options.constants)
@@ -116,6 +125,9 @@ def session_options(choices: Mapping[str, Any]) -> SessionOptions:
     Raises:
         InputError: a numerics option that is not NAME=VALUE.
     """
+    from openane.runtimes.runtime import SessionOptions
+    from openane.targets.target import RunOptions
+
     profile = {}
     for pair in choices["numerics"]:
         name, sign, value = pair.partition("=")
@@ -139,6 +151,8 @@ def session_options(choices: Mapping[str, Any]) -> SessionOptions:
 
 def write_trace(execution: Execution, path: Path) -> None:
     """Writes the effects of every program, one JSON line each."""
+    from openane.core.files import write_atomically
+
     inspections = [session.inspection for session in execution.sessions]
     write_atomically(path, (f"{line}\n".encode() for each in inspections for line in each.trace_lines()))
 
@@ -164,6 +178,8 @@ def output_files(outputs: Iterable[str], folder: Path | None) -> dict[str, Path]
     Raises:
         InputError: the folder cannot be created.
     """
+    from openane.core.files import make_folder, safe_file_name
+
     if folder is None:
         return {}
     make_folder(folder)
@@ -215,6 +231,8 @@ def summary(execution: Execution, result: RunResult, made: list[str]) -> dict[st
 
 def describe(array: np.ndarray) -> dict[str, object]:
     """Shape, type, range, and the top classes if the array looks like one row of scores."""
+    import numpy as np
+
     facts: dict[str, object] = {"shape": list(array.shape), "dtype": array.dtype.name}
     if array.size and array.dtype.kind in "fiu":
         facts |= {"minimum": array.min().item(), "maximum": array.max().item()}

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from openane import targets
 from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table
 from openane.core.errors import InputError, UnavailableError
-from openane.core.files import write_atomically
-from openane.runtimes.doctor import examine
 from openane.runtimes.registry import Choice, choose
-from openane.runtimes.runtime import SessionOptions
-from openane.runtimes.verification import (
-    CaseResult,
-    CheckOutcome,
-    DeviceCase,
-    check_case,
-    result_document,
-    select_cases,
-    write_kit,
-)
-from openane.targets.target import RunOptions
 
-BAD = frozenset({CheckOutcome.DIFFERS, CheckOutcome.FAULT, CheckOutcome.NOT_RUN})
-
-LINES = {
-    CheckOutcome.MATCHES: "every bit as predicted",
-    CheckOutcome.EXPLAINED: "matches another hypothesis: {agrees}",
-    CheckOutcome.DIFFERS: "{differing} of {elements} elements differ, at most {ulp} ulp",
-}
+if TYPE_CHECKING:
+    from openane.runtimes.runtime import SessionOptions
+    from openane.runtimes.verification import CaseResult, DeviceCase
 
 
 @click.command(name="verify-device", short_help="Run the self-test on a device and compare with the simulator.")
@@ -72,6 +55,13 @@ def command(
     up to the last case that finished. Exits with status 0 if at least one case ran, and every case that ran matches or
     is explained by another hypothesis.
     """
+    from openane import targets
+    from openane.core.files import write_atomically
+    from openane.runtimes.doctor import examine
+    from openane.runtimes.runtime import SessionOptions
+    from openane.runtimes.verification import CheckOutcome, result_document, select_cases
+    from openane.targets.target import RunOptions
+
     cases = select_cases(names)
     targets.get(target)
     if listing:
@@ -97,7 +87,8 @@ def command(
     else:
         _show(results)
     outcomes = {result.outcome for result in results}
-    if outcomes & BAD or outcomes <= {CheckOutcome.NOT_COMPILED}:
+    bad = {CheckOutcome.DIFFERS, CheckOutcome.FAULT, CheckOutcome.NOT_RUN}
+    if outcomes & bad or outcomes <= {CheckOutcome.NOT_COMPILED}:
         raise click.exceptions.Exit(1)
 
 
@@ -105,6 +96,8 @@ def _run(
     case: DeviceCase, choice: Choice, options: SessionOptions, target: str, before: list[CaseResult]
 ) -> CaseResult:
     """Runs one case; after the device is lost, the remaining cases are skipped."""
+    from openane.runtimes.verification import CaseResult, CheckOutcome, check_case
+
     if before and before[-1].outcome is CheckOutcome.NOT_RUN:
         return CaseResult(case, CheckOutcome.NOT_RUN, before[-1].message)
     try:
@@ -118,15 +111,15 @@ def _progress(result: CaseResult) -> None:
 
 
 def _line(result: CaseResult) -> str:
-    template = LINES.get(result.outcome)
-    if template is None:
-        return f"{result.outcome.value}: {result.message}"
-    return template.format(
-        agrees=", ".join(result.agrees_with),
-        differing=result.differing,
-        elements=result.elements,
-        ulp=result.largest_ulp,
-    )
+    from openane.runtimes.verification import CheckOutcome
+
+    if result.outcome is CheckOutcome.MATCHES:
+        return "every bit as predicted"
+    if result.outcome is CheckOutcome.EXPLAINED:
+        return f"matches another hypothesis: {', '.join(result.agrees_with)}"
+    if result.outcome is CheckOutcome.DIFFERS:
+        return f"{result.differing} of {result.elements} elements differ, at most {result.largest_ulp} ulp"
+    return f"{result.outcome.value}: {result.message}"
 
 
 def _show(results: list[CaseResult]) -> None:
@@ -147,6 +140,8 @@ def _list(cases: tuple[DeviceCase, ...], as_json: bool) -> None:
 
 
 def _write_kit(cases: tuple[DeviceCase, ...], folder: Path, target: str) -> None:
+    from openane.runtimes.verification import write_kit
+
     if folder.exists() and not folder.is_dir():
         raise InputError("the path is a file, not a folder", where=str(folder))
     written = 0

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from openane.analysis.compare import ModelComparison, compare_layers
-from openane.analysis.describe import Description, describe
-from openane.analysis.diff import diff_programs
-from openane.api import load
-from openane.artifact.plan import Artifact
 from openane.cli._inputs import complete_inputs, read_inputs
 from openane.cli._options import compile_options, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, quantity, working
-from openane.compiler.driver import Options, build
-from openane.compiler.generated_inputs import blaming_generated
 from openane.core.errors import InputError, valid
-from openane.core.files import write_atomically
 from openane.cost.chips import CHIPS, DEFAULT_CHIP
-from openane.graph import Graph
-from openane.net import Net
-from openane.targets.assembly import open_container
-from openane.viewer import Choices, diff_document, document, page
+
+if TYPE_CHECKING:
+    from openane.analysis.compare import ModelComparison
+    from openane.analysis.describe import Description
+    from openane.artifact.plan import Artifact
+    from openane.compiler.driver import Options
+    from openane.graph import Graph
+    from openane.net import Net
+    from openane.viewer import Choices
 
 
 @click.command()
@@ -52,6 +49,9 @@ def command(
 
     The page is one self-contained file.
     """
+    from openane.core.files import write_atomically
+    from openane.viewer import Choices, document, page
+
     if output.suffix.lower() not in (".html", ".htm"):
         raise InputError("the page is HTML", where=str(output), value=output.suffix or "no extension", limit=".html")
     if inputs and not with_errors:
@@ -80,6 +80,13 @@ def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None
     Raises:
         OpenaneError: see `openane.core.errors`.
     """
+    from openane.analysis.describe import describe
+    from openane.api import load
+    from openane.compiler.driver import build
+    from openane.graph import Graph
+    from openane.net import Net
+    from openane.targets.assembly import open_container
+
     container = open_container(file)
     if container is not None:
         return build(file, options), None, describe(container)
@@ -89,6 +96,9 @@ def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None
 
 def errors_of(artifact: Artifact, inputs: tuple[str, ...]) -> ModelComparison:
     """The comparison of every layer on the given inputs; missing ones are generated from the fixed seed."""
+    from openane.analysis.compare import compare_layers
+    from openane.compiler.generated_inputs import blaming_generated
+
     arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan)
     with blaming_generated(made):
         return compare_layers(artifact, arrays)
@@ -102,6 +112,10 @@ def difference_document(
     Raises:
         InputError: one of them is not a single program.
     """
+    from openane.analysis.diff import diff_programs
+    from openane.targets.assembly import open_container
+    from openane.viewer import diff_document
+
     second, _, _ = open_any(other, options)
     containers = (open_container(file), open_container(other))
     difference = diff_programs(artifact.program, second.program, containers)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from openane.compiler.hints import at_node, node_label
 from openane.compiler.lowering import LoweringOptions, alone, becomes_integers, lower
 from openane.core.errors import Diagnostic, InputError, UnsupportedError
+from openane.core.suggestions import suggest
 from openane.graph import Graph, Node
-from openane.program.fields import suggest
 from openane.targets.target import Target
 
 ALLOW_HOST = "Allow host steps to run it on the processor."

@@ -8,7 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from openane.core.errors import InputError
-from openane.program.fields import suggest
+from openane.core.suggestions import suggest
 from openane.targets.core_ml import ESTIMATOR_FILE, NO_FILE, Backend, CoreMl, Platform, throughputs
 from openane.targets.registry import GENERATIONS
 

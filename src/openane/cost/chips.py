@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from openane.core.errors import InputError
-from openane.program.fields import suggest
+from openane.core.suggestions import suggest
 from openane.targets.chip import Chip
 from openane.targets.registry import DEFAULT_CHIP, GENERATIONS
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import Enum, IntEnum, IntFlag
 
 from openane.core.errors import InputError
 from openane.core.parsing import parse_integer
+from openane.core.suggestions import suggest
 
 #: What a field accepts: bits or bytes, a number for floating-point fields, a name for enumerated ones.
 Value = int | float | str
@@ -51,13 +51,6 @@ class FieldKind(Enum):
 
 
 _FLOAT_CODES = {FieldKind.FP16: ("<e", "<H"), FieldKind.FP32: ("<f", "<I")}
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """A hint with the nearest known names, empty when nothing is near."""
-    folded = {candidate.lower(): candidate for candidate in known}
-    near = [folded[match] for match in get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)]
-    return f"Did you mean {' or '.join(near)}?" if near else ""
 
 
 def float_bits(kind: FieldKind, number: float) -> int:

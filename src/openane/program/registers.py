@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from openane.core.errors import Diagnostic, InputError
 from openane.core.parsing import parse_integer
-from openane.program.fields import WORD_BITS, Block, Field, Register, Value, suggest
+from openane.core.suggestions import suggest
+from openane.program.fields import WORD_BITS, Block, Field, Register, Value
 
 
 class WordSpace(Enum):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from openane.core.errors import InputError, UnavailableError
-from openane.runtimes.runtime import Availability, Runtime
+
+if TYPE_CHECKING:
+    from openane.runtimes.runtime import Availability, Runtime
 
 NAMES = ("macos", "linux", "simulator")
 """File names of this package, devices first: the order in which `auto` asks them."""

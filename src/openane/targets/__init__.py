@@ -1,8 +1,15 @@
 """Chip generations: one folder each. Everything that depends on the generation is after this package."""
 
-from openane.targets.loading import attach, encode_text, load_program
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openane.core.lazy import lazy_names
 from openane.targets.registry import DEFAULT_CHIP, DEFAULT_TARGET, GENERATIONS, Generation, generation, generation_of
-from openane.targets.target import Target
+
+if TYPE_CHECKING:
+    from openane.targets.loading import attach, encode_text, load_program
+    from openane.targets.target import Target
 
 __all__ = [
     "DEFAULT_CHIP",
@@ -16,6 +23,8 @@ __all__ = [
     "get",
     "load_program",
 ]
+
+__getattr__ = lazy_names(__name__, dict.fromkeys(("attach", "encode_text", "load_program"), "loading"))
 
 
 def get(name: str) -> Target:

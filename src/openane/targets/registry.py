@@ -9,16 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from openane.backend.task_cost import Work
 from openane.core.errors import InputError, UnsupportedError
+from openane.core.suggestions import suggest
 from openane.numerics.profile import IntegerPath, Profile, TableIndex, Winograd, WithoutWeights
-from openane.program import Task
-from openane.program.fields import suggest
-from openane.program.program import StreamCodec
-from openane.targets.chip import Chip
-from openane.targets.core_ml import CoreMl
-from openane.targets.target import Target
+
+if TYPE_CHECKING:
+    from openane.backend.task_cost import Work
+    from openane.program import Task
+    from openane.program.program import StreamCodec
+    from openane.targets.chip import Chip
+    from openane.targets.core_ml import CoreMl
+    from openane.targets.target import Target
 
 DEFAULT_TARGET = "h13"
 """The generation that is compiled for when nobody says otherwise."""
@@ -96,7 +99,7 @@ class Generation:
                 f"programs for {self.name} can be read, not compiled or run",
                 limit=", ".join(each.name for each in GENERATIONS.values() if each.executable),
             )
-        target: Target = import_module(f"openane.targets.{self.name}").TARGET
+        target: Target = import_module(f"openane.targets.{self.name}.engine").TARGET
         return target
 
     @property

@@ -21,7 +21,7 @@ from openane.net.units import (
     NeuronParams,
     SoftmaxParams,
 )
-from openane.targets.h13 import TARGET
+from openane.targets.h13.engine import TARGET
 
 ROWS = frozenset({Dimension.WIDTH})
 

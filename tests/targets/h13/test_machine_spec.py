@@ -23,7 +23,7 @@ from openane.net.units import (
     PoolingParams,
     SoftmaxParams,
 )
-from openane.targets.h13 import H13
+from openane.targets.h13.engine import H13
 from openane.targets.h13.spec import DIALECTS, MACHINE
 
 

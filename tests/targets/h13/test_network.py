@@ -26,7 +26,7 @@ from openane.net.units import (
     ReshapeParams,
 )
 from openane.numerics.lookup import to_fp16_words
-from openane.targets.h13 import TARGET
+from openane.targets.h13.engine import TARGET
 from openane.targets.h13.hazards import hazards
 from openane.targets.target import CompileOptions, Stage
 

@@ -51,7 +51,7 @@ from openane.net.units import (
 )
 from openane.numerics.limits import HALF_SMALLEST, HALF_SMALLEST_NORMAL, SUM_LIMIT
 from openane.program import Program
-from openane.targets.h13 import TARGET
+from openane.targets.h13.engine import TARGET
 from openane.targets.target import CompileOptions, RunOptions
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "bench"))

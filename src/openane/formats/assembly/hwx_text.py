@@ -9,6 +9,7 @@ from typing import Any
 
 from openane.core.errors import OpenaneError
 from openane.core.reader import Buffer
+from openane.core.suggestions import suggest
 from openane.formats.assembly.data import DataBlock, Supply, any_set, data_lines
 from openane.formats.assembly.syntax import AssemblyLine, AssemblyToken, indent, quote
 from openane.formats.hwx import codec, layout
@@ -27,7 +28,6 @@ from openane.formats.hwx.parts import (
 )
 from openane.formats.image import Image
 from openane.program import Relocation
-from openane.program.fields import suggest
 
 #: A part of the file: where it begins, and its bytes.
 Region = tuple[int, Buffer]

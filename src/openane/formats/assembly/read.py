@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from openane.core.errors import FormatError, OpenaneError
 from openane.core.reader import Buffer
+from openane.core.suggestions import suggest
 from openane.core.types import DType
 from openane.formats.anec import anec_pieces, read_anec
 from openane.formats.assembly.anec_text import AnecReader
@@ -20,7 +21,6 @@ from openane.formats.assembly.write import VERSION
 from openane.formats.hwx.read import read_hwx
 from openane.formats.hwx.write import hwx_pieces
 from openane.program import Program, Relocation, Role, StreamCodec, Surface
-from openane.program.fields import suggest
 
 #: Gives the codec of a generation by name; raises InputError for an unknown one.
 CodecOf = Callable[[str], StreamCodec]

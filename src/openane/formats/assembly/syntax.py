@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from openane.core.errors import FormatError, OpenaneError, printable
 from openane.core.parsing import parse_integer
-from openane.program.fields import suggest
+from openane.core.suggestions import suggest
 
 _TOKEN = re.compile(r'(?:[^\s;"]|"(?:[^"\\]|\\.)*")+')
 _COMMENT = re.compile(r"\s*(?:;.*)?$")

@@ -9,9 +9,10 @@ from itertools import groupby
 
 from openane.core.errors import OpenaneError
 from openane.core.origin import Origin
+from openane.core.suggestions import suggest
 from openane.formats.assembly.syntax import AssemblyLine, AssemblyToken, commented, indent, quote
 from openane.program import Burst, Task
-from openane.program.fields import Field, Register, suggest
+from openane.program.fields import Field, Register
 from openane.program.program import StreamCodec
 from openane.program.registers import RegisterMap
 

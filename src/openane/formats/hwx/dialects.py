@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from openane.core.errors import InputError
+from openane.core.suggestions import suggest
 from openane.formats.hwx.layout import CommandKind
-from openane.program.fields import suggest
 
 
 @dataclass(frozen=True, slots=True)

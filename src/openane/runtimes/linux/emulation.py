@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from openane.core.errors import OpenaneError
+from openane.runtimes.device_nodes import LINUX_NODE
 from openane.runtimes.linux import abi
 from openane.runtimes.linux.node import DeviceNode, KernelMapping, NodeInfo
 from openane.runtimes.linux.node import Mapping as MappedMemory
 
 FIRST_OFFSET: Final = 0x1_0000_0000
 """Where the mmap offsets of DRM buffers begin, so that no offset is also a file position."""
-NODE_PATH: Final = "/dev/accel/accel0"
 
 
 class EmulatedEngine(Protocol):
@@ -322,7 +322,7 @@ class EmulatedSystem:
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """The one node."""
-        return (NodeInfo(NODE_PATH, abi.DRIVER_NAME, (self.compatible,), True, "0:0 666"),)
+        return (NodeInfo(LINUX_NODE, abi.DRIVER_NAME, (self.compatible,), True, "0:0 666"),)
 
     def board(self) -> tuple[str, ...]:
         """Nothing: this is not an Apple machine."""
@@ -330,7 +330,7 @@ class EmulatedSystem:
 
     def open(self, path: str) -> DeviceNode:
         """Opens the node. Raises ENOENT for every other path."""
-        if path != NODE_PATH:
+        if path != LINUX_NODE:
             raise _error(errno.ENOENT)
         return self.driver.open()
 

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Final
 
 from openane.core.errors import InputError, UnavailableError
+from openane.runtimes.device_nodes import LINUX_NODE
 from openane.runtimes.linux import abi
-from openane.runtimes.linux.emulation import NODE_PATH, EmulatedDriver, EmulatedNode
+from openane.runtimes.linux.emulation import EmulatedDriver, EmulatedNode
 
 COMPILERS: Final = ("cc", "gcc", "clang")
 NODE_VARIABLE: Final = "OPENANE_ANE_NODE"
@@ -159,7 +160,7 @@ def _answer(driver: EmulatedDriver, node: EmulatedNode, message: bytes) -> tuple
 
 
 @contextmanager
-def emulated_environment(driver: EmulatedDriver, node_path: str = NODE_PATH) -> Iterator[dict[str, str]]:
+def emulated_environment(driver: EmulatedDriver, node_path: str = LINUX_NODE) -> Iterator[dict[str, str]]:
     """A running server, and the environment variables that make a program see it as the device.
 
     Args:
@@ -184,7 +185,7 @@ def emulated_environment(driver: EmulatedDriver, node_path: str = NODE_PATH) -> 
 
 
 def run_program(
-    command: Sequence[str], driver: EmulatedDriver, environment: Mapping[str, str], node_path: str = NODE_PATH
+    command: Sequence[str], driver: EmulatedDriver, environment: Mapping[str, str], node_path: str = LINUX_NODE
 ) -> int:
     """Runs a program that finds the emulated device at `node_path`, and returns its exit status.
 
