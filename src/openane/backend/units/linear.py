@@ -114,7 +114,11 @@ def is_tiled(rows: int, weights: int, moved_per_row: int) -> bool:
 
 
 def _largest_band(machine: MachineSpec, packing: KernelPacking, rows: int, inner: int, outputs: int) -> int:
-    """Rows whose operand, staging and the part of the result that one task writes fit into L2 together."""
+    """Rows whose operand, staging and the part of the result that one task writes fit into L2 together.
+
+    So do the rows that remain. Above 128 rows a task writes only some outputs, so that more rows may fit where fewer
+    do not; multiples of 128 are taken first.
+    """
 
     def fits(count: int) -> bool:
         operand = odd_pitch(machine, count) * inner
@@ -124,8 +128,10 @@ def _largest_band(machine: MachineSpec, packing: KernelPacking, rows: int, inner
 
     if fits(rows):
         return rows
-    size = largest(rows, fits)
-    return size - size % machine.streamed_kernel_pixels if size > machine.streamed_kernel_pixels else size
+    few = machine.streamed_kernel_pixels
+    most = few + largest(rows - few, lambda more: fits(few + more)) if rows > few else rows
+    sizes = (*range(most - most % few, 0, -few), *range(most, 0, -1))
+    return next((size for size in sizes if fits(size) and fits(rows % size or size)), 1)
 
 
 def operand_strides(machine: MachineSpec, rows: int, inner: int) -> Strides:
