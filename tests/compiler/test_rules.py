@@ -250,6 +250,10 @@ OPERATIONS: Mapping[str, Boundary] = {
     "pooling-window": Boundary(
         lambda: graph(lp_pool(2), of=(1, 2, 4, 4)), lambda: graph(lp_pool(3), of=(1, 2, 4, 4, 4))
     ),
+    "angles": Boundary(
+        lambda: graph(g.Neg(), g.Mul(), g.Sin(), of=(2,), w=(np.array([1, 0.5], np.float32),)),
+        lambda: graph(g.Neg(), g.Mul(), g.Sin(), of=(1,), w=(np.array([1, 0.5], np.float32),)),
+    ),
     "positions": Boundary(
         lambda: graph(g.Abs(), g.Floor(), of=(3,)), lambda: graph(g.Abs(), g.Cast(DType.INT64), of=(3,))
     ),

@@ -13,7 +13,7 @@ import numpy as np
 from openane.compiler.hints import at_node
 from openane.compiler.lowering.context import GraphLowering, LoweringOptions
 from openane.compiler.lowering.operand_rules import FLOATING, element_type, not_empty, unit_operands
-from openane.compiler.lowering.positions import keeps_precision, makes_positions
+from openane.compiler.lowering.positions import keeps_angles, keeps_precision, makes_angles, makes_positions
 from openane.compiler.lowering.refusals import require_lowering
 from openane.core.deadline import check_deadline
 from openane.core.errors import Diagnostic, ModelError, UnsupportedError, require
@@ -76,15 +76,18 @@ def _refusal(node: Node, graph: Graph, options: LoweringOptions | None) -> Diagn
 def becomes_integers(graph: Graph) -> dict[str, Diagnostic]:
     """Node name -> why it should not go to the engine, for nodes that only prepare integers from the caller's numbers.
 
-    Token ids are such numbers.
+    Token ids are such numbers. Positions that only become sines and cosines are kept off the engine as well.
     """
-    prepares = makes_positions(graph)
-    found = ((node, keeps_precision.check(node, prepares)) for node in graph.nodes)
-    return {
-        node.name: at_node(Diagnostic.of(keeps_precision, value), node, graph)
-        for node, value in found
-        if value is not None
-    }
+    prepares, angles = makes_positions(graph), makes_angles(graph)
+    found: dict[str, Diagnostic] = {}
+    for node in graph.nodes:
+        for each, value in (
+            (keeps_angles, keeps_angles.check(node, angles)),
+            (keeps_precision, keeps_precision.check(node, prepares)),
+        ):
+            if value is not None:
+                found[node.name] = at_node(Diagnostic.of(each, value), node, graph)
+    return found
 
 
 def alone(node: Node, graph: Graph) -> Graph:
