@@ -10,10 +10,15 @@ bilinear interpolation. Weights are stored so that two runs on one machine give 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from openane.cli.demo import enlarge
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
 
 DATA = Path(__file__).resolve().parents[1] / "src" / "openane" / "data"
 TEST_COUNT = 400
@@ -23,15 +28,29 @@ def main() -> None:
     """Trains, exports and saves."""
     import onnx
     import torch
-    from onnx import TensorProto, helper, numpy_helper
     from sklearn.datasets import load_digits
 
     torch.manual_seed(0)
     torch.use_deterministic_algorithms(True)
     digits = load_digits()
     images, labels = enlarge(digits.images), digits.target
-    train_x = torch.from_numpy(images[:-TEST_COUNT])
-    train_y = torch.from_numpy(labels[:-TEST_COUNT])
+    network = trained(torch.from_numpy(images[:-TEST_COUNT]), torch.from_numpy(labels[:-TEST_COUNT]))
+    DATA.mkdir(exist_ok=True)
+    onnx.save(onnx_model(network), DATA / "digits.onnx")
+    np.savez_compressed(
+        DATA / "digits.npz",
+        pictures=digits.images[-TEST_COUNT:].astype(np.uint8),
+        labels=labels[-TEST_COUNT:].astype(np.uint8),
+    )
+    with torch.no_grad():
+        guesses = network(torch.from_numpy(images[-TEST_COUNT:])).argmax(1).numpy()
+    print(f"{np.sum(guesses == labels[-TEST_COUNT:])} of {TEST_COUNT} test digits right")
+
+
+def trained(images: torch.Tensor, labels: torch.Tensor) -> torch.nn.Sequential:
+    """The network after 30 epochs of training on shifted pictures (N, 1, 28, 28), in evaluation mode."""
+    import torch
+
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 16, 3, padding=1, bias=False),
         torch.nn.BatchNorm2d(16),
@@ -46,16 +65,23 @@ def main() -> None:
     )
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, weight_decay=1e-4)
     for epoch in range(30):
-        for batch in torch.randperm(len(train_x)).split(64):
+        for batch in torch.randperm(len(images)).split(64):
             shift = torch.randint(-2, 3, (2,)).tolist()
-            x = torch.roll(train_x[batch], shift, (2, 3))
-            loss = torch.nn.functional.cross_entropy(network(x), train_y[batch])
+            x = torch.roll(images[batch], shift, (2, 3))
+            loss = torch.nn.functional.cross_entropy(network(x), labels[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         if epoch == 20:
             optimizer.param_groups[0]["lr"] = 4e-4
-    network.eval()
+    return network.eval()
+
+
+def onnx_model(network: torch.nn.Sequential) -> onnx.ModelProto:
+    """The network with a softmax, as a checked ONNX model."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
     conv1, norm1, _, _, conv2, norm2, _, _, _, linear = network
     initializers = []
 
@@ -96,16 +122,7 @@ def main() -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)
-    DATA.mkdir(exist_ok=True)
-    onnx.save(model, DATA / "digits.onnx")
-    np.savez_compressed(
-        DATA / "digits.npz",
-        pictures=digits.images[-TEST_COUNT:].astype(np.uint8),
-        labels=labels[-TEST_COUNT:].astype(np.uint8),
-    )
-    with torch.no_grad():
-        guesses = network(torch.from_numpy(images[-TEST_COUNT:])).argmax(1).numpy()
-    print(f"{np.sum(guesses == labels[-TEST_COUNT:])} of {TEST_COUNT} test digits right")
+    return model
 
 
 if __name__ == "__main__":

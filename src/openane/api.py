@@ -94,26 +94,36 @@ def compile(
     """
     if isinstance(source, Artifact):
         return source
-    if isinstance(keep_on_host, str):
-        raise InputError("keep_on_host is a set of names, not one name", value=keep_on_host, limit="a set of names")
-    if not isinstance(source, (str, Path, Graph, Net, Program)):
-        from openane.frontends.torch import load_module
-
-        source = load_module(source, example_inputs)
     options = Options(
         target=target,
         dialect=dialect,
         shapes=shapes or {},
         constants=constants or {},
         host=host,
-        keep_on_host=frozenset(keep_on_host),
+        keep_on_host=_layer_names(keep_on_host),
         functions=functions if isinstance(functions, Functions) else Functions.named(functions),
         rescale=rescale,
         calibration=calibration or {},
         observe=observe,
         time_limit_seconds=time_limit_seconds,
     )
-    return build(source, replace(options, **LIKE_APPLE) if like_apple else options)
+    model = _loadable(source, example_inputs)
+    return build(model, replace(options, **LIKE_APPLE) if like_apple else options)
+
+
+def _layer_names(names: Iterable[str]) -> frozenset[str]:
+    if isinstance(names, str):
+        raise InputError("keep_on_host is a set of names, not one name", value=names, limit="a set of names")
+    return frozenset(names)
+
+
+def _loadable(source: Any, example_inputs: Sequence[Any]) -> str | Path | Level:
+    """What `build` takes: a PyTorch module becomes a Graph."""
+    if isinstance(source, (str, Path, Graph, Net, Program)):
+        return source
+    from openane.frontends.torch import load_module
+
+    return load_module(source, example_inputs)
 
 
 def run(

@@ -81,6 +81,11 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
             check(artifact)
     save(artifact, output)
     gain = rescaling_gain(artifact, options.calibration) if options.rescale else None
+    show(artifact, output, gain, as_json)
+
+
+def show(artifact: Artifact, output: Path, gain: Gain | None, as_json: bool) -> None:
+    """Prints what was written, and the warnings to standard error."""
     program = artifact.program
     facts = {
         "output": str(output),

@@ -6,6 +6,7 @@ A class registers itself in `OPERATIONS`; the `__all__` of its family exports it
 from openane.graph.operation import OPERATIONS as OPERATIONS
 from openane.graph.ops.activation import *
 from openane.graph.ops.binary import *
+from openane.graph.ops.blocks import *
 from openane.graph.ops.convolution import *
 from openane.graph.ops.indexing import *
 from openane.graph.ops.logic import *
