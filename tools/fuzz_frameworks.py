@@ -14,7 +14,6 @@ process or a pickle at all, and whatever is not an error of openane.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import random
@@ -30,6 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from fuzz_containers import CANARY, hdf5_cases, saved_cases
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.support.json_positions import planted, positions  # of the tests
 
 PAYLOADS = (
     f"__import__('os').mkdir('{CANARY}')",
@@ -83,32 +86,6 @@ def _is_ours(event: str, arguments: tuple[Any, ...]) -> bool:
     """The process that walks through HDF5 files."""
     text = repr(arguments)
     return event != "pickle.find_class" and ("openane.frontends.keras.walk" in text or event == "os.fork")
-
-
-def positions(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The place of every value and of every key."""
-    if path:
-        yield path
-    if isinstance(value, dict):
-        for key, each in value.items():
-            yield (*path, ("key", key))
-            yield from positions(each, (*path, key))
-    elif isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from positions(each, (*path, number))
-
-
-def planted(value: Any, path: tuple[Any, ...], payload: Any) -> Any:
-    """A copy of decoded JSON with a payload at one position."""
-    found = copy.deepcopy(value)
-    inner = found
-    for step in path[:-1]:
-        inner = inner[step]
-    if isinstance(path[-1], tuple):
-        inner[payload if isinstance(payload, str) else json.dumps(payload)] = inner.pop(path[-1][1])
-    else:
-        inner[path[-1]] = payload
-    return found
 
 
 def archive_cases(files: list[Path], seed: int, target: Path) -> Iterator[str]:

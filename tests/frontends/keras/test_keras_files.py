@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import os
 import zipfile
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.json_positions import planted, positions
 
 import openane
 from openane.core.errors import FormatError, InputError, OpenaneError, UnsupportedError
@@ -177,33 +177,13 @@ def test_code_is_not_admitted() -> None:
 PAYLOADS = (CODE, "../../x", "/etc/passwd", "file:///x", "__class__", "a;b", "x\ny", 'x"y', "été", "x" * 501)
 
 
-def positions(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    if isinstance(value, str):
-        yield path
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield (*path, ("key", key))
-            yield from positions(each, (*path, key))
-    elif isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from positions(each, (*path, number))
-
-
 def test_no_planted_text_survives(configuration: dict[str, Any]) -> None:
     tried = refused = 0
-    for path in positions(configuration):
+    for path in positions(configuration, str):
         for text in PAYLOADS:
-            changed = copy.deepcopy(configuration)
-            inner = changed
-            for step in path[:-1]:
-                inner = inner[step]
-            if isinstance(path[-1], tuple):
-                inner[text] = inner.pop(path[-1][1])
-            else:
-                inner[path[-1]] = text
             tried += 1
             try:
-                found = validated_configuration(changed, "x")
+                found = validated_configuration(planted(configuration, path, text), "x")
             except (FormatError, UnsupportedError):
                 refused += 1
                 continue

@@ -6,7 +6,6 @@ Each attack is tried on PyTorch itself first, where it works: the same file must
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import json
 import pickle
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.json_positions import planted, positions
 
 import openane
 from openane.core.errors import FormatError, OpenaneError, UnsupportedError
@@ -253,36 +253,10 @@ def test_libraries_are_left_out(sound: Members) -> None:
 PAYLOADS = (CODE, "torch.os:mkdir", "__class__", 'x"y', "a;b", "x\ny", "../../x", "été")
 
 
-def positions(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The place of every text: values, and the names of entries."""
-    if isinstance(value, str):
-        yield path
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield (*path, ("key", key))
-            yield from positions(each, (*path, key))
-    elif isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from positions(each, (*path, number))
-
-
-def planted(value: Any, path: tuple[Any, ...], text: str) -> Any:
-    """A copy with a text at one position."""
-    found = copy.deepcopy(value)
-    inner = found
-    for step in path[:-1]:
-        inner = inner[step]
-    if isinstance(path[-1], tuple):
-        inner[text] = inner.pop(path[-1][1])
-    else:
-        inner[path[-1]] = text
-    return found
-
-
 def test_no_planted_text_survives(sound: Members) -> None:
     program = json.loads(sound[member(sound, "models/model.json")])
     tried = refused = 0
-    for path in positions(program):
+    for path in positions(program, str):
         for text in PAYLOADS:
             tried += 1
             try:
