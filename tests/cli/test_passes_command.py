@@ -18,7 +18,7 @@ from openane.backend.ir.plan import ProgramPlan, TensorPlace
 from openane.backend.pipeline import PASSES
 from openane.cli import root
 from openane.compiler.driver import Options, build
-from openane.compiler.pipeline import PIPELINE
+from openane.compiler.pipeline import FOLDINGS, PIPELINE
 from openane.core.errors import InternalError, OpenaneError
 from openane.core.passes import Pass
 from openane.net import Net
@@ -44,7 +44,7 @@ def test_the_list_is_what_runs(model: Path) -> None:
     seen: list[str] = []
     build(model, Options(host=False, observe=lambda stage: seen.append(stage.name)))
     assert seen == [step["name"] for step in steps()]
-    assert len(seen) == 1 + len(PIPELINE) + len(PASSES)
+    assert len(seen) == 1 + len(PIPELINE) + len(FOLDINGS) + len(PASSES)
     assert all(step["reason"] for step in steps())
     assert list(dict.fromkeys(step["level"] for step in steps())) == ["graph", "net", "plan", "program"]
 
@@ -73,7 +73,7 @@ def test_stop_after_writes_what_the_pass_made(model: Path, wanted: str, first: s
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("plac", r"unknown pass \(found plac; .*0 to 37\). Did you mean place"),
+        ("plac", r"unknown pass \(found plac; .*0 to 38\). Did you mean place"),
         ("99", "unknown pass"),
         ("-1", "unknown pass"),
     ],

@@ -16,7 +16,7 @@ from openane.compiler.calibration import Calibration
 from openane.compiler.crowding import crowded_layers
 from openane.compiler.eligibility import ineligible_nodes, kept_on_host, refusal
 from openane.compiler.lowering import LoweringOptions, lower
-from openane.compiler.pipeline import run_pipeline
+from openane.compiler.pipeline import FOLDINGS, run_pipeline, without_long_axes
 from openane.compiler.splitting import Splitter
 from openane.core.deadline import deadline
 from openane.core.errors import InputError
@@ -144,10 +144,15 @@ def save(artifact: Artifact, path: Path) -> None:
 
 
 def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: Options) -> Artifact:
-    reasons = kept_on_host(options.keep_on_host, graph, source)
-    reasons |= {
-        name: why for name, why in ineligible_nodes(graph, lowering, get(options.target)).items() if name not in reasons
-    }
+    kept = kept_on_host(options.keep_on_host, graph, source)
+    reasons = {**ineligible_nodes(graph, lowering, get(options.target)), **kept}
+    movable = {name: why for name, why in reasons.items() if name not in kept}
+    folded = without_long_axes(graph, movable, min(lowering.machine.max_width, lowering.machine.max_height))
+    if folded is not graph:
+        graph = folded
+        reasons = {**ineligible_nodes(graph, lowering, get(options.target)), **kept}
+    if options.observe is not None:
+        options.observe(Stage(*FOLDINGS[0], lambda: describe(folded)))
     if reasons and not options.host:
         raise refusal([reasons[node.name] for node in graph.nodes if node.name in reasons])
     costs = generation(options.target).chip_costs

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from openane.backend.units.tensor import SIZE_RULES
 from openane.compiler.passes.activations import recognize_activations
 from openane.compiler.passes.affine import fold_scales
 from openane.compiler.passes.canonical import canonicalize
 from openane.compiler.passes.folding import fold_constants, merge_duplicates, remove_dead_nodes
 from openane.compiler.passes.identities import remove_identities
+from openane.compiler.passes.long_axes import fold_long_axes
 from openane.compiler.passes.merging import merge_neighbors
 from openane.compiler.passes.norms import recognize_norms
 from openane.compiler.passes.products import lower_einsums
 from openane.compiler.passes.quantization import spell_out_quantization
 from openane.compiler.passes.shuffles import recognize_shuffles
 from openane.compiler.passes.transposes import sink_transposes
-from openane.core.errors import InternalError
+from openane.core.errors import Diagnostic, InternalError
 from openane.core.passes import Pass, run_passes
 from openane.graph import Graph
 
@@ -68,6 +70,34 @@ def run_pipeline(graph: Graph, observe: Callable[[Pass[Graph], Graph], None] | N
     return run_passes(PIPELINE, graph, verify=_verify, observe=observe)
 
 
+FOLDINGS: tuple[tuple[str, str], ...] = (
+    ("fold-long-axes", "after eligibility: only what is too long for the engine is split"),
+)
+"""Names and reasons of what runs after eligibility is known."""
+
+
+def without_long_axes(graph: Graph, reasons: Mapping[str, Diagnostic], longest: int) -> Graph:
+    """Splits the axes of nodes that are not on the engine because a tensor is too long.
+
+    Args:
+        graph: after the other passes.
+        reasons: node name -> why it is not on the engine.
+        longest: largest width and height of a tensor.
+
+    Returns:
+        The graph with the same inputs and outputs; the same one where there is no such node.
+
+    Raises:
+        As `run_pipeline`.
+    """
+    names = {each.name for each in SIZE_RULES}
+    nodes = frozenset(name for name, why in reasons.items() if why.rule.rpartition(".")[2] in names)
+    if not nodes:
+        return graph
+    ((name, reason),) = FOLDINGS
+    return run_passes((Pass(name, lambda state: fold_long_axes(state, longest, nodes), reason),), graph, verify=_verify)
+
+
 def _verify(step: Pass[Graph], before: Graph, after: Graph) -> None:
     """A pass keeps inputs and outputs, with their types."""
     kept = dict(after.inputs) == dict(before.inputs) and tuple(after.outputs) == tuple(before.outputs)
@@ -104,5 +134,6 @@ def all_steps(rescale: bool = False) -> tuple[PipelineStep, ...]:
 
     read = PipelineStep("graph", "graph", "the output of the front end")
     graph = (PipelineStep("graph", step.name, step.reason) for step in PIPELINE)
+    folding = (PipelineStep("graph", *step) for step in FOLDINGS)
     back_end = (PipelineStep(LEVELS.get(step.name, "plan"), step.name, step.reason) for step in passes(rescale))
-    return read, *graph, *back_end
+    return read, *graph, *folding, *back_end

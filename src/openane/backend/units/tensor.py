@@ -101,4 +101,7 @@ def weight_range(query: Query) -> object | None:
     return None
 
 
-TENSOR_RULES = (width, height, channels, batch, size, weight_range)
+SIZE_RULES = (width, height, channels, batch)
+"""Those that hold for each dimension by itself."""
+
+TENSOR_RULES = (*SIZE_RULES, size, weight_range)

@@ -12,6 +12,7 @@ from openane.artifact.options import Functions
 from openane.backend.machine import MachineSpec
 from openane.compiler.lowering.layout import Layout, Preferences, canonical, engine_shape
 from openane.compiler.lowering.operand_rules import finite_factor, known_weights, not_empty
+from openane.compiler.passes.long_axes import with_long_axis_split
 from openane.core.errors import UnsupportedError, require
 from openane.core.origin import Origin
 from openane.core.types import DType
@@ -109,14 +110,20 @@ class GraphLowering:
         self.values[name] = LoweredValue(len(self._records) - 1, layout)
 
     def _rest(self, name: str, layout: Layout | None = None) -> tuple[TensorShape, Layout | None]:
-        """Where a value is that crosses the border: in a layout; with too many axes only in the order of elements."""
+        """Where a value is that crosses the border: in a layout; else only in the order of elements.
+
+        Too many axes, or an axis that is too long and has to be two, leave the order of elements.
+        """
         shape = self.shape(name)
+        if layout is not None:
+            return engine_shape(shape, layout), layout
+        split = with_long_axis_split(shape, min(self.options.machine.max_width, self.options.machine.max_height))
         try:
-            layout = layout or canonical(shape, rows=self.options.rows)
+            layout = canonical(split, rows=self.options.rows)
         except UnsupportedError:
             lead, rest = shape[:-4], shape[-4:]
             return TensorShape.of((math.prod(lead), *rest)), None
-        return engine_shape(shape, layout), layout
+        return engine_shape(split, layout), layout if split == shape else None
 
     # -- looking up
 
