@@ -154,12 +154,7 @@ class _Placer:
         task = self._resident_second(self._read_again(task))
         result_root = self.flow.roots[task.result.tensor][0]
         self._settle(result_root, origin)
-        floating = self._floating(task)
-        slack, largest = _bank_slack(self.machine, floating), self.l2.largest_hole()
-        at_end = self.l2.last_hole()[1] == largest
-        tile = self.tiling.choose(
-            task, floating, largest - slack, explicit_layout=self.explicit_layout, room_at_end=at_end
-        )
+        tile = self._tile(task)
         if not tile.whole:
             task = self._let_go(task)
         bases, result_base = self._stage(task, tile, origin)
@@ -167,6 +162,24 @@ class _Placer:
         result = self._result(task, result_base, tile)
         buffer, base = self._kernel(task)
         return PlacedTask(task, sources, result, tile, self.flow.blocks[index], buffer, base)
+
+    def _tile(self, task: TaskPlan) -> TileShape:
+        """The tile for the largest hole; for the last one where the result has to be there."""
+        floating = self._floating(task)
+        slack, last = _bank_slack(self.machine, floating), self.l2.last_hole()[1]
+        room = self.l2.largest_hole()
+        tile = self.tiling.choose(
+            task, floating, room - slack, explicit_layout=self.explicit_layout, room_at_end=last == room
+        )
+        if self._is_at_end(task, tile) and last < room:
+            tile = self.tiling.choose(
+                task, floating, last - slack, explicit_layout=self.explicit_layout, room_at_end=True
+            )
+        return tile
+
+    def _is_at_end(self, task: TaskPlan, tile: TileShape) -> bool:
+        """Whether the staged result takes all of L2 after it (execution.md#staging): strips, and tiles of columns."""
+        return bool(tile.result_rows) or (bool(tile.columns) and self._floating(task)[-1] and not self.explicit_layout)
 
     def _let_go(self, task: TaskPlan) -> TaskPlan:
         """A task in tiles cannot keep its sources: later tasks read them from DRAM again."""
@@ -268,7 +281,7 @@ class _Placer:
         ]
         wanted = sum(size for size, base in zip(sizes, explicit, strict=True) if base is None)
         wanted += _bank_slack(self.machine, self._floating(task))
-        start = self.l2.last_hole()[0] if tile.result_rows else self.l2.find(wanted)
+        start = self.l2.last_hole()[0] if self._is_at_end(task, tile) else self.l2.find(wanted)
         if start is None:
             found = tile_fits_l2.check(wanted, self.l2.largest_hole())
             raise UnsupportedError.of(tile_fits_l2, found, machine=self.machine)
