@@ -12,12 +12,10 @@ import numpy as np
 
 from openane.analysis.estimate import PART_COLORS, Estimate
 from openane.analysis.measure import ulp
-from openane.backend.functions.accuracy import evaluate, half_numbers
-from openane.backend.functions.recipes import recipe, reference
+from openane.backend.functions.accuracy import values
 from openane.core.errors import InputError, UnavailableError
 from openane.cost.model import CostPart
 from openane.net.units.neuron import NeuronKind
-from openane.numerics.fp16 import to_fp16
 from openane.targets.registry import DEFAULT_TARGET
 
 __all__ = ["roofline", "table_error", "timeline"]
@@ -148,14 +146,7 @@ def table_errors(
         raise InputError("there is no such function", value=function, limit=", ".join(name.lower() for name in kinds))
     if not within > 0:
         raise InputError("the range is empty", value=within, limit="above 0")
-    kind = kinds[function.upper()]
-    found = recipe(kind, alpha, beta)
-    x = half_numbers(max(found.domain[0], -within), min(found.domain[1], within))
-    with np.errstate(all="ignore"):
-        wanted = reference(kind, alpha, beta)(x)
-        kept = np.isfinite(to_fp16(wanted))
-    x, wanted = x[kept], wanted[kept]
-    result = evaluate(found, to_fp16(x)).astype(np.float64)
+    x, wanted, result = values(kinds[function.upper()], alpha, beta, within=within)
     return x, np.abs(result - wanted) / ulp(wanted)
 
 

@@ -158,19 +158,7 @@ def describe_program(program: Program) -> Description:
     """
     program = attach(program)
     made_for = generation(program.target)
-    image = Image(
-        where=program.name,
-        cpu_subtype=made_for.cpu_subtype,
-        text=memoryview(program.encode_text()),
-        constants=memoryview(program.constants),
-        surfaces=program.surfaces,
-        scratch_bytes=program.scratch_bytes,
-        second_scratch_bytes=program.second_scratch_bytes,
-        name=program.name,
-        dialect=program.dialect,
-        relocations=program.relocations,
-        notes=program.notes,
-    )
+    image = Image.of_program(program, made_for.cpu_subtype)
     return _description(image, None, program, made_for, tuple(map(str, verify_program(program))))
 
 

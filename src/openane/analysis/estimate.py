@@ -12,7 +12,7 @@ from openane.artifact.plan import Artifact, EngineStep
 from openane.core import html
 from openane.core.report import Column, Report, numbers, texts
 from openane.cost.chips import DEFAULT_CHIP, Chip, chip
-from openane.cost.model import Cost, CostPart
+from openane.cost.model import Cost, CostPart, Timed
 from openane.cost.program import cost_of_program
 from openane.program import Program
 
@@ -62,7 +62,7 @@ class TaskEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerEstimate:
+class LayerEstimate(Timed):
     """All tasks of one layer, or of layers that were fused.
 
     Attributes:
@@ -80,16 +80,6 @@ class LayerEstimate:
     macs: int
     dram_bytes: int
     utilization: float
-
-    @property
-    def time_us(self) -> float:
-        """All parts together."""
-        return sum(self.times_us.values())
-
-    @property
-    def bound(self) -> CostPart:
-        """The part that takes longest."""
-        return max(self.times_us, key=lambda part: self.times_us[part])
 
 
 @dataclass(frozen=True, slots=True)

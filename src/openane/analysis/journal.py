@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from openane.analysis.metrics import NO_ERROR
 from openane.artifact.options import Options
+from openane.core.closing import Closing
 from openane.core.errors import FormatError, InputError
 from openane.core.files import open_regular
 from openane.core.version import __version__
@@ -89,7 +89,7 @@ _RESULT_FIELDS = ("metric", "on", "scale", "layer_samples")
 """Of a job: what its results depend on, apart from the content of model and data set."""
 
 
-class Journal:
+class Journal(Closing):
     """Finished pieces, one line of JSON each after a line that says what is evaluated. One process writes at a time.
 
     Args:
@@ -188,14 +188,6 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _remove_empty(path: Path) -> None:

@@ -33,8 +33,25 @@ class CostPart(Enum):
     """From user space to the engine and back, once a call."""
 
 
+class Timed:
+    """A base for what has `times_us`: microseconds by part."""
+
+    __slots__ = ()
+    times_us: Mapping[CostPart, float]
+
+    @property
+    def time_us(self) -> float:
+        """All parts together."""
+        return sum(self.times_us.values())
+
+    @property
+    def bound(self) -> CostPart:
+        """The part that takes longest; the first of equals."""
+        return max(self.times_us, key=lambda part: self.times_us[part])
+
+
 @dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Timed):
     """What one piece of work takes.
 
     Attributes:
@@ -49,16 +66,6 @@ class Cost:
     times_us: Mapping[CostPart, float]
     energy_uj: float
     utilization: float
-
-    @property
-    def time_us(self) -> float:
-        """All parts together."""
-        return sum(self.times_us.values())
-
-    @property
-    def bound(self) -> CostPart:
-        """The part that takes longest; the first of equals."""
-        return max(self.times_us, key=lambda part: self.times_us[part])
 
 
 _MACS_PER_US: Mapping[WorkKind, Callable[[Chip], float]] = MappingProxyType(

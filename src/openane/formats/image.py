@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from openane.program import Relocation, Surface
+from openane.program import Program, Relocation, Surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +41,20 @@ class Image:
     dialect: str = "macos-26"
     relocations: tuple[Relocation, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_program(cls, program: Program, cpu_subtype: int) -> Image:
+        """A program that is in no file yet."""
+        return cls(
+            where=program.name,
+            cpu_subtype=cpu_subtype,
+            text=memoryview(program.encode_text()),
+            constants=memoryview(program.constants),
+            surfaces=program.surfaces,
+            scratch_bytes=program.scratch_bytes,
+            second_scratch_bytes=program.second_scratch_bytes,
+            name=program.name,
+            dialect=program.dialect,
+            relocations=program.relocations,
+            notes=program.notes,
+        )

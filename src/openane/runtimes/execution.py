@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from openane.artifact.plan import Artifact, EngineStep, HostStep
+from openane.core.closing import Closing
 from openane.core.errors import InputError
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.graph import TensorType
@@ -54,7 +53,7 @@ class RunResult:
     steps: tuple[StepReport, ...] = field(default=())
 
 
-class Execution:
+class Execution(Closing):
     """A compiled model loaded into a runtime; run it as often as wanted, close it at the end.
 
     Every program goes through its container first: what runs is the image that was written and read back.
@@ -147,14 +146,6 @@ class Execution:
         """Closes every session."""
         for session in self._sessions.values():
             session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def reread(program: Program) -> Program:

@@ -12,11 +12,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from openane.core.closing import Closing
 from openane.core.errors import InputError
 from openane.program import Program, Surface
 from openane.program.layout import fit_array
@@ -75,7 +75,7 @@ class Timing:
     total_seconds: float = 0.0
 
 
-class Session(ABC):
+class Session(Closing, ABC):
     """A program loaded into a runtime, ready to run many times.
 
     Safe to share between threads: runs take turns.
@@ -174,14 +174,6 @@ class Session(ABC):
             if not self._closed:
                 self._closed = True
                 self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check_names(self, inputs: Mapping[str, np.ndarray]) -> None:
         """Every missing or unknown input is part of one error."""

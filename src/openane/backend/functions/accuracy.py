@@ -58,8 +58,10 @@ def half_numbers(low: float = -math.inf, high: float = math.inf) -> Array:
     return finite[(finite >= low) & (finite <= high)]
 
 
-def measure(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0, *, within: float = math.inf) -> Accuracy:
-    """The error of a recipe over its domain, or over the part of it with |x| <= within.
+def values(kind: NeuronKind, alpha: float, beta: float, *, within: float) -> tuple[Array, Array, Array]:
+    """Arguments with |x| <= within in the domain of a recipe, the function there, and what the recipe gives.
+
+    Arguments where the function is not finite in fp16 are left out.
 
     Raises:
         UnsupportedError: the function has no recipe.
@@ -69,9 +71,20 @@ def measure(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0, *, within: 
     x = half_numbers(max(found.domain[0], -within), min(found.domain[1], within))
     with np.errstate(all="ignore"):
         wanted = reference(kind, alpha, beta)(x)
-    kept = np.isfinite(to_fp16(wanted))
+        kept = np.isfinite(to_fp16(wanted))
     x, wanted = x[kept], wanted[kept]
-    error = np.abs(evaluate(found, to_fp16(x)).astype(np.float64) - wanted)
+    return x, wanted, evaluate(found, to_fp16(x)).astype(np.float64)
+
+
+def measure(kind: NeuronKind, alpha: float = 0.0, beta: float = 0.0, *, within: float = math.inf) -> Accuracy:
+    """The error of a recipe over its domain, or over the part of it with |x| <= within.
+
+    Raises:
+        UnsupportedError: the function has no recipe.
+        InputError: a constant is not a finite fp16 number.
+    """
+    x, wanted, result = values(kind, alpha, beta, within=within)
+    error = np.abs(result - wanted)
     large = np.abs(wanted) >= SMALLEST_NORMAL
     relative = np.where(large, error / np.where(large, np.abs(wanted), 1), 0)
     worst, worst_relative = int(error.argmax()), int(relative.argmax())

@@ -26,25 +26,21 @@ def _integers(values: Any) -> np.ndarray:
 
 
 def _conv(b: MilBuilder, node: Node) -> tuple[Any, ...]:
-    operation = node.operation
-    assert isinstance(operation, g.Conv)
-    arguments: dict[str, Any] = {
-        "x": b.get(node.inputs[0]),
-        "weight": b.array(node.inputs[1], "weights"),
-        "strides": _integers(operation.strides),
-        "pad_type": "custom",
-        "pad": _interleaved(operation.pads),
-        "dilations": _integers(operation.dilations),
-        "groups": operation.groups,
-    }
-    if len(node.inputs) > 2 and node.inputs[2]:
-        arguments["bias"] = b.array(node.inputs[2], "the bias")
-    return (b.mb.conv(**arguments),)
+    return (b.mb.conv(**_convolution(b, node)),)
 
 
 def _conv_transpose(b: MilBuilder, node: Node) -> tuple[Any, ...]:
     operation = node.operation
     assert isinstance(operation, g.ConvTranspose)
+    arguments = _convolution(b, node)
+    if any(operation.output_padding):
+        arguments["output_shape"] = _integers(b.type(node.outputs[0]).shape)
+    return (b.mb.conv_transpose(**arguments),)
+
+
+def _convolution(b: MilBuilder, node: Node) -> dict[str, Any]:
+    operation = node.operation
+    assert isinstance(operation, (g.Conv, g.ConvTranspose))
     arguments: dict[str, Any] = {
         "x": b.get(node.inputs[0]),
         "weight": b.array(node.inputs[1], "weights"),
@@ -54,11 +50,9 @@ def _conv_transpose(b: MilBuilder, node: Node) -> tuple[Any, ...]:
         "dilations": _integers(operation.dilations),
         "groups": operation.groups,
     }
-    if any(operation.output_padding):
-        arguments["output_shape"] = _integers(b.type(node.outputs[0]).shape)
     if len(node.inputs) > 2 and node.inputs[2]:
         arguments["bias"] = b.array(node.inputs[2], "the bias")
-    return (b.mb.conv_transpose(**arguments),)
+    return arguments
 
 
 def _pool(kind: str) -> Handler:

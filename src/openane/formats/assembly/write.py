@@ -80,19 +80,7 @@ def disassemble_lines(
 
 def program_lines(program: Program, codec: StreamCodec, constants: ConstantLines = inline) -> Iterator[str]:
     """The lines of the text of a program that is in no file yet."""
-    text = program.encode_text()
-    image = Image(
-        where=program.name,
-        cpu_subtype=codec.cpu_subtype,
-        text=memoryview(text),
-        constants=memoryview(program.constants),
-        surfaces=program.surfaces,
-        scratch_bytes=program.scratch_bytes,
-        second_scratch_bytes=program.second_scratch_bytes,
-        name=program.name,
-        dialect=program.dialect,
-        relocations=program.relocations,
-    )
+    image = Image.of_program(program, codec.cpu_subtype)
     yield from _head_lines(image, program.target)
     yield ""
     yield from _stream_lines(image, TaskStream(program.tasks, program.task_offsets), codec)

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 from collections.abc import Mapping as Mapped
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from openane.core.closing import Closing
 from openane.core.errors import UnavailableError
 from openane.runtimes.linux import abi
 from openane.runtimes.linux.faults import translate, translated
@@ -38,7 +38,7 @@ class Buffer:
     mapping: Mapping
 
 
-class Device:
+class Device(Closing):
     """An open node and the buffers made through it; closing frees all of them.
 
     Args:
@@ -117,14 +117,6 @@ class Device:
         if not stuck:
             with contextlib.suppress(OSError):
                 self._node.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _call(self, number: int, argument: ctypes.Structure, doing: str) -> None:
         try:
