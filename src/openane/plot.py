@@ -103,10 +103,10 @@ def timeline(found: Estimate, axes: Any = None) -> Any:
 
 
 def table_error(function: str, alpha: float = 0.0, beta: float = 0.0, *, within: float = 16.0, axes: Any = None) -> Any:
-    """How far the engine's way to compute a function is from the function, over the fp16 arguments of a range.
+    """The error of the engine's form of a function, over the fp16 arguments of a range.
 
     Args:
-        function: name of a `NeuronKind` ("SIGMOID", "gelu"), as H13 computes it.
+        function: name of a `NeuronKind` ("SIGMOID", "gelu"), as the default generation computes it.
         alpha, beta: its constants.
         within: largest magnitude of the argument.
         axes: matplotlib axes to draw into; None makes a figure.
@@ -116,7 +116,7 @@ def table_error(function: str, alpha: float = 0.0, beta: float = 0.0, *, within:
 
     Raises:
         InputError: there is no such function.
-        UnsupportedError: H13 has no way to compute it.
+        UnsupportedError: the engine has no form for it.
         UnavailableError: matplotlib is not installed.
     """
     x, error = table_errors(function, alpha, beta, within=within)
@@ -139,7 +139,7 @@ def table_errors(
 
     Raises:
         InputError: there is no such function.
-        UnsupportedError: H13 has no way to compute it.
+        UnsupportedError: the engine has no form for it.
     """
     kinds = {kind.name: kind for kind in NeuronKind}
     if function.upper() not in kinds:

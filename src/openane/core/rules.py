@@ -89,7 +89,7 @@ class Rule(Generic[Subject]):
         return " ".join((self.check.__doc__ or "").split()).rstrip(".")
 
     def full_name(self, machine: RuleGeneration | None) -> str:
-        """The name that messages and `openane limits` show ("h13.tensor-width" on H13)."""
+        """The name that messages and `openane limits` show, with that of the generation ("GENERATION.tensor-width")."""
         return f"{machine.name}.{self.name}" if self.of_generation and machine is not None else self.name
 
     def limit(self, machine: RuleGeneration | None) -> str:

@@ -31,7 +31,7 @@ from openane.program.buffers import BUFFERS
 HEADER_SIZES = (0x1000, 0x800)
 TILE_BYTES = 0x4000
 TILE_COUNT = 32
-#: Only the M1 family has a Linux driver.
+#: The generation of every .anec file: the only one with a Linux driver.
 CPU_SUBTYPE = 4
 _FIXED = struct.Struct("<QIIQQII")
 _TILES = struct.Struct(f"<{TILE_COUNT}I")
@@ -230,7 +230,7 @@ def write_anec(program: Program, *, keep_buffers: bool = False, header_bytes: in
     """The program as an .anec file.
 
     Args:
-        program: for H13, with a codec attached (`targets.attach`).
+        program: for the generation of CPU_SUBTYPE, with a codec attached (`targets.attach`).
         keep_buffers: leave the buffer numbers of the program; else they are changed to outputs first, then inputs,
             each in the order of their numbers, as libane binds them.
         header_bytes: 0x1000, or 0x800 for old revisions of libane.

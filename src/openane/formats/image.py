@@ -14,7 +14,7 @@ class Image:
 
     Attributes:
         where: what was read, for messages ("a.hwx").
-        cpu_subtype: the chip generation in Apple's numbering (4 is H13).
+        cpu_subtype: the chip generation in Apple's numbering (`targets.registry`).
         text: the task stream, a view of the file.
         constants: the constant (kernel) section, a view of the file.
         surfaces: inputs and outputs, in the order of the file.

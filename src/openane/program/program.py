@@ -41,6 +41,11 @@ class StreamCodec(Protocol):
         """The generation in the header of .hwx files."""
         ...
 
+    @property
+    def writes_files(self) -> bool:
+        """Whether the descriptors are known well enough to write new files."""
+        ...
+
     def read(
         self,
         text: Buffer,
@@ -146,12 +151,12 @@ class Program:
         task_offsets: byte offset of each task in the text section.
         surfaces: inputs and outputs.
         constants: bytes of the kernel (constant) section.
-        scratch_bytes: size of the intermediate buffer (buffer index 3 on H13), 0 if there is none.
+        scratch_bytes: size of the intermediate buffer (`buffers.BUFFERS.scratch`), 0 if there is none.
         name: name of the network.
         dialect: which compiler's habits the layout follows ("macos-26", "macos-11", "linux").
         relocations: of the text section.
         notes: free facts for people (what an encoding is proved by, a compiler's version); no effect on execution.
-        second_scratch_bytes: size of a second intermediate buffer (buffer index 2 on H13); 0 in every program seen.
+        second_scratch_bytes: size of a second intermediate buffer (`BUFFERS.second_scratch`); 0 in every program seen.
         codec: writes the tasks as bytes; None when nobody has attached it (see `targets.attach`).
     """
 

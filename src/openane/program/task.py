@@ -24,7 +24,7 @@ class Burst:
     Attributes:
         address: byte address of the first register.
         words: 32-bit values, one per register, +4 bytes each.
-        tag: bits of the command word next to address and count that a generation uses (0 on H13).
+        tag: bits of the command word next to address and count that a generation uses.
         mask: for sparse commands (H14 on), the 16-bit mask of written registers after the first; None when dense.
     """
 
@@ -52,9 +52,9 @@ class Task:
     """One task descriptor.
 
     Attributes:
-        header: the fixed header words of the generation (10 on H13).
+        header: the fixed header words of the generation.
         bursts: register writes in stream order.
-        extra: header words beyond the fixed ones (one when the kernel comes from a task's result on H13).
+        extra: header words beyond the fixed ones (such as one when the kernel comes from a task's result).
         origin: the user's layers this task computes; empty for a file read from outside.
         map: the declarations that name the words; None when nobody has attached them (see `targets.attach`).
     """

@@ -39,6 +39,7 @@ class BurstStream:
         alignment_bytes: tasks begin at multiples of it.
         buffer_fields: (register, index, enable) names of header fields that hold buffer indices of tensors and kernels.
         verifier: reports what is wrong with the tasks of a program.
+        writes_files: whether the descriptors are known well enough to write new files.
     """
 
     registers: RegisterMap
@@ -47,6 +48,7 @@ class BurstStream:
     alignment_bytes: int
     buffer_fields: tuple[tuple[str, str, str], ...] = ()
     verifier: Callable[[Program], Iterable[Diagnostic]] | None = None
+    writes_files: bool = False
     _places: Mapping[str, tuple[int, Field]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -39,10 +39,12 @@ class FrameStream:
     Attributes:
         registers: its declarations.
         cpu_subtype: its number in .hwx headers.
+        writes_files: whether the descriptors are known well enough to write new files.
     """
 
     registers: RegisterMap
     cpu_subtype: int
+    writes_files: bool = False
 
     def read(
         self,

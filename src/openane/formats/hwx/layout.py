@@ -18,8 +18,6 @@ CPU_TYPE = 0x80
 OUTPUT_SUFFIX = "@output"
 #: Notes of a program that our files keep, as options in the compiler's banner.
 RECORDED_NOTES = ("evidence", "functions", "rescale")
-#: Generations whose descriptors are known well enough to write new files: H13.
-WRITABLE_SUBTYPES = (4,)
 FILE_TYPE = 2
 HEADER_FLAGS = 0x200000
 HEADER_BYTES = 0x20

@@ -280,7 +280,7 @@ def _check(program: Program) -> None:
     """Raises InputError for a program that no file can hold."""
     if not program.tasks:
         raise InputError("a program without tasks has no file", where=program.name)
-    if program.codec is not None and program.codec.cpu_subtype not in layout.WRITABLE_SUBTYPES:
+    if program.codec is not None and not program.codec.writes_files:
         raise UnsupportedError(
             f"new .hwx files for {program.target} cannot be written",
             where=program.name,

@@ -83,7 +83,7 @@ def build_command(program: Program, memory_limit_bytes: int) -> CommandBuffer:
     programs that number outputs first both work.
 
     Args:
-        program: for H13.
+        program: for the generation that the driver binds to (`targets.registry.LINUX_TARGET`).
         memory_limit_bytes: largest sum of all buffers.
 
     Raises:

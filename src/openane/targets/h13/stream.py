@@ -20,4 +20,5 @@ STREAM = BurstStream(
         *(("KernelBases", f"KBase{i}", f"KBE{i}") for i in range(4)),
     ),
     verifier=verify,
+    writes_files=True,
 )
