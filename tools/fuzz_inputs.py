@@ -180,11 +180,11 @@ COMMANDS = (
     "diff\na.hwx\nb.hwx",
     "convert\na.onnx\nb.mlpackage",
 )
-"""Command lines, an argument a line."""
+"""Command lines, one argument per line."""
 
 
 JOURNAL_HEAD = b'"head"\n'
-"""Stands for the first line of a journal, which says what files it belongs to."""
+"""Placeholder for the first line of a journal, which names the files that it belongs to."""
 
 
 def journals() -> list[bytes]:

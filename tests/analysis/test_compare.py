@@ -54,8 +54,8 @@ def test_a_good_model_has_no_wrong_layer(digits) -> None:  # type: ignore[no-unt
 
 def test_every_task_belongs_to_a_layer(digits) -> None:  # type: ignore[no-untyped-def]
     artifact, _, found = digits
-    told = {task for layer in found.layers for task in layer.tasks}
-    assert told == set(range(len(artifact.program.tasks)))
+    covered = {task for layer in found.layers for task in layer.tasks}
+    assert covered == set(range(len(artifact.program.tasks)))
 
 
 def test_values_from_inside_the_program_are_those_of_the_layer_alone(digits) -> None:  # type: ignore[no-untyped-def]

@@ -46,8 +46,8 @@ def test_a_spoiled_output_has_a_hazard_and_its_remedy_works(name: str, seed: int
     assert wrong, "the network is not what it says"
     hazards = hazards_of_run(build(made.graph), made.spoiled, found)
     assert {output for hazard in hazards for output in hazard.outputs} == wrong
-    mended = run(made.graph, made.spoiled, frozenset(node for hazard in hazards for node in hazard.keep))
-    assert off(mended, wanted) == set()
+    fixed = run(made.graph, made.spoiled, frozenset(node for hazard in hazards for node in hazard.keep))
+    assert off(fixed, wanted) == set()
     assert all(f"--keep-on-host '{node}'" in hazard.hint for hazard in hazards for node in hazard.keep)
 
 

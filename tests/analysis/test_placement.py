@@ -90,9 +90,9 @@ def test_other_chips_are_unknown_and_say_why(network: Path) -> None:
     for name in ("M3", "iPhone 12", "M5", "m1 pro"):
         report = explained(network, "--platform", name, "--units", "cpu-and-ne")
         assert layer(report, "acos_4")["core_ml"]["backend"] == "CPU"
-        told = layer(report, "conv_0")["core_ml"]
-        assert told["backend"] == "unknown" and "constants" in told["reason"]
-        assert told["times_ms"]["CPU"] is None or name == "M5"
+        reported = layer(report, "conv_0")["core_ml"]
+        assert reported["backend"] == "unknown" and "constants" in reported["reason"]
+        assert reported["times_ms"]["CPU"] is None or name == "M5"
 
 
 def test_other_systems_and_the_gpu_are_unknown(network: Path) -> None:

@@ -131,7 +131,7 @@ def test_other_files_are_left_alone(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"ok!"
 
 
-def test_a_program_that_is_killed_leaves_nothing_behind():
+def test_a_program_that_is_killed_leaves_nothing():
     script = """
 import os, signal
 from openane.runtimes.linux.device import Device

@@ -93,7 +93,7 @@ def from_surface(*parts: Fields, source: Surface | None = None) -> Program:
 
 
 RESIDENT_SECOND = make.l2("Source2", 0, PLACE)
-HERE, BEHIND = make.l2("Source", 0, PLACE), make.l2("Source", 0x4000, PLACE)
+HERE, AFTER = make.l2("Source", 0, PLACE), make.l2("Source", 0x4000, PLACE)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ HERE, BEHIND = make.l2("Source", 0, PLACE), make.l2("Source", 0x4000, PLACE)
         (two_sources(HERE, make.l2("Source2", 0x100, PLACE), {}, twice=True),
          r"L2.SourceBase, L2.Source2Base: staged source 1 and staged source 2 overlap"),
         (two_sources(HERE | KEPT, RESIDENT_SECOND, {}), r"source 2 and (staged|kept) source 1 overlap"),
-        (two_sources(BEHIND, RESIDENT_SECOND, make.l2("Result", 0x100, PLACE)),
+        (two_sources(AFTER, RESIDENT_SECOND, make.l2("Result", 0x100, PLACE)),
          r"L2.Source2Base, L2.ResultBase: source 2 and staged result overlap in L2"),
         (Net().add(make.PASS, make.dram_source(Net().x), HERE, make.l2("Result", 0x100, PLACE), TO_L2).store(0x100),
          r"L2.ResultBase, L2.SourceBase: result and staged source 1 overlap"),

@@ -139,7 +139,7 @@ def test_passes_round_to_fp16_in_between() -> None:
     assert run(dot(np.ones(3)), [20000, 20000, -20000], pass_steps="1").item() == np.inf
 
 
-def test_sums_without_weights_beside_the_accumulator_or_in_it() -> None:
+def test_sums_without_weights_in_the_accumulator_and_outside() -> None:
     builder = Builder()
     x, y = (builder.surface(name, role, (1, 1, 1, 1, 3)) for name, role in (("x", Role.INPUT), ("y", Role.OUTPUT)))
     constant: Fields = {"NE.MACCfg.OpMode": 0, "NE.AccBias.AccBias": make.half(1e-4)}

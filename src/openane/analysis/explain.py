@@ -136,7 +136,7 @@ _ON_HOST = (Location.HOST, Location.PARTLY)
 def explain(
     artifact: Artifact, source: Graph, hazards: tuple[Hazard, ...] = (), mac_losses: tuple[MacLoss, ...] = ()
 ) -> Explanation:
-    """Tells where each layer of a compiled model runs.
+    """Reports where each layer of a compiled model runs.
 
     Args:
         artifact: the compiled model.

@@ -173,7 +173,7 @@ class _Window:
 
 
 def _sniff_protobuf(data: memoryview) -> FileKind | None:
-    """Tells ONNX and Core ML apart by the field numbers of the outermost message, also of a truncated one."""
+    """Distinguishes ONNX and Core ML by the field numbers of the outermost message, also of a truncated one."""
     seen: dict[int, int] = {}
     try:
         for number, wire in _fields(data):

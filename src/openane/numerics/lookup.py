@@ -28,7 +28,7 @@ def from_fp16_words(words: Fp16Words) -> Floats:
 def to_fp16_words(values: Floats) -> Fp16Words:
     """Words of the nearest fp16 values, ties away from zero; 65520 and above is infinity, NaN is +infinity.
 
-    There is no minus zero.
+    The result never has the bits of minus zero.
     """
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     magnitude = bits & np.uint32(0x7FFFFFFF)

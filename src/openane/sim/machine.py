@@ -138,7 +138,7 @@ class Simulator:
             The number by which `hook_delete` knows the hook.
 
         Raises:
-            InputError: there is no such memory, or no such bytes in it; or a memory is missing or given in vain.
+            InputError: there is no such memory, or no such bytes in it; or a memory is missing, or given without need.
         """
         return self._hooks.add(kind, callback, tasks, watch, offset, size_bytes)
 

@@ -81,9 +81,9 @@ def assemble(text: str, where: str = "assembly", folder: Path | None = None) -> 
 
 def _included(folder: Path, name: str, known: bool) -> Buffer:
     """The bytes of a file that a text names; anywhere when the text knows them, else in the folder only."""
-    beside = folder / name
+    neighbor = folder / name
     try:
-        path = beside if beside.exists() else Path(name)
+        path = neighbor if neighbor.exists() else Path(name)
         inside = path.resolve().is_relative_to(folder.resolve())
         file = path.is_file() or not path.exists()  # what is missing is reported by who opens it
     except (OSError, RuntimeError, ValueError) as error:

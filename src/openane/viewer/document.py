@@ -180,7 +180,7 @@ class _DocumentBuilder:
         try:
             return generation(program.target).target.machine(program, RunOptions(permissive=True, until=0)).works
         except OpenaneError as error:
-            self.problems.append(f"not understood wholly, so there is no memory map and no pictures: {error}")
+            self.problems.append(f"not fully understood, so the memory map and the pictures are missing: {error}")
             return ()
 
     # Layers ---------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ def norm(s: Sketch, x: str, channels: int) -> str:
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("bias", [False, True])
-def test_norm_behind_convolution(groups: int, bias: bool) -> None:
+def test_norm_after_convolution(groups: int, bias: bool) -> None:
     s = Sketch(x=(2, 4, 6, 6))
     y = norm(s, conv(s, "x", groups=groups, bias=bias, pads=1), 6)
     after = simplified(s.graph(s.add(ops.Relu(), y)))
@@ -29,7 +29,7 @@ def test_norm_behind_convolution(groups: int, bias: bool) -> None:
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_norm_behind_transposed_convolution(groups: int) -> None:
+def test_norm_after_transposed_convolution(groups: int) -> None:
     s = Sketch(x=(1, 4, 5, 5))
     y = s.add(ops.ConvTranspose((2, 2), groups=groups), "x", s.constant(4, 3, 2, 2), "")
     assert kinds(simplified(s.graph(norm(s, y, 3 * groups)))) == ["ConvTranspose"]

@@ -116,7 +116,7 @@ def test_a_cheap_island_stays_on_the_host() -> None:
     assert merged[1].reasons["cheap"].rule == "worth-moving"
 
 
-def test_products_behind_a_host_step_stay_on_the_engine() -> None:
+def test_products_after_a_host_step_stay_on_the_engine() -> None:
     weight = np.ones((4, 4, 1, 1), np.float32)
     model = graph("z", node("h", Relu(), "x"), node("z", Conv((1, 1), (0, 0, 0, 0), (1, 1)), "h", "w"), w=weight)
     parts = partition(model, {"h": WHY}, chip("m1"))

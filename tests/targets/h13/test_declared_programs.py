@@ -60,14 +60,14 @@ def test_addresses_of_new_files_are_those_of_apples_newest_compiler(shared):
         tasks.setdefault(name, []).append(task)
     for name, chain in tasks.items():
         record = json.loads((shared / "oracles" / "h13" / f"{name}.json").read_text())
-        told = record["program"]
-        surfaces = [int(address, 16) for address in told["resource_addresses"]][: len(record["tensors"])]
+        stated = record["program"]
+        surfaces = [int(address, 16) for address in stated["resource_addresses"]][: len(record["tensors"])]
         expected = (
-            int(told["text_address"], 16),
-            int(told["constant_address"], 16),
+            int(stated["text_address"], 16),
+            int(stated["constant_address"], 16),
             surfaces,
-            told["task_count"],
-            4 * (told["task_words_minus_one"] + 1),
+            stated["task_count"],
+            4 * (stated["task_words_minus_one"] + 1),
         )
         found = []
         for program in programs_of_records(shared, record, chain):

@@ -106,7 +106,7 @@ def test_stacks_of_matrices(stack: tuple[int, int, int], turned: tuple[bool, boo
 
 
 @pytest.mark.parametrize("kind", [None, NeuronKind.RELU, NeuronKind.GELU])
-def test_scale_and_function_behind_a_product_of_tensors(kind: NeuronKind | None) -> None:
+def test_scale_and_function_after_a_product_of_tensors(kind: NeuronKind | None) -> None:
     units = [Unit("m", MatMulParams(), ("a", "b")), Unit("scaled", GOCParams(0.25), ("m",))]
     if kind is not None:
         units.append(Unit("function", NeuronParams(kind), ("scaled",)))

@@ -47,7 +47,7 @@ def _pool(ctx: GraphLowering, node: Node, kind: PoolingKind, x: Handle, include:
         reach = (operation.kernel[axis] - 1) * spacing[axis] + 1
         padded = extents[axis] + operation.begins[axis] + operation.ends[axis]
         extra.append(max(0, (out[axis] - 1) * operation.strides[axis] + reach - padded))
-        # Of a single result the step only says that there is no second one.
+        # With a single result, any stride that leaves no second one is equivalent.
         single = max(0, padded - reach) + 1
         strides.append(min(operation.strides[axis], single) if out[axis] == 1 else operation.strides[axis])
     pads = plane_pads(operation.pads)

@@ -16,7 +16,7 @@ from openane.graph import ops as g
 
 
 def makes_positions(graph: Graph) -> Callable[[Node], bool]:
-    """Tells of a node whether it only prepares integers from the caller's numbers.
+    """A test for nodes that only prepare integers from the caller's numbers.
 
     Args:
         graph: that the node is from.

@@ -91,7 +91,7 @@ def _weights(editor: Editor, conv: Node) -> tuple[np.ndarray, np.ndarray] | None
     return None if bias is None else (weight, bias.astype(np.float64))
 
 
-def _behind_convolution(editor: Editor, node: Node) -> Replacement | None:
+def _fold_into_convolution(editor: Editor, node: Node) -> Replacement | None:
     """conv, then a scaling per channel: the scale goes into the kernel, the shift into the bias."""
     conv = editor.only(node.inputs[0], Conv, ConvTranspose)
     found = None if conv is None else _weights(editor, conv)
@@ -109,7 +109,7 @@ def _behind_convolution(editor: Editor, node: Node) -> Replacement | None:
     return None if names is None else editor.put(node, conv.operation, (conv.inputs[0], *names))
 
 
-def _before_convolution(editor: Editor, node: Node) -> Replacement | None:
+def _fold_into_next_convolution(editor: Editor, node: Node) -> Replacement | None:
     """A scaling per channel, then conv: folded where padding stays 0, that is without shift or without pads."""
     before = editor.only(node.inputs[0], Mul, Add, BatchNorm, Affine)
     found = _weights(editor, node)
@@ -151,7 +151,7 @@ def _put_product(editor: Editor, node: Node, product: Node, matrix: np.ndarray, 
     return editor.add(operation, (x, names[0]), product)
 
 
-def _behind_product(editor: Editor, node: Node) -> Replacement | None:
+def _fold_into_product(editor: Editor, node: Node) -> Replacement | None:
     """Matrix product, maybe plus a constant, then a scaling per column: scale into the matrix, shift after."""
     rank = editor.rank(node.inputs[0])
     scaling = scaling_of(editor, node, rank - 1)
@@ -172,7 +172,7 @@ def _behind_product(editor: Editor, node: Node) -> Replacement | None:
     return editor.put(node, Add(), (scaled, bias))
 
 
-def _before_product(editor: Editor, node: Node) -> Replacement | None:
+def _fold_into_next_product(editor: Editor, node: Node) -> Replacement | None:
     """A scale per row of the matrix, then the product."""
     operation = node.operation
     assert isinstance(operation, MatMul)
@@ -187,7 +187,7 @@ def _before_product(editor: Editor, node: Node) -> Replacement | None:
     return None if scaled is None else editor.alias(node, scaled)
 
 
-def _behind_norm(editor: Editor, node: Node) -> Replacement | None:
+def _fold_into_norm(editor: Editor, node: Node) -> Replacement | None:
     """BatchNorm, then a scaling per channel, is a BatchNorm."""
     norm = editor.only(node.inputs[0], BatchNorm)
     scaling = scaling_of(editor, node, 1)
@@ -203,7 +203,7 @@ def _behind_norm(editor: Editor, node: Node) -> Replacement | None:
     return editor.put(node, norm.operation, (norm.inputs[0], *names, *norm.inputs[3:]))
 
 
-def _two_in_a_row(editor: Editor, node: Node) -> Replacement | None:
+def _merge_constants(editor: Editor, node: Node) -> Replacement | None:
     """(x * a) * b = x * (a * b), and the same for sums, where that makes no larger constant."""
     kind = type(node.operation)
     inner = editor.only(node.inputs[0], kind)
@@ -222,10 +222,10 @@ def _two_in_a_row(editor: Editor, node: Node) -> Replacement | None:
 
 
 _RULES: Rules = {
-    BatchNorm: (_behind_convolution, _behind_product),
-    Affine: (_behind_convolution, _behind_product),
-    Mul: (_behind_convolution, _behind_product, _behind_norm, _two_in_a_row),
-    Add: (_behind_convolution, _behind_norm, _two_in_a_row),
-    Conv: (_before_convolution,),
-    MatMul: (_before_product,),
+    BatchNorm: (_fold_into_convolution, _fold_into_product),
+    Affine: (_fold_into_convolution, _fold_into_product),
+    Mul: (_fold_into_convolution, _fold_into_product, _fold_into_norm, _merge_constants),
+    Add: (_fold_into_convolution, _fold_into_norm, _merge_constants),
+    Conv: (_fold_into_next_convolution,),
+    MatMul: (_fold_into_next_product,),
 }

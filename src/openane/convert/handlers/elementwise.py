@@ -257,7 +257,7 @@ def _log_softmax(b: MilBuilder, node: Node) -> tuple[Any, ...]:
     return (b.mb.sub(x=x, y=b.mb.reduce_log_sum_exp(x=x, axes=[operation.axis], keep_dims=True)),)
 
 
-def _affine_behind(b: MilBuilder, node: Node, x: Any, per_channel: bool = False) -> Any:
+def _scaled_and_shifted(b: MilBuilder, node: Node, x: Any, per_channel: bool = False) -> Any:
     """Times input 1, plus input 2, where the node has them."""
     for name, kind in zip(node.inputs[1:], ("mul", "add"), strict=False):
         if name:
@@ -280,7 +280,7 @@ def _layer_norm(b: MilBuilder, node: Node) -> tuple[Any, ...]:
         names = zip(("gamma", "beta"), node.inputs[1:], strict=False)
         arrays = {theirs: b.array(ours) for theirs, ours in names if ours}
         return (b.mb.layer_norm(x=x, axes=axes, epsilon=epsilon, **arrays),)
-    return (_affine_behind(b, node, b.mb.layer_norm(x=x, axes=axes, epsilon=epsilon)),)
+    return (_scaled_and_shifted(b, node, b.mb.layer_norm(x=x, axes=axes, epsilon=epsilon)),)
 
 
 def _channel_norm(b: MilBuilder, node: Node) -> tuple[Any, ...]:
@@ -290,7 +290,7 @@ def _channel_norm(b: MilBuilder, node: Node) -> tuple[Any, ...]:
     groups = operation.groups if isinstance(operation, g.GroupNorm) else shape[1]
     rows = b.reshape(b.get(node.inputs[0]), (shape[0], groups, math.prod(shape[1:]) // groups))
     normal = b.mb.layer_norm(x=rows, axes=[2], epsilon=np.float32(operation.epsilon))
-    return (_affine_behind(b, node, b.reshape(normal, shape), per_channel=True),)
+    return (_scaled_and_shifted(b, node, b.reshape(normal, shape), per_channel=True),)
 
 
 def _rms_norm(b: MilBuilder, node: Node) -> tuple[Any, ...]:
@@ -298,7 +298,7 @@ def _rms_norm(b: MilBuilder, node: Node) -> tuple[Any, ...]:
     assert isinstance(operation, g.RmsNorm)
     mean = b.mb.reduce_mean(x=b.mb.square(x=x), axes=list(operation.axes), keep_dims=True)
     normal = b.mb.mul(x=x, y=b.mb.rsqrt(x=mean, epsilon=np.float32(operation.epsilon)))
-    return (_affine_behind(b, node, normal),)
+    return (_scaled_and_shifted(b, node, normal),)
 
 
 def _lp_norm(b: MilBuilder, node: Node) -> tuple[Any, ...]:

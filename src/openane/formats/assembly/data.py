@@ -13,7 +13,7 @@ _CHUNK_BYTES = 1 << 20
 #: Longest data that a text may ask for: the largest constant section of Apple's compiler.
 LARGEST_BYTES = 1 << 31
 #: All data that is in no file: zeros and repeats are many bytes in few words.
-TOLD_BYTES = 1 << 29
+WITHOUT_FILE_BYTES = 1 << 29
 
 #: Gives the bytes of a file that a text names.
 Opener = Callable[[str, bool], Buffer]
@@ -65,7 +65,7 @@ class Supply:
 
     def __init__(self, opener: Opener) -> None:
         self.file = opener
-        self._left = TOLD_BYTES
+        self._left = WITHOUT_FILE_BYTES
 
     def take(self, line: AssemblyLine, count: int) -> None:
         """Says that so many bytes will be made out of what the text reports.
@@ -76,8 +76,8 @@ class Supply:
         self._left -= count
         if self._left < 0:
             raise line.error(
-                "more data than a text may tell",
-                limit=f"{TOLD_BYTES} bytes",
+                "a text may not ask for so much data that is in no file",
+                limit=f"{WITHOUT_FILE_BYTES} bytes",
                 hint="Put it into a file next to the text, and name that by incbin.",
             )
 

@@ -338,9 +338,10 @@ class _AssemblyReader:
                 limit=f"{sizes[0]} and {sizes[1]} bytes",
                 hint="Remove the container part: a new one is made.",
             )
-        told = {surface.name: surface for surface in image.surfaces}
+        reported = {surface.name: surface for surface in image.surfaces}
         for line, surface in self._surfaces:
-            if replace(told.get(surface.name, surface), name=surface.name) != surface or surface.name not in told:
+            found = reported.get(surface.name)
+            if found is None or replace(found, name=surface.name) != surface:
                 raise line.error(
                     "the container reports this surface differently",
                     value=surface.name,

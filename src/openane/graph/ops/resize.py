@@ -139,7 +139,7 @@ class Resize(Operation):
             case Coordinates.PYTORCH_HALF_PIXEL:
                 return (i + 0.5) / scale - 0.5 if size > 1 else np.zeros(size)
             case Coordinates.ALIGN_CORNERS:
-                # The stated scale may describe a result that is not a whole number of positions long.
+                # The stated scale may describe a result whose length is not an integer.
                 length = scale * extent
                 return i * (extent - 1) / (length - 1) if length != 1 and size > 1 else np.zeros(size)
             case Coordinates.ASYMMETRIC:

@@ -1,6 +1,6 @@
 """The kernel driver, emulated: the same calls, checks and error numbers, real mappable memory, no hardware.
 
-It replaces the kernel in two places: in this process, for tests of the Linux runtime, and behind a socket, for
+It replaces the kernel in two places: in this process, for tests of the Linux runtime, and as a server on a socket, for
 existing programs that open the device node themselves (:mod:`openane.runtimes.linux.server`). Submitted bytes go to
 an engine, normally the simulator.
 

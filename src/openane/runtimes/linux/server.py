@@ -1,6 +1,6 @@
-"""The emulated driver behind a socket, for existing programs: `openane emulate -- PROGRAM`.
+"""The emulated driver as a server on a socket, for existing programs: `openane emulate -- PROGRAM`.
 
-A small C library (`preload/interpose.c`, compiled on demand) is between such a program and the C library. It
+A small C library (`preload/interpose.c`, compiled on demand) is loaded between such a program and the C library. It
 turns opening the device node into a connection to this server, and ioctl and mmap on that connection into messages;
 buffers travel as file descriptors of anonymous memory, so both sides see the same bytes and nothing is copied.
 """

@@ -13,7 +13,7 @@ from openane.sim.kernel import packed_size, side_of
 from openane.sim.kernels.library import SLACK, library
 from openane.sim.layout import MemoryLayout
 
-_FLOAT, _HALFWORD, _INTEGER = 4, 2, 8
+_FLOAT, _FP16, _INTEGER = 4, 2, 8
 _MAPPING_BYTES = 2 * (2 << 16)
 _TASK_BYTES = 12288
 """Rows, strides, numbers and table of a task."""
@@ -58,7 +58,7 @@ def task_memory(work: DecodedTask, constants: int) -> TaskMemory:
     areas: set[tuple[str, int]] = set()
     for number, source in enumerate(work.sources):
         if source.space is MemorySpace.DRAM and source.buffer == constants:
-            lasting += 2 * _HALFWORD * source.count
+            lasting += 2 * _FP16 * source.count
             passing += _CONVERTED_BYTES * source.count
         elif _is_copied(source, work.result):
             areas.add(_area(f"source {number}", source.count))
@@ -67,7 +67,7 @@ def task_memory(work: DecodedTask, constants: int) -> TaskMemory:
         areas.add(_area("result", work.result.count))
         passing += _CONVERTED_BYTES * work.result.count * (work.result.dtype is not DType.FLOAT16)
     if work.kept is not None:
-        passing += _HALFWORD * work.kept.count
+        passing += _FP16 * work.kept.count
     if isinstance(work.engine, PlanarWork):
         return TaskMemory(lasting, frozenset(areas), 0, passing)
     own = _mac_memory(work, work.engine, constants)
@@ -134,7 +134,7 @@ def _is_copied(source: DecodedOperand, result: DecodedOperand) -> bool:
 
 def _area(purpose: str, fp16_words: int) -> tuple[str, int]:
     """Areas have powers of two as sizes, so that tasks share them."""
-    return purpose, _HALFWORD << max(6, (fp16_words - 1).bit_length())
+    return purpose, _FP16 << max(6, (fp16_words - 1).bit_length())
 
 
 def _mac_memory(work: DecodedTask, engine: MacWork, constants: int) -> TaskMemory:
@@ -145,9 +145,9 @@ def _mac_memory(work: DecodedTask, engine: MacWork, constants: int) -> TaskMemor
     weights = groups * packed_size(channels, steps, side_of(work, engine))
     lasting = (_STEP_BYTES + _INTEGER) * steps + 3 * _INTEGER * groups * channels
     areas: frozenset[tuple[str, int]] = frozenset()
-    passing = kernel.decoding_bytes + 2 * _HALFWORD * weights
+    passing = kernel.decoding_bytes + 2 * _FP16 * weights
     if kernel.buffer == constants:
-        lasting += _HALFWORD * weights
+        lasting += _FP16 * weights
     else:
         areas = frozenset({_area("kernel", weights)})
         if kernel.plain:
@@ -166,4 +166,4 @@ def _image_bytes(work: DecodedTask, engine: MacWork) -> int:
         max((extent - 1) * grow[axis] + 1 + engine.pad[axis], (out - 1) * step[axis] + engine.window[axis])
         for axis, (extent, out) in enumerate(zip((height, width), work.result_view[3:], strict=True))
     )
-    return _HALFWORD * (groups * channels * rows * (columns + step[1]) + SLACK)
+    return _FP16 * (groups * channels * rows * (columns + step[1]) + SLACK)

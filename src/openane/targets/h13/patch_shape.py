@@ -117,7 +117,7 @@ def _largest_patch(plan: TaskPlan) -> int:
 
 
 def _forced(plan: TaskPlan, streams_from: str, best: int) -> int | None:
-    """The one shape a task must take, or None (encoding.md#patch-shape)."""
+    """The only shape that a task may have, or None (encoding.md#patch-shape)."""
     work, view = plan.work, plan.result_view
     assert isinstance(work, NeWork)
     if streams_from:
