@@ -21,8 +21,11 @@ from pathlib import Path
 from models import models_folder
 
 FOLDER = Path(__file__).parent
-NAMES = ("import_time", "open_files", "compile", "parity", "quality", "cost", "hardware", "simulator", "placement")
-WITH_MODELS = {"compile": (), "simulator": ("--json",)}
+NAMES = (
+    *("import_time", "open_files", "compile", "parity", "quality", "cost", "hardware", "simulator", "placement"),
+    "address_check",
+)
+WITH_MODELS = {"compile": (), "simulator": ("--json",), "address_check": ()}
 """Benchmarks that take the folder of models, and what else they take."""
 ROW_PEER = "onnxruntime"
 ROW_SIDES = ("exact", "fast", "many")

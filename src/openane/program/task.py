@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import chain
 
 from openane.core.errors import InputError
 from openane.core.origin import Origin
@@ -67,8 +66,11 @@ class Task:
 
     def registers(self) -> dict[int, int]:
         """Address -> word of every register that the stream writes, and nothing else. Later writes win."""
-        addresses = chain.from_iterable(burst.addresses() for burst in self.bursts)
-        return dict(zip(addresses, chain.from_iterable(burst.words for burst in self.bursts), strict=True))
+        found: dict[int, int] = {}
+        for burst in self.bursts:
+            addresses = _consecutive(burst.address, len(burst.words)) if burst.mask is None else burst.addresses()
+            found.update(zip(addresses, burst.words, strict=True))
+        return found
 
     @property
     def size_words(self) -> int:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from operator import mul
 from types import EllipsisType
 from typing import NamedTuple, Protocol
 
@@ -95,9 +96,7 @@ class DecodedOperand:
     def end(self) -> int:
         """One past the last byte."""
         if self.interleave == 1:
-            (n, d, c, h, w), (by_n, by_d, by_c, by_h, by_w) = self.extent, self.strides
-            last = (n - 1) * by_n + (d - 1) * by_d + (c - 1) * by_c + (h - 1) * by_h + (w - 1) * by_w
-            return self.base + last + self.item_bytes
+            return self.base + sum(map(mul, self.extent, self.strides)) - sum(self.strides) + self.item_bytes
         steps = [(n - 1) * s for n, s in zip(self.extent, self.strides, strict=True)]
         axis = 4 if self.swapped else 2  # the last channel of the last group, or the last one of the group before
         channels, stride = self.extent[axis], self.strides[axis]
@@ -275,6 +274,13 @@ class MacWork:
     post_scale: float = 1.0
     function: MacFunction = MacFunction.LINEAR
     zero_binary_point: bool = False
+
+    def with_kernel(self, kernel: KernelSource) -> MacWork:
+        """The same work with another kernel; many times faster than `dataclasses.replace`."""
+        return MacWork(
+            self.operation, self.inputs_per_output, self.kernel_groups, kernel, self.window, self.stride, self.pad,
+            self.relu_in, self.acc_bias, self.post_scale, self.function, self.zero_binary_point,
+        )  # fmt: skip
 
 
 class PlanarOperation(Enum):

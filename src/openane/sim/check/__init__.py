@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from openane.core.errors import FaultError
 from openane.program import Program, Surface
@@ -19,14 +19,14 @@ from openane.sim.layout import BufferMap, MemoryLayout
 
 
 def check_addresses(
-    program: Program, works: Sequence[DecodedTask], layout: MemoryLayout, buffers: BufferMap, limit_bytes: int,
+    program: Program, works: Iterable[DecodedTask], layout: MemoryLayout, buffers: BufferMap, limit_bytes: int,
     complete: Sequence[Surface] | None,
 ) -> None:  # fmt: skip
     """Proves that no run of a program leaves its memories or uses a byte twice.
 
     Args:
         program: surfaces and constants.
-        works: its decoded tasks.
+        works: its decoded tasks; each is looked at once, in order.
         layout: sizes of the memories.
         buffers: meaning of buffer indices.
         limit_bytes: of the constants and of the maps that the proof takes.

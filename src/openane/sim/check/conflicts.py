@@ -32,6 +32,8 @@ def check_conflicts(work: DecodedTask, layout: MemoryLayout, ask: Ask) -> None:
     """
     for number, source in enumerate(work.sources):
         _check_result(work, number, source, layout, ask)
+    if not work.staging and work.result_staging is None and work.kept is None:
+        return  # only tensors that are there during the whole task, which are checked above
     for first, second in combinations(_places(work), 2):
         if first.owner == second.owner or (first.resident and second.resident):
             continue  # a source may be staged where it is kept; the resident ones are checked above
@@ -76,7 +78,7 @@ def _check_result(work: DecodedTask, number: int, source: DecodedOperand, layout
     result = work.result
     if source.space is MemorySpace.CHAIN or (source.space, source.buffer) != (result.space, result.buffer):
         return
-    if _in_place(work, number, source):
+    if source.base >= result.end or result.base >= source.end or _in_place(work, number, source):
         return
     address = shared(result, source, ask)
     if address is not None:
@@ -99,7 +101,7 @@ def _in_place(work: DecodedTask, number: int, source: DecodedOperand) -> bool:
 
 
 def _order(operand: DecodedOperand) -> tuple[object, ...]:
-    strides = tuple(s for s, n in zip(operand.strides, operand.extent, strict=True) if n > 1)
+    strides = [s for s, n in zip(operand.strides, operand.extent, strict=True) if n > 1]
     channels = operand.interleave, operand.swapped and operand.interleave > 1
     return operand.base, operand.extent, strides, operand.item_bytes, channels
 

@@ -83,9 +83,9 @@ class MemoryChecker:
             if operand.space is not MemorySpace.CHAIN:
                 self._bounds(work, operand)
         for number, staging in enumerate(work.staging):
-            self._staging(work, staging, self._layout.describe(work.sources[number]))
+            self._staging(work, staging, work.sources[number])
         if work.result_staging is not None:
-            self._staging(work, work.result_staging, self._layout.describe(work.result))
+            self._staging(work, work.result_staging, work.result)
         if work.result.space is MemorySpace.DRAM and work.result.buffer in self._layout.read_only:
             raise FaultError(
                 "the task writes to an input or to constants",
@@ -93,12 +93,12 @@ class MemoryChecker:
                 value=self._layout.describe(work.result),
             )
 
-    def _staging(self, work: DecodedTask, staging: Staging, tensor: str) -> None:
+    def _staging(self, work: DecodedTask, staging: Staging, tensor: DecodedOperand) -> None:
         if staging.end > self._layout.l2_bytes:
             raise FaultError(
                 f"staged {staging.role} does not fit in L2",
                 where=f"{work.where}: {staging.registers}",
-                value=f"{staging.base:#x} to {staging.end:#x}, {tensor}",
+                value=f"{staging.base:#x} to {staging.end:#x}, {self._layout.describe(tensor)}",
                 limit=f"{self._layout.l2_bytes:#x}",
             )
 

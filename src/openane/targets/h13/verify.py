@@ -58,7 +58,7 @@ def _kernels(fields: TaskFields, sizes: dict[int, int], where: str) -> Iterator[
         if end > size:
             yield Diagnostic(
                 "a kernel stream ends after its buffer",
-                f"{where}: KernelDMASrc lane {stream.lane}",
+                f"{where}: KernelDMASrc lane {stream.engine}",
                 value=f"{end:#x}",
                 limit=f"{size:#x}",
             )

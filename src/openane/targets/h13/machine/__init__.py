@@ -6,6 +6,7 @@ docs/assumptions.md and next to each rule.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from openane.sim.check import check_addresses
 from openane.sim.decoded_task import DecodedTask, MemorySpace
 from openane.sim.layout import BufferMap, layout_of
 from openane.sim.reference import ReferenceMachine
-from openane.targets.h13.machine.decode import decode
+from openane.targets.h13.machine.repeated import decode
 from openane.targets.h13.machine.tensors import result_staging
 from openane.targets.h13.machine.understood import findings
 from openane.targets.h13.read import TaskFields
@@ -79,8 +80,8 @@ def check_program(program: Program) -> None:
     Raises:
         FaultError: names the first task, register and address that break a rule.
     """
-    works = tuple(map(_with_staged_result, program.tasks, decode_program(program)))
-    check_addresses(program, works, layout_of(program, works, BUFFERS), BUFFERS, _PROOF_BYTES, program.outputs)
+    works = map(_with_staged_result, program.tasks, _decoded(program))
+    check_addresses(program, works, layout_of(program, (), BUFFERS), BUFFERS, _PROOF_BYTES, program.outputs)
 
 
 def _with_staged_result(task: Task, work: DecodedTask) -> DecodedTask:
@@ -112,7 +113,12 @@ def decode_program(program: Program, *, permissive: bool = False) -> tuple[Decod
     Raises:
         FaultError: a register combination that is not understood; with `permissive` only one that cannot be run.
     """
-    return tuple(_decode(task, index, permissive) for index, task in enumerate(program.tasks))
+    return tuple(_decoded(program, permissive))
+
+
+def _decoded(program: Program, permissive: bool = False) -> Iterator[DecodedTask]:
+    """The work of one task after the other."""
+    return (_decode(task, index, permissive) for index, task in enumerate(program.tasks))
 
 
 def _decode(task: Task, index: int, permissive: bool) -> DecodedTask:

@@ -100,6 +100,12 @@ class KernelStreams:
     format: WeightFormat = field(default=WeightFormat())
     where: str = ""
 
+    def with_lanes(self, lanes: tuple[Lane, ...], where: str) -> KernelStreams:
+        """The same kernel in other streams, of the task `where`; many times faster than `dataclasses.replace`."""
+        moved = object.__new__(KernelStreams)
+        vars(moved).update(vars(self), lanes=lanes, where=where)
+        return moved
+
     @property
     def stored_window(self) -> tuple[int, int]:
         """The window with the zeros that make it even."""

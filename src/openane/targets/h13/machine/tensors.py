@@ -8,12 +8,48 @@ from types import MappingProxyType
 from openane.core.types import DType
 from openane.sim.decoded_task import Axes, DecodedOperand, MacOperation, MacWork, MemorySpace, PlanarWork, Staging
 from openane.targets.h13.machine.kernels import FP16
-from openane.targets.h13.read import TaskFields
+from openane.targets.h13.read import TaskFields, field_group
 from openane.targets.h13.spec import MACHINE
 
 RESIDENT, DRAM_KEPT, DRAM, CHAIN = range(4)
 """Values of SourceType and ResultType."""
 
+
+_EXTENTS = field_group(
+    *("Common.GroupConvCfg.NumGroups", "Common.InDepth.Din", "Common.Cin.Cin", "Common.InDim.Hin", "Common.InDim.Win"),
+    *("Common.OutDepth.Dout", "Common.Cout.Cout", "Common.OutDim.Hout", "Common.OutDim.Wout", "Common.ConvCfg.Ox"),
+)
+_RESIDENT = {
+    prefix: field_group(
+        *(f"L2.{prefix}GroupStride.Stride", f"L2.{prefix}DepthStride.Stride", f"L2.{near}ChannelStride.Stride"),
+        *(f"L2.{near}RowStride.Stride", f"L2.{prefix}Base.Addr"),
+    )
+    for prefix, near in (("Source", "Source"), ("Source2", "Source2"), ("Result", "ConvResult"))
+}
+"""Strides and base of a tensor in L2."""
+_SOURCES = {
+    prefix: field_group(
+        *(f"{prefix}{axis}Stride.Stride" for axis in ("Group", "Depth", "Plane", "Row")), f"{prefix}BaseAddr.Addr"
+    )
+    for prefix in ("TileDMASrc.", "TileDMASrc.Src2")
+}
+"""Strides and base of a source in DRAM."""
+_RESULT = field_group(
+    *(f"TileDMADst.{axis}Stride.{axis}Stride" for axis in ("Group", "Depth", "Plane", "Row")),
+    "TileDMADst.BaseAddr.Addr",
+)
+"""Strides and base of a result in DRAM."""
+_FORMATS = {
+    path: field_group(*(f"{path}.{name}" for name in ("MemFmt", "FmtMode", "Truncate", "Interleave")))
+    for path in ("TileDMASrc.Fmt", "TileDMASrc.Src2Fmt", "TileDMADst.Fmt")
+}
+
+_SOURCE_KIND = field_group(
+    *("L2.SourceCfg.SourceType", "L2.SourceCfg.Source2Dram", "TileDMASrc.DMAConfig.En"),
+    *("Common.ChCfg.InFmt", "Common.ChCfg.Src2InFmt"),
+)
+_RESULT_KIND = field_group("L2.ResultCfg.ResultType", "TileDMADst.DMAConfig.En", "Common.ChCfg.OutFmt")
+_RESULT_ROWS = field_group("L2.ResultBase.Addr", "L2.ConvResultRowStride.Stride", "Common.TileCfg.TileHeight")
 
 Views = tuple[Axes, Axes]
 """Extents of the source and of the result."""
@@ -30,21 +66,9 @@ def extents(words: TaskFields) -> tuple[Axes, Axes]:
     Raises:
         FaultError: one of them is zero.
     """
-    groups = words("Common.GroupConvCfg", "NumGroups")
-    view = (
-        groups,
-        words("Common.InDepth", "Din"),
-        words("Common.Cin", "Cin"),
-        words("Common.InDim", "Hin"),
-        words("Common.InDim", "Win"),
-    )
-    result = (
-        groups,
-        words("Common.OutDepth", "Dout"),
-        words("Common.Cout", "Cout"),
-        words("Common.OutDim", "Hout"),
-        words("Common.OutDim", "Wout") * max(words("Common.ConvCfg", "Ox"), 1),  # counts pairs of outputs with Ox 2
-    )
+    groups, d_in, c_in, h_in, w_in, d_out, c_out, h_out, w_out, outputs = words.of_group(_EXTENTS)
+    view = (groups, d_in, c_in, h_in, w_in)
+    result = (groups, d_out, c_out, h_out, w_out * max(outputs, 1))  # counts pairs of outputs with Ox 2
     for path, found in (("Common.InDim", view), ("Common.OutDim", result)):
         if min(found) < 1:
             raise words.refuse(
@@ -67,32 +91,26 @@ def source(words: TaskFields, number: int, extents: Axes, swapped: bool) -> Deco
         FaultError: it is nowhere, or its format is not understood.
     """
     second = number == 2
-    kind = words("L2.SourceCfg", "SourceType")
+    kind, second_in_dram, loads, code, second_code = words.of_group(_SOURCE_KIND)
     if second:
-        kind = DRAM if words("L2.SourceCfg", "Source2Dram") else RESIDENT
-    role = f"source {number}"
+        kind, code = DRAM if second_in_dram else RESIDENT, second_code
+    role, format_field = f"source {number}", "Src2InFmt" if second else "InFmt"
     if kind == CHAIN:
-        return _chained(words, role, extents, swapped, "InFmt", "L2.SourceCfg")
+        return _chained(words, role, extents, swapped, (code, format_field), "L2.SourceCfg")
     if kind == RESIDENT:
-        prefix, code = ("Source2", "Src2InFmt") if second else ("Source", "InFmt")
-        return _resident(words, role, prefix, _shared(words, prefix, extents), swapped, code)
-    if not words("TileDMASrc.DMAConfig", "En"):
+        return _resident(words, role, "Source2" if second else "Source", extents, swapped, code)
+    if not loads:
         raise words.refuse("a source comes from DRAM and its DMA is off", "TileDMASrc.DMAConfig")
     base, enable = ("RBase1", "RBE1") if second else ("RBase0", "RBE0")
     if not words("Header.Bases", enable):
         raise words.refuse(f"{role} comes from DRAM and {enable} is off", "Header.Bases")
     prefix = "TileDMASrc.Src2" if second else "TileDMASrc."
     dtype, interleave = _format(words, f"{prefix}Fmt", second)
-    _same_format(words, "Src2InFmt" if second else "InFmt", f"{prefix}Fmt")
-    strides = (
-        words(f"{prefix}GroupStride", "Stride"),
-        words(f"{prefix}DepthStride", "Stride"),
-        words(f"{prefix}PlaneStride", "Stride"),
-        words(f"{prefix}RowStride", "Stride"),
-        dtype.numpy.itemsize * interleave,
-    )
+    _same_format(words, (code, format_field), f"{prefix}Fmt")
+    group, depth, plane, row, address = words.of_group(_SOURCES[prefix])
+    strides = (group, depth, plane, row, dtype.numpy.itemsize * interleave)
     return DecodedOperand(
-        role, MemorySpace.DRAM, words("Header.Bases", base), words(f"{prefix}BaseAddr", "Addr"), extents,
+        role, MemorySpace.DRAM, words("Header.Bases", base), address, extents,
         _swap(strides) if swapped else strides, dtype, interleave, f"{prefix}BaseAddr", swapped,
     )  # fmt: skip
 
@@ -112,7 +130,7 @@ def kept(words: TaskFields, first: DecodedOperand) -> DecodedOperand | None:
         raise words.refuse("a source that stays in L2 has interleaved channels", "TileDMASrc.Fmt", "interleave 1")
     if first.swapped:
         raise words.refuse("a source that stays in L2 has its channels and columns exchanged", "Common.PECfg")
-    return _resident(words, "kept source", "Source", first.extent, False, "InFmt")
+    return _resident(words, "kept source", "Source", first.extent, False, words("Common.ChCfg", "InFmt"), kept=True)
 
 
 def result(words: TaskFields, extents: Axes, swapped: bool) -> DecodedOperand:
@@ -121,29 +139,24 @@ def result(words: TaskFields, extents: Axes, swapped: bool) -> DecodedOperand:
     Raises:
         FaultError: it goes nowhere, or its format is not understood.
     """
-    kind = words("L2.ResultCfg", "ResultType")
-    if kind != DRAM and kind != DRAM_KEPT and words("TileDMADst.DMAConfig", "En"):
+    kind, stores, code = words.of_group(_RESULT_KIND)
+    if kind != DRAM and kind != DRAM_KEPT and stores:
         stays = "is chained to the next task" if kind == CHAIN else "stays in L2"
         raise words.refuse(f"the result {stays} and its DMA is on", "TileDMADst.DMAConfig")
     if kind == CHAIN:
-        return _chained(words, "result", extents, swapped, "OutFmt", "L2.ResultCfg")
+        return _chained(words, "result", extents, swapped, (code, "OutFmt"), "L2.ResultCfg")
     if kind == RESIDENT:
-        return _resident(words, "result", "Result", extents, swapped, "OutFmt")
-    if not words("TileDMADst.DMAConfig", "En"):
+        return _resident(words, "result", "Result", extents, swapped, code)
+    if not stores:
         raise words.refuse("the result goes to DRAM and its DMA is off", "TileDMADst.DMAConfig")
     if not words("Header.Bases", "WBE"):
         raise words.refuse("the result goes to DRAM and WBE is off", "Header.Bases")
     dtype, interleave = _format(words, "TileDMADst.Fmt")
-    _same_format(words, "OutFmt", "TileDMADst.Fmt")
-    strides = (
-        words("TileDMADst.GroupStride", "GroupStride"),
-        words("TileDMADst.DepthStride", "DepthStride"),
-        words("TileDMADst.PlaneStride", "PlaneStride"),
-        words("TileDMADst.RowStride", "RowStride"),
-        dtype.numpy.itemsize * interleave,
-    )
+    _same_format(words, (code, "OutFmt"), "TileDMADst.Fmt")
+    group, depth, plane, row, address = words.of_group(_RESULT)
+    strides = (group, depth, plane, row, dtype.numpy.itemsize * interleave)
     return DecodedOperand(
-        "result", MemorySpace.DRAM, words("Header.Bases", "WBase"), words("TileDMADst.BaseAddr", "Addr"), extents,
+        "result", MemorySpace.DRAM, words("Header.Bases", "WBase"), address, extents,
         _swap(strides) if swapped else strides, dtype, interleave, "TileDMADst.BaseAddr", swapped,
     )  # fmt: skip
 
@@ -156,10 +169,10 @@ def staging(
     A task whose L2 base and row stride of a source are 0 states no staging; no program of Apple's compiler does that.
     """
     found = []
-    flying = rows_in_flight(engine, views, max(words("Common.TileCfg", "TileHeight"), 1))
     for operand, prefix in zip(sources, ("Source", "Source2"), strict=False):
         if operand.space is MemorySpace.DRAM:
-            base, row = words(f"L2.{prefix}Base", "Addr"), words(f"L2.{prefix}RowStride", "Stride")
+            flying = rows_in_flight(engine, views, max(words("Common.TileCfg", "TileHeight"), 1))
+            _, _, _, row, base = words.of_group(_RESIDENT[prefix])
             least = min(operand.extent[4], _SOURCE_SEGMENT) * operand.item_bytes if base or row else 0
             rows = flying if operand.extent[3] == views[0][3] else operand.extent[3]
             found.append(Staging(operand.role, base, base + rows * max(row, least), f"L2.{prefix}Base"))
@@ -206,11 +219,13 @@ def result_staging(words: TaskFields, result: DecodedOperand, view: Axes, *, com
     does space fit as a whole in every program on record. Base and row stride both 0: see `staging`; a compiled program
     means address 0 by it.
     """
-    base, stated = words("L2.ResultBase", "Addr"), words("L2.ConvResultRowStride", "Stride")
-    if result.space is not MemorySpace.DRAM or not (base or stated or compiled):
+    if result.space is not MemorySpace.DRAM:
+        return None
+    base, stated, tile_height = words.of_group(_RESULT_ROWS)
+    if not (base or stated or compiled):
         return None
     _, depth, channels, height, width = view
-    rows = min(height, max(words("Common.TileCfg", "TileHeight"), 1))
+    rows = min(height, max(tile_height, 1))
     if stated:
         return Staging("result", base, base + rows * stated, "L2.ResultBase")
 
@@ -221,47 +236,38 @@ def result_staging(words: TaskFields, result: DecodedOperand, view: Axes, *, com
     return Staging("result", base, max(min(base + rows * row(width), MACHINE.l2_bytes), base + least), "L2.ResultBase")
 
 
-def _chained(words: TaskFields, role: str, extents: Axes, swapped: bool, code: str, path: str) -> DecodedOperand:
+def _chained(
+    words: TaskFields, role: str, extents: Axes, swapped: bool, code: tuple[int, str], path: str
+) -> DecodedOperand:
     """A value that goes from one task straight into the next: fp16, nothing exchanged (4 goldens)."""
-    if words("Common.ChCfg", code) != FP16:
-        raise words.refuse("a chained value has another format than fp16", "Common.ChCfg", f"{code} 2")
+    if code[0] != FP16:
+        raise words.refuse("a chained value has another format than fp16", "Common.ChCfg", f"{code[1]} 2")
     if swapped:
         raise words.refuse("a chained value has its channels and columns exchanged", path)
     return DecodedOperand(role, MemorySpace.CHAIN, 0, 0, extents, _dense(extents, 2), registers=path)
 
 
 def _resident(
-    words: TaskFields, role: str, prefix: str, extents: Axes, swapped: bool, format_field: str
+    words: TaskFields, role: str, prefix: str, extents: Axes, swapped: bool, code: int, *, kept: bool = False
 ) -> DecodedOperand:
-    """A tensor in L2."""
-    code = words("Common.ChCfg", format_field)
+    """A tensor in L2. With group stride 0 all groups of a batch share the values of a source, unless it is a copy."""
     if code not in DTYPES:
         raise words.refuse("element format is not understood", "Common.ChCfg", "0 uint8, 1 int8, 2 fp16")
-    near = "ConvResult" if prefix == "Result" else prefix
-    strides = (
-        words(f"L2.{prefix}GroupStride", "Stride"),
-        words(f"L2.{prefix}DepthStride", "Stride"),
-        words(f"L2.{near}ChannelStride", "Stride"),
-        words(f"L2.{near}RowStride", "Stride"),
-        DTYPES[code].numpy.itemsize,
-    )
-    base = words(f"L2.{prefix}Base", "Addr")
+    group, depth, channel, row, base = words.of_group(_RESIDENT[prefix])
+    if not group and not kept and prefix != "Result":
+        extents = (1, *extents[1:])
+    dtype = DTYPES[code]
+    strides = (group, depth, channel, row, 2 if code == FP16 else 1)
     strides = _swap(strides) if swapped else strides
-    return DecodedOperand(role, MemorySpace.L2, 0, base, extents, strides, DTYPES[code], 1, f"L2.{prefix}Base")
-
-
-def _shared(words: TaskFields, prefix: str, extents: Axes) -> Axes:
-    """Extents of a resident source: with group stride 0 all groups of a batch share the same values."""
-    return extents if words(f"L2.{prefix}GroupStride", "Stride") else (1, *extents[1:])
+    return DecodedOperand(role, MemorySpace.L2, 0, base, extents, strides, dtype, 1, f"L2.{prefix}Base")
 
 
 def _format(words: TaskFields, path: str, second: bool = False) -> tuple[DType, int]:
     """Element type and interleave of a tensor in DRAM. Integers have FmtMode 0 (assumption A11)."""
-    memory, mode, truncate = words(path, "MemFmt"), words(path, "FmtMode"), words(path, "Truncate")
+    memory, mode, truncate, stated = words.of_group(_FORMATS[path])
     known = (mode == (not second) and truncate == 3) if memory == FP16 else (mode == 0 and truncate in (0, 3))
     if memory not in DTYPES or not known:
         raise words.refuse("element format is not understood", path, "fp16 (0x2031), uint8, int8 with FmtMode 0")
-    stated = words(path, "Interleave")
     if bool(stated) == second:  # 0 on source 2, the number itself elsewhere
         raise words.refuse("interleave is not understood", path, "0 on source 2, else 1 and above")
     resident = words("L2.SourceCfg", "SourceType") not in (DRAM, DRAM_KEPT)
@@ -270,11 +276,11 @@ def _format(words: TaskFields, path: str, second: bool = False) -> tuple[DType, 
     return DTYPES[memory], max(stated, 1)
 
 
-def _same_format(words: TaskFields, code: str, path: str) -> None:
+def _same_format(words: TaskFields, code: tuple[int, str], path: str) -> None:
     """The data path and memory have one format (all 1,717 tensors on record; assumption A11)."""
-    if words("Common.ChCfg", code) != words(path, "MemFmt"):
+    if code[0] != words(path, "MemFmt"):
         raise words.refuse(
-            f"{code} is another format than memory has", "Common.ChCfg", f"{words(path, 'MemFmt')} as in {path}"
+            f"{code[1]} is another format than memory has", "Common.ChCfg", f"{words(path, 'MemFmt')} as in {path}"
         )
 
 

@@ -108,11 +108,13 @@ def findings(task: Task, words: Mapping[int, int] | None = None) -> Iterator[Dia
     """
     if words is None:
         words = task.registers()
-    planar = not TaskFields(words).is_ne
-    skipped = _NE_ONLY if planar else _PE_ONLY
     masks, wanted = _expected_of(tuple(words))
     found = tuple(map(and_, words.values(), masks))
-    for index, (address, word) in enumerate(words.items()) if found != wanted else ():
+    header = tuple(map(and_, task.header, _HEADER_MASKS))
+    if found == wanted and header == _HEADER_WANTED[: len(header)]:
+        return
+    skipped = _PE_ONLY if TaskFields(words).is_ne else _NE_ONLY
+    for index, (address, word) in enumerate(words.items()):
         if found[index] == wanted[index]:
             continue
         register = REGISTERS.by_address.get(address)
@@ -120,10 +122,10 @@ def findings(task: Task, words: Mapping[int, int] | None = None) -> Iterator[Dia
             yield Diagnostic("register is not known", where=f"register {address:#x}", value=f"{word:#x}")
         elif not register.path.startswith(skipped):
             yield from _register(register, word)
-    for register, (mask, expected), word in zip(
-        REGISTERS.header.registers, _HEADER_EXPECTED, task.header, strict=False
+    for register, own, expected, word in zip(
+        REGISTERS.header.registers, header, _HEADER_WANTED, task.header, strict=False
     ):
-        if word & mask != expected:
+        if own != expected:
             yield from _register(register, word)
 
 
@@ -185,4 +187,4 @@ def _finding(register: Register, field: Field, word: int, allowed: tuple[int, ..
 _ALL_BITS = 0xFFFFFFFF
 _NOTHING_KNOWN = _ALL_BITS, 0
 _EXPECTED = {address: _expected(register) for address, register in REGISTERS.by_address.items()}
-_HEADER_EXPECTED = tuple(map(_expected, REGISTERS.header.registers))
+_HEADER_MASKS, _HEADER_WANTED = zip(*map(_expected, REGISTERS.header.registers), strict=True)
