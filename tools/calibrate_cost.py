@@ -1,112 +1,253 @@
-"""Fits the constants of the chips in openane.cost.chips to every other published row, and prints them.
+"""Fits the constants of the chips in openane.cost.chips to the published timings of shared/hw, and prints them.
 
-    python tools/calibrate_cost.py [CHIP ...]
+    python tools/calibrate_cost.py [CHIP ...]      constants
+    python tools/calibrate_cost.py --errors        errors of each generation, fitted and cross-validated
 
-Minimised is the sum of |log(model / published)| over time, then the same over power, with a weak pull towards a
-parent chip (or round numbers), which decides where the rows do not. Matrix products do not pass the peak; 3x3
-convolutions may, the vendor has a Winograd form. Deterministic: a pattern search without chance.
+The rows are those of bench/published_timings.py. All chips of a generation share the engine: products a cycle,
+bandwidths, the start of a task, and how much longer a result takes to hand back than an operand; each machine has its
+dispatch and its hand-over of operands. Minimized is the sum of |log(model / published)| over time, then the same over
+power, with a pull towards a start from the vendor's numbers, which decides where the rows do not. Rates of products are
+not limited by the peak: the model adds parts that the hardware overlaps, and faster products make up for that.
+
+Cross-validation fits again without a network, on all machines, and asks for its times: what a user's network meets.
+Deterministic: a pattern search without chance.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
-from openane.cost.chips import Chip
-from openane.cost.measurements import Measurement, split
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
+import published_timings
+from published_timings import Row
+
+from openane.cost.chips import CHIPS, Chip
 from openane.cost.model import call_milliwatts, call_us
 
-TIMES = (
-    "dispatch_us",
-    "task_us",
-    "surface_bytes_per_us",
+SPEEDS = (
+    "operand_bytes_per_us",
+    "result_bytes_per_us",
     "dram_bytes_per_us",
     "weight_bytes_per_us",
     "convolution_macs_per_us",
     "matmul_macs_per_us",
     "elements_per_us",
 )
+TIMES = ("dispatch_us", "task_us", *SPEEDS)
 ENERGIES = ("base_milliwatts", "picojoules_per_mac", "picojoules_per_byte")
-PUBLISHED = {"m1": ("weight_bytes_per_us", "dram_bytes_per_us"), "m1max": ("weight_bytes_per_us", "dram_bytes_per_us")}
-"""Constants that a source states directly and that are not fitted."""
+CLOCKED = ("convolution_macs_per_us", "matmul_macs_per_us", "elements_per_us")
+"""A generation has these for each cycle."""
+SHARED = ("task_us", "dram_bytes_per_us", "weight_bytes_per_us", *CLOCKED)
+OWN = ("dispatch_us", "operand_bytes_per_us")
+RESULT_RATIO = "result_ratio"
+"""Time of a byte handed back over that of a byte handed in."""
 
-ONE_RAIL = {"m1": ("m1", "m1max"), "m1max": ("m1", "m1max"), "m4": ("m4", "m4max"), "m4max": ("m4", "m4max")}
-"""Chips whose rows of power are fitted together, for want of rows."""
-
-
-def _start(name: str, clock_mhz: float, dispatch_us: float, surface: float, dram: float, weights: float) -> Chip:
-    """A chip at its vendor's numbers, with the bandwidths (bytes a microsecond) and dispatch that the sources state."""
-    peak = 16 * 256 * clock_mhz
-    speeds = (surface, dram, weights, peak, peak, 32 * clock_mhz)
-    return Chip(name, "", 16, clock_mhz, dispatch_us, 0.3, *speeds, 800, 0.6, 40, "")
-
-
-STARTS: Mapping[str, Callable[[Mapping[str, Chip]], Chip]] = {
-    "m1": lambda done: _start("m1", 1428, 200, 10_000, 85_000, 51_000),
-    "m1max": lambda done: done["m1"],
-    "m2pro": lambda done: _start("m2pro", 1938, 110, 10_000, 85_000, 51_000),
-    "m4": lambda done: _start("m4", 2160, 95, 7_700, 85_000, 85_000),
-    "m4max": lambda done: replace(done["m4"], surface_bytes_per_us=23_000.0),
-    "m5pro": lambda done: _start("m5pro", 2364, 80, 24_000, 130_000, 130_000),
+MACHINES: Mapping[str, tuple[str, ...]] = {
+    "h13": ("m1", "m1max"),
+    "h14": ("m2pro", "m2max"),
+    "h16": ("m4", "m4pro", "m4max"),
+    "h17": ("m5", "m5pro"),
+    "h18": ("m6",),
 }
-"""In order; a chip may start from one that is done."""
+"""Chips with rows. A generation starts from the one before."""
+DISPATCH_US: Mapping[str, float] = {"m1": 200, "m1max": 160, "m2pro": 100, "m2max": 110, "m6": 160}
+"""Published floors of a call; 80 elsewhere."""
+OPERAND_BYTES_PER_US: Mapping[str, float] = {"h13": 10_000, "h14": 10_000, "h16": 15_000, "h17": 35_000, "h18": 35_000}
+ENGINES: Mapping[str, int] = {"m6": 2}
+"""Whole engines of a chip, 1 elsewhere."""
+FIRST_ENERGIES: Mapping[str, float] = {"base_milliwatts": 800, "picojoules_per_mac": 0.6, "picojoules_per_byte": 40}
+PUBLISHED_ENERGIES: Mapping[str, Mapping[str, float]] = {"h18": {"picojoules_per_mac": 0.58, "picojoules_per_byte": 42}}
+WITH_POWER = ("F M1 Max", "F M2 Pro", "F M5 Pro set")
+"""Sources in openane.cost.measurements whose power the file does not have."""
+PULL: Mapping[str, float] = dict.fromkeys((*TIMES, RESULT_RATIO), 1.0) | {"task_us": 0.2}
+ENERGY_PULL = 0.3
+FOUR_OF_FIVE = 0.8
+
+Constants = dict[str, float]
 
 
-def main() -> None:
-    """Fits and prints."""
-    wanted = sys.argv[1:] or list(STARTS)
-    done: dict[str, Chip] = {}
-    for name, start in STARTS.items():
-        rows, _ = split(name)
-        names = tuple(each for each in TIMES if each not in PUBLISHED.get(name, ()))
-        fitted = fit(start(done), names, lambda chip, rows=rows: _log_errors(rows, chip, _time))
-        powered = tuple(row for each in ONE_RAIL.get(name, (name,)) for row in split(each)[0] if row.milliwatts)
-        fitted = fit(fitted, ENERGIES, lambda chip, rows=powered: _log_errors(rows, chip, _power))
-        done[name] = replace(fitted, name=name)
-        if name in wanted:
-            print(name, {key: float(f"{getattr(fitted, key):.4g}") for key in (*TIMES, *ENERGIES)})
+class Rows:
+    """Rows as numbers: the model is linear in times and in reciprocals of speeds.
+
+    Args:
+        rows: to fit, or to judge.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.chips = list(dict.fromkeys(row.chip for row in rows))
+        self.chip = np.array([self.chips.index(row.chip) for row in rows])
+        self.amounts = np.array([_amounts(row) for row in rows])
+        self.time_us = np.array([row.time_us for row in rows])
+
+    def errors(self, constants: Constants) -> np.ndarray:
+        """log(model / published) of every row."""
+        each = np.array([_reciprocals(name, constants) for name in self.chips])
+        found: np.ndarray = np.log((self.amounts * each[self.chip]).sum(axis=1) / self.time_us)
+        return found
 
 
-def _time(row: Measurement, chip: Chip) -> float:
-    return math.log(call_us((row.work,), chip) / row.time_us)
+def start(generation: str, before: Constants | None) -> Constants:
+    """Where the search begins: the vendor's rates, the published bandwidths of the M1, or the generation before."""
+    found = {
+        "task_us": 0.4,
+        "dram_bytes_per_us": 85_000.0,
+        "weight_bytes_per_us": 51_000.0,
+        "convolution_macs_per_us": 4096.0,
+        "matmul_macs_per_us": 4096.0,
+        "elements_per_us": 32.0,
+        RESULT_RATIO: 2.0,
+    }
+    if before is not None:
+        found = {key: before[key] for key in found}
+    found |= {key: ENGINES.get(MACHINES[generation][0], 1) * found[key] for key in CLOCKED}
+    for name in MACHINES[generation]:
+        found[f"dispatch_us {name}"] = DISPATCH_US.get(name, 80.0)
+        found[f"operand_bytes_per_us {name}"] = OPERAND_BYTES_PER_US[generation]
+    return found
 
 
-def _power(row: Measurement, chip: Chip) -> float:
-    return math.log(call_milliwatts((row.work,), chip) / row.milliwatts)
+def times_of(name: str, constants: Constants) -> dict[str, float]:
+    """The constants of time of a chip: those of its generation, and its own."""
+    clock = CHIPS[name].clock_mhz
+    values = {key: constants[key] * (clock if key in CLOCKED else 1.0) for key in SHARED}
+    values |= {key: constants[f"{key} {name}"] for key in OWN}
+    values["result_bytes_per_us"] = values["operand_bytes_per_us"] / constants[RESULT_RATIO]
+    return values
 
 
-def _log_errors(rows: tuple[Measurement, ...], chip: Chip, error: Callable[[Measurement, Chip], float]) -> float:
-    return sum(abs(error(row, chip)) for row in rows)
+def _reciprocals(name: str, constants: Constants) -> list[float]:
+    values = times_of(name, constants)
+    return [1 / values[key] if key in SPEEDS else values[key] for key in TIMES]
 
 
-def fit(start: Chip, names: tuple[str, ...], loss: Callable[[Chip], float]) -> Chip:
-    """A pattern search over the logarithms of the named constants."""
-    origin = [math.log(getattr(start, name)) for name in names]
+@cache
+def _units(name: str) -> tuple[Chip, ...]:
+    """A chip that does everything in no time but one thing, which takes a microsecond."""
+    idle = replace(CHIPS[name], dispatch_us=0.0, task_us=0.0, **dict.fromkeys(SPEEDS, math.inf))
+    return tuple(replace(idle, **{key: 1.0}) for key in TIMES)
 
-    def chip_at(place: list[float]) -> Chip:
-        found = replace(start, **{name: math.exp(value) for name, value in zip(names, place, strict=True)})
-        return replace(found, matmul_macs_per_us=min(found.matmul_macs_per_us, found.peak_macs_per_us))
 
-    def judged(place: list[float]) -> float:
-        pull = sum((value - begin) ** 2 for value, begin in zip(place, origin, strict=True))
-        return loss(chip_at(place)) + 0.3 * pull
+@cache
+def _amounts(row: Row) -> tuple[float, ...]:
+    """How much a row takes of each constant."""
+    return tuple(sum(call_us(works, unit) for works in row.calls) for unit in _units(row.chip))
 
-    place, best, step = list(origin), judged(list(origin)), 0.5
-    while step > 1e-3:
+
+def fit(rows: Sequence[Row], begin: Constants, at: Constants | None = None) -> Constants:
+    """The constants with the least error; the pull is towards `begin`, the search starts `at`."""
+    known = Rows(rows)
+
+    def loss(constants: Constants) -> float:
+        pull = sum(PULL[key.split()[0]] * math.log(constants[key] / begin[key]) ** 2 for key in begin)
+        return float(np.abs(known.errors(constants)).sum()) + pull
+
+    return search(dict(at or begin), loss)
+
+
+def search(place: Constants, loss: Callable[[Constants], float]) -> Constants:
+    """A pattern search over the logarithms of all constants."""
+    best, step = loss(place), 0.2
+    while step > 2e-3:
         improved = False
-        for index in range(len(place)):
+        for key in place:
             for sign in (1, -1):
-                trial = list(place)
-                trial[index] += sign * step
-                value = judged(trial)
-                if value < best - 1e-9:
+                trial = place | {key: place[key] * math.exp(sign * step)}
+                value = loss(trial)
+                if value < best - 1e-7:
                     place, best, improved = trial, value, True
                     break
         if not improved:
             step /= 2
-    return chip_at(place)
+    return place
+
+
+@cache
+def rows_by_generation() -> Mapping[str, tuple[Row, ...]]:
+    """The rows that are fitted."""
+    rows = [row for row in published_timings.rows() if row.fitted]
+    return {name: tuple(row for row in rows if row.generation == name) for name in MACHINES}
+
+
+@cache
+def fitted() -> Mapping[str, tuple[Constants, Constants]]:
+    """The start and the constants of every generation."""
+    found: dict[str, tuple[Constants, Constants]] = {}
+    before: Constants | None = None
+    for name, rows in rows_by_generation().items():
+        begin = start(name, before)
+        before = fit(rows, begin)
+        found[name] = begin, before
+    return found
+
+
+@cache
+def cross_validated(generation: str) -> tuple[float, ...]:
+    """log(model / published) of every row of a generation, fitted without the row's network."""
+    rows = rows_by_generation()[generation]
+    begin, constants = fitted()[generation]
+    without = {
+        network: fit([row for row in rows if row.network != network], begin, constants)
+        for network in dict.fromkeys(row.network for row in rows)
+    }
+    return tuple(float(Rows([row]).errors(without[row.network])[0]) for row in rows)
+
+
+def spread(generation: str) -> float:
+    """The factor that four of five cross-validated rows stay within."""
+    sizes = sorted(abs(error) for error in cross_validated(generation))
+    return math.exp(sizes[math.ceil(FOUR_OF_FIVE * len(sizes)) - 1])
+
+
+@cache
+def energies(generation: str) -> Constants:
+    """The constants of power of a generation, at the times of its chips."""
+    before = list(MACHINES)[list(MACHINES).index(generation) - 1] if generation != "h13" else None
+    begin = dict(energies(before) if before else FIRST_ENERGIES) | dict(PUBLISHED_ENERGIES.get(generation, {}))
+    others = (row for row in published_timings.held_back() if row.table in WITH_POWER)
+    rows = [row for row in (*rows_by_generation()[generation], *others) if row.generation == generation]
+    rows = [row for row in rows if row.milliwatts]
+    chips = {row.chip: replace(CHIPS[row.chip], **times_of(row.chip, fitted()[generation][1])) for row in rows}
+
+    def loss(constants: Constants) -> float:
+        pull = ENERGY_PULL * sum(math.log(constants[key] / begin[key]) ** 2 for key in begin)
+        powered = {name: replace(chip, **constants) for name, chip in chips.items()}
+        found = (call_milliwatts(row.calls[0], powered[row.chip]) / row.milliwatts for row in rows)
+        return sum(abs(math.log(ratio)) for ratio in found) + pull
+
+    return search(dict(begin), loss)
+
+
+def median(errors: Sequence[float]) -> float:
+    """The middle one of |model / published - 1|."""
+    return statistics.median(abs(math.expm1(each)) for each in errors)
+
+
+def main() -> None:
+    """Fits and prints."""
+    show = sys.argv[1:] == ["--errors"]
+    for generation, names in MACHINES.items():
+        constants = fitted()[generation][1]
+        if show:
+            rows = rows_by_generation()[generation]
+            ours, left_out = Rows(rows).errors(constants), cross_validated(generation)
+            print(f"{generation}: {len(rows)} rows, {median(ours):.1%} fitted, {median(left_out):.1%} cross-validated")
+            for row, error, without in zip(rows, ours, left_out, strict=True):
+                errors = f"{math.expm1(error):+.0%} {math.expm1(without):+.0%}"
+                print(f"  {row.chip:6} {row.table:18} {row.network:45} {row.time_us:9.0f} us {errors}")
+            continue
+        for name in names:
+            if not sys.argv[1:] or name in sys.argv[1:]:
+                found = times_of(name, constants) | energies(generation)
+                found |= {"median_error": median(cross_validated(generation)), "spread": spread(generation)}
+                print(name, {key: float(f"{value:.4g}") for key, value in found.items()})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The report: totals, layers, roofline, advice, JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.support.cost_programs import artifact_of, program_of, record, surface, tasks_of
@@ -25,6 +26,18 @@ def test_totals_are_the_sums() -> None:
     assert found.tasks[1].start_us == pytest.approx(found.tasks[0].cost.time_us)
     assert found.dram_bytes == sum(task.cost.work.dram_bytes for task in found.tasks)
     assert found.milliwatts > found.chip.base_milliwatts
+
+
+def test_rough_estimates_are_ranges() -> None:
+    found = estimate(artifact_of(program_of(record(RECORD))), "m2pro")
+    low, high = found.range_us
+    assert found.is_rough
+    assert (found.time_us / low, high / found.time_us) == pytest.approx((found.chip.spread, found.chip.spread))
+    assert f"({low:.0f} to {high:.0f})" in found.report().title
+    assert as_values(found)["time_range_us"] == [low, high]
+    exact = replace(found, chip=replace(found.chip, spread=1.1))
+    assert not exact.is_rough
+    assert " to " not in exact.report().title
 
 
 def test_two_programs_pay_two_dispatches_and_are_told_so() -> None:

@@ -5,9 +5,11 @@ import math
 import pytest
 from tests.support.cost_programs import program_of, record, record_names, tasks_of
 
+import openane
 from openane.backend.task_cost import Engine, WorkKind
 from openane.core.errors import InputError, UnsupportedError
 from openane.cost.program import works_of
+from openane.graph import Graph, Node, TensorType, ops
 from openane.program import Program, Task
 from openane.targets import registry
 from openane.targets.h13.estimate import LARGEST_US, time_estimate_us
@@ -60,6 +62,20 @@ def test_scratch_is_counted_both_ways() -> None:
     works = [work_of(task) for task in tasks_of(record("rrmm_r2rr_m32_k64_n64_tx0_ty0"))]
     assert works[0].scratch_bytes > 0
     assert works[1].weight_bytes == 2 * 64 * 32
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_slice_reads_its_part(axis: int) -> None:
+    shape, parts = (1, 64, 64, 64), 4
+    names = tuple(f"part{index}" for index in range(parts))
+    nodes = []
+    for first, name in zip(range(0, 64, 16), names, strict=True):
+        starts, ends = [0] * 4, list(shape)
+        starts[axis], ends[axis] = first, first + 16
+        nodes.append(Node(name, ops.Slice(tuple(starts), tuple(ends), (1,) * 4), ("x",), (name,)))
+    program = openane.compile(Graph("slices", {"x": TensorType(shape)}, names, tuple(nodes), {})).program
+    assert sum(work.input_bytes for work in works_of(program)) == 2 * math.prod(shape)
+    assert max(work.input_bytes for work in works_of(program)) <= 2 * math.prod(shape) // parts
 
 
 def test_surfaces_are_handed_over_once() -> None:

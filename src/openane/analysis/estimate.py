@@ -38,6 +38,8 @@ _LAYER_COLUMNS = (
     *numbers("macs", "dram_bytes"),
     *numbers("utilization", form="{:.1%}"),
 )
+LARGEST_SPREAD = 1.15
+"""Up to it the time of a call is given as one number."""
 NAMELESS = "(program)"
 """The layer of tasks whose origin is not known, as in programs read from a file."""
 
@@ -148,6 +150,16 @@ class Estimate:
         return sum(task.cost.work.dram_bytes for task in self.tasks)
 
     @property
+    def range_us(self) -> tuple[float, float]:
+        """Least and largest time of a call, if the estimate is as far off as four of five published timings at most."""
+        return self.time_us / self.chip.spread, self.time_us * self.chip.spread
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether the range says more than the time: it is wider than 15 percent to a side."""
+        return self.chip.spread > LARGEST_SPREAD
+
+    @property
     def milliwatts(self) -> float:
         """Mean power of the engine's rail during a call."""
         return self.energy_uj / self.time_us * 1e3 if self.time_us else 0.0
@@ -158,7 +170,9 @@ class Estimate:
 
     def report(self) -> Report:
         """One row per layer."""
-        totals = f"{self.time_us:.0f} us a call, {self.energy_uj / 1000:.3g} mJ"
+        low, high = self.range_us
+        spread = f" ({low:.0f} to {high:.0f})" if self.is_rough else ""
+        totals = f"{self.time_us:.0f} us{spread} a call, {self.energy_uj / 1000:.3g} mJ"
         parts = [part for part in CostPart if part is not CostPart.DISPATCH]
         rows = [
             (
@@ -291,6 +305,7 @@ def as_values(found: Estimate) -> dict[str, Any]:
         "programs": found.programs,
         "host_steps": found.host_steps,
         "time_us": found.time_us,
+        "time_range_us": list(found.range_us),
         "energy_uj": found.energy_uj,
         "milliwatts": found.milliwatts,
         "macs": found.macs,

@@ -43,6 +43,7 @@ class Work:
         weight_bytes: kernels, biases and tables streamed from DRAM.
         engines: multiply-accumulate engines at work, 0 on a planar task.
         tasks: how many tasks it takes.
+        result_bytes: the results among `surface_bytes`.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Work:
     weight_bytes: int = 0
     engines: int = 0
     tasks: int = 1
+    result_bytes: int = 0
 
     @property
     def flops(self) -> int:

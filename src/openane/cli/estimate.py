@@ -100,8 +100,10 @@ def _print_totals(found: Estimate) -> None:
     roofline = found.roofline
     say()
     say("us = NE + PE + DMA (weights, DRAM, transfer of inputs and outputs) + rest (task start)")
+    low, high = found.range_us
+    spread = f" ({low:.0f} to {high:.0f} us in four of five networks)" if found.is_rough else ""
     say(
-        f"One call: {found.time_us:.0f} us, of which dispatch {found.times_us[CostPart.DISPATCH]:.0f} us "
+        f"One call: {found.time_us:.0f} us{spread}, of which dispatch {found.times_us[CostPart.DISPATCH]:.0f} us "
         f"({_count(found.programs, 'program')}); {found.energy_uj / 1000:.3g} mJ, {found.milliwatts:.0f} mW"
     )
     say(f"DRAM: {found.dram_bytes / 1e6:.3g} MB per call, {found.least_bytes / 1e6:.3g} MB if all data moves once")
@@ -114,7 +116,9 @@ def _print_totals(found: Estimate) -> None:
         say(f"Not included: {_count(found.host_steps, 'step')} on the host")
     for advice in found.advice:
         say(f"- {advice.what}: {advice.why}; saves up to {advice.saves_us:.0f} us")
-    say(f"Constants of {found.chip.name}: {found.chip.evidence}")
+    chip = found.chip
+    say(f"Constants of {chip.name}: {chip.evidence}")
+    say(f"Median error of these constants on networks left out of the fit: {chip.median_error:.0%}")
 
 
 def _count(count: int, thing: str) -> str:

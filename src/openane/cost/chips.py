@@ -19,12 +19,21 @@ CHIPS: Mapping[str, Chip] = MappingProxyType(
 
 
 def chip(name: str) -> Chip:
-    """The chip of that name.
+    """The chip of that name, or of a machine ("M1 Air").
 
     Raises:
         InputError: there is none.
     """
-    found = CHIPS.get(name.lower().replace(" ", "").replace("-", ""))
+    wanted = _plain(name)
+    found = CHIPS.get(wanted) or next((each for each in CHIPS.values() if wanted in _machines(each)), None)
     if found is None:
         raise InputError(f"there is no chip {name!r}", limit=", ".join(CHIPS), hint=suggest(name, CHIPS))
     return found
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "").replace("-", "")
+
+
+def _machines(known: Chip) -> list[str]:
+    return [_plain(machine) for machine in known.machine.split(",")]

@@ -1,4 +1,4 @@
-"""How far the model is from the published timings: on the rows it was fitted to, and on those held out."""
+"""How far the model is from the published timings of single operations, which are counted without a program."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from openane.cost.chips import chip
-from openane.cost.measurements import MEASUREMENTS, Measurement, split
+from openane.cost.measurements import MEASUREMENTS, Measurement
 from openane.cost.model import call_milliwatts, call_us
 
 ALL = "all"
@@ -19,7 +19,6 @@ class Summary:
 
     Attributes:
         chip: name in `openane.cost.chips`.
-        part: "fitted" or "held out".
         family: of the rows, or ALL.
         rows: how many.
         median, worst: of the times.
@@ -27,7 +26,6 @@ class Summary:
     """
 
     chip: str
-    part: str
     family: str
     rows: int
     median: float
@@ -41,16 +39,16 @@ def model_us(row: Measurement) -> float:
 
 
 def summarize() -> Iterator[Summary]:
-    """One summary for each chip with rows, part, and family; all families together first."""
+    """One summary for each chip with rows, and family; all families together first."""
     for name in dict.fromkeys(row.chip for row in MEASUREMENTS):
-        for part, rows in zip(("fitted", "held out"), split(name), strict=True):
-            yield _summary(name, part, ALL, rows)
-            for family in dict.fromkeys(row.family for row in rows):
-                yield _summary(name, part, family, [row for row in rows if row.family == family])
+        rows = [row for row in MEASUREMENTS if row.chip == name]
+        yield _summary(name, ALL, rows)
+        for family in dict.fromkeys(row.family for row in rows):
+            yield _summary(name, family, [row for row in rows if row.family == family])
 
 
-def _summary(name: str, part: str, family: str, rows: Sequence[Measurement]) -> Summary:
+def _summary(name: str, family: str, rows: Sequence[Measurement]) -> Summary:
     errors = [abs(model_us(row) / row.time_us - 1) for row in rows]
     powers = [abs(call_milliwatts((row.work,), chip(name)) / row.milliwatts - 1) for row in rows if row.milliwatts]
     power = statistics.median(powers) if powers else None
-    return Summary(name, part, family, len(rows), statistics.median(errors), max(errors), power)
+    return Summary(name, family, len(rows), statistics.median(errors), max(errors), power)

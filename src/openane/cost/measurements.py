@@ -1,9 +1,11 @@
-"""Published timings, the data that the chips' constants are fitted to and judged by.
+"""Published timings of single operations and small networks, counted without a program.
 
 Every row was read from a public source, named by a letter: G ane-guide (arXiv 2606.22283), F ANEForge's result files,
 X maderix/ANE and its community table, W mil-hwx-compiler. Times are one synchronous call seen from user space. Rows of
 different machines of one chip differ; rows of one machine and source can be compared. Not taken: rows that their own
 sources call host-bound (the M2 Pro mini), and programs of several operations whose structure is not published.
+
+`tools/calibrate_cost.py` fits the constants to these rows and to a file of more, which is not part of the package.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from openane.cost.operations import (
     TASKS_OF_RMS_NORM,
     TASKS_OF_SOFTMAX,
     attention,
+    attention_block,
     convolution,
     elementwise,
     matmul,
@@ -79,7 +82,7 @@ _M1 = (
         "m1",
         "matmul",
         "F M1 Air",
-        ((_square(512), 0.3317), (_square(1024), 0.9933), (_square(2048), 4.961), (_square(4096), 31.74, 4330)),
+        ((_square(512), 0.3317), (_square(1024), 0.9933), (_square(2048), 4.961), (_square(4096), 31.74)),
     ),
     *_rows(
         "m1",
@@ -107,10 +110,10 @@ def _watt_set(chip: str, source: str, times: tuple[tuple[float, float], ...]) ->
         ("matmul", matmul(64, 256, 256)),
         ("matmul", matmul(128, 1024, 1024)),
         ("matmul", matmul(256, 4096, 4096)),
-        ("convolution", convolution(64, 64, 32, 3)),
+        ("convolution", convolution(16, 64, 32, 3)),
         ("convolution", convolution(256, 256, 32, 3, layers=16)),
-        ("attention", attention(12, 197, 64)),
-        ("attention", attention(12, 512, 64)),
+        ("attention", attention_block(12, 197, 64)),
+        ("attention", attention_block(12, 512, 64)),
         ("norm", rowwise("layer_norm", 197, 768, TASKS_OF_LAYER_NORM)),
         ("norm", rowwise("rms_norm", 197, 768, TASKS_OF_RMS_NORM)),
         ("norm", rowwise("group_norm", 256, 4096, TASKS_OF_LAYER_NORM)),
@@ -161,10 +164,10 @@ _M4 = (
         "matmul",
         "F M4 Air",
         (
-            (_square(512), 0.209, 1287),
-            (_square(1024), 0.746, 2879),
-            (_square(2048), 3.513, 4890),
-            (_square(4096), 25.29, 5435),
+            (_square(512), 0.209, 1489),
+            (_square(1024), 0.746, 2389),
+            (_square(2048), 3.513, 3202),
+            (_square(4096), 25.29, 3644),
             (_square(6144), 135.3),
             (_square(8192), 313.5),
         ),
@@ -174,10 +177,10 @@ _M4 = (
         "convolution",
         "F M4 Air",
         (
-            (convolution(64, 64, 64, 3, batch=16), 2.29, 2108),
+            (convolution(64, 64, 64, 3, batch=16), 2.29, 1651),
             (convolution(128, 128, 64, 3, batch=16), 4.71),
             (convolution(256, 256, 64, 3, batch=8), 5.99),
-            (convolution(512, 512, 64, 3, batch=4), 8.14, 9495),
+            (convolution(512, 512, 64, 3, batch=4), 8.14, 5480),
         ),
     ),
     *_rows(
@@ -201,9 +204,9 @@ _M4_MAX = _rows(
     "F M4 Max",
     (
         (_square(512), 0.139),
-        (_square(1024), 0.371, 5791),
-        (_square(2048), 1.937, 8871),
-        (_square(4096), 20.56, 6683),
+        (_square(1024), 0.371, 4151),
+        (_square(2048), 1.937, 6008),
+        (_square(4096), 20.56, 5223),
         (_square(6144), 123.7),
         (_square(8192), 296.5),
     ),
@@ -314,7 +317,7 @@ _M5_BIG = (
     *_rows(
         "m5pro",
         "matrix-vector",
-        "F M5 Pro",
+        "F M5 Pro sweep",
         tuple(
             (matmul(1, inner, columns), time)
             for inner, columns, time in (
@@ -348,7 +351,7 @@ _M5_BIG = (
     ),
     *_watt_set(
         "m5pro",
-        "F M5 Pro",
+        "F M5 Pro set",
         (
             (0.092, 620),
             (0.086, 2508),
@@ -366,20 +369,3 @@ _M5_BIG = (
 
 MEASUREMENTS: tuple[Measurement, ...] = (*_M1, *_M1_MAX, *_M2_PRO, *_M4, *_M4_MAX, *_M5_SINGLE, *_M5_ROWS, *_M5_BIG)
 """All rows, machine by machine, in the order of their sources."""
-
-
-def split(chip: str) -> tuple[tuple[Measurement, ...], tuple[Measurement, ...]]:
-    """The rows of a chip that constants are fitted to, and those that are held out.
-
-    Within each family rows alternate, the first is fitted.
-    """
-    fitted: list[Measurement] = []
-    held_out: list[Measurement] = []
-    seen: dict[str, int] = {}
-    for row in MEASUREMENTS:
-        if row.chip != chip:
-            continue
-        number = seen.get(row.family, 0)
-        seen[row.family] = number + 1
-        (fitted if number % 2 == 0 else held_out).append(row)
-    return tuple(fitted), tuple(held_out)

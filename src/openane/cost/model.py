@@ -87,7 +87,8 @@ def cost_of(work: Work, chip: Chip) -> Cost:
         CostPart.PLANAR: engine_us if work.engine is Engine.PLANAR else 0.0,
         CostPart.WEIGHTS: work.weight_bytes / chip.weight_bytes_per_us,
         CostPart.DRAM: work.tile_bytes / chip.dram_bytes_per_us,
-        CostPart.SURFACES: work.surface_bytes / chip.surface_bytes_per_us,
+        CostPart.SURFACES: (work.surface_bytes - work.result_bytes) / chip.operand_bytes_per_us
+        + work.result_bytes / chip.result_bytes_per_us,
         CostPart.TASKS: chip.task_us * work.tasks,
     }
     total_us = sum(times.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from openane.backend.machine import MachineSpec
 from openane.backend.task_cost import Engine, Work, WorkKind
 from openane.targets import DEFAULT_TARGET, get
@@ -37,6 +39,7 @@ def matmul(rows: int, inner: int, columns: int) -> Work:
         WorkKind.MATMUL,
         macs=rows * inner * columns,
         surface_bytes=read + written,
+        result_bytes=written,
         input_bytes=read * _reads(read, weights),
         output_bytes=written,
         weight_bytes=weights,
@@ -65,6 +68,7 @@ def convolution(
         WorkKind.CONVOLUTION,
         macs=channels * channels_out * kernel**2 * side_out**2 * batch * layers,
         surface_bytes=read + written,
+        result_bytes=written,
         input_bytes=read * _reads(read, weights),
         output_bytes=written,
         weight_bytes=weights * layers,
@@ -81,6 +85,7 @@ def elementwise(elements: int, *, name: str = "unary") -> Work:
         WorkKind.ELEMENTWISE,
         elements=elements,
         surface_bytes=2 * _HALF_BYTES * elements,
+        result_bytes=_HALF_BYTES * elements,
         input_bytes=_HALF_BYTES * elements,
         output_bytes=_HALF_BYTES * elements,
     )
@@ -95,6 +100,7 @@ def rowwise(name: str, rows: int, columns: int, tasks: int) -> Work:
         WorkKind.REDUCTION,
         elements=elements * tasks,
         surface_bytes=2 * _HALF_BYTES * elements,
+        result_bytes=_HALF_BYTES * elements,
         input_bytes=_HALF_BYTES * elements,
         output_bytes=_HALF_BYTES * elements,
         tasks=tasks,
@@ -115,8 +121,25 @@ def attention(heads: int, length: int, head_width: int) -> Work:
         macs=2 * heads * length**2 * head_width,
         elements=TASKS_OF_SOFTMAX * heads * length**2,
         surface_bytes=4 * moved,
+        result_bytes=moved,
         input_bytes=3 * moved,
         output_bytes=moved,
         engines=_machine().lanes,
         tasks=tasks,
+    )
+
+
+def attention_block(heads: int, length: int, head_width: int) -> Work:
+    """Attention between products by constants: query, key, value and result are [length, heads * head_width]."""
+    width = heads * head_width
+    inner, moved = attention(heads, length, head_width), 2 * _HALF_BYTES * length * width
+    return replace(
+        inner,
+        name=f"{inner.name}, with its four products",
+        macs=inner.macs + 4 * length * width**2,
+        surface_bytes=moved,
+        result_bytes=moved // 2,
+        input_bytes=moved // 2,
+        output_bytes=moved // 2,
+        weight_bytes=4 * _HALF_BYTES * width**2,
     )

@@ -46,7 +46,8 @@ def works_of(program: Program) -> tuple[Work, ...]:
     if works:
         sizes = {role: sum(surface.size_bytes for surface in program.surfaces if surface.role is role) for role in Role}
         works[0] = replace(works[0], surface_bytes=works[0].surface_bytes + sizes[Role.INPUT])
-        works[-1] = replace(works[-1], surface_bytes=works[-1].surface_bytes + sizes[Role.OUTPUT])
+        results = sizes[Role.OUTPUT]
+        works[-1] = replace(works[-1], surface_bytes=works[-1].surface_bytes + results, result_bytes=results)
     return tuple(works)
 
 

@@ -1,8 +1,8 @@
 """A chip as the cost model sees it: its constants, each with where it comes from.
 
-Each generation lists its chips in its own folder. Constants marked *fitted* come from `tools/calibrate_cost.py`: it
-minimizes the error of the model on every other row of `openane.cost.measurements`; the rows between are held out and
-judge it (`bench/cost.py`).
+Each generation lists its chips in its own folder. The constants come from
+`tools/calibrate_cost.py`: it minimizes the error of the model on published timings of compiled networks, and fits again
+without each network in turn to judge it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Chip:
         clock_mhz: from the vendor's tables.
         dispatch_us: one call from user space and back, nothing to do.
         task_us: each task after the first.
-        surface_bytes_per_us: handing the caller's inputs and outputs over, in and out together.
+        operand_bytes_per_us, result_bytes_per_us: handing the caller's inputs over to the engine, and its results back.
         dram_bytes_per_us: tensors between DRAM and the engine.
         weight_bytes_per_us: kernel streams.
         convolution_macs_per_us, matmul_macs_per_us: sustained multiply-accumulates; a 3x3 convolution may pass the peak
@@ -33,6 +33,8 @@ class Chip:
         elements_per_us: values through the planar engine or a table.
         base_milliwatts: the rail when the engine is on.
         picojoules_per_mac, picojoules_per_byte: energy above that; bytes of all DRAM traffic.
+        median_error: of the times of networks that the constants were not fitted to; those of the whole generation.
+        spread: four of five of these times are within this factor of the estimate, above or below.
         evidence: what the fitted constants rest on, one sentence.
     """
 
@@ -42,7 +44,8 @@ class Chip:
     clock_mhz: float
     dispatch_us: float
     task_us: float
-    surface_bytes_per_us: float
+    operand_bytes_per_us: float
+    result_bytes_per_us: float
     dram_bytes_per_us: float
     weight_bytes_per_us: float
     convolution_macs_per_us: float
@@ -51,12 +54,19 @@ class Chip:
     base_milliwatts: float
     picojoules_per_mac: float
     picojoules_per_byte: float
+    median_error: float
+    spread: float
     evidence: str
 
     @property
     def peak_macs_per_us(self) -> float:
         """Engines times products a cycle times clock."""
         return self.engines * PRODUCTS_PER_CYCLE * self.clock_mhz
+
+    @property
+    def surface_bytes_per_us(self) -> float:
+        """The caller's tensors, as many bytes in as out."""
+        return 2 / (1 / self.operand_bytes_per_us + 1 / self.result_bytes_per_us)
 
 
 def like(known: Chip, name: str, machine: str, clock_mhz: float, evidence: str) -> Chip:

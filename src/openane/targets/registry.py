@@ -32,7 +32,7 @@ LINUX_TARGET = "h13"
 LINUX_CHIPS = "M1-family"
 """Its chips that Linux runs on, in one word."""
 _WITH_CORE_ML = ("h13", "h14", "h15", "h16", "h17", "h18")
-_WITH_COSTS = ("h13", "h14", "h15", "h16", "h17")
+_WITH_COSTS = ("h13", "h14", "h15", "h16", "h17", "h18")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from openane.targets.chip import Chip, like
@@ -12,37 +13,31 @@ M1 = Chip(
     machine="M1, M1 Air",
     engines=16,
     clock_mhz=1428,
-    dispatch_us=202.8,
-    task_us=0.3,
-    surface_bytes_per_us=6_927,
-    dram_bytes_per_us=85_000,
-    weight_bytes_per_us=51_000,
-    convolution_macs_per_us=5_112_000,
-    matmul_macs_per_us=5_849_000,
-    elements_per_us=44_550,
-    base_milliwatts=848.3,
-    picojoules_per_mac=0.7323,
-    picojoules_per_byte=51.56,
-    evidence="fitted to 11 rows; weight and DRAM bandwidth as published (51 and 85 GB/s); energy with the M1 Max rows",
+    dispatch_us=196.3,
+    task_us=0.3454,
+    operand_bytes_per_us=11_090,
+    result_bytes_per_us=4_317,
+    dram_bytes_per_us=86_880,
+    weight_bytes_per_us=62_290,
+    convolution_macs_per_us=7_557_000,
+    matmul_macs_per_us=7_510_000,
+    elements_per_us=42_530,
+    base_milliwatts=884.1,
+    picojoules_per_mac=0.8278,
+    picojoules_per_byte=40.63,
+    median_error=0.1211,
+    spread=1.233,
+    evidence="fitted to 26 rows of two machines, the engine also to 16 rows of the M1 Max",
 )
 
-M1_MAX = Chip(
+M1_MAX = replace(
+    M1,
     name="m1max",
     machine="M1 Max",
-    engines=16,
-    clock_mhz=1428,
-    dispatch_us=147.8,
-    task_us=0.3162,
-    surface_bytes_per_us=5_544,
-    dram_bytes_per_us=85_000,
-    weight_bytes_per_us=51_000,
-    convolution_macs_per_us=5_410_000,
-    matmul_macs_per_us=5_495_000,
-    elements_per_us=39_470,
-    base_milliwatts=815.8,
-    picojoules_per_mac=0.6974,
-    picojoules_per_byte=66.21,
-    evidence="fitted to 6 rows, regularized toward m1; clock of the base chip, other tables give 1.464 GHz",
+    dispatch_us=176.8,
+    operand_bytes_per_us=13_330,
+    result_bytes_per_us=5_191,
+    evidence="fitted to 16 rows, the engine also to those of the M1; clock of the base chip, other tables have 1.464",
 )
 
 CHIPS = (

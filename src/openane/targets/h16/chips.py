@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from openane.targets.chip import Chip
 
 M4 = Chip(
     name="m4",
-    machine="M4 Air",
+    machine="M4, M4 Air",
     engines=16,
     clock_mhz=2160,
-    dispatch_us=64.03,
-    task_us=0.3012,
-    surface_bytes_per_us=9_002,
-    dram_bytes_per_us=62_190,
-    weight_bytes_per_us=91_190,
-    convolution_macs_per_us=14_030_000,
-    matmul_macs_per_us=8_847_000,
-    elements_per_us=66_080,
-    base_milliwatts=640.3,
-    picojoules_per_mac=1.005,
-    picojoules_per_byte=62.44,
-    evidence="fitted to 9 rows; energy with the M4 Max rows",
+    dispatch_us=63.48,
+    task_us=0.4825,
+    operand_bytes_per_us=12_280,
+    result_bytes_per_us=7_224,
+    dram_bytes_per_us=71_130,
+    weight_bytes_per_us=73_510,
+    convolution_macs_per_us=13_830_000,
+    matmul_macs_per_us=14_230_000,
+    elements_per_us=60_620,
+    base_milliwatts=881.4,
+    picojoules_per_mac=0.884,
+    picojoules_per_byte=18.66,
+    median_error=0.05507,
+    spread=1.513,
+    evidence="fitted to 16 rows, the engine also to those of the M4 Pro and M4 Max; tasks of H13",
 )
 
-M4_MAX = Chip(
+M4_PRO = replace(
+    M4,
+    name="m4pro",
+    machine="M4 Pro",
+    dispatch_us=64.68,
+    operand_bytes_per_us=18_550,
+    result_bytes_per_us=10_910,
+    evidence="fitted to 8 rows, the engine also to those of the M4; tasks of H13",
+)
+
+M4_MAX = replace(
+    M4,
     name="m4max",
     machine="M4 Max",
-    engines=16,
-    clock_mhz=2160,
-    dispatch_us=56.51,
-    task_us=0.3024,
-    surface_bytes_per_us=23_730,
-    dram_bytes_per_us=61_100,
-    weight_bytes_per_us=92_450,
-    convolution_macs_per_us=14_030_000,
-    matmul_macs_per_us=8_847_000,
-    elements_per_us=66_080,
-    base_milliwatts=474.9,
-    picojoules_per_mac=0.9439,
-    picojoules_per_byte=64.42,
-    evidence="fitted to 3 rows of matmul, regularized toward m4",
+    dispatch_us=65.7,
+    operand_bytes_per_us=19_080,
+    result_bytes_per_us=11_220,
+    evidence="fitted to 4 rows, the engine also to those of the M4; tasks of H13",
 )
 
-CHIPS = (M4, M4_MAX)
+CHIPS = (M4, M4_PRO, M4_MAX)
