@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 from tests.support.compare_models import chain, compared
 
-from openane.analysis.compare import as_values, compare_layers
+from openane.analysis.compare import compare_layers
+from openane.analysis.comparison import as_values
 from openane.analysis.executable_pair import compare_executables, executable_of
 from openane.analysis.layers import group_steps
 from openane.analysis.stages import steps_of
+from openane.analysis.verdicts import Verdict
 from openane.cli import main
 from openane.cli.compare import command
 from openane.compiler.driver import Options, build, save
@@ -22,7 +24,7 @@ from openane.compiler.lowering import Functions
 from openane.core.errors import InputError
 from openane.core.types import DType
 from openane.graph import Graph, Node, TensorType
-from openane.graph.ops import Add, Conv, Exp, Mul, Relu, Sigmoid, Softmax
+from openane.graph.ops import Add, ArgMax, Conv, Exp, Mul, Relu, Reshape, Sigmoid, Softmax, TopK
 
 DIGITS = Path(__file__).parents[2] / "src" / "openane" / "data" / "digits.onnx"
 SHAPE = (1, 8, 6, 6)
@@ -225,7 +227,7 @@ def test_command_prints_a_table_and_json(digits) -> None:  # type: ignore[no-unt
     result = CliRunner().invoke(command, [str(DIGITS)])
     assert result.exit_code == 0, result.output
     assert "generated from a fixed seed" in result.output
-    assert "every layer is within" in result.output
+    assert "right: every layer and output is within" in result.output
     result = CliRunner().invoke(command, [str(DIGITS), "--with", "ideal", "--json"])
     values = json.loads(result.stdout)
     assert values["first_wrong"] is None and values["values"][-1]["output"]
@@ -266,3 +268,45 @@ def test_a_rescaled_model_is_compared_with_rescaled_layers() -> None:
     assert scaled.engine is not None and plain.engine is not None
     assert scaled.engine.max_abs < plain.engine.max_abs / 10
     assert not any(cause.startswith("MAC array") for cause in scaled.causes)
+
+
+def test_near_ties_are_not_errors() -> None:
+    """Positions count by the values that they select: neighbors in fp16 change places."""
+    close = (1 + 1e-4 * np.random.default_rng(3).permutation(64)).astype(np.float32).reshape(1, 64)
+    nodes = (
+        Node("double", Mul(), ("x", "two"), ("d",)),
+        Node("best", TopK(1, 16), ("d",), ("values", "places")),
+        Node("named", Reshape((16,)), ("places",), ("names",)),
+    )
+    constants = {"two": np.full((1, 64), 1.9, np.float32)}
+    graph = Graph("ties", {"x": TensorType((1, 64))}, ("values", "names"), nodes, constants)
+    found = compared(graph, {"x": close})
+    assert found.right
+    _, names = found.outputs
+    assert names.near_ties > 3
+    assert names.engine.relative < 1e-3
+    (layer,) = (each for each in found.layers if each.name == "best")
+    assert layer.verdict is Verdict.NEAR_TIE
+    assert any("select values as large" in cause for cause in layer.causes)
+
+
+def test_positions_of_other_values_are_wrong() -> None:
+    """All products vanish in the accumulator, so that the first position is taken for the largest."""
+    weight = np.random.default_rng(4).standard_normal((8, 8, 1, 1)).astype(np.float32) / 512
+    nodes = (Node("conv", CONV, ("x", "w"), ("c",)), Node("best", ArgMax(1), ("c",), ("y",)))
+    graph = Graph("spoiled", {"x": TensorType(SHAPE)}, ("y",), nodes, {"w": weight})
+    found = compared(graph, {"x": PICTURE / 512})
+    assert not found.right
+    assert found.layers[0].verdict is Verdict.PRECISION
+    assert any(cause.startswith("MAC array") for cause in found.layers[0].causes)
+
+
+def test_errors_of_ideal_fp16_are_not_the_engines() -> None:
+    """Large numbers of alternating sign: half precision loses the result, on the engine as in the ideal."""
+    weight = {"weight": np.full((8, 8, 1, 1), 0.25, np.float32)}
+    shift = {"shift": np.full((1, 8, 1, 1), 500.3, np.float32)}
+    back = {"shift": np.full((1, 8, 1, 1), -500.3, np.float32)}
+    graph = chain([("up", Add(), shift), ("relu", Relu(), {}), ("down", Add(), back), ("conv", CONV, weight)], SHAPE)
+    found = compared(graph, {"x": PICTURE})
+    assert found.outputs[0].ideal.relative_rms > found.tolerance
+    assert found.right

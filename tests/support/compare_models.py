@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from openane.analysis.compare import ModelComparison, compare_layers
+from openane.analysis.compare import compare_layers
+from openane.analysis.comparison import ModelComparison
 from openane.compiler.driver import Options, build
 from openane.core.origin import Origin
 from openane.graph import Graph, Node, Operation, TensorType

@@ -2,148 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from openane.analysis.causes import LayerEvidence, causes
 from openane.analysis.choices import TOLERANCE
+from openane.analysis.comparison import LayerComparison, ModelComparison, OutputComparison
+from openane.analysis.expected import explains
 from openane.analysis.isolated_run import IsolatedLayer, load_isolated, run_whole
+from openane.analysis.judgment import LayerFacts, judge
 from openane.analysis.layer_map import map_layers
 from openane.analysis.layers import Group
-from openane.analysis.measure import Error, ValueRange, half, measure, range_of, saturated
+from openane.analysis.measure import Error, half, measure, range_of, saturated
+from openane.analysis.selections import Selection, passed_on, positions_of, selections
 from openane.analysis.stages import NetSteps, Values
+from openane.analysis.verdicts import is_spoiled
 from openane.artifact.plan import Artifact, EngineStep
-from openane.core.report import Column, Report
 from openane.runtimes.runtime import SessionOptions
 from openane.targets import attach
 
-LEAST_COSINE = 0.999
-_NOTICEABLE = 0.05
-"""Causes are looked for from this share of the tolerance on, and wherever fp16 alone does not explain the error."""
+_NOTICEABLE = 0.001
+"""Causes are looked for from this share of a layer's largest value on, and wherever fp16 does not explain the error."""
 
-
-@dataclass(frozen=True, slots=True)
-class LayerComparison:
-    """One layer: the user's layers that one group of tasks computes.
-
-    Attributes:
-        name, operation: of the layer.
-        where: engines, "host", or "" for a layer that leaves no task (folded away, or only a view).
-        tasks: numbers over all programs of the plan.
-        range: of the reference's results.
-        ideal_isolated, engine_isolated: error of the layer fed with the reference's operands: every step rounded to
-            fp16 by numpy, and the layer compiled and run alone (None where it cannot stand alone).
-        ideal, net, engine: accumulated error: everything before it computed the same way; `net` is the ideal on the
-            units, None where no unit has the value's name.
-        source: where `engine` was read: "program" (what its tasks stored), "layer alone" (the layer compiled alone and
-            fed with the accumulated operands), "host", "output", or "ideal" (nothing else was possible).
-        wrong: the accumulated error is beyond the tolerance; values beyond fp16 count up to its range while all outputs
-            are right, as those of a mask do.
-        causes: what makes it inexact, most certain first.
-    """
-
-    name: str
-    operation: str
-    where: str
-    tasks: tuple[int, ...]
-    range: ValueRange
-    ideal_isolated: Error
-    engine_isolated: Error | None
-    ideal: Error
-    net: Error | None
-    engine: Error
-    source: str
-    wrong: bool
-    causes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OutputComparison:
-    """One output of the model: errors of the ideal and of the engine against the reference."""
-
-    name: str
-    range: ValueRange
-    ideal: Error
-    engine: Error
-
-
-@dataclass(frozen=True, slots=True)
-class ModelComparison:
-    """Reference (float32), ideal fp16 and an engine on the same inputs.
-
-    Attributes:
-        model, target, runtime: what ran where.
-        layers: in execution order.
-        outputs: of the model.
-        first_wrong: index of the first wrong layer, None when all are right.
-        tolerance: see `analysis.choices`.
-        notes: what the reader must know to trust the table.
-    """
-
-    model: str
-    target: str
-    runtime: str
-    layers: tuple[LayerComparison, ...]
-    outputs: tuple[OutputComparison, ...]
-    first_wrong: int | None
-    tolerance: float
-    notes: tuple[str, ...] = field(default=())
-
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`, one row per layer.
-
-        Raises:
-            UnavailableError: pandas is not installed.
-        """
-        return self.report().to_pandas()
-
-    def report(self) -> Report:
-        """One row per layer."""
-        rows = [(*_summary(layer), *_flat(layer).values()) for layer in self.layers]
-        flat = _flat(self.layers[0]) if self.layers else {"layer": ""}
-        records = (Column(name, in_tables=False) for name in flat)
-        return Report(f"{self.model} on {self.runtime} against float32", (*_SUMMARY_COLUMNS, *records), rows)
-
-    def _repr_html_(self) -> str:
-        return self.report().to_html()
-
-
-_SUMMARY_COLUMNS = tuple(
-    Column(name, numeric=3 <= i < 8, in_records=False)
-    for i, name in enumerate(
-        (
-            "layer",
-            "where",
-            "wanted",
-            "ideal fp16, ulp",
-            "chip, ulp",
-            "chip alone, ulp",
-            "chip, max",
-            "chip, cosine",
-            "verdict",
-            "why",
-        )
-    )
-)
-
-
-def _summary(layer: LayerComparison) -> tuple[str, ...]:
-    """What people read of a layer, under _SUMMARY_COLUMNS."""
-    return (
-        layer.name,
-        layer.where,
-        f"{layer.range.least:.4g} .. {layer.range.largest:.4g}",
-        f"{layer.ideal.max_ulp:.1f}",
-        f"{layer.engine.max_ulp:.1f}",
-        f"{layer.engine_isolated.max_ulp:.1f}" if layer.engine_isolated else "",
-        f"{layer.engine.max_abs:.3g}",
-        f"{layer.engine.cosine:.6f}",
-        "wrong" if layer.wrong else "",
-        "; ".join(layer.causes),
-    )
+Progress = Callable[[int, int], None]
 
 
 def compare_layers(
@@ -152,21 +35,23 @@ def compare_layers(
     on: str = "simulator",
     tolerance: float = TOLERANCE,
     options: SessionOptions | None = None,
+    progress: Progress | None = None,
 ) -> ModelComparison:
-    """Runs reference, ideal and engine, and measures every layer.
+    """Runs reference, ideal and engine, and measures and judges every layer.
 
     Args:
         artifact: compiled from a model or a net; a program read from a file has no reference.
         inputs: one array per input, in the model's shape.
         on: runtime by name.
-        tolerance: largest error as a share of a layer's largest value.
+        tolerance: noticeable error of an output, as a share of its size (`verdicts.is_spoiled`).
         options: of the runtime's sessions.
+        progress: called before every layer with its number and the number of layers.
 
     Raises:
         InputError: there is no reference, or the inputs do not fit.
         UnavailableError: the runtime cannot be used here.
     """
-    return _Comparer(artifact, inputs, on, tolerance, options).compare()
+    return _Comparer(artifact, inputs, on, tolerance, options).compare(progress)
 
 
 class _Comparer:
@@ -182,7 +67,7 @@ class _Comparer:
     ) -> None:
         self.artifact, self.on, self.tolerance, self.options = artifact, on, tolerance, options
         self.map = map_layers(artifact)
-        self.level, self.hosted, self.tasks, self.nets = self.map.level, self.map.hosted, self.map.tasks, self.map.nets
+        self.level, self.hosted, self.nets = self.map.level, self.map.hosted, self.map.nets
         self.engines = _engines(artifact)
         self.whole = run_whole(artifact, inputs, on, options)
         given = {name: np.asarray(inputs[name]) for name in self.level.inputs}
@@ -190,22 +75,32 @@ class _Comparer:
         self.ideal = self.level.run(given, self.hosted, halves=True)
         self.units = self._run_units()
         self.engine: Values = {name: half(self.ideal[name]) for name in self.level.inputs}
-        self.first_wrong: str | None = None
-        self.outputs_are_right = not any(self._is_wrong(each.engine) for each in self._outputs())
+        self.selected: dict[str, Selection] = {}
 
-    def compare(self) -> ModelComparison:
-        layers = tuple(self._layer(group) for group in self.map.groups)
-        wrong = [number for number, layer in enumerate(layers) if layer.wrong]
+    def compare(self, progress: Progress | None) -> ModelComparison:
+        found = []
+        for number, group in enumerate(self.map.groups):
+            if progress is not None:
+                progress(number, len(self.map.groups))
+            found.append(self._layer(group))
+        facts = [fact for _, fact in found]
         outputs = tuple(self._outputs())
+        spoiled = {each.value for each in outputs if self._is_spoiled(each)}
+        findings = judge(self.map.groups, facts, spoiled, self._is_cleared)
+        judged = tuple(
+            replace(layer, verdict=each.verdict, causes=(*each.reasons, *layer.causes))
+            for (layer, _), each in zip(found, findings.layers, strict=True)
+        )
+        wrong = [number for number, layer in enumerate(judged) if layer.wrong]
         return ModelComparison(
             self.artifact.plan.name,
             self.artifact.target,
             self.on,
-            layers,
-            outputs,
+            judged,
+            tuple(replace(each, wrong=each.value in findings.wrong_outputs) for each in outputs),
             wrong[0] if wrong else None,
             self.tolerance,
-            tuple(self._notes(layers, outputs)),
+            tuple(self._notes(judged, facts)),
         )
 
     def _run_units(self) -> Values:
@@ -225,115 +120,188 @@ class _Comparer:
     def _crossing(self, values: Values, name: str) -> np.ndarray:
         return values[name] if name in values else self.ideal[name]
 
-    def _layer(self, group: Group) -> LayerComparison:
+    def _layer(self, group: Group) -> tuple[LayerComparison, LayerFacts]:
         wanted = {name: self.reference[name] for name in group.makes}
         operands = {name: self.reference[name] for name in group.reads}
         isolated = {name: half(array) for name, array in operands.items()}
         hosted = any(step.name in self.hosted for step in group.steps)
         self.level.run_steps(group.steps, isolated, self.hosted, halves=True)
-        ideal_isolated = self._measure(isolated, wanted)
         alone = None
         if not hosted:
             alone = load_isolated(self.level, group, self.artifact, self.on, self.options, operands)
         try:
             fed_alone = alone.run(operands, group) if alone is not None else None
-            source = self._accumulate(group, alone)
+            explained = fed_alone is None or self._is_explained(group, alone, wanted, isolated, fed_alone)
+            source, differing = self._accumulate(group, alone)
         finally:
             if alone is not None and alone.execution is not None:
                 alone.execution.close()
+        self._select(group)
+        ideal_isolated = self._measure(isolated, wanted)
         engine_isolated = self._measure(fed_alone, wanted) if fed_alone is not None else None
-        error = self._measure(self.engine, wanted)
-        wrong = self._is_wrong(error)
-        if wrong and self.outputs_are_right:
-            wrong = self._is_wrong(self._measure_saturated(wanted))
-        has_unit = bool(group.makes) and all(name in self.units for name in group.makes)
-        numbers = tuple(i for i, layers in enumerate(self.tasks) if not hosted and set(layers) & set(group.layers))
-        where = "host" if hosted else " + ".join(sorted({self.engines[i] for i in numbers}))
         evidence = LayerEvidence(self.level, group, operands, wanted, fed_alone, ideal_isolated, engine_isolated, alone)
-        return LayerComparison(
-            group.name,
-            group.operation,
-            where,
-            numbers,
-            range_of(list(wanted.values())),
-            ideal_isolated,
-            engine_isolated,
-            self._measure(self.ideal, wanted),
-            self._measure(self.units, wanted) if has_unit else None,
-            error,
-            source,
-            wrong,
-            self._causes(group, evidence, wrong),
+        layer = LayerComparison(
+            name=group.name,
+            operation=group.operation,
+            where=self._where(group, hosted),
+            tasks=self.map.tasks_of(group),
+            range=range_of(list(wanted.values())),
+            ideal_isolated=ideal_isolated,
+            engine_isolated=engine_isolated,
+            ideal=self._accumulated(self.ideal, "ideal", wanted),
+            net=self._measure(self.units, wanted) if self._has_units(group) else None,
+            engine=self._accumulated(self.engine, "engine", wanted),
+            source=source,
+            near_ties=sum(self.selected[name].near_ties for name in group.makes if name in self.selected),
+            causes=self._causes(evidence),
+        )
+        return layer, self._facts(layer, wanted, differing, not explained)
+
+    def _facts(self, layer: LayerComparison, wanted: Values, differing: int | None, unexplained: bool) -> LayerFacts:
+        """What the verdict on a layer depends on."""
+        within = {name: saturated(self.engine[name]) for name in wanted}
+        engine, peak = self._measure(within, {n: saturated(a) for n, a in wanted.items()}), layer.range.peak
+        spoiled = is_spoiled(layer.engine, layer.ideal, peak, self.tolerance)
+        alone, ideal = layer.engine_isolated or layer.ideal_isolated, layer.ideal_isolated
+        return LayerFacts(
+            readable=layer.source in ("program", "output"),
+            differing=differing,
+            unexplained=unexplained,
+            at_fault=bool(ideal.not_finite) or is_spoiled(alone, ideal, peak, self.tolerance),
+            spoiled=spoiled,
+            spoiled_within=spoiled and is_spoiled(engine, layer.ideal, peak, self.tolerance),
+            near_ties=layer.near_ties,
         )
 
-    def _causes(self, group: Group, evidence: LayerEvidence, wrong: bool) -> tuple[str, ...]:
+    def _where(self, group: Group, hosted: bool) -> str:
+        return "host" if hosted else " + ".join(sorted({self.engines[i] for i in self.map.tasks_of(group)}))
+
+    def _has_units(self, group: Group) -> bool:
+        return bool(group.makes) and all(name in self.units for name in group.makes)
+
+    def _causes(self, evidence: LayerEvidence) -> tuple[str, ...]:
         isolated = evidence.engine_error or evidence.ideal_error
-        at_fault = self._is_wrong(isolated)
-        large = isolated.relative > _NOTICEABLE * self.tolerance or bool(isolated.not_finite)
-        noticeable = large or evidence.beyond_rounding
-        found = list(causes(evidence)) if noticeable and evidence.group.steps[0].name not in self.hosted else []
-        if wrong and not at_fault:
-            blame = (
-                f"inherited from {self.first_wrong!r}" if self.first_wrong else "grown from smaller errors before it"
-            )
-            found.insert(0, f"{blame}; alone the layer is right")
-        if wrong and self.first_wrong is None:
-            self.first_wrong = group.name
-        return tuple(found)
+        noticeable = isolated.relative > _NOTICEABLE or bool(isolated.not_finite) or evidence.beyond_rounding
+        if not noticeable or evidence.group.steps[0].name in self.hosted:
+            return ()
+        return causes(evidence)
+
+    def _is_explained(self, group: Group, alone: IsolatedLayer | None, *runs: Values) -> bool:
+        """Whether the arithmetic of a layer explains its results alone (the last of `runs`)."""
+        if alone is None or alone.execution is None:
+            return True
+        positions = {step.makes[i] for step in group.steps for i in positions_of(step)}
+        reference, ideal, engine = ({name: run[name] for name in group.makes if name not in positions} for run in runs)
+        operands = {name: self.reference[name] for name in group.reads}
+        return explains(alone.execution.artifact, operands, (reference, ideal, engine))
 
     # What the engine computes ---------------------------------------------------------------------------------------
 
-    def _accumulate(self, group: Group, alone: IsolatedLayer | None) -> str:
-        """Puts the engine's values of a layer in place; returns where they are from."""
-        if all(name in self.whole.values for name in group.makes):
-            for name in group.makes:
-                self.engine[name] = self.whole.values[name].reshape(self.reference[name].shape)
-            return "host" if alone is None else "output"
-        read = {name: self.map.stored(self.whole, group, name) for name in group.makes}
-        if alone is not None and all(array is not None for array in read.values()):
-            self.engine.update((name, array) for name, array in read.items() if array is not None)
-            return "program"
-        found = alone.run(self.engine, group) if alone is not None else None
+    def _accumulate(self, group: Group, alone: IsolatedLayer | None) -> tuple[str, int | None]:
+        """Puts the engine's values of a layer in place.
+
+        Returns:
+            Where they are from, and how many of them differ from those of the layer alone on the same operands; None
+            where that is not known.
+        """
+        read = self.map.values(self.whole, group)
+        if alone is None:
+            if read is None:
+                self.level.run_steps(group.steps, self.engine, self.hosted)
+            self.engine.update(read or {})
+            return "host", None
+        found = alone.run(self.engine, group)
         if found is not None:
-            self.engine.update((name, array.reshape(self.reference[name].shape)) for name, array in found.items())
-            return "layer alone"
-        self.level.run_steps(group.steps, self.engine, self.hosted, halves=alone is not None)
-        return "host" if alone is None else "ideal"
+            found = {name: array.reshape(self.reference[name].shape) for name, array in found.items()}
+        if read is not None:
+            self.engine.update(read)
+            is_output = all(name in self.whole.values for name in group.makes)
+            return "output" if is_output else "program", None if found is None else _differing(read, found)
+        if found is not None:
+            self.engine.update(found)
+            return "layer alone", self._stored_otherwise(group, found)
+        self.level.run_steps(group.steps, self.engine, self.hosted, halves=True)
+        return "ideal", None
+
+    def _stored_otherwise(self, group: Group, found: Values) -> int | None:
+        """How many elements the last task of a layer stores that are not among its results, in whatever order.
+
+        None where no task of the layer alone stores as many elements as its only result has.
+        """
+        tasks = self.map.tasks_of(group)
+        own = self.map.labels(group)
+        if len(found) != 1 or not tasks or not own.issuperset(self.map.tasks[tasks[-1]]):
+            return None
+        (wanted,) = found.values()
+        stored = [each.values for each in self.whole.results if each.task == tasks[-1]]
+        if not stored or stored[0].size != wanted.size:
+            return None
+        return _differing({"": np.sort(stored[0], axis=None)}, {"": np.sort(wanted, axis=None)})
+
+    def _is_cleared(self, number: int) -> bool:
+        """Whether the tasks of a layer store what they store when it runs alone, in any order of the elements."""
+        group = self.map.groups[number]
+        operands = {name: self.reference[name] for name in group.reads}
+        alone = load_isolated(self.level, group, self.artifact, self.on, self.options, operands)
+        if alone.execution is None:
+            return False
+        with alone.execution:
+            stored = {_sorted(each.values) for each in alone.run_tasks(self.engine)}
+        tasks = self.map.tasks_of(group)
+        own = [_sorted(each.values) for each in self.whole.results if each.task in tasks]
+        return len(own) == len(tasks) and stored.issuperset(own)
 
     # Measuring ------------------------------------------------------------------------------------------------------
+
+    def _select(self, group: Group) -> None:
+        """Remembers what positions among the results of a layer select."""
+        for step in group.steps:
+            runs = (self.reference, self.ideal, self.engine)
+            if all(name in self.engine for name in step.makes if name):
+                self.selected |= selections(step, *runs) | passed_on(step, self.selected, *runs)
+
+    def _accumulated(self, values: Mapping[str, np.ndarray], run: str, wanted: Values) -> Error:
+        """The accumulated error of a run; positions count as what they select."""
+        found, right = {}, {}
+        for name, array in wanted.items():
+            selected = self.selected.get(name)
+            found[name] = getattr(selected, run) if selected is not None else values[name]
+            right[name] = selected.wanted if selected is not None else array
+        return self._measure(found, right)
 
     def _measure(self, found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> Error:
         return measure([found[name] for name in wanted], list(wanted.values()))
 
-    def _measure_saturated(self, wanted: Values) -> Error:
-        """The accumulated error up to the range of fp16: what counts where a mask beyond it spoils no output."""
-        return self._measure(
-            {n: saturated(self.engine[n]) for n in wanted}, {n: saturated(a) for n, a in wanted.items()}
-        )
-
-    def _is_wrong(self, error: Error) -> bool:
-        return bool(error.not_finite) or error.relative > self.tolerance or error.cosine < LEAST_COSINE
-
     def _outputs(self) -> Iterator[OutputComparison]:
-        shown = self.level.outputs
-        for name, value in zip(self.artifact.plan.outputs, shown, strict=False):
-            wanted, engine = self.reference[value], self.whole.values[name]
+        for name, value in zip(self.artifact.plan.outputs, self.level.outputs, strict=False):
+            wanted = {value: self.reference[value]}
+            engine = {value: self.whole.values[name]}
+            selected = self.selected.get(value)
             yield OutputComparison(
-                name, range_of([wanted]), measure([self.ideal[value]], [wanted]), measure([engine], [wanted])
+                name,
+                value,
+                range_of([wanted[value]]),
+                self._accumulated(self.ideal, "ideal", wanted),
+                self._accumulated(engine, "engine", wanted),
+                near_ties=selected.near_ties if selected is not None else 0,
             )
 
-    def _notes(self, layers: Sequence[LayerComparison], outputs: Sequence[OutputComparison]) -> Iterator[str]:
+    def _is_spoiled(self, output: OutputComparison) -> bool:
+        return is_spoiled(output.engine, output.ideal, output.range.peak, self.tolerance)
+
+    def _notes(self, layers: Sequence[LayerComparison], facts: Sequence[LayerFacts]) -> Iterator[str]:
         substitutes = sum(layer.source == "layer alone" for layer in layers)
         if substitutes:
             yield (
                 f"layers without a value of their own in the program's memory: {substitutes}; theirs are from the "
-                "layer compiled alone and fed with the values before it"
+                "layer compiled alone and fed with the values before it, and are checked where a later layer reads them"
             )
         guessed = sum(layer.source == "ideal" for layer in layers)
         if guessed:
             yield f"layers neither read from the program nor run alone, whose ideal fp16 is in: {guessed}"
-        if any(self._is_wrong(each.engine) for each in outputs) and not any(layer.wrong for layer in layers):
-            yield "an output is wrong although no layer is: the program does something else than its layers"
+        checked = sum(fact.differing == 0 for fact in facts)
+        if checked:
+            yield f"layers whose bits in the program are those of the layer alone on the same operands: {checked}"
 
 
 def _engines(artifact: Artifact) -> list[str]:
@@ -345,43 +313,11 @@ def _engines(artifact: Artifact) -> list[str]:
     return found
 
 
-def _flat(layer: LayerComparison) -> dict[str, object]:
-    """One row of plain values."""
-    row: dict[str, object] = {
-        "layer": layer.name,
-        "operation": layer.operation,
-        "where": layer.where,
-        "tasks": list(layer.tasks),
-        "least": layer.range.least,
-        "largest": layer.range.largest,
-        "smallest_magnitude": layer.range.smallest,
-        "source": layer.source,
-        "wrong": layer.wrong,
-        "causes": list(layer.causes),
-    }
-    kinds = ("ideal_isolated", "engine_isolated", "ideal", "net", "engine")
-    for kind in kinds:
-        error: Error | None = getattr(layer, kind)
-        for measured in ("max_abs", "max_ulp", "mean_ulp", "cosine", "relative", "not_finite"):
-            row[f"{kind}_{measured}"] = getattr(error, measured) if error is not None else None
-    return row
+def _differing(found: Values, wanted: Values) -> int:
+    """How many elements differ; NaN equals NaN."""
+    pairs = ((found[name].astype(np.float64), array.astype(np.float64)) for name, array in wanted.items())
+    return sum(int(np.count_nonzero((a != b) & ~(np.isnan(a) & np.isnan(b)))) for a, b in pairs)
 
 
-def as_values(found: ModelComparison) -> dict[str, Any]:
-    """The comparison as plain values, for JSON and pages."""
-    return {
-        "model": found.model,
-        "target": found.target,
-        "runtime": found.runtime,
-        "tolerance": found.tolerance,
-        "first_wrong": None if found.first_wrong is None else found.layers[found.first_wrong].name,
-        "layers": [_flat(layer) for layer in found.layers],
-        "outputs": [
-            {"name": each.name, "ideal": _error(each.ideal), "engine": _error(each.engine)} for each in found.outputs
-        ],
-        "notes": list(found.notes),
-    }
-
-
-def _error(error: Error) -> dict[str, Any]:
-    return {name: getattr(error, name) for name in Error.__dataclass_fields__}
+def _sorted(array: np.ndarray) -> bytes:
+    return np.sort(array.astype(np.float32), axis=None).tobytes()

@@ -136,14 +136,23 @@ class IsolatedLayer:
         """The layer's results for these operands; None when it cannot run."""
         if self.execution is None:
             return None
-        wanted = self.execution.artifact.plan.inputs
+        with np.errstate(all="ignore"):
+            outputs = self.execution.run(self._fed(self.execution, values)).outputs
+        return {name: outputs[self.renamed.get(name, name)] for name in group.makes}
+
+    def run_tasks(self, values: Mapping[str, np.ndarray]) -> tuple[TaskResult, ...]:
+        """What the layer's tasks store for these operands; nothing when it cannot run, or on a device."""
+        if self.execution is None:
+            return ()
+        with np.errstate(all="ignore"):
+            return run_loaded(self.execution, self._fed(self.execution, values)).results
+
+    def _fed(self, execution: Execution, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         fed = {}
-        for name, kind in wanted.items():
+        for name, kind in execution.artifact.plan.inputs.items():
             array = np.asarray(values[name]).reshape(kind.shape)
             fed[name] = half_of_array(array) if kind.dtype.is_float else array.astype(kind.dtype.numpy)
-        with np.errstate(all="ignore"):
-            outputs = self.execution.run(fed).outputs
-        return {name: outputs[self.renamed.get(name, name)] for name in group.makes}
+        return fed
 
 
 def load_isolated(

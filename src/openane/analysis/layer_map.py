@@ -22,7 +22,9 @@ class LayerMap:
     Attributes:
         level: the reference: the graph, or the net when the model came from one.
         hosted: names of the steps that the host runs.
-        tasks: the user's layers of every task, over all programs of the plan.
+        tasks: what every task computes, over all programs of the plan: names of nodes where the tasks hold them
+            (`by_node`), else the user's layers.
+        by_node: see `tasks`.
         nets: the units of every program, by number of the plan's step.
         groups: what is compared as one layer, in execution order.
     """
@@ -30,8 +32,20 @@ class LayerMap:
     level: Steps
     hosted: frozenset[str]
     tasks: tuple[tuple[str, ...], ...]
+    by_node: bool
     nets: Mapping[int, Net]
     groups: tuple[Group, ...]
+
+    def labels(self, group: Group) -> set[str]:
+        """What the tasks of a layer are labeled with."""
+        return {step.name for step in group.steps} if self.by_node else set(group.layers)
+
+    def tasks_of(self, group: Group) -> tuple[int, ...]:
+        """The numbers of the tasks that have a part in a layer."""
+        own = self.labels(group)
+        if any(step.name in self.hosted for step in group.steps):
+            return ()
+        return tuple(number for number, labels in enumerate(self.tasks) if own & set(labels))
 
     def values(self, whole: WholeRun, group: Group) -> dict[str, np.ndarray] | None:
         """What a layer made in a run, in the reference's shapes; None where the run does not tell all of it."""
@@ -45,12 +59,12 @@ class LayerMap:
 
     def stored(self, whole: WholeRun, group: Group, name: str) -> np.ndarray | None:
         """What the layer's last task stored, when it is the whole value and nothing else has a part in it."""
-        own = set(group.layers)
+        own = self.labels(group)
         for result in reversed(whole.results):
-            net = self.nets.get(result.step)
-            if net is None or not own & set(result.layers):
+            net, labels = self.nets.get(result.step), set(self.tasks[result.task])
+            if net is None or not own & labels:
                 continue
-            if not own >= set(result.layers) or not _fits(result, net, name):
+            if not own >= labels or not _fits(result, net, name):
                 return None
             return result.values.astype(np.float32).reshape(self.level.shape(name))
         return None
@@ -66,9 +80,12 @@ def map_layers(artifact: Artifact) -> LayerMap:
     host = [step.graph for step in artifact.plan.steps if isinstance(step, HostStep)]
     hosted = frozenset(node.name for graph in host for node in graph.nodes)
     engine = [(number, step) for number, step in enumerate(artifact.plan.steps) if isinstance(step, EngineStep)]
-    tasks = tuple(task.origin.layers for _, step in engine for task in step.program.tasks)
+    origins = [task.origin for _, step in engine for task in step.program.tasks]
+    names = {step.name for step in level.steps}
+    by_node = any(origin.nodes for origin in origins) and all(names.issuperset(origin.nodes) for origin in origins)
+    tasks = tuple(origin.nodes if by_node else origin.layers for origin in origins)
     nets = {number: step.net for number, step in engine if step.net is not None}
-    return LayerMap(level, hosted, tasks, nets, group_steps(level, tasks, hosted))
+    return LayerMap(level, hosted, tasks, by_node, nets, group_steps(level, tasks, hosted, by_node=by_node))
 
 
 def level_of(artifact: Artifact) -> Steps:

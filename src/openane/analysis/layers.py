@@ -39,7 +39,7 @@ class Group:
 
 
 def group_steps(
-    level: Steps, tasks: Sequence[tuple[str, ...]], apart: frozenset[str] = frozenset()
+    level: Steps, tasks: Sequence[tuple[str, ...]], apart: frozenset[str] = frozenset(), *, by_node: bool = False
 ) -> tuple[Group, ...]:
     """Joins steps between which a value passes inside one task.
 
@@ -47,6 +47,7 @@ def group_steps(
         level: the steps.
         tasks: the user's layers of each task.
         apart: names of steps that no task runs (host steps); they stay alone.
+        by_node: `tasks` holds the names of steps instead, which tell the passes of an unrolled loop apart.
 
     Returns:
         The groups in execution order; every group after those it reads.
@@ -63,7 +64,10 @@ def group_steps(
     for number, layers in enumerate(tasks):
         for layer in layers:
             shared.setdefault(layer, set()).add(number)
-    numbers = [set().union(*(shared.get(layer, set()) for layer in step.layers)) for step in level.steps]
+    numbers = [
+        set().union(*(shared.get(label, set()) for label in ((step.name,) if by_node else step.layers)))
+        for step in level.steps
+    ]
     producer = {name: step.index for step in level.steps for name in step.makes if name}
     for step in level.steps:
         for name in step.reads:

@@ -21,7 +21,7 @@ from openane.backend.pipeline import fused
 from openane.backend.sums import Sums, sums_of
 from openane.compiler.calibration import Calibration
 from openane.core.report import Column, Report, numbers, texts
-from openane.net.net import Net, Unit
+from openane.net.net import Net, TensorShape, Unit
 from openane.net.units import MatMulParams
 from openane.numerics.fp16 import rounded, saturated
 from openane.numerics.limits import SUM_LIMIT
@@ -147,13 +147,33 @@ def losses_of_net(net: Net, inputs: Mapping[str, np.ndarray], activations: Activ
     """The losses of a network after fusion, in its order; arguments as in `predict_losses`."""
     chosen = exponents(net, inputs if activations is Activations.GIVEN else {})
     for unit, bottoms in _operands(net, inputs, activations):
-        sums = sums_of(unit.params)
-        if sums is None:
-            continue
-        sampled = sample(sums, bottoms, [net.shapes[name] for name in unit.bottoms])
-        loss = _loss(unit, sums, sampled, chosen.of(unit.name), activations)
+        loss = loss_of_unit(
+            unit, bottoms, [net.shapes[name] for name in unit.bottoms], chosen.of(unit.name), activations
+        )
         if loss is not None:
             yield loss
+
+
+def loss_of_unit(
+    unit: Unit,
+    bottoms: Sequence[np.ndarray] | None,
+    shapes: Sequence[TensorShape],
+    exponent: int,
+    activations: Activations,
+) -> MacLoss | None:
+    """The loss of one unit; None when it adds no products, or when they are all zero or not finite.
+
+    Args:
+        unit: of a network after fusion.
+        bottoms: (N, D, C, H, W) arrays that it reads; None for normal values of variance 1.
+        shapes: of the bottoms.
+        exponent: of the power of two that rescaling multiplies its kernel by.
+        activations: what the bottoms come from.
+    """
+    sums = sums_of(unit.params)
+    if sums is None:
+        return None
+    return _loss(unit, sums, sample(sums, bottoms, shapes), exponent, activations)
 
 
 def _operands(

@@ -24,19 +24,23 @@ class Error:
 
     Attributes:
         max_abs: largest |a - reference|.
+        rms: root mean square of a - reference.
         max_ulp: the largest in units of the last place of fp16 at the reference.
         mean_ulp: mean in the same unit.
         cosine: of the angle between both, taken as vectors; 1 when both are zero.
         relative: max_abs over the largest |reference|; 0 when both are zero.
+        relative_rms: rms over the root mean square of the reference; 0 when both are zero.
         not_finite: elements where exactly one side is finite, or the infinities or NaNs differ.
         at: flat index of the largest error, -1 without elements.
     """
 
     max_abs: float
+    rms: float
     max_ulp: float
     mean_ulp: float
     cosine: float
     relative: float
+    relative_rms: float
     not_finite: int
     at: int
 
@@ -93,12 +97,32 @@ def measure(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> Error:
     x, y = np.where(both, a, 0.0), np.where(both, b, 0.0)
     gap = np.abs(x - y)
     if not gap.size:
-        return Error(0.0, 0.0, 0.0, 1.0, 0.0, 0, -1)
+        return Error(0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0, -1)
     ulps = gap / ulp(y)
     peak, worst = float(np.abs(y).max()), float(gap.max())
-    relative = worst / peak if peak else (math.inf if worst else 0.0)
+    rms, size = root_mean_square(gap), root_mean_square(y)
     at = int(np.argmax(~both & ~same)) if odd else int(gap.argmax())
-    return Error(worst, float(ulps.max()), float(ulps.mean()), _cosine(x, y), relative, odd, at)
+    return Error(
+        worst,
+        rms,
+        float(ulps.max()),
+        float(ulps.mean()),
+        _cosine(x, y),
+        _share(worst, peak),
+        _share(rms, size),
+        odd,
+        at,
+    )
+
+
+def root_mean_square(values: Doubles) -> float:
+    """Of finite values, without an overflow of their squares; 0 without elements."""
+    peak = float(np.abs(values).max(initial=0.0))
+    return peak * math.sqrt(float(np.mean(np.square(values / peak)))) if peak else 0.0
+
+
+def _share(error: float, of: float) -> float:
+    return error / of if of else (math.inf if error else 0.0)
 
 
 def range_of(arrays: Sequence[np.ndarray]) -> ValueRange:

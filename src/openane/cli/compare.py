@@ -17,7 +17,7 @@ from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
 
 if TYPE_CHECKING:
-    from openane.analysis.compare import LayerComparison, ModelComparison, OutputComparison
+    from openane.analysis.comparison import LayerComparison, ModelComparison
     from openane.analysis.executable_pair import Executable, PairComparison
     from openane.analysis.measure import Error
 
@@ -68,7 +68,8 @@ def command(
     Without --with, compares float32, ideal fp16 and the chip layer by layer. Exits with status 1 if a result is wrong.
     Inputs that are not given are generated from a fixed seed, and the report lists them.
     """
-    from openane.analysis.compare import as_values, compare_layers
+    from openane.analysis.compare import compare_layers
+    from openane.analysis.comparison import as_values
     from openane.analysis.executable_pair import executable_of
     from openane.compiler.driver import build
     from openane.compiler.generated_inputs import blaming_generated
@@ -88,11 +89,7 @@ def command(
     else:
         say_made_up(made)
         _show(found)
-    sys.exit(0 if found.first_wrong is None and not any(map(_odd, found.outputs)) else 1)
-
-
-def _odd(output: OutputComparison) -> bool:
-    return bool(output.engine.not_finite)
+    sys.exit(0 if found.right else 1)
 
 
 def _compare_pair(
@@ -128,8 +125,10 @@ def _ulps(error: Error | None) -> str:
 
 
 def _row(layer: LayerComparison) -> tuple[object, ...]:
+    from openane.analysis.verdicts import Verdict
+
     return (
-        f"{layer.name}{' (wrong)' if layer.wrong else ''}",
+        f"{layer.name}{'' if layer.verdict is Verdict.RIGHT else f' ({layer.verdict.value})'}",
         layer.where or "-",
         f"{layer.range.least:.4g} .. {layer.range.largest:.4g}",
         _ulps(layer.ideal),
@@ -170,12 +169,21 @@ def _show(found: ModelComparison) -> None:
     )
     for note in found.notes:
         say(f"note: {note}")
-    if found.first_wrong is None:
-        say(f"every layer is within {found.tolerance:.2%} of its largest value")
-    else:
+    if found.right:
+        say("right: every layer and output is within what ideal fp16 and the engine's arithmetic give")
+        return
+    for output in found.outputs:
+        if output.wrong:
+            say(f"output {output.name!r} is wrong: {_errors(output.engine)}; in ideal fp16 {_errors(output.ideal)}")
+    if found.first_wrong is not None:
         layer = found.layers[found.first_wrong]
         why = f": {'; '.join(layer.causes)}" if layer.causes else ""
-        say(f"the first wrong layer is {layer.name!r} ({layer.operation}){why}")
+        say(f"the first wrong layer is {layer.name!r} ({layer.operation}), {layer.verdict.value}{why}")
+
+
+def _errors(error: Error) -> str:
+    odd = f", {error.not_finite} values not finite" if error.not_finite else ""
+    return f"off by {error.relative_rms:.2g} of its root mean square{odd}"
 
 
 def _show_pair(found: PairComparison) -> None:

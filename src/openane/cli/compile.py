@@ -142,9 +142,9 @@ def check(artifact: Artifact) -> None:
     if found.first_wrong is not None:
         layer = found.layers[found.first_wrong]
         raise FaultError(
-            "the compiled program differs from the reference",
+            f"the compiled program differs from the reference ({layer.verdict.value})",
             where=f"{found.model}: layer {layer.name!r}",
-            value=f"off by {layer.engine.max_abs:.3g}",
-            limit=f"{found.tolerance:g} of the largest value",
+            value=f"off by {layer.engine.rms:.3g} (root mean square)",
+            limit=f"{layer.ideal.rms:.3g} in ideal fp16",
             hint="; ".join(layer.causes) or "Please report it with the model.",
         )

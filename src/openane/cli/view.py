@@ -15,7 +15,7 @@ from openane.core.errors import InputError, valid
 from openane.cost.chips import CHIPS, DEFAULT_CHIP
 
 if TYPE_CHECKING:
-    from openane.analysis.compare import ModelComparison
+    from openane.analysis.comparison import ModelComparison
     from openane.analysis.describe import Description
     from openane.artifact.plan import Artifact
     from openane.compiler.driver import Options

@@ -179,6 +179,8 @@ def _names_at_border(step: Step) -> tuple[str, ...]:
 
 
 def _of_net(net: Net, options: Options) -> Artifact:
+    units = (replace(unit, origin=replace(unit.origin, nodes=(unit.name,))) for unit in net.units)
+    net = replace(net, units=tuple(units))
     step = _engine_step(net, options, lambda name: _given(net, name, options.calibration))
     bound = {surface.name: surface for surface in step.program.surfaces}
     inputs = {name: _logical(net, name, bound[name]) for name in net.inputs}

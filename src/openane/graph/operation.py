@@ -85,6 +85,9 @@ class Operation:
     #: Whether models clean up positions with it (token ids first of all) before they look something up by them.
     prepares_positions: ClassVar[bool] = False
 
+    #: The numbers of the results that hold positions along the attribute `axis` of the first operand.
+    position_results: ClassVar[tuple[int, ...]] = ()
+
     #: Whether each element of the result is a sum of elements, or of products of elements, of the inputs.
     is_linear: ClassVar[bool] = False
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from openane.analysis.compare import ModelComparison
-from openane.analysis.compare import as_values as comparison_values
+from openane.analysis.comparison import ModelComparison
+from openane.analysis.comparison import as_values as comparison_values
 from openane.analysis.describe import Description, describe_program
 from openane.analysis.diff import ProgramDifference
 from openane.analysis.estimate import Estimate, estimate

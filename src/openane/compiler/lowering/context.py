@@ -182,7 +182,7 @@ class GraphLowering:
         shape = params.infer([self._records[bottom].shape for bottom in bottoms])
         node = self._node
         base = next((name for name in node.outputs if name), node.name) if node else "constant"
-        origin = (node.origin if node.origin.layers else Origin((node.name,))) if node else Origin()
+        origin = Origin(node.origin.layers or (node.name,), node.origin.step, (node.name,)) if node else Origin()
         self._records.append(_Record(params, bottoms, shape, base, origin))
         return len(self._records) - 1
 

@@ -208,6 +208,7 @@ class _ArgExtreme(Operation, abstract=True):
     axis: int
     keepdims: bool = True
     last: bool = False
+    position_results: ClassVar[tuple[int, ...]] = (0,)
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
@@ -263,6 +264,7 @@ class TopK(Operation):
     axis: int
     k: int
     largest: bool = True
+    position_results: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, inputs: Types) -> tuple[TensorType, ...]:
         x = operand(inputs, 0, "x")
