@@ -246,7 +246,7 @@ def test_bad_arguments_are_one_line(arguments: list[str], message: str, capsys: 
         pytest.skip("this machine has accelerators")
     with pytest.raises(SystemExit) as stop:
         main(["compare", str(DIGITS), *arguments])
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert message in line
 

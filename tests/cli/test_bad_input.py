@@ -21,7 +21,7 @@ Run = Callable[..., str]
 def fails(capfd: pytest.CaptureFixture[str]) -> Run:
     """Runs the command line in this process, expects failure, returns the only error line."""
 
-    def run(*arguments: str | Path, code: int = 1) -> str:
+    def run(*arguments: str | Path, code: int = 2) -> str:
         with pytest.raises(SystemExit) as stop:
             main([str(argument) for argument in arguments])
         assert stop.value.code == code
@@ -159,7 +159,7 @@ def test_status_of_a_real_process(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
 

@@ -36,7 +36,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def steps() -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(CliRunner().invoke(root, ["passes", "--json"]).stdout)
+    found: list[dict[str, str]] = json.loads(CliRunner().invoke(root, ["passes", "--json"]).stdout)["passes"]
     return found
 
 

@@ -209,7 +209,7 @@ def test_memory_limit_of_other_verbs(capfd: pytest.CaptureFixture[str]) -> None:
     for command in (["compare", str(DIGITS)], ["eval", str(DIGITS), "d.npz", "--no-cache"]):
         with pytest.raises(SystemExit) as stop:
             main([*command, "--memory-limit", "1K"])
-        assert stop.value.code == 1
+        assert stop.value.code == 2
         assert "1024 bytes" in capfd.readouterr().err
 
 
@@ -323,7 +323,7 @@ def test_memory_limit() -> None:
 def test_memory_limit_on_the_command_line(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["run", str(DIGITS), "--memory-limit", "1K", "--no-cache"])
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     assert "1024 bytes" in capfd.readouterr().err
     with pytest.raises(SystemExit) as stop:
         main(["run", str(DIGITS), "--memory-limit", "much"])

@@ -40,7 +40,7 @@ def test_another_path_can_be_the_node(tmp_path):
 def test_a_program_that_is_missing_is_one_line(capfd):
     with pytest.raises(SystemExit) as stop:
         main(["emulate", "--", "no-such-program"])
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     message = capfd.readouterr().err
     assert message.startswith("error: no-such-program: the program cannot be started")
     assert len(message.splitlines()) == 1

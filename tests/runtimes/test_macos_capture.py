@@ -177,7 +177,9 @@ def test_the_whole_command_fills_in_the_report(tmp_path, model, monkeypatch):
     result = CliRunner().invoke(root, ["grab", str(model), "-o", str(tmp_path / "out"), "--json"])
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "out/report.json").read_text())
-    assert document == json.loads(result.stdout)
+    printed = json.loads(result.stdout)
+    assert printed.pop("schema") == "grab" and printed.pop("schema_version") == 1
+    assert document == printed
     assert "net.plist" in document["our compiler"]  # what Espresso "dumped" here is not a network
     assert document["measurements"]["apple/model.hwx"] == {"message": "signature refused"}
     assert str(tmp_path) not in json.dumps(document["files"])

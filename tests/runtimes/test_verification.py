@@ -220,4 +220,4 @@ def test_an_unknown_target_is_refused_at_once():
 
 def test_the_list_names_every_question():
     result = CliRunner().invoke(root, ["verify-device", "--list", "--json"])
-    assert [case["name"] for case in json.loads(result.stdout)] == list(CASES)
+    assert [case["name"] for case in json.loads(result.stdout)["cases"]] == list(CASES)

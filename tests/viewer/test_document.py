@@ -144,7 +144,7 @@ def test_bad_arguments_are_one_line(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main(["view", str(DIGITS), *arguments])
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert message in line
     assert not (tmp_path / "page.html").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from openane.analysis.causes import LayerEvidence, causes
 from openane.analysis.choices import TOLERANCE
 from openane.analysis.comparison import LayerComparison, ModelComparison, OutputComparison
 from openane.analysis.expected import explains
-from openane.analysis.isolated_run import IsolatedLayer, load_isolated, run_whole
+from openane.analysis.isolated_run import IsolatedLayer, WholeRun, load_isolated, run_whole
 from openane.analysis.judgment import LayerFacts, judge
 from openane.analysis.layer_map import map_layers
 from openane.analysis.layers import Group
@@ -20,11 +21,15 @@ from openane.analysis.selections import Selection, passed_on, positions_of, sele
 from openane.analysis.stages import NetSteps, Values
 from openane.analysis.verdicts import is_spoiled
 from openane.artifact.plan import Artifact, EngineStep
+from openane.core.errors import FaultError, WrongProgramError
+from openane.program import Program
 from openane.runtimes.runtime import SessionOptions
 from openane.targets import attach
 
 _NOTICEABLE = 0.001
 """Causes are looked for from this share of a layer's largest value on, and wherever fp16 does not explain the error."""
+
+_TASK = re.compile(r"\btask (\d+)")
 
 Progress = Callable[[int, int], None]
 
@@ -50,8 +55,28 @@ def compare_layers(
     Raises:
         InputError: there is no reference, or the inputs do not fit.
         UnavailableError: the runtime cannot be used here.
+        WrongProgramError: a task of the program does what the machine does not allow.
     """
     return _Comparer(artifact, inputs, on, tolerance, options).compare(progress)
+
+
+def with_program(artifact: Artifact, program: Program) -> Artifact | None:
+    """A compiled model with another form of its program, such as a patched file; None where the two do not match.
+
+    Args:
+        artifact: of one program.
+        program: with as many tasks and the same surfaces; its tasks are taken for those of the same layers.
+    """
+    (step, *others) = artifact.plan.steps
+    if others or not isinstance(step, EngineStep) or len(step.program.tasks) != len(program.tasks):
+        return None
+    if [(s.name, s.role, s.shape) for s in step.program.surfaces] != [
+        (s.name, s.role, s.shape) for s in program.surfaces
+    ]:
+        return None
+    pairs = zip(program.tasks, step.program.tasks, strict=True)
+    program = replace(program, tasks=tuple(replace(task, origin=own.origin) for task, own in pairs))
+    return replace(artifact, plan=replace(artifact.plan, steps=(replace(step, program=program),)))
 
 
 class _Comparer:
@@ -69,7 +94,7 @@ class _Comparer:
         self.map = map_layers(artifact)
         self.level, self.hosted, self.nets = self.map.level, self.map.hosted, self.map.nets
         self.engines = _engines(artifact)
-        self.whole = run_whole(artifact, inputs, on, options)
+        self.whole = self._run(inputs)
         given = {name: np.asarray(inputs[name]) for name in self.level.inputs}
         self.reference = self.level.run(given)
         self.ideal = self.level.run(given, self.hosted, halves=True)
@@ -102,6 +127,18 @@ class _Comparer:
             self.tolerance,
             tuple(self._notes(judged, facts)),
         )
+
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> WholeRun:
+        """The run of the whole; a fault names the layers of its task."""
+        try:
+            return run_whole(self.artifact, inputs, self.on, self.options)
+        except FaultError as error:
+            found = _TASK.search(error.diagnostic.where)
+            programs = self.artifact.programs
+            if found is None or len(programs) != 1 or int(found[1]) >= len(programs[0].tasks):
+                raise
+            hint = f"{error.diagnostic.hint} The task belongs to {programs[0].tasks[int(found[1])].origin}.".strip()
+            raise WrongProgramError(replace(error.diagnostic, hint=hint), others=error.others) from error
 
     def _run_units(self) -> Values:
         """The ideal on the units of every program, by the value's name."""

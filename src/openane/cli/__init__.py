@@ -10,9 +10,17 @@ import sys
 
 import click
 
-from openane.cli._ending import Terminated, abandon_output, ended_by_signals, short_of_memory
+from openane.cli._ending import (
+    ERROR_STATUS,
+    WRONG_STATUS,
+    Terminated,
+    abandon_output,
+    ended_by_signals,
+    short_of_memory,
+)
 from openane.cli._say import say, say_usage
-from openane.core.errors import InternalError, OpenaneError, UnavailableError
+from openane.cli._show import print_errors
+from openane.core.errors import InternalError, OpenaneError, UnavailableError, WrongProgramError
 
 BUG_STATUS = 70
 """Exit status for a fault of our own (EX_SOFTWARE of sysexits.h)."""
@@ -59,14 +67,18 @@ def _summary(name: str) -> str:
 @click.version_option(package_name="openane")
 @click.option("--traceback", is_flag=True, expose_value=False, help="Show the Python traceback of an error.")
 def root() -> None:
-    """An open toolchain for the Apple Neural Engine."""
+    """An open toolchain for the Apple Neural Engine.
+
+    Exit status: 0 right, 1 wrong (a result, a program or a condition), 2 error, 70 a bug in openane.
+    """
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line.
 
-    Exit status: 0 on success, 1 for an error in the input or the environment (one line per finding), 2 for wrong
-    usage, 70 for a bug in openane, 130 on Ctrl-C, 143 or 129 after SIGTERM or SIGHUP.
+    Exit status: 0 on success; 1 when a result or a program is wrong, or a condition is not met; 2 for an error in the
+    input, the command line or the environment (one line per finding; a JSON object on standard output under --json);
+    70 for a bug in openane, 130 on Ctrl-C, 143 or 129 after SIGTERM or SIGHUP.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
@@ -89,13 +101,16 @@ def _run(arguments: list[str]) -> None:
             sys.exit(_explained(error, arguments))
         for diagnostic in error.diagnostics:
             say(f"error: {diagnostic}", err=True)
-        sys.exit(BUG_STATUS if isinstance(error, InternalError) else 1)
+        status = _status(error)
+        if "--json" in arguments:
+            print_errors(error, status)
+        sys.exit(status)
     except click.UsageError as error:
         say_usage(error)
-        sys.exit(2)
+        sys.exit(ERROR_STATUS)
     except click.ClickException as error:
         say(f"error: {error.format_message()}", err=True)
-        sys.exit(1)
+        sys.exit(ERROR_STATUS)
     except (click.Abort, KeyboardInterrupt):
         say("interrupted", err=True)
         sys.exit(130)
@@ -103,9 +118,15 @@ def _run(arguments: list[str]) -> None:
         sys.exit(stop.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # the reader closed the pipe
-        sys.exit(1)
+        sys.exit(ERROR_STATUS)
     except Exception as error:
         sys.exit(_explained(error, arguments))
+
+
+def _status(error: OpenaneError) -> int:
+    if isinstance(error, InternalError):
+        return BUG_STATUS
+    return WRONG_STATUS if isinstance(error, WrongProgramError) else ERROR_STATUS
 
 
 def _explained(error: Exception, arguments: list[str]) -> int:
@@ -113,11 +134,11 @@ def _explained(error: Exception, arguments: list[str]) -> int:
     if short_of_memory(error):
         hint = "Raise the limit of the process (ulimit -v), set a lower --memory-limit, or use a smaller model."
         say(f"error: not enough memory. {hint}", err=True)
-        return 1
+        return ERROR_STATUS
     if isinstance(error, OSError) and error.errno in UNWRITABLE and error.filename is None:
         abandon_output()
         say(f"error: cannot write the output: {error.strerror}. Write it to a disk with free space.", err=True)
-        return 1
+        return ERROR_STATUS
     what = " ".join(f"{type(error).__name__}: {error}".split())
     say(
         f"error: openane failed ({what[:300]}). This is a bug in openane: please report it with the output of "

@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+WRONG_STATUS = 1
+"""Exit status for a result or a program that is wrong, or a condition that is not met."""
+ERROR_STATUS = 2
+"""Exit status for an error in the input, the command line or the environment: there is no verdict."""
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 

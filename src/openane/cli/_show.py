@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openane.cli._layout import GAP, fit
 from openane.cli._say import say_json
-from openane.core.errors import InputError, printable
+from openane.cli._schemas import VERSIONS
+from openane.core.errors import InputError, OpenaneError, printable
 
 if TYPE_CHECKING:
     from rich.progress import TextColumn
@@ -30,9 +32,24 @@ PAGE_COLUMNS = 160
 """Width of tables that are written to a file or a pipe, in characters."""
 
 
-def print_json(value: Any) -> None:
-    """Prints a value as JSON; inf and nan, which JSON does not have, become strings."""
-    say_json(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+def print_json(schema: str, value: Mapping[str, Any]) -> None:
+    """Prints an object as JSON, with its schema; inf and nan, which JSON does not have, become strings.
+
+    Args:
+        schema: a name in `_schemas.VERSIONS`.
+        value: the other keys.
+    """
+    document = {"schema": schema, "schema_version": VERSIONS[schema], **value}
+    say_json(json.dumps(_plain(document), indent=2, ensure_ascii=False))
+
+
+def print_errors(error: OpenaneError, status: int) -> None:
+    """Prints the findings of an error as JSON."""
+    found = [
+        {name: getattr(each, name) for name in ("what", "where", "rule", "limit", "value", "hint")}
+        for each in error.diagnostics
+    ]
+    print_json("error", {"kind": type(error).__name__, "status": status, "errors": found})
 
 
 def _plain(value: Any) -> Any:
@@ -50,20 +67,29 @@ def _plain(value: Any) -> Any:
 def print_table(
     title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]], numeric: tuple[str, ...] = ()
 ) -> None:
-    """Prints a table to standard output; `numeric` columns are aligned to the right."""
+    """Prints a table to standard output, without empty columns.
+
+    Args:
+        title: above the table.
+        columns: titles.
+        rows: cells.
+        numeric: columns that are aligned to the right and never shortened.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        title=printable(title, keep=""), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
-    )
-    for column in columns:
-        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(printable(str(cell), keep="") for cell in row), style=None)
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, emoji=False, width=PAGE_COLUMNS)
+    cells = [[printable(str(cell), keep="") for cell in row] for row in rows]
+    titles, cells = fit(columns, cells, numeric, console.width)
+    table = Table(
+        title=printable(title, keep=""), title_justify="left", title_style="bold", box=None, padding=(0, GAP, 0, 0)
+    )
+    for column in titles:
+        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row, style=None)
     console.print(table)
 
 

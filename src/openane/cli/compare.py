@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openane.analysis.choices import EXECUTORS, RUNTIMES, TOLERANCE
+from openane.cli._ending import WRONG_STATUS
 from openane.cli._inputs import INPUT_OPTION, complete_inputs, read_inputs, say_made_up
 from openane.cli._options import MEMORY_OPTION, TIME_OPTION, compile_options, limited, options_of
 from openane.cli._say import say
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from openane.analysis.comparison import LayerComparison, ModelComparison
     from openane.analysis.executable_pair import Executable, PairComparison
     from openane.analysis.measure import Error
+    from openane.artifact.options import Options
+    from openane.artifact.plan import Artifact
 
-_COLUMNS = (
-    "layer", "where", "float32", "ideal fp16", "chip", "ideal fp16, isolated", "chip, isolated", "chip, max",
-    "chip, cosine", "why",
-)  # fmt: skip
-_NUMERIC = _COLUMNS[3:9]
+_COLUMNS = ("layer", "where", "ideal", "chip", "ideal alone", "chip alone", "verdict", "why")
+_NUMERIC = _COLUMNS[2:6]
 
 
 @click.command()
@@ -46,7 +46,7 @@ _NUMERIC = _COLUMNS[3:9]
     type=click.FloatRange(0),
     default=TOLERANCE,
     show_default=True,
-    help="Largest accepted error of a layer, relative to its largest value.",
+    help="Error of an output, relative to its size, below which it is not called wrong.",
 )
 @MEMORY_OPTION
 @TIME_OPTION
@@ -65,7 +65,12 @@ def command(
 ) -> None:
     """Compare the results of FILE (a model, net.plist, .hwx or .anec) on the same inputs.
 
-    Without --with, compares float32, ideal fp16 and the chip layer by layer. Exits with status 1 if a result is wrong.
+    Compares float32, ideal fp16 and the chip layer by layer. With --with, compares the values of two files; a program
+    that has the tasks and surfaces of what FILE compiles to, such as a patched one, is compared layer by layer too.
+
+    Exit status: 0 where every error is within what ideal fp16 and the engine's arithmetic give, 1 where a result is
+    wrong, 2 where there is no result.
+
     Inputs that are not given are generated from a fixed seed, and the report lists them.
     """
     from openane.analysis.compare import compare_layers
@@ -75,21 +80,38 @@ def command(
     from openane.compiler.generated_inputs import blaming_generated
 
     options, sessions = options_of(choices), limited(memory_limit_bytes, time_limit_seconds)
-    if other is not None:
+    patched = _patched(file, other, options) if other is not None else None
+    if other is not None and patched is None:
         open_side = partial(executable_of, options=options, sessions=sessions)
         _compare_pair(open_side, file, other, inputs, tolerance, as_json)
         return
     with working(f"compiling {file.name}"):
-        artifact = build(file, options)
+        artifact = patched or build(file, options)
     arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan)
     with working(f"running every layer of {file.name} on the {on}"), blaming_generated(made):
         found = compare_layers(artifact, arrays, on, tolerance, sessions)
     if as_json:
-        print_json(as_values(found) | {"made_up_inputs": made})
+        print_json("compare", as_values(found) | {"made_up_inputs": made})
     else:
         say_made_up(made)
         _show(found)
-    sys.exit(0 if found.right else 1)
+    sys.exit(0 if found.right else WRONG_STATUS)
+
+
+def _patched(file: Path, other: str, options: Options) -> Artifact | None:
+    """The model FILE with the program of OTHER, where that is another form of what FILE compiles to."""
+    from openane.analysis.compare import with_program
+    from openane.compiler.driver import build, load
+    from openane.formats.sniff import FileKind, sniff
+    from openane.program import Program
+
+    programs = {FileKind.HWX, FileKind.ANEC, FileKind.ASSEMBLY}
+    if other in EXECUTORS or sniff(file) in programs or sniff(Path(other)) not in programs:
+        return None
+    program = load(Path(other))
+    assert isinstance(program, Program)
+    with working(f"compiling {file.name}"):
+        return with_program(build(file, options), program)
 
 
 def _compare_pair(
@@ -110,11 +132,11 @@ def _compare_pair(
     with working("running both"), blaming_generated(made):
         found = compare_executables(first, second, arrays, tolerance)
     if as_json:
-        print_json(pair_values(found) | {"made_up_inputs": made})
+        print_json("compare-pair", pair_values(found) | {"made_up_inputs": made})
     else:
         say_made_up(made)
         _show_pair(found)
-    sys.exit(0 if found.first_wrong is None else 1)
+    sys.exit(0 if found.first_wrong is None else WRONG_STATUS)
 
 
 def _ulps(error: Error | None) -> str:
@@ -128,44 +150,48 @@ def _row(layer: LayerComparison) -> tuple[object, ...]:
     from openane.analysis.verdicts import Verdict
 
     return (
-        f"{layer.name}{'' if layer.verdict is Verdict.RIGHT else f' ({layer.verdict.value})'}",
-        layer.where or "-",
-        f"{layer.range.least:.4g} .. {layer.range.largest:.4g}",
-        _ulps(layer.ideal),
-        _ulps(layer.engine),
-        _ulps(layer.ideal_isolated),
-        _ulps(layer.engine_isolated),
-        f"{layer.engine.max_abs:.3g}",
-        f"{layer.engine.cosine:.6f}",
-        "; ".join(layer.causes),
+        layer.name,
+        layer.where,
+        _share(layer.ideal),
+        _share(layer.engine),
+        _share(layer.ideal_isolated),
+        _share(layer.engine_isolated),
+        "" if layer.verdict is Verdict.RIGHT else layer.verdict.value,
+        "" if layer.verdict is Verdict.RIGHT else "; ".join(layer.causes),
     )
+
+
+def _share(error: Error | None) -> str:
+    """The root mean square error as a share of the value's, or the count of values that are not finite."""
+    if error is None:
+        return ""
+    return f"{error.not_finite} not finite" if error.not_finite else f"{error.relative_rms:.1e}"
 
 
 def _show(found: ModelComparison) -> None:
     """Prints the layers, the outputs, and the first layer that is wrong."""
     print_table(
-        f"{found.model}: float32 values, and the errors of ideal fp16 and of the chip ({found.runtime}) in units of"
-        " the last place of fp16, mean / largest",
+        f"{found.model}: root mean square errors of ideal fp16 and of the chip ({found.runtime}) against float32",
         _COLUMNS,
         [_row(layer) for layer in found.layers],
         _NUMERIC,
     )
     print_table(
         "outputs",
-        ("output", "float32", "ideal fp16", "chip", "ideal fp16, max", "chip, max", "chip, cosine"),
+        ("output", "float32", "ideal", "chip", "ideal, largest", "chip, largest", "near ties"),
         [
             (
                 each.name,
                 f"{each.range.least:.4g} .. {each.range.largest:.4g}",
-                _ulps(each.ideal),
-                _ulps(each.engine),
+                _share(each.ideal),
+                _share(each.engine),
                 f"{each.ideal.max_abs:.3g}",
                 f"{each.engine.max_abs:.3g}",
-                f"{each.engine.cosine:.6f}",
+                each.near_ties or "",
             )
             for each in found.outputs
         ],
-        ("ideal fp16", "chip", "ideal fp16, max", "chip, max", "chip, cosine"),
+        ("ideal", "chip", "ideal, largest", "chip, largest", "near ties"),
     )
     for note in found.notes:
         say(f"note: {note}")

@@ -13,7 +13,7 @@ from openane.cli._inputs import complete_inputs
 from openane.cli._options import CACHE_OPTION, Seconds, compile_options, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, quantity, working
-from openane.core.errors import FaultError, InputError
+from openane.core.errors import InputError, WrongProgramError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +101,7 @@ def show(artifact: Artifact, output: Path, gain: Gain | None, as_json: bool) -> 
         "warnings": list(artifact.warnings),
     }
     if as_json:
-        print_json(facts)
+        print_json("compile", facts)
     else:
         say(
             f"{output}: {quantity(output.stat().st_size, 'B')}, {len(program.tasks)} tasks for {artifact.target} "
@@ -131,7 +131,7 @@ def check(artifact: Artifact) -> None:
     """Runs the compiled program and the reference on generated inputs.
 
     Raises:
-        FaultError: they differ; names the first wrong layer.
+        WrongProgramError: they differ; names the first wrong layer.
     """
     from openane.analysis.compare import compare_layers  # imports the simulator, which compiling does not need
     from openane.compiler.generated_inputs import blaming_generated
@@ -141,7 +141,7 @@ def check(artifact: Artifact) -> None:
         found = compare_layers(artifact, inputs)
     if found.first_wrong is not None:
         layer = found.layers[found.first_wrong]
-        raise FaultError(
+        raise WrongProgramError(
             f"the compiled program differs from the reference ({layer.verdict.value})",
             where=f"{found.model}: layer {layer.name!r}",
             value=f"off by {layer.engine.rms:.3g} (root mean square)",

@@ -62,13 +62,14 @@ def command(
         done = convert(model or file, output, inputs=arrays, half=precision == "half")
     if as_json:
         print_json(
+            "convert",
             {
                 "output": str(done.path),
                 "form": done.form.value,
                 "relative_error": done.error,
                 "tolerance": done.tolerance,
                 "made_up_inputs": list(done.made_up),
-            }
+            },
         )
     else:
         say_made_up(done.made_up)

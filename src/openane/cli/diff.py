@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from openane.cli._compiled import open_compiled
+from openane.cli._ending import WRONG_STATUS
 from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json
@@ -36,10 +37,10 @@ def command(first: Path, second: Path, show_all: bool, target: str, as_json: boo
     one, two = open_compiled(first, target), open_compiled(second, target)
     difference = diff_programs(one.program, two.program, (one.container, two.container))
     if as_json:
-        print_json(asdict(difference))
+        print_json("diff", asdict(difference))
     else:
         _print(difference, str(first), str(second), None if show_all else _SHOWN_LINES)
-    sys.exit(0 if difference.same else 1)
+    sys.exit(0 if difference.same else WRONG_STATUS)
 
 
 def _print(difference: ProgramDifference, first: str, second: str, limit: int | None) -> None:

@@ -42,7 +42,7 @@ def command(file: Path, output: Path | None, constants: str, program_only: bool,
     from openane.targets.assembly import disassemble, open_container
 
     if as_json:
-        print_json(listing(open_compiled(file).program))
+        print_json("dis", listing(open_compiled(file).program))
         return
     container = open_container(file)
     source = container if container is not None else open_compiled(file).program

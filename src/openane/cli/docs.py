@@ -25,6 +25,6 @@ def command(topic: str, target: str, as_json: bool) -> None:
         raise InputError("unknown topic", value=topic, limit=", ".join(_TOPICS), hint=suggest(topic, _TOPICS))
     made_for = generation(target)
     if as_json:
-        print_json(registers_as_values(made_for))
+        print_json("docs", registers_as_values(made_for))
     else:
         say_text(register_reference(made_for))

@@ -23,7 +23,7 @@ def command(as_json: bool) -> None:
 
     report = examine()
     if as_json:
-        print_json(asdict(report))
+        print_json("doctor", asdict(report))
         return
     rows: list[tuple[object, ...]] = [
         (each.area, each.name, MARKS[each.works], each.value, each.hint) for each in report.findings

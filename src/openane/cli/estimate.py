@@ -38,7 +38,7 @@ def command(file: Path, chip: str, show_tasks: bool, as_json: bool, **choices: A
     with working(f"compiling {file.name}"):
         found = estimate(build(file, options_of(choices)), chip)
     if as_json:
-        print_json(as_values(found))
+        print_json("estimate", as_values(found))
         return
     _print_layers(found)
     if show_tasks:

@@ -87,7 +87,7 @@ def command(model: Path, dataset: Path, as_json: bool, **choices: Any) -> None:
             progress.update(task, completed=done, total=count)
         found = summarize(job, kept.pieces.values())
     if as_json:
-        print_json(asdict(found))
+        print_json("eval", asdict(found))
     else:
         show(found)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openane.cli._ending import WRONG_STATUS
 from openane.cli._inputs import complete_inputs, read_inputs
 from openane.cli._losses import losses_of, show_losses
 from openane.cli._options import OLD_WIDE_OPTION, compile_options, options_of
@@ -71,7 +72,7 @@ def command(files: tuple[Path, ...], as_json: bool, **choices: Any) -> None:
     )
     met = [explain_file(file, asked, choices) for file in files]  # every file, also after one that fails
     if not all(met):
-        sys.exit(1)
+        sys.exit(WRONG_STATUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def _print(
     from openane.analysis.placement_report import placement_report, to_csv, to_github, to_markdown, to_sarif
 
     if form == "json":
-        print_json(as_plain(found, placed, outcomes))
+        print_json("explain", as_plain(found, placed, outcomes))
     elif form == "csv":
         say_text(to_csv(placement_report(placed)))
     elif form == "markdown":

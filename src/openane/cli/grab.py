@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openane.cli._ending import WRONG_STATUS
 from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
@@ -49,7 +50,7 @@ def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) ->
     document = _report(model, folder, steps, target, run)
     write_atomically(folder / "report.json", json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n")
     if as_json:
-        print_json(document)
+        print_json("grab", document)
     else:
         rows: list[tuple[object, ...]] = [
             (each.name, each.outcome.value, each.message or ", ".join(path.name for path in each.files))
@@ -58,7 +59,7 @@ def command(model: Path, folder: Path, run: bool, target: str, as_json: bool) ->
         print_table("Capture", ("step", "outcome", "details"), rows)
         say(f"Answer the questions in {folder / 'report.json'} and send us the folder.")
     if not any(step.outcome is CaptureOutcome.DONE and _is_result(step) for step in steps):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(WRONG_STATUS)
 
 
 def _is_result(step: CaptureStep) -> bool:

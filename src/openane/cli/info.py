@@ -76,7 +76,7 @@ def net_facts(net: Net) -> dict[str, object]:
 def show_facts(kind: FileKind, facts: dict[str, object], as_json: bool) -> None:
     """Prints the facts about a model or network."""
     if as_json:
-        print_json({"kind": kind.value, **facts})
+        print_json("info", {"kind": kind.value, **facts})
         return
     say(f"{facts['name']}: {kind.value}")
     for role in ("inputs", "outputs"):
@@ -98,7 +98,7 @@ def show_facts(kind: FileKind, facts: dict[str, object], as_json: bool) -> None:
 def show_program(found: Description, as_json: bool) -> None:
     """Prints everything about a compiled program."""
     if as_json:
-        print_json(asdict(found))
+        print_json("info", asdict(found))
         return
     container = f".{found.container}, " if found.container else ""
     say(f"{found.file}: {container}{quantity(found.file_bytes, 'B')}, program {found.network!r}")

@@ -20,7 +20,7 @@ def command(target: str, as_json: bool) -> None:
 
     found = limits(get(target))
     if as_json:
-        print_json([asdict(limit) for limit in found])
+        print_json("limits", {"limits": [asdict(limit) for limit in found]})
         return
     print_table(
         f"limits of {target}",

@@ -17,7 +17,7 @@ def command(as_json: bool) -> None:
 
     steps = all_steps()
     if as_json:
-        print_json([asdict(step) for step in steps])
+        print_json("passes", {"passes": [asdict(step) for step in steps]})
         return
     rows: list[tuple[object, ...]] = [
         (str(number), step.level, step.name, step.reason) for number, step in enumerate(steps)

@@ -93,7 +93,7 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
     for name, path in files.items():
         write_array(path, result.outputs[name])
     if as_json:
-        print_json(report | {"files": {name: str(path) for name, path in files.items()}})
+        print_json("run", report | {"files": {name: str(path) for name, path in files.items()}})
     else:
         show(report, files)
     for hazard in hazards:

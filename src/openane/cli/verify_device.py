@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from openane.cli._ending import WRONG_STATUS
 from openane.cli._options import TARGET_OPTION
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table
@@ -83,13 +84,13 @@ def command(
             document = result_document(results, report, choice)
             write_atomically(output, json.dumps(document, indent=1).encode() + b"\n")
     if as_json:
-        print_json(result_document(results, report, choice))
+        print_json("verify-device", result_document(results, report, choice))
     else:
         _show(results)
     outcomes = {result.outcome for result in results}
     bad = {CheckOutcome.DIFFERS, CheckOutcome.FAULT, CheckOutcome.NOT_RUN}
     if outcomes & bad or outcomes <= {CheckOutcome.NOT_COMPILED}:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(WRONG_STATUS)
 
 
 def _run(
@@ -131,9 +132,10 @@ def _show(results: list[CaseResult]) -> None:
 
 def _list(cases: tuple[DeviceCase, ...], as_json: bool) -> None:
     if as_json:
-        print_json(
-            [{"name": c.name, "group": c.group, "encoding": c.standing.value, "question": c.question} for c in cases]
-        )
+        rows_of = [
+            {"name": c.name, "group": c.group, "encoding": c.standing.value, "question": c.question} for c in cases
+        ]
+        print_json("verify-device-cases", {"cases": rows_of})
         return
     rows: list[tuple[object, ...]] = [(c.group, c.name, c.standing.value, c.question) for c in cases]
     print_table("Cases", ("group", "case", "encoding", "question"), rows)

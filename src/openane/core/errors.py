@@ -204,6 +204,10 @@ class FaultError(OpenaneError):
     """A program did something the machine does not allow: an address outside a buffer, a read of unwritten memory."""
 
 
+class WrongProgramError(FaultError):
+    """A program was checked against its model, and it faults or computes something else: a verdict, not a failure."""
+
+
 class InternalError(OpenaneError):
     """openane made something that its own checks refuse: a bug of ours, never of the input."""
 
