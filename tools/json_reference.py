@@ -39,6 +39,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     """The arguments that print each schema."""
     hwx = str(folder / "digits.hwx")
     return {
+        "bundle": ["compile", DIGITS, "-o", str(folder / "digits.openane")],
         "compare": ["compare", DIGITS],
         "compare-pair": ["compare", DIGITS, "--with", "ideal"],
         "compile": ["compile", DIGITS, "-o", hwx],

@@ -15,9 +15,9 @@ from openane.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from openane import plot
-    from openane.api import assemble, compile, disassemble, load, run
+    from openane.api import assemble, bundle, compile, disassemble, load, run
 
-__all__ = ["__version__", "assemble", "compile", "disassemble", "load", "plot", "run"]
+__all__ = ["__version__", "assemble", "bundle", "compile", "disassemble", "load", "plot", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,13 +10,15 @@ from typing import Any, Literal, TypedDict, Unpack
 import numpy as np
 
 from openane.analysis.run_hazards import Outputs, run_hazards
+from openane.artifact.bundle import Bundle, Variant, read_bundle
 from openane.artifact.options import LIKE_APPLE, Functions, Options, Shapes
 from openane.artifact.plan import Artifact
 from openane.compiler.driver import Level, build
-from openane.compiler.driver import load as load
+from openane.compiler.driver import load as load_level
 from openane.core.deprecation import renamed_keyword
 from openane.core.errors import InputError
 from openane.core.passes import Stage
+from openane.formats.sniff import FileKind, sniff
 from openane.graph import Graph
 from openane.net import Net
 from openane.program import Program
@@ -24,10 +26,62 @@ from openane.runtimes.execution import Execution
 from openane.runtimes.runtime import SessionOptions
 from openane.targets.registry import DEFAULT_TARGET
 
-__all__ = ["assemble", "compile", "disassemble", "load", "run"]
+__all__ = ["assemble", "bundle", "compile", "disassemble", "load", "run"]
 
-Source = str | Path | Level | Artifact | Any
-"""A path, an object of one of the levels, a compiled artifact, or a `torch.nn.Module`."""
+Source = str | Path | Level | Artifact | Bundle | Any
+"""A path, an object of one of the levels, a compiled artifact, a bundle, or a `torch.nn.Module`."""
+
+
+def load(
+    path: str | Path, *, shapes: Shapes | None = None, constants: Mapping[str, np.ndarray] | None = None
+) -> Level | Bundle:
+    """Reads a file of any level, or a bundle of compiled models; its content says which.
+
+    Args:
+        path: .onnx, .mlmodel, .mlpackage, net.plist, .hwx, .anec, .openane, ...
+        shapes: sizes for inputs whose dimensions the model leaves open, by name.
+        constants: values for inputs that decide shapes or branches, by name; they stop being inputs (ONNX only).
+
+    Returns:
+        A Graph for a model, a Net for a net.plist, a Program for a compiled file, a Bundle for a bundle.
+
+    Raises:
+        InputError: the file cannot be read or is none of these.
+        FormatError: it is damaged.
+        ModelError: it contradicts itself.
+        UnsupportedError: it uses what openane does not have.
+    """
+    if sniff(path) is FileKind.BUNDLE:
+        return read_bundle(path)
+    return load_level(path, shapes=shapes, constants=constants)
+
+
+def bundle(
+    source: Source | Mapping[str, Source], shape_sets: Sequence[Shapes] = (), **choices: Unpack[CompileChoices]
+) -> Bundle:
+    """Compiles a model for several input shapes, or several functions, into one bundle.
+
+    Args:
+        source: as for `compile`; or a source for each function, by its name, the default function first.
+        shape_sets: sizes for inputs, one mapping per variant, the default first; none for one variant of each function.
+        choices: the keywords of `compile`, for all of them.
+
+    Returns:
+        The bundle: `save` writes it, `select` gives one of its compiled models, and `run` takes it.
+
+    Raises:
+        OpenaneError: as `compile`; InputError also for two variants with the same shapes.
+    """
+    if isinstance(source, Bundle):
+        return source
+    functions = source if isinstance(source, Mapping) else {"main": source}
+    variants = []
+    for function, model in functions.items():
+        for each in shape_sets or ({},):
+            chosen = choices.copy()
+            chosen["shapes"] = {**(choices.get("shapes") or {}), **each}
+            variants.append(Variant(compile(model, **chosen), function))
+    return Bundle(variants[0].artifact.plan.name if variants else "", tuple(variants))
 
 
 class CompileChoices(TypedDict, total=False):
@@ -69,7 +123,7 @@ def compile(
     """Compiles a model of any level.
 
     Args:
-        source: a path, a Graph, a Net, a Program, or a PyTorch module; an Artifact is returned as it is.
+        source: a path, a Graph, a Net, a Program, a PyTorch module, a Bundle (gives its model for `shapes`), an Artifact.
         target: chip generation by name.
         dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
@@ -117,9 +171,9 @@ def _layer_names(names: Iterable[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _loadable(source: Any, example_inputs: Sequence[Any]) -> str | Path | Level:
+def _loadable(source: Any, example_inputs: Sequence[Any]) -> str | Path | Level | Bundle:
     """What `build` takes: a PyTorch module becomes a Graph."""
-    if isinstance(source, (str, Path, Graph, Net, Program)):
+    if isinstance(source, (str, Path, Graph, Net, Program, Bundle)):
         return source
     from openane.frontends.torch import load_module
 
@@ -134,7 +188,7 @@ def run(
     options: SessionOptions | None = None,
     **choices: Unpack[CompileChoices],
 ) -> Outputs:
-    """Compiles if needed, and runs once.
+    """Compiles if needed, and runs once. Of a bundle, runs the compiled model for the shapes of the inputs.
 
     Args:
         source: as for `compile`.
@@ -154,6 +208,9 @@ def run(
     """
     if not isinstance(inputs, Mapping):
         raise InputError("inputs must be a mapping from name to array", value=type(inputs).__name__, limit="dict")
+    if isinstance(source, Bundle) or (isinstance(source, (str, Path)) and sniff(source) is FileKind.BUNDLE):
+        found = source if isinstance(source, Bundle) else read_bundle(source)
+        source = found.select({name: np.shape(array) for name, array in inputs.items()})
     artifact = compile(source, **choices)
     with Execution(artifact, on, options) as execution:
         outputs = execution.run(inputs).outputs

@@ -39,7 +39,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Options)}
 PYTHON_ONLY = {"like_apple", "example_inputs"}
 """Keywords of `compile` that are not fields: a preset of fields, and what an exported module is traced with."""
 DECIDED = {
-    "compile": {"host", "keep_on_host", "observe", "time_limit_seconds"},
+    "compile": {"observe", "time_limit_seconds"},
     "explain": {"host", "calibration", "observe"},
     "eval": {"constants", "calibration", "observe"},
     "run": {"observe"},
@@ -47,7 +47,7 @@ DECIDED = {
     "estimate": {"observe"},
     "view": {"observe"},
 }
-"""Fields that a verb decides itself: one program per file, hosted layers are shown, a journal holds no arrays."""
+"""Fields that a verb decides itself: hosted layers are shown, a journal holds no arrays."""
 DIGITS = Path(__file__).parents[2] / "src" / "openane" / "data" / "digits.onnx"
 KIND = TensorType((1, 4, 5, 5), DType.FLOAT32)
 

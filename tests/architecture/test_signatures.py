@@ -195,7 +195,17 @@ def test_each_kind_of_change_is_noticed(before: str, after: str, name: str | Non
 def test_the_public_names_are_listed_before_they_are_imported() -> None:
     code = "import openane, sys; print(*dir(openane), 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["__version__", "assemble", "compile", "disassemble", "load", "plot", "run", "False"]
+    assert done.stdout.split() == [
+        "__version__",
+        "assemble",
+        "bundle",
+        "compile",
+        "disassemble",
+        "load",
+        "plot",
+        "run",
+        "False",
+    ]
 
 
 def test_versions_agree() -> None:

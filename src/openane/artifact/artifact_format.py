@@ -168,7 +168,7 @@ def decode(data: bytes, key: str, unchanged: Callable[[Mapping[str, str]], bool]
     steps = tuple(_step(each, payload, entry) for each in entry.steps)
     constants = _arrays(entry.constants, payload)
     plan = Plan(entry.name, entry.inputs, entry.outputs, steps, entry.types, constants)
-    _check(plan)
+    check_plan(plan)
     return Artifact(plan, entry.target, warnings=entry.warnings)
 
 
@@ -213,7 +213,7 @@ def _piece(payload: memoryview, offset: int, size_bytes: int) -> Buffer:
     return payload[offset : offset + size_bytes]
 
 
-def _check(plan: Plan) -> None:
+def check_plan(plan: Plan) -> None:
     """Whether the steps fit together: every value is there before it is read, in the size that its reader takes.
 
     Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,6 +181,21 @@ class Artifact:
     def programs(self) -> tuple[Program, ...]:
         """Every program of the plan, in order."""
         return tuple(step.program for step in self.plan.steps if isinstance(step, EngineStep))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the compiled model; the ending of the name chooses the form.
+
+        Args:
+            path: .openane for a bundle with programs, host steps and names; .hwx or .anec for one program; .plist for
+                its units.
+
+        Raises:
+            InputError: an unknown ending, a form that cannot hold the model, or the file cannot be written.
+            UnsupportedError: a host step has no form in ONNX.
+            UnavailableError: there are host steps, and the package onnx is not installed.
+        """
+        # What writes each form is in a package above this one.
+        import_module("openane.compiler.driver").save(self, Path(path))
 
     def _repr_html_(self) -> str:
         host = len(self.plan.steps) - len(self.programs)

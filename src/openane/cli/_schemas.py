@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 VERSIONS: Mapping[str, int] = MappingProxyType(
     {
+        "bundle": 1,
         "compare": 1,
         "compare-pair": 1,
         "compile": 1,

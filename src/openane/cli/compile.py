@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
     from openane.analysis.mac_loss import Gain
     from openane.artifact.plan import Artifact
+    from openane.compiler.driver import Options
 
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, metavar="OUT", help="OUT.hwx, OUT.anec or OUT.plist.")
+@click.option(
+    "-o", "--output", type=FILE, required=True, metavar="OUT", help="OUT.openane, OUT.hwx, OUT.anec or OUT.plist."
+)
 @click.option("--dump", type=FILE, metavar="DIR", help="Write every stage of the compilation to DIR, as text.")
 @click.option(
     "--stop-after",
@@ -43,11 +46,15 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Stop compiling after this time; 0 for no limit.",
 )
-@compile_options("host", "keep_on_host", "time_limit_seconds")
+@compile_options("time_limit_seconds")
 @CACHE_OPTION
 @JSON_OPTION
 def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
-    """Compile FILE (a model, net.plist or program) and write OUT; its extension selects the format."""
+    """Compile FILE (a model, net.plist or program) and write OUT; its extension selects the format.
+
+    OUT.openane is a bundle: it may have steps on the host, and a variant for each --shape of an input and for each
+    shape that a Core ML model enumerates. The other formats have one program.
+    """
     from openane.artifact.cache import Cache, default_folder
     from openane.cli._stages import Dump, StopAfter
     from openane.compiler.cached_build import build_cached
@@ -57,13 +64,13 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     stop = None if choices["stop_after"] is None else StopAfter(choices["stop_after"], choices["rescale"])
     kind = OutputKind.HWX if stop else output_kind(output)
     observe = stop or (None if dump is None else Dump(dump))
-    options = options_of(
-        choices,
-        host=False,  # a file holds one program
-        keep_on_host=frozenset(),
-        time_limit_seconds=choices["time_limit_seconds"],
-        observe=observe,
-    )
+    options = options_of(choices, time_limit_seconds=choices["time_limit_seconds"], observe=observe)
+    if kind is OutputKind.BUNDLE:
+        write_bundle(file, output, options, as_json, choices)
+        return
+    if options.keep_on_host:
+        raise InputError("only a bundle has steps on the host", value=str(output), limit="OUT.openane")
+    options = replace(options, host=False)  # a file of one program
     if stop is not None:
         stop.write(file, options, output)
         return
@@ -113,6 +120,19 @@ def show(artifact: Artifact, output: Path, gain: Gain | None, as_json: bool) -> 
             say(str(gain))
     for warning in artifact.warnings:
         say(f"warning: {warning}", err=True)
+
+
+def write_bundle(file: Path, output: Path, options: Options, as_json: bool, choices: Mapping[str, Any]) -> None:
+    """Compiles a bundle, checks it if asked, and reports it."""
+    from openane.cli._bundle import compile_bundle, report_bundle, shape_sets
+
+    cached = choices["cache"] and choices["dump"] is None and not choices["check"]
+    bundle = compile_bundle(file, output, options, shape_sets(file, choices["shapes"]), cached)
+    if choices["check"]:
+        for variant in bundle.variants:
+            with working(f"checking {file.name}"):
+                check(variant.artifact)
+    report_bundle(bundle, output, as_json)
 
 
 def rescaling_gain(artifact: Artifact, calibration: Mapping[str, np.ndarray]) -> Gain:

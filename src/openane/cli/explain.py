@@ -94,7 +94,11 @@ def explain_file(file: Path, asked: Asked, choices: Mapping[str, Any]) -> bool:
     """Prints the answers for one file; whether it has what is required."""
     from openane.analysis.layer_placement import place_layers
     from openane.analysis.placement_policy import check
+    from openane.formats.sniff import FileKind, sniff
 
+    if sniff(file) is FileKind.BUNDLE:
+        explain_bundle(file, asked, choices)
+        return True
     with working(f"compiling {file.name}"):
         options = options_of(choices, host=True, calibration={})
         read = read_model(file, options)
@@ -118,6 +122,28 @@ def explain_file(file: Path, asked: Asked, choices: Mapping[str, Any]) -> bool:
     for outcome in failed:
         say(f"error: policy {outcome.policy.text!r} is not met: {outcome.found}", err=True)
     return _enough(found, choices["require"], failure) and not failed
+
+
+def explain_bundle(file: Path, asked: Asked, choices: Mapping[str, Any]) -> None:
+    """Prints the steps of a bundle, and why the engine does not run those of the host.
+
+    Raises:
+        InputError: more is asked than a compiled model can answer.
+    """
+    if choices["require"] is not None or asked.policies or asked.form not in ("json", "table"):
+        raise InputError(
+            "a bundle has steps and no layers: it answers no policies and has no other forms than table and json",
+            where=str(file),
+            hint="Explain the model that it was compiled from.",
+        )
+    from openane.artifact.bundle import read_bundle
+    from openane.cli._bundle import bundle_facts, show_variants
+
+    bundle = read_bundle(file)
+    if asked.form == "json":
+        print_json("bundle", bundle_facts(bundle))
+    else:
+        show_variants(bundle)
 
 
 def _compile(
@@ -161,7 +187,7 @@ def read_model(file: Path, options: Options) -> ReadModel:
     Raises:
         OpenaneError: the file is not a model, or damaged.
     """
-    from openane.api import load
+    from openane.compiler.driver import load
     from openane.coreml_placement.read import read_program
     from openane.graph import Graph
 

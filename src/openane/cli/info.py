@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 @SHAPE_OPTION
 @JSON_OPTION
 def command(file: Path, shapes: tuple[str, ...], as_json: bool) -> None:
-    """Describe FILE: the tensors and operations of a model, the units of a network, or the tasks of a program."""
+    """Describe FILE: tensors and operations of a model, units of a network, tasks of a program, steps of a bundle."""
     from openane.analysis.describe import describe, describe_program
-    from openane.formats.sniff import sniff
+    from openane.formats.sniff import FileKind, sniff
     from openane.net import Net
     from openane.program import Program
     from openane.targets.assembly import open_container
 
     kind = sniff(file)
+    if kind is FileKind.BUNDLE:
+        show_bundle(file, as_json)
+        return
     container = open_container(file)
     if container is not None:
         show_program(describe(container), as_json)
@@ -46,6 +49,19 @@ def command(file: Path, shapes: tuple[str, ...], as_json: bool) -> None:
         show_facts(kind, net_facts(level), as_json)
     else:
         show_facts(kind, graph_facts(level), as_json)
+
+
+def show_bundle(file: Path, as_json: bool) -> None:
+    """Prints the variants of a bundle and their steps."""
+    from openane.artifact.bundle import read_bundle
+    from openane.cli._bundle import bundle_facts, show_variants
+
+    bundle = read_bundle(file)
+    if as_json:
+        print_json("bundle", bundle_facts(bundle))
+        return
+    say(f"{bundle.name}: compiled model (.openane)")
+    show_variants(bundle)
 
 
 def graph_facts(graph: Graph) -> dict[str, object]:

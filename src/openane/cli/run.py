@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from openane.analysis.hazards import Hazard
+    from openane.artifact.plan import Artifact
     from openane.compiler.driver import Options
     from openane.runtimes.execution import Execution, RunResult
     from openane.runtimes.runtime import SessionOptions
@@ -56,14 +57,11 @@ TOP_COUNT = 5
 @click.option("--no-hazards", is_flag=True, help="Do not search for layers where half precision affects the outputs.")
 @JSON_OPTION
 def command(file: Path, as_json: bool, **choices: Any) -> None:
-    """Run FILE (a model, net.plist, .hwx or .anec) and show its outputs.
+    """Run FILE (a model, net.plist, .hwx, .anec or .openane) and show its outputs.
 
     Inputs that are not given are generated from a fixed seed, and the report lists them.
     """
     from openane.analysis.hazards import as_values
-    from openane.artifact.cache import Cache, default_folder
-    from openane.compiler.cached_build import build_cached
-    from openane.compiler.driver import build
     from openane.compiler.generated_inputs import blaming_generated
     from openane.core.files import write_array
     from openane.runtimes.execution import Execution, RunResult
@@ -73,8 +71,8 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
         raise InputError("--until needs --dump DIR, the folder for the live tensors")
     with working(f"compiling {file.name}"):
         options = options_of(choices)
-        artifact = build_cached(file, options, Cache(default_folder())) if choices["cache"] else build(file, options)
-    arrays, made = complete_inputs(read_inputs(choices["inputs"], artifact.plan.inputs), artifact.plan)
+        artifact, given = open_model(file, options, choices["inputs"], choices["cache"])
+    arrays, made = complete_inputs(given, artifact.plan)
     files = output_files(artifact.plan.outputs, output_dir)
     with working(f"running {file.name} on the {on}"), Execution(artifact, on, session_options(choices)) as execution:
         if choices["trace"] is not None:
@@ -100,6 +98,29 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
         say(f"hazard: {hazard}", err=True)
 
 
+def open_model(
+    file: Path, options: Options, pairs: tuple[str, ...], cached: bool
+) -> tuple[Artifact, dict[str, np.ndarray]]:
+    """The compiled model to run, and the given inputs; of a bundle, the variant for the shapes of these inputs.
+
+    Raises:
+        OpenaneError: the model or an input cannot be read, or the bundle has no such variant.
+    """
+    from openane.artifact.bundle import read_bundle
+    from openane.artifact.cache import Cache, default_folder
+    from openane.compiler.cached_build import build_cached
+    from openane.compiler.driver import build
+    from openane.formats.sniff import FileKind, sniff
+
+    if sniff(file) is not FileKind.BUNDLE:
+        artifact = build_cached(file, options, Cache(default_folder())) if cached else build(file, options)
+        return artifact, read_inputs(pairs, artifact.plan.inputs)
+    bundle = read_bundle(file)
+    given = read_inputs(pairs, bundle.variants[0].artifact.plan.inputs)
+    shapes = {**{name: array.shape for name, array in given.items()}, **options.shapes}
+    return bundle.select(shapes), given
+
+
 def find_run_hazards(
     execution: Execution, file: Path, options: Options, arrays: Mapping[str, np.ndarray], outputs: dict[str, np.ndarray]
 ) -> tuple[Hazard, ...]:
@@ -107,10 +128,11 @@ def find_run_hazards(
     from openane.analysis.hazards import matches
     from openane.analysis.run_hazards import run_hazards
     from openane.compiler.driver import build, load
+    from openane.formats.sniff import FileKind, sniff
     from openane.graph import Graph
 
     artifact = execution.artifact
-    if artifact.graph is None:
+    if artifact.graph is None and sniff(file) is not FileKind.BUNDLE:
         level = load(file, shapes=options.shapes, constants=options.constants)
         if isinstance(level, Graph):
             if matches(level, arrays, outputs):

@@ -81,8 +81,7 @@ def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None
         OpenaneError: see `openane.core.errors`.
     """
     from openane.analysis.describe import describe
-    from openane.api import load
-    from openane.compiler.driver import build
+    from openane.compiler.driver import build, load
     from openane.graph import Graph
     from openane.net import Net
     from openane.targets.assembly import open_container

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from openane.artifact.bundle import Bundle, Variant, read_bundle
 from openane.artifact.options import Options as Options
 from openane.artifact.options import Shapes
 from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan, Step
@@ -31,6 +32,7 @@ from openane.graph.text import describe
 from openane.net import Net
 from openane.net.plist import read_net, write_net
 from openane.program import Program, Surface
+from openane.runtimes.bundles import save_bundle
 from openane.targets import generation, get, load_program
 from openane.targets.assembly import load_assembly
 from openane.targets.target import CompileOptions
@@ -68,15 +70,21 @@ def load(path: str | Path, *, shapes: Shapes | None = None, constants: Mapping[s
     return load_graph(path, kind, shapes or {}, constants or {})
 
 
-def build(source: str | Path | Level, options: Options | None = None) -> Artifact:
-    """Compiles a source of any level as far down as it goes: to programs.
+def build(source: str | Path | Level | Bundle, options: Options | None = None) -> Artifact:
+    """Compiles a source of any level as far down as it goes: to programs. Of a bundle it selects a compiled model.
 
     Raises:
-        As `load`, UnsupportedError with every node that the engine cannot run, and InputError beyond the time limit.
+        As `load` and `read_bundle`, UnsupportedError with every node that the engine cannot run, and InputError beyond
+        the time limit.
     """
     options = options or Options()
     level: Level
     with deadline(options.time_limit_seconds):
+        if isinstance(source, (str, Path)) and sniff(source) is FileKind.BUNDLE:
+            source = read_bundle(source)
+        if isinstance(source, Bundle):
+            artifact = source.select(options.shapes)
+            return replace(artifact, options=replace(options, target=artifact.target))
         if isinstance(source, (str, Path)):
             level = load(source, shapes=options.shapes, constants=options.constants)
         else:
@@ -109,6 +117,7 @@ class OutputKind(Enum):
     HWX = ".hwx"
     ANEC = ".anec"
     PLIST = ".plist"
+    BUNDLE = ".openane"
 
 
 def output_kind(path: Path) -> OutputKind:
@@ -127,13 +136,16 @@ def output_kind(path: Path) -> OutputKind:
 
 
 def save(artifact: Artifact, path: Path) -> None:
-    """Writes a compiled model; the ending chooses the form: .hwx, .anec or .plist (with its weights next to it).
+    """Writes a compiled model; the ending chooses the form: .openane, .hwx, .anec or .plist (with weights next to it).
 
     Raises:
         InputError: an unknown ending, or the file cannot be written; nothing is left after.
+        UnsupportedError: a host step of a bundle has no form in ONNX.
     """
     kind = output_kind(path)
-    if kind is OutputKind.HWX:
+    if kind is OutputKind.BUNDLE:
+        save_bundle(Bundle(artifact.plan.name, (Variant(artifact),)), path)
+    elif kind is OutputKind.HWX:
         write_atomically(path, hwx_pieces(artifact.program))
     elif kind is OutputKind.ANEC:
         write_atomically(path, anec_pieces(artifact.program))

@@ -11,7 +11,9 @@ from pathlib import Path
 from openane.core.errors import FormatError, InputError
 from openane.core.reader import Reader
 from openane.formats.anec import looks_like_anec
+from openane.formats.bundle import MANIFEST
 from openane.formats.hwx import layout
+from openane.formats.mapped_archive import open_archive
 from openane.formats.source import Source, open_source
 
 
@@ -21,6 +23,7 @@ class FileKind(Enum):
     HWX = "compiled program (.hwx)"
     ANEC = "compiled program for Linux (.anec)"
     ASSEMBLY = "openane assembly text"
+    BUNDLE = "compiled model (.openane)"
     PLIST = "network description (net.plist)"
     MIL = "MIL text"
     ONNX = "ONNX model"
@@ -67,7 +70,8 @@ def sniff(source: Source) -> FileKind:
             "not a kind of file that openane knows",
             where=reader.where,
             value=f"first bytes {head.hex(' ')}",
-            hint="Known are .hwx, .anec, net.plist, ONNX, Core ML, MIL text, Keras, PyTorch export and assembly text.",
+            hint="Known are .hwx, .anec, .openane, net.plist, ONNX, Core ML, MIL text, Keras, PyTorch export and "
+            "assembly text.",
         )
     return kind
 
@@ -128,12 +132,13 @@ _ARCHIVES: tuple[tuple[FileKind, tuple[str, ...]], ...] = (
     (FileKind.PT2, ("serialized_exported_program.json",)),
     (FileKind.TORCHSCRIPT, ("data.pkl", "constants.pkl")),
     (FileKind.TORCH_WEIGHTS, ("data.pkl",)),
+    (FileKind.BUNDLE, (MANIFEST,)),
 )
 
 
 def _sniff_zip(data: memoryview) -> FileKind | None:
     try:
-        with zipfile.ZipFile(_Window(data)) as archive:
+        with open_archive(data) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, OverflowError):
         return None
@@ -143,33 +148,6 @@ def _sniff_zip(data: memoryview) -> FileKind | None:
     if names and all(name.endswith(".npy") for name in names):
         return FileKind.NUMPY
     return None
-
-
-class _Window:
-    """A file object over bytes that copies only what is read."""
-
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
-        self._position = 0
-
-    def read(self, size: int = -1) -> bytes:
-        end = len(self._data) if size is None or size < 0 else self._position + size
-        chunk = bytes(self._data[self._position : end])
-        self._position += len(chunk)
-        return chunk
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        base = (0, self._position, len(self._data))[whence]
-        if base + offset < 0:
-            raise ValueError("before the start")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def seekable(self) -> bool:
-        return True
 
 
 def _sniff_protobuf(data: memoryview) -> FileKind | None:
@@ -244,6 +222,7 @@ _FOLDERS: tuple[tuple[FileKind, str], ...] = (
     (FileKind.MLMODELC, "model.mil"),
     (FileKind.SAVED_MODEL, "saved_model.pb"),
     (FileKind.PLIST, "net.plist"),
+    (FileKind.BUNDLE, MANIFEST),
 )
 
 
@@ -254,5 +233,5 @@ def _sniff_folder(path: Path) -> FileKind:
     raise InputError(
         "the folder is not a model",
         where=str(path),
-        limit="a .mlpackage, .mlmodelc, SavedModel, or a folder with a net.plist",
+        limit="a .mlpackage, .mlmodelc, SavedModel, unpacked bundle, or a folder with a net.plist",
     )

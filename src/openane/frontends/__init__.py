@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from openane.core.errors import InputError
-from openane.formats.sniff import FileKind
+from openane.formats.sniff import FileKind, sniff
 from openane.graph import Graph
 
 #: Kind of file -> module with `load(path, shapes=...) -> Graph`.
@@ -53,3 +53,21 @@ def load_graph(
     more = {"constants": constants} if constants else {}
     graph: Graph = module.load(path, shapes=shapes, **more)
     return graph
+
+
+def enumerated_shapes(path: Path) -> list[dict[str, tuple[int, ...]]]:
+    """The input shapes that a file lists as those it takes; only Core ML models have such lists.
+
+    Returns:
+        Shapes by input name, the default first; one empty mapping where nothing is listed.
+
+    Raises:
+        InputError: the file cannot be read.
+        FormatError: it is damaged.
+        UnavailableError: coremltools is not installed.
+    """
+    if sniff(path) not in (FileKind.MLMODEL, FileKind.MLPACKAGE):
+        return [{}]
+    module = importlib.import_module("openane.frontends.coreml")
+    found: list[dict[str, tuple[int, ...]]] = module.enumerated_shapes(path)
+    return found

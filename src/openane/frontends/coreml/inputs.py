@@ -42,6 +42,24 @@ def described_shapes(description: Any, wanted: Shapes, where: str) -> dict[str, 
     return shapes
 
 
+def listed_shapes(description: Any) -> list[dict[str, tuple[int, ...]]]:
+    """The enumerated shapes of a model description, the default first; see `load.enumerated_shapes`."""
+    lists: dict[str, list[tuple[int, ...]]] = {}
+    for feature in description.input:
+        content = feature.type.WhichOneof("Type")
+        if content == "multiArrayType" and feature.type.multiArrayType.HasField("enumeratedShapes"):
+            array = feature.type.multiArrayType
+            sizes = [tuple(shape.shape) for shape in array.enumeratedShapes.shapes]
+            lists[feature.name] = list(dict.fromkeys((*filter(None, [tuple(array.shape)]), *sizes)))
+        elif content == "imageType" and feature.type.imageType.HasField("enumeratedSizes"):
+            image = feature.type.imageType
+            channels = _COLOR_CHANNELS.get(image.ColorSpace.Name(image.colorSpace) if image.colorSpace else "", 1)
+            sizes = [(1, channels, size.height, size.width) for size in image.enumeratedSizes.sizes]
+            lists[feature.name] = list(dict.fromkeys(((1, channels, image.height, image.width), *sizes)))
+    count = max(map(len, lists.values()), default=1)
+    return [{name: found[min(i, len(found) - 1)] for name, found in lists.items() if found} for i in range(count)]
+
+
 def _shape(kind: Any, wanted: tuple[int, ...] | None, where: str) -> tuple[int, ...]:
     content = kind.WhichOneof("Type")
     if content == "multiArrayType":

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from openane.core.errors import FormatError, InputError, OpenaneError, UnsupportedError, valid
-from openane.frontends.coreml.inputs import described_shapes
+from openane.frontends.coreml.inputs import described_shapes, listed_shapes
 from openane.frontends.coreml.proto import parse_model
 from openane.graph import Graph
 
@@ -81,16 +81,35 @@ def load(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | N
         UnavailableError: coremltools is not installed.
     """
     path = Path(path)
+    data, folder = _read(path)
+    return read_model(data, shapes or {}, name=valid(path.name), folder=folder)
+
+
+def enumerated_shapes(path: Path) -> list[dict[str, tuple[int, ...]]]:
+    """The input shapes that a model enumerates, the default first; the n-th shapes of all inputs belong together.
+
+    Returns:
+        Shapes by name of the inputs with enumerated shapes; one empty mapping where there are none.
+
+    Raises:
+        FormatError: not a Core ML model, or damaged.
+        InputError: the file cannot be read.
+        UnavailableError: coremltools is not installed.
+    """
+    return listed_shapes(parse_model(_read(path)[0], valid(path.name)).description)
+
+
+def _read(path: Path) -> tuple[bytes, Path]:
+    """The bytes of a model and the folder of its weights."""
     try:
         file = model_file(path) if path.is_dir() else path
         if not file.is_file():
             raise InputError("no such file" if not file.exists() else "not a file", where=str(path))
         if file.stat().st_size > _MODEL_LIMIT_BYTES:
             raise FormatError("too large for a Core ML model", where=str(path), limit=f"{_MODEL_LIMIT_BYTES} bytes")
-        data = file.read_bytes()
+        return file.read_bytes(), file.parent
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read: {error}", where=str(path)) from error
-    return read_model(data, shapes or {}, name=valid(path.name), folder=file.parent)
 
 
 def read_model(
@@ -158,4 +177,4 @@ def model_file(package: Path) -> Path:
     return file
 
 
-__all__ = ["load", "model_file", "read_model", "sniff"]
+__all__ = ["enumerated_shapes", "load", "model_file", "read_model", "sniff"]
