@@ -123,7 +123,7 @@ def compile(
     """Compiles a model of any level.
 
     Args:
-        source: a path, a Graph, a Net, a Program, a PyTorch module, a Bundle (gives its model for `shapes`), an Artifact.
+        source: a path, a Graph, a Net, a Program, a PyTorch module, an Artifact, a Bundle (its model for `shapes`).
         target: chip generation by name.
         dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.

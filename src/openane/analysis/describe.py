@@ -78,6 +78,7 @@ class Description:
     Attributes:
         file: name of the file, or of the network for a program that is in no file.
         container: "hwx", "anec", or "" for a program that is in no file.
+        named: whether the names of the tensors are those of the network; not so for a .anec without its operands file.
         file_bytes: size of the file, 0 without one.
         generation: chip generation ("h13"), or "unknown".
         cpu_subtype: number of the generation in .hwx headers.
@@ -100,6 +101,7 @@ class Description:
 
     file: str
     container: str
+    named: bool
     file_bytes: int
     generation: str
     cpu_subtype: int
@@ -173,6 +175,7 @@ def _description(
     return Description(
         file=image.where,
         container="" if file is None else "hwx" if hwx else "anec",
+        named=not isinstance(file, AnecFile) or file.operands is not None,
         file_bytes=len(file.reader) if file else 0,
         generation=made_for.name if made_for else "unknown",
         cpu_subtype=image.cpu_subtype,

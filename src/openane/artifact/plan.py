@@ -182,12 +182,13 @@ class Artifact:
         """Every program of the plan, in order."""
         return tuple(step.program for step in self.plan.steps if isinstance(step, EngineStep))
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, header_bytes: int = 0x1000) -> None:
         """Writes the compiled model; the ending of the name chooses the form.
 
         Args:
             path: .openane for a bundle with programs, host steps and names; .hwx or .anec for one program; .plist for
                 its units.
+            header_bytes: of a .anec: 0x1000, or 0x800 for the head of libane's repository.
 
         Raises:
             InputError: an unknown ending, a form that cannot hold the model, or the file cannot be written.
@@ -195,7 +196,7 @@ class Artifact:
             UnavailableError: there are host steps, and the package onnx is not installed.
         """
         # What writes each form is in a package above this one.
-        import_module("openane.compiler.driver").save(self, Path(path))
+        import_module("openane.compiler.driver").save(self, Path(path), header_bytes=header_bytes)
 
     def _repr_html_(self) -> str:
         host = len(self.plan.steps) - len(self.programs)

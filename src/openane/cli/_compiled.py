@@ -77,15 +77,31 @@ def program_pieces(program: Program, container: str) -> list[Buffer]:
     return hwx_pieces(program) if container == "hwx" else anec_pieces(program)
 
 
-def write_pieces(path: Path, pieces: list[Buffer]) -> int:
-    """Writes a file atomically; returns its size in bytes.
+def numbered(program: Program, container: str) -> Program:
+    """The program with the buffer numbers that a new file of a container has."""
+    from openane.formats.anec import libane_order
+
+    return libane_order(program) if container == "anec" else program
+
+
+def write_compiled(path: Path, pieces: list[Buffer], program: Program | None) -> int:
+    """Writes a compiled file, a .anec with its operands next to it; returns its size in bytes.
+
+    Args:
+        path: of the file; its extension has chosen the container.
+        pieces: the file.
+        program: with the buffer numbers of the file; None when nothing is known of it.
 
     Raises:
         InputError: it cannot be written.
     """
     from openane.core.files import write_atomically
+    from openane.formats.anec import save_with_operands
 
-    write_atomically(path, pieces)
+    if container_of(path) == "anec" and program is not None:
+        save_with_operands(path, b"".join(pieces), program)
+    else:
+        write_atomically(path, pieces)
     return sum(map(len, pieces))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from openane.cli._compiled import container_of, warn_about, write_pieces
+from openane.cli._compiled import container_of, numbered, warn_about, write_compiled
 from openane.cli._say import say
 from openane.cli._show import FILE, quantity
 
@@ -25,6 +25,10 @@ def command(file: Path, output: Path) -> None:
     assembled = assemble_file(file)
     if assembled.program is not None:
         warn_about(assembled.program)
-    size = write_pieces(output, assembled.file(kind))
-    how = "as in the text" if assembled.container == kind else "new"
+    same = assembled.container == kind
+    program = assembled.program
+    if program is not None and not same:
+        program = numbered(program, kind)
+    size = write_compiled(output, assembled.file(kind), program)
+    how = "as in the text" if same else "new"
     say(f"{output}: {quantity(size, 'B')}, container {how}")

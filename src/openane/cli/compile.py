@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Stop compiling after this time; 0 for no limit.",
 )
+@click.option(
+    "--header",
+    metavar="0x1000|0x800",
+    help="Size of the header of OUT.anec: 0x1000 (default) or 0x800, as the library that reads it expects.",
+)
 @compile_options("time_limit_seconds")
 @CACHE_OPTION
 @JSON_OPTION
@@ -56,6 +61,7 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     shape that a Core ML model enumerates. The other formats have one program.
     """
     from openane.artifact.cache import Cache, default_folder
+    from openane.cli._anec import header_size
     from openane.cli._stages import Dump, StopAfter
     from openane.compiler.cached_build import build_cached
     from openane.compiler.driver import OutputKind, build, output_kind, save
@@ -63,6 +69,7 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     dump: Path | None = choices["dump"]
     stop = None if choices["stop_after"] is None else StopAfter(choices["stop_after"], choices["rescale"])
     kind = OutputKind.HWX if stop else output_kind(output)
+    header = header_size(choices["header"], kind)
     observe = stop or (None if dump is None else Dump(dump))
     options = options_of(choices, time_limit_seconds=choices["time_limit_seconds"], observe=observe)
     if kind is OutputKind.BUNDLE:
@@ -86,17 +93,30 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     if choices["check"]:
         with working(f"checking {file.name}"):
             check(artifact)
-    save(artifact, output)
+    save(artifact, output, header_bytes=header)
     gain = rescaling_gain(artifact, options.calibration) if options.rescale else None
-    show(artifact, output, gain, as_json)
+    report_program(artifact, output, gain, header if kind is OutputKind.ANEC else None, as_json)
 
 
-def show(artifact: Artifact, output: Path, gain: Gain | None, as_json: bool) -> None:
-    """Prints what was written, and the warnings to standard error."""
+def report_program(
+    artifact: Artifact, output: Path, gain: Gain | None, header_bytes: int | None, as_json: bool
+) -> None:
+    """Prints what was written: one program.
+
+    Args:
+        artifact: the compiled model.
+        output: the file.
+        gain: of rescaling; None without it.
+        header_bytes: of a .anec; None for another file.
+        as_json: whether to print JSON.
+    """
+    from openane.cli._anec import anec_facts, show_operands
+
     program = artifact.program
+    size = output.stat().st_size
     facts = {
         "output": str(output),
-        "bytes": output.stat().st_size,
+        "bytes": size,
         "target": artifact.target,
         "dialect": program.dialect,
         "functions": program.notes.get("functions", ""),
@@ -108,16 +128,18 @@ def show(artifact: Artifact, output: Path, gain: Gain | None, as_json: bool) -> 
         "warnings": list(artifact.warnings),
     }
     if as_json:
-        print_json("compile", facts)
+        print_json("compile", facts | ({} if header_bytes is None else anec_facts(program, header_bytes)))
     else:
         say(
-            f"{output}: {quantity(output.stat().st_size, 'B')}, {len(program.tasks)} tasks for {artifact.target} "
+            f"{output}: {quantity(size, 'B')}, {len(program.tasks)} tasks for {artifact.target} "
             f"({program.dialect}), constants {quantity(len(program.constants), 'B')}"
         )
         if facts["evidence"]:
             say(f"encoding: {facts['evidence']}")
         if gain is not None:
             say(str(gain))
+        if header_bytes is not None:
+            show_operands(program, header_bytes)
     for warning in artifact.warnings:
         say(f"warning: {warning}", err=True)
 

@@ -127,6 +127,9 @@ def show_program(found: Description, as_json: bool) -> None:
         say(f"functions: {found.functions}")
     if found.rescale:
         say(f"kernels rescaled, bounds on their sums {found.rescale}")
+    if found.container == "anec":
+        named = "names are those of the operands file" if found.named else "no operands file: numbered, and as fp16"
+        say(f"operands: {named}")
     if found.flags:
         say("flags " + " ".join(found.flags))
     for problem in found.problems:

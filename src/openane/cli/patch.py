@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from openane.cli._compiled import Compiled, container_of, open_compiled, program_pieces, warn_about, write_pieces
+from openane.cli._compiled import (
+    Compiled,
+    container_of,
+    numbered,
+    open_compiled,
+    program_pieces,
+    warn_about,
+    write_compiled,
+)
 from openane.cli._say import say
 from openane.cli._show import FILE
 
@@ -25,6 +33,7 @@ def command(file: Path, changes: tuple[str, ...], output: Path) -> None:
 
     If OUT has the same container as FILE, all other bytes are unchanged.
     """
+    from openane.formats.anec import AnecFile
     from openane.program.patch import Patch, apply_patches
 
     kind = container_of(output)
@@ -32,7 +41,8 @@ def command(file: Path, changes: tuple[str, ...], output: Path) -> None:
     compiled = open_compiled(file)
     patched = apply_patches(compiled.program, patches)
     warn_about(patched)
-    write_pieces(output, _pieces(compiled, patched, kind))
+    same = isinstance(compiled.container, AnecFile)  # of a .anec, the numbers are those of the file
+    write_compiled(output, _pieces(compiled, patched, kind), patched if same else numbered(patched, kind))
     words = sum(
         one != two for a, b in zip(compiled.program.tasks, patched.tasks, strict=True) for one, two in _words(a, b)
     )

@@ -23,7 +23,7 @@ from openane.core.deadline import deadline
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
 from openane.core.passes import Pass, Stage
-from openane.formats.anec import anec_pieces, read_anec
+from openane.formats.anec import HEADER_SIZES, read_anec, save_anec
 from openane.formats.hwx import hwx_pieces, read_hwx
 from openane.formats.sniff import FileKind, sniff
 from openane.frontends import load_graph
@@ -135,8 +135,13 @@ def output_kind(path: Path) -> OutputKind:
         ) from None
 
 
-def save(artifact: Artifact, path: Path) -> None:
+def save(artifact: Artifact, path: Path, *, header_bytes: int = HEADER_SIZES[0]) -> None:
     """Writes a compiled model; the ending chooses the form: .openane, .hwx, .anec or .plist (with weights next to it).
+
+    Args:
+        artifact: the compiled model.
+        path: of the file.
+        header_bytes: of a .anec: 0x1000 or 0x800, as the library that reads it expects.
 
     Raises:
         InputError: an unknown ending, or the file cannot be written; nothing is left after.
@@ -148,7 +153,7 @@ def save(artifact: Artifact, path: Path) -> None:
     elif kind is OutputKind.HWX:
         write_atomically(path, hwx_pieces(artifact.program))
     elif kind is OutputKind.ANEC:
-        write_atomically(path, anec_pieces(artifact.program))
+        save_anec(artifact.program, path, header_bytes=header_bytes)
     elif artifact.net is None:
         raise InputError("a compiled program has no units to write as a net.plist", where=str(path))
     else:

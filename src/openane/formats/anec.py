@@ -2,16 +2,20 @@
 
 The header is packed: u64 size; u32 size of the first task, u32 number of tasks; u64 bytes of tasks, u64 bytes of
 constants; u32 inputs, u32 outputs; u32 tiles[32]; u64 nchw[32][6] (N, C, H, W, plane stride, row stride), padded to
-0x1000 bytes (0x800 in an older revision of libane). Tile i is the buffer of index i in the task headers, in units of
-0x4000 bytes: 0 tasks and constants, 2 and 3 intermediates, from 4 on first the outputs, then the inputs.
+0x1000 bytes, or to 0x800 for the head of libane's repository. Tile i is the buffer of index i in the task headers, in
+units of 0x4000 bytes: 0 tasks and constants, 2 and 3 intermediates, from 4 on first the outputs, then the inputs.
 
-The container has no names and no element types: surfaces read back are called output0, input0, ..., in the order of
-their buffers, and are fp16.
+The container has no names and no element types: a file next to it has them (`anec_operands`). Without that file
+surfaces read back are called output0, input0, ..., in the order of their buffers, and are fp16.
 
 Source: libane's header and 12 published files; eiln's converter assumes outputs before inputs, which programs of
 compilers since macOS 14 are not. Here the buffer numbers come from the program itself: either the task headers
 are renumbered into that order (:func:`write_anec`, what libane needs), or surfaces stay at the index the program
 uses (`keep_buffers`, for loaders that bind by tile index).
+
+The successor of the library (omarchy-ane) takes roles from the task stream: a result is what a task writes by tile DMA,
+an input what one reads by tile DMA, in the order of their buffers; inputs that only kernel DMA reads, such as one
+operand of a matmul, come after the others. Inputs are numbered in that order, so that both readings agree.
 """
 
 from __future__ import annotations
@@ -19,13 +23,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from openane.core.errors import FormatError, InputError
+from openane.core.files import is_stream, staged, write_atomically
 from openane.core.reader import Buffer, Reader
 from openane.core.types import DType
+from openane.formats.anec_operands import AnecOperand, AnecOperands, operands_json, operands_path, read_operands
 from openane.formats.image import Image
 from openane.formats.source import Source, open_source
-from openane.program import Program, Role, Surface
+from openane.program import Program, Role, Surface, Task
 from openane.program.buffers import BUFFERS
 
 HEADER_SIZES = (0x1000, 0x800)
@@ -99,11 +106,13 @@ class AnecFile:
         reader: all bytes.
         header_bytes: where the tasks begin: 0x1000 or 0x800.
         header: the numbers.
+        operands: names and types from the file next to it; None without one.
     """
 
     reader: Reader
     header_bytes: int
     header: AnecHeader
+    operands: AnecOperands | None = None
 
     def __bytes__(self) -> bytes:
         """The file, unchanged."""
@@ -128,17 +137,18 @@ class AnecFile:
             scratch_bytes=header.tiles[_SCRATCH] * TILE_BYTES,
             second_scratch_bytes=header.tiles[_SECOND_SCRATCH] * TILE_BYTES,
             dialect="linux",
+            name="net" if self.operands is None else self.operands.network,
         )
 
     def _surfaces(self) -> Iterable[Surface]:
         roles = [Role.OUTPUT] * self.header.output_count + [Role.INPUT] * self.header.input_count
         count = {Role.INPUT: 0, Role.OUTPUT: 0}
         for buffer, role in enumerate(roles, _FIRST_SURFACE):
-            name = f"{role.value}{count[role]}"
+            known = self.operands.by_buffer.get(buffer) if self.operands is not None else None
+            yield self._surface(known or AnecOperand(f"{role.value}{count[role]}", DType.FLOAT16), role, buffer)
             count[role] += 1
-            yield self._surface(name, role, buffer)
 
-    def _surface(self, name: str, role: Role, buffer: int) -> Surface:
+    def _surface(self, operand: AnecOperand, role: Role, buffer: int) -> Surface:
         n, c, h, w, plane, row = self.header.geometry[buffer]
         size = n * c * plane
         where = f"{self.reader.where}: buffer {buffer}"
@@ -146,8 +156,8 @@ class AnecFile:
             raise FormatError(
                 "the geometry makes no tensor", where=where, value=f"N {n} C {c} H {h} W {w}, plane {plane}, row {row}"
             )
-        strides = (c * plane, c * plane, plane, row, 2)
-        return Surface(name, role, (n, 1, c, h, w), strides, size, buffer, DType.FLOAT16)
+        strides = (c * plane, c * plane, plane, row, operand.dtype.numpy.itemsize)
+        return Surface(operand.name, role, (n, 1, c, h, w), strides, size, buffer, operand.dtype)
 
 
 def looks_like_anec(data: Buffer) -> bool:
@@ -166,7 +176,7 @@ def looks_like_anec(data: Buffer) -> bool:
 
 
 def read_anec(source: Source, name: str = "") -> AnecFile:
-    """Opens an .anec file; constants stay where they are (a mapped file).
+    """Opens an .anec file, with the names of FILE.anec.json if there is one; constants stay where they are.
 
     Args:
         source: a path, or the bytes.
@@ -174,7 +184,7 @@ def read_anec(source: Source, name: str = "") -> AnecFile:
 
     Raises:
         InputError: the file cannot be read.
-        FormatError: it is not a .anec, or its sizes do not fit.
+        FormatError: it is not a .anec, its sizes do not fit, or the file with the names belongs to another .anec.
     """
     reader = open_source(source, name)
     head = reader.bytes_at(0, USED_BYTES, "header")
@@ -205,7 +215,8 @@ def read_anec(source: Source, name: str = "") -> AnecFile:
         tiles=_TILES.unpack_from(head, _FIXED.size),
         geometry=tuple(numbers[i : i + 6] for i in range(0, len(numbers), 6)),
     )
-    return AnecFile(reader, _header_bytes(reader, body), header)
+    operands = read_operands(Path(source), reader.data) if isinstance(source, (str, Path)) else None
+    return AnecFile(reader, _header_bytes(reader, body), header, operands)
 
 
 def _header_bytes(reader: Reader, body: int) -> int:
@@ -231,9 +242,9 @@ def write_anec(program: Program, *, keep_buffers: bool = False, header_bytes: in
 
     Args:
         program: for the generation of CPU_SUBTYPE, with a codec attached (`targets.attach`).
-        keep_buffers: leave the buffer numbers of the program; else they are changed to outputs first, then inputs,
-            each in the order of their numbers, as libane binds them.
-        header_bytes: 0x1000, or 0x800 for old revisions of libane.
+        keep_buffers: leave the buffer numbers of the program; else they are changed to outputs first, then inputs, as
+            `libane_order` says.
+        header_bytes: 0x1000 or 0x800; `anec_operands.LIBRARIES` says which library reads which.
 
     Raises:
         InputError: the program does not fit the container.
@@ -280,12 +291,18 @@ def anec_pieces(program: Program, *, keep_buffers: bool = False, header_bytes: i
 def libane_order(program: Program) -> Program:
     """The program with outputs at buffer 4 and up, then inputs, as libane binds them.
 
-    Outputs and inputs each keep the order of their numbers. A program that is already so is returned as it is.
+    Outputs and inputs each keep the order of their numbers, except that inputs which no task reads by tile DMA come
+    last, as libraries expect that take the roles from the task stream. A program that is already so is returned as it
+    is.
 
     Raises:
         InputError: no codec is attached.
     """
-    by_role = sorted(program.surfaces, key=lambda each: (each.role is Role.INPUT, each.buffer))
+    moved = {buffer for task in program.tasks for buffer in _moved(program, task)}
+    by_role = sorted(
+        program.surfaces,
+        key=lambda each: (each.role is Role.INPUT, each.role is Role.INPUT and each.buffer not in moved, each.buffer),
+    )
     buffers = {surface.buffer: index for index, surface in enumerate(by_role, _FIRST_SURFACE)}
     if all(old == new for old, new in buffers.items()):
         return program
@@ -294,6 +311,47 @@ def libane_order(program: Program) -> Program:
     tasks = tuple(program.codec.renumber(task, buffers) for task in program.tasks)
     surfaces = tuple(replace(surface, buffer=buffers[surface.buffer]) for surface in program.surfaces)
     return replace(program, tasks=tasks, surfaces=surfaces)
+
+
+def _moved(program: Program, task: Task) -> frozenset[int]:
+    return program.codec.tile_buffers(task) if program.codec is not None else frozenset()
+
+
+def save_anec(program: Program, path: Path, *, header_bytes: int = HEADER_SIZES[0]) -> None:
+    """Writes a program as .anec, and its operands to FILE.anec.json next to it; both whole or not at all.
+
+    A device or pipe gets the .anec only.
+
+    Args:
+        program: as for `write_anec`.
+        path: of the .anec file.
+        header_bytes: as for `write_anec`.
+
+    Raises:
+        InputError: the program does not fit the container, or a file cannot be written.
+    """
+    _check(program, header_bytes)
+    ordered = libane_order(program)
+    save_with_operands(path, write_anec(ordered, keep_buffers=True, header_bytes=header_bytes), ordered)
+
+
+def save_with_operands(path: Path, data: bytes, program: Program) -> None:
+    """Writes the bytes of a .anec, and its operands next to it.
+
+    Args:
+        path: of the .anec file.
+        data: its bytes.
+        program: that it holds, with the same buffer numbers.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    if is_stream(path):
+        write_atomically(path, data)
+        return
+    with staged(path) as temporary:
+        write_atomically(temporary, data)
+        write_atomically(operands_path(temporary), operands_json(program, read_anec(data).header_bytes, data))
 
 
 def _check(program: Program, header_bytes: int) -> None:

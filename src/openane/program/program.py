@@ -95,6 +95,10 @@ class StreamCodec(Protocol):
         """The task with its enabled buffer indices replaced as `buffers` reports; others stay."""
         ...
 
+    def tile_buffers(self, task: Task) -> frozenset[int]:
+        """The buffers that a task reads or writes by tile DMA, as its header names them."""
+        ...
+
 
 class Role(Enum):
     """What a surface is for."""

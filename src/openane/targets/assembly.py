@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from openane.core.errors import InputError, valid
@@ -50,6 +51,8 @@ def disassemble(
         assert program.codec is not None
         lines = program_lines(program, program.codec, constants)
     else:
+        if isinstance(source, AnecFile):
+            source = replace(source, operands=None)  # the text describes the container, which has no names
         subtype = source.header.cpu_subtype if isinstance(source, HwxFile) else source.image().cpu_subtype
         made_for = generation_of(subtype)
         lines = disassemble_lines(source, made_for.name, made_for.codec, parts=parts, constants=constants)

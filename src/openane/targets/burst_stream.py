@@ -23,6 +23,8 @@ from openane.program.stream import TaskStream, place
 from openane.program.summary import TaskSummary
 from openane.program.task import Burst, Task
 
+_IDLE_DMA = 0x8880
+"""Configuration word of a tile DMA that a task does not use (encoding.md#tile-dma)."""
 _COUNT_LSB = 26
 _ADDRESS_MASK = (1 << _COUNT_LSB) - 1
 _LARGEST_BURST = 64
@@ -38,6 +40,7 @@ class BurstStream:
         summarizer: reports what a task does.
         alignment_bytes: tasks begin at multiples of it.
         buffer_fields: (register, index, enable) names of header fields that hold buffer indices of tensors and kernels.
+        tile_dma: (address, index) of the configuration of each tile DMA, and the header field with its buffer.
         verifier: reports what is wrong with the tasks of a program.
         writes_files: whether the descriptors are known well enough to write new files.
     """
@@ -47,6 +50,7 @@ class BurstStream:
     summarizer: Callable[[Task], TaskSummary]
     alignment_bytes: int
     buffer_fields: tuple[tuple[str, str, str], ...] = ()
+    tile_dma: tuple[tuple[int, str], ...] = ()
     verifier: Callable[[Program], Iterable[Diagnostic]] | None = None
     writes_files: bool = False
     _places: Mapping[str, tuple[int, Field]] = field(init=False, repr=False, compare=False)
@@ -235,6 +239,12 @@ class BurstStream:
             if declared[enable].get(header[index]) and old in buffers:
                 header[index] = declared[base].put(header[index], buffers[old])
         return replace(task, header=tuple(header))
+
+    def tile_buffers(self, task: Task) -> frozenset[int]:
+        """The buffers that a task reads or writes by tile DMA: those whose configuration is not the idle one."""
+        words = task.registers()
+        live = (name for address, name in self.tile_dma if words.get(address, _IDLE_DMA) != _IDLE_DMA)
+        return frozenset(self._header(name, task.header) for name in live)
 
 
 def _check_overlaps(spans: dict[int, int], where: str) -> None:

@@ -145,6 +145,14 @@ class FrameStream:
         """
         raise UnsupportedError(f"how tasks of {self.registers.name} name their buffers is not known")
 
+    def tile_buffers(self, task: Task) -> frozenset[int]:
+        """Not known for these generations.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(f"how tasks of {self.registers.name} name their buffers is not known")
+
 
 def _aligned(offset: int) -> int:
     return -(-offset // FRAME_BYTES) * FRAME_BYTES

@@ -19,6 +19,7 @@ STREAM = BurstStream(
         ("Bases", "WBase", "WBE"),
         *(("KernelBases", f"KBase{i}", f"KBE{i}") for i in range(4)),
     ),
+    tile_dma=((0x13800, "RBase0"), (0x13804, "RBase1"), (0x17800, "WBase")),
     verifier=verify,
     writes_files=True,
 )
