@@ -33,7 +33,12 @@ Source = str | Path | Level | Artifact | Bundle | Any
 
 
 def load(
-    path: str | Path, *, shapes: Shapes | None = None, constants: Mapping[str, np.ndarray] | None = None
+    path: str | Path,
+    *,
+    shapes: Shapes | None = None,
+    constants: Mapping[str, np.ndarray] | None = None,
+    function: str | None = None,
+    model: int | None = None,
 ) -> Level | Bundle:
     """Reads a file of any level, or a bundle of compiled models; its content says which.
 
@@ -41,6 +46,8 @@ def load(
         path: .onnx, .mlmodel, .mlpackage, net.plist, .hwx, .anec, .openane, ...
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
         constants: values for inputs that decide shapes or branches, by name; they stop being inputs (ONNX only).
+        function: name of one of several functions (Core ML only); None for the default.
+        model: number of one model of a Core ML pipeline, from 0 on; None for all of them in a row.
 
     Returns:
         A Graph for a model, a Net for a net.plist, a Program for a compiled file, a Bundle for a bundle.
@@ -53,7 +60,7 @@ def load(
     """
     if sniff(path) is FileKind.BUNDLE:
         return read_bundle(path)
-    return load_level(path, shapes=shapes, constants=constants)
+    return load_level(path, shapes=shapes, constants=constants, function=function, model=model)
 
 
 def bundle(
@@ -91,6 +98,9 @@ class CompileChoices(TypedDict, total=False):
     dialect: str | None
     shapes: Shapes | None
     constants: Mapping[str, np.ndarray] | None
+    function: str | None
+    model: int | None
+    states: Mapping[str, str] | None
     host: bool
     keep_on_host: Iterable[str]
     functions: Functions | Literal["accurate", "apple"]
@@ -110,6 +120,9 @@ def compile(
     dialect: str | None = None,
     shapes: Shapes | None = None,
     constants: Mapping[str, np.ndarray] | None = None,
+    function: str | None = None,
+    model: int | None = None,
+    states: Mapping[str, str] | None = None,
     host: bool = True,
     keep_on_host: Iterable[str] = frozenset(),
     functions: Functions | Literal["accurate", "apple"] = "accurate",
@@ -128,6 +141,9 @@ def compile(
         dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
         constants: values for inputs that decide shapes or branches, by name; they stop being inputs (ONNX only).
+        function: name of one of several functions of a Core ML model or bundle; None for the default.
+        model: number of one model of a Core ML pipeline, from 0 on; None for all of them in a row.
+        states: inputs that take the value of an output of the last run, by name, in addition to those of the model.
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
         functions: "accurate" puts functions of one element together from the tables that lose least, "apple" takes
@@ -149,20 +165,13 @@ def compile(
     if isinstance(source, Artifact):
         return source
     options = Options(
-        target=target,
-        dialect=dialect,
-        shapes=shapes or {},
-        constants=constants or {},
-        host=host,
-        keep_on_host=_layer_names(keep_on_host),
+        target=target, dialect=dialect, shapes=shapes or {}, constants=constants or {}, function=function, model=model,
+        states=states or {}, host=host, keep_on_host=_layer_names(keep_on_host),
         functions=functions if isinstance(functions, Functions) else Functions.named(functions),
-        rescale=rescale,
-        calibration=calibration or {},
-        observe=observe,
-        time_limit_seconds=time_limit_seconds,
-    )
-    model = _loadable(source, example_inputs)
-    return build(model, replace(options, **LIKE_APPLE) if like_apple else options)
+        rescale=rescale, calibration=calibration or {}, observe=observe, time_limit_seconds=time_limit_seconds,
+    )  # fmt: skip
+    loadable = _loadable(source, example_inputs)
+    return build(loadable, replace(options, **LIKE_APPLE) if like_apple else options)
 
 
 def _layer_names(names: Iterable[str]) -> frozenset[str]:
@@ -210,7 +219,8 @@ def run(
         raise InputError("inputs must be a mapping from name to array", value=type(inputs).__name__, limit="dict")
     if isinstance(source, Bundle) or (isinstance(source, (str, Path)) and sniff(source) is FileKind.BUNDLE):
         found = source if isinstance(source, Bundle) else read_bundle(source)
-        source = found.select({name: np.shape(array) for name, array in inputs.items()})
+        shapes = {name: np.shape(array) for name, array in inputs.items()}
+        source = found.select(shapes, choices.get("function"))
     artifact = compile(source, **choices)
     with Execution(artifact, on, options) as execution:
         outputs = execution.run(inputs).outputs

@@ -188,13 +188,13 @@ def test_the_options_of_a_command_are_the_fields() -> None:
         found.append(options_of(choices))
 
     words = "--target h13 --dialect linux --shape x=1,2 --constant n=3 --host forbid --keep-on-host a --wide b"
-    words += " --functions apple --rescale --compile-time-limit 7"
+    words += " --functions apple --rescale --compile-time-limit 7 --function f --model 1 --state x=y"
     done = CliRunner().invoke(command, words.split(), catch_exceptions=False)
     assert "--wide is deprecated" in done.stderr and done.stdout == ""
     (options,) = found
     assert options.identity() == {
         "target": "h13", "dialect": "linux", "shapes": {"x": [1, 2]}, "host": False, "keep_on_host": ["a", "b"],
-        "functions": "APPLE", "rescale": True,
+        "functions": "APPLE", "rescale": True, "function": "f", "model": 1, "states": {"x": "y"},
     }  # fmt: skip
     assert options.constants == {"n": 3} and options.time_limit_seconds == 7
     CliRunner().invoke(command, ["--rescale", "--like-apple"], catch_exceptions=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.placement_recipes import IMAGE, Builder
 
-from openane.core.errors import FormatError, UnsupportedError
+from openane.core.errors import FormatError, InputError
 from openane.coreml_placement.platforms import Units, platform
 from openane.coreml_placement.prediction import AppleDevice, predict
 from openane.coreml_placement.read import read_program, read_text
@@ -86,7 +86,11 @@ def test_long_chains_go_to_the_engine() -> None:
     ("text", "error", "message"),
     [
         ("program(1.0)\n{\nfunc main<ios15>(tensor_buffer<fp16, strides=[1]> x) {} -> (x);\n}", FormatError, "'shape'"),
-        ("program(1.0)\n{\nfunc a<ios15>() {} -> (x);\nfunc b<ios15>() {} -> (x);\n}", UnsupportedError, "'main'"),
+        (
+            "program(1.0)\n{\nfunc a<ios15>() {} -> (x);\nfunc b<ios15>() {} -> (x);\n}",
+            InputError,
+            "none is the default",
+        ),
     ],
 )
 def test_bad_texts(text: str, error: type[Exception], message: str) -> None:

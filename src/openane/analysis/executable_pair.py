@@ -14,7 +14,7 @@ from openane.analysis.isolated_run import WholeRun, run_whole
 from openane.analysis.measure import Error, ValueRange, measure, range_of
 from openane.analysis.stages import Values, logical_inputs, steps_of
 from openane.artifact.plan import Artifact
-from openane.compiler.driver import Options, build, load
+from openane.compiler.driver import Options, build, load_chosen
 from openane.compiler.generated_inputs import host_graphs
 from openane.core.errors import InputError, UnavailableError
 from openane.core.report import Column, Report, numbers, texts
@@ -129,7 +129,9 @@ def executable_of(
         UnavailableError: the executor is not installed.
     """
     options = options or Options()
-    level = load(path, shapes=options.shapes, constants=options.constants)
+    if sniff(path) is FileKind.BUNDLE:
+        return _bundle_executable(path, executor or RUNTIMES[-1], options, sessions)
+    level = load_chosen(path, options)
     executor = executor or ("simulator" if isinstance(level, Program) else REFERENCE)
     name = f"{path.name} ({executor})"
     if executor == ONNXRUNTIME:
@@ -236,6 +238,12 @@ def _engine_executable(name: str, artifact: Artifact, on: str, options: SessionO
         return outputs, {**_told(whole), **outputs}
 
     return Executable(name, artifact.plan.inputs, run, host_graphs(artifact.plan))
+
+
+def _bundle_executable(path: Path, executor: str, options: Options, sessions: SessionOptions | None) -> Executable:
+    if executor not in RUNTIMES:
+        raise InputError("a bundle of compiled models has no reference", where=str(path), limit=", ".join(RUNTIMES))
+    return _engine_executable(f"{path.name} ({executor})", build(path, options), executor, sessions)
 
 
 def _told(whole: WholeRun) -> Values:

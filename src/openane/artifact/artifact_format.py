@@ -78,6 +78,8 @@ class StoredArtifact:
     steps: tuple[StoredEngineStep | StoredHostStep, ...]
     constants: Mapping[str, StoredArray]
     warnings: tuple[str, ...]
+    states: Mapping[str, str]
+    labels: Mapping[str, tuple[str, ...]]
     sidecars: Mapping[str, str]
 
 
@@ -129,6 +131,8 @@ def encode(artifact: Artifact, key: str, sidecars: Mapping[str, str] | None = No
         steps,
         constants,
         artifact.warnings,
+        plan.states,
+        plan.labels,
         sidecars or {},
     )
     return json.dumps(to_plain(entry)).encode() + b"\n" + data
@@ -167,7 +171,7 @@ def decode(data: bytes, key: str, unchanged: Callable[[Mapping[str, str]], bool]
         raise ValueError("a sidecar file has changed")
     steps = tuple(_step(each, payload, entry) for each in entry.steps)
     constants = _arrays(entry.constants, payload)
-    plan = Plan(entry.name, entry.inputs, entry.outputs, steps, entry.types, constants)
+    plan = Plan(entry.name, entry.inputs, entry.outputs, steps, entry.types, constants, entry.states, entry.labels)
     check_plan(plan)
     return Artifact(plan, entry.target, warnings=entry.warnings)
 
@@ -241,3 +245,7 @@ def check_plan(plan: Plan) -> None:
         known.update(made)
     if any(known.get(name) != kind for name, kind in plan.outputs.items()):
         raise ValueError("outputs that no step makes")
+    if any(plan.inputs.get(name) != plan.outputs.get(kept, 0) for name, kept in plan.states.items()):
+        raise ValueError("states that are not an input and an output of one type")
+    if any(name not in plan.outputs for name in plan.labels):
+        raise ValueError("labels of something that is not an output")

@@ -52,6 +52,9 @@ class Options:
         dialect: whose layout habits to follow; None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open.
         constants: values for inputs that decide shapes or branches; they stop being inputs (ONNX only).
+        function: name of one of several functions of a Core ML model or bundle; None for the default.
+        model: number of one model of a Core ML pipeline, from 0 on; None for all of them in a row.
+        states: inputs that take the value of an output of the last run, by name, in addition to those of the model.
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         functions: which form functions of one element take when a Graph becomes a Net; a Net keeps its units.
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
@@ -66,6 +69,9 @@ class Options:
     dialect: str | None = None
     shapes: Shapes = field(default_factory=dict)
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    function: str | None = None
+    model: int | None = None
+    states: Mapping[str, str] = field(default_factory=dict)
     host: bool = True
     keep_on_host: frozenset[str] = frozenset()
     functions: Functions = Functions.ACCURATE
@@ -89,7 +95,7 @@ class Options:
             calibration: the inputs of the part, if the whole model is calibrated.
         """
         calibration = calibration if self.calibration else {}
-        part = replace(self, shapes={}, constants={}, host=host, keep_on_host=keep_on_host)
+        part = replace(self, shapes={}, constants={}, states={}, host=host, keep_on_host=keep_on_host)
         return replace(part, calibration=calibration, observe=None)
 
     def identity(self) -> dict[str, Any]:

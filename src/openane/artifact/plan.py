@@ -64,6 +64,8 @@ class Plan:
         steps: what runs, each on values that exist by then.
         types: logical type of every value that crosses a step's border, inputs and outputs included.
         constants: outputs that do not depend on any input.
+        states: input -> output of the same type whose value it takes in the next run; zeros in the first one.
+        labels: output of scores -> the name of each class, in order.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Plan:
     steps: tuple[Step, ...]
     types: Mapping[str, TensorType]
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def crossings(self) -> tuple[Crossing, ...]:

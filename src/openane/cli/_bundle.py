@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from openane.artifact.bundle import Bundle, Variant
-from openane.artifact.bundle.bundle import shape_text
+from openane.artifact.bundle.bundle import MAIN, shape_text
 from openane.artifact.cache import Cache, default_folder
 from openane.artifact.options import Options, Shapes
 from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan
@@ -15,12 +15,12 @@ from openane.cli._say import say
 from openane.cli._show import parse_shapes, print_json, print_table, quantity, working
 from openane.compiler.cached_build import build_cached
 from openane.compiler.driver import build
-from openane.frontends import enumerated_shapes
+from openane.frontends import enumerated_shapes, function_names
 from openane.runtimes.bundles import save_bundle
 
 
 def compile_bundle(file: Path, output: Path, options: Options, shapes: Sequence[Shapes], cached: bool) -> Bundle:
-    """Compiles a model once per set of shapes and writes the bundle.
+    """Compiles each function of a model once per set of shapes and writes the bundle.
 
     Args:
         file: the model.
@@ -32,14 +32,17 @@ def compile_bundle(file: Path, output: Path, options: Options, shapes: Sequence[
     Raises:
         OpenaneError: as `openane.bundle` and `Bundle.save`; nothing is written.
     """
+    names: list[str | None] = [*function_names(file)] if options.function is None else [options.function]
+    wanted = [(name, each) for name in names or [None] for each in shapes]
     variants = []
-    for number, each in enumerate(shapes, 1):
-        of_many = f" ({number} of {len(shapes)})" if len(shapes) > 1 else ""
+    for number, (name, each) in enumerate(wanted, 1):
+        of_many = f" ({number} of {len(wanted)})" if len(wanted) > 1 else ""
         with working(f"compiling {file.name}{of_many}"):
-            chosen = replace(options, shapes=each)
+            chosen = replace(options, shapes=each, function=name)
             artifact = build_cached(file, chosen, Cache(default_folder())) if cached else build(file, chosen)
-        variants.append(Variant(artifact))
-    bundle = Bundle(variants[0].artifact.plan.name, tuple(variants))
+        variants.append(Variant(artifact, name or MAIN))
+    name_of_all = file.stem if len(names) > 1 else variants[0].artifact.plan.name
+    bundle = Bundle(name_of_all, tuple(variants))
     with working(f"writing {output.name}"):
         save_bundle(bundle, output)
     return bundle
@@ -89,6 +92,7 @@ def _variant_facts(variant: Variant) -> dict[str, object]:
         "inputs": {name: str(kind) for name, kind in plan.inputs.items()},
         "outputs": {name: str(kind) for name, kind in plan.outputs.items()},
         "steps": [_step_facts(step) for step in plan.steps],
+        "states": dict(plan.states),
         "warnings": list(variant.artifact.warnings),
     }
 

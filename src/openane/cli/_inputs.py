@@ -72,10 +72,14 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def complete_inputs(arrays: Mapping[str, np.ndarray], plan: Plan) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays with every missing input of a plan generated from the fixed seed, and the names of those."""
-    from openane.compiler.generated_inputs import complete, host_graphs
+    """The arrays with every missing input of a plan generated from the fixed seed, and the names of those.
 
-    return complete(arrays, plan.inputs, host_graphs(plan))
+    States are zeros, as in a first run.
+    """
+    from openane.compiler.generated_inputs import complete, host_graphs
+    from openane.runtimes.execution import initial_states
+
+    return complete({**initial_states(plan), **arrays}, plan.inputs, host_graphs(plan))
 
 
 def say_made_up(made: Iterable[str]) -> None:

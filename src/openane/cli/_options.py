@@ -119,6 +119,30 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
     ),
     "shapes": CompileOption(SHAPE_OPTION, lambda choices: parse_shapes(choices["shapes"])),
     "constants": CompileOption(CONSTANT_OPTION, lambda choices: parse_constants(choices["constants"])),
+    "function": CompileOption(
+        click.option("--function", metavar="NAME", help="One of several functions of a Core ML model or bundle."),
+        lambda choices: choices["function"],
+    ),
+    "model": CompileOption(
+        click.option(
+            "--model",
+            "model_number",
+            type=click.IntRange(0),
+            metavar="N",
+            help="One model of a Core ML pipeline, from 0 on.",
+        ),
+        lambda choices: choices["model_number"],
+    ),
+    "states": CompileOption(
+        click.option(
+            "--state",
+            "states",
+            multiple=True,
+            metavar="INPUT=OUTPUT",
+            help="An input that takes the value of an output of the last run; repeatable.",
+        ),
+        lambda choices: parse_states(choices["states"]),
+    ),
     "host": CompileOption(
         click.option(
             "--host",
@@ -241,6 +265,21 @@ def parse_calibration(pairs: tuple[str, ...]) -> dict[str, np.ndarray]:
         if not sign or not name or name in found:
             raise InputError("malformed --calibrate option", value=pair, limit="NAME=ARRAY.npy, each name once")
         found[name] = read_array(Path(file))
+    return found
+
+
+def parse_states(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Input -> output of `--state INPUT=OUTPUT` options.
+
+    Raises:
+        InputError: not of that form.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, output = pair.partition("=")
+        if not sign or not name or not output or name in found:
+            raise InputError("malformed --state option", value=pair, limit="INPUT=OUTPUT, each input once")
+        found[name] = output
     return found
 
 

@@ -187,20 +187,20 @@ def read_model(file: Path, options: Options) -> ReadModel:
     Raises:
         OpenaneError: the file is not a model, or damaged.
     """
-    from openane.compiler.driver import load
+    from openane.compiler.driver import load_chosen
     from openane.coreml_placement.read import read_program
     from openane.graph import Graph
 
     try:
-        source = load(file, shapes=options.shapes, constants=options.constants)
+        source = load_chosen(file, options)
     except (FormatError, ModelError, UnsupportedError) as error:
-        program = read_program(file)
+        program = read_program(file, options.function)
         if program is None:
             raise
         return ReadModel(program, None, error)
     if not isinstance(source, Graph):
         raise InputError("only models have layers to explain", where=str(file), hint="Try `openane info`.")
-    return ReadModel(read_program(file), source)
+    return ReadModel(read_program(file, options.function), source)
 
 
 def _print(

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=FILE)
 @SHAPE_OPTION
+@click.option("--function", metavar="NAME", help="One of several functions of a Core ML model.")
+@click.option("--model", type=click.IntRange(0), metavar="N", help="One model of a Core ML pipeline, from 0 on.")
 @JSON_OPTION
-def command(file: Path, shapes: tuple[str, ...], as_json: bool) -> None:
+def command(file: Path, shapes: tuple[str, ...], function: str | None, model: int | None, as_json: bool) -> None:
     """Describe FILE: tensors and operations of a model, units of a network, tasks of a program, steps of a bundle."""
     from openane.analysis.describe import describe, describe_program
     from openane.formats.sniff import FileKind, sniff
@@ -42,7 +44,7 @@ def command(file: Path, shapes: tuple[str, ...], as_json: bool) -> None:
     from openane.compiler.driver import load
 
     with working(f"reading {file.name}"):
-        level = load(file, shapes=parse_shapes(shapes))
+        level = load(file, shapes=parse_shapes(shapes), function=function, model=model)
     if isinstance(level, Program):
         show_program(describe_program(level), as_json)
     elif isinstance(level, Net):
@@ -71,6 +73,7 @@ def graph_facts(graph: Graph) -> dict[str, object]:
         "name": graph.name,
         "inputs": {name: str(kind) for name, kind in graph.inputs.items()},
         "outputs": {name: str(graph.types[name]) for name in graph.outputs},
+        "states": dict(graph.states),
         "parameters": sum(array.size for array in graph.constants.values()),
         "parameter_bytes": sum(array.nbytes for array in graph.constants.values()),
         "operations": dict(counts.most_common()),
@@ -102,6 +105,10 @@ def show_facts(kind: FileKind, facts: dict[str, object], as_json: bool) -> None:
     operations = facts["operations"]
     assert isinstance(operations, dict)
     print_table("operations", ("operation", "count"), list(operations.items()), numeric=("count",))
+    states = facts.get("states", {})
+    assert isinstance(states, dict)
+    for name, output in states.items():
+        say(f"state {name}: its next value is the output {output}")
     notes = facts.get("notes", {})
     assert isinstance(notes, dict)
     for name, text in notes.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +116,9 @@ def open_model(
         artifact = build_cached(file, options, Cache(default_folder())) if cached else build(file, options)
         return artifact, read_inputs(pairs, artifact.plan.inputs)
     bundle = read_bundle(file)
-    given = read_inputs(pairs, bundle.variants[0].artifact.plan.inputs)
+    given = read_inputs(pairs, bundle.select(function=options.function).plan.inputs)
     shapes = {**{name: array.shape for name, array in given.items()}, **options.shapes}
-    return bundle.select(shapes), given
+    return bundle.select(shapes, options.function), given
 
 
 def find_run_hazards(
@@ -127,13 +127,13 @@ def find_run_hazards(
     """The hazards of half precision for the outputs; a model from the cache is read again."""
     from openane.analysis.hazards import matches
     from openane.analysis.run_hazards import run_hazards
-    from openane.compiler.driver import build, load
+    from openane.compiler.driver import build, load_chosen
     from openane.formats.sniff import FileKind, sniff
     from openane.graph import Graph
 
     artifact = execution.artifact
     if artifact.graph is None and sniff(file) is not FileKind.BUNDLE:
-        level = load(file, shapes=options.shapes, constants=options.constants)
+        level = load_chosen(file, options)
         if isinstance(level, Graph):
             if matches(level, arrays, outputs):
                 return ()
@@ -223,7 +223,7 @@ def summary(execution: Execution, result: RunResult, made: list[str]) -> dict[st
         "model": artifact.plan.name,
         "target": artifact.target,
         "made_up_inputs": made,
-        "outputs": {name: describe(array) for name, array in result.outputs.items()},
+        "outputs": {name: describe(array, artifact.plan.labels.get(name)) for name, array in result.outputs.items()},
         "steps": [
             {"name": step.name, "where": step.where, "tasks": step.tasks, "seconds": step.seconds}
             for step in result.steps
@@ -251,8 +251,13 @@ def summary(execution: Execution, result: RunResult, made: list[str]) -> dict[st
     return report
 
 
-def describe(array: np.ndarray) -> dict[str, object]:
-    """Shape, type, range, and the top classes if the array looks like one row of scores."""
+def describe(array: np.ndarray, labels: Sequence[str] | None = None) -> dict[str, object]:
+    """Shape, type, range, and the top classes if the array looks like one row of scores.
+
+    Args:
+        array: an output.
+        labels: names of the classes, where the model has them.
+    """
     import numpy as np
 
     facts: dict[str, object] = {"shape": list(array.shape), "dtype": array.dtype.name}
@@ -262,6 +267,8 @@ def describe(array: np.ndarray) -> dict[str, object]:
         if 1 < scores.size == max(array.shape):
             best = np.argsort(-scores.astype(np.float64), kind="stable")[:TOP_COUNT]
             facts["top"] = [[int(index), scores[index].item()] for index in best]
+            if labels is not None:
+                facts["top_labels"] = [labels[index] for index in best]
     return facts
 
 
@@ -274,7 +281,9 @@ def show(report: dict[str, object], files: dict[str, Path]) -> None:
     assert isinstance(outputs, dict)
     rows: list[tuple[object, ...]] = []
     for name, facts in outputs.items():
-        top = "  ".join(f"{index}: {score:.4g}" for index, score in facts.get("top", ()))
+        found = facts.get("top", ())
+        names = facts.get("top_labels", [index for index, _ in found])
+        top = "  ".join(f"{label}: {score:.4g}" for label, (_, score) in zip(names, found, strict=True))
         shape = "x".join(map(str, facts["shape"])) or "scalar"
         span = f"{facts['minimum']:.5g} .. {facts['maximum']:.5g}" if "minimum" in facts else "-"
         rows.append((name, shape, facts["dtype"], span, top or "-", files.get(name, "-")))

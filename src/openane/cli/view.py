@@ -81,7 +81,7 @@ def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None
         OpenaneError: see `openane.core.errors`.
     """
     from openane.analysis.describe import describe
-    from openane.compiler.driver import build, load
+    from openane.compiler.driver import build, load_chosen
     from openane.graph import Graph
     from openane.net import Net
     from openane.targets.assembly import open_container
@@ -89,7 +89,7 @@ def open_any(file: Path, options: Options) -> tuple[Artifact, Graph | Net | None
     container = open_container(file)
     if container is not None:
         return build(file, options), None, describe(container)
-    level = load(file, shapes=options.shapes, constants=options.constants)
+    level = load_chosen(file, options)
     return build(file, options), level if isinstance(level, (Graph, Net)) else None, None
 
 

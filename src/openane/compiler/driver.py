@@ -40,13 +40,22 @@ from openane.targets.target import CompileOptions
 Level = Graph | Net | Program
 
 
-def load(path: str | Path, *, shapes: Shapes | None = None, constants: Mapping[str, np.ndarray] | None = None) -> Level:
+def load(
+    path: str | Path,
+    *,
+    shapes: Shapes | None = None,
+    constants: Mapping[str, np.ndarray] | None = None,
+    function: str | None = None,
+    model: int | None = None,
+) -> Level:
     """Reads a file of any level; its content says which.
 
     Args:
         path: .onnx, .mlmodel, .mlpackage, net.plist, .hwx, .anec, ...
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
         constants: values for inputs that decide shapes or branches, by name; they stop being inputs (ONNX only).
+        function: name of one of several functions (Core ML only); None for the default.
+        model: number of one model of a Core ML pipeline, from 0 on; None for all of them in a row.
 
     Returns:
         A Graph for a model, a Net for a net.plist, a Program for a compiled file.
@@ -67,7 +76,14 @@ def load(path: str | Path, *, shapes: Shapes | None = None, constants: Mapping[s
         return load_assembly(path)
     if kind is FileKind.PLIST:
         return read_net(path)
-    return load_graph(path, kind, shapes or {}, constants or {})
+    return load_graph(path, kind, shapes or {}, constants or {}, function, model)
+
+
+def load_chosen(path: str | Path, options: Options) -> Level:
+    """Reads a file as the options of a compilation say. Errors: as `load`."""
+    return load(
+        path, shapes=options.shapes, constants=options.constants, function=options.function, model=options.model
+    )
 
 
 def build(source: str | Path | Level | Bundle, options: Options | None = None) -> Artifact:
@@ -83,10 +99,10 @@ def build(source: str | Path | Level | Bundle, options: Options | None = None) -
         if isinstance(source, (str, Path)) and sniff(source) is FileKind.BUNDLE:
             source = read_bundle(source)
         if isinstance(source, Bundle):
-            artifact = source.select(options.shapes)
+            artifact = source.select(options.shapes, options.function)
             return replace(artifact, options=replace(options, target=artifact.target))
         if isinstance(source, (str, Path)):
-            level = load(source, shapes=options.shapes, constants=options.constants)
+            level = load_chosen(source, options)
         else:
             level = source
         if isinstance(level, Program):
@@ -185,8 +201,32 @@ def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: O
     types = {name: graph.types[name] for name in (*graph.inputs, *graph.outputs, *crossing)}
     inputs, outputs = dict(graph.inputs), {name: graph.types[name] for name in graph.outputs}
     constants = {name: graph.constants[name] for name in graph.outputs if name in graph.constants}
-    plan = Plan(graph.name, inputs, outputs, steps, types, constants)
+    states = checked_states({**source.states, **options.states}, inputs, outputs, graph.name)
+    plan = Plan(graph.name, inputs, outputs, steps, types, constants, states, source.labels)
     return Artifact(plan, options.target, graph, (*splitter.warnings, *crowded_layers(graph, steps)), options)
+
+
+def checked_states(
+    states: Mapping[str, str], inputs: Mapping[str, TensorType], outputs: Mapping[str, TensorType], where: str
+) -> dict[str, str]:
+    """The states, each an input and an output of the same type.
+
+    Raises:
+        InputError: one is not.
+    """
+    for name, output in states.items():
+        for role, known, wanted in (("input", inputs, name), ("output", outputs, output)):
+            if wanted not in known:
+                text = f"{name}={output}"
+                raise InputError(f"a state needs an {role}", where=where, value=text, limit=", ".join(known) or "none")
+        if inputs[name] != outputs[output]:
+            raise InputError(
+                f"the output {output!r} does not fit the state {name!r}",
+                where=where,
+                value=outputs[output],
+                limit=inputs[name],
+            )
+    return dict(states)
 
 
 def _names_at_border(step: Step) -> tuple[str, ...]:

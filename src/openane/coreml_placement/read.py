@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from openane.core.errors import FormatError, InputError, UnsupportedError, valid
+from openane.core.errors import FormatError, InputError, valid
 from openane.coreml_placement.program import BYTES, INPUT_OUTPUT, PlacedOperation, PlacedProgram, PlacedTensor
 from openane.frontends.coreml.load import model_file
 from openane.frontends.coreml.load import sniff as is_core_ml
 from openane.frontends.coreml.proto import module, parse_model
+from openane.frontends.mil.elaborate import select_function
 from openane.frontends.mil.load import sniff as is_mil
 from openane.frontends.mil.parser import parse
 from openane.frontends.mil.syntax import (
@@ -37,22 +38,24 @@ _CONSTANT = "const"
 _COMPRESSED = "constexpr_"
 
 
-def read_program(path: Path) -> PlacedProgram | None:
+def read_program(path: Path, function: str | None = None) -> PlacedProgram | None:
     """The program of a file that Core ML takes as it is.
 
     Args:
         path: a .mlpackage, a .mlmodelc, a .mlmodel with an ML program, or MIL text.
+        function: name of one of several functions; None for the default.
 
     Returns:
         None for every other kind of file: Core ML sees those only after a conversion.
 
     Raises:
         FormatError: the file is damaged.
-        UnsupportedError: control flow, or several functions and none called main.
+        UnsupportedError: control flow.
+        InputError: there is no such function.
         UnavailableError: a protocol buffer, and coremltools is not installed.
     """
     if is_mil(path):
-        return _read_text(path / "model.mil" if path.is_dir() else path)
+        return _read_text(path / "model.mil" if path.is_dir() else path, function)
     if not is_core_ml(path):
         return None
     file = model_file(path) if path.is_dir() else path
@@ -62,13 +65,15 @@ def read_program(path: Path) -> PlacedProgram | None:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     if model.WhichOneof("Type") != "mlProgram":
         return None
-    return _from_message(model.mlProgram, valid(path.name))
+    functions = dict(model.mlProgram.functions)
+    default = model.description.defaultFunctionName
+    return _from_message(select_function(functions, function, valid(path.name), default), valid(path.name))
 
 
 # MIL text --------------------------------------------------------------------------------------------------------
 
 
-def _read_text(path: Path) -> PlacedProgram:
+def _read_text(path: Path, function: str | None) -> PlacedProgram:
     try:
         if path.stat().st_size > _LARGEST_TEXT_BYTES:
             raise FormatError("the text is too long", where=str(path), limit=f"{_LARGEST_TEXT_BYTES} bytes")
@@ -77,10 +82,10 @@ def _read_text(path: Path) -> PlacedProgram:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise FormatError("not UTF-8 text", where=f"{path}: offset {error.start:#x}") from error
-    return read_text(text, valid(path.name))
+    return read_text(text, valid(path.name), function)
 
 
-def read_text(text: str, name: str = "model.mil") -> PlacedProgram:
+def read_text(text: str, name: str = "model.mil", function_name: str | None = None) -> PlacedProgram:
     """The program of MIL text.
 
     Raises:
@@ -88,9 +93,7 @@ def read_text(text: str, name: str = "model.mil") -> PlacedProgram:
     """
     syntax = parse(SourceText(name, text))
     functions = {function.name: function for function in syntax.functions}
-    function = syntax.functions[0] if len(functions) == 1 else functions.get("main")
-    if function is None:
-        raise UnsupportedError("the program has no function 'main'", where=name, value=", ".join(functions) or "none")
+    function = select_function(functions, function_name, name)
     return PlacedProgram(name, *_operations(function), source="the MIL text of the file")
 
 
@@ -169,11 +172,7 @@ _ELEMENTS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def _from_message(message: Any, name: str) -> PlacedProgram:
-    functions = dict(message.functions)
-    function = next(iter(functions.values())) if len(functions) == 1 else functions.get("main")
-    if function is None:
-        raise UnsupportedError("the program has no function 'main'", where=name, value=", ".join(functions) or "none")
+def _from_message(function: Any, name: str) -> PlacedProgram:
     blocks = function.block_specializations
     if function.opset not in blocks and len(blocks) != 1:
         raise FormatError("the main function has no block of its own opset", where=name, value=function.opset)
@@ -189,6 +188,8 @@ class _Messages:
         self._type_name = type_name
 
     def tensor(self, name: str, kind: Any) -> PlacedTensor:
+        if kind.WhichOneof("type") == "stateType":
+            kind = kind.stateType.wrappedType
         if kind.WhichOneof("type") != "tensorType":
             return PlacedTensor(name, "string", ())
         tensor = kind.tensorType

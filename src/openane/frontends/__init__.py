@@ -26,8 +26,16 @@ FRONTENDS: Mapping[FileKind, str] = {
 }
 
 
+_CORE_ML = (FileKind.MLMODEL, FileKind.MLPACKAGE)
+
+
 def load_graph(
-    path: Path, kind: FileKind, shapes: Mapping[str, tuple[int, ...]], constants: Mapping[str, np.ndarray]
+    path: Path,
+    kind: FileKind,
+    shapes: Mapping[str, tuple[int, ...]],
+    constants: Mapping[str, np.ndarray],
+    function: str | None = None,
+    model: int | None = None,
 ) -> Graph:
     """Reads a model.
 
@@ -36,9 +44,11 @@ def load_graph(
         kind: what it is, as `formats.sniff` found.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
         constants: values for inputs that decide shapes or branches, by name (ONNX only).
+        function: name of one of several functions (Core ML and MIL only); None for the default.
+        model: number of one model of a pipeline (Core ML only); None for all of them.
 
     Raises:
-        InputError: no front end reads this kind.
+        InputError: no front end reads this kind, or it has no constants, functions or pipelines.
         FormatError, ModelError, UnsupportedError: see the front ends.
         UnavailableError: the package that reads this format is not installed.
     """
@@ -50,7 +60,12 @@ def load_graph(
     module = importlib.import_module(f"openane.frontends.{FRONTENDS[kind]}")
     if constants and kind is not FileKind.ONNX:
         raise InputError("only inputs of ONNX models can be made constants", where=str(path), value=kind.value)
-    more = {"constants": constants} if constants else {}
+    if function is not None and kind not in (*_CORE_ML, FileKind.MIL, FileKind.MLMODELC):
+        raise InputError("only Core ML models have functions", where=str(path), value=kind.value)
+    if model is not None and kind not in _CORE_ML:
+        raise InputError("only Core ML models are pipelines", where=str(path), value=kind.value)
+    chosen = {"constants": constants or None, "function": function, "model": model}
+    more = {name: value for name, value in chosen.items() if value is not None}
     graph: Graph = module.load(path, shapes=shapes, **more)
     return graph
 
@@ -66,8 +81,20 @@ def enumerated_shapes(path: Path) -> list[dict[str, tuple[int, ...]]]:
         FormatError: it is damaged.
         UnavailableError: coremltools is not installed.
     """
-    if sniff(path) not in (FileKind.MLMODEL, FileKind.MLPACKAGE):
+    if sniff(path) not in _CORE_ML:
         return [{}]
     module = importlib.import_module("openane.frontends.coreml")
     found: list[dict[str, tuple[int, ...]]] = module.enumerated_shapes(path)
+    return found
+
+
+def function_names(path: Path) -> list[str]:
+    """The functions of a Core ML package with several, the default first; empty for any other file.
+
+    Raises:
+        As `enumerated_shapes`.
+    """
+    if sniff(path) not in _CORE_ML:
+        return []
+    found: list[str] = importlib.import_module("openane.frontends.coreml").function_names(path)
     return found

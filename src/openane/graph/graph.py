@@ -45,6 +45,8 @@ class Graph:
         constants: name -> array, weights included; never modified.
         rows: matrices and vectors lie as rows on the engine, as Apple's compiler lays out MIL text; it decides the
             layout of surfaces, not what is computed.
+        states: input -> output of the same type that holds its value for the next call.
+        labels: output of scores -> the name of each class, in order.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, np.ndarray]
     rows: bool = False
+    states: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def types(self) -> dict[str, TensorType]:

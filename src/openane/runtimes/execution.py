@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from openane.artifact.plan import Artifact, EngineStep, HostStep
+from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan
 from openane.core.closing import Closing
 from openane.core.errors import InputError
 from openane.formats.hwx import read_hwx, write_hwx
@@ -58,6 +58,9 @@ class Execution(Closing):
 
     Every program goes through its container first: what runs is the image that was written and read back.
 
+    An input that is a state of the model need not be given: it takes the value that the last run left, zeros in the
+    first one.
+
     Args:
         artifact: the compiled model.
         on: runtime by name, or "auto".
@@ -72,6 +75,7 @@ class Execution(Closing):
         self.choice = choose(on)
         self._sessions: dict[int, Session] = {}
         self._hosts: dict[int, HostSession] = {}
+        self._kept: dict[str, np.ndarray] = {}
         try:
             for index, step in enumerate(artifact.plan.steps):
                 if isinstance(step, EngineStep):
@@ -92,13 +96,14 @@ class Execution(Closing):
         """Runs the whole plan once.
 
         Args:
-            inputs: an array per model input; any float type for float inputs, in the model's shape.
+            inputs: an array per model input; any float type for float inputs, in the model's shape. States may be
+                left out.
 
         Raises:
             InputError: a missing or unknown name, a wrong shape or element type.
         """
         plan = self.artifact.plan
-        values = {**plan.constants, **fit_inputs(plan.inputs, inputs, plan.name)}
+        values = {**plan.constants, **fit_inputs(plan.inputs, {**self._states(), **inputs}, plan.name)}
         reports = []
         for index, step in enumerate(plan.steps):
             start, substitution = time.perf_counter(), ""
@@ -114,7 +119,15 @@ class Execution(Closing):
                 where, tasks = self.choice.runtime.name, len(session.program.tasks)
             reports.append(StepReport(f"step {index + 1}", where, time.perf_counter() - start, tasks, substitution))
         outputs = {name: values[name] for name in plan.outputs}
+        self._kept = {name: outputs[output] for name, output in plan.states.items()}
         return RunResult(outputs, tuple(reports))
+
+    def reset(self) -> None:
+        """Forgets the states: the next run begins with zeros again."""
+        self._kept = {}
+
+    def _states(self) -> dict[str, np.ndarray]:
+        return initial_states(self.artifact.plan) | self._kept
 
     def surfaces(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the first program's input surfaces get for these inputs: (N, D, C, H, W) arrays by surface name.
@@ -123,7 +136,7 @@ class Execution(Closing):
             InputError: as `run`.
         """
         plan = self.artifact.plan
-        values = fit_inputs(plan.inputs, inputs, plan.name)
+        values = fit_inputs(plan.inputs, {**self._states(), **inputs}, plan.name)
         (index, session) = next(iter(self._sessions.items()))
         step = plan.steps[index]
         assert isinstance(step, EngineStep)
@@ -146,6 +159,11 @@ class Execution(Closing):
         """Closes every session."""
         for session in self._sessions.values():
             session.close()
+
+
+def initial_states(plan: Plan) -> dict[str, np.ndarray]:
+    """Zeros for each input that is a state."""
+    return {name: np.zeros(plan.inputs[name].shape, plan.inputs[name].dtype.numpy) for name in plan.states}
 
 
 def reread(program: Program) -> Program:

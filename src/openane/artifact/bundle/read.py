@@ -109,7 +109,8 @@ class _Reader:
             name: self._array(name, member, types, where) for name, member in sorted(plain["constants"].items())
         }
         steps = tuple(self._step(step, f"{where}: step {i + 1}") for i, step in enumerate(plain["steps"]))
-        plan = Plan(self._manifest["name"], inputs, outputs, steps, types, constants)
+        labels = {name: tuple(found) for name, found in plain["labels"].items()}
+        plan = Plan(self._manifest["name"], inputs, outputs, steps, types, constants, plain["states"], labels)
         try:
             check_plan(plan)
         except (ValueError, KeyError) as error:

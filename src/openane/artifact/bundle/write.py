@@ -82,6 +82,8 @@ class _Writer:
                 self._host_step(step) if isinstance(step, HostStep) else self._engine_step(step) for step in plan.steps
             ],
             "warnings": list(variant.artifact.warnings),
+            "states": dict(plan.states),
+            "labels": {name: list(found) for name, found in plan.labels.items()},
         }
 
     def _array(self, array: np.ndarray) -> str:

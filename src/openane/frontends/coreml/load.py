@@ -10,9 +10,11 @@ from typing import Any
 
 from openane.core.errors import FormatError, InputError, OpenaneError, UnsupportedError, valid
 from openane.frontends.coreml.inputs import described_shapes, listed_shapes
+from openane.frontends.coreml.pipeline import join, parts_of, select_part
 from openane.frontends.coreml.proto import parse_model
 from openane.graph import Graph
 
+Shapes = Mapping[str, tuple[int, ...]]
 _MODEL_LIMIT_BYTES = 1 << 31  # a protocol buffer cannot be larger
 _MANIFEST_LIMIT_BYTES = 1 << 24
 _NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
@@ -63,26 +65,47 @@ def _varint(data: bytes) -> tuple[int, int]:
     return value, 0
 
 
-def load(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+def load(
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    function: str | None = None,
+    model: int | None = None,
+) -> Graph:
     """Reads a `.mlmodel` file or a `.mlpackage` folder.
 
     Args:
         path: of the model.
         shapes: whole shapes for inputs that the model leaves flexible, by name; the others take the model's default.
+        function: name of one of several functions; None for the one that the file declares as the default.
+        model: number of one model of a pipeline, from 0 on; None for all of them in a row.
 
     Returns:
         The graph; inputs and outputs are named as in the file.
 
     Raises:
         FormatError: not a Core ML model, damaged, or a weight file is missing.
-        InputError: the file cannot be read, or a shape does not fit.
+        InputError: the file cannot be read, a shape does not fit, or there is no such function or part.
         ModelError: the model contradicts itself.
         UnsupportedError: a kind of model, layer or input that openane does not have.
         UnavailableError: coremltools is not installed.
     """
     path = Path(path)
     data, folder = _read(path)
-    return read_model(data, shapes or {}, name=valid(path.name), folder=folder)
+    return read_model(data, shapes or {}, name=valid(path.name), folder=folder, function=function, part=model)
+
+
+def function_names(path: Path) -> list[str]:
+    """The functions of a model, the default first; empty for a model with one function.
+
+    Raises:
+        As `enumerated_shapes`.
+    """
+    model = parse_model(_read(path)[0], valid(path.name))
+    names = [each.name for each in model.description.functions]
+    if len(names) < 2:
+        names = sorted(model.mlProgram.functions) if model.WhichOneof("Type") == "mlProgram" else []
+    default = model.description.defaultFunctionName
+    return sorted(names, key=lambda name: name != default) if len(names) > 1 else []
 
 
 def enumerated_shapes(path: Path) -> list[dict[str, tuple[int, ...]]]:
@@ -113,7 +136,13 @@ def _read(path: Path) -> tuple[bytes, Path]:
 
 
 def read_model(
-    data: bytes, shapes: Mapping[str, tuple[int, ...]], *, name: str = "model.mlmodel", folder: Path | None = None
+    data: bytes,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    name: str = "model.mlmodel",
+    folder: Path | None = None,
+    function: str | None = None,
+    part: int | None = None,
 ) -> Graph:
     """Reads the bytes of a `.mlmodel`.
 
@@ -122,19 +151,58 @@ def read_model(
         shapes: as in :func:`load`.
         name: for messages.
         folder: where its weight files may lie; None forbids them.
+        function, part: as `function` and `model` of :func:`load`.
 
     Raises:
         As :func:`load`.
     """
     model = parse_model(data, name)
+    parts = parts_of(model)
+    if parts is None and part is not None:
+        kind = model.WhichOneof("Type")
+        raise InputError("only a pipeline has several models", where=name, value=f"a {kind}", limit="no --model")
+    try:
+        if parts is not None and part is not None:
+            return _read_one(select_part(parts, part, name), shapes, f"{name}: model {part}", folder, function)
+        if parts is not None:
+            return _read_pipeline(model, parts, shapes, name, folder, function)
+        return _read_one(model, shapes, name, folder, function)
+    except OpenaneError as error:
+        if error.diagnostic.where.startswith(name):
+            raise
+        raise error.at(name) from error
+
+
+def _read_pipeline(
+    model: Any, parts: list[Any], shapes: Shapes, name: str, folder: Path | None, function: str | None
+) -> Graph:
+    graphs = []
+    for index, part in enumerate(parts):
+        known = {feature.name for feature in part.description.input}
+        own = {key: shape for key, shape in shapes.items() if key in known}
+        try:
+            graphs.append(_read_one(part, own, f"{name}: model {index}", folder, function))
+        except UnsupportedError as error:
+            others = ", ".join(f"{i} {each.WhichOneof('Type')}" for i, each in enumerate(parts))
+            raise error.hinted(f"The pipeline has the models {others}; select one: --model N.") from error
+    unknown = [key for key in shapes if not any(key in graph.inputs for graph in graphs)]
+    if unknown:
+        raise InputError(f"there is no input {unknown[0]!r}", where=name)
+    return join(graphs, [feature.name for feature in model.description.output], name)
+
+
+def _read_one(model: Any, shapes: Shapes, name: str, folder: Path | None, function: str | None) -> Graph:
+    """A model that is not a pipeline."""
     kind = model.WhichOneof("Type")
-    inputs = described_shapes(model.description, shapes, name)
+    if function is not None and kind != "mlProgram":
+        raise InputError("only ML programs have functions", where=name, value=f"a {kind}", limit="no --function")
+    inputs = described_shapes(_described(model.description, function), shapes, name)
     try:
         if kind == "mlProgram":
             from openane.frontends.coreml.mlprogram import read_program
             from openane.frontends.mil.blob import BlobStore
 
-            return read_program(model, BlobStore(folder), inputs, name)
+            return read_program(model, BlobStore(folder), inputs, name, function)
         if kind in _NETWORKS:
             from openane.frontends.coreml.network import read_network
 
@@ -146,6 +214,12 @@ def read_model(
     raise UnsupportedError(
         "this kind of Core ML model is not supported", where=name, value=kind, limit="neural networks, ML programs"
     )
+
+
+def _described(description: Any, function: str | None) -> Any:
+    """The description of a function: its own where the file has several, else that of the model."""
+    wanted = function or description.defaultFunctionName
+    return next((each for each in description.functions if each.name == wanted), description)
 
 
 def model_file(package: Path) -> Path:
@@ -177,4 +251,4 @@ def model_file(package: Path) -> Path:
     return file
 
 
-__all__ = ["enumerated_shapes", "load", "model_file", "read_model", "sniff"]
+__all__ = ["enumerated_shapes", "function_names", "load", "model_file", "read_model", "sniff"]

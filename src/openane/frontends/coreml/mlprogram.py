@@ -14,6 +14,7 @@ from openane.core.errors import FormatError, InputError, ModelError, OpenaneErro
 from openane.core.types import DType
 from openane.frontends.coreml.proto import module
 from openane.frontends.mil.blob import BLOB_TYPES, BlobStore
+from openane.frontends.mil.elaborate import select_function
 from openane.frontends.mil.load import to_graph
 from openane.frontends.mil.program import (
     Argument,
@@ -29,6 +30,8 @@ from openane.graph.ops import Identity
 _ELEMENT_LIMIT = 1 << 33
 _COMPRESSED = "constexpr_"
 _CLASSIFY = "classify"
+_STATE = "stateType"
+_WRITE = "write_state"
 
 #: Element types of the protocol by name: the name in MIL text and weight files, and what an array of it is.
 _TYPES: Mapping[str, tuple[str, DType]] = MappingProxyType(
@@ -45,7 +48,13 @@ _TYPES: Mapping[str, tuple[str, DType]] = MappingProxyType(
 )
 
 
-def read_program(model: Any, store: BlobStore, shapes: Mapping[str, tuple[int, ...]], where: str) -> Graph:
+def read_program(
+    model: Any,
+    store: BlobStore,
+    shapes: Mapping[str, tuple[int, ...]],
+    where: str,
+    function_name: str | None = None,
+) -> Graph:
     """The Graph of an ML program.
 
     Args:
@@ -53,33 +62,41 @@ def read_program(model: Any, store: BlobStore, shapes: Mapping[str, tuple[int, .
         store: where its weight files are.
         shapes: of the inputs, frozen.
         where: the file, for messages.
+        function_name: of the function; None for the one that the file declares as the default.
 
     Raises:
         FormatError, ModelError, UnsupportedError, InputError: as the loader says.
     """
-    name, function = _main(model.mlProgram, where)
+    functions = {key: (key, found) for key, found in sorted(model.mlProgram.functions.items())}
+    default = model.description.defaultFunctionName
+    name, function = select_function(functions, function_name, where, default)
     blocks = function.block_specializations
     if function.opset in blocks:
         block = blocks[function.opset]
     elif len(blocks) == 1:
         block = next(iter(blocks.values()))
     else:
-        raise FormatError("the main function has no block of its own opset", where=where, value=function.opset)
+        raise FormatError("the function has no block of its own opset", where=where, value=function.opset)
     reader = _ProgramReader(store, where)
-    inputs = {}
+    inputs: dict[str, TensorType] = {}
+    states: list[str] = []
     for feature in function.inputs:
         if feature.name in inputs:
             raise ModelError(f"input {feature.name!r} is declared twice", where=where)
         inputs[feature.name] = reader.input_type(feature, shapes)
-    labels = _classified(block, where)
+        if feature.type.WhichOneof("type") == _STATE:
+            states.append(feature.name)
+    classified = _classified(block, where)
     operations = tuple(
         reader.operation(operation, i) for i, operation in enumerate(block.operations) if operation.type != _CLASSIFY
     )
-    values = {name: labels.get(name, name) for name in block.outputs}
+    values = {name: classified.get(name, name) for name in block.outputs}
     outputs = {name: value for name, value in values.items() if value}
     if not outputs:
         raise ModelError("the program has no outputs", where=where)
-    return _named_outputs(to_graph(MilProgram(name, inputs, operations, tuple(outputs.values()))), tuple(outputs))
+    graph = to_graph(MilProgram(name, inputs, operations, tuple(outputs.values()), frozenset(states)))
+    graph = _named_outputs(graph, (*outputs, *graph.states.values()))
+    return replace(graph, labels=reader.labels(block, graph))
 
 
 def _classified(block: Any, where: str) -> dict[str, str]:
@@ -93,16 +110,6 @@ def _classified(block: Any, where: str) -> dict[str, str]:
             label, probabilities = (result.name for result in operation.outputs)
             found |= {label: "", probabilities: bindings[0].name}
     return found
-
-
-def _main(program: Any, where: str) -> tuple[str, Any]:
-    if len(program.functions) == 1:
-        return next(iter(program.functions.items()))
-    if "main" in program.functions:
-        return "main", program.functions["main"]
-    raise UnsupportedError(
-        "the program has no function 'main'", where=where, value=", ".join(sorted(program.functions)) or "none"
-    )
 
 
 def _named_outputs(graph: Graph, names: tuple[str, ...]) -> Graph:
@@ -123,9 +130,10 @@ class _ProgramReader:
     def input_type(self, feature: Any, shapes: Mapping[str, tuple[int, ...]]) -> TensorType:
         """The type of a parameter; unknown extents come from `shapes`."""
         where = f"{self._where}: input {feature.name!r}"
-        if feature.type.WhichOneof("type") != "tensorType":
+        kind = feature.type.stateType.wrappedType if feature.type.WhichOneof("type") == _STATE else feature.type
+        if kind.WhichOneof("type") != "tensorType":
             raise UnsupportedError("only tensors are supported as inputs", where=where)
-        tensor = feature.type.tensorType
+        tensor = kind.tensorType
         declared = self._extents(tensor)
         known = shapes.get(feature.name)
         if None not in declared:
@@ -143,15 +151,37 @@ class _ProgramReader:
             )
         return TensorType(known or (), self._dtype(tensor, where)[1])
 
+    def labels(self, block: Any, graph: Graph) -> dict[str, tuple[str, ...]]:
+        """The names of the classes of a classifier, by output; only lists that have a name for each score."""
+        constants = {
+            each.outputs[0].name: each.attributes["val"]
+            for each in block.operations
+            if each.type == "const" and each.outputs and "val" in each.attributes
+        }
+        found: dict[str, tuple[str, ...]] = {}
+        for operation in block.operations:
+            if operation.type != _CLASSIFY or "classes" not in operation.inputs:
+                continue
+            (binding, *_) = operation.inputs["classes"].arguments
+            value = constants.get(binding.name) if binding.WhichOneof("binding") == "name" else binding.value
+            if value is None:
+                raise ModelError("the classes are not a constant", where=self._where)
+            classes = self._value(value, f"{self._where}: classes")
+            names = tuple(str(each) for each in (classes.reshape(-1) if isinstance(classes, np.ndarray) else classes))
+            output = operation.outputs[1].name
+            if output in graph.outputs and graph.types[output].size == len(names):
+                found[output] = names
+        return found
+
     def operation(self, operation: Any, index: int) -> MilOperation:
         """One operation, its constants read."""
         names = [result.name for result in operation.outputs]
         where = f"{self._where}: operation {index}"
         if operation.blocks:
             raise UnsupportedError(f"{operation.type} with blocks is not supported", where=where)
-        if not names:
+        if not names and operation.type != _WRITE:
             raise FormatError(f"{operation.type} defines nothing", where=where)
-        where = f"{where} ({names[0]})"
+        where = f"{where} ({names[0] if names else operation.type})"
         arguments: dict[str, Argument] = {}
         for key in sorted(operation.inputs):
             bindings = [self._binding(binding, where) for binding in operation.inputs[key].arguments]
@@ -165,7 +195,7 @@ class _ProgramReader:
             for key in sorted(operation.attributes):
                 if key != "name" and key not in arguments:
                     arguments[key] = self._value(operation.attributes[key], where)
-        layer = names[0]
+        layer = names[0] if names else f"{operation.type}_{index}"
         if "name" in operation.attributes:
             found = self._value(operation.attributes["name"], where)
             layer = found if isinstance(found, str) and found else layer

@@ -41,6 +41,10 @@ class MilGraphBuilder(GraphBuilder):
 
     Args:
         declared: every name that the program itself defines; made-up names keep clear of them.
+
+    Attributes:
+        values: name -> what it is at this place of the program; a state changes.
+        states: names of the inputs that are states.
     """
 
     element_limit: ClassVar[int] = 1 << 33
@@ -50,6 +54,7 @@ class MilGraphBuilder(GraphBuilder):
         self._declared = frozenset(declared)
         super().__init__({}, Names(self._declared, separator="_", first=2), Names(separator="_", first=2))
         self.values: dict[str, Value] = {}
+        self.states: frozenset[str] = frozenset()
 
     def constant(self, array: np.ndarray, name: str) -> str:
         """The name of a Graph value with these elements: `name` itself where the program declares it."""
@@ -68,6 +73,7 @@ class OperationCall:
         self.builder = builder
         self.operation = operation
         self._arguments: dict[str, Value] = {}
+        base = operation.results[0].name if operation.results else operation.name
         for key, argument in operation.arguments.items():
             name = key
             if key.isascii() and key.isdigit():
@@ -76,7 +82,7 @@ class OperationCall:
                 name = parameters[int(key)]
                 if name in operation.arguments:
                     self.refuse(f"argument {name!r} is given twice")
-            self._arguments[name] = self._value(argument, f"{operation.results[0].name}_{name}")
+            self._arguments[name] = self._value(argument, f"{base}_{name}")
 
     # Messages ----------------------------------------------------------------------------------------
 
@@ -277,7 +283,17 @@ class OperationCall:
 
     def finish_constant(self, array: np.ndarray) -> None:
         """Makes the operation's only result a constant."""
-        result = self.operation.results[0]
+        self.finish_constants(array)
+
+    def finish_constants(self, *arrays: np.ndarray) -> None:
+        """Makes each result of the operation a constant."""
+        results = self.operation.results
+        if len(arrays) != len(results):
+            self.refuse("wrong number of results", value=len(results), limit=len(arrays))
+        for array, result in zip(arrays, results, strict=True):
+            self._finish_constant(array, result)
+
+    def _finish_constant(self, array: np.ndarray, result: Variable) -> None:
         array = np.asarray(array)  # arithmetic makes numbers of arrays without axes
         kind = TensorType(array.shape, DType.of(array))
         self._check_declaration(kind, result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from openane.frontends.mil.program import Argument, Constant, MilOperation, MilP
 from openane.frontends.mil.syntax import (
     CallExpression,
     Expression,
-    FunctionDefinition,
     Items,
     Literal,
     Name,
@@ -38,24 +37,31 @@ DTYPES: dict[str, DType] = {
     "bool": DType.BOOL,
 }
 _LARGEST_ELEMENTS = 1 << 33
+_STATE = "state"
+Function = TypeVar("Function")
 
 
 def elaborate(
-    syntax: ProgramSyntax, source: SourceText, store: BlobStore, shapes: Mapping[str, tuple[int, ...]]
+    syntax: ProgramSyntax,
+    source: SourceText,
+    store: BlobStore,
+    shapes: Mapping[str, tuple[int, ...]],
+    function_name: str | None = None,
 ) -> MilProgram:
-    """Resolves types, inline constants and weight files of the main function.
+    """Resolves types, inline constants and weight files of a function.
 
     Args:
         syntax: the tree of the text.
         source: the text, for places in messages.
         store: where weight files are.
         shapes: sizes for inputs whose extents are open, by name.
+        function_name: of the function; None for "main", or the only one.
 
     Raises:
         FormatError: a value does not fit its type, a constant is missing or damaged.
         UnsupportedError: a dynamic shape, or more than one function and none called main.
     """
-    function = _main(syntax, source)
+    function = select_function({each.name: each for each in syntax.functions}, function_name, source.name)
     elaborator = _Elaborator(source, store)
     unknown = sorted(set(shapes) - {parameter.name for parameter in function.parameters})
     if unknown:
@@ -68,19 +74,36 @@ def elaborate(
             raise source.error(f"input {parameter.name!r} is declared twice", parameter.place)
         inputs[parameter.name] = kind
     operations = tuple(elaborator.operation(statement) for statement in function.statements)
-    return MilProgram(function.name, inputs, operations, tuple(result.name for result in function.results))
+    results = tuple(result.name for result in function.results)
+    states = frozenset(each.name for each in function.parameters if each.type.name == _STATE)
+    return MilProgram(function.name, inputs, operations, results, states)
 
 
-def _main(syntax: ProgramSyntax, source: SourceText) -> FunctionDefinition:
-    functions = {function.name: function for function in syntax.functions}
-    if len(functions) == 1:
-        return syntax.functions[0]
-    if "main" in functions:
-        return functions["main"]
-    raise UnsupportedError(
-        "the program has no function 'main'",
-        where=source.name,
-        value=", ".join(functions) or "no function",
+def select_function(functions: Mapping[str, Function], name: str | None, where: str, default: str = "") -> Function:
+    """One of the functions of a program.
+
+    Args:
+        functions: by name.
+        name: of the function; None for the default, then "main", then the only one.
+        where: the program, for messages.
+        default: as the file declares it; empty where it does not.
+
+    Raises:
+        InputError: there is no such function, or it is not clear which one is meant.
+    """
+    known = ", ".join(functions) or "no function"
+    if name is not None:
+        if name not in functions:
+            raise InputError("the program has no such function", where=where, value=name, limit=known)
+        return functions[name]
+    for choice in (default, "main", *(functions if len(functions) == 1 else ())):
+        if choice in functions:
+            return functions[choice]
+    raise InputError(
+        "the program has several functions, and none is the default",
+        where=where,
+        value=known,
+        hint="Select one: --function NAME.",
     )
 
 
@@ -112,6 +135,8 @@ class _Elaborator:
     def input_type(self, parameter: Result, shape: tuple[int, ...] | None) -> TensorType:
         """The type of an input, with the caller's extents where its own are open."""
         kind = parameter.type
+        if kind.name == _STATE and len(kind.arguments) == 1 and isinstance(kind.arguments[0], TypeSyntax):
+            kind = kind.arguments[0]
         found = self.tensor_type(kind)
         where = f"{self._source.name}:{parameter.place}"
         if found is not None:

@@ -16,7 +16,8 @@ from openane.frontends.mil.operations import OPERATIONS, refuse_unknown
 from openane.frontends.mil.parser import parse
 from openane.frontends.mil.program import MilOperation, MilProgram
 from openane.frontends.mil.syntax import SourceText
-from openane.graph.graph import Graph
+from openane.graph.graph import Graph, Node
+from openane.graph.ops import Identity
 
 _LARGEST_TEXT_BYTES = 1 << 30
 _SNIFF_BYTES = 4096
@@ -46,7 +47,7 @@ def _without_comments(head: bytes) -> bytes:
             return head
 
 
-def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None, function: str | None = None) -> Graph:
     """Reads a `.mil` file, or the `model.mil` of a `.mlmodelc` folder, with its weight files.
 
     `@model_path` means the folder of the file; constants may not lie outside it.
@@ -54,9 +55,11 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Gra
     Args:
         path: of the file or folder.
         shapes: sizes for inputs whose extents the text leaves open, by name.
+        function: name of one of several functions; None for "main", or the only one.
 
     Raises:
-        InputError: a size for an input that the program does not have, or whose size is fixed.
+        InputError: there is no such function, or a size for an input that the program does not have, or whose size is
+            fixed.
         FormatError: the text or a weight file is damaged; says where.
         ModelError: an operation does not fit its inputs.
         UnsupportedError: an operation or a form of it that has no place in the Graph.
@@ -78,7 +81,7 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Gra
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError("not UTF-8 text", where=f"{path}: offset {error.start:#x}") from error
-    return loads(text, folder=file.parent, name=valid(file.name), shapes=shapes)
+    return loads(text, folder=file.parent, name=valid(file.name), shapes=shapes, function=function)
 
 
 def loads(
@@ -87,6 +90,7 @@ def loads(
     folder: Path | None = None,
     name: str = "model.mil",
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    function: str | None = None,
 ) -> Graph:
     """Reads MIL text.
 
@@ -94,13 +98,13 @@ def loads(
         text: the program.
         folder: what `@model_path` means; None when no constant is in a file.
         name: of the text, for messages.
-        shapes: as in :func:`load`.
+        shapes, function: as in :func:`load`.
 
     Raises:
         As :func:`load`.
     """
     source = SourceText(name, text)
-    return replace(to_graph(elaborate(parse(source), source, BlobStore(folder), shapes or {})), rows=True)
+    return replace(to_graph(elaborate(parse(source), source, BlobStore(folder), shapes or {}, function)), rows=True)
 
 
 def to_graph(program: MilProgram) -> Graph:
@@ -113,10 +117,28 @@ def to_graph(program: MilProgram) -> Graph:
     for name, kind in program.inputs.items():
         builder.input(name, kind)
         builder.values[name] = name
+    builder.states = program.states
     for operation in program.operations:
         _translate(builder, operation)
     outputs = tuple(_output(builder, name, program) for name in program.outputs)
-    return builder.graph(program.name, outputs)
+    states = {name: _kept(builder, name) for name in program.inputs if name in program.states}
+    states = {name: output for name, output in states.items() if output}
+    graph = builder.graph(program.name, (*outputs, *states.values()))
+    return replace(graph, states=states)
+
+
+def _kept(builder: MilGraphBuilder, state: str) -> str:
+    """The output with the last value of a state, NAME_out; empty where the program does not change it."""
+    value = builder.values[state]
+    if value == state:
+        return ""
+    if isinstance(value, ConstantValue) and isinstance(value.value, np.ndarray):
+        value = builder.constant(value.value, value.name)
+    assert isinstance(value, str)
+    name = builder.unique(f"{state}_out")
+    builder.nodes.append(Node(builder.unique(f"{name}_write"), Identity(), (value,), (name,)))
+    builder.types[name] = builder.types[value]
+    return name
 
 
 def _declared(program: MilProgram) -> set[str]:

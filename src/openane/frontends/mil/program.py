@@ -66,9 +66,11 @@ class MilProgram:
         inputs: parameters in order, with their types.
         operations: in order, `const` ones included.
         outputs: names of the results.
+        states: inputs that the program may write.
     """
 
     name: str
     inputs: Mapping[str, TensorType]
     operations: tuple[MilOperation, ...]
     outputs: tuple[str, ...]
+    states: frozenset[str] = frozenset()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,19 @@ def read_network(model: Any, network: Any, inputs: Mapping[str, tuple[int, ...]]
     for message in network.layers:
         _read_layer(builder, message, where)
     described = {feature.name: feature.type for feature in model.description.output}
-    return builder.finished("net", {name: _finish(builder, name, described.get(name)) for name in outputs})
+    graph = builder.finished("net", {name: _finish(builder, name, described.get(name)) for name in outputs})
+    return replace(graph, labels=_labels(model, network, graph))
+
+
+def _labels(model: Any, network: Any, graph: Graph) -> dict[str, tuple[str, ...]]:
+    """The names of the classes of a classifier, for the output that has a score for each."""
+    kind = network.WhichOneof("ClassLabels") if "ClassLabels" in network.DESCRIPTOR.oneofs_by_name else None
+    if kind is None:
+        return {}
+    names = tuple(str(each) for each in getattr(network, kind).vector)
+    wanted = (model.description.predictedProbabilitiesName, network.labelProbabilityLayerName, *graph.outputs)
+    output = next(name for name in wanted if name in graph.outputs)
+    return {output: names} if graph.types[output].size == len(names) else {}
 
 
 def _output_names(model: Any, network: Any) -> tuple[str, ...]:

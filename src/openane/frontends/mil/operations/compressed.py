@@ -112,6 +112,47 @@ def _sparse_to_dense(call: OperationCall) -> None:
     call.finish_constant(dense)
 
 
+def _lut_to_sparse(call: OperationCall) -> None:
+    """A table value for each index that is set: the mask and the values in order, one vector of the table for each."""
+    mask, indices, table = call.constant("indices_mask"), call.constant("indices_nonzero_data"), call.constant("lut")
+    if table.ndim != mask.ndim + 2:
+        call.refuse("the table needs two axes more than the mask", value=list(table.shape))
+    chosen = _chosen(call, mask, indices)
+    vector, count = table.shape[-1], table.shape[-2]
+    for index in (indices.min(), indices.max()) if indices.size else ():
+        if not 0 <= index < count:
+            call.refuse("an index is outside the table", value=index, limit=count)
+    axis = call.axis("vector_axis", mask.ndim, 0) if vector > 1 else 0
+    tables = _blocks(call, table, mask.shape, table.shape[-2:])[chosen]
+    values = np.take_along_axis(tables, indices.reshape(-1, 1, 1).astype(np.int64), axis=-2)[:, 0, :]
+    dense = np.zeros((*mask.shape, vector), table.dtype)
+    dense[chosen] = values
+    shape = tuple(extent * vector if each == axis else extent for each, extent in enumerate(mask.shape))
+    spread = np.moveaxis(np.repeat(chosen[..., None], vector, -1), -1, axis + 1).reshape(shape)
+    call.finish_constants(spread.astype(mask.dtype), np.moveaxis(dense, -1, axis + 1).reshape(shape)[spread])
+
+
+def _sparse_blockwise_shift_scale(call: OperationCall) -> None:
+    """scale * (data - offset) for the values that are set: the mask, and the values in order."""
+    mask, data, scale = call.constant("data_mask"), call.constant("nonzero_data"), call.constant("scale")
+    if scale.ndim != mask.ndim:
+        call.refuse("scale needs the rank of the mask", value=list(scale.shape), limit=list(mask.shape))
+    chosen = _chosen(call, mask, data)
+    wide = data.reshape(-1).astype(np.float32)
+    if call.has("offset"):
+        wide = wide - _blocks(call, call.constant("offset").astype(np.float32), mask.shape)[chosen]
+    values = wide * _blocks(call, scale.astype(np.float32), mask.shape)[chosen]
+    call.finish_constants(mask, values.astype(scale.dtype))
+
+
+def _chosen(call: OperationCall, mask: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The mask as booleans; there is a value for each that is set."""
+    chosen: np.ndarray = mask.astype(bool)
+    if int(chosen.sum()) != values.size:
+        call.refuse("the mask does not fit the values", value=int(chosen.sum()), limit=values.size)
+    return chosen
+
+
 def _cast(call: OperationCall) -> None:
     names = {"fp16": np.float16, "fp32": np.float32}
     dtype = call.text("output_dtype", allowed=tuple(names))
@@ -123,5 +164,9 @@ ENTRIES = {
     "constexpr_affine_dequantize": Entry(("quantized_data", "zero_point", "scale", "axis"), _affine_dequantize),
     "constexpr_blockwise_shift_scale": Entry(("data", "scale", "offset"), _blockwise_shift_scale),
     "constexpr_sparse_to_dense": Entry(("nonzero_data", "mask", "shape"), _sparse_to_dense),
+    "constexpr_lut_to_sparse": Entry(("indices_mask", "indices_nonzero_data", "lut", "vector_axis"), _lut_to_sparse),
+    "constexpr_sparse_blockwise_shift_scale": Entry(
+        ("data_mask", "nonzero_data", "scale", "offset"), _sparse_blockwise_shift_scale
+    ),
     "constexpr_cast": Entry(("source_val", "output_dtype"), _cast),
 }
