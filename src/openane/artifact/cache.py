@@ -32,6 +32,7 @@ LIMIT_BYTES = 2 << 30
 ABANDONED_SECONDS = 3600.0
 """Age at which a file that is still being written is taken for one whose writer was killed."""
 CHUNK_BYTES = 1 << 20
+LARGEST_NOTE_BYTES = 1 << 10
 SUFFIX = ".openane-cache"
 FILES = frozenset({FileKind.ONNX, FileKind.MLMODEL, FileKind.PT2, FileKind.KERAS, FileKind.HDF5})
 WITH_SIDECAR_FILES = frozenset({FileKind.PLIST, FileKind.MIL})
@@ -85,6 +86,22 @@ def key_of_source(source: Path, choices: str) -> str | None:
     if sidecars:
         digest.update(os.fsencode(_folder_of(source)))
     return digest.hexdigest()
+
+
+def has_sidecar_files(source: Path) -> bool:
+    """Whether a model names files outside of itself, whose bytes are not part of its key.
+
+    Raises:
+        InputError: the file cannot be read.
+        FormatError: it is nothing that openane knows.
+    """
+    kind = sniff(source)
+    if kind is not FileKind.ONNX:
+        return kind in WITH_SIDECAR_FILES
+    try:
+        return _hash_file(source, hashlib.sha256())
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror or error}", where=str(source)) from error
 
 
 def _folder_of(source: Path) -> Path:
@@ -186,8 +203,20 @@ class Cache:
             sidecars: by their names in its folder -> SHA-256, empty for one that is missing.
         """
         data = encode(artifact, key, sidecars)
-        if len(data) > self.limit_bytes // 2:
-            return False
+        return len(data) <= self.limit_bytes // 2 and self._write(key, data)
+
+    def note(self, key: str) -> bytes | None:
+        """A note by its key, which is not that of an artifact; None when there is none."""
+        try:
+            return _read_regular(self.folder / f"{key}{SUFFIX}", LARGEST_NOTE_BYTES)
+        except OSError:
+            return None
+
+    def put_note(self, key: str, note: bytes) -> None:
+        """Keeps a note of at most LARGEST_NOTE_BYTES."""
+        self._write(key, note)
+
+    def _write(self, key: str, data: bytes) -> bool:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_atomically(self.folder / f"{key}{SUFFIX}", data)

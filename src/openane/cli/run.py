@@ -12,14 +12,16 @@ from openane.cli._inputs import INPUT_OPTION, complete_inputs, read_inputs, say_
 from openane.cli._options import CACHE_OPTION, MEMORY_OPTION, OLD_WIDE_OPTION, TIME_OPTION, compile_options, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, quantity, working
-from openane.core.errors import InputError
+from openane.core.errors import InputError, OpenaneError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from openane.analysis.hazards import Hazard
+    from openane.artifact.cache import Cache
     from openane.artifact.plan import Artifact
     from openane.compiler.driver import Options
+    from openane.graph import Graph
     from openane.runtimes.execution import Execution, RunResult
     from openane.runtimes.runtime import SessionOptions
 
@@ -62,6 +64,7 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
     Inputs that are not given are generated from a fixed seed, and the report lists them.
     """
     from openane.analysis.hazards import as_values
+    from openane.artifact.cache import Cache, default_folder
     from openane.compiler.generated_inputs import blaming_generated
     from openane.core.files import write_array
     from openane.runtimes.execution import Execution, RunResult
@@ -71,7 +74,8 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
         raise InputError("--until needs --dump DIR, the folder for the live tensors")
     with working(f"compiling {file.name}"):
         options = options_of(choices)
-        artifact, given = open_model(file, options, choices["inputs"], choices["cache"])
+        cache = Cache(default_folder()) if choices["cache"] else None
+        artifact, given = open_model(file, options, choices["inputs"], cache)
     arrays, made = complete_inputs(given, artifact.plan)
     files = output_files(artifact.plan.outputs, output_dir)
     with working(f"running {file.name} on the {on}"), Execution(artifact, on, session_options(choices)) as execution:
@@ -86,7 +90,7 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
                 result = execution.run(arrays)
         report = summary(execution, result, made)
         wanted = dump is None and not choices["no_hazards"]
-        hazards = find_run_hazards(execution, file, options, arrays, result.outputs) if wanted else ()
+        hazards = find_run_hazards(execution, file, options, cache, arrays, result.outputs) if wanted else ()
         report["hazards"] = [as_values(hazard) for hazard in hazards]
     for name, path in files.items():
         write_array(path, result.outputs[name])
@@ -99,7 +103,7 @@ def command(file: Path, as_json: bool, **choices: Any) -> None:
 
 
 def open_model(
-    file: Path, options: Options, pairs: tuple[str, ...], cached: bool
+    file: Path, options: Options, pairs: tuple[str, ...], cache: Cache | None
 ) -> tuple[Artifact, dict[str, np.ndarray]]:
     """The compiled model to run, and the given inputs; of a bundle, the variant for the shapes of these inputs.
 
@@ -107,13 +111,12 @@ def open_model(
         OpenaneError: the model or an input cannot be read, or the bundle has no such variant.
     """
     from openane.artifact.bundle import read_bundle
-    from openane.artifact.cache import Cache, default_folder
     from openane.compiler.cached_build import build_cached
     from openane.compiler.driver import build
     from openane.formats.sniff import FileKind, sniff
 
     if sniff(file) is not FileKind.BUNDLE:
-        artifact = build_cached(file, options, Cache(default_folder())) if cached else build(file, options)
+        artifact = build(file, options) if cache is None else build_cached(file, options, cache)
         return artifact, read_inputs(pairs, artifact.plan.inputs)
     bundle = read_bundle(file)
     given = read_inputs(pairs, bundle.select(function=options.function).plan.inputs)
@@ -122,23 +125,43 @@ def open_model(
 
 
 def find_run_hazards(
-    execution: Execution, file: Path, options: Options, arrays: Mapping[str, np.ndarray], outputs: dict[str, np.ndarray]
+    execution: Execution,
+    file: Path,
+    options: Options,
+    cache: Cache | None,
+    arrays: Mapping[str, np.ndarray],
+    outputs: dict[str, np.ndarray],
 ) -> tuple[Hazard, ...]:
-    """The hazards of half precision for the outputs; a model from the cache is read again."""
-    from openane.analysis.hazards import matches
+    """The hazards of half precision for the outputs; the cache knows the last run whose outputs were right."""
     from openane.analysis.run_hazards import run_hazards
+    from openane.compiler.checked_runs import CheckedRuns
     from openane.compiler.driver import build, load_chosen
     from openane.formats.sniff import FileKind, sniff
     from openane.graph import Graph
 
     artifact = execution.artifact
-    if artifact.graph is None and sniff(file) is not FileKind.BUNDLE:
-        level = load_chosen(file, options)
-        if isinstance(level, Graph):
-            if matches(level, arrays, outputs):
-                return ()
-            artifact = build(level, options)
+    if sniff(file) is FileKind.BUNDLE:
+        return run_hazards(execution, arrays, outputs, artifact)
+    checked = CheckedRuns(file, options, cache)
+    if checked.know(arrays, outputs):
+        return ()
+    level = artifact.graph or load_chosen(file, options)
+    if isinstance(level, Graph):
+        if _are_right(level, arrays, outputs):
+            checked.add(arrays, outputs)
+            return ()
+        artifact = artifact if artifact.graph is not None else build(level, options)
     return run_hazards(execution, arrays, outputs, artifact)
+
+
+def _are_right(graph: Graph, arrays: Mapping[str, np.ndarray], outputs: dict[str, np.ndarray]) -> bool:
+    """Whether outputs are those of the model in single precision; not where that cannot be run."""
+    from openane.analysis.hazards import matches
+
+    try:
+        return matches(graph, arrays, outputs)
+    except OpenaneError:
+        return False
 
 
 def session_options(choices: Mapping[str, Any]) -> SessionOptions:
