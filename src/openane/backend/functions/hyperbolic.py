@@ -14,31 +14,41 @@ from openane.backend.functions.steps import INPUT, Composer, Recipe
 from openane.numerics.fp16 import rounded_number
 from openane.numerics.limits import HALF_LARGEST
 
-_LIMIT = 11.78
-"""sinh and cosh still fit into fp16."""
-
 _SINE = (0.1666259765625, 0.0085601806640625)
 """sinh(x) = x (1 + c1 x^2 + c2 x^4) on [-1, 1] (largest relative error 1.3e-5)."""
+
+_COSINE = (0.499267578125, 0.0438232421875)
+"""cosh(x) = 1 + c1 x^2 + c2 x^4 on [-1, 1] (largest relative error 7.3e-5)."""
 
 _INVERSE_SINE = (0.57275390625, 1.1123046875, 2.603515625)
 """asinh on [-1, 1], of `odd_ratio` (largest relative error 1.8e-4)."""
 
+_INVERSE_TANGENT = (0.47412109375, -0.8330078125, -1.583984375)
+"""atanh on [-0.5, 0.5], of `odd_ratio` (largest relative error 3.7e-5)."""
 
 _LN_2 = (0.44140625, 1.5703125)
 """Two fp16 factors whose product is ln 2 to 2e-6; after the first every growth is below 8, where fp16 is finer."""
 
 
-def _half_power(composer: Composer, magnitude: int) -> int:
-    """e^m / 2 as the product of two roots, corrected for what log2(e) loses as an fp16 factor."""
-    root = composer.look_up(tables.exp2(), magnitude, scale=tables.LOG2_E / 2)
-    power = composer.multiply(root, root, scale=0.5)
+def _growth_of_powers(composer: Composer, sign: float) -> int:
+    """(e^m + sign e^-m) / 4 with m = |x|, less its value at 1, for m from 1 on; infinity twice that from 12 on.
+
+    With m - 1, which is exact, no power is outside of the table. The power is corrected for what log2(e) loses as an
+    fp16 factor; what is small is added first, so that large results are rounded three times.
+    """
+    magnitude = composer.magnitude(INPUT, bias=-1.0)
+    above_one = composer.look_up(tables.clip(-1.0, 11.0), magnitude)
+    power = composer.look_up(tables.quarter_e_exp2(), above_one, scale=tables.LOG2_E)
+    small = composer.look_up(tables.exp2(), above_one, scale=-tables.LOG2_E)
     lost = rounded_number((math.log2(math.e) - tables.LOG2_E) * math.log(2))
-    return composer.add(composer.multiply(power, magnitude, scale=lost), power)
-
-
-def _small_power(composer: Composer, magnitude: int) -> int:
-    """e^-m."""
-    return composer.look_up(tables.exp2(), magnitude, scale=-tables.LOG2_E)
+    at_one = (math.e + sign / math.e) / 4
+    rest = composer.add(
+        small,
+        composer.multiply(power, above_one, scale=lost),
+        pre_scale=rounded_number(sign / (4 * math.e)),
+        bias=rounded_number(-at_one),
+    )
+    return composer.add(power, rest)
 
 
 def _beyond(composer: Composer, x: int, limited: int) -> int:
@@ -47,25 +57,28 @@ def _beyond(composer: Composer, x: int, limited: int) -> int:
 
 
 def cosine() -> Recipe:
-    """(e^|x| + e^-|x|) / 2."""
+    """1 + c1 x^2 + c2 x^4 up to 1, and what the powers grow by beyond."""
     composer = Composer()
-    magnitude = composer.magnitude(INPUT)
-    composer.add(_small_power(composer, magnitude), _half_power(composer, magnitude), pre_scale=0.5)
-    return composer.recipe(COMPOSED_HERE, (-_LIMIT, _LIMIT))
+    limited = composer.look_up(tables.clip(-1.0, 1.0), INPUT)
+    square = composer.multiply(limited, limited)
+    slope = composer.multiply(limited, limited, scale=_COSINE[1], bias=_COSINE[0])
+    near = composer.multiply(square, slope, bias=1.0)
+    beyond = composer.look_up(tables.step(), composer.magnitude(INPUT, bias=-1.0))
+    growth = composer.multiply(_growth_of_powers(composer, 1.0), beyond)
+    composer.add(growth, near, pre_scale=2.0)
+    return composer.recipe(COMPOSED_HERE)
 
 
 def sine() -> Recipe:
-    """x (1 + c1 x^2 + c2 x^4) up to 1, and (e^|x| - e^-|x|) / 2 - sinh(1) beyond."""
+    """x (1 + c1 x^2 + c2 x^4) up to 1, and what the powers grow by beyond."""
     composer = Composer()
     limited = composer.look_up(tables.clip(-1.0, 1.0), INPUT)
     square = composer.multiply(limited, limited)
     slope = composer.multiply(limited, limited, scale=_SINE[1], bias=_SINE[0])
     near = composer.multiply(limited, composer.multiply(square, slope, bias=1.0))
-    magnitude = composer.magnitude(INPUT)
-    small, power = _small_power(composer, magnitude), _half_power(composer, magnitude)
-    growth = composer.add(small, power, pre_scale=-0.5, bias=rounded_number(-math.sinh(1)))
-    composer.add(composer.multiply(growth, _beyond(composer, INPUT, limited)), near)
-    return composer.recipe(COMPOSED_HERE, (-_LIMIT, _LIMIT))
+    growth = composer.multiply(_growth_of_powers(composer, -1.0), _beyond(composer, INPUT, limited))
+    composer.add(growth, near, pre_scale=2.0)
+    return composer.recipe(COMPOSED_HERE)
 
 
 def _growth(composer: Composer, x: int, start: float, sign: float) -> int:
@@ -110,8 +123,14 @@ def inverse_cosine() -> Recipe:
 
 
 def inverse_tangent() -> Recipe:
-    """asinh(x / sqrt(1 - x^2))."""
-    composer = Composer()
-    other = composer.look_up(tables.sqrt(), composer.multiply(INPUT, INPUT, scale=-1.0, bias=1.0))
-    _inverse_sine(composer, composer.multiply(INPUT, composer.look_up(tables.reciprocal(), other)))
+    """An odd ratio up to 1/2, and what half of ln((1 + m) / (1 - m)) grows by beyond, where both are exact."""
+    composer, start = Composer(), 0.5
+    limited = composer.look_up(tables.clip(-start, start), INPUT)
+    near = odd_ratio(composer, limited, _INVERSE_TANGENT)
+    far = composer.look_up(tables.clip(start, 1.0), composer.magnitude(INPUT))
+    below = composer.look_up(tables.log2(), composer.line(far, scale=-1.0, bias=1.0))
+    above = composer.look_up(tables.log2(), far, bias=1.0)
+    at_start = math.log2((1 + start) / (1 - start))
+    growth = composer.add(below, above, pre_scale=-1.0, scale=_LN_2[0], bias=rounded_number(-at_start * _LN_2[0]))
+    composer.add(composer.multiply(growth, _beyond(composer, INPUT, limited), scale=_LN_2[1] / 2), near)
     return composer.recipe(COMPOSED_HERE, (-1.0, 1.0))
