@@ -10,6 +10,7 @@ from openane.compiler.passes.activations import recognize_activations
 from openane.compiler.passes.affine import fold_scales
 from openane.compiler.passes.canonical import canonicalize
 from openane.compiler.passes.folding import fold_constants, merge_duplicates, remove_dead_nodes
+from openane.compiler.passes.guards import replace_guards
 from openane.compiler.passes.identities import remove_identities
 from openane.compiler.passes.long_axes import fold_long_axes
 from openane.compiler.passes.merging import merge_neighbors
@@ -35,6 +36,7 @@ PIPELINE: tuple[Pass[Graph], ...] = (
     _pass(spell_out_quantization, "before canonicalization separates quantize-dequantize pairs"),
     _pass(remove_identities, "later patterns need not skip no-op nodes"),
     _pass(merge_duplicates, "patterns expect one shared value where exporters repeat it"),
+    _pass(replace_guards, "on constants, before masks are moved or merged"),
     _pass(lower_einsums, "before passes match the scales and transposes that it creates"),
     _pass(canonicalize, "the recognizers match one form only"),
     _pass(recognize_shuffles, "before transposes move into the pattern"),
