@@ -43,6 +43,7 @@ class ExplainedLayer:
         tasks: numbers of the task descriptors it has a part in, over all programs of the plan.
         macs: multiply-adds of convolutions, matrix products and recurrent layers.
         reason: for a host layer: rule, limit, value and hint.
+        host_macs: those of `macs` that the host computes.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ExplainedLayer:
     tasks: tuple[int, ...]
     macs: int
     reason: Diagnostic | None = None
+    host_macs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Explanation:
         """Share of the multiply-adds on the engine, 0 to 1; of the layers that are left where there are none."""
         total = sum(layer.macs for layer in self.layers)
         if total:
-            return sum(layer.macs for layer in self.layers if layer.where not in _ON_HOST) / total
+            return 1 - sum(layer.host_macs for layer in self.layers) / total
         left = [layer for layer in self.layers if layer.where is not Location.FOLDED]
         return sum(layer.where not in _ON_HOST for layer in left) / len(left) if left else 1.0
 
@@ -147,12 +149,14 @@ def explain(
     engines: dict[str, set[str]] = {}
     tasks: dict[str, list[int]] = {}
     hosts: dict[str, Diagnostic | None] = {}
+    host_macs: dict[str, int] = {}
     number = 0
     for step in artifact.plan.steps:
         if isinstance(step, HostStep):
             for node in step.graph.nodes:
                 for layer in layers_of(node):
                     hosts[layer] = hosts.get(layer) or step.reasons.get(node.name)
+                    host_macs[layer] = host_macs.get(layer, 0) + macs(node, step.graph)
             continue
         codec = attach(step.program).codec
         assert codec is not None
@@ -163,7 +167,7 @@ def explain(
                 engines.setdefault(layer, set()).add(engine)
                 tasks.setdefault(layer, []).append(number)
             number += 1
-    layers = tuple(_layer(node, source, engines, tasks, hosts) for node in source.nodes)
+    layers = tuple(_layer(node, source, engines, tasks, hosts, host_macs) for node in source.nodes)
     steps = artifact.plan.steps
     return Explanation(
         model=artifact.plan.name,
@@ -192,15 +196,16 @@ def _layer(
     engines: Mapping[str, set[str]],
     tasks: Mapping[str, list[int]],
     hosts: Mapping[str, Diagnostic | None],
+    host_macs: Mapping[str, int],
 ) -> ExplainedLayer:
     names = layers_of(node)
     used = set().union(*(engines.get(name, set()) for name in names))
     numbers = tuple(dict.fromkeys(number for name in names for number in tasks.get(name, ())))
     on_host = [name for name in names if name in hosts]
     reason = next((hosts[name] for name in on_host if hosts[name]), None)
-    return ExplainedLayer(
-        names[-1], type(node.operation).__name__, _where(used, on_host), numbers, macs(node, source), reason
-    )
+    where, whole = _where(used, on_host), macs(node, source)
+    on_host_too = whole if where is Location.HOST else min(whole, sum(host_macs.get(name, 0) for name in names))
+    return ExplainedLayer(names[-1], type(node.operation).__name__, where, numbers, whole, reason, on_host_too)
 
 
 def _where(used: set[str], on_host: list[str]) -> Location:

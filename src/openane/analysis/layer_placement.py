@@ -294,7 +294,13 @@ def _merged(layers: Sequence[ExplainedLayer]) -> ExplainedLayer | None:
         Location.HOST if reason is not None and not answer.tasks else Location.PARTLY if reason is not None else where
     )
     return ExplainedLayer(
-        layers[0].name, layers[0].operation, where, answer.tasks, sum(layer.macs for layer in layers), reason
+        layers[0].name,
+        layers[0].operation,
+        where,
+        answer.tasks,
+        sum(layer.macs for layer in layers),
+        reason,
+        sum(layer.host_macs for layer in layers),
     )
 
 

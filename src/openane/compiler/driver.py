@@ -180,7 +180,7 @@ def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: O
     kept = kept_on_host(options.keep_on_host, graph, source)
     reasons = {**ineligible_nodes(graph, lowering, get(options.target)), **kept}
     movable = {name: why for name, why in reasons.items() if name not in kept}
-    folded = without_long_axes(graph, movable, min(lowering.machine.max_width, lowering.machine.max_height))
+    folded = without_long_axes(graph, movable, lowering.machine)
     if folded is not graph:
         graph = folded
         reasons = {**ineligible_nodes(graph, lowering, get(options.target)), **kept}

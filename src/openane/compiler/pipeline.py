@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from openane.backend.machine import MachineSpec
 from openane.backend.units.tensor import SIZE_RULES
 from openane.compiler.passes.activations import recognize_activations
 from openane.compiler.passes.affine import fold_scales
@@ -78,13 +79,13 @@ FOLDINGS: tuple[tuple[str, str], ...] = (
 """Names and reasons of what runs after eligibility is known."""
 
 
-def without_long_axes(graph: Graph, reasons: Mapping[str, Diagnostic], longest: int) -> Graph:
+def without_long_axes(graph: Graph, reasons: Mapping[str, Diagnostic], machine: MachineSpec) -> Graph:
     """Splits the axes of nodes that are not on the engine because a tensor is too long.
 
     Args:
         graph: after the other passes.
         reasons: node name -> why it is not on the engine.
-        longest: largest width and height of a tensor.
+        machine: the generation that is compiled for.
 
     Returns:
         The graph with the same inputs and outputs; the same one where there is no such node.
@@ -97,7 +98,9 @@ def without_long_axes(graph: Graph, reasons: Mapping[str, Diagnostic], longest: 
     if not nodes:
         return graph
     ((name, reason),) = FOLDINGS
-    return run_passes((Pass(name, lambda state: fold_long_axes(state, longest, nodes), reason),), graph, verify=_verify)
+    longest, channels = min(machine.max_width, machine.max_height), machine.max_channels
+    step = Pass(name, lambda state: fold_long_axes(state, longest, channels, nodes), reason)
+    return run_passes((step,), graph, verify=_verify)
 
 
 def _verify(step: Pass[Graph], before: Graph, after: Graph) -> None:

@@ -56,6 +56,12 @@ def test_a_head_with_many_columns(rows: int, columns: int) -> None:
     check(text, {"w": weights(24, columns)})
 
 
+@pytest.mark.parametrize("columns", [16411, 51866])
+def test_one_row_with_columns_of_large_factors(columns: int) -> None:
+    text = f"g (float[1, 1, 24] x) => (float[1, 1, {columns}] y) {{ y = MatMul(x, w) }}"
+    check(text, {"w": weights(24, columns)})
+
+
 @pytest.mark.parametrize("columns", [16411, 40009])
 def test_a_prime_number_of_columns_is_filled_up(columns: int) -> None:
     """The host only drops the columns of zeros."""
@@ -130,6 +136,6 @@ def test_fewest_parts() -> None:
 
 def test_other_nodes_are_left_alone() -> None:
     graph = Graph("g", {"x": TensorType((2, 200), DType.FLOAT32)}, ("y",), (Node("n", g.Relu(), ("x",), ("y",)),), {})
-    assert fold_long_axes(graph, 100, {"m"}).nodes == graph.nodes
-    folded = fold_long_axes(graph, 100, {"n"})
+    assert fold_long_axes(graph, 100, 400, {"m"}).nodes == graph.nodes
+    folded = fold_long_axes(graph, 100, 400, {"n"})
     assert [type(node.operation) for node in folded.nodes] == [g.Reshape, g.Relu, g.Reshape]

@@ -26,12 +26,13 @@ _ALONG_AXIS = (g.Softmax, g.LogSoftmax, g.Hardmax)
 _PER_CHANNEL = (g.BatchNorm, g.InstanceNorm, g.GroupNorm)
 
 
-def fold_long_axes(graph: Graph, longest: int, nodes: Container[str]) -> Graph:
+def fold_long_axes(graph: Graph, longest: int, channels: int, nodes: Container[str]) -> Graph:
     """Splits axes of more than `longest` elements in two.
 
     Args:
         graph: after the other passes.
         longest: elements of an axis that is left alone.
+        channels: most channels of an image.
         nodes: names of the nodes that may be rewritten.
 
     Returns:
@@ -39,7 +40,7 @@ def fold_long_axes(graph: Graph, longest: int, nodes: Container[str]) -> Graph:
     """
 
     def limited(rule: _LongRule) -> Rule:
-        return lambda editor, node: rule(_Long(editor, node, longest)) if node.name in nodes else None
+        return lambda editor, node: rule(_Long(editor, node, longest, channels)) if node.name in nodes else None
 
     return Editor(graph, "fold").run({kind: tuple(map(limited, _rules_of(kind))) for kind in g.OPERATIONS.values()})
 
@@ -68,6 +69,7 @@ class _Long:
     editor: Editor
     node: Node
     longest: int
+    channels: int
 
     def fold_of(self, value: str) -> _Fold | None:
         """How the one long axis of a value is split: as what it is a reshape of, else into the fewest parts."""
@@ -278,6 +280,8 @@ def _columns(long: _Long, matrix: np.ndarray) -> Replacement | None:
     columns = matrix.shape[1]
     parts = fewest_parts(columns, long.longest) or 0
     if not 0 < parts <= _MOST_PARTS:
+        if math.prod(editor.shape(x)[:-1]) == 1 and columns <= long.channels:
+            return _pixel(long, matrix)
         parts = -(-columns // long.longest)
     size = -(-columns // parts)
     filled = np.pad(matrix, ((0, 0), (0, parts * size - columns)))
@@ -292,6 +296,14 @@ def _columns(long: _Long, matrix: np.ndarray) -> Replacement | None:
     whole = long.add(g.Reshape((*lead, parts * size)), joined)
     ends = (*lead, columns)
     return editor.put(long.node, g.Slice((0,) * len(ends), ends, (1,) * len(ends)), (whole,))
+
+
+def _pixel(long: _Long, matrix: np.ndarray) -> Replacement:
+    """One row with a prime number of columns, say: a convolution of one pixel, with the columns as channels."""
+    x, name = long.node.inputs
+    image = long.add(g.Reshape((1, matrix.shape[0], 1, 1)), x)
+    kernel = long.editor.add_constant(np.ascontiguousarray(matrix.T)[:, :, None, None], name)
+    return long.result(long.add(g.Conv(), image, kernel))
 
 
 _MOST_PARTS = 64
