@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +10,24 @@ from click.testing import CliRunner
 
 from openane.cli import root
 from openane.core.errors import InputError, OpenaneError, UnavailableError
+from openane.net.units import Conv
 from openane.runtimes import Choice, SessionOptions
 from openane.runtimes.linux import LinuxRuntime
 from openane.runtimes.linux.emulation import EmulatedDriver, EmulatedSystem
 from openane.runtimes.linux.engine import SimulatedEngine
-from openane.runtimes.verification import CheckOutcome, Standing, all_cases, check_case, predict, select_cases
+from openane.runtimes.verification import (
+    CaseResult,
+    CheckOutcome,
+    Standing,
+    all_cases,
+    check_case,
+    predict,
+    select_cases,
+)
 from openane.runtimes.verification.case import impulses, numbered_kernel
 from openane.runtimes.verification.check import compare, compile_case, unpack_array
+from openane.runtimes.verification.m1_kit import kit_cases
+from openane.runtimes.verification.questions import QUESTIONS, answers
 from openane.targets.target import RunOptions
 
 CASES = {case.name: case for case in all_cases()}
@@ -221,3 +233,78 @@ def test_an_unknown_target_is_refused_at_once():
 def test_the_list_names_every_question():
     result = CliRunner().invoke(root, ["verify-device", "--list", "--json"])
     assert [case["name"] for case in json.loads(result.stdout)["cases"]] == list(CASES)
+
+
+def test_without_a_device_it_fails():
+    for arguments in ([], ["--on", "simulator"]):
+        with pytest.raises(OpenaneError, match=r"no device|not a device"):
+            CliRunner().invoke(root, ["verify-device", "--case", "layout", *arguments], catch_exceptions=False)
+
+
+def test_a_dry_run_says_so_on_every_line_and_settles_nothing(tmp_path):
+    output = tmp_path / "result.json"
+    result = CliRunner().invoke(root, ["verify-device", "--dry-run", "--case", "layout", "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.output.splitlines() if line and not line.startswith("group")]
+    assert lines and all("dry run, no device" in line for line in lines)
+    document = json.loads(output.read_text())
+    assert document["dry_run"] is True
+    assert document["assumptions"] == []
+
+
+def test_a_device_settles_assumptions(use):
+    use(emulated()[1])
+    arguments = [word for case in ("stride-2", "stride-2-odd", "dilation-2") for word in ("--case", case)]
+    result = CliRunner().invoke(root, ["verify-device", "--json", *arguments])
+    found = {each["assumption"]: each["answer"] for each in json.loads(result.stdout)["assumptions"]}
+    assert (found["A4"], found["A5"], found["A1"]) == ("confirmed", "confirmed", "open")
+
+
+def test_answers_follow_the_outcomes():
+    def answer(*outcomes):
+        names = ("view-channel", "view-height", "view-width")
+        results = [
+            CaseResult(CASES[name], outcome, agrees_with=("other",) if outcome is CheckOutcome.EXPLAINED else ())
+            for name, outcome in zip(names, outcomes, strict=True)
+        ]
+        return next(each["answer"] for each in answers(results) if each["assumption"] == "A16")
+
+    matches, explained, differs = CheckOutcome.MATCHES, CheckOutcome.EXPLAINED, CheckOutcome.DIFFERS
+    assert answer(matches, matches, matches) == "confirmed"
+    assert answer(matches, explained, matches) == "another hypothesis"
+    assert answer(matches, differs, CheckOutcome.NOT_RUN) == "contradicted"
+    assert answer(matches, CheckOutcome.FAULT, matches) == "open"
+
+
+def test_every_question_names_an_assumption_of_the_docs_and_cases_that_exist():
+    page = (Path(__file__).parents[2] / "docs" / "assumptions.md").read_text()
+    for number, (_, cases) in QUESTIONS.items():
+        assert f"| {number} |" in page
+        assert set(cases) <= set(CASES)
+
+
+def test_the_kit_has_the_published_vectors(shared):
+    """Of the sums that others measured on later chips, nine in ten are asked of this one, bit for bit."""
+    asked = {vector for case in kit_cases() for vector in sums(case)}
+    wanted = set()
+    for entry in json.loads((shared / "hw" / "measured-2026-12.json").read_text()):
+        if entry["table"].startswith("mac_") and "w_hex" in entry and "x_hex" in entry:
+            x, w = (tuple(int(word, 16) for word in entry[key]) for key in ("x_hex", "w_hex"))
+            wanted.add((x, w if len(w) == len(x) else w * len(x), int(entry.get("bias_hex", "0"), 16)))
+    assert len(wanted) > 300
+    assert len(wanted & asked) / len(wanted) > 0.9
+
+
+def sums(case):
+    """The sums of a case: words of values and weights, up to the last channel that counts, and of the bias."""
+    unit, *rest = (unit.params for unit in case.net.units)
+    if not isinstance(unit, Conv):
+        return
+    kernel = unit.kernel[:, :, 0, 0].astype(np.float16)
+    biases = np.zeros(len(kernel), np.float16) if not rest else np.asarray(rest[0].bias, np.float16)
+    for weights, bias in zip(kernel, biases, strict=True):
+        for column in np.ascontiguousarray(case.inputs["x"][0, 0, :, 0, :].T):
+            used = np.flatnonzero((column.view(np.uint16) != 0) & (weights != 0))
+            count = int(used[-1]) + 1 if used.size else 1
+            x, w = (tuple(map(int, array[:count].view(np.uint16))) for array in (column, weights))
+            yield x, w, int(bias.view(np.uint16))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from openane.runtimes.runtime import SessionOptions
     from openane.runtimes.verification import CaseResult, DeviceCase
 
+SIMULATOR = "simulator"
+DRY_RUN = "dry run, no device: "
+
 
 @click.command(name="verify-device", short_help="Run the self-test on a device and compare with the simulator.")
-@click.option(
-    "--on", default="auto", show_default=True, help="Runtime: auto, linux, macos, or simulator for a rehearsal."
-)
+@click.option("--on", default="auto", show_default=True, help="Runtime: auto, linux or macos.")
+@click.option("--dry-run", is_flag=True, help="Rehearse on the simulator, which settles nothing.")
 @click.option("--device", default="", help="Device node to use; by default the first suitable one.")
 @click.option("-o", "--output", type=FILE, help="Write the results to this file; attach it to reports.")
 @click.option("--case", "names", multiple=True, help="Run only this case or group; repeatable.")
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 @JSON_OPTION
 def command(
     on: str,
+    dry_run: bool,
     device: str,
     output: Path | None,
     names: tuple[str, ...],
@@ -53,8 +56,11 @@ def command(
 
     The outputs answer questions that need hardware: kernel order, padding, pooling, accumulator width, table edges,
     saturation. Cases with an assumed encoding run last, because they may hang the engine; the result file is complete
-    up to the last case that finished. Exits with status 0 if at least one case ran, and every case that ran matches or
-    is explained by another hypothesis.
+    up to the last case that finished. It says which assumptions of the docs it settles, and holds nothing about you:
+    please submit it.
+
+    Exit status: 0 if at least one case ran, and every case that ran matches or is explained by another hypothesis; 1 if
+    one does not; 2 without a device.
     """
     from openane import targets
     from openane.core.files import write_atomically
@@ -71,26 +77,49 @@ def command(
     if kit is not None:
         _write_kit(cases, kit, target)
         return
-    choice = choose(on)
-    say(f"running on {choice.reason}", err=True)
+    choice = _device(on, dry_run)
+    mark = DRY_RUN if dry_run else ""
+    say(f"{mark}running on {choice.reason}", err=True)
     report = examine()
     simulation = RunOptions(time_limit_seconds=timeout)
     options = SessionOptions(timeout_seconds=timeout, device=device, simulation=simulation)
     results: list[CaseResult] = []
     for case in cases:
         results.append(_run(case, choice, options, target, results))
-        _progress(results[-1])
+        say(f"{mark}{results[-1].case.name}: {_line(results[-1])}", err=True)
+        document = result_document(results, report, choice, is_rehearsal=dry_run)
         if output is not None:
-            document = result_document(results, report, choice)
             write_atomically(output, json.dumps(document, indent=1).encode() + b"\n")
     if as_json:
-        print_json("verify-device", result_document(results, report, choice))
+        print_json("verify-device", document)
     else:
-        _show(results)
+        _show(results, mark)
+        _show_answers(document["assumptions"])
     outcomes = {result.outcome for result in results}
     bad = {CheckOutcome.DIFFERS, CheckOutcome.FAULT, CheckOutcome.NOT_RUN}
     if outcomes & bad or outcomes <= {CheckOutcome.NOT_COMPILED}:
         raise click.exceptions.Exit(WRONG_STATUS)
+
+
+def _device(on: str, dry_run: bool) -> Choice:
+    """The device to use, or the simulator for a rehearsal.
+
+    Raises:
+        UnavailableError: there is no device.
+        InputError: the simulator without --dry-run, or a device with it.
+    """
+    if dry_run:
+        if on not in ("auto", SIMULATOR):
+            raise InputError("a dry run uses the simulator", value=f"--on {on}", hint="Leave out --dry-run or --on.")
+        return choose(SIMULATOR)
+    if on == SIMULATOR:
+        what = "the simulator is not a device: it would be compared with itself"
+        raise InputError(what, value="--on simulator", hint="Rehearse with --dry-run.")
+    choice = choose(on)
+    if choice.runtime.name == SIMULATOR:
+        hint = "`openane doctor` looks for one; --dry-run rehearses."
+        raise UnavailableError("there is no device to verify", value=choice.reason, hint=hint)
+    return choice
 
 
 def _run(
@@ -107,10 +136,6 @@ def _run(
         return CaseResult(case, CheckOutcome.NOT_RUN, str(error))
 
 
-def _progress(result: CaseResult) -> None:
-    say(f"{result.case.name}: {_line(result)}", err=True)
-
-
 def _line(result: CaseResult) -> str:
     from openane.runtimes.verification import CheckOutcome
 
@@ -123,11 +148,19 @@ def _line(result: CaseResult) -> str:
     return f"{result.outcome.value}: {result.message}"
 
 
-def _show(results: list[CaseResult]) -> None:
+def _show(results: list[CaseResult], mark: str) -> None:
     rows: list[tuple[object, ...]] = [
-        (result.case.group, result.case.name, result.outcome.value, _line(result)) for result in results
+        (result.case.group, f"{mark}{result.case.name}", result.outcome.value, _line(result)) for result in results
     ]
-    print_table("Self-test", ("group", "case", "outcome", "details"), rows)
+    print_table(f"{mark}Self-test", ("group", "case", "outcome", "details"), rows)
+
+
+def _show_answers(answers: list[dict[str, Any]]) -> None:
+    rows: list[tuple[object, ...]] = [
+        (each["assumption"], each["subject"], each["answer"], ", ".join(each["hypotheses"])) for each in answers
+    ]
+    if rows:
+        print_table("Assumptions of docs/assumptions.md", ("", "subject", "answer", "hypothesis"), rows)
 
 
 def _list(cases: tuple[DeviceCase, ...], as_json: bool) -> None:

@@ -17,11 +17,12 @@ from openane.runtimes.verification.arithmetic import arithmetic_cases
 from openane.runtimes.verification.case import DeviceCase, Standing
 from openane.runtimes.verification.check import compile_case, predict
 from openane.runtimes.verification.geometry import geometry_cases
+from openane.runtimes.verification.m1_kit import kit_cases
 
 
 def all_cases() -> tuple[DeviceCase, ...]:
     """Every case, those with recorded encodings first: an assumed one may hang the engine."""
-    cases = (*geometry_cases(), *accumulation_cases(), *arithmetic_cases())
+    cases = (*geometry_cases(), *kit_cases(), *accumulation_cases(), *arithmetic_cases())
     return tuple(sorted(cases, key=lambda case: case.standing is Standing.ASSUMED))
 
 

@@ -10,22 +10,27 @@ from typing import Any
 from openane.runtimes.doctor import DoctorReport
 from openane.runtimes.registry import Choice
 from openane.runtimes.verification.check import CaseResult
+from openane.runtimes.verification.questions import answers
 
-FORMAT = 1
+FORMAT = 2
 MACHINE_AREAS = ("machine", "linux", "macos")
 
 
-def result_document(results: Sequence[CaseResult], report: DoctorReport, choice: Choice) -> dict[str, Any]:
+def result_document(
+    results: Sequence[CaseResult], report: DoctorReport, choice: Choice, *, is_rehearsal: bool = False
+) -> dict[str, Any]:
     """The result file as plain values, ready for JSON.
 
     Args:
         results: of the cases that were looked at.
         report: of the doctor.
         choice: the runtime that ran the cases, and why it was taken.
+        is_rehearsal: no device ran; nothing is settled.
     """
     return {
         "format": FORMAT,
         "openane": _version(),
+        "dry_run": is_rehearsal,
         "runtime": choice.runtime.name,
         "reason": choice.reason,
         "device": dict(choice.availability.facts),
@@ -35,6 +40,7 @@ def result_document(results: Sequence[CaseResult], report: DoctorReport, choice:
             if finding.area in MACHINE_AREAS
         },
         "summary": summary(results),
+        "assumptions": [] if is_rehearsal else answers(results),
         "cases": [_case(result) for result in results],
     }
 
