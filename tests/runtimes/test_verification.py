@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from openane.cli import root
 from openane.core.errors import InputError, OpenaneError, UnavailableError
-from openane.net.units import Conv
 from openane.runtimes import Choice, SessionOptions
 from openane.runtimes.linux import LinuxRuntime
 from openane.runtimes.linux.emulation import EmulatedDriver, EmulatedSystem

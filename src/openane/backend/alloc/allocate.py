@@ -219,11 +219,12 @@ class _Placer:
         return replace(task, sources=(second, first))
 
     def _origin(self, index: int) -> int:
-        """L2 address of the block's relative addresses: room for all of them is taken when the block begins."""
-        block = self.flow.blocks[index]
+        """L2 address of the block's relative addresses: room for all of them is taken before the first is used."""
+        block, size = self.flow.blocks[index], self.flow.own_bytes(index)
+        if not size:
+            return 0
         if block not in self.origins:
-            size = self.flow.block_bytes.get(block, 0)
-            start = self.l2.allocate(size) if size else 0
+            start = self.l2.allocate(size)
             if start is None:
                 found = block_fits_l2.check(size, self.l2.largest_hole())
                 raise UnsupportedError.of(block_fits_l2, found, machine=self.machine)
@@ -325,8 +326,7 @@ class _Placer:
                     dram_bytes(self.machine, tensor.shape, element_bytes(tensor), tensor.interleave),
                 )
         block = self.flow.blocks[index]
-        last_of_block = index + 1 == len(self.flow.tasks) or self.flow.blocks[index + 1] != block
-        if last_of_block and self.origins[block][1]:
+        if block in self.origins and index + 1 == self.flow.spans[block].stop:
             self.l2.release(*self.origins[block])
 
     # -- operands -------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Flow:
         lives: root tensor -> its life.
         readers: root tensor -> the first task that reads it.
         block_bytes: block -> L2 bytes of the addresses that its family chose itself.
+        spans: block -> the tasks that use these addresses, and those between them.
     """
 
     tasks: tuple[TaskPlan, ...]
@@ -52,6 +53,12 @@ class Flow:
     lives: Mapping[str, Life]
     readers: Mapping[str, TaskPlan]
     block_bytes: Mapping[int, int]
+    spans: Mapping[int, range]
+
+    def own_bytes(self, index: int) -> int:
+        """L2 bytes that the block of a task has for its own addresses at this task."""
+        block = self.blocks[index]
+        return self.block_bytes[block] if index in self.spans.get(block, ()) else 0
 
 
 def flow(machine: MachineSpec, plan: ProgramPlan, *, explicit_layout: bool = False) -> Flow:
@@ -83,7 +90,16 @@ def flow(machine: MachineSpec, plan: ProgramPlan, *, explicit_layout: bool = Fal
         for number, block in enumerate(plan.blocks)
     }
     block_bytes = {number: size for number, size in sizes.items() if size}
-    return Flow(tasks, blocks, roots, lives, readers, block_bytes)
+    spans: dict[int, range] = {}
+    for index, (task, block) in enumerate(zip(tasks, blocks, strict=True)):
+        if block in block_bytes and _has_own_addresses(plan, task):
+            spans[block] = range(spans[block].start if block in spans else index, index + 1)
+    return Flow(tasks, blocks, roots, lives, readers, block_bytes, spans)
+
+
+def _has_own_addresses(plan: ProgramPlan, task: TaskPlan) -> bool:
+    operands = (*task.sources, task.result)
+    return any(each.staging_base is not None or plan.tensors[each.tensor].l2_base is not None for each in operands)
 
 
 def explicit_bytes(
@@ -158,7 +174,7 @@ def choose(
     barred = _barred(plan, flow) | spilled
     staged = [_staged_tensors(machine, task, flow) for task in flow.tasks]
     need = [sum(sizes.values()) for sizes in staged]
-    used = [flow.block_bytes.get(block, 0) for block in flow.blocks]
+    used = [flow.own_bytes(index) for index in range(len(flow.tasks))]
     for name, place in places.items():
         if place is TensorPlace.RESIDENT and name in flow.lives and plan.tensors[name].l2_base is None:
             _occupy(used, flow.lives[name], resident_bytes(machine, plan.tensors[name].shape))

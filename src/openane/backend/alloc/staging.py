@@ -13,6 +13,8 @@ from openane.net.net import TensorShape
 
 #: Planar patches of rows that fill the widest patch badly (see `planar_patch`), and from which width on, as log2.
 _NARROW_PATCH, _WIDE_PATCH = 5, 8
+#: Columns of the widest planar patch, as log2.
+WIDEST_PLANAR_PATCH = 9
 #: Columns and rows up to which an image is small.
 _SMALL_IMAGE = 8
 #: Rows that are fetched together at most where L2 holds one patch of columns.
@@ -117,8 +119,8 @@ def planar_patch(task: TaskPlan) -> tuple[int, int]:
     """
     work, view = task.work, task.view
     assert isinstance(work, PeWork)
-    size = 8 if work.mode in (PeMode.BINARY, PeMode.ROWS, PeMode.VARIANCE) else 9
-    width = min(max((view.width - 1).bit_length(), 4), 9)
+    size = WIDEST_PLANAR_PATCH - (work.mode in (PeMode.BINARY, PeMode.ROWS, PeMode.VARIANCE))
+    width = min(max((view.width - 1).bit_length(), 4), WIDEST_PLANAR_PATCH)
     if view.height > 1 and view.width > 1 << _WIDE_PATCH and 4 * view.width <= 3 * align(view.width, 1 << width):
         width = _NARROW_PATCH
     return width, min((view.height - 1).bit_length(), max(0, size - width))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from openane.backend.alloc.staging import WIDEST_PLANAR_PATCH
 from openane.backend.alloc.surfaces import align, row_bytes
 from openane.backend.ir.fused import Fused
 from openane.backend.ir.plan import (
@@ -160,16 +161,22 @@ def _chunks(machine: MachineSpec, rows: int, inner: int) -> Iterator[tuple[int, 
         if group > _largest_group(machine, inner) or rows - first < size:
             continue
         whole = (rows - first) // size
-        most = (
-            max((machine.l2_bytes // 2) // (2 * segments(machine, size, inner).row), 1)
-            if group == _KERNEL_ROWS[0]
-            else 1
-        )
+        most = _kernels_at_once(machine, size, inner) if group == _KERNEL_ROWS[0] else 1
         for start, count in bands(whole, most):
             yield first + start * size, count * size, group
         first += whole * size
     for start, count in bands(rows - first, machine.lanes):
         yield first + start, count, 1
+
+
+def _kernels_at_once(machine: MachineSpec, rows: int, inner: int) -> int:
+    """Kernels of `rows` rows that one planar task writes: as many as can be staged in L2 before and after it."""
+    staged = segments(machine, rows, inner).row
+    most = (machine.l2_bytes // 2) // (2 * staged)
+    if 2 * inner % machine.dma_alignment_bytes:  # the result is ragged, and staged by whole patches
+        written = min(align(2 * inner, machine.bank_bytes), 2 << WIDEST_PLANAR_PATCH) * rows
+        most = min(most, machine.l2_bytes // (staged + written))
+    return max(most, 1)
 
 
 def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
