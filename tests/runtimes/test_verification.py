@@ -297,7 +297,7 @@ def test_the_kit_has_the_published_vectors(shared):
 def sums(case):
     """The sums of a case: words of values and weights, up to the last channel that counts, and of the bias."""
     unit, *rest = (unit.params for unit in case.net.units)
-    if not isinstance(unit, Conv):
+    if not isinstance(unit, ConvParams):
         return
     kernel = unit.kernel[:, :, 0, 0].astype(np.float16)
     biases = np.zeros(len(kernel), np.float16) if not rest else np.asarray(rest[0].bias, np.float16)
