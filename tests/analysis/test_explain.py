@@ -65,6 +65,20 @@ def test_layers_and_totals(tmp_path: Path) -> None:
     assert "'b' (float32[1,4,6,8])" in best.reason.hint
 
 
+def test_layers_have_the_evidence_of_their_weakest_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = mixed(tmp_path / "m.onnx")
+    main(["explain", str(path), "--json", "--no-hazards"])
+    report = json.loads(capsys.readouterr().out)
+    encodings = {layer["name"]: layer["evidence"] for layer in report["layers"]}
+    assert encodings["best"] is None  # on the host
+    assert encodings["first"] == "extrapolated"  # kernels of 2x2 are on no record
+    assert "Common.ConvCfg.Kw" in {each["field"] for each in report["evidence"]["findings"]}
+    assert sum(report["evidence"]["tasks"].values()) == 2
+    assert sum(report["evidence"]["time_shares"].values()) == pytest.approx(1)
+    main(["explain", str(path), "--no-hazards"])
+    assert "what no program of Apple's compiler shows" in capsys.readouterr().out
+
+
 def test_json_and_require(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = mixed(tmp_path / "m.onnx")
     main(["explain", str(path), "--json", "--require", "100"])

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from openane.analysis.evidence import evidence_of_programs
 from openane.net.net import Net, TensorShape, Unit, UnitParams
 from openane.net.units import GOCParams
 from openane.program import Program
+from openane.program.evidence import EncodingEvidence
 from openane.targets.h13.engine import TARGET
 from openane.targets.target import CompileOptions, RunOptions
 
@@ -58,6 +60,13 @@ def compile_net(net: Net, dialect: str | None = None) -> Program:
 def simulate(program: Program, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the simulator makes of it."""
     return TARGET.machine(program, RunOptions(threads=1)).run(inputs)
+
+
+def weakest(program: Program) -> EncodingEvidence:
+    """The evidence of the weakest task."""
+    report = evidence_of_programs((program,))
+    assert report is not None
+    return max(task.evidence.level for task in report.tasks)
 
 
 def check(

@@ -56,6 +56,7 @@ def test_every_task_layer_and_table_is_there(digits_document: dict[str, Any]) ->
     artifact = build(DIGITS)
     tasks = digits_document["tasks"]
     assert len(tasks) == len(artifact.program.tasks)
+    assert all(bool(task["findings"]) == (task["evidence"] != "as emitted by Apple") for task in tasks)
     assert [layer["operation"] for layer in digits_document["layers"]][:3] == ["Conv", "BatchNorm", "Relu"]
     assert {task for layer in digits_document["layers"] for task in layer["tasks"]} == set(range(len(tasks)))
     assert digits_document["tables"], "softmax needs tables"

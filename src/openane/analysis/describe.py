@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from openane.analysis.evidence import EvidenceReport, evidence_of_programs, finding_values
 from openane.core.errors import OpenaneError, UnsupportedError
 from openane.formats.anec import AnecFile
 from openane.formats.assembly.write import BUFFER_NAMES
@@ -49,7 +52,13 @@ class BufferDescription:
 
 @dataclass(frozen=True, slots=True)
 class TaskDescription:
-    """One task: its place in the text section, engine, and what it does in a line."""
+    """One task: its place in the text section, engine, and what it does in a line.
+
+    Attributes:
+        evidence: how its encoding is backed: "as emitted by Apple", "extrapolated", "assumed"; empty where no records
+            of the generation are at hand.
+        findings: what no record shows, as plain values (`analysis.evidence.finding_values`).
+    """
 
     index: int
     offset: int
@@ -58,6 +67,8 @@ class TaskDescription:
     operation: str
     summary: str
     layers: tuple[str, ...] = ()
+    evidence: str = ""
+    findings: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +95,8 @@ class Description:
         cpu_subtype: number of the generation in .hwx headers.
         chips: marketing names.
         standing: how well openane knows the generation.
-        evidence: how the encoding is backed: "as Apple writes it", "extrapolated", "simulator only"; empty where the
-            file does not say, as those of other compilers.
+        evidence: what backs the encoding of the tasks (`analysis.evidence.EvidenceReport.values`); None where no
+            records of the generation are at hand, or the tasks cannot be read.
         functions: form of functions of one element that was chosen; empty where the file does not say.
         rescale: what the rescaling of kernels relied on, "proven" or "calibrated"; empty for none.
         executable: whether openane simulates it.
@@ -107,7 +118,7 @@ class Description:
     cpu_subtype: int
     chips: str
     standing: str
-    evidence: str
+    evidence: Mapping[str, Any] | None
     functions: str
     rescale: str
     executable: bool
@@ -172,6 +183,7 @@ def _description(
     problems: tuple[str, ...],
 ) -> Description:
     hwx = file if isinstance(file, HwxFile) else None
+    evidence = evidence_of_programs((program,)) if program else None
     return Description(
         file=image.where,
         container="" if file is None else "hwx" if hwx else "anec",
@@ -181,7 +193,7 @@ def _description(
         cpu_subtype=image.cpu_subtype,
         chips=made_for.chips if made_for else "",
         standing=made_for.standing if made_for else "",
-        evidence=image.notes.get("evidence", ""),
+        evidence=evidence.values() if evidence else None,
         functions=image.notes.get("functions", ""),
         rescale=image.notes.get("rescale", ""),
         executable=bool(made_for and made_for.executable),
@@ -191,7 +203,7 @@ def _description(
         dialect=image.dialect,
         tensors=tuple(_tensor(surface) for surface in image.surfaces),
         buffers=tuple(_buffers(image, hwx)),
-        tasks=_tasks(program) if program else (),
+        tasks=_tasks(program, evidence) if program else (),
         sections=_sections(hwx) if hwx else (),
         text_bytes=len(image.text),
         constant_bytes=len(image.constants),
@@ -233,12 +245,13 @@ def _buffers(image: Image, file: HwxFile | None) -> list[BufferDescription]:
     ]
 
 
-def _tasks(program: Program) -> tuple[TaskDescription, ...]:
+def _tasks(program: Program, evidence: EvidenceReport | None) -> tuple[TaskDescription, ...]:
     assert program.codec is not None
     names = {**BUFFER_NAMES, **{surface.buffer: surface.name for surface in program.surfaces}}
     found = []
     for index, (task, offset) in enumerate(zip(program.tasks, program.task_offsets, strict=True)):
         summary = program.codec.summarize(task)
+        backed = evidence.tasks[index].evidence if evidence else None
         found.append(
             TaskDescription(
                 index,
@@ -248,6 +261,8 @@ def _tasks(program: Program) -> tuple[TaskDescription, ...]:
                 summary.operation,
                 summary.text(names),
                 task.origin.layers,
+                backed.level.text if backed else "",
+                tuple(map(finding_values, backed.findings)) if backed else (),
             )
         )
     return tuple(found)

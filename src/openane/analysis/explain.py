@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from openane.analysis.estimate import estimate
+from openane.analysis.evidence import EvidenceReport, evidence_of_model
 from openane.analysis.hazards import Hazard
 from openane.analysis.mac_loss import MacLoss
 from openane.artifact.plan import Artifact, Crossing, EngineStep, HostStep
@@ -17,6 +18,7 @@ from openane.compiler.partition import host_us
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.core.report import Report, numbers, texts
 from openane.graph import Graph, Node
+from openane.program.evidence import EncodingEvidence
 from openane.targets import attach
 
 
@@ -44,6 +46,7 @@ class ExplainedLayer:
         macs: multiply-adds of convolutions, matrix products and recurrent layers.
         reason: for a host layer: rule, limit, value and hint.
         host_macs: those of `macs` that the host computes.
+        evidence: how the encoding of its tasks is backed, by the weakest one; None without tasks or records.
     """
 
     name: str
@@ -53,6 +56,7 @@ class ExplainedLayer:
     macs: int
     reason: Diagnostic | None = None
     host_macs: int = 0
+    evidence: EncodingEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Explanation:
         hazards: of half precision, where they were looked for.
         mac_losses: what the MAC array is expected to lose, the worst layer first.
         warnings: of the compilation.
+        evidence: what backs the tasks; None where no records of the generation are at hand.
     """
 
     model: str
@@ -82,6 +87,7 @@ class Explanation:
     hazards: tuple[Hazard, ...] = field(default=())
     mac_losses: tuple[MacLoss, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    evidence: EvidenceReport | None = None
 
     @property
     def engine_share(self) -> float:
@@ -114,11 +120,12 @@ class Explanation:
                 layer.where.value,
                 ", ".join(map(str, layer.tasks)),
                 layer.macs,
+                "" if layer.evidence is None else layer.evidence.text,
                 "" if layer.reason is None else str(layer.reason),
             )
             for layer in self.layers
         ]
-        columns = (*texts("layer", "operation", "where", "tasks"), *numbers("macs"), *texts("reason"))
+        columns = (*texts("layer", "operation", "where", "tasks"), *numbers("macs"), *texts("encoding", "reason"))
         return Report(
             f"{self.model} on {self.target}: {self.engine_share:.1%} of the work on the engine", columns, rows
         )
@@ -167,7 +174,9 @@ def explain(
                 engines.setdefault(layer, set()).add(engine)
                 tasks.setdefault(layer, []).append(number)
             number += 1
-    layers = tuple(_layer(node, source, engines, tasks, hosts, host_macs) for node in source.nodes)
+    evidence = evidence_of_model(artifact)
+    found = (_layer(node, source, engines, tasks, hosts, host_macs) for node in source.nodes)
+    layers = tuple(_backed(layer, evidence) for layer in found)
     steps = artifact.plan.steps
     return Explanation(
         model=artifact.plan.name,
@@ -180,7 +189,15 @@ def explain(
         hazards=hazards,
         mac_losses=mac_losses,
         warnings=artifact.warnings,
+        evidence=evidence,
     )
+
+
+def _backed(layer: ExplainedLayer, evidence: EvidenceReport | None) -> ExplainedLayer:
+    """The layer with the weakest evidence of its tasks."""
+    if evidence is None or not layer.tasks:
+        return layer
+    return replace(layer, evidence=max(evidence.tasks[number].evidence.level for number in layer.tasks))
 
 
 def _engine_us(artifact: Artifact) -> float | None:

@@ -84,7 +84,7 @@ def _task(task: TaskPlan) -> str:
     sources = ", ".join(_operand(source) for source in task.sources)
     extras = f" kernel {task.kernel.count} lanes" if task.kernel else ""
     views = f"{_view(task.view)} -> {_view(task.result_view)}"
-    return f"{engine} {sources} -> {_operand(task.result)}: {views}{extras} ({task.evidence.text})"
+    return f"{engine} {sources} -> {_operand(task.result)}: {views}{extras}"
 
 
 def _operand(operand: TaskOperand) -> str:

@@ -110,17 +110,19 @@ def report_program(
         header_bytes: of a .anec; None for another file.
         as_json: whether to print JSON.
     """
+    from openane.analysis.evidence import evidence_of_model
     from openane.cli._anec import anec_facts, show_operands
 
     program = artifact.program
     size = output.stat().st_size
+    evidence = evidence_of_model(artifact)
     facts = {
         "output": str(output),
         "bytes": size,
         "target": artifact.target,
         "dialect": program.dialect,
         "functions": program.notes.get("functions", ""),
-        "evidence": program.notes.get("evidence", ""),
+        "evidence": None if evidence is None else evidence.values(),
         "rescale": None if gain is None else asdict(gain),
         "tasks": len(program.tasks),
         "constant_bytes": len(program.constants),
@@ -134,8 +136,8 @@ def report_program(
             f"{output}: {quantity(size, 'B')}, {len(program.tasks)} tasks for {artifact.target} "
             f"({program.dialect}), constants {quantity(len(program.constants), 'B')}"
         )
-        if facts["evidence"]:
-            say(f"encoding: {facts['evidence']}")
+        if evidence is not None:
+            say(f"encoding: {evidence.text}")
         if gain is not None:
             say(str(gain))
         if header_bytes is not None:

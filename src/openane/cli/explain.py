@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openane.cli._ending import WRONG_STATUS
+from openane.cli._evidence import show_findings
 from openane.cli._inputs import complete_inputs, read_inputs
 from openane.cli._losses import losses_of, show_losses
 from openane.cli._options import OLD_WIDE_OPTION, compile_options, options_of
@@ -290,6 +291,7 @@ def _compiled(found: Explanation) -> dict[str, object]:
         "estimated_engine_us": found.engine_us,
         "estimated_host_us": found.host_us,
         "warnings": list(found.warnings),
+        "evidence": None if found.evidence is None else found.evidence.values(),
     }
 
 
@@ -301,6 +303,7 @@ def _plain_layer(placed: LayerPlacement) -> dict[str, object]:
         "where": placed.openane.where,
         "tasks": list(placed.openane.tasks),
         "macs": 0 if layer is None else layer.macs,
+        "evidence": None if layer is None or layer.evidence is None else layer.evidence.text,
         "reason": None if layer is None or layer.reason is None else _reason(layer.reason),
         **plain_layer(placed),
     }
@@ -324,8 +327,9 @@ def show(found: Explanation) -> None:
         why = "" if reason is None else f"{reason.rule}: {reason.what}" if reason.rule else reason.what
         limit = "" if reason is None else "; ".join(part for part in (reason.value, reason.limit) if part)
         hint = "" if reason is None else reason.hint
-        rows.append((layer.name, layer.operation, layer.where.value, _spans(layer.tasks), why, limit, hint))
-    columns = ("layer", "operation", "where", "tasks", "rule", "value; limit", "what would move it")
+        encoding = "" if layer.evidence is None else layer.evidence.text
+        rows.append((layer.name, layer.operation, layer.where.value, _spans(layer.tasks), encoding, why, limit, hint))
+    columns = ("layer", "operation", "where", "tasks", "encoding", "rule", "value; limit", "what would move it")
     print_table(f"{found.model} on {found.target}", columns, rows)
     if found.hazards:
         print_table(
@@ -337,6 +341,8 @@ def show(found: Explanation) -> None:
             ],
         )
     show_losses(found.mac_losses)
+    if found.evidence is not None:
+        show_findings(found.evidence.values())
     show_totals(found)
 
 
@@ -348,6 +354,8 @@ def show_totals(found: Explanation) -> None:
         f"{found.engine_share:.1%} of {work} on the engine; {found.programs} programs, "
         f"{found.host_layers} layers on the host"
     )
+    if found.evidence is not None:
+        say(f"encoding: {found.evidence.text}")
     largest = sorted(found.crossings, key=lambda each: -each.moved_bytes)[:SHOWN_CROSSINGS]
     names = ", ".join(f"{each.value} {quantity(each.moved_bytes, 'B')}" for each in largest)
     more = f" and {len(found.crossings) - len(largest)} more" if len(found.crossings) > len(largest) else ""

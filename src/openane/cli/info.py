@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from openane.cli._evidence import show_findings
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, SHAPE_OPTION, parse_shapes, print_json, print_table, quantity, working
 
@@ -129,7 +130,7 @@ def show_program(found: Description, as_json: bool) -> None:
     if found.compiler:
         say(f"compiler {found.compiler}, layout of {found.dialect}")
     if found.evidence:
-        say(f"encoding: {found.evidence}")
+        say(f"encoding: {found.evidence['text']}")
     if found.functions:
         say(f"functions: {found.functions}")
     if found.rescale:
@@ -166,13 +167,23 @@ def show_program(found: Description, as_json: bool) -> None:
     )
     print_table(
         "tasks",
-        ("task", "offset", "bytes", "engine", "what it does", "layers"),
+        ("task", "offset", "bytes", "engine", "what it does", "encoding", "layers"),
         [
-            (task.index, hex(task.offset), task.size_bytes, task.engine, task.summary, ", ".join(task.layers))
+            (
+                task.index,
+                hex(task.offset),
+                task.size_bytes,
+                task.engine,
+                task.summary,
+                task.evidence,
+                ", ".join(task.layers),
+            )
             for task in found.tasks
         ],
         numeric=("task", "offset", "bytes"),
     )
+    if found.evidence:
+        show_findings(found.evidence)
     say(
         f"text {quantity(found.text_bytes, 'B')}, constants {quantity(found.constant_bytes, 'B')}, "
         f"scratch {quantity(found.scratch_bytes, 'B')}, {found.relocation_count} relocations, "

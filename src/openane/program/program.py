@@ -14,6 +14,7 @@ from openane.core.errors import Diagnostic, InputError
 from openane.core.reader import Buffer
 from openane.core.report import Report, numbers, texts
 from openane.core.types import DType
+from openane.program.evidence import TaskEvidence
 from openane.program.fields import Value
 from openane.program.registers import RegisterMap
 from openane.program.stream import TaskStream
@@ -85,6 +86,10 @@ class StreamCodec(Protocol):
 
     def summarize(self, task: Task) -> TaskSummary:
         """What a task does, for people."""
+        ...
+
+    def evidence_of(self, task: Task) -> TaskEvidence | None:
+        """What backs the words of a task; None where no records of the generation are at hand."""
         ...
 
     def verify(self, program: Program) -> Iterable[Diagnostic]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from openane.core.errors import Diagnostic, FormatError, InputError
 from openane.core.reader import Buffer, Reader
+from openane.program.evidence import TaskEvidence
 from openane.program.fields import Field
 from openane.program.program import Program
 from openane.program.registers import RegisterMap
@@ -43,6 +44,7 @@ class BurstStream:
         tile_dma: (address, index) of the configuration of each tile DMA, and the header field with its buffer.
         verifier: reports what is wrong with the tasks of a program.
         writes_files: whether the descriptors are known well enough to write new files.
+        evidence: reports what backs a task; None where no records are at hand.
     """
 
     registers: RegisterMap
@@ -53,6 +55,7 @@ class BurstStream:
     tile_dma: tuple[tuple[int, str], ...] = ()
     verifier: Callable[[Program], Iterable[Diagnostic]] | None = None
     writes_files: bool = False
+    evidence: Callable[[Task], TaskEvidence] | None = None
     _places: Mapping[str, tuple[int, Field]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -224,6 +227,10 @@ class BurstStream:
     def summarize(self, task: Task) -> TaskSummary:
         """What a task does, for people."""
         return self.summarizer(task)
+
+    def evidence_of(self, task: Task) -> TaskEvidence | None:
+        """What backs the words of a task; None where no records are at hand."""
+        return self.evidence(task) if self.evidence else None
 
     def verify(self, program: Program) -> Iterable[Diagnostic]:
         """What is wrong with the tasks of a program."""

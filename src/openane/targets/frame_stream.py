@@ -133,6 +133,11 @@ class FrameStream:
         blocks = dict.fromkeys(self.registers.register_at(burst.address).block or "?" for burst in task.bursts)
         return TaskSummary("", f"writes {', '.join(blocks)}" if blocks else "writes nothing")
 
+    def evidence_of(self, task: Task) -> None:
+        """Nothing: no program of these generations is compiled here."""
+        del task
+        return
+
     def verify(self, program: Program) -> tuple[Diagnostic, ...]:
         """Nothing is known that could be wrong beyond the form."""
         return ()

@@ -11,6 +11,7 @@ from openane.analysis.comparison import as_values as comparison_values
 from openane.analysis.describe import Description, describe_program
 from openane.analysis.diff import ProgramDifference
 from openane.analysis.estimate import Estimate, estimate
+from openane.analysis.evidence import evidence_of_model
 from openane.analysis.explain import explain
 from openane.artifact.plan import Artifact, EngineStep
 from openane.core.errors import OpenaneError
@@ -86,6 +87,7 @@ class _DocumentBuilder:
 
     def __init__(self, artifact: Artifact, choices: Choices) -> None:
         self.artifact, self.choices = artifact, choices
+        self.evidence = evidence_of_model(artifact)
         self.words = Words()
         self.problems: list[str] = []
         self.tasks: list[dict[str, Any]] = []
@@ -146,6 +148,7 @@ class _DocumentBuilder:
                     "origin": list(task.origin.layers),
                     "offset": offset,
                     "bytes": task.size_bytes,
+                    **self._evidence_values(len(self.tasks)),
                     **self.words.add(program, task),
                 }
             )
@@ -157,6 +160,13 @@ class _DocumentBuilder:
         self.tables += [each | {"tasks": [base + task for task in each["tasks"]]} for each in pictures.tables]
         self.weights += [each | {"task": base + each["task"]} for each in pictures.weights]
         self.programs.append(self._program_values(program, base, works, memory))
+
+    def _evidence_values(self, number: int) -> dict[str, Any]:
+        """What backs a task, by its number over all programs."""
+        if self.evidence is None:
+            return {"evidence": "", "findings": []}
+        found = self.evidence.tasks[number].evidence
+        return {"evidence": found.level.text, "findings": [str(finding) for finding in found.findings]}
 
     def _program_values(
         self, program: Program, base: int, works: Sequence[DecodedTask], memory: MemoryMap
@@ -281,10 +291,8 @@ class _DocumentBuilder:
         if host:
             yield ["host steps", str(host)]
         yield ["constants", f"{sum(len(program.constants) for program in engine)} bytes"]
-        for program in engine:
-            if "evidence" in program.notes:
-                detail = program.notes.get("evidence of tasks", "")
-                yield ["evidence", program.notes["evidence"] + (f" ({detail})" if detail else "")]
+        if self.evidence is not None:
+            yield ["encoding", self.evidence.text]
         for role, tensors in (("input", self.artifact.plan.inputs), ("output", self.artifact.plan.outputs)):
             for name, kind in tensors.items():
                 yield [role, f"{name}: {kind}"]

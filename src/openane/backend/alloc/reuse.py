@@ -13,7 +13,6 @@ from openane.backend.alloc.residency import choose, flow, resident_bytes
 from openane.backend.ir.plan import (
     PLAIN,
     Axis,
-    EncodingEvidence,
     L2Block,
     NeMode,
     NeWork,
@@ -89,7 +88,7 @@ def _redirected(task: TaskPlan, stand_in: Mapping[str, str]) -> TaskPlan:
     if not any(source.tensor in stand_in for source in task.sources):
         return task
     sources = tuple(replace(source, tensor=stand_in.get(source.tensor, source.tensor)) for source in task.sources)
-    return replace(task, sources=sources, evidence=max(task.evidence, EncodingEvidence.EXTRAPOLATED))
+    return replace(task, sources=sources)
 
 
 def keep_inputs(target: CodeGenerator, plan: ProgramPlan) -> ProgramPlan:
@@ -118,7 +117,6 @@ def keep_inputs(target: CodeGenerator, plan: ProgramPlan) -> ProgramPlan:
             tasks[index] = replace(
                 tasks[index],
                 sources=tuple(sources),
-                evidence=max(tasks[index].evidence, EncodingEvidence.EXTRAPOLATED),
             )
     left = iter(tasks)
     blocks = tuple(L2Block(tuple(next(left) for _ in block.tasks), block.unit) for block in plan.blocks)
@@ -184,6 +182,5 @@ def _pieces(target: CodeGenerator, task: TaskPlan) -> Iterator[TaskPlan]:
                 result_view=replace(task.result_view, channels=count),
                 sources=sources,
                 result=part(task.result, Axis.CHANNEL, first),
-                evidence=max(task.evidence, EncodingEvidence.EXTRAPOLATED),
             ),
         )

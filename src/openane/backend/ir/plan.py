@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum, IntEnum
+from enum import Enum
 
 import numpy as np
 
@@ -239,7 +239,7 @@ class PeMode(Enum):
     """The shape of a planar operation."""
 
     POOLING = "pooling"
-    """Windowed pooling: no record, simulator only."""
+    """Windowed pooling: no record (docs/assumptions.md, A1)."""
     UNARY = "unary"
     BINARY = "binary"
     ROWS = "rows"
@@ -338,19 +338,6 @@ class KernelPlan:
         return self.lane_count or self.table_lanes or len(self.lanes)
 
 
-class EncodingEvidence(IntEnum):
-    """How well an encoding is backed; a program is as good as its weakest task."""
-
-    RECORDED = 0  # the words are those of Apple's compiler for this family
-    EXTRAPOLATED = 1  # known fields and rules, used outside the recorded shapes or combinations
-    SIMULATOR_ONLY = 2  # rests on an assumption that only our simulator shares
-
-    @property
-    def text(self) -> str:
-        """As shown to people."""
-        return ("as Apple writes it", "extrapolated", "simulator only")[self]
-
-
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """Schedule-only choices where a rule does not give Apple's; None takes the rule. They never change a result.
@@ -408,7 +395,6 @@ class TaskPlan:
     interleave: int = 1
     new_group: bool = False
     tuning: Tuning = Tuning()
-    evidence: EncodingEvidence = EncodingEvidence.RECORDED
     origin: Origin = field(default=Origin(), compare=False)
 
     @property

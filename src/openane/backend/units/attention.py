@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.chain_units import Attention
-from openane.backend.ir.plan import EncodingEvidence, NeMode, NeWork, TaskOperand, TaskPlan, Tuning, View
+from openane.backend.ir.plan import NeMode, NeWork, TaskOperand, TaskPlan, Tuning, View
 from openane.backend.lowering import UnitLowering
 from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
@@ -24,8 +24,6 @@ from openane.net.net import TensorShape, Unit
 
 #: Interleaved rows of a lane at most.
 _MOST_GROUP = 8
-#: Recorded head: rows and columns.
-_RECORDED = (64, 64)
 
 
 def is_head(machine: MachineSpec, rows: int) -> bool:
@@ -75,8 +73,6 @@ def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     query, key, value = (lowering.shape(name) for name in unit.bottoms)
     shape = lowering.shape(unit.name)
     count = query.batch * query.depth * query.channels
-    recorded = count == 1 and (query.height, query.width) == _RECORDED == (key.height, value.width)
-    evidence = EncodingEvidence.RECORDED if recorded else EncodingEvidence.EXTRAPOLATED
     ends = Ends(unit, lowering)
     x, key_operand, value_operand, y = ends.source(0), ends.source(1), ends.source(2), ends.result()
     shapes = as_matrix(query), as_matrix(key), as_matrix(value), as_matrix(shape)
@@ -86,7 +82,7 @@ def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
 
     def tasks() -> Iterator[TaskPlan]:
         for index in range(count):
-            run = Band(unit.name if count == 1 else f"{unit.name}/{index}", x, y, evidence, lowering)
+            run = Band(unit.name if count == 1 else f"{unit.name}/{index}", x, y, lowering)
             yield from _head(
                 _Head(
                     run,

@@ -15,7 +15,6 @@ from openane.backend.ir.chain_units import (
     TwoProducts,
 )
 from openane.backend.ir.plan import (
-    EncodingEvidence,
     KernelPlan,
     NeMode,
     NeWork,
@@ -84,8 +83,8 @@ def lower_normalized(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     params = unit.params
     assert isinstance(params, NormalizedProduct)
     source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
-    task, ends = product_of(params.product), Ends(unit, lowering)
-    run = NormBand(unit.name, ends.source(), ends.result(), task.evidence, lowering, params.norm.epsilon)
+    ends = Ends(unit, lowering)
+    run = NormBand(unit.name, ends.source(), ends.result(), lowering, params.norm.epsilon)
     return ends.around(_normalized(run, params, source, result))
 
 
@@ -129,7 +128,7 @@ def lower_function_product(unit: Unit, lowering: UnitLowering) -> Iterator[TaskP
     assert isinstance(params, FunctionProduct)
     source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
     task, ends = product_of(params.product), Ends(unit, lowering)
-    run = Band(unit.name, ends.source(), ends.result(), EncodingEvidence.EXTRAPOLATED, lowering)
+    run = Band(unit.name, ends.source(), ends.result(), lowering)
     rows, inner = source.height, source.width
 
     def tasks() -> Iterator[TaskPlan]:
@@ -180,7 +179,7 @@ def lower_two_products(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]
     first, second = product_of(params.first), product_of(params.second)
     source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
     ends = Ends(unit, lowering)
-    run = Band(unit.name, ends.source(), ends.result(), max(first.evidence, second.evidence), lowering)
+    run = Band(unit.name, ends.source(), ends.result(), lowering)
     run = replace(run, x=rows_of(run.x, source), y=rows_of(run.y, result))
     hidden = first.kernel.shape[0]
     tiled = _is_tiled_pair(source.height, source.width, hidden, result.width)
@@ -201,7 +200,6 @@ def _plain_pair(run: Band, first: ConvolutionJob, second: ConvolutionJob, rows: 
 
 def _tiled_pair(run: Band, first: ConvolutionJob, second: ConvolutionJob, rows: int) -> Iterator[TaskPlan]:
     """One tile, two products, one untile; the form is reported, its addresses are not on record."""
-    run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
     hidden, inner = first.kernel.shape[:2]
     shape, layout = tiles(run.machine, rows, hidden)
     middle = run.tensor("middle", shape, 0, layout)
@@ -246,7 +244,7 @@ def lower_residual(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     task, ends = product_of(params.product), Ends(unit, lowering)
     matrix = as_matrix(lowering.shape(unit.name))
     rows, columns = matrix.height, matrix.width
-    run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
+    run = Band(unit.name, ends.source(), ends.result(), lowering)
 
     def tasks() -> Iterator[TaskPlan]:
         used, row = _row(machine, columns), odd_row(machine, _row(machine, columns))
@@ -284,9 +282,7 @@ def lower_residual_function(unit: Unit, lowering: UnitLowering) -> Iterator[Task
     shape, ends = lowering.shape(unit.name), Ends(unit, lowering)
     function = ne_function(params.function)
     assert function is not None, "only functions of one NE task make a chain"
-    recorded = params.main.kind is ElementWiseKind.ADD and shape.height > 1
-    evidence = max(function.evidence, EncodingEvidence.RECORDED if recorded else EncodingEvidence.EXTRAPOLATED)
-    run = Band(unit.name, ends.source(), ends.result(), evidence, lowering)
+    run = Band(unit.name, ends.source(), ends.result(), lowering)
     operation = PeArithmetic.ADD if params.main.kind is ElementWiseKind.ADD else PeArithmetic.MULTIPLY
 
     def tasks() -> Iterator[TaskPlan]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from openane.backend.ir.plan import Axis, EncodingEvidence, KernelPlan, NeMode, NeWork, TaskOperand, TaskPlan, View
+from openane.backend.ir.plan import Axis, KernelPlan, NeMode, NeWork, TaskOperand, TaskPlan, View
 from openane.backend.lowering import UnitLowering
 from openane.backend.units.conv import image
 from openane.backend.units.copy import part
@@ -65,4 +65,4 @@ def _task(
     if function.table is not None:
         weights = with_table(weights, function.table, len(lanes))
     work = NeWork(NeMode.CONVOLUTION, function.nonlinearity, post_scale=function.post_scale)
-    return TaskPlan(work, view, view, (source,), result, weights, unicast=True, evidence=EncodingEvidence.EXTRAPOLATED)
+    return TaskPlan(work, view, view, (source,), result, weights, unicast=True)

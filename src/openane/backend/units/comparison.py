@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from openane.backend.functions import tables
 from openane.backend.ir.fused import FusedElementWise
 from openane.backend.ir.plan import (
-    EncodingEvidence,
     Nonlinearity,
     PeArithmetic,
     PeMode,
@@ -30,8 +29,6 @@ from openane.net.units import ElementWiseKind, ElementWiseParams
 
 if TYPE_CHECKING:
     from openane.backend.lowering import UnitLowering
-
-_GUESSED = EncodingEvidence.EXTRAPOLATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ def step_tasks(
     lowering: UnitLowering,
 ) -> Iterator[TaskPlan]:
     """1 where the difference is above zero, else 0; turned round, scaled and shifted as the unit says."""
-    step = NeFunction(Nonlinearity.TABLE, tables.step(), evidence=_GUESSED)
+    step = NeFunction(Nonlinearity.TABLE, tables.step())
     scale, bias = params.main.scale, params.bias
     if comparison.negated:
         scale, bias = -scale, bias + scale
@@ -85,7 +82,7 @@ def step_tasks(
     yield table_task(lowering.machine, step, params.shape, source, target)
     if not plain:
         work = PeWork(PeMode.UNARY, scale=scale, bias=bias, relu=params.relu)
-        yield planar_task(work, params.shape, (target,), result, _GUESSED)
+        yield planar_task(work, params.shape, (target,), result)
 
 
 def lower_select(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
@@ -98,14 +95,14 @@ def lower_select(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
         return lowering.tensor(f"{unit.name}/{name}", shape, TensorPlace.AUTO)
 
     size, chosen, other, left, right = map(tensor, ("size", "chosen", "other", "left", "right"))
-    step = NeFunction(Nonlinearity.TABLE, tables.step(), evidence=_GUESSED)
-    yield planar_task(PeWork(PeMode.UNARY, absolute=True), shape, (condition,), size, _GUESSED)
+    step = NeFunction(Nonlinearity.TABLE, tables.step())
+    yield planar_task(PeWork(PeMode.UNARY, absolute=True), shape, (condition,), size)
     yield table_task(lowering.machine, step, shape, size, chosen)
-    yield planar_task(PeWork(PeMode.UNARY, scale=-1.0, bias=1.0), shape, (chosen,), other, _GUESSED)
+    yield planar_task(PeWork(PeMode.UNARY, scale=-1.0, bias=1.0), shape, (chosen,), other)
     yield _product(shape, first, chosen, left)
     yield _product(shape, second, other, right)
-    yield planar_task(PeWork(PeMode.BINARY, PeArithmetic.ADD), shape, (left, right), result, _GUESSED)
+    yield planar_task(PeWork(PeMode.BINARY, PeArithmetic.ADD), shape, (left, right), result)
 
 
 def _product(shape: TensorShape, first: TaskOperand, second: TaskOperand, result: TaskOperand) -> TaskPlan:
-    return planar_task(PeWork(PeMode.BINARY, PeArithmetic.MULTIPLY), shape, (first, second), result, _GUESSED)
+    return planar_task(PeWork(PeMode.BINARY, PeArithmetic.MULTIPLY), shape, (first, second), result)

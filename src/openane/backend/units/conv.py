@@ -13,7 +13,6 @@ from openane.backend.alloc.residency import staged_bytes
 from openane.backend.ir.fused import Fused
 from openane.backend.ir.plan import (
     Axis,
-    EncodingEvidence,
     KernelPlan,
     NeMode,
     NeWork,
@@ -113,7 +112,6 @@ class ConvolutionJob:
         pad_left, pad_top: zeros in front.
         groups: independent groups.
         function: the last step.
-        evidence: of the form of the convolution.
         dilation: (x, y).
     """
 
@@ -124,7 +122,6 @@ class ConvolutionJob:
     pad_top: int
     groups: int
     function: NeFunction
-    evidence: EncodingEvidence
     dilation: tuple[int, int] = (1, 1)
 
     def is_native(self, machine: MachineSpec) -> bool:
@@ -135,11 +132,7 @@ class ConvolutionJob:
 
     def stuffed(self) -> ConvolutionJob:
         """The same with zeros between the taps in place of dilation."""
-        return replace(self, kernel=dilate(self.kernel, self.dilation), dilation=(1, 1)).extrapolated()
-
-    def extrapolated(self) -> ConvolutionJob:
-        """The same, not on record."""
-        return replace(self, evidence=max(self.evidence, EncodingEvidence.EXTRAPOLATED))
+        return replace(self, kernel=dilate(self.kernel, self.dilation), dilation=(1, 1))
 
     @property
     def depthwise(self) -> bool:
@@ -175,24 +168,7 @@ def job(conv: ConvParams, fused: Fused) -> ConvolutionJob:
         kernel = np.ldexp(kernel, fused.rescale)
         bias = None if bias is None else np.ldexp(bias, fused.rescale)
         function = replace(function, post_scale=math.ldexp(function.post_scale, -fused.rescale))
-    recorded = _is_recorded(conv) and not fused.rescale
-    evidence = max(EncodingEvidence.RECORDED if recorded else EncodingEvidence.EXTRAPOLATED, function.evidence)
-    return ConvolutionJob(
-        kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, evidence, conv.dilation
-    )
-
-
-def _is_recorded(conv: ConvParams) -> bool:
-    """Whether Apple's form of such a convolution is on record: square kernels, stride 1 and 2, even padding.
-
-    Stride 2 is recorded dense and depthwise; padding with one more row after than in front.
-    """
-    depthwise = conv.kernel.shape[1] == 1 and conv.kernel.shape[0] == conv.groups
-    square = conv.kernel.shape[2] == conv.kernel.shape[3]
-    strided = conv.step == (1, 1) or (conv.step == (2, 2) and (conv.groups == 1 or depthwise))
-    top, bottom, left, right = conv.pads
-    padded = 0 <= bottom - top <= 1 and 0 <= right - left <= 1
-    return square and strided and padded and conv.dilation == (1, 1)
+    return ConvolutionJob(kernel, bias, conv.step, conv.pads.left, conv.pads.top, conv.groups, function, conv.dilation)
 
 
 def pack(lowering: UnitLowering, task: ConvolutionJob, view: View, result_view: View, channels: slice) -> KernelPlan:
@@ -264,10 +240,7 @@ def conv_task(
     if per_group > 1:
         source = replace(source, group_channels=view.channels)
         result = replace(result, group_channels=result_view.channels)
-    lane_count = lowering.machine.lanes
-    even = result_shape.channels % lane_count == 0 or result_shape.channels < lane_count
-    evidence = task.evidence if even else max(task.evidence, EncodingEvidence.EXTRAPOLATED)
-    return TaskPlan(work, view, result_view, (source,), result, kernel, unicast=task.depthwise, evidence=evidence)
+    return TaskPlan(work, view, result_view, (source,), result, kernel, unicast=task.depthwise)
 
 
 def slices(packing: KernelPacking, task: ConvolutionJob, result_shape: TensorShape) -> tuple[slice, ...]:

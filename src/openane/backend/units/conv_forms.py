@@ -20,7 +20,6 @@ import numpy as np
 
 from openane.backend.ir.plan import (
     Axis,
-    EncodingEvidence,
     Nonlinearity,
     PeArithmetic,
     PeMode,
@@ -140,7 +139,7 @@ def _reaching(job: ConvolutionJob, site: Site) -> ConvolutionJob:
     if not wider.is_native(site.lowering.machine):
         found = f"a kernel of {kernel.shape[2]}x{kernel.shape[3]} with zeros"
         raise UnsupportedError.of(reach, found, machine=site.lowering.machine)
-    return wider.extrapolated()
+    return wider
 
 
 def _from_row(job: ConvolutionJob, site: Site, pad: int) -> tuple[ConvolutionJob, Site]:
@@ -206,7 +205,7 @@ def _space_to_depth(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
         name, target = site.tensor("columns", wider)
         yield from _columns_to_channels(name, current, shape, target, wider, sx, site.lowering)
         current, shape = target, wider
-    inner = replace(job, kernel=kernel, stride=(1, 1), pad_top=pad_top, pad_left=pad_left).extrapolated()
+    inner = replace(job, kernel=kernel, stride=(1, 1), pad_top=pad_top, pad_left=pad_left)
     yield from convolve(inner, replace(site, name=f"{site.name}/blocks", shape=shape, source=current))
 
 
@@ -289,7 +288,7 @@ def _exchanged(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
         dilation=job.dilation[::-1],
         pad_left=job.pad_top,
         pad_top=job.pad_left,
-    ).extrapolated()
+    )
     yield from convolve(inner, Site(name, shape, source, result_shape, result, site.lowering))
     yield transpose_task(_ROWS_AND_COLUMNS, result, result_shape, site.result, site.result_shape)
 
@@ -315,7 +314,7 @@ def _split_rows(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
             kernel=taps if piece.count else np.zeros_like(job.kernel[:, :, :1]),
             bias=job.bias if first else None,
             function=NeFunction(),
-        ).extrapolated()
+        )
         where = replace(site, name=f"{name}/part{number}", result_shape=partial_shape, result=target)
         yield from convolve(*_from_row(inner, where, pad))
         if not first:
@@ -325,7 +324,6 @@ def _split_rows(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
                 partial_shape,
                 (rows, target),
                 rows,
-                EncodingEvidence.EXTRAPOLATED,
             )
         if last and job.function != NeFunction():
             yield table_task(site.lowering.machine, job.function, site.result_shape, total, site.result)
@@ -382,7 +380,7 @@ def transposed(job: ConvolutionJob, site: Site) -> Iterator[TaskPlan]:
             target = part(middle, Axis.HEIGHT, row, sy)
             if not direct:
                 target = part(target, Axis.CHANNEL, column, sx)
-            yield from _phase(inner.extrapolated(), site, f"phase{row}.{column}", count, target, turn=not direct)
+            yield from _phase(inner, site, f"phase{row}.{column}", count, target, turn=not direct)
     if not direct:
         yield turn_back(middle, shape, site.result)
 

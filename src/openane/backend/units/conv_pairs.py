@@ -50,5 +50,5 @@ def pair_tasks(
     name = f"{result.tensor}/pairs{result.offset}"
     pairs = lowering.tensor(name, result_shape, TensorPlace.RESIDENT, l2_base=0)
     first = replace(plan, sources=(replace(source, staging_base=written),), result=pairs)
-    copy = planar_task(PeWork(PeMode.UNARY), result_shape, (pairs,), replace(result, staging_base=past), plan.evidence)
+    copy = planar_task(PeWork(PeMode.UNARY), result_shape, (pairs,), replace(result, staging_base=past))
     return iter((first, copy))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from openane.backend.ir.plan import PLAIN, Axis, EncodingEvidence, NeWork, TaskOperand, TaskPlan, View, quad
+from openane.backend.ir.plan import Axis, NeWork, TaskOperand, TaskPlan, View, quad
 from openane.net.net import TensorShape, Unit
 from openane.net.units import ConcatParams, Dimension
 
@@ -37,9 +37,7 @@ def copy_task(source: TaskOperand, shape: TensorShape, result: TaskOperand) -> T
         shape: extents of what is copied, in the axes of the result.
     """
     view = View.of(shape)
-    plain = shape.batch == shape.depth == 1 and source.step == result.step == (1, 1, 1, 1)
-    plain = plain and source.axes == result.axes == PLAIN
-    return TaskPlan(NeWork(), view, view, (source,), result, unicast=True, evidence=EncodingEvidence(not plain))
+    return TaskPlan(NeWork(), view, view, (source,), result, unicast=True)
 
 
 def swap_task(source: TaskOperand, view: View, result: TaskOperand) -> TaskPlan:
@@ -51,7 +49,7 @@ def swap_task(source: TaskOperand, view: View, result: TaskOperand) -> TaskPlan:
         result: its tensor is swapped: `width` counts the view's channels, `channels` the view's columns.
     """
     swapped = replace(result, swapped=True)
-    return TaskPlan(NeWork(), view, view, (source,), swapped, unicast=True, evidence=EncodingEvidence.EXTRAPOLATED)
+    return TaskPlan(NeWork(), view, view, (source,), swapped, unicast=True)
 
 
 def through(operand: TaskOperand, axes: Mapping[Axis, Axis]) -> TaskOperand:

@@ -13,7 +13,6 @@ from openane.backend.functions import tables
 from openane.backend.ir.fused import FusedElementWise
 from openane.backend.ir.plan import (
     Axis,
-    EncodingEvidence,
     NeMode,
     NeWork,
     Nonlinearity,
@@ -100,7 +99,7 @@ def lower_elementwise(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     last = tasks.pop()
     assert isinstance(last.work, PeWork)
     yield from tasks
-    yield replace(last, work=replace(last.work, absolute=comparison.absolute), evidence=EncodingEvidence.EXTRAPOLATED)
+    yield replace(last, work=replace(last.work, absolute=comparison.absolute))
     yield from step_tasks(unit.name, fused, comparison, target, result, lowering)
 
 
@@ -127,10 +126,7 @@ def _planar(
         scale=fused.main.scale,
         bias=fused.bias,
     )
-    known = kind is not ElementWiseKind.SUM_SQUARE and fused.main.scale == 1.0 and fused.bias == 0.0
-    known = known and not any(_repeats_in_dram(lowering.machine, value, shape) for value in values)
-    evidence = EncodingEvidence.RECORDED if known and shape.depth == 1 else EncodingEvidence.EXTRAPOLATED
-    yield planar_task(work, shape, tuple(operands), result, evidence)
+    yield planar_task(work, shape, tuple(operands), result)
 
 
 def _prepared(
@@ -247,8 +243,8 @@ def _power_by_product(
     yield from tasks
     operands.append(operand)
     work = PeWork(PeMode.BINARY, PeArithmetic.MULTIPLY)
-    yield planar_task(work, shape, tuple(operands), product, EncodingEvidence.EXTRAPOLATED)
-    function = NeFunction(Nonlinearity.TABLE, tables.exp2(), fused.main.scale, evidence=EncodingEvidence.EXTRAPOLATED)
+    yield planar_task(work, shape, tuple(operands), product)
+    function = NeFunction(Nonlinearity.TABLE, tables.exp2(), fused.main.scale)
     yield table_task(lowering.machine, function, shape, product, result)
 
 

@@ -9,28 +9,9 @@ from types import MappingProxyType
 
 from openane.backend.functions.recipes import find_recipe
 from openane.backend.functions.steps import PlanarStep, PlanarStepOperation, TableStep
-from openane.backend.ir.plan import EncodingEvidence, KernelPlan, Nonlinearity, PeArithmetic, PeMode, PeWork
+from openane.backend.ir.plan import KernelPlan, Nonlinearity, PeArithmetic, PeMode, PeWork
 from openane.net.units import NeuronKind, NeuronParams
 from openane.numerics.tables import LookupTable
-
-#: Functions whose one-task form is on record with this compiler, or follows a recorded one.
-RECORDED = frozenset(
-    {
-        NeuronKind.RELU,
-        NeuronKind.LEAKY_RELU,
-        NeuronKind.CLAMP,
-        NeuronKind.SIGMOID,
-        NeuronKind.TANH,
-        NeuronKind.GELU,
-        NeuronKind.SILU,
-        NeuronKind.EXP,
-        NeuronKind.EXP2,
-        NeuronKind.SQRT,
-        NeuronKind.RSQRT,
-        NeuronKind.RECIPROCAL,
-        NeuronKind.ABS,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +23,12 @@ class NeFunction:
         table: of TABLE.
         post_scale: factor before the table.
         accumulate_bias: added before that; 0 for most.
-        evidence: whether Apple's compiler writes this table for this function.
     """
 
     nonlinearity: Nonlinearity = Nonlinearity.NONE
     table: LookupTable | None = None
     post_scale: float = 1.0
     accumulate_bias: float = 0.0
-    evidence: EncodingEvidence = EncodingEvidence.RECORDED
 
 
 def is_relu(neuron: NeuronParams) -> bool:
@@ -68,14 +47,12 @@ def ne_function(neuron: NeuronParams) -> NeFunction | None:
     found = find_recipe(neuron)
     if found is None or len(found.steps) != 1 or not isinstance(found.steps[0], TableStep):
         return None
-    return table_function(
-        found.steps[0], EncodingEvidence.RECORDED if neuron.kind in RECORDED else EncodingEvidence.EXTRAPOLATED
-    )
+    return table_function(found.steps[0])
 
 
-def table_function(step: TableStep, evidence: EncodingEvidence) -> NeFunction:
+def table_function(step: TableStep) -> NeFunction:
     """A table step as the last step of a NE task."""
-    return NeFunction(Nonlinearity.TABLE, step.table, step.scale, step.bias, evidence)
+    return NeFunction(Nonlinearity.TABLE, step.table, step.scale, step.bias)
 
 
 _OPERATIONS: Mapping[PlanarStepOperation, PeArithmetic] = MappingProxyType(

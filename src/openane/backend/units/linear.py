@@ -15,7 +15,6 @@ from openane.backend.alloc.staging import ne_distance, padded_row
 from openane.backend.alloc.surfaces import align, row_bytes
 from openane.backend.ir.fused import ColumnProduct, Fused
 from openane.backend.ir.plan import (
-    EncodingEvidence,
     KernelPlan,
     NeMode,
     NeWork,
@@ -62,24 +61,20 @@ def lower_linear(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a product by a constant, in bands of rows that fit into L2."""
     task, ends = product_of(unit.params), Ends(unit, lowering)
     source, result = as_matrix(lowering.shape(unit.bottoms[0])), as_matrix(lowering.shape(unit.name))
-    run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
+    run = Band(unit.name, ends.source(), ends.result(), lowering)
     return ends.around(_linear(run, task, source, result))
 
 
 def _linear(run: Band, task: ConvolutionJob, source: TensorShape, result: TensorShape) -> Iterator[TaskPlan]:
     machine = run.machine
     rows, inner, outputs = source.height, source.width, result.width
-    if outputs % machine.lanes:
-        run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
     tiled = (
         is_tiled(rows, inner * outputs, inner + outputs)
         and tiled_bytes(machine, rows, inner, outputs) <= machine.l2_bytes
     )
     size = rows if tiled else _largest_band(machine, run.packing, rows, inner, outputs)
     for first, count in bands(rows, size):
-        part = (
-            run if count == rows else replace(run, name=f"{run.name}/{first}", evidence=EncodingEvidence.EXTRAPOLATED)
-        )
+        part = run if count == rows else replace(run, name=f"{run.name}/{first}")
         part = replace(part, x=rows_of(run.x, source, first), y=rows_of(run.y, result, first))
         form = _tiled if tiled else _two_tasks
         yield from form(part, task, count, inner, outputs)
@@ -91,9 +86,7 @@ def lower_columns(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     shape, result = lowering.shape(unit.bottoms[0]), as_matrix(lowering.shape(unit.name))
     source, inner, rows = as_matrix(shape), shape.height, shape.width
     count = source.height // inner
-    recorded = rows == count == 1 and result.width % lowering.machine.lanes == 0
-    run = Band(unit.name, ends.source(), ends.result(), task.evidence, lowering)
-    run = run if recorded else replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
+    run = Band(unit.name, ends.source(), ends.result(), lowering)
     size = max(
         lowering.machine.l2_bytes // 2 // max(inner, result.width) // 2 // _TILE_SEGMENT * _TILE_SEGMENT, _TILE_SEGMENT
     )
@@ -171,7 +164,6 @@ def product_tasks(
     outputs = task.kernel.shape[0]
     capacity = run.machine.round_channels
     if view.width * view.height > run.machine.streamed_kernel_pixels:
-        run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
         capacity = max(min(capacity, 32768 // view.channels), 1)
     elif view.height > 1:
         capacity = run.packing.round_capacity(view.channels, view.width, view.height, matrix=False)

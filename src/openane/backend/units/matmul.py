@@ -13,7 +13,6 @@ from openane.backend.alloc.staging import WIDEST_PLANAR_PATCH
 from openane.backend.alloc.surfaces import align, row_bytes
 from openane.backend.ir.fused import Fused
 from openane.backend.ir.plan import (
-    EncodingEvidence,
     KernelPlan,
     NeMode,
     NeWork,
@@ -63,10 +62,6 @@ class _Matrices:
     columns: int
     work: NeWork
 
-    def beyond_records(self) -> _Matrices:
-        """The same, marked as extrapolated."""
-        return replace(self, run=replace(self.run, evidence=EncodingEvidence.EXTRAPOLATED))
-
 
 def lower_matmul(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a product of two tensors, matrix by matrix."""
@@ -79,7 +74,6 @@ def lower_matmul(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     function = ne_function(fused.function) if fused.function else NeFunction()
     assert function is not None, "fusion takes only functions of one NE task"
     count = left.batch * left.depth * left.channels
-    evidence = EncodingEvidence.RECORDED if count == 1 else EncodingEvidence.EXTRAPOLATED
     target = y
     if function.table is not None:
         target = lowering.tensor(f"{unit.name}/product", shape, TensorPlace.AUTO)
@@ -92,15 +86,13 @@ def lower_matmul(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     def tasks() -> Iterator[TaskPlan]:
         for index in range(count):
             name = unit.name if count == 1 else f"{unit.name}/{index}"
-            run = Band(name, b, target, evidence, lowering)
+            run = Band(name, b, target, lowering)
             flags = params.transpose_a, params.transpose_b
             yield from _matrix_product(_Matrices(run, a, stack, flags, index, rows, inner, shape.width, work))
         if function.table is not None:
             by_table = NeWork(NeMode.BYPASS, Nonlinearity.TABLE, post_scale=function.post_scale)
             kernel = with_table(None, function.table, min(shape.channels, lowering.machine.lanes))
-            yield Band(unit.name, target, y, EncodingEvidence.EXTRAPOLATED, lowering).task(
-                by_table, View.of(shape), (target,), y, kernel
-            )
+            yield Band(unit.name, target, y, lowering).task(by_table, View.of(shape), (target,), y, kernel)
 
     return ends.around(tasks())
 
@@ -108,7 +100,6 @@ def lower_matmul(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
 def _matrix_product(product: _Matrices) -> Iterator[TaskPlan]:
     run = product.run
     if product.transposed[0] and not _can_turn(product.run.machine, product.rows, product.inner):
-        product = product.beyond_records()
         turned = run.lowering.tensor(
             f"{run.name}/left", TensorShape(height=product.rows, width=product.inner), TensorPlace.AUTO
         )
@@ -189,13 +180,6 @@ def _stream(product: _Matrices, index: int) -> Iterator[TaskPlan]:
     machine = product.run.machine
     chunks = list(_chunks(machine, product.rows, product.inner))
     parts = list(bands(product.columns, _band_columns(product)))
-    if (
-        len(chunks) > 1
-        or len(parts) > 1
-        or product.rows % machine.lanes
-        or product.rows > machine.lanes * _KERNEL_ROWS[0]
-    ):
-        product = product.beyond_records()
     prepared: list[tuple[KernelPlan, ...]] = []
     for start, columns in parts:
         right: _Right | None = None
@@ -332,8 +316,6 @@ def _product(
         x, past = right.operand, right.past
     else:
         staged = _streamed_segments(product.run.machine, inner, columns[1])
-        if staged != segments(product.run.machine, inner, columns[1]):
-            run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
         past = staged.row
         x = rows_of(run.x, product.shapes[1], product.index * inner)
         x = replace(x, column=columns[0], staging=staged, staging_base=0)

@@ -9,7 +9,6 @@ from typing import TypeVar
 from openane.backend.ir.plan import (
     PLAIN,
     Axis,
-    EncodingEvidence,
     KernelPlan,
     NeMode,
     NeWork,
@@ -105,14 +104,12 @@ class Band:
     Attributes:
         name: prefix of its tensors.
         x, y: what it reads and writes, with axes and offset.
-        evidence: of its tasks.
         lowering: takes the tensors.
     """
 
     name: str
     x: TaskOperand
     y: TaskOperand
-    evidence: EncodingEvidence
     lowering: UnitLowering
 
     @property
@@ -159,7 +156,6 @@ class Band:
             unicast=unicast,
             lane_inputs=lane_inputs,
             tuning=tuning,
-            evidence=self.evidence,
         )
 
 
@@ -198,7 +194,7 @@ def axis_bands(
                 part = replace(run, x=x, y=y)
                 if not whole:
                     name = f"{run.name}/{group}.{first}.{column}"
-                    part = replace(part, name=name, evidence=EncodingEvidence.EXTRAPOLATED)
+                    part = replace(part, name=name)
                 yield part, View(columns, count, extent), turned
 
 

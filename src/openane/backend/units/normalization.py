@@ -17,7 +17,6 @@ from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import (
     PLAIN,
     Axis,
-    EncodingEvidence,
     PeMode,
     PeWork,
     Strides,
@@ -82,10 +81,8 @@ def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     params = unit.params
     assert isinstance(params, LayerNormParams)
     shape = lowering.shape(unit.name)
-    single = shape.batch == 1 and shape.depth == 1
-    evidence = EncodingEvidence.RECORDED if single and params.center else EncodingEvidence.EXTRAPOLATED
     ends = Ends(unit, lowering)
-    run = NormBand(unit.name, ends.source(), ends.result(), evidence, lowering, params.epsilon, params.center)
+    run = NormBand(unit.name, ends.source(), ends.result(), lowering, params.epsilon, params.center)
     return ends.around(_FORMS[_form(params, shape)](run, shape))
 
 
@@ -123,7 +120,7 @@ def _columns(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
 
 
 def _part(run: NormBand, name: str, x: TaskOperand, y: TaskOperand) -> NormBand:
-    return replace(run, name=f"{run.name}/{name}", x=x, y=y, evidence=EncodingEvidence.EXTRAPOLATED)
+    return replace(run, name=f"{run.name}/{name}", x=x, y=y)
 
 
 def _matrix_rows(run: NormBand, rows: int, columns: int) -> Iterator[TaskPlan]:
@@ -290,7 +287,6 @@ def _item(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     deep, axes = View(shape.width, shape.channels, 1, shape.height), DEEP
     if not keeps:
         deep, axes = View(shape.width, shape.height, 1, shape.channels), _STACKED
-        run = replace(run, evidence=EncodingEvidence.EXTRAPOLATED)
     vector = 2 * LEAST_VECTOR_BYTES
     statistics = run.tensor("statistics", TensorShape(height=2), 0, vector_pair(machine, 1))
     mean, deviation = statistics, replace(statistics, offset=(0, 0, 0, 1))
@@ -326,7 +322,7 @@ def _channels(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
 
 def _rows(run: NormBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Rows of every column; no record."""
-    yield from _along_axis(replace(run, evidence=EncodingEvidence.EXTRAPOLATED), shape, Dimension.HEIGHT)
+    yield from _along_axis(run, shape, Dimension.HEIGHT)
 
 
 def _along_axis(run: NormBand, shape: TensorShape, dimension: Dimension) -> Iterator[TaskPlan]:

@@ -14,7 +14,6 @@ import numpy as np
 
 from openane.backend.ir.plan import (
     Axis,
-    EncodingEvidence,
     PeArithmetic,
     PeMode,
     PePool,
@@ -138,7 +137,7 @@ def window_task(
         stride=(steps[0], steps[1]),
         pad=(params.pads.left, params.pads.top),
     )
-    return TaskPlan(work, View.of(shape), View.of(pooled), (source,), result, evidence=EncodingEvidence.SIMULATOR_ONLY)
+    return TaskPlan(work, View.of(shape), View.of(pooled), (source,), result)
 
 
 def lower_pooling(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
@@ -182,7 +181,6 @@ def _average(
         params.pads.top,
         shape.channels,
         NeFunction(),
-        EncodingEvidence.EXTRAPOLATED,
     )
     target = result if correction is None else lowering.tensor(f"{name}/sum", pooled, TensorPlace.AUTO)
     for batch in range(shape.batch):
@@ -202,7 +200,7 @@ def _average(
     view = View.of(pooled)
     work = PeWork(PeMode.BINARY, PeArithmetic.MULTIPLY)
     sources = (target, replace(factor, repeats=repeats))
-    yield TaskPlan(work, view, view, sources, result, evidence=EncodingEvidence.EXTRAPOLATED)
+    yield TaskPlan(work, view, view, sources, result)
 
 
 def _correction(params: PoolingParams, shape: TensorShape) -> np.ndarray | None:

@@ -18,7 +18,6 @@ from openane.backend.alloc.staging import ne_distance, odd_row, padded_row
 from openane.backend.alloc.surfaces import align
 from openane.backend.ir.plan import (
     Axis,
-    EncodingEvidence,
     PeMode,
     PePool,
     PeWork,
@@ -99,10 +98,6 @@ class _ReductionBand(Band):
             return PeWork(PeMode.REDUCTION, pool=PePool.MAX)
         return PeWork(PeMode.REDUCTION, pool=PePool.MAX, pre_scale=-1.0, final_scale=-1.0)
 
-    def extrapolated(self) -> _ReductionBand:
-        """The same, beyond what is on record."""
-        return replace(self, evidence=EncodingEvidence.EXTRAPOLATED)
-
 
 def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     """The tasks of a reduction."""
@@ -110,7 +105,7 @@ def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     assert isinstance(params, ReductionParams)
     shape = lowering.shape(unit.bottoms[0])
     ends = Ends(unit, lowering)
-    run = _ReductionBand(unit.name, ends.source(), ends.result(), _evidence(params, shape), lowering, params.kind)
+    run = _ReductionBand(unit.name, ends.source(), ends.result(), lowering, params.kind)
     return ends.around(_reduce(run, shape, _real(params.dimensions, shape)))
 
 
@@ -121,18 +116,9 @@ def lower_flat(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     shape = lowering.shape(unit.bottoms[0])
     row = flat(align(2 * shape.channels, lowering.machine.bank_bytes), 1)
     y = replace(lowering.result(unit), swapped=True, staging=row)
-    run = _ReductionBand(
-        unit.name, lowering.operand(unit.bottoms[0]), y, _evidence(params.main, shape), lowering, params.main.kind
-    )
+    run = _ReductionBand(unit.name, lowering.operand(unit.bottoms[0]), y, lowering, params.main.kind)
     view, tuning = View.of(shape), Tuning(result_type=1, result_buffered=False)
     yield run.task(run.work(shape.height * shape.width), view, (run.x,), run.y, tuning=tuning)
-
-
-def _evidence(params: ReductionParams, shape: TensorShape) -> EncodingEvidence:
-    single = shape.batch == 1 and shape.depth == 1
-    return (
-        EncodingEvidence.RECORDED if single and params.kind is not ReductionKind.MIN else EncodingEvidence.EXTRAPOLATED
-    )
 
 
 def _real(dimensions: frozenset[Dimension], shape: TensorShape) -> frozenset[Dimension]:
@@ -168,7 +154,6 @@ def _two_steps(
         between = dimension.resize(between, 1)
     name = f"{run.name}/{'+'.join(d.value for d in Dimension if d in first)}"
     middle = run.lowering.tensor(name, between, TensorPlace.AUTO)
-    run = run.extrapolated()
     yield from _reduce(replace(run, name=f"{name}/first", y=middle), shape, first)
     yield from _reduce(replace(run, name=f"{name}/rest", x=middle), between, _real(rest, between))
 
@@ -195,7 +180,6 @@ def _columns(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
         seen = as_matrix(shape)
     result, single = replace(seen, width=1), seen == shape
     most = machine.max_groups if seen.channels > 1 else max(machine.l2_bytes // 2 // pitch, 1)
-    run = run if single and seen.height <= most else run.extrapolated()
     for first, count in bands(seen.height, most):
         axes, view = GROUPS, View(seen.width, 1, seen.channels, 1, count)
         if seen.channels == 1:
@@ -216,7 +200,7 @@ def _everything(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
             return
         images = TensorShape(1, seen.batch, rows, shape.width)
         x, y = replace(run.x, shape=images), replace(run.y, shape=TensorShape(channels=seen.batch))
-        yield from _plain(replace(run.extrapolated(), x=x, y=y), images)
+        yield from _plain(replace(run, x=x, y=y), images)
         return
     view = View(shape.width, shape.channels, 1, shape.height)
     for item in range(seen.batch):
@@ -228,7 +212,7 @@ def _everything(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
 def _channels_and_columns(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
     """Channels and columns of every row: channels are rows, rows are channels."""
     seen = TensorShape(shape.batch * shape.depth, shape.channels, shape.height, shape.width)
-    run, view = run.extrapolated(), View(shape.width, shape.channels, shape.height)
+    view = View(shape.width, shape.channels, shape.height)
     for item in range(seen.batch):
         x = replace(run.x, axes=TURNED, shape=run.x.shape if seen == shape else seen, offset=(item, 0, 0, 0))
         result = TensorShape(seen.batch, 1, shape.height)
@@ -252,7 +236,7 @@ def _along(dimension: Dimension) -> Callable[[_ReductionBand, TensorShape], Iter
             x = replace(run.x, shape=run.x.shape if own else seen, offset=(item, 0, 0, 0))
             y = replace(run.y, shape=run.y.shape if own else result, offset=(item, 0, 0, 0))
             part = replace(run, name=f"{run.name}/{item}", x=x, y=y)
-            yield from _channels(part if own and outer == 1 else part.extrapolated(), replace(seen, batch=1))
+            yield from _channels(part, replace(seen, batch=1))
 
     return tasks
 
@@ -282,7 +266,7 @@ def _channels(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
             part = run
             if (count, part_width) != (height, width):
                 x, y = _from_row(run.x, first, column), _from_row(run.y, first, column)
-                part = replace(run.extrapolated(), name=f"{run.name}/{first}.{column}", x=x, y=y)
+                part = replace(run, name=f"{run.name}/{first}.{column}", x=x, y=y)
             yield from _swapped_channels(part, channels, count, part_width)
 
 
@@ -322,7 +306,6 @@ def _rows(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
     machine = run.machine
     seen = as_image(shape)
     own = seen == shape
-    run = run if own else run.extrapolated()
 
     def fits(channels: int, columns: int) -> bool:
         pitch = _turned_pitch(machine, shape.height, columns)
@@ -339,7 +322,7 @@ def _rows(run: _ReductionBand, shape: TensorShape) -> Iterator[TaskPlan]:
             y = replace(run.y, shape=result, offset=(0, 0, first, 0), column=column)
             part = replace(run, x=x, y=y)
             if (count, columns) != (seen.channels, shape.width):
-                part = replace(part.extrapolated(), name=f"{run.name}/{first}.{column}")
+                part = replace(part, name=f"{run.name}/{first}.{column}")
             yield from _turned_rows(part, TensorShape(1, count, shape.height, columns))
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from openane.backend.ir.plan import (
     Axis,
-    EncodingEvidence,
     PeMode,
     PeWork,
     Strides,
@@ -68,7 +67,7 @@ def lower_view(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     result = lowering.result(unit)
     if params.step == 1 and 2 * params.offset % lowering.machine.dma_alignment_bytes == 0:
         source = replace(value.operand, column=value.operand.column + params.offset)
-        yield replace(copy_task(source, lowering.shape(unit.name), result), evidence=EncodingEvidence.EXTRAPOLATED)
+        yield copy_task(source, lowering.shape(unit.name), result)
         return
     target, task = turn(f"{unit.name}/turned", value.operand, value.shape, lowering)
     yield task
@@ -99,7 +98,7 @@ def lower_reshape(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
         value, ends = lowering.view(unit.bottoms[0]), Ends(unit, lowering)
         axes = {Axis.CHANNEL: Axis.HEIGHT, Axis.HEIGHT: Axis.WIDTH, Axis.WIDTH: Axis.WIDTH}
         joined = replace(ends.result(), shape=_as_rows(shape), axes=axes, column_step=before.width)
-        task = replace(copy_task(value.operand, before, joined), evidence=EncodingEvidence.EXTRAPOLATED)
+        task = copy_task(value.operand, before, joined)
         yield from ends.around(iter((task,)))
         return
     value = lowering.value(unit.bottoms[0])
@@ -254,7 +253,7 @@ def transpose_task(
     order = _cheapest(permutation, shape)
     axes = {_ORDER[position]: _ORDER[axis] for position, axis in enumerate(order)}
     if axes[Axis.WIDTH] is Axis.WIDTH:
-        return replace(copy_task(through(source, axes), result_shape, result), evidence=EncodingEvidence.EXTRAPOLATED)
+        return copy_task(through(source, axes), result_shape, result)
     landed = {axis: position for position, axis in axes.items()}
     new_width = axes[Axis.WIDTH]
     view_axes = {Axis.WIDTH: Axis.WIDTH, Axis.CHANNEL: new_width}
@@ -294,7 +293,7 @@ def lower_broadcast(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     else:
         source = replace(lowering.tensor(f"{unit.name}/small", value.shape, TensorPlace.RESIDENT), repeats=repeats)
         yield copy_task(value.operand, value.shape, replace(source, repeats=frozenset()))
-    yield TaskPlan(PeWork(PeMode.UNARY), view, view, (source,), result, evidence=EncodingEvidence.EXTRAPOLATED)
+    yield TaskPlan(PeWork(PeMode.UNARY), view, view, (source,), result)
 
 
 def lower_tile(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:

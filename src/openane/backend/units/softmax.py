@@ -19,7 +19,6 @@ from openane.backend.alloc.surfaces import align
 from openane.backend.functions import tables
 from openane.backend.functions.steps import LN_2
 from openane.backend.ir.plan import (
-    EncodingEvidence,
     KernelPlan,
     NeMode,
     NeWork,
@@ -104,9 +103,8 @@ def lower(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
     assert isinstance(params, SoftmaxParams)
     shape = lowering.shape(unit.name)
     single = shape.batch == 1 and shape.depth == 1
-    evidence = EncodingEvidence.RECORDED if single and not params.log else EncodingEvidence.EXTRAPOLATED
     ends = Ends(unit, lowering)
-    band = _SoftmaxBand(unit.name, ends.source(), ends.result(), evidence, lowering, params.log)
+    band = _SoftmaxBand(unit.name, ends.source(), ends.result(), lowering, params.log)
     if params.dimension is Dimension.WIDTH:
         return ends.around(_along_width(band, shape, single=single))
     return ends.around(_along_others(band, shape, params.dimension))
@@ -138,7 +136,6 @@ def _along_width(band: _SoftmaxBand, shape: TensorShape, *, single: bool) -> Ite
             name=band.name if count == matrix.height else f"{band.name}/{first}",
             x=band.x if recorded else rows_of(band.x, matrix, first),
             y=band.y if recorded else rows_of(band.y, matrix, first),
-            evidence=band.evidence if recorded else EncodingEvidence.EXTRAPOLATED,
         )
         yield from _matrix_rows(part, count, shape.width)
 

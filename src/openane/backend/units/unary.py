@@ -10,7 +10,6 @@ import numpy as np
 from openane.backend.functions.recipes import find_recipe, known_function
 from openane.backend.functions.steps import PlanarStep, PlanarStepOperation, Recipe, Step
 from openane.backend.ir.plan import (
-    EncodingEvidence,
     NeMode,
     NeWork,
     Nonlinearity,
@@ -26,7 +25,6 @@ from openane.backend.machine import MachineSpec
 from openane.backend.rules import Family
 from openane.backend.units.channel_scale import channel_scale
 from openane.backend.units.functions import (
-    RECORDED,
     NeFunction,
     ne_function,
     planar_work,
@@ -60,7 +58,7 @@ def table_task(
         accumulate_bias=function.accumulate_bias,
         post_scale=function.post_scale,
     )
-    return TaskPlan(work, view, view, (source,), result, kernel, unicast=True, evidence=function.evidence)
+    return TaskPlan(work, view, view, (source,), result, kernel, unicast=True)
 
 
 def planar_task(
@@ -68,11 +66,10 @@ def planar_task(
     shape: TensorShape,
     sources: tuple[TaskOperand, ...],
     result: TaskOperand,
-    evidence: EncodingEvidence = EncodingEvidence.RECORDED,
 ) -> TaskPlan:
     """One planar task on whole tensors of one shape."""
     view = View.of(shape)
-    return TaskPlan(work, view, view, sources, result, evidence=evidence)
+    return TaskPlan(work, view, view, sources, result)
 
 
 def lower_neuron(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
@@ -91,8 +88,7 @@ def lower_neuron(unit: Unit, lowering: UnitLowering) -> Iterator[TaskPlan]:
         return
     found = find_recipe(neuron)
     assert found is not None
-    evidence = EncodingEvidence.RECORDED if neuron.kind in RECORDED else EncodingEvidence.EXTRAPOLATED
-    yield from run_recipe(found, unit.name, value.shape, value.operand, result, lowering, evidence)
+    yield from run_recipe(found, unit.name, value.shape, value.operand, result, lowering)
 
 
 def run_recipe(
@@ -102,14 +98,13 @@ def run_recipe(
     source: TaskOperand,
     result: TaskOperand,
     lowering: UnitLowering,
-    evidence: EncodingEvidence,
 ) -> Iterator[TaskPlan]:
     """The tasks of a recipe; operand 0 is the source, operand n the result of step n."""
     operands = [source]
     for number, step in enumerate(found.steps, 1):
         last = number == len(found.steps)
         target = result if last else lowering.tensor(f"{name}/{number}", shape, TensorPlace.AUTO)
-        yield step_task(lowering.machine, step, shape, operands, target, evidence)
+        yield step_task(lowering.machine, step, shape, operands, target)
         operands.append(target)
 
 
@@ -119,15 +114,14 @@ def step_task(
     shape: TensorShape,
     operands: Sequence[TaskOperand],
     result: TaskOperand,
-    evidence: EncodingEvidence,
 ) -> TaskPlan:
     """One step of a recipe."""
     if isinstance(step, PlanarStep):
         used = [operands[step.first]]
         if step.operation is not PlanarStepOperation.ONE:
             used.append(operands[step.second])
-        return planar_task(planar_work(step), shape, tuple(used), result, evidence)
-    return table_task(machine, table_function(step, evidence), shape, operands[step.operand], result)
+        return planar_task(planar_work(step), shape, tuple(used), result)
+    return table_task(machine, table_function(step), shape, operands[step.operand], result)
 
 
 def prelu(
@@ -140,13 +134,10 @@ def prelu(
     positive = lowering.tensor(f"{name}/positive", shape, TensorPlace.AUTO)
     negative = lowering.tensor(f"{name}/negative", shape, TensorPlace.AUTO)
     scaled = lowering.tensor(f"{name}/scaled", shape, TensorPlace.AUTO)
-    evidence = EncodingEvidence.EXTRAPOLATED
-    yield table_task(lowering.machine, NeFunction(Nonlinearity.RELU, evidence=evidence), shape, source, positive)
-    yield table_task(
-        lowering.machine, NeFunction(Nonlinearity.RELU, post_scale=-1.0, evidence=evidence), shape, source, negative
-    )
+    yield table_task(lowering.machine, NeFunction(Nonlinearity.RELU), shape, source, positive)
+    yield table_task(lowering.machine, NeFunction(Nonlinearity.RELU, post_scale=-1.0), shape, source, negative)
     yield from channel_scale(lowering, -slopes, None, shape, negative, scaled)
-    yield planar_task(PeWork(PeMode.BINARY, PeArithmetic.ADD), shape, (positive, scaled), result, evidence)
+    yield planar_task(PeWork(PeMode.BINARY, PeArithmetic.ADD), shape, (positive, scaled), result)
 
 
 FAMILIES = (Family("unary function", (NeuronParams,), lower_neuron, (known_function,)),)

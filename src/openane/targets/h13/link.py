@@ -9,7 +9,7 @@ from openane.backend.alloc.constants import ConstantSection
 from openane.backend.alloc.order import Ordering, order
 from openane.backend.alloc.surfaces import align, dram_bytes, dram_strides, element_bytes
 from openane.backend.ir.placement import NO_BUFFER, PlacedTask, Placement
-from openane.backend.ir.plan import EncodingEvidence, NeMode, NeWork, Nonlinearity, ProgramPlan, TaskPlan, TensorPlace
+from openane.backend.ir.plan import NeMode, NeWork, Nonlinearity, ProgramPlan, TaskPlan, TensorPlace
 from openane.backend.machine import Dialect
 from openane.backend.program_rules import fits_field, task_count
 from openane.core.deadline import check_deadline
@@ -197,17 +197,8 @@ def _relocations(
 
 
 def _notes(plan: ProgramPlan, placement: Placement) -> dict[str, str]:
-    """How well the encoding is backed, for `info`."""
-    counts = dict.fromkeys(EncodingEvidence, 0)
-    for task in placement.tasks:
-        dtypes = _dtypes(plan, task)
-        floats = dtypes == (DType.FLOAT16, DType.FLOAT16)
-        form = EncodingEvidence.EXTRAPOLATED if not task.tile.whole else EncodingEvidence.RECORDED
-        counts[max(task.plan.evidence, form if floats else EncodingEvidence.SIMULATOR_ONLY)] += 1
-    weakest = max((evidence for evidence, count in counts.items() if count), default=EncodingEvidence.RECORDED)
-    if len(plan.blocks) > 1:
-        weakest = max(weakest, EncodingEvidence.EXTRAPOLATED)
-    spread = ", ".join(f"{count} {evidence.text}" for evidence, count in counts.items() if count)
+    """Where intermediate tensors are, for tests and reports."""
     kept = [place for name, place in placement.places.items() if plan.tensors[name].place is TensorPlace.AUTO]
-    intermediates = f"{kept.count(TensorPlace.RESIDENT)} in L2, {kept.count(TensorPlace.SCRATCH)} in DRAM"
-    return {"evidence": weakest.text, "evidence of tasks": spread, "intermediates": intermediates}
+    return {
+        "intermediates": f"{kept.count(TensorPlace.RESIDENT)} in L2, {kept.count(TensorPlace.SCRATCH)} in DRAM",
+    }

@@ -1,6 +1,7 @@
 """The H13 task stream: linked descriptors of ten header words and bursts."""
 
 from openane.targets.burst_stream import BurstStream
+from openane.targets.h13.evidence import evidence_of
 from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.summary import summarize
 from openane.targets.h13.verify import verify
@@ -22,4 +23,5 @@ STREAM = BurstStream(
     tile_dma=((0x13800, "RBase0"), (0x13804, "RBase1"), (0x17800, "WBase")),
     verifier=verify,
     writes_files=True,
+    evidence=evidence_of,
 )

@@ -25,12 +25,14 @@ const Inspector = (() => {
     const rows = [["does", task.operation], ["shapes", `${task.source_shape} → ${task.result_shape}`], ["reads", task.sources.join(", ") || "nothing"], ["writes", task.result || "nothing"]];
     if (task.kernel) rows.push(["kernel", `${Text.bytes(task.kernel_bytes)} from ${task.kernel}`]);
     rows.push(["descriptor", make("span", { class: "mono" }, `${Text.hex(task.offset)}, ${task.bytes} bytes`)]);
+    if (task.evidence) rows.push(["encoding", task.evidence]);
     const layers = Data.layersOf[index].filter((i) => all.layers[i].name !== `task ${index}`);
     const picture = task.picture === undefined ? null : all.weights[task.picture];
     const table = task.table === undefined ? null : all.tables[task.table];
     place.replaceChildren(...[
       make("h2", {}, `Task ${index}`, all.programs.length > 1 ? make("span", { class: "soft" }, ` of ${all.programs[task.program].name}`) : "", " ", make("span", { class: `chip ${Colors.engines[task.engine] || "rest"}` }, task.engine)),
       facts(rows), layers.length ? make("h3", {}, "Layers") : null, layers.length ? layerLinks(layers) : null,
+      task.findings.length ? make("h3", {}, "What no program of Apple's compiler shows") : null, task.findings.length ? make("ul", {}, task.findings.map((text) => make("li", {}, text))) : null,
       difference ? make("h3", {}, "Differs in B") : null, difference && difference.fields.length ? Difference.fieldTable(difference.fields) : null,
       ...(time(task) || []),
       table ? make("h3", {}, "Lookup table") : null, table ? Pictures.curve(table) : null, table ? make("p", { class: "soft" }, Pictures.tableFacts(table)) : null,
@@ -47,10 +49,17 @@ const Inspector = (() => {
   }
   const errorText = (row, kind) => (row[`${kind}_max_ulp`] === null ? "not known" : `${Text.number(row[`${kind}_max_ulp`], 3)} ulp, ${Text.number(row[`${kind}_max_abs`], 3)}, cosine ${Text.number(row[`${kind}_cosine`], 6)}`);
 
+  function encodings(layer) {
+    const counts = new Map();
+    for (const i of layer.tasks) counts.set(all.tasks[i].evidence, (counts.get(all.tasks[i].evidence) || 0) + 1);
+    counts.delete("");
+    return counts.size ? [["encoding", [...counts].map(([level, count]) => `${count} ${level}`).join(", ")]] : [];
+  }
+
   function showLayer(index) {
     const layer = all.layers[index];
     place.replaceChildren(...[
-      make("h2", {}, Data.labels[index]), facts([["operation", layer.operation], ["shape", layer.shape || "–"], ["runs on", layer.where || "nothing: only a view"], ...(layer.macs ? [["multiply-adds", layer.macs.toLocaleString("en")]] : [])]),
+      make("h2", {}, Data.labels[index]), facts([["operation", layer.operation], ["shape", layer.shape || "–"], ["runs on", layer.where || "nothing: only a view"], ...encodings(layer), ...(layer.macs ? [["multiply-adds", layer.macs.toLocaleString("en")]] : [])]),
       layer.reason ? make("p", {}, layer.reason) : null,
       layer.tasks.length ? make("h3", {}, "Tasks") : null, layer.tasks.length ? taskLinks(layer.tasks) : null,
       layer.reads.length ? make("h3", {}, "Reads") : null, layer.reads.length ? layerLinks(layer.reads) : null,
