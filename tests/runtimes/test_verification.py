@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from openane.cli import root
 from openane.core.errors import InputError, OpenaneError, UnavailableError
+from openane.net.units import ConvParams
 from openane.runtimes import Choice, SessionOptions
 from openane.runtimes.linux import LinuxRuntime
 from openane.runtimes.linux.emulation import EmulatedDriver, EmulatedSystem
@@ -25,7 +26,7 @@ from openane.runtimes.verification import (
 )
 from openane.runtimes.verification.case import impulses, numbered_kernel
 from openane.runtimes.verification.check import compare, compile_case, unpack_array
-from openane.runtimes.verification.m1_kit import kit_cases
+from openane.runtimes.verification.mac_kit import kit_cases
 from openane.runtimes.verification.questions import QUESTIONS, answers
 from openane.targets.target import RunOptions
 

@@ -124,6 +124,18 @@ def show_program(found: Description, as_json: bool) -> None:
     if as_json:
         print_json("info", asdict(found))
         return
+    _show_header(found)
+    _show_tables(found)
+    if found.evidence:
+        show_findings(found.evidence)
+    say(
+        f"text {quantity(found.text_bytes, 'B')}, constants {quantity(found.constant_bytes, 'B')}, "
+        f"scratch {quantity(found.scratch_bytes, 'B')}, {found.relocation_count} relocations, "
+        f"{found.symbol_count} symbols"
+    )
+
+
+def _show_header(found: Description) -> None:
     container = f".{found.container}, " if found.container else ""
     say(f"{found.file}: {container}{quantity(found.file_bytes, 'B')}, program {found.network!r}")
     say(f"generation {found.generation} ({found.chips}); {found.standing}")
@@ -142,6 +154,9 @@ def show_program(found: Description, as_json: bool) -> None:
         say("flags " + " ".join(found.flags))
     for problem in found.problems:
         say(f"problem: {problem}")
+
+
+def _show_tables(found: Description) -> None:
     print_table(
         "tensors",
         ("name", "role", "type", "N D C H W", "strides in bytes", "bytes", "buffer"),
@@ -181,13 +196,6 @@ def show_program(found: Description, as_json: bool) -> None:
             for task in found.tasks
         ],
         numeric=("task", "offset", "bytes"),
-    )
-    if found.evidence:
-        show_findings(found.evidence)
-    say(
-        f"text {quantity(found.text_bytes, 'B')}, constants {quantity(found.constant_bytes, 'B')}, "
-        f"scratch {quantity(found.scratch_bytes, 'B')}, {found.relocation_count} relocations, "
-        f"{found.symbol_count} symbols"
     )
 
 

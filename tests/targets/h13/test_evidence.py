@@ -12,7 +12,7 @@ from tests.support.compiled_programs import golden_files, opened
 from tests.support.h13_nets import compile_net, shape, single
 
 from openane.analysis.evidence import evidence_of_programs
-from openane.net.units import Conv, Dimension, Pads, Pooling, PoolingKind, Reduction, ReductionKind
+from openane.net.units import ConvParams, Dimension, Pads, PoolingKind, PoolingParams, ReductionKind, ReductionParams
 from openane.program import Program, Task
 from openane.program.evidence import EncodingEvidence, TaskEvidence
 from openane.targets import load_program
@@ -70,7 +70,7 @@ def test_every_range_ends_at_recorded_values(ranges: dict[str, tuple[int, int]],
 
 def test_a_task_of_a_program_without_a_record_is_not_as_emitted() -> None:
     """One word changed: each of these is on no record."""
-    program = compile_net(single(Conv(_kernel(16, 16, 1)), shape(16, 8, 8)))
+    program = compile_net(single(ConvParams(_kernel(16, 16, 1)), shape(16, 8, 8)))
     for path, name, value, level in (
         ("NE.MACCfg", "NonlinearMode", "relu", EXTRAPOLATED),  # on record with a bias only
         ("Common.ConvCfg", "Kw", 5, EXTRAPOLATED),
@@ -89,7 +89,7 @@ def test_a_task_of_a_program_without_a_record_is_not_as_emitted() -> None:
 
 
 def test_findings_name_the_field_and_the_nearest_record() -> None:
-    program = compile_net(single(Conv(_kernel(16, 16, 5), pads=Pads(2, 2, 2, 2)), shape(16, 8, 8)))
+    program = compile_net(single(ConvParams(_kernel(16, 16, 5), pads=Pads(2, 2, 2, 2)), shape(16, 8, 8)))
     (finding, *_) = next(_evidence(program)).findings
     assert finding.field == "Common.ConvCfg.Kw"
     assert "5x5" in finding.found
@@ -97,13 +97,13 @@ def test_findings_name_the_field_and_the_nearest_record() -> None:
 
 
 def test_assumptions_are_named() -> None:
-    pooled = compile_net(single(Pooling(PoolingKind.MAX, (2, 2), (2, 2)), shape(16, 8, 8)))
+    pooled = compile_net(single(PoolingParams(PoolingKind.MAX, (2, 2), (2, 2)), shape(16, 8, 8)))
     assert _assumptions(pooled) == {"A1"}
-    strided = compile_net(single(Pooling(PoolingKind.MAX, (3, 3), (3, 3)), shape(16, 9, 9)))
+    strided = compile_net(single(PoolingParams(PoolingKind.MAX, (3, 3), (3, 3)), shape(16, 9, 9)))
     assert _assumptions(strided) == {"A1", "A4"}
-    uneven = compile_net(single(Conv(_kernel(24, 16, 1)), shape(16, 8, 8)))
+    uneven = compile_net(single(ConvParams(_kernel(24, 16, 1)), shape(16, 8, 8)))
     assert _assumptions(uneven) == {"A17"}
-    reduced = compile_net(single(Reduction(ReductionKind.MAX, frozenset({Dimension.WIDTH})), shape(16, 8, 8)))
+    reduced = compile_net(single(ReductionParams(ReductionKind.MAX, frozenset({Dimension.WIDTH})), shape(16, 8, 8)))
     assert _assumptions(reduced) == set()
 
 
@@ -111,7 +111,7 @@ def test_every_field_that_an_assumption_reads_exists() -> None:
     """Each predicate runs on every kind of task; the fields that it names are declared."""
     names = [each.name for each in ASSUMPTIONS]
     assert names == [f"A{number}" for number in range(1, len(names) + 1)]
-    program = compile_net(single(Pooling(PoolingKind.AVERAGE, (3, 3), (3, 3), Pads(1, 1, 1, 1)), shape(16, 9, 9)))
+    program = compile_net(single(PoolingParams(PoolingKind.AVERAGE, (3, 3), (3, 3), Pads(1, 1, 1, 1)), shape(16, 9, 9)))
     for found in _evidence(program):
         for finding in found.findings:
             path, name = finding.field.rsplit(".", 1)
@@ -119,7 +119,7 @@ def test_every_field_that_an_assumption_reads_exists() -> None:
 
 
 def test_the_report_counts_tasks_layers_and_time() -> None:
-    program = compile_net(single(Pooling(PoolingKind.MAX, (2, 2), (2, 2)), shape(16, 8, 8)))
+    program = compile_net(single(PoolingParams(PoolingKind.MAX, (2, 2), (2, 2)), shape(16, 8, 8)))
     report = evidence_of_programs((program, program))
     assert report is not None
     assert report.counts == {RECORDED: 0, EXTRAPOLATED: 0, ASSUMED: 2}

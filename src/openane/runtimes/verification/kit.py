@@ -17,7 +17,7 @@ from openane.runtimes.verification.arithmetic import arithmetic_cases
 from openane.runtimes.verification.case import DeviceCase, Standing
 from openane.runtimes.verification.check import compile_case, predict
 from openane.runtimes.verification.geometry import geometry_cases
-from openane.runtimes.verification.m1_kit import kit_cases
+from openane.runtimes.verification.mac_kit import kit_cases
 
 
 def all_cases() -> tuple[DeviceCase, ...]:

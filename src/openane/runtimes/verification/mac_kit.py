@@ -1,4 +1,4 @@
-"""The M1 kit: single sums of the MAC array, the values that decide between the rules others have measured.
+"""The MAC kit: single sums of the MAC array, the values that decide between the rules others have measured.
 
 Every vector is one column of a 1x1 convolution with 64 input channels and constant weights: the accumulator's range,
 step, ties, dropped products, bias, sticky infinity and special values. Cases with ordinary numbers come first, those
@@ -15,7 +15,7 @@ from openane.net.units import ConvParams, ElementWiseKind, ElementWiseParams, GO
 from openane.numerics.fp16 import to_fp16
 from openane.runtimes.verification.case import DeviceCase, Variants, halves, network, single
 
-GROUP = "M1 kit"
+GROUP = "MAC kit"
 CHANNELS = 64
 _STEP = 2.0**-16
 _TIE = 2.0**-11
