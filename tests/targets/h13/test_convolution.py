@@ -21,6 +21,14 @@ CASES = {
     "three channels, stride 2": (ConvParams(weights(64, 3, 3, 3), (2, 2)), shape(3, 31, 33)),
     "seven by seven": (ConvParams(weights(16, 3, 7, 7), (2, 2), pads=Pads(3, 3, 3, 3)), shape(3, 32, 32)),
     "depthwise": (ConvParams(weights(24, 1, 3, 3), pads=SAME, groups=24), shape(24, 10, 10)),
+    "depthwise, pairs of columns": (
+        ConvParams(weights(24, 1, 9, 9), pads=Pads(4, 4, 4, 4), groups=24),
+        shape(24, 10, 12),
+    ),
+    "depthwise, pairs, odd, narrower": (
+        ConvParams(weights(24, 1, 9, 9), pads=Pads(4, 0, 4, 0), groups=24),
+        shape(24, 11, 13),
+    ),
     "depthwise, stride 2": (
         ConvParams(weights(24, 1, 3, 3), (2, 2), pads=Pads(0, 1, 0, 1), groups=24),
         shape(24, 10, 10),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from openane.backend.alloc.staging import staged_source
+from openane.backend.alloc.staging import resident, staged_source
 from openane.backend.ir.plan import PeMode, PeWork, TaskOperand, TaskPlan, TensorPlace
 from openane.backend.units.conv import ConvolutionJob, conv_task
 from openane.backend.units.unary import planar_task
@@ -42,8 +42,7 @@ def pair_tasks(
     if result_shape.width % 2 == 0:
         return iter((plan,))
     machine = lowering.machine
-    pitch = machine.bank_bytes * -(-2 * result_shape.width // machine.bank_bytes)
-    written = pitch * result_shape.channels * result_shape.height
+    written = resident(machine, result_shape, pe_reader=True).row * result_shape.height
     past = written + staged_source(machine, plan).row * shape.height
     if past + machine.segment_bytes * result_shape.channels > machine.l2_bytes:
         return None  # the copy follows the convolution and needs room for one patch of columns
