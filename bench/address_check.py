@@ -19,7 +19,7 @@ from unittest.mock import patch
 from openane.cli._show import print_table
 from openane.compiler.driver import build
 from openane.program import Program
-from openane.targets.h13 import H13
+from openane.targets.h13.engine import H13
 
 LIMIT = 0.10
 _LEAST_RUNS, _MOST_RUNS, _SECONDS = 3, 60, 4.0

@@ -16,6 +16,7 @@ from openane.artifact.plan import Artifact
 from openane.compiler.driver import Level, build
 from openane.compiler.driver import load as load_level
 from openane.core.deprecation import renamed_keyword
+from openane.core.encodings import AllowedEncodings
 from openane.core.errors import InputError
 from openane.core.passes import Stage
 from openane.formats.sniff import FileKind, sniff
@@ -104,6 +105,7 @@ class CompileChoices(TypedDict, total=False):
     host: bool
     keep_on_host: Iterable[str]
     functions: Functions | Literal["accurate", "apple"]
+    evidence: AllowedEncodings | Literal["any", "recorded"]
     rescale: bool
     calibration: Mapping[str, np.ndarray] | None
     observe: Callable[[Stage], None] | None
@@ -126,6 +128,7 @@ def compile(
     host: bool = True,
     keep_on_host: Iterable[str] = frozenset(),
     functions: Functions | Literal["accurate", "apple"] = "accurate",
+    evidence: AllowedEncodings | Literal["any", "recorded"] = "any",
     rescale: bool = False,
     calibration: Mapping[str, np.ndarray] | None = None,
     observe: Callable[[Stage], None] | None = None,
@@ -146,10 +149,9 @@ def compile(
         states: inputs that take the value of an output of the last run, by name, in addition to those of the model.
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
-        functions: "accurate" puts functions of one element together from the tables that lose least, "apple" takes
-            the table that Apple's compiler writes for each. A Net keeps its units.
-        rescale: multiply kernels by powers of two, undone after the sum, so that the MAC array loses less; as far as
-            proven bounds on the sums or `calibration` allow.
+        functions: of one element, "accurate" combines the tables that lose least, "apple" takes Apple's table for each.
+        evidence: "recorded" uses only encodings that programs of Apple's compiler show; that costs tasks and time.
+        rescale: multiply kernels by powers of two as far as sums are bounded, so that the MAC array loses less.
         calibration: typical inputs for `rescale`, one array per input.
         observe: called with every stage of the compilation, for dumps.
         time_limit_seconds: wall-clock time after which compiling stops; None for no limit.
@@ -168,6 +170,7 @@ def compile(
         target=target, dialect=dialect, shapes=shapes or {}, constants=constants or {}, function=function, model=model,
         states=states or {}, host=host, keep_on_host=_layer_names(keep_on_host),
         functions=functions if isinstance(functions, Functions) else Functions.named(functions),
+        evidence=evidence if isinstance(evidence, AllowedEncodings) else AllowedEncodings.named(evidence),
         rescale=rescale, calibration=calibration or {}, observe=observe, time_limit_seconds=time_limit_seconds,
     )  # fmt: skip
     loadable = _loadable(source, example_inputs)

@@ -27,6 +27,7 @@ from openane.cli.run import session_options
 from openane.compiler import driver
 from openane.compiler.cached_build import build_cached
 from openane.compiler.lowering import LoweringOptions
+from openane.core.encodings import AllowedEncodings
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, TensorType
@@ -65,8 +66,9 @@ def test_every_field_is_a_keyword_of_compile() -> None:
     for name, field in FIELDS.items():
         wanted = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         default = keywords[name].default
-        assert (Functions(default) if name == "functions" else default or wanted) == wanted, name
-        if name not in ("keep_on_host", "functions"):
+        named = type(wanted)(default) if name in ("functions", "evidence") else default or wanted
+        assert named == wanted, name
+        if name not in ("keep_on_host", "functions", "evidence"):
             assert hints[name] in (fields[name], fields[name] | None), name
 
 
@@ -101,7 +103,7 @@ def test_no_choice_is_lost_on_the_way_down(monkeypatch: pytest.MonkeyPatch) -> N
         type(get("h13")), "lower", lambda self, net, chosen: seen.append(chosen) or real_target(self, net, chosen)
     )
     chosen: dict[str, Any] = {"dialect": "macos-11", "functions": Functions.APPLE, "rescale": True}
-    chosen |= {"calibration": {}, "observe": lambda stage: None}
+    chosen |= {"calibration": {}, "observe": lambda stage: None, "evidence": AllowedEncodings.ANY}
     openane.compile(chain(), **chosen)
     assert {type(each) for each in seen} == set(own)
     for each in seen:
@@ -188,13 +190,16 @@ def test_the_options_of_a_command_are_the_fields() -> None:
         found.append(options_of(choices))
 
     words = "--target h13 --dialect linux --shape x=1,2 --constant n=3 --host forbid --keep-on-host a --wide b"
-    words += " --functions apple --rescale --compile-time-limit 7 --function f --model 1 --state x=y"
+    words += (
+        " --functions apple --evidence recorded --rescale --compile-time-limit 7 --function f --model 1 --state x=y"
+    )
     done = CliRunner().invoke(command, words.split(), catch_exceptions=False)
     assert "--wide is deprecated" in done.stderr and done.stdout == ""
     (options,) = found
     assert options.identity() == {
         "target": "h13", "dialect": "linux", "shapes": {"x": [1, 2]}, "host": False, "keep_on_host": ["a", "b"],
-        "functions": "APPLE", "rescale": True, "function": "f", "model": 1, "states": {"x": "y"},
+        "functions": "APPLE", "evidence": "RECORDED", "rescale": True, "function": "f", "model": 1,
+        "states": {"x": "y"},
     }  # fmt: skip
     assert options.constants == {"n": 3} and options.time_limit_seconds == 7
     CliRunner().invoke(command, ["--rescale", "--like-apple"], catch_exceptions=False)

@@ -18,6 +18,7 @@ from openane.backend.units.families import BY_PARAMS
 from openane.cli.limits import command
 from openane.compiler.driver import build
 from openane.compiler.rules import limits
+from openane.core.encodings import AllowedEncodings
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.core.rules import MEANINGS, RULES, Rule, RuleKind, rule
 from openane.core.types import DType
@@ -25,7 +26,7 @@ from openane.graph import Graph, Node, Operation, TensorType
 from openane.graph import ops as g
 from openane.net import units as u
 from openane.net.net import Net, TensorShape, Unit, UnitParams
-from openane.targets.h13 import H13, TARGET
+from openane.targets.h13.engine import H13, TARGET
 from openane.targets.h13.spec import MACHINE
 from openane.targets.target import CompileOptions
 
@@ -59,6 +60,7 @@ class Boundary:
     accepted: Callable[[], Example]
     refused: Callable[[], Example]
     changes: Mapping[str, int] = field(default_factory=dict)
+    evidence: AllowedEncodings = AllowedEncodings.ANY
 
     def broken(self, example: Example) -> list[Diagnostic]:
         """The findings of the compiler."""
@@ -67,7 +69,7 @@ class Boundary:
                 steps = build(example, Options()).plan.steps
                 return [each for step in steps if isinstance(step, HostStep) for each in step.reasons.values()]
             if isinstance(example, Net):
-                Smaller(self.changes).lower(example, CompileOptions())
+                Smaller(self.changes).lower(example, CompileOptions(evidence=self.evidence))
             else:
                 example()
         except UnsupportedError as error:
@@ -363,6 +365,11 @@ PROGRAMS: Mapping[str, Boundary] = {
         {"l2_bytes": 8192},
     ),
     "l2-resident": Boundary(lambda: repeated_over_a_batch(31), lambda: repeated_over_a_batch(33)),
+    "on-record": Boundary(
+        lambda: net(max_pool((3, 3)), (8, 9, 9)),
+        lambda: net(u.ConvParams(half(16, 16, 5, 5)), (16, 9, 9)),
+        evidence=AllowedEncodings.RECORDED,
+    ),
     "surface-count": Boundary(lambda: sum_of(27), lambda: sum_of(28)),
     "task-count": Boundary(lambda: sigmoids(3), lambda: sigmoids(4), {"max_tasks": 3}),
     "tile-fits": Boundary(

@@ -99,6 +99,7 @@ class Description:
             records of the generation are at hand, or the tasks cannot be read.
         functions: form of functions of one element that was chosen; empty where the file does not say.
         rescale: what the rescaling of kernels relied on, "proven" or "calibrated"; empty for none.
+        encodings: "recorded" if it was compiled with recorded encodings only; empty otherwise.
         executable: whether openane simulates it.
         compiler: as the file says, or "".
         flags: options of the compiler, one each.
@@ -121,6 +122,7 @@ class Description:
     evidence: Mapping[str, Any] | None
     functions: str
     rescale: str
+    encodings: str
     executable: bool
     compiler: str
     flags: tuple[str, ...]
@@ -196,6 +198,7 @@ def _description(
         evidence=evidence.values() if evidence else None,
         functions=image.notes.get("functions", ""),
         rescale=image.notes.get("rescale", ""),
+        encodings=image.notes.get("encodings", ""),
         executable=bool(made_for and made_for.executable),
         compiler=compiler_of(hwx) if hwx else image.notes.get("compiler", ""),
         flags=_flags(hwx) if hwx else (),

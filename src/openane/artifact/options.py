@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from openane.core.deprecation import renamed_keyword, warn_of_old_name
+from openane.core.encodings import AllowedEncodings
 from openane.core.errors import InputError
 from openane.core.passes import Stage
 from openane.targets.registry import DEFAULT_TARGET
@@ -58,6 +59,7 @@ class Options:
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         functions: which form functions of one element take when a Graph becomes a Net; a Net keeps its units.
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
+        evidence: which encodings may be used; the recorded ones alone cost tasks and time (docs/evidence.md).
         rescale: multiply kernels by powers of two, undone after the sum, so that the MAC array loses less; as far as
             proven bounds on the sums or `calibration` allow (docs/how-to/rescale.md).
         calibration: typical inputs for `rescale`, one array per input; none for proven bounds only.
@@ -75,6 +77,7 @@ class Options:
     host: bool = True
     keep_on_host: frozenset[str] = frozenset()
     functions: Functions = Functions.ACCURATE
+    evidence: AllowedEncodings = AllowedEncodings.ANY
     rescale: bool = False
     calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from openane.core.encodings import AllowedEncodings
 from openane.core.passes import Stage
 
 
@@ -17,6 +18,7 @@ class CompileOptions:
     Attributes:
         dialect: which compiler's layout habits to follow; None takes the target's default.
         check: refuse encodings that are known to hang the hardware (always on in the command line).
+        evidence: which encodings may be used; recorded ones only: other forms of units (`passes.recorded`), or refuse.
         rescale: rescale kernels (`passes.rescaling`).
         calibration: typical inputs for that, one array per input of the network; none for proven bounds only.
         observe: called with every stage of the compilation, for dumps.
@@ -24,6 +26,7 @@ class CompileOptions:
 
     dialect: str | None = None
     check: bool = True
+    evidence: AllowedEncodings = AllowedEncodings.ANY
     rescale: bool = False
     calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)

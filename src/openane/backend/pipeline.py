@@ -13,17 +13,20 @@ from openane.backend.ir.plan import ProgramPlan
 from openane.backend.lowering import lower
 from openane.backend.machine import Dialect, MachineSpec
 from openane.backend.options import CompileOptions
-from openane.backend.passes import chains, fusion, rescaling
+from openane.backend.passes import chains, fusion, recorded, rescaling
 from openane.backend.passes.editor import Edit, edited
+from openane.backend.program_rules import on_record
 from openane.backend.rules import Query, known_unit, violations
 from openane.backend.target import CodeGenerator
 from openane.backend.units.families import family_of
 from openane.backend.units.tensor import TENSOR_RULES
 from openane.backend.verify import verify
-from openane.core.errors import Diagnostic, InputError
+from openane.core.encodings import AllowedEncodings
+from openane.core.errors import Diagnostic, InputError, UnsupportedError
 from openane.core.passes import Pass, Stage, run_passes
 from openane.net.net import Net, UnitParams
 from openane.program import Program
+from openane.program.evidence import EncodingEvidence
 
 
 def _edit(edit: Edit) -> Callable[[Compilation], Compilation]:
@@ -40,6 +43,26 @@ def _replan(run: Callable[[CodeGenerator, ProgramPlan], ProgramPlan]) -> Callabl
 
 def _rescale(state: Compilation) -> Compilation:
     return replace(state, net=rescaled(state.net, state.target.spec, state.calibration))
+
+
+def _on_record(state: Compilation) -> Compilation:
+    def tasks(net: Net) -> int | None:
+        part = run_passes(PASSES[len(FUSION) + len(CHAINS) :], Compilation(state.target, state.dialect, net)).program
+        assert part is not None
+        return None if _unrecorded(part) else len(part.tasks)
+
+    return replace(state, net=recorded.on_record(state.net, state.target.spec, tasks))
+
+
+def _unrecorded(program: Program) -> dict[str, str]:
+    """What no record shows: the layer of a task (or its number) -> the first finding."""
+    assert program.codec is not None
+    found: dict[str, str] = {}
+    for number, task in enumerate(program.tasks):
+        evidence = program.codec.evidence_of(task)
+        if evidence is not None and evidence.level is not EncodingEvidence.RECORDED:
+            found.setdefault(str(task.origin) or f"task {number}", str(evidence.findings[0]))
+    return found
 
 
 def _lower(state: Compilation) -> Compilation:
@@ -114,12 +137,26 @@ RESCALE = Pass("rescale", _rescale, "after epilogues, which scale the kernel; be
 """The pass that `CompileOptions.rescale` adds after those of `FUSION`."""
 
 
-def passes(rescale: bool) -> tuple[Pass[Compilation], ...]:
-    """Every pass of a compilation with or without rescaling, in order."""
-    return (*PASSES[: len(FUSION)], RESCALE, *PASSES[len(FUSION) :]) if rescale else PASSES
+RECORD = Pass("replace-unrecorded", _on_record, "last of the edits: whatever is fused after it is not checked again")
+"""The pass that `CompileOptions.evidence` adds after those of `CHAINS`."""
 
 
-LEVELS: Mapping[str, str] = {**dict.fromkeys((*FUSION, "rescale", *CHAINS), "net"), "link": "program"}
+def passes(rescale: bool, recorded: bool = False) -> tuple[Pass[Compilation], ...]:
+    """Every pass of a compilation in order, with the ones that these options add."""
+    edits = len(FUSION) + len(CHAINS)
+    return (
+        *PASSES[: len(FUSION)],
+        *((RESCALE,) if rescale else ()),
+        *PASSES[len(FUSION) : edits],
+        *((RECORD,) if recorded else ()),
+        *PASSES[edits:],
+    )
+
+
+LEVELS: Mapping[str, str] = {
+    **dict.fromkeys((*FUSION, "rescale", *CHAINS, "replace-unrecorded"), "net"),
+    "link": "program",
+}
 """What a pass works on, by its name; a plan when it is not listed."""
 
 
@@ -140,7 +177,8 @@ def compile_net(target: CodeGenerator, net: Net, options: CompileOptions) -> Pro
     """Compiles a network of units into one program, and verifies what every pass makes.
 
     Raises:
-        UnsupportedError: a unit breaks a rule of the hardware or of this back end.
+        UnsupportedError: a unit breaks a rule of the hardware or of this back end; or a task is not on record, if only
+            recorded encodings are allowed.
         InputError: an unknown dialect, or the deadline is over.
     """
 
@@ -148,10 +186,22 @@ def compile_net(target: CodeGenerator, net: Net, options: CompileOptions) -> Pro
         if options.observe is not None:
             options.observe(Stage(step.name, step.reason, state.text))
 
+    only_recorded = options.evidence is AllowedEncodings.RECORDED
     state = Compilation(target, dialect_of(target, options.dialect), net, options.calibration)
-    program = run_passes(passes(options.rescale), state, verify=verify, observe=show).program
+    program = run_passes(passes(options.rescale, only_recorded), state, verify=verify, observe=show).program
     assert program is not None
+    if only_recorded:
+        _refuse_unrecorded(target.spec, program)
     return program
+
+
+def _refuse_unrecorded(machine: MachineSpec, program: Program) -> None:
+    found = _unrecorded(program)
+    if found:
+        where, what = next(iter(found.items()))
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        where = f"{program.name}: {where}{more}"
+        raise UnsupportedError.of(on_record, what, machine=machine, where=where)
 
 
 def fused(net: Net, machine: MachineSpec) -> Net:

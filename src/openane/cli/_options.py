@@ -15,6 +15,7 @@ from openane.artifact.options import LIKE_APPLE, Functions, Options
 from openane.cli._inputs import read_array
 from openane.cli._say import say
 from openane.cli._show import SHAPE_OPTION, parse_shapes
+from openane.core.encodings import AllowedEncodings
 from openane.core.errors import InputError
 from openane.targets.registry import DEFAULT_TARGET
 
@@ -171,6 +172,16 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
             help="Unary functions: the most accurate form, or the lookup table that Apple's compiler writes.",
         ),
         lambda choices: Functions(choices["functions"]),
+    ),
+    "evidence": CompileOption(
+        click.option(
+            "--evidence",
+            type=click.Choice([choice.value for choice in AllowedEncodings]),
+            default=AllowedEncodings.ANY.value,
+            show_default=True,
+            help="Encodings to use: any, or only those that programs of Apple's compiler show, at a cost in tasks.",
+        ),
+        lambda choices: AllowedEncodings(choices["evidence"]),
     ),
     "rescale": CompileOption(
         click.option(

@@ -19,13 +19,14 @@ class StopAfter:
     Args:
         wanted: the name of the pass, or its number in the list of all.
         rescale: whether the compilation rescales, which adds a pass.
+        recorded: whether it uses recorded encodings only, which adds one too.
 
     Raises:
         InputError: there is no such pass.
     """
 
-    def __init__(self, wanted: str, rescale: bool) -> None:
-        self._names = [step.name for step in all_steps(rescale)]
+    def __init__(self, wanted: str, rescale: bool, recorded: bool = False) -> None:
+        self._names = [step.name for step in all_steps(rescale, recorded)]
         known = dict(enumerate(self._names))
         self._wanted = int(wanted) if wanted.isdecimal() else self._names.index(wanted) if wanted in self._names else -1
         if self._wanted not in known:

@@ -67,7 +67,8 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     from openane.compiler.driver import OutputKind, build, output_kind, save
 
     dump: Path | None = choices["dump"]
-    stop = None if choices["stop_after"] is None else StopAfter(choices["stop_after"], choices["rescale"])
+    recorded, wanted = choices["evidence"] == "recorded", choices["stop_after"]
+    stop = None if wanted is None else StopAfter(wanted, choices["rescale"], recorded)
     kind = OutputKind.HWX if stop else output_kind(output)
     header = header_size(choices["header"], kind)
     observe = stop or (None if dump is None else Dump(dump))
@@ -81,6 +82,8 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     if stop is not None:
         stop.write(file, options, output)
         return
+    if recorded and kind is OutputKind.PLIST:
+        raise InputError("a net.plist has units, not encodings", hint="Write a .hwx or .anec with --evidence recorded.")
     if options.rescale and kind is OutputKind.PLIST:
         raise InputError("a net.plist has units before rescaling", hint="Write a .hwx or .anec with --rescale.")
     with working(f"compiling {file.name}"):

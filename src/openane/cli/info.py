@@ -142,7 +142,8 @@ def _show_header(found: Description) -> None:
     if found.compiler:
         say(f"compiler {found.compiler}, layout of {found.dialect}")
     if found.evidence:
-        say(f"encoding: {found.evidence['text']}")
+        only = " (compiled with recorded encodings only)" if found.encodings else ""
+        say(f"encoding: {found.evidence['text']}{only}")
     if found.functions:
         say(f"functions: {found.functions}")
     if found.rescale:

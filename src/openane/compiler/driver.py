@@ -20,6 +20,7 @@ from openane.compiler.lowering import LoweringOptions, lower
 from openane.compiler.pipeline import FOLDINGS, run_pipeline, without_long_axes
 from openane.compiler.splitting import Splitter
 from openane.core.deadline import deadline
+from openane.core.encodings import AllowedEncodings
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
 from openane.core.passes import Pass, Stage
@@ -94,6 +95,10 @@ def build(source: str | Path | Level | Bundle, options: Options | None = None) -
         the time limit.
     """
     options = options or Options()
+    if options.rescale and options.evidence is AllowedEncodings.RECORDED:
+        raise InputError(
+            "rescaled kernels are on no record", value="rescale with recorded encodings", hint="Leave one of them out."
+        )
     level: Level
     with deadline(options.time_limit_seconds):
         if isinstance(source, (str, Path)) and sniff(source) is FileKind.BUNDLE:
@@ -248,10 +253,16 @@ def _of_net(net: Net, options: Options) -> Artifact:
 def _engine_step(net: Net, options: Options, value: Callable[[str], np.ndarray]) -> EngineStep:
     calibration = {name: value(name) for name in net.inputs} if options.rescale and options.calibration else {}
     choices = CompileOptions(
-        dialect=options.dialect, rescale=options.rescale, calibration=calibration, observe=options.observe
+        dialect=options.dialect,
+        evidence=options.evidence,
+        rescale=options.rescale,
+        calibration=calibration,
+        observe=options.observe,
     )
     program = get(options.target).lower(net, choices)
     notes = {"rescale": "calibrated" if calibration else "proven"} if options.rescale else {}
+    if options.evidence is AllowedEncodings.RECORDED:
+        notes["encodings"] = options.evidence.value
     program = replace(program, notes={**net.notes, **notes, **program.notes})
     return EngineStep(program, {name: name for name in net.inputs}, {name: name for name in net.outputs}, net)
 

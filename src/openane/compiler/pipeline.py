@@ -129,16 +129,18 @@ class PipelineStep:
     reason: str
 
 
-def all_steps(rescale: bool = False) -> tuple[PipelineStep, ...]:
+def all_steps(rescale: bool = False, recorded: bool = False) -> tuple[PipelineStep, ...]:
     """Every pass from the graph as it was read to the linked program, in order.
 
     Args:
         rescale: whether the pass that `Options.rescale` adds is among them.
+        recorded: the same for `Options.evidence`.
     """
     from openane.backend.pipeline import LEVELS, passes  # most callers need the graph passes only
 
     read = PipelineStep("graph", "graph", "the output of the front end")
     graph = (PipelineStep("graph", step.name, step.reason) for step in PIPELINE)
     folding = (PipelineStep("graph", *step) for step in FOLDINGS)
-    back_end = (PipelineStep(LEVELS.get(step.name, "plan"), step.name, step.reason) for step in passes(rescale))
+    later = passes(rescale, recorded)
+    back_end = (PipelineStep(LEVELS.get(step.name, "plan"), step.name, step.reason) for step in later)
     return read, *graph, *folding, *back_end

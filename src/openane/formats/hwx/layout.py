@@ -17,7 +17,7 @@ CPU_TYPE = 0x80
 #: What Espresso appends to the names of outputs; openane calls them without it at every level.
 OUTPUT_SUFFIX = "@output"
 #: Notes of a program that our files keep, as options in the compiler's banner.
-RECORDED_NOTES = ("functions", "rescale")
+RECORDED_NOTES = ("functions", "rescale", "encodings")
 FILE_TYPE = 2
 HEADER_FLAGS = 0x200000
 HEADER_BYTES = 0x20
