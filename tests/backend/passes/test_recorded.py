@@ -100,6 +100,7 @@ CASES: dict[str, Callable[[], Net]] = {
     "max 3x3, stride 1": lambda: single(PoolingParams(MAX, (3, 3)), shape(16, 8, 10)),
     "max 3x3, padded": lambda: single(PoolingParams(MAX, (3, 3), (2, 2), SAME), shape(16, 9, 11)),
     "max 3x2, stride 3 and 1": lambda: single(PoolingParams(MAX, (3, 2), (3, 1), Pads(0, 1, 1, 0)), shape(16, 9, 11)),
+    "max 5x5 of a small image": lambda: single(PoolingParams(MAX, (5, 5), (2, 2), Pads(0, 0, 0, 1)), shape(3, 5, 5)),
     "max of what is not negative": lambda: after(
         RELU, PoolingParams(MAX, (3, 3), (2, 2), SAME), source=shape(16, 9, 11)
     ),

@@ -55,7 +55,7 @@ class UnitSite:
         shapes: of every value of the network.
         machine: the generation that is compiled for.
         nonnegative: whether no element of the first operand is negative.
-        depth: replacements that are left, which tells names of nested forms apart.
+        depth: replacements that are left, so that names of nested forms differ.
     """
 
     unit: Unit
@@ -235,7 +235,7 @@ def _filled(site: UnitSite, conv: ConvParams) -> Iterator[ConvParams]:
         bottom, right = size - height - top, size - width - left
         if (size, size) == (height, width) or min(top, left, bottom, right) < 0 or (size > _DENSE and not depthwise):
             continue
-        behind = [
+        trailing = [
             (extent - 1) * step + size - pad - before
             for extent, step, before in (
                 (result.height, conv.step[1], site.source.height),
@@ -243,7 +243,7 @@ def _filled(site: UnitSite, conv: ConvParams) -> Iterator[ConvParams]:
             )
         ]
         kernel = np.pad(conv.kernel, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        yield replace(conv, kernel=kernel, pads=Pads(pad, behind[0], pad, behind[1]))
+        yield replace(conv, kernel=kernel, pads=Pads(pad, trailing[0], pad, trailing[1]))
 
 
 def _strided(site: UnitSite, fused: Fused, conv: ConvParams) -> Iterator[Form]:
@@ -260,9 +260,11 @@ def _strided(site: UnitSite, fused: Fused, conv: ConvParams) -> Iterator[Form]:
 
 def taken(before: TensorShape, after: TensorShape, step: tuple[int, int]) -> list[tuple[str, UnitParams]]:
     """Units that take every element at a multiple of the step (x, y), from the first on; none when all are taken."""
-    if step == (2, 2):
-        return [("every second", _subsample(before, after))]
     steps: list[tuple[str, UnitParams]] = []
+    if step == (2, 2):
+        every_second = _subsample(before, after)
+        steps, step = [("every second", every_second)], (1, 1)
+        before = every_second.infer([before])
     if step[1] > 1 or after.height < before.height:
         steps.append(("rows", InputViewParams(Dimension.HEIGHT, 0, after.height, step[1])))
     if step[0] > 1 or after.width < before.width:
@@ -274,12 +276,12 @@ def _subsample(before: TensorShape, after: TensorShape) -> ConvParams:
     """A depthwise convolution of stride 2 that takes every second row and column, from the first on."""
     kernel = np.zeros((before.channels, 1, _SUBSAMPLE, _SUBSAMPLE), np.float32)
     kernel[:, :, 0, 0] = 1
-    behind = [
+    trailing = [
         2 * (extent - 1) + _SUBSAMPLE - source
         for extent, source in ((after.height, before.height), (after.width, before.width))
     ]
     return ConvParams(
-        kernel, step=(2, 2), pads=Pads(0, max(behind[0], 0), 0, max(behind[1], 0)), groups=before.channels
+        kernel, step=(2, 2), pads=Pads(0, max(trailing[0], 0), 0, max(trailing[1], 0)), groups=before.channels
     )
 
 

@@ -52,12 +52,12 @@ def _maximum(site: UnitSite, params: PoolingParams) -> Iterator[Form]:
         (params.kernel[1], params.pads.top, params.pads.bottom),
         (params.kernel[0], params.pads.left, params.pads.right),
     )
-    if any(before + behind >= window for window, before, behind in axes):
+    if any(before + trailing >= window for window, before, trailing in axes):
         return
     units: list[Unit] = []
     name = site.unit.bottoms[0]
-    for axis, (window, before, behind) in enumerate(axes):
-        masked = bool(before or behind) and not site.nonnegative
+    for axis, (window, before, trailing) in enumerate(axes):
+        masked = bool(before or trailing) and not site.nonnegative
         for number in range(window - 1):
             suffix, by = f"{axis}.{number}", -1 if number < before else 1
             units.append(site.made(f"moved{suffix}", _moved(source, axis, by), (name,)))
