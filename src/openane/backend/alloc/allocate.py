@@ -286,6 +286,8 @@ class _Placer:
         if start is None:
             found = tile_fits_l2.check(wanted, self.l2.largest_hole())
             raise UnsupportedError.of(tile_fits_l2, found, machine=self.machine)
+        if start == 0 and self._floating(task) == (*[False] * len(task.sources), True):
+            start = self._past_zero(wanted)
         cursor = start
         bases = []
         for number, source in enumerate(task.sources):
@@ -305,6 +307,14 @@ class _Placer:
         if staged[-1] and task.result.staging_base is not None:
             return bases, origin + task.result.staging_base
         return bases, cursor if staged[-1] else 0
+
+    def _past_zero(self, wanted: int) -> int:
+        """Where a result is staged whose sources are not: with base and row stride 0 a task states no room (A27).
+
+        No recorded result for DRAM has base 0. Without room for one more bank it stays there.
+        """
+        start = self.l2.find(wanted + self.machine.bank_bytes)
+        return 0 if start is None else start or self.machine.bank_bytes
 
     def _keep(self, task: TaskPlan, number: int, base: int, size: int, *, owned: bool) -> None:
         name = task.sources[number].keep
