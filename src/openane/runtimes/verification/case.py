@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -12,6 +12,7 @@ import numpy as np
 from openane.core.types import DType
 from openane.net import Net, TensorShape, Unit, UnitParams
 from openane.numerics.fp16 import to_fp16
+from openane.program import Program
 
 
 class Standing(Enum):
@@ -27,6 +28,10 @@ Variants = Mapping[str, Mapping[str, str]]
 """Name of another hypothesis -> options of the numerics profile under which the simulator computes it."""
 
 
+Edit = Callable[[Program], Program]
+"""Changes a compiled program."""
+
+
 @dataclass(frozen=True, eq=False)
 class DeviceCase:
     """A network, its inputs, and what the outputs would tell.
@@ -40,6 +45,7 @@ class DeviceCase:
         standing: what the encoding rests on.
         variants: other hypotheses about the arithmetic that the output may agree with.
         dialect: of the compiler; None takes the target's default.
+        edit: changes the program, for encodings that the compiler does not write.
     """
 
     name: str
@@ -50,6 +56,7 @@ class DeviceCase:
     standing: Standing = Standing.RECORDED
     variants: Variants = field(default_factory=dict)
     dialect: str | None = None
+    edit: Edit | None = None
 
 
 def network(inputs: Mapping[str, np.ndarray], units: Sequence[tuple[UnitParams, tuple[str, ...]]]) -> Net:

@@ -86,7 +86,8 @@ def compile_case(case: DeviceCase, target: str) -> Program:
     Raises:
         UnsupportedError: the compiler cannot express it (yet); says what.
     """
-    return targets.get(target).lower(case.net, CompileOptions(dialect=case.dialect))
+    program = targets.get(target).lower(case.net, CompileOptions(dialect=case.dialect))
+    return case.edit(program) if case.edit else program
 
 
 def predict(case: DeviceCase, program: Program, profile: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:

@@ -16,13 +16,14 @@ from openane.runtimes.verification.accumulation import accumulation_cases
 from openane.runtimes.verification.arithmetic import arithmetic_cases
 from openane.runtimes.verification.case import DeviceCase, Standing
 from openane.runtimes.verification.check import compile_case, predict
+from openane.runtimes.verification.encodings import encoding_cases
 from openane.runtimes.verification.geometry import geometry_cases
 from openane.runtimes.verification.mac_kit import kit_cases
 
 
 def all_cases() -> tuple[DeviceCase, ...]:
     """Every case, those with recorded encodings first: an assumed one may hang the engine."""
-    cases = (*geometry_cases(), *kit_cases(), *accumulation_cases(), *arithmetic_cases())
+    cases = (*geometry_cases(), *kit_cases(), *accumulation_cases(), *arithmetic_cases(), *encoding_cases())
     return tuple(sorted(cases, key=lambda case: case.standing is Standing.ASSUMED))
 
 

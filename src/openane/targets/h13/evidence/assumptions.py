@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from openane.targets.h13.evidence.features import computation_features, text_of
 from openane.targets.h13.evidence.recorded import COMPUTATIONS
 from openane.targets.h13.read import TaskFields
-from openane.targets.h13.registers.codes import ElementFormat, NeOperation, PeCondition, PePoolMode, TaskType
+from openane.targets.h13.registers.codes import (
+    ElementFormat,
+    NeOperation,
+    PeCondition,
+    PePoolMode,
+    ResultType,
+    TaskType,
+)
 from openane.targets.h13.spec import MACHINE
 
 Fields = Iterator[str]
@@ -134,6 +141,15 @@ def _scaled_sum(words: TaskFields) -> Fields:
         yield "NE.PostScale.PostScale"
 
 
+def _undescribed(words: TaskFields) -> Fields:
+    """Operands in DRAM with base and row stride 0."""
+    if words.reads_dram and not words("L2.SourceBase", "Addr") and not words("L2.SourceRowStride", "Stride"):
+        yield "L2.SourceBase.Addr"
+    stated = words("L2.ResultBase", "Addr") or words("L2.ConvResultRowStride", "Stride")
+    if ResultType(words("L2.ResultCfg", "ResultType")).in_dram and not stated:
+        yield "L2.ResultBase.Addr"
+
+
 ASSUMPTIONS = (
     Assumption(
         name="A1",
@@ -150,7 +166,10 @@ ASSUMPTIONS = (
         encoding="conv, pool sum: zero. Pool max, min: the neutral value. An average that includes the padding:"
         " PoolMode 0 with `FinalScale` = 1/(Kw·Kh); one that excludes it: PoolMode 1 with `FinalScale` 1 (the"
         " engine divides each sum by the number of pixels it read)",
-        cases=("pool-max-3x3-padded", "pool-average-3x3-inside", "pool-average-3x3-padded"),
+        cases=(
+            "pool-max-3x3-padded",
+            "pool-average-stride-3",
+        ),
         fields_of=_average,
     ),
     Assumption(
@@ -168,7 +187,10 @@ ASSUMPTIONS = (
         " has the phase order of Apple's compiler, otherwise the plain order (input channel, row, column,"
         " output channel). With Ox 2 and Sx 2 a depthwise kernel computes two neighboring outputs (recorded;"
         " one ran on a chip); other values of Ox and Oy are refused",
-        cases=("pool-max-stride-3",),
+        cases=(
+            "pool-max-stride-3",
+            "pool-average-stride-3",
+        ),
         fields_of=_stride,
     ),
     Assumption(
@@ -184,7 +206,7 @@ ASSUMPTIONS = (
         " at stride 1 with the stored taps (already mirrored); Px, Py are the pads of that convolution. The"
         " kernel stream is in the plain order. Only the simulator knows it: the compiler writes a convolution"
         " per phase",
-        cases=("transposed-2",),
+        cases=("transposed-mode",),
         fields_of=_transposed,
     ),
     Assumption(
@@ -233,21 +255,24 @@ ASSUMPTIONS = (
         subject="groups",
         encoding="`NumGroups` > 1 on an NE task with a kernel: one kernel block per group. With `GroupKernelReuse` the"
         " groups are a batch and share one kernel. On other tasks groups are a plain outermost axis",
-        cases=("order-groups", "batch-conv"),
+        cases=(
+            "order-groups",
+            "kernel-reuse",
+        ),
         fields_of=_shared_kernel,
     ),
     Assumption(
         name="A13",
         subject="PE minimum",
         encoding="PoolMode 3",
-        cases=("reduce-image-min",),
+        cases=("reduce-min-mode",),
         fields_of=_minimum,
     ),
     Assumption(
         name="A14",
         subject="depth",
         encoding="an ordinary view axis on tasks without a kernel; kernels have depth 1 (0x20 = 0x2041)",
-        cases=("add-depth",),
+        cases=("reduce-depth",),
     ),
     Assumption(
         name="A15",
@@ -277,7 +302,10 @@ ASSUMPTIONS = (
         name="A18",
         subject="sparse kernels of stride 1 and 3, sparse rounds of 3, 6, ... channels",
         encoding="the plain order with masks; rounds are padded to a multiple of 2 channels, of 4 in small-source mode",
-        cases=("order-48x4x3x3-stride-2",),
+        cases=(
+            "kernel-sparse",
+            "order-48x2x3x3-stride-2",
+        ),
         fields_of=_sparse,
     ),
     Assumption(
@@ -347,15 +375,16 @@ ASSUMPTIONS = (
         name="A27",
         subject="staging in L2 that is not described",
         encoding="if L2 base and row stride of a DRAM operand are 0, nothing counts as overwritten. No program of"
-        " Apple's compiler leaves both at 0 (the results of some of ours do)",
-        cases=("add-rows", "add-channels"),
+        " Apple's compiler leaves both at 0; ours does where L2 has no other place for the result",
+        cases=("stage-undescribed",),
+        fields_of=_undescribed,
     ),
     Assumption(
         name="A28",
         subject="elementwise in place",
         encoding="a result may overlap a source only if a PASS or planar task without a reduction gives both the same"
         " base, strides and sizes; all other overlaps within a task are refused (none in 2,086 tasks)",
-        cases=("in-place",),
+        cases=("softmax",),
     ),
     Assumption(
         name="A29",
