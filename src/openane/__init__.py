@@ -2,6 +2,7 @@
 
     artifact = openane.compile("model.onnx")          # any level in, programs out
     outputs = openane.run(artifact, {"image": image}) # on the simulator, or on a device
+    openane.compare("model.onnx").right               # is it computed as the model says?
 
 Everything else lives in the subpackages, one per level: `graph`, `net`, `program`, `formats`, and around them
 `frontends`, `targets`, `compiler`, `sim`, `runtimes`, `analysis`.
@@ -15,9 +16,35 @@ from openane.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from openane import plot
-    from openane.api import assemble, bundle, compile, disassemble, load, run
+    from openane.api import (
+        Session,
+        assemble,
+        bundle,
+        compare,
+        compile,
+        disassemble,
+        estimate,
+        explain,
+        load,
+        run,
+        view,
+    )
 
-__all__ = ["__version__", "assemble", "bundle", "compile", "disassemble", "load", "plot", "run"]
+__all__ = [
+    "Session",
+    "__version__",
+    "assemble",
+    "bundle",
+    "compare",
+    "compile",
+    "disassemble",
+    "estimate",
+    "explain",
+    "load",
+    "plot",
+    "run",
+    "view",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeGuard, Unpack
 
 import numpy as np
 
@@ -13,24 +13,47 @@ from openane.analysis.run_hazards import Outputs, run_hazards
 from openane.artifact.bundle import Bundle, Variant, read_bundle
 from openane.artifact.options import LIKE_APPLE, Functions, Options, Shapes
 from openane.artifact.plan import Artifact
-from openane.compiler.driver import Level, build
+from openane.compiler.driver import Level, build, load_chosen
 from openane.compiler.driver import load as load_level
+from openane.compiler.generated_inputs import complete, host_graphs
 from openane.core.deprecation import renamed_keyword
 from openane.core.encodings import AllowedEncodings
 from openane.core.errors import InputError
+from openane.core.files import write_atomically
 from openane.core.passes import Stage
+from openane.cost.chips import DEFAULT_CHIP
 from openane.formats.sniff import FileKind, sniff
 from openane.graph import Graph
 from openane.net import Net
-from openane.program import Program
 from openane.runtimes.execution import Execution
 from openane.runtimes.runtime import SessionOptions
+from openane.session import ServedModel
+from openane.sources import opened
 from openane.targets.registry import DEFAULT_TARGET
 
-__all__ = ["assemble", "bundle", "compile", "disassemble", "load", "run"]
+if TYPE_CHECKING:
+    from openane.analysis.comparison import ModelComparison
+    from openane.analysis.estimate import Estimate
+    from openane.analysis.explain import Explanation
 
-Source = str | Path | Level | Artifact | Bundle | Any
-"""A path, an object of one of the levels, a compiled artifact, a bundle, or a `torch.nn.Module`."""
+__all__ = [
+    "Session",
+    "assemble",
+    "bundle",
+    "compare",
+    "compile",
+    "disassemble",
+    "estimate",
+    "explain",
+    "load",
+    "run",
+    "view",
+]
+
+Source = str | Path | bytes | Level | Artifact | Bundle | Any
+"""A path, the bytes of a file, a type of openane (Graph, Net, Program, Artifact, Bundle), or a model in memory:
+`onnx.ModelProto`, torch `ExportedProgram`, `torch.nn.Module` (with `example_inputs`), `keras.Model`, coremltools'
+`MLModel`."""
 
 
 def load(
@@ -139,7 +162,7 @@ def compile(
     """Compiles a model of any level.
 
     Args:
-        source: a path, a Graph, a Net, a Program, a PyTorch module, an Artifact, a Bundle (its model for `shapes`).
+        source: see `Source`; an Artifact is returned as it is, and of a Bundle its model for `shapes`.
         target: chip generation by name.
         dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
@@ -162,7 +185,7 @@ def compile(
         The artifact: `.program` with its tasks and constants, `.plan`, `.net`, `.graph`.
 
     Raises:
-        OpenaneError: see `openane.core.errors` for the kinds; the message names the place and what to do.
+        OpenaneError: InputError that lists the sources if this is none; see `openane.core.errors` for the others.
     """
     if isinstance(source, Artifact):
         return source
@@ -173,23 +196,14 @@ def compile(
         evidence=evidence if isinstance(evidence, AllowedEncodings) else AllowedEncodings.named(evidence),
         rescale=rescale, calibration=calibration or {}, observe=observe, time_limit_seconds=time_limit_seconds,
     )  # fmt: skip
-    loadable = _loadable(source, example_inputs)
-    return build(loadable, replace(options, **LIKE_APPLE) if like_apple else options)
+    level = opened(source, options, example_inputs)
+    return build(level, replace(options, **LIKE_APPLE) if like_apple else options)
 
 
 def _layer_names(names: Iterable[str]) -> frozenset[str]:
     if isinstance(names, str):
         raise InputError("keep_on_host is a set of names, not one name", value=names, limit="a set of names")
     return frozenset(names)
-
-
-def _loadable(source: Any, example_inputs: Sequence[Any]) -> str | Path | Level | Bundle:
-    """What `build` takes: a PyTorch module becomes a Graph."""
-    if isinstance(source, (str, Path, Graph, Net, Program, Bundle)):
-        return source
-    from openane.frontends.torch import load_module
-
-    return load_module(source, example_inputs)
 
 
 def run(
@@ -220,7 +234,7 @@ def run(
     """
     if not isinstance(inputs, Mapping):
         raise InputError("inputs must be a mapping from name to array", value=type(inputs).__name__, limit="dict")
-    if isinstance(source, Bundle) or (isinstance(source, (str, Path)) and sniff(source) is FileKind.BUNDLE):
+    if isinstance(source, Bundle) or _is_bundle(source):
         found = source if isinstance(source, Bundle) else read_bundle(source)
         shapes = {name: np.shape(array) for name, array in inputs.items()}
         source = found.select(shapes, choices.get("function"))
@@ -229,6 +243,170 @@ def run(
         outputs = execution.run(inputs).outputs
         wanted = (options or SessionOptions()).simulation.hazards
         return Outputs(outputs, run_hazards(execution, inputs, outputs) if wanted else ())
+
+
+class InferenceSession(ServedModel):
+    """A model that is compiled and loaded once, and run many times; `openane.Session`.
+
+        with openane.Session("model.onnx") as session:
+            outputs = session.run({"image": image})
+
+    Args:
+        source: as for `compile`.
+        on: runtime by name: "simulator", "linux", "macos", or "auto" for the first that can be used.
+        options: of the runtime's sessions.
+        choices: the keywords of `compile`.
+
+    Raises:
+        InputError: the source is no model, or there is no such runtime.
+        UnavailableError: the runtime cannot be used here.
+        OpenaneError: as `compile`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        on: str = "simulator",
+        options: SessionOptions | None = None,
+        **choices: Unpack[CompileChoices],
+    ) -> None:
+        super().__init__(compile(source, **choices), on, options)
+
+
+Session = InferenceSession
+
+
+def explain(source: Source, **choices: Unpack[CompileChoices]) -> Explanation:
+    """Where every layer of a model runs, engine or host, and why.
+
+    Args:
+        source: as for `compile`, but a model: a net.plist, a compiled program or an Artifact has no layers.
+        choices: the keywords of `compile`.
+
+    Returns:
+        One entry per layer in `layers`; `report()` gives a table, `to_pandas()` a data frame.
+
+    Raises:
+        InputError: the source has no layers.
+        OpenaneError: as `compile`.
+    """
+    from openane.analysis.explain import explain as explain_artifact
+
+    level = None if isinstance(source, Artifact) else _level(source, choices)
+    if not isinstance(level, Graph):
+        raise InputError("only models have layers to explain", value=type(source).__name__, limit="a model")
+    return explain_artifact(compile(level, **choices), level)
+
+
+def estimate(source: Source, chip: str = DEFAULT_CHIP, **choices: Unpack[CompileChoices]) -> Estimate:
+    """What one call costs on a chip: microseconds, bytes and energy, for every task and layer.
+
+    Args:
+        source: as for `compile`.
+        chip: by name, such as "M1" (`openane.cost.chips.CHIPS`).
+        choices: the keywords of `compile`.
+
+    Returns:
+        An estimate, with the accuracy of its cost model (docs/cost.md).
+
+    Raises:
+        InputError: there is no such chip.
+        UnsupportedError: the cost of programs of this generation is not known.
+        OpenaneError: as `compile`.
+    """
+    from openane.analysis.estimate import estimate as estimate_artifact
+
+    return estimate_artifact(compile(source, **choices), chip)
+
+
+def compare(
+    source: Source,
+    inputs: Mapping[str, np.ndarray] | None = None,
+    *,
+    on: str = "simulator",
+    tolerance: float = 0.02,
+    options: SessionOptions | None = None,
+    **choices: Unpack[CompileChoices],
+) -> ModelComparison:
+    """Compares every layer of a compiled model with its reference in float32 (docs/how-to/compare.md).
+
+    Args:
+        source: as for `compile`; a compiled program has no reference.
+        inputs: one array per input, in the model's shape; those that are missing are generated from a fixed seed.
+        on: runtime by name.
+        tolerance: error of an output, as a share of its size, below which it is not called wrong.
+        options: of the runtime's sessions.
+        choices: the keywords of `compile`.
+
+    Returns:
+        `right` is the verdict; `layers` and `outputs` hold errors and causes.
+
+    Raises:
+        InputError: there is no reference, or the inputs do not fit.
+        WrongProgramError: a task does something that the engine does not allow.
+        OpenaneError: as `compile`.
+    """
+    from openane.analysis.compare import compare_layers
+
+    artifact = compile(source, **choices)
+    arrays, _ = complete(inputs or {}, artifact.plan.inputs, host_graphs(artifact.plan))
+    return compare_layers(artifact, arrays, on, tolerance, options)
+
+
+def view(
+    source: Source,
+    path: str | Path | None = None,
+    *,
+    chip: str = DEFAULT_CHIP,
+    inputs: Mapping[str, np.ndarray] | None = None,
+    **choices: Unpack[CompileChoices],
+) -> str:
+    """A page about a compiled model: graph, timeline, memory, registers, tables, weights; one self-contained file.
+
+    Args:
+        source: as for `compile`.
+        path: where to write the page; None writes nothing.
+        chip: for the times.
+        inputs: one array per input: runs every layer and shows its errors, as `compare`.
+        choices: the keywords of `compile`.
+
+    Returns:
+        The page as HTML.
+
+    Raises:
+        InputError: there is no such chip, the inputs do not fit, or the file cannot be written.
+        OpenaneError: as `compile`.
+    """
+    from openane.viewer import Choices, document, page
+
+    level = None if isinstance(source, Artifact) else _level(source, choices)
+    artifact = compile(source if level is None else level, **choices)
+    found = None if inputs is None else compare(artifact, inputs)
+    shown = level if isinstance(level, (Graph, Net)) else None
+    text = page(document(artifact, Choices(chip, shown, found)))
+    if path is not None:
+        write_atomically(Path(path), text.encode())
+    return text
+
+
+def _level(source: Source, choices: CompileChoices) -> Level | Bundle:
+    """A source in memory, so that what is shown and what is compiled are the same."""
+    options = Options(
+        shapes=choices.get("shapes") or {},
+        constants=choices.get("constants") or {},
+        function=choices.get("function"),
+        model=choices.get("model"),
+    )
+    found = opened(source, options, choices.get("example_inputs", ()))
+    if not isinstance(found, (str, Path)):
+        return found
+    return read_bundle(found) if _is_bundle(found) else load_chosen(found, options)
+
+
+def _is_bundle(source: Source) -> TypeGuard[str | Path]:
+    """Whether it is the path of one."""
+    return isinstance(source, (str, Path)) and sniff(source) is FileKind.BUNDLE
 
 
 def disassemble(source: Source) -> str:

@@ -195,17 +195,8 @@ def test_each_kind_of_change_is_noticed(before: str, after: str, name: str | Non
 def test_the_public_names_are_listed_before_they_are_imported() -> None:
     code = "import openane, sys; print(*dir(openane), 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [
-        "__version__",
-        "assemble",
-        "bundle",
-        "compile",
-        "disassemble",
-        "load",
-        "plot",
-        "run",
-        "False",
-    ]
+    names = ["Session", "__version__", "assemble", "bundle", "compare", "compile", "disassemble", "estimate", "explain"]
+    assert done.stdout.split() == [*names, "load", "plot", "run", "view", "False"]
 
 
 def test_versions_agree() -> None:

@@ -202,6 +202,13 @@ class Artifact:
         # What writes each form is in a package above this one.
         import_module("openane.compiler.driver").save(self, Path(path), header_bytes=header_bytes)
 
+    def __repr__(self) -> str:
+        ends = ", ".join(f"{name} {kind}" for name, kind in (*self.plan.inputs.items(), *self.plan.outputs.items()))
+        tasks = sum(len(program.tasks) for program in self.programs)
+        host = len(self.plan.steps) - len(self.programs)
+        steps = f"tasks: {tasks}, programs: {len(self.programs)}" + (f", host steps: {host}" if host else "")
+        return f"<Artifact {self.plan.name!r} for {self.target}: {steps}; {ends}>"
+
     def _repr_html_(self) -> str:
         host = len(self.plan.steps) - len(self.programs)
         pairs: list[tuple[str, object]] = [("target", self.target), ("programs", len(self.programs))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -27,6 +28,8 @@ from openane.core.passes import Pass, Stage, run_passes
 from openane.net.net import Net, UnitParams
 from openane.program import Program
 from openane.program.evidence import EncodingEvidence
+
+_log = logging.getLogger(__name__)
 
 
 def _edit(edit: Edit) -> Callable[[Compilation], Compilation]:
@@ -192,6 +195,7 @@ def compile_net(target: CodeGenerator, net: Net, options: CompileOptions) -> Pro
     assert program is not None
     if only_recorded:
         _refuse_unrecorded(target.spec, program)
+    _log.info("%s: %d tasks", net.name, len(program.tasks))
     return program
 
 

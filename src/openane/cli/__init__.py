@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import logging
 import pkgutil
 import re
 import sys
@@ -18,7 +19,7 @@ from openane.cli._ending import (
     ended_by_signals,
     short_of_memory,
 )
-from openane.cli._say import say, say_usage
+from openane.cli._say import log_to_terminal, say, say_usage
 from openane.cli._show import print_errors
 from openane.core.errors import InternalError, OpenaneError, UnavailableError, WrongProgramError
 
@@ -28,6 +29,7 @@ UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errn
 """The error numbers of a failed write to standard output."""
 
 
+_FLAGS = frozenset({"-v", "-vv", "--verbose", "-q", "--quiet"})
 _SUMMARY = re.compile(r'"""`openane [\w-]+`: (.+)\.""?"?')
 
 
@@ -66,11 +68,16 @@ def _summary(name: str) -> str:
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="openane")
 @click.option("--traceback", is_flag=True, expose_value=False, help="Show the Python traceback of an error.")
-def root() -> None:
+@click.option("-v", "--verbose", count=True, help="Show what happens, on standard error; -vv shows more.")
+@click.option("-q", "--quiet", is_flag=True, help="Show results and errors only.")
+def root(verbose: int, quiet: bool) -> None:
     """An open toolchain for the Apple Neural Engine.
 
-    Exit status: 0 right, 1 wrong (a result, a program or a condition), 2 error, 70 a bug in openane.
+    -v and -q may be given anywhere. Exit status: 0 right, 1 wrong (a result, a program or a condition), 2 error, 70 a
+    bug in openane.
     """
+    if verbose:
+        log_to_terminal(logging.DEBUG if verbose > 1 else logging.INFO)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -80,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     input, the command line or the environment (one line per finding; a JSON object on standard output under --json);
     70 for a bug in openane, 130 on Ctrl-C, 143 or 129 after SIGTERM or SIGHUP.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = _with_flags_first(sys.argv[1:] if arguments is None else arguments)
     try:
         with ended_by_signals():
             _run(arguments)
@@ -88,8 +95,15 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(end.status)
 
 
+def _with_flags_first(arguments: list[str]) -> list[str]:
+    """-v and -q belong to no command; they may follow its name, up to a "--"."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    flags = [each for each in arguments[:end] if each in _FLAGS]
+    return [*flags, *(each for each in arguments[:end] if each not in _FLAGS), *arguments[end:]]
+
+
 def _run(arguments: list[str]) -> None:
-    if arguments[:1] == ["--traceback"]:
+    if "--traceback" in arguments[:4]:
         root.main(arguments, prog_name="openane", standalone_mode=False)
         return
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from openane.cli._say import say
+from openane.cli._say import is_quiet, say
 from openane.core.errors import FormatError, InputError
 
 if TYPE_CHECKING:
@@ -85,5 +85,5 @@ def complete_inputs(arrays: Mapping[str, np.ndarray], plan: Plan) -> tuple[dict[
 def say_made_up(made: Iterable[str]) -> None:
     """Reports which inputs were generated, if any."""
     names = ", ".join(made)
-    if names:
+    if names and not is_quiet():
         say(f"generated from a fixed seed: {names} (pass arrays with --input NAME=FILE.npy)")

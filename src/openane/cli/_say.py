@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import click
@@ -13,8 +14,34 @@ _IN_JSON = re.compile(r"[^\x00-\x7e]")
 
 
 def say(line: str = "", *, err: bool = False) -> None:
-    """Prints one line; control characters, line breaks and bidirectional overrides are shown as escapes."""
+    """Prints one line; control characters, line breaks and bidirectional overrides are shown as escapes.
+
+    Lines for standard error that are no errors are left out under --quiet.
+    """
+    if err and is_quiet() and not line.startswith("error"):
+        return
     click.echo(printable(line, keep=""), err=err)
+
+
+def is_quiet() -> bool:
+    """Whether --quiet was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("quiet"))
+
+
+def log_to_terminal(level: int) -> None:
+    """Shows what the library logs on standard error, one line each."""
+    log = logging.getLogger("openane")
+    log.setLevel(level)
+    if not any(isinstance(handler, _TerminalHandler) for handler in log.handlers):
+        log.addHandler(_TerminalHandler())
+
+
+class _TerminalHandler(logging.Handler):
+    """Prints records as the command line prints everything else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"{record.name.removeprefix('openane.')}: {record.getMessage()}", err=True)
 
 
 def say_text(text: str, *, err: bool = False) -> None:

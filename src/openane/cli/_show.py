@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openane.cli._layout import GAP, fit
-from openane.cli._say import say_json
+from openane.cli._say import is_quiet, say_json
 from openane.cli._schemas import VERSIONS
 from openane.core.errors import InputError, OpenaneError, printable
 
@@ -99,7 +99,7 @@ def working(what: str) -> Iterator[None]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or is_quiet():
         yield
         return
     from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from openane.compiler.passes.transposes import sink_transposes
 from openane.core.errors import Diagnostic, InternalError
 from openane.core.passes import Pass, run_passes
 from openane.graph import Graph
+
+_log = logging.getLogger(__name__)
 
 
 def _pass(run: Callable[[Graph], Graph], reason: str) -> Pass[Graph]:
@@ -70,7 +73,10 @@ def run_pipeline(graph: Graph, observe: Callable[[Pass[Graph], Graph], None] | N
         ModelError: the graph is inconsistent.
         InternalError: a pass changed the interface of the graph.
     """
-    return run_passes(PIPELINE, graph, verify=_verify, observe=observe)
+    _log.info("%s: %d nodes as read", graph.name, len(graph.nodes))
+    found = run_passes(PIPELINE, graph, verify=_verify, observe=observe)
+    _log.info("%s: %d nodes after the graph passes", graph.name, len(found.nodes))
+    return found
 
 
 FOLDINGS: tuple[tuple[str, str], ...] = (
@@ -105,6 +111,7 @@ def without_long_axes(graph: Graph, reasons: Mapping[str, Diagnostic], machine: 
 
 def _verify(step: Pass[Graph], before: Graph, after: Graph) -> None:
     """A pass keeps inputs and outputs, with their types."""
+    _log.debug("%s: %d nodes after %s", after.name, len(after.nodes), step.name)
     kept = dict(after.inputs) == dict(before.inputs) and tuple(after.outputs) == tuple(before.outputs)
     if not kept or any(after.types[name] != before.types[name] for name in before.outputs):
         raise InternalError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from openane.artifact.plan import EngineStep, HostStep, Step
@@ -9,6 +10,8 @@ from openane.compiler.partition import GraphPart, part_of, partition
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.cost.chips import DEFAULT_CHIP, Chip, chip
 from openane.graph import Graph, Node
+
+_log = logging.getLogger(__name__)
 
 Compile = Callable[[Graph], EngineStep]
 """Compiles a piece of the graph into one program.
@@ -63,6 +66,8 @@ class Splitter:
             found: list[Step] = []
             try:
                 for part in partition(self.graph, reasons, self.planned_for):
+                    where = "engine" if part.on_engine else "host"
+                    _log.info("%s: %d nodes for the %s", self.graph.name, len(part.graph.nodes), where)
                     found.extend(self._engine(part) if part.on_engine else [HostStep(part.graph, part.reasons)])
             except _RefusedError as refused:
                 reasons = {**reasons, **refused.reasons}

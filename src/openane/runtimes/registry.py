@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from openane.core.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from openane.runtimes.runtime import Availability, Runtime
+
+_log = logging.getLogger(__name__)
 
 NAMES = ("macos", "linux", "simulator")
 """File names of this package, devices first: the order in which `auto` asks them."""
@@ -58,13 +61,18 @@ def choose(name: str = "auto") -> Choice:
         found = runtime.probe()
         if not found.available:
             raise UnavailableError(found.reason, where=f"runtime {name}", hint=found.hint)
-        return Choice(runtime, f"{name}: as asked; {found.reason}", found)
+        return _chosen(Choice(runtime, f"{name}: as asked; {found.reason}", found))
     passed: list[str] = []
     for candidate in NAMES:
         runtime = load(candidate)
         found = runtime.probe()
         if found.available:
             skipped = f" (not {'; not '.join(passed)})" if passed else ""
-            return Choice(runtime, f"{candidate}: {found.reason}{skipped}", found)
+            return _chosen(Choice(runtime, f"{candidate}: {found.reason}{skipped}", found))
         passed.append(f"{candidate}: {found.reason}")
     raise UnavailableError("no runtime is available", value="; ".join(passed))
+
+
+def _chosen(choice: Choice) -> Choice:
+    _log.info("runtime %s", choice.reason)
+    return choice

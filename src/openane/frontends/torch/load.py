@@ -70,6 +70,25 @@ def load_module(module: Any, example_inputs: Sequence[Any], name: str = "") -> G
     return _graph(exported, name, name)
 
 
+def load_exported(exported: Any, shapes: Mapping[str, tuple[int, ...]] | None = None, name: str = "") -> Graph:
+    """Imports an exported program that is in memory.
+
+    Args:
+        exported: a `torch.export.ExportedProgram`.
+        shapes: refused when there are any; an exported program states its sizes.
+        name: of the model.
+
+    Raises:
+        InputError: sizes were given.
+        UnsupportedError: an operator does not translate.
+        UnavailableError: PyTorch or onnxscript is not installed.
+    """
+    if shapes:
+        raise InputError("the sizes of an exported program are fixed", value=", ".join(shapes))
+    import_torch()
+    return _graph(exported, name or "model", name or "exported program")
+
+
 def import_torch() -> Any:
     """The torch package.
 
