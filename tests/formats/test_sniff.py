@@ -56,7 +56,8 @@ def test_truncated_models_keep_their_kind(shared):
         (b'\x02\0\0\0\0\0\0\0{"}padding', None),
         (b"hello", None),
         (b"\0" * 4096, None),
-        (b"\x89PNG\r\n\x1a\n", None),
+        (b"\x89PNG\r\n\x1a\n", FileKind.PICTURE),
+        (b"GGUF\x03\0\0\0", FileKind.GGUF),
         (b"PK\x03\x04 but no archive", None),
     ],
 )

@@ -132,7 +132,7 @@ class Dataset:
             elif path.suffix.lower() == ".npy":
                 rows = {self._only_input(): read_npy(path)}
             else:
-                rows = {self._only_input(): _read_picture(path, self.inputs[self._only_input()], self.scale)}
+                rows = {self._only_input(): read_picture(path, self.inputs[self._only_input()], self.scale)}
         except UNREADABLE as error:
             raise FormatError("not a sample that can be read", where=str(path)) from error
         if label is not None:
@@ -181,8 +181,22 @@ def _label(value: Any, where: str) -> int:
     return int(array.item())
 
 
-def _read_picture(path: Path, kind: TensorType, scale: float) -> np.ndarray:
-    """A picture as the model's input: RGB or gray, resized, channels where the model has them."""
+def read_picture(path: Path, kind: TensorType, scale: float) -> np.ndarray:
+    """A picture as the model's input: RGB or gray, resized, channels where the model has them.
+
+    Args:
+        path: of the picture.
+        kind: of the input; its last three sizes are those of an image, channels first or last.
+        scale: values from 0 to 255 are divided by it.
+
+    Returns:
+        float32, of the last three sizes.
+
+    Raises:
+        InputError: it cannot be opened.
+        FormatError: it is too large.
+        UnavailableError: Pillow is not installed.
+    """
     try:
         from PIL import Image
     except ImportError as error:

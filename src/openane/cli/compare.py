@@ -87,7 +87,7 @@ def command(
         return
     with working(f"compiling {file.name}"):
         artifact = patched or build(file, options)
-    arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs), artifact.plan)
+    arrays, made = complete_inputs(read_inputs(inputs, artifact.plan.inputs, file), artifact.plan)
     with working(f"running every layer of {file.name} on the {on}"), blaming_generated(made):
         found = compare_layers(artifact, arrays, on, tolerance, sessions)
     if as_json:
@@ -128,7 +128,7 @@ def _compare_pair(
     with working(f"compiling {file.name}"):
         first = open_side(file)
         second = open_side(file, other) if other in EXECUTORS else open_side(Path(other))
-    arrays, made = complete(read_inputs(inputs, first.inputs), first.inputs, first.graphs)
+    arrays, made = complete(read_inputs(inputs, first.inputs, file), first.inputs, first.graphs)
     with working("running both"), blaming_generated(made):
         found = compare_executables(first, second, arrays, tolerance)
     if as_json:

@@ -58,7 +58,7 @@ def command(
                 coremltools()
         level = load(file, shapes=parse_shapes(shapes), constants=parse_constants(constants))
         model = level if isinstance(level, Graph) else None
-        arrays = read_inputs(inputs, model.inputs) if model is not None else {}
+        arrays = read_inputs(inputs, model.inputs, file) if model is not None else {}
         done = convert(model or file, output, inputs=arrays, half=precision == "half")
     if as_json:
         print_json(

@@ -44,6 +44,8 @@ def command(file: Path, shapes: tuple[str, ...], function: str | None, model: in
         return
     from openane.compiler.driver import load
 
+    if kind is FileKind.ONNX and not shapes and show_open(file, as_json):
+        return
     with working(f"reading {file.name}"):
         level = load(file, shapes=parse_shapes(shapes), function=function, model=model)
     if isinstance(level, Program):
@@ -52,6 +54,22 @@ def command(file: Path, shapes: tuple[str, ...], function: str | None, model: in
         show_facts(kind, net_facts(level), as_json)
     else:
         show_facts(kind, graph_facts(level), as_json)
+
+
+def show_open(file: Path, as_json: bool) -> bool:
+    """Prints the inputs of a model that leaves dimensions open, and how to fix them; whether it does."""
+    from openane.frontends.onnx import open_inputs
+
+    found = open_inputs(file)
+    if not found:
+        return False
+    if as_json:
+        print_json("info", {"kind": "ONNX model", "name": file.name, "inputs": found, "open": True})
+        return True
+    say(f"{file.name}: ONNX model with open dimensions")
+    print_table("inputs", ("name", "shape"), list(found.items()))
+    say("Give sizes to see the rest: --shape NAME=1,3,224,224, one for each input with open dimensions")
+    return True
 
 
 def show_bundle(file: Path, as_json: bool) -> None:

@@ -117,7 +117,7 @@ def open_model(
 
     if sniff(file) is not FileKind.BUNDLE:
         artifact = build(file, options) if cache is None else build_cached(file, options, cache)
-        return artifact, read_inputs(pairs, artifact.plan.inputs)
+        return artifact, read_inputs(pairs, artifact.plan.inputs, file)
     bundle = read_bundle(file)
     given = read_inputs(pairs, bundle.select(function=options.function).plan.inputs)
     shapes = {**{name: array.shape for name, array in given.items()}, **options.shapes}

@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 
 from openane.core.errors import FormatError, InputError
@@ -38,11 +39,19 @@ class FileKind(Enum):
     TORCH_WEIGHTS = "PyTorch weights without a model"
     SAVED_MODEL = "TensorFlow SavedModel"
     TFLITE = "TensorFlow Lite model"
+    GRAPH_DEF = "frozen TensorFlow graph (.pb)"
     SAFETENSORS = "safetensors weights without a model"
+    GGUF = "GGUF weights"
+    PICTURE = "picture"
+    ZIPPED = "zip archive with a model inside"
+    LFS_POINTER = "pointer of Git LFS instead of the file"
     NUMPY = "NumPy arrays"
 
 
 _TEXT_BYTES = 1 << 16
+_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs|hf):/")
+_PACKED = ("Data/com.apple.CoreML/model.mlmodel", ".onnx", ".mlmodel", "net.plist", ".hwx", "saved_model.pb")
+"""Ends of names in a zip archive that holds a model."""
 # A comment reaches to the end of its line and no other way: else a line of comment signs can be cut up in exponentially
 # many ways.
 _MIL = re.compile(r"\s*(?:(?://|#)[^\n]*\n\s*)*program\s*[(<]")
@@ -60,8 +69,12 @@ def sniff(source: Source) -> FileKind:
         InputError: there is no such file, or it cannot be read.
         FormatError: it is empty or nothing that openane knows.
     """
-    if isinstance(source, (str, Path)) and Path(source).is_dir():
-        return _sniff_folder(Path(source))
+    if isinstance(source, (str, Path)):
+        if _ADDRESS.match(str(source)):
+            hint = "Download it first, for example with `curl -LO ADDRESS`, and give the file."
+            raise InputError("this is an address, not a file", where=str(source), hint=hint)
+        if Path(source).is_dir():
+            return _sniff_folder(Path(source))
     reader = open_source(source)
     kind = kind_of_bytes(reader)
     if kind is None:
@@ -94,6 +107,12 @@ _MAGICS: tuple[tuple[FileKind, int, bytes], ...] = (
     (FileKind.HDF5, 0, b"\x89HDF\r\n\x1a\n"),
     (FileKind.NUMPY, 0, b"\x93NUMPY"),
     (FileKind.TFLITE, 4, b"TFL3"),
+    (FileKind.GGUF, 0, b"GGUF"),
+    (FileKind.LFS_POINTER, 0, b"version https://git-lfs"),
+    (FileKind.PICTURE, 0, b"\x89PNG\r\n\x1a\n"),
+    (FileKind.PICTURE, 0, b"\xff\xd8\xff"),
+    (FileKind.PICTURE, 0, b"GIF8"),
+    (FileKind.PICTURE, 8, b"WEBP"),
     (FileKind.ESPRESSO, 0, b"pbze"),
     (FileKind.TORCH_WEIGHTS, 0, b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
 )
@@ -147,6 +166,8 @@ def _sniff_zip(data: memoryview) -> FileKind | None:
             return kind
     if names and all(name.endswith(".npy") for name in names):
         return FileKind.NUMPY
+    if any(name.endswith(_PACKED) for name in names):
+        return FileKind.ZIPPED
     return None
 
 
@@ -159,6 +180,8 @@ def _sniff_protobuf(data: memoryview) -> FileKind | None:
     except ValueError:
         if seen.get(1) != 0:
             return None
+    if seen.get(1) == 2 and set(seen) <= _GRAPH_DEF_FIELDS and _is_graph_def(data):
+        return FileKind.GRAPH_DEF
     if seen.get(1) != 0 and seen.get(2) != 2:
         return None
     if any(number >= 200 and wire == 2 for number, wire in seen.items()):
@@ -166,6 +189,19 @@ def _sniff_protobuf(data: memoryview) -> FileKind | None:
     if seen.get(7) == 2:
         return FileKind.ONNX
     return None
+
+
+_GRAPH_DEF_FIELDS = frozenset({1, 2, 3, 4, 5})
+
+
+def _is_graph_def(data: memoryview) -> bool:
+    """Whether the first field is a node of TensorFlow: a name and the name of an operation."""
+    size, position = _varint(data, _varint(data, 0)[1])
+    node = data[position : position + min(size, _TEXT_BYTES)]
+    try:
+        return list(islice((number for number, wire in _fields(node) if wire == 2), 2)) == [1, 2]
+    except ValueError:
+        return False
 
 
 _MOST_FIELDS = 100_000

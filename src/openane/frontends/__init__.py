@@ -26,6 +26,23 @@ FRONTENDS: Mapping[FileKind, str] = {
 }
 
 
+_WEIGHTS = "Load the weights into their model in Python, and export it with torch.export.save or torch.onnx.export."
+#: What to do with files of other kinds.
+HINTS: Mapping[FileKind, str] = {
+    FileKind.TFLITE: "Convert it: python -m tf2onnx.convert --tflite MODEL.tflite --output MODEL.onnx",
+    FileKind.GRAPH_DEF: "Convert it: python -m tf2onnx.convert --graphdef MODEL.pb --inputs NAME:0 --outputs NAME:0 "
+    "--output MODEL.onnx",
+    FileKind.SAFETENSORS: _WEIGHTS,
+    FileKind.GGUF: _WEIGHTS,
+    FileKind.TORCH_WEIGHTS: _WEIGHTS,
+    FileKind.TORCHSCRIPT: "Export the model with torch.export.save instead of torch.jit.save.",
+    FileKind.PICTURE: "It may be an input: --input NAME=FILE.",
+    FileKind.NUMPY: "It may be an input: --input NAME=FILE.",
+    FileKind.ZIPPED: "Unpack it first, for example with `unzip FILE`.",
+    FileKind.LFS_POINTER: "Fetch the file itself: git lfs pull",
+}
+
+
 _CORE_ML = (FileKind.MLMODEL, FileKind.MLPACKAGE)
 
 
@@ -55,7 +72,11 @@ def load_graph(
     if kind not in FRONTENDS:
         readable = ", ".join(sorted({known.value for known in FRONTENDS}))
         raise InputError(
-            "this kind of file is not a model to compile", where=str(path), value=kind.value, limit=readable
+            "this kind of file is not a model to compile",
+            where=str(path),
+            value=kind.value,
+            limit=readable,
+            hint=HINTS.get(kind, ""),
         )
     module = importlib.import_module(f"openane.frontends.{FRONTENDS[kind]}")
     if constants and kind is not FileKind.ONNX:
@@ -68,6 +89,18 @@ def load_graph(
     more = {name: value for name, value in chosen.items() if value is not None}
     graph: Graph = module.load(path, shapes=shapes, **more)
     return graph
+
+
+def takes_pictures(path: Path) -> frozenset[str]:
+    """The inputs for which a model takes pictures itself, with values from 0 to 255; only Core ML models say so.
+
+    Raises:
+        As `enumerated_shapes`.
+    """
+    if sniff(path) not in _CORE_ML:
+        return frozenset()
+    found: frozenset[str] = importlib.import_module("openane.frontends.coreml").picture_inputs(path)
+    return found
 
 
 def enumerated_shapes(path: Path) -> list[dict[str, tuple[int, ...]]]:

@@ -122,6 +122,16 @@ def enumerated_shapes(path: Path) -> list[dict[str, tuple[int, ...]]]:
     return listed_shapes(parse_model(_read(path)[0], valid(path.name)).description)
 
 
+def picture_inputs(path: Path) -> frozenset[str]:
+    """The inputs that the model declares as pictures, whose values go from 0 to 255.
+
+    Raises:
+        As `enumerated_shapes`.
+    """
+    description = parse_model(_read(path)[0], valid(path.name)).description
+    return frozenset(each.name for each in description.input if each.type.WhichOneof("Type") == "imageType")
+
+
 def _read(path: Path) -> tuple[bytes, Path]:
     """The bytes of a model and the folder of its weights."""
     try:

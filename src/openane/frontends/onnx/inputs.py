@@ -71,8 +71,25 @@ def _dimensions(value: onnx.ValueInfoProto) -> list[int | str] | None:
             else:
                 result.append(dimension.dim_value)
         else:
-            result.append(dimension.dim_param)
+            # "?" is how some exporters write an unnamed dimension: two of them need not be equal.
+            result.append("" if dimension.dim_param == "?" else dimension.dim_param)
     return result
+
+
+def declared_shapes(graph: onnx.GraphProto) -> dict[str, str]:
+    """Element type and declared shape of every input that is not a weight, as text; open dimensions by their names.
+
+    Raises:
+        UnsupportedError: an input is not a tensor.
+    """
+    weights = {tensor.name for tensor in graph.initializer}
+    found = {}
+    for value in graph.input:
+        if value.name not in weights:
+            dimensions = _dimensions(value)
+            kind = dtype_of(value.type.tensor_type.elem_type, f"input {value.name!r}")
+            found[value.name] = f"{kind.value}{'[...]' if dimensions is None else _text(dimensions)}"
+    return found
 
 
 def _bind(value: onnx.ValueInfoProto, shape: tuple[int, ...], symbols: dict[str, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from openane.graph import Graph
 
 Shapes = Mapping[str, tuple[int, ...]]
 Arrays = Mapping[str, np.ndarray]
+
+_FIXED = re.compile(r"\[(?:\d+(?:,\d+)*)?\]$")
 
 
 def load(path: str | Path, shapes: Shapes | None = None, constants: Arrays | None = None) -> Graph:
@@ -39,6 +42,20 @@ def load(path: str | Path, shapes: Shapes | None = None, constants: Arrays | Non
 
     path = Path(path)
     return load_model(read_model(path), shapes, constants, name=path.name, folder=path.parent)
+
+
+def open_inputs(path: str | Path) -> dict[str, str]:
+    """The inputs of a model that leaves dimensions open, as text such as "float32[batch,3,?,?]"; else nothing.
+
+    Raises:
+        FormatError, InputError, UnsupportedError, UnavailableError: as `load`.
+    """
+    _require_onnx()
+    from openane.frontends.onnx.inputs import declared_shapes
+    from openane.frontends.onnx.read import read_model
+
+    declared = declared_shapes(read_model(Path(path)).graph)
+    return declared if not all(_FIXED.search(text) for text in declared.values()) else {}
 
 
 def load_model(

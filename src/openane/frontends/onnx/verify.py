@@ -49,7 +49,9 @@ def _verify_opsets(model: onnx.ModelProto) -> None:
             "the operator set is not supported",
             value=version,
             limit=f"{OPSET_MINIMUM}..{newest}",
-            hint="Export the model in a newer operator set, or update the onnx package.",
+            hint=f"Export the model with opset_version={newest}, or update the onnx package: pip install -U onnx."
+            if version > newest
+            else f"Export the model in a newer operator set, such as {newest}.",
         )
 
 
