@@ -16,7 +16,7 @@ from openane.analysis.bounds import intervals
 from openane.analysis.diagnosis import Diagnosis, Root, is_wrong
 from openane.analysis.effects import NOTICEABLE, ReferenceRun, differs, has_half_types
 from openane.analysis.measure import measure
-from openane.analysis.remedies import with_working_remedies
+from openane.analysis.remedies import rescaling_remedies, with_working_remedies
 from openane.analysis.suspects import HazardKind, HazardSource, Suspect, bound_findings, constant_findings
 from openane.artifact.plan import Artifact, HostStep
 from openane.compiler.driver import Options, build
@@ -194,10 +194,9 @@ def explain_outputs(
     far = _far_off(outputs or {}, wrong, {name for root in roots for name in root.outputs})
     if far:
         roots += diagnosis.amplified(far)
-    found = [
-        _of_root(root, nodes)
-        for root in with_working_remedies(diagnosis, roots, lambda kept: _outputs(graph, inputs, kept, chosen))
-    ]
+    roots = with_working_remedies(diagnosis, roots, lambda kept: _outputs(graph, inputs, kept, chosen))
+    rescaling = rescaling_remedies(diagnosis, roots, lambda other: _outputs(graph, inputs, on_host, other), inputs)
+    found = [_of_root(root, nodes, rescaling.get(root.node.name, "")) for root in roots]
     for name, wanted in _far_off(outputs or {}, wrong, {name for hazard in found for name in hazard.outputs}).items():
         assert outputs is not None
         found.append(_unexplained(name, outputs[name], wanted, diagnosis.reference.producers.get(name)))
@@ -244,15 +243,17 @@ def _outputs(
         return None
 
 
-def _of_root(root: Root, nodes: Mapping[str, Node]) -> Hazard:
-    return _hazard(root.node, root.finding, root.outputs, root.keep, nodes)
+def _of_root(root: Root, nodes: Mapping[str, Node], rescaling: str) -> Hazard:
+    return _hazard(root.node, root.finding, root.outputs, root.keep, nodes, rescaling)
 
 
 def _hazard(
-    node: Node, found: Suspect, outputs: tuple[str, ...], keep: tuple[str, ...], nodes: Mapping[str, Node]
-) -> Hazard:
+    node: Node, found: Suspect, outputs: tuple[str, ...], keep: tuple[str, ...], nodes: Mapping[str, Node],
+    rescaling: str = "",
+) -> Hazard:  # fmt: skip
     kept = dict.fromkeys(layers_of(nodes[name])[-1] for name in keep)
     options = " ".join(f"--keep-on-host '{name}'" for name in kept)
+    hint = f"eep {'it' if len(kept) == 1 else 'them'} on the host: {options}."
     return Hazard(
         node=node.name,
         layers=layers_of(node),
@@ -262,7 +263,7 @@ def _hazard(
         what=found.what,
         value=f"{found.value:.4g}",
         limit=found.limit,
-        hint=f"Keep {'it' if len(kept) == 1 else 'them'} on the host: {options}.",
+        hint=f"Compile with {rescaling}, or k{hint}" if rescaling else f"K{hint}",
         outputs=outputs,
         keep=keep,
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from openane.analysis.diagnosis import Diagnosis, Root
 from openane.analysis.effects import differs
+from openane.compiler.driver import Options
 
 ROUNDS = 6
 """Trials of one search; the last ones keep whole paths on the host."""
@@ -43,6 +44,39 @@ def with_working_remedies(diagnosis: Diagnosis, roots: Sequence[Root], run: Run)
         found = [*found, *hidden] if hidden else [_whole_path(root, diagnosis, left) for root in found]
     order = {node.name: number for number, node in enumerate(diagnosis.graph.nodes)}
     return sorted(found, key=lambda root: order[root.node.name])
+
+
+def rescaling_remedies(
+    diagnosis: Diagnosis, roots: Sequence[Root], run: Callable[[Options], Mapping[str, np.ndarray] | None],
+    calibration: Mapping[str, np.ndarray],
+) -> dict[str, str]:  # fmt: skip
+    """The roots that rescaling helps, by name of the node, with the options of the command line that do it.
+
+    It was tried: with those options all outputs that the root explains are right, and no node is kept on the host.
+
+    Args:
+        diagnosis: that gave the roots.
+        roots: what was found.
+        run: runs the model once more, compiled with other options.
+        calibration: inputs for rescaling that proven bounds do not allow.
+    """
+    found: dict[str, str] = {}
+    products = [root for root in roots if root.node.operation.sums_products and root.outputs]
+    names = " ".join(f"--calibrate '{name}=TYPICAL.npy'" for name in calibration)
+    for inputs, flags in (({}, "--rescale"), (calibration, f"--rescale {names}")):
+        left = [root for root in products if root.node.name not in found]
+        if not left or diagnosis.options.rescale:
+            break
+        outputs = run(replace(diagnosis.options, rescale=True, calibration=inputs))
+        if outputs is None:
+            continue
+        values = diagnosis.reference.values
+        found |= {
+            root.node.name: flags
+            for root in left
+            if not any(differs(outputs[name], values[name]) for name in root.outputs)
+        }
+    return found
 
 
 def _whole_path(root: Root, diagnosis: Diagnosis, left: Mapping[str, np.ndarray]) -> Root:
