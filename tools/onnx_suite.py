@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
+import onnxruntime
 
 from openane.onnx_suite import SuiteOutcome, SuiteVerdict, cases, judge
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "onnx.md"
 OUTCOMES = ROOT / "tests" / "onnx_outcomes.tsv"
-"""The version of onnx, then one case per line: name, operation, verdict, reason."""
+"""The versions of onnx and onnxruntime, then one case per line: name, operation, verdict, reason."""
 
 ORDER = (
     SuiteVerdict.ENGINE,
@@ -37,14 +38,20 @@ On this page you can look up which ONNX operations run on the engine. For your o
 $ openane explain model.onnx
 ```
 
+Operations that the engine does not have are host steps. Some of them openane itself does not know: operations of other
+domains (`com.microsoft` and whatever else onnxruntime registers), and nodes whose results have a shape that depends on
+the data. They run through onnxruntime, as the file has them; what reads such a result is a host step as well, until
+shapes are known again. `openane explain` names each with its reason. A model with an operation that nothing computes
+can be compiled and explained, but not run.
+
 The table counts the test cases of the package onnx {version} (node, simple, pytorch-converted, pytorch-operator),
-compiled for H13 and run on the simulator. `tools/onnx_suite.py` writes this page from the outcomes in
-`tests/onnx_outcomes.tsv`; the tests recompute its counts and rerun a sample of the cases.
+compiled for H13 and run on the simulator, with onnxruntime {runtime} for host steps. `tools/onnx_suite.py` writes this
+page from the outcomes in `tests/onnx_outcomes.tsv`; the tests recompute its counts and rerun a sample of the cases.
 
 | outcome | meaning |
 |---|---|
 | *engine* | the whole case is one program for the engine, and the result is correct within half precision |
-| *host steps* | some or all of the case runs on the host, and the result is correct |
+| *host steps* | some or all of the case runs on the host, and the result is correct; random numbers in shape and type |
 | *folded* | nothing is left to run, because every value is constant |
 | *hazard* | an output is wrong, and `openane run` reports the hazard that explains it |
 | *refused* | one error reports what is not supported; the reasons are listed below |
@@ -59,26 +66,28 @@ log-sum-exp whose exponentials overflow gives 0.
 """
 
 
-def read_outcomes(path: Path = OUTCOMES) -> tuple[str, list[SuiteOutcome]]:
-    """The version of onnx and the stored outcome of every case."""
+def read_outcomes(path: Path = OUTCOMES) -> tuple[str, str, list[SuiteOutcome]]:
+    """The versions of onnx and onnxruntime, and the stored outcome of every case."""
     with path.open(newline="") as file:
-        (version,), *rows = csv.reader(file, delimiter="\t")
-    return version, [
-        SuiteOutcome(name, operation, SuiteVerdict(verdict), reason) for name, operation, verdict, reason in rows
-    ]
+        (version, runtime), *rows = csv.reader(file, delimiter="\t")
+    return (
+        version,
+        runtime,
+        [SuiteOutcome(name, operation, SuiteVerdict(verdict), reason) for name, operation, verdict, reason in rows],
+    )
 
 
 def write_outcomes(outcomes: Iterable[SuiteOutcome], path: Path = OUTCOMES) -> None:
-    """Stores the outcomes with the version of onnx at hand."""
+    """Stores the outcomes with the versions of onnx and onnxruntime at hand."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow([onnx.__version__])
+        writer.writerow([onnx.__version__, onnxruntime.__version__])
         writer.writerows((each.name, each.operation, each.verdict.value, each.reason) for each in outcomes)
 
 
-def page(version: str, outcomes: list[SuiteOutcome]) -> str:
+def page(version: str, runtime: str, outcomes: list[SuiteOutcome]) -> str:
     """The page as Markdown."""
-    lines = [HEAD.format(version=version), *_counts(outcomes)]
+    lines = [HEAD.format(version=version, runtime=runtime), *_counts(outcomes)]
     lines += [HAZARDS, *_reasons(outcomes, SuiteVerdict.HAZARD)]
     lines += ["", "## Why cases are refused", "", *_reasons(outcomes, SuiteVerdict.REFUSED)]
     return "\n".join(lines) + "\n"

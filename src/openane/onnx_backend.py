@@ -19,12 +19,10 @@ from openane.artifact.plan import Artifact
 from openane.compiler.driver import Options, build
 from openane.core.errors import InputError, UnsupportedError
 from openane.frontends.onnx import load_model
-from openane.frontends.onnx.call import DependsOnInputsError
+from openane.frontends.onnx.call import SETTABLE_RANK, DependsOnInputsError
+from openane.frontends.onnx.tensors import held
 from openane.graph import Graph
 from openane.runtimes.execution import Execution
-
-SMALL_RANK = 1
-"""Inputs of this rank and below may become constants, where shapes depend on their values."""
 
 
 class CompiledModel(BackendRep):  # type: ignore[misc]
@@ -72,16 +70,16 @@ class CompiledModel(BackendRep):  # type: ignore[misc]
         return {name: _array(value, name) for name, value in zip(self.names, given, strict=False)}
 
 
-def _array(value: Any, name: str) -> np.ndarray:
-    """An array of numbers.
+def _array(value: Any, name: str) -> Any:
+    """An array of numbers or texts; a sequence of them or an absent value as it is.
 
     Raises:
-        UnsupportedError: a sequence, an optional, a text, or an element type that numpy has no name for.
+        UnsupportedError: an element type that numpy has no name for.
     """
     if isinstance(value, (list, tuple, type(None))):
-        raise UnsupportedError("sequences and optional values are not tensors", value=f"input {name!r}")
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
+        return value
+    array = held(np.asarray(value))
+    if array.dtype.kind not in "fiubOU":
         raise UnsupportedError("tensors of this element type are not known", value=f"input {name!r}: {array.dtype}")
     return array
 
@@ -98,22 +96,24 @@ def freeze(model: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> tuple[Gr
     shapes = {
         value.name: arrays[value.name].shape
         for value in model.graph.input
-        if value.name in arrays and any(not d.HasField("dim_value") for d in value.type.tensor_type.shape.dim)
+        if isinstance(arrays.get(value.name), np.ndarray)
+        and any(not d.HasField("dim_value") for d in value.type.tensor_type.shape.dim)
     }
     constants: dict[str, np.ndarray] = {}
     while True:
         try:
             return load_model(model, shapes, constants), constants
-        except DependsOnInputsError:
-            more = _deciding(arrays, constants)
-            if not more:
+        except DependsOnInputsError as error:
+            more = _deciding(arrays, constants) or {name: arrays[name] for name in error.sources if name in arrays}
+            if set(more) <= set(constants):
                 raise
             constants.update(more)
 
 
-def _deciding(arrays: Mapping[str, np.ndarray], constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inputs to make constants: all small ones of integers, once."""
-    small = {n: a for n, a in arrays.items() if a.ndim <= SMALL_RANK and a.dtype.kind in "iub"}
+def _deciding(arrays: Mapping[str, Any], constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs to make constants first: all small ones of integers, once."""
+    arrays = {n: a for n, a in arrays.items() if isinstance(a, np.ndarray)}
+    small = {n: a for n, a in arrays.items() if a.ndim <= SETTABLE_RANK and a.dtype.kind in "iub"}
     return small if not set(small) <= set(constants) else {}
 
 

@@ -14,8 +14,10 @@ import onnx
 from onnx import numpy_helper
 
 from openane.analysis.hazards import Hazard, hazards_of_run
-from openane.artifact.plan import Artifact, EngineStep
+from openane.artifact.plan import Artifact, EngineStep, HostStep
 from openane.core.errors import FaultError, OpenaneError
+from openane.frontends.onnx.tensors import held
+from openane.graph.ops import OnnxNode
 from openane.numerics.limits import HALF_LARGEST
 from openane.onnx_backend import prepare
 
@@ -124,6 +126,12 @@ def _place(artifact: Artifact) -> SuiteVerdict:
     return SuiteVerdict.ENGINE if all(isinstance(step, EngineStep) for step in steps) else SuiteVerdict.HOST
 
 
+def _is_random(artifact: Artifact) -> bool:
+    """Whether a step of the plan draws random numbers."""
+    nodes = (node for step in artifact.plan.steps if isinstance(step, HostStep) for node in step.graph.nodes)
+    return any(isinstance(node.operation, OnnxNode) and node.operation.random for node in nodes)
+
+
 def _operation(case: Any) -> str:
     kinds = [node.op_type for node in case.model.graph.node if node.op_type != "Constant"]
     if len(set(kinds)) == 1:
@@ -150,12 +158,10 @@ def _data(case: Any) -> tuple[list[Any], list[Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """An array in an element type of numpy's own; brain floats become single precision."""
+    """An array in an element type that a Graph holds: narrow types in the wider type that has all their values."""
     if isinstance(value, onnx.TensorProto):
         value = numpy_helper.to_array(value)
-    if isinstance(value, np.ndarray) and value.dtype.name == "bfloat16":
-        return value.astype(np.float32)
-    return value
+    return held(value) if isinstance(value, np.ndarray) else value
 
 
 def _steps_off(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -165,11 +171,24 @@ def _steps_off(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(found.astype(np.float64) - wanted.astype(np.float64)).max(initial=0))
 
 
-def _problem(case: Any, artifact: Artifact, found: np.ndarray, wanted: Any) -> str:
-    """What is wrong with a result; empty when nothing is."""
+def _problem(case: Any, artifact: Artifact, found: Any, wanted: Any) -> str:
+    """What is wrong with a result; empty when nothing is. Random numbers are right in their shape and type."""
+    if isinstance(wanted, list) and isinstance(found, list):
+        if len(found) != len(wanted):
+            return f"{len(found)} elements instead of {len(wanted)}"
+        pairs = zip(found, wanted, strict=True)
+        return next(filter(None, (_problem(case, artifact, a, _plain(b)) for a, b in pairs)), "")
+    if found is None or wanted is None:
+        return "" if found is wanted else "a value instead of none" if wanted is None else "none instead of a value"
     wanted = np.asarray(wanted)
+    if not isinstance(found, np.ndarray):
+        return f"{type(found).__name__} instead of an array"
+    if wanted.dtype.kind in "OU":
+        return "" if np.array_equal(found.astype(object), wanted.astype(object)) else "other texts"
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         return f"{found.dtype}{list(found.shape)} instead of {wanted.dtype}{list(wanted.shape)}"
+    if _is_random(artifact):
+        return ""
     on_engine = any(isinstance(step, EngineStep) for step in artifact.plan.steps)
     if wanted.dtype.kind != "f" or not wanted.size:
         off = _steps_off(found, wanted)

@@ -77,6 +77,13 @@ class Boundary:
         return []
 
 
+def onnx_node() -> g.OnnxNode:
+    """A node of an ONNX model, from a tensor of (2, 3) to another."""
+    operation = next(g.OnnxNode.cases()).operation
+    assert isinstance(operation, g.OnnxNode)
+    return operation
+
+
 # Examples ------------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +247,11 @@ OPERATIONS: Mapping[str, Boundary] = {
     ),
     "norm-axes": Boundary(
         lambda: graph(g.LayerNorm((5,)), of=(2, 2, 2, 2, 1, 2)), lambda: graph(g.LayerNorm((5,)), of=(2, 2, 2, 2, 2, 1))
+    ),
+    "onnxruntime-only": Boundary(lambda: graph(g.Celu(2.0), of=(2, 3)), lambda: graph(onnx_node(), of=(2, 3))),
+    "no-implementation": Boundary(
+        lambda: graph(g.Celu(2.0), of=(2, 3)),
+        lambda: graph(replace(onnx_node(), problem="it is not a registered operation"), of=(2, 3)),
     ),
     "operations": Boundary(lambda: graph(g.ReduceSum((1,)), of=(2, 3)), lambda: graph(g.ReduceProd((1,)), of=(2, 3))),
     "padded-axes": Boundary(

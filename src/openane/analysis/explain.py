@@ -222,7 +222,7 @@ def _layer(
     reason = next((hosts[name] for name in on_host if hosts[name]), None)
     where, whole = _where(used, on_host), macs(node, source)
     on_host_too = whole if where is Location.HOST else min(whole, sum(host_macs.get(name, 0) for name in names))
-    return ExplainedLayer(names[-1], type(node.operation).__name__, where, numbers, whole, reason, on_host_too)
+    return ExplainedLayer(names[-1], node.operation.title, where, numbers, whole, reason, on_host_too)
 
 
 def _where(used: set[str], on_host: list[str]) -> Location:

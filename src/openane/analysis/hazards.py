@@ -220,7 +220,7 @@ def _unexplained(name: str, found: np.ndarray, wanted: np.ndarray, producer: Nod
     return Hazard(
         node=producer.name if producer is not None else name,
         layers=layers_of(producer) if producer is not None else (name,),
-        operation=type(producer.operation).__name__ if producer is not None else "output",
+        operation=producer.operation.title if producer is not None else "output",
         kind=HazardKind.RANGE,
         source=HazardSource.CALIBRATION,
         what=f"output {name!r} is far off, and no layer alone explains it",
@@ -257,7 +257,7 @@ def _hazard(
     return Hazard(
         node=node.name,
         layers=layers_of(node),
-        operation=type(node.operation).__name__,
+        operation=node.operation.title,
         kind=found.kind,
         source=found.source,
         what=found.what,

@@ -120,9 +120,7 @@ class GraphSteps(Steps):
         self.inputs, self.outputs = tuple(graph.inputs), graph.outputs
         self.constants = graph.constants
         self.steps = tuple(
-            LevelStep(
-                i, node.name, type(node.operation).__name__, layers_of(node), node.inputs, node.outputs, node.operation
-            )
+            LevelStep(i, node.name, node.operation.title, layers_of(node), node.inputs, node.outputs, node.operation)
             for i, node in enumerate(graph.nodes)
         )
 

@@ -117,7 +117,7 @@ def unnamed(use: Use, operands: Sequence[np.ndarray | None]) -> Suspect:
     """
     floats = [a for a in operands if a is not None and a.dtype.kind == "f"]
     if len(floats) == 1:
-        name = type(use.node.operation).__name__
+        name = use.node.operation.title
         what = f"what the engine computes for {name} is off for arguments of this size"
         return Suspect(HazardKind.RANGE, what, _largest(floats[0]), "magnitudes that its tables and sums resolve")
     worst = max((_step(a) / max(_largest(a), HALF_SMALLEST) for a in floats), default=0.0)
@@ -255,7 +255,7 @@ def _argument(use: Use) -> Iterator[Suspect]:
     """Logarithms, reciprocals and roots of what half precision takes for zero."""
     epsilon = getattr(use.node.operation, "epsilon", 0.0)
     yield from _epsilon(epsilon, np.abs(_first(use)))
-    name = type(use.node.operation).__name__.lower()
+    name = use.node.operation.title.lower()
     yield from _zero(np.abs(_first(use) + epsilon), f"{name} of a number that is 0 in half precision")
     if _smallest(_first(use) + epsilon) < 0 and not isinstance(use.node.operation, g.Reciprocal):
         yield Suspect(HazardKind.RANGE, f"{name} of a negative number", _smallest(_first(use)), "at least 0")
@@ -338,7 +338,7 @@ def bound_findings(node: Node, bounds: Mapping[str, Interval]) -> Iterator[Suspe
     if isinstance(node.operation, (g.Log, g.Reciprocal, g.Rsqrt)) and node.inputs[0] in bounds:
         lowest = bounds[node.inputs[0]].low + node.operation.epsilon
         if 0 <= lowest <= HALF_SMALLEST / 2:
-            what = f"{type(node.operation).__name__.lower()} of a number that may be 0 in half precision"
+            what = f"{node.operation.title.lower()} of a number that may be 0 in half precision"
             yield Suspect(HazardKind.ZERO, what, lowest, f"above {HALF_SMALLEST / 2:.2g}", HazardSource.BOUNDS)
 
 

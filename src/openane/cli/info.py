@@ -87,7 +87,7 @@ def show_bundle(file: Path, as_json: bool) -> None:
 
 def graph_facts(graph: Graph) -> dict[str, object]:
     """A model's tensors, parameters and operations as plain values."""
-    counts = Counter(type(node.operation).__name__ for node in graph.nodes)
+    counts = Counter(node.operation.title for node in graph.nodes)
     return {
         "name": graph.name,
         "inputs": {name: str(kind) for name, kind in graph.inputs.items()},

@@ -74,6 +74,13 @@ def made_up_input(name: str, kind: TensorType, span: Span | None = None) -> np.n
         kind: its shape and element type.
         span: the valid values, where the model uses them as indices.
     """
+    if not kind.is_static:
+        raise InputError(
+            "no values can be made up for an input of texts or of an open shape",
+            where=f"input {name!r}",
+            value=kind,
+            hint="Call it from Python with the values: openane.compile(...).",
+        )
     generator = np.random.default_rng([SEED, *name.encode()])
     if kind.dtype is DType.BOOL:
         return generator.integers(0, 2, kind.shape).astype(bool)

@@ -10,7 +10,7 @@ from openane.graph import Graph, Node
 
 def node_label(graph: Graph, node: Node) -> str:
     """How messages name a node."""
-    return f"{graph.name or 'model'}: node {node.name!r} ({type(node.operation).__name__})"
+    return f"{graph.name or 'model'}: node {node.name!r} ({node.operation.title})"
 
 
 def at_node(found: Diagnostic, node: Node, graph: Graph) -> Diagnostic:

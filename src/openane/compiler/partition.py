@@ -249,17 +249,5 @@ def _border_crossings(name: str, sides: _Sides) -> int:
 
 def part_of(graph: Graph, nodes: Iterable[Node], on_engine: bool, reasons: Mapping[str, Diagnostic]) -> GraphPart:
     """The part that holds some nodes of a graph, given in their order."""
-    nodes = tuple(nodes)
-    names = {node.name for node in nodes}
-    made = {name for node in nodes for name in node.outputs}
-    read = dict.fromkeys(name for node in nodes for name in node.inputs if name)
-    needed_outside = {name for node in graph.nodes if node.name not in names for name in node.inputs}
-    needed_outside.update(graph.outputs)
-    part = Graph(
-        graph.name,
-        {name: graph.types[name] for name in read if name not in made and name not in graph.constants},
-        tuple(name for node in nodes for name in node.outputs if name in needed_outside),
-        nodes,
-        {name: graph.constants[name] for name in read if name in graph.constants},
-    )
-    return GraphPart(part, on_engine, {name: reasons[name] for name in names if name in reasons})
+    part = graph.part(nodes)
+    return GraphPart(part, on_engine, {node.name: reasons[node.name] for node in part.nodes if node.name in reasons})

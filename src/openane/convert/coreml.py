@@ -99,11 +99,11 @@ def _add_nodes(builder: MilBuilder) -> None:
     for node in graph.nodes:
         try:
             if HANDLERS.get(type(node.operation)) is None:
-                raise UnsupportedError(f"openane writes no Core ML counterpart of {type(node.operation).__name__}")
+                raise UnsupportedError(f"openane writes no Core ML counterpart of {node.operation.title}")
             if not refused:
                 _add_node(builder, node)
         except UnsupportedError as error:
-            place = f"{graph.name}: node {node.name!r} ({type(node.operation).__name__})"
+            place = f"{graph.name}: node {node.name!r} ({node.operation.title})"
             refused.append(error.at(place).diagnostic)
     if refused:
         first, *others = refused

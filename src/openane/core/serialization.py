@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -18,7 +19,8 @@ Choose = Callable[[type, str], type]
 
 
 def to_plain(value: Any) -> Any:
-    """A value as numbers, texts, lists (sorted, of a set) and dictionaries; of a dataclass its fields and class name.
+    """A value as numbers, texts (bytes in base64), lists (sorted, of a set) and dictionaries;
+    of a dataclass its fields and class name.
 
     Raises:
         TypeError: it holds something else.
@@ -29,6 +31,8 @@ def to_plain(value: Any) -> Any:
         return value.name
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     if isinstance(value, (tuple, list)):
         return [to_plain(item) for item in value]
     if isinstance(value, frozenset):
@@ -56,6 +60,8 @@ def from_plain(kind: Any, plain: Any, choose: Choose = lambda base, name: base) 
         return _of_union(get_args(kind), plain, choose)
     if kind in (str, bool, int, NoneType):
         return _checked(kind, plain)
+    if kind is bytes:
+        return base64.b64decode(_checked(str, plain), validate=True)
     if kind is float:
         return float(plain) if isinstance(plain, int) and not isinstance(plain, bool) else _checked(float, plain)
     if get_origin(kind) is tuple:

@@ -22,6 +22,8 @@ class DType(Enum):
     INT64 = "int64"
     UINT64 = "uint64"
     BOOL = "bool"
+    OBJECT = "object"
+    """Texts, and values that are not tensors (sequences, optional values): only nodes of `OnnxNode` read them."""
 
     @property
     def numpy(self) -> np.dtype[np.generic]:

@@ -47,7 +47,7 @@ def program_of_graph(graph: Graph) -> PlacedProgram:
         except (UnsupportedError, ValueError, TypeError, AssertionError) as error:
             results = recorder.foreign(node, [builder.get(name) for name in node.inputs if name], graph)
             what = error.diagnostic.what if isinstance(error, UnsupportedError) else str(error)
-            notes.append(f"layer {node.name!r} ({type(node.operation).__name__}) does not convert: {what}")
+            notes.append(f"layer {node.name!r} ({node.operation.title}) does not convert: {what}")
         for name, value in zip(node.outputs, results, strict=False):
             builder.values[name] = recorder.settle(value, graph.types[name]) if name else value
     outputs = [recorder.output(name, builder.get(name), graph.types[name]) for name in graph.outputs]
@@ -106,7 +106,7 @@ class _Recorder:
     def foreign(self, node: Node, inputs: list[PlacedTensor], graph: Graph) -> tuple[PlacedTensor, ...]:
         """A node without a counterpart, under its own name as MIL would spell it."""
         kinds = [graph.types[name] for name in node.outputs if name]
-        own = type(node.operation).__name__
+        own = node.operation.title
         spelled = _SPELLED.get(own) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", own).lower()
         given = {_OPERANDS[i] if i < len(_OPERANDS) else str(i): (tensor,) for i, tensor in enumerate(inputs)}
         operands = given if spelled in ("conv", "conv_transpose") else {"x": tuple(inputs)}

@@ -110,7 +110,7 @@ class GraphBuilder:
     def _folded(
         self, operation: Operation, inputs: Sequence[str], results: Sequence[TensorType]
     ) -> Sequence[np.ndarray] | None:
-        if not inputs or any(name and name not in self.constants for name in inputs):
+        if not inputs or any(name and name not in self.constants for name in inputs) or not operation.is_repeatable:
             return None
         arrays = [self.constants[name] if name else None for name in inputs]
         return fold(operation, arrays, results) if self.fold_limited else operation.evaluate(arrays)

@@ -34,6 +34,8 @@ def fold(
     Raises:
         ModelError: the values do not fit the operation.
     """
+    if not operation.is_repeatable:
+        return None
     types = [None if array is None else type_of(array) for array in inputs]
     size = sum(t.size for t in (*types, *outputs) if t is not None)
     if operation.is_view and size <= 2 * SIZE_LIMIT:

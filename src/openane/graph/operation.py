@@ -19,21 +19,30 @@ OPERATIONS: Mapping[str, type[Operation]] = MappingProxyType(_registered)
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """A static shape and an element type."""
+    """A shape and an element type.
+
+    Extents are fixed, but for results of `OnnxNode`: there an extent is -1 where it depends on the data.
+    """
 
     shape: tuple[int, ...]
     dtype: DType = DType.FLOAT32
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Number of elements; 0 where an extent is open."""
         size = 1
         for extent in self.shape:
-            size *= extent
+            size *= max(extent, 0)
         return size
 
+    @property
+    def is_static(self) -> bool:
+        """Whether every extent is known and the elements are numbers."""
+        return self.dtype is not DType.OBJECT and min(self.shape, default=0) >= 0
+
     def __str__(self) -> str:
-        return f"{self.dtype.value}[{','.join(map(str, self.shape))}]"
+        extents = ("?" if extent < 0 else str(extent) for extent in self.shape)
+        return f"{self.dtype.value}[{','.join(extents)}]"
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,16 @@ class Operation:
         if cls.__name__ in _registered:
             raise TypeError(f"two operations are named {cls.__name__}")
         _registered[cls.__name__] = cls
+
+    @property
+    def title(self) -> str:
+        """The name that messages and reports show."""
+        return type(self).__name__
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the same inputs give the same results, in shapes that are known ahead."""
+        return True
 
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
         """The result types for these input types.

@@ -8,7 +8,7 @@ from difflib import unified_diff
 from enum import Enum
 
 from openane.graph.graph import Graph, Node
-from openane.graph.operation import Operation
+from openane.graph.operation import Operation, TensorType
 
 
 def describe(graph: Graph) -> str:
@@ -53,7 +53,7 @@ def spelled(operation: Operation) -> str:
         for field in fields(operation)
         if getattr(operation, field.name) != field.default
     ]
-    return type(operation).__name__ + (f"[{', '.join(changed)}]" if changed else "")
+    return operation.title + (f"[{', '.join(changed)}]" if changed else "")
 
 
 def _value(value: object) -> str:
@@ -61,4 +61,8 @@ def _value(value: object) -> str:
         return spelled(value)
     if isinstance(value, tuple):
         return "(" + ", ".join(map(_value, value)) + ")"
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, TensorType):
+        return str(value)
     return value.name.lower() if isinstance(value, Enum) else repr(value)

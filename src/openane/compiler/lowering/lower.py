@@ -14,7 +14,7 @@ from openane.compiler.hints import at_node
 from openane.compiler.lowering.context import GraphLowering, LoweringOptions
 from openane.compiler.lowering.operand_rules import FLOATING, element_type, not_empty, unit_operands
 from openane.compiler.lowering.positions import keeps_angles, keeps_precision, makes_angles, makes_positions
-from openane.compiler.lowering.refusals import require_lowering
+from openane.compiler.lowering.refusals import require_lowering, require_operation
 from openane.core.deadline import check_deadline
 from openane.core.errors import Diagnostic, ModelError, UnsupportedError, require
 from openane.core.registry import collect
@@ -99,7 +99,7 @@ def alone(node: Node, graph: Graph) -> Graph:
     names = [name for name in dict.fromkeys(node.inputs) if name]
     constants = {name: graph.constants[name] for name in names if name in graph.constants}
     for name in names:
-        if not types[name].size and len(names) > 1:
+        if types[name].is_static and not types[name].size and len(names) > 1:
             constants[name] = np.zeros(types[name].shape, types[name].dtype.numpy)
     outputs = tuple(name for name in node.outputs if name)
     return Graph(
@@ -119,6 +119,7 @@ def _all_refusals(graph: Graph, first: Node, error: UnsupportedError, options: L
 
 
 def _lower_node(ctx: GraphLowering, node: Node) -> None:
+    require_operation(node.operation)
     if all(name in ctx.constants for name in node.inputs if name):
         arrays = [ctx.constants[name] if name else None for name in node.inputs]
         with np.errstate(all="ignore"):

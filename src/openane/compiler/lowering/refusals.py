@@ -85,6 +85,11 @@ REFUSALS: Mapping[type[Operation], Refusal] = MappingProxyType(
         "Quantize the weights only: they are unpacked at compile time, activations stay in half precision.",
         *(g.QuantizeLinear, g.DequantizeLinear),
     )
+    | _refuse(
+        "it rounds to half precision only",
+        "Drop the casts, or export the model in float16.",
+        g.RoundToType,
+    )
 )
 
 
@@ -99,6 +104,49 @@ REFUSALS: Mapping[type[Operation], Refusal] = MappingProxyType(
 def has_lowering(operation: Operation, lowered: Container[type[Operation]]) -> object | None:
     """The engine does not have the operation."""
     return None if type(operation) in lowered else type(operation).__name__
+
+
+@rule(
+    "onnxruntime-only",
+    family="every operation",
+    kind=RuleKind.COMPILER,
+    limit="operations of the Graph",
+    hint="Replace it by operations that the engine has, or leave it as a host step.",
+    evidence="limits.md#operations",
+)
+def computed_by_openane(operation: Operation) -> object | None:
+    """Only onnxruntime computes the operation, on the host."""
+    return operation.onnx_name if isinstance(operation, g.OnnxNode) and not operation.problem else None
+
+
+@rule(
+    "no-implementation",
+    family="every operation",
+    kind=RuleKind.COMPILER,
+    limit="operations of the Graph, or of the installed onnxruntime",
+    hint="The model compiles and can be explained, but not run: replace the operation, or end the model before it.",
+    evidence="limits.md#operations",
+)
+def computed_by_anything(operation: Operation) -> object | None:
+    """Neither openane nor onnxruntime computes the operation."""
+    return operation.onnx_name if isinstance(operation, g.OnnxNode) and operation.problem else None
+
+
+def require_operation(operation: Operation) -> None:
+    """Checks that a node of the file became an operation of the Graph.
+
+    Raises:
+        UnsupportedError: it did not; says why.
+    """
+    if not isinstance(operation, g.OnnxNode):
+        return
+    for each, detail in (
+        (computed_by_anything, "; ".join(filter(None, (operation.reason, f"onnxruntime: {operation.problem}")))),
+        (computed_by_openane, operation.reason),
+    ):
+        value = each.check(operation)
+        if value is not None:
+            raise UnsupportedError.of(each, value, detail=detail)
 
 
 def require_lowering(operation: Operation, lowered: Container[type[Operation]]) -> None:

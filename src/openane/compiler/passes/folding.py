@@ -23,7 +23,7 @@ def _fold(editor: Editor, node: Node) -> Replacement | None:
     try:
         results = fold(node.operation, arrays, [editor.type_of(name) for name in node.outputs])
     except ModelError as error:
-        raise error.at(f"node {node.name!r} ({type(node.operation).__name__})") from error
+        raise error.at(f"node {node.name!r} ({node.operation.title})") from error
     return None if results is None else Replacement(constants=dict(zip(node.outputs, results, strict=True)))
 
 
@@ -40,6 +40,8 @@ def merge_duplicates(graph: Graph) -> Graph:
     known: dict[object, Node] = {}
 
     def rule(editor: Editor, node: Node) -> Replacement | None:
+        if not node.operation.is_repeatable:
+            return None
         first = known.setdefault((node.operation, node.inputs), node)
         if first is node or first.name == node.name:
             return None

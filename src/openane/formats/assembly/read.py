@@ -174,7 +174,7 @@ class _AssemblyReader:
         shape, strides = (self._five(line, pairs[each]) for each in ("shape", "strides"))
         if math.prod(shape) > LARGEST_BYTES:
             raise line.error("an impossible size", pairs["shape"], limit=f"{LARGEST_BYTES} elements in all")
-        dtypes = {dtype.value: dtype for dtype in DType}
+        dtypes = {dtype.value: dtype for dtype in DType if dtype is not DType.OBJECT}
         dtype = pairs["dtype"]
         if dtype.text not in dtypes:
             raise line.error("not an element type", dtype, value=dtype.text, hint=suggest(dtype.text, dtypes))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
+from onnx import TypeProto, helper
 
 from openane.core.origin import Origin
 from openane.frontends.onnx.tensors import ELEMENT_LIMIT
@@ -22,14 +23,15 @@ class OnnxBuilder(GraphBuilder):
         taken: names that are reserved.
 
     Attributes:
-        bfloat16: values that are bfloat16 in the file; the graph holds them as float32.
+        onnx_types: the types in the file of values that have another one in the graph: bfloat16, which the graph holds
+            as float32, and values of open extents, texts and sequences.
     """
 
     element_limit: ClassVar[int] = ELEMENT_LIMIT
 
     def __init__(self, taken: set[str]) -> None:
         super().__init__({}, Names(taken), Names())
-        self.bfloat16: set[str] = set()
+        self.onnx_types: dict[str, TypeProto] = {}
         self._clock = 0
         self._made: dict[str, tuple[int, int]] = {}  # value -> when it was made, and how many nodes there were
 
@@ -55,6 +57,21 @@ class OnnxBuilder(GraphBuilder):
                 self._note(output, before)
         return made
 
+    def note_type(self, value: str, kind: TypeProto) -> None:
+        """Notes the type of a value in the file, where the graph has another one for it."""
+        held = self.types[value]
+        if not held.is_static or kind.tensor_type.elem_type != helper.np_dtype_to_tensor_dtype(held.dtype.numpy):
+            self.onnx_types[value] = kind
+
+    def stored_type(self, value: str) -> int:
+        """The element type of a value in the file, by its number; 0 where the graph has the same."""
+        kind = self.onnx_types.get(value)
+        return 0 if kind is None else int(kind.tensor_type.elem_type)
+
+    def undo(self, nodes: int) -> None:
+        """Drops the nodes that were made since there were `nodes` of them."""
+        del self.nodes[nodes:]
+
     def sources(self, value: str) -> list[str]:
         """The model's inputs that a value depends on, in order."""
         needed = {value}
@@ -78,6 +95,8 @@ class OnnxBuilder(GraphBuilder):
             return False
         self._made[name] = self._made.pop(value)
         self.types[name] = self.types.pop(value)
+        if value in self.onnx_types:
+            self.onnx_types[name] = self.onnx_types.pop(value)
         if value in self.constants:
             self.constants[name] = self.constants.pop(value)
         self.names.release(value)

@@ -20,9 +20,29 @@ from openane.graph import Operation, TensorType
 from openane.graph.ops import Cast
 from openane.graph.ops.support import normalize_axes, normalize_axis
 
+SETTABLE_RANK = 1
+"""Inputs of this rank and below may become constants: shapes, axes, scales and flags."""
+
+
+class FinalRefusalError(UnsupportedError):
+    """A refusal that stays one where onnxruntime could run the node."""
+
 
 class DependsOnInputsError(UnsupportedError):
-    """A model needs a value before it runs that depends on its inputs."""
+    """A model needs a value before it runs that depends on its inputs.
+
+    Args:
+        what, value, hint: of the message.
+        sources: the inputs, by name.
+        is_settable: whether they are numbers and vectors, which may become constants.
+    """
+
+    def __init__(
+        self, what: str, *, value: str = "", hint: str = "", sources: tuple[str, ...] = (), is_settable: bool = False
+    ) -> None:
+        super().__init__(what, value=value, hint=hint)
+        self.sources = sources
+        self.is_settable = is_settable
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +156,24 @@ class NodeCall:
         self.operand(index)
         array = self.known(index)
         if array is None:
-            sources = ", ".join(map(repr, self.builder.sources(self.inputs[index])))
-            raise DependsOnInputsError(
+            raise self.depends_on_inputs(
                 f"{what} must be known before the model runs, but depends on the model's inputs",
-                value=f"{self.node.input[index]!r}, computed from {sources}",
-                hint=f"Give {sources} as a constant.",
+                self.inputs[index],
+                self.node.input[index],
             )
         return array
+
+    def depends_on_inputs(self, what: str, value: str, name: str) -> DependsOnInputsError:
+        """The error that a value, with its name in the file, depends on the model's inputs."""
+        names = tuple(self.builder.sources(value))
+        sources = ", ".join(map(repr, names))
+        return DependsOnInputsError(
+            what,
+            value=f"{name!r}, computed from {sources}",
+            hint=f"Give {sources} as a constant.",
+            sources=names,
+            is_settable=all(len(self.builder.types[each].shape) <= SETTABLE_RANK for each in names),
+        )
 
     def integers(self, index: int, what: str) -> tuple[int, ...]:
         """The values of a constant input of integers."""

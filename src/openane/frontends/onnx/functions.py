@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
 from onnx import AttributeProto, TypeProto, defs, helper
@@ -58,12 +58,6 @@ class FunctionLibrary:
         return self._local.get((domain, name))
 
     @staticmethod
-    def has_body(domain: str, name: str, version: int) -> bool:
-        """Whether ONNX gives a body for an operation."""
-        schema = _schema(domain, name, version)
-        return schema is not None and bool(schema.has_function or schema.has_context_dependent_function)
-
-    @staticmethod
     def of_schema(
         node: onnx.NodeProto, domain: str, version: int, types: Sequence[TensorType | None]
     ) -> onnx.FunctionProto | None:
@@ -109,6 +103,20 @@ def _schema(domain: str, name: str, version: int) -> defs.OpSchema | None:
         return defs.get_schema(name, version, domain)
     except defs.SchemaError:
         return None
+
+
+def same_types(domain: str, name: str, version: int, results: int, inputs: int) -> Iterator[tuple[int, int]]:
+    """The results of an operation that have, by its schema, the element type of an input: numbers of both."""
+    schema = _schema(domain, name, version)
+    if schema is None:
+        return
+    sources: dict[str, int] = {}
+    for i in range(inputs):
+        parameter = schema.inputs[min(i, len(schema.inputs) - 1)]
+        sources.setdefault(parameter.type_str, i)
+    for i in range(min(results, len(schema.outputs))):
+        if schema.outputs[i].type_str in sources:
+            yield i, sources[schema.outputs[i].type_str]
 
 
 def _parse(function: bytes | onnx.FunctionProto) -> onnx.FunctionProto:

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx.helper import make_tensor_type_proto
 
 from openane.core.deadline import check_deadline
 from openane.core.errors import Diagnostic, ModelError, OpenaneError, UnsupportedError, valid
 from openane.core.origin import Origin
 from openane.frontends.onnx.builder import OnnxBuilder
-from openane.frontends.onnx.call import NodeCall, Scope
-from openane.frontends.onnx.functions import FunctionLibrary
+from openane.frontends.onnx.call import DependsOnInputsError, FinalRefusalError, NodeCall, Scope
+from openane.frontends.onnx.foreign import check_output_count, host_node
+from openane.frontends.onnx.functions import FunctionLibrary, same_types
 from openane.frontends.onnx.handlers import HANDLERS
 from openane.frontends.onnx.inputs import input_types
-from openane.frontends.onnx.tensors import Tensors
-from openane.frontends.onnx.verify import sorted_nodes, verify
+from openane.frontends.onnx.tensors import DTYPES, NARROW, Tensors
+from openane.frontends.onnx.verify import reads, sorted_nodes, verify
 from openane.graph import Graph
 from openane.graph.builder import NODE_LIMIT
 from openane.graph.ops import Identity
@@ -26,6 +28,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 MORE_NODES = 1 << 15
 """Than the file has: functions in functions and loops in loops can make any number of a few."""
 Arrays = Mapping[str, np.ndarray]
+_OPEN_INPUT = "it reads a value whose shape or element type is known only when the model runs"
 
 
 def import_model(model: onnx.ModelProto, shapes: Shapes, constants: Arrays, name: str, folder: Path | None) -> Graph:
@@ -34,33 +37,14 @@ def import_model(model: onnx.ModelProto, shapes: Shapes, constants: Arrays, name
     Raises:
         ModelError: the model contradicts itself.
         InputError: `shapes` is missing or does not fit.
-        UnsupportedError: a node has no handler, or its handler refuses.
+        UnsupportedError: a node must be known before the model runs, but depends on inputs that could be constants.
     """
     verify(model)
-    _refuse_unknown(model)
     return Importer(model, shapes, constants, folder).run(valid(Path(name).stem) or "model")
 
 
 def _domain(name: str) -> str:
     return "" if name == "ai.onnx" else name
-
-
-def _refuse_unknown(model: onnx.ModelProto) -> None:
-    """Raise one error that lists every node of the main graph whose operation is unknown."""
-    local = {(_domain(f.domain), f.name) for f in model.functions}
-    opsets = {_domain(entry.domain): entry.version for entry in model.opset_import}
-    unknown: dict[tuple[str, str], Diagnostic] = {}
-    for node in model.graph.node:
-        key = _domain(node.domain), node.op_type
-        version = opsets.get(key[0], 1)
-        if key not in HANDLERS and key not in local and not FunctionLibrary.has_body(*key, version):
-            full = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            what = f"the operation {full} is not supported"
-            where = f"node {node.name or next(iter(node.output), '')!r} ({full}, opset {version})"
-            unknown.setdefault(key, Diagnostic(what, where))
-    if unknown:
-        first, *others = unknown.values()
-        raise UnsupportedError(first.what, where=first.where, others=tuple(others))
 
 
 class Importer:
@@ -80,6 +64,8 @@ class Importer:
         taken.update(tensor.name for tensor in model.graph.initializer)
         taken.update(output for node in model.graph.node for output in node.output)
         self._builder = OnnxBuilder(taken)
+        values = (*model.graph.value_info, *model.graph.output)
+        self._declared = {value.name: value.type for value in values if value.type.WhichOneof("value")}
 
     def run(self, title: str) -> Graph:
         """The whole model as a graph."""
@@ -94,8 +80,8 @@ class Importer:
                 self._builder.input(name, kind)
             scope.names[name] = name
         for value in graph.input:
-            if value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16:
-                self._builder.bfloat16.add(value.name)
+            if value.name in self._builder.inputs:
+                self._builder.note_type(value.name, value.type)
         outputs = [value.name for value in graph.output]
         if len(set(outputs)) != len(outputs):
             raise ModelError("an output is named twice", value=outputs)
@@ -114,8 +100,7 @@ class Importer:
         for tensor in graph.initializer:
             array = self._tensors.array(tensor, f"weight {tensor.name!r}")
             self._define_constant(tensor.name, array, scope)
-            if tensor.data_type == onnx.TensorProto.BFLOAT16:
-                self._builder.bfloat16.add(scope.names[tensor.name])
+            self._builder.note_type(scope.names[tensor.name], make_tensor_type_proto(tensor.data_type, tensor.dims))
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
             self._define_constant(name, self._tensors.dense(sparse, f"weight {name!r}"), scope)
@@ -145,6 +130,7 @@ class Importer:
             inputs = tuple(self._lookup(name, scope) if name else "" for name in node.input)
             start = self._builder.now()
             results = self._results(node, domain, version, inputs, scope, label)
+            self._note_narrow(node, domain, version, inputs, results)
             self._bind(node, results, scope, start)
         except OpenaneError as error:
             raise error.at(f"node {label!r} ({kind}, opset {version})") from error
@@ -161,6 +147,35 @@ class Importer:
         """The value names of the node's outputs."""
         layers = (*scope.layers, label)
         call = NodeCall(node, version, inputs, self._builder, self._tensors, self, scope, layers)
+        open_input = next((name for name in self._reads(node, scope) if not self._builder.types[name].is_static), None)
+        declared = self._declared if not scope.prefix else {}
+        if open_input is not None:
+            known = (domain, node.op_type) in HANDLERS
+            finding = Diagnostic(_OPEN_INPUT, value=repr(open_input)) if known else Diagnostic("")
+            return host_node(call, finding, declared)
+        before = len(self._builder.nodes)
+        try:
+            results = self._spelled(call, domain, version, label)
+            check_output_count(node, results)
+            return results
+        except DependsOnInputsError as error:
+            if error.is_settable:
+                raise
+            finding = error.diagnostic
+        except FinalRefusalError:
+            raise
+        except UnsupportedError as error:
+            finding = error.diagnostic
+        self._builder.undo(before)
+        return host_node(call, finding, declared)
+
+    def _spelled(self, call: NodeCall, domain: str, version: int, label: str) -> Sequence[str]:
+        """The node by operations of the Graph.
+
+        Raises:
+            UnsupportedError: it has no such form.
+        """
+        node, inputs = call.node, call.inputs
         local = self._functions.local(domain, node.op_type)
         handler = HANDLERS.get((domain, node.op_type))
         if local is None and handler is not None:
@@ -168,8 +183,12 @@ class Importer:
         types = [self._builder.types[name] if name else None for name in inputs]
         function = local or self._functions.of_schema(node, domain, version, types)
         if function is None:
-            raise UnsupportedError("the operation is not supported")
-        return self._inline(node, function, inputs, scope, label)
+            raise UnsupportedError("")
+        return self._inline(node, function, inputs, call.scope, label)
+
+    def _reads(self, node: onnx.NodeProto, scope: Scope) -> list[str]:
+        """The values that a node reads, those of the graphs inside it included."""
+        return [value for name in reads(node) if (value := scope.names.get(name, ""))]
 
     def _inline(
         self,
@@ -204,6 +223,19 @@ class Importer:
         self.nodes(sorted_nodes(graph.node, set(inner.names) - _made(graph), outputs), inner)
         return [self._lookup(name, inner) for name in outputs]
 
+    def _note_narrow(
+        self, node: onnx.NodeProto, domain: str, version: int, inputs: tuple[str, ...], results: Sequence[str]
+    ) -> None:
+        """Notes the narrow element type of results that have, by the schema, the type of an input."""
+        narrow = {value: number for value in inputs if (number := self._builder.stored_type(value)) in NARROW}
+        if not narrow:
+            return
+        for value, i in same_types(domain, node.op_type, version, len(results), len(inputs)):
+            number = narrow.get(inputs[i], 0)
+            kind = self._builder.types.get(results[value])
+            if number and kind is not None and kind.is_static and kind.dtype is DTYPES[number]:
+                self._builder.note_type(results[value], make_tensor_type_proto(number, kind.shape))
+
     def _lookup(self, name: str, scope: Scope) -> str:
         if name not in scope.names:
             raise ModelError(f"reads {name!r}, which no input, weight or node defines")
@@ -215,8 +247,6 @@ class Importer:
         for i, output in enumerate(node.output):
             if not output:
                 continue
-            if i >= len(results) or not results[i]:
-                raise UnsupportedError(f"output {i} is not supported", value=repr(output))
             name = output if not scope.prefix else self._builder.unique(scope.prefix + output)
             value = results[i]
             if value not in renamed and self._builder.rename(value, name, start):

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from openane.core.errors import InputError, ModelError, UnsupportedError
+from openane.core.types import DType
 from openane.frontends.onnx.tensors import ELEMENT_LIMIT, dtype_of
 from openane.graph import TensorType
 
@@ -26,7 +27,7 @@ def input_types(graph: onnx.GraphProto, shapes: Shapes, constants: Arrays) -> di
     Raises:
         InputError: a dimension stays open, or `shapes` does not fit.
         ModelError: a dimension is negative or absurd.
-        UnsupportedError: an input is not a tensor.
+        UnsupportedError: an input is a map or sparse, or of an element type that openane does not know.
     """
     weights = {tensor.name for tensor in graph.initializer}
     values = [value for value in graph.input if value.name not in weights]
@@ -55,9 +56,6 @@ def input_types(graph: onnx.GraphProto, shapes: Shapes, constants: Arrays) -> di
 def _dimensions(value: onnx.ValueInfoProto) -> list[int | str] | None:
     """Extents, or symbols ("" for an unnamed one); None where not even the rank is known."""
     where = f"input {value.name!r}"
-    if not value.type.HasField("tensor_type"):
-        kind = value.type.WhichOneof("value") or "nothing"
-        raise UnsupportedError("only tensors are supported as inputs", where=where, value=kind)
     if not value.type.tensor_type.HasField("shape"):
         return None
     result: list[int | str] = []
@@ -111,8 +109,14 @@ def _bind(value: onnx.ValueInfoProto, shape: tuple[int, ...], symbols: dict[str,
 
 def _input_type(value: onnx.ValueInfoProto, shapes: Shapes, symbols: Mapping[str, int]) -> TensorType:
     where = f"input {value.name!r}"
+    kind = value.type.WhichOneof("value")
+    if kind in ("sequence_type", "optional_type"):  # whose extents may differ from run to run
+        return TensorType((-1,), DType.OBJECT)
+    if kind != "tensor_type":
+        raise UnsupportedError("only tensors, sequences and optional values are supported as inputs", where=where)
     declared = _dimensions(value)
-    dtype = dtype_of(value.type.tensor_type.elem_type, where)
+    is_text = value.type.tensor_type.elem_type == onnx.TensorProto.STRING
+    dtype = DType.OBJECT if is_text else dtype_of(value.type.tensor_type.elem_type, where)
     if value.name in shapes:
         extents = shapes[value.name]
     else:

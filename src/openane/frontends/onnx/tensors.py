@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -14,6 +15,7 @@ from onnx import TensorProto, numpy_helper
 from openane.core.errors import FormatError, InputError, ModelError, UnsupportedError
 from openane.core.sidecar_files import note_sidecar_file
 from openane.core.types import DType
+from openane.graph.ops import NarrowType
 
 #: Elements of one tensor, weights and results alike.
 ELEMENT_LIMIT = 1 << 29
@@ -21,12 +23,14 @@ ELEMENT_LIMIT = 1 << 29
 #: Elements of a sparse tensor once its zeros are filled in.
 SPARSE_LIMIT = 1 << 26
 
-#: Element types of values in a Graph. bfloat16 is computed as float32, which holds each of its values.
+#: Narrow element types by their numbers.
+NARROW: dict[int, NarrowType] = {int(getattr(TensorProto, kind.name)): kind for kind in NarrowType}
+
+#: Element types of values in a Graph. Narrow ones are held, and computed, in a wider type that has all their values.
 DTYPES: dict[int, DType] = {
     TensorProto.FLOAT: DType.FLOAT32,
     TensorProto.FLOAT16: DType.FLOAT16,
     TensorProto.DOUBLE: DType.FLOAT64,
-    TensorProto.BFLOAT16: DType.FLOAT32,
     TensorProto.INT8: DType.INT8,
     TensorProto.UINT8: DType.UINT8,
     TensorProto.INT16: DType.INT16,
@@ -36,15 +40,11 @@ DTYPES: dict[int, DType] = {
     TensorProto.INT64: DType.INT64,
     TensorProto.UINT64: DType.UINT64,
     TensorProto.BOOL: DType.BOOL,
+    **{number: kind.held_as for number, kind in NARROW.items()},
 }
 
-#: Types that only weights have, and the type that holds each of their values.
-_WEIGHT_DTYPES: dict[int, DType] = {
-    TensorProto.INT4: DType.INT8,
-    TensorProto.UINT4: DType.UINT8,
-    TensorProto.INT2: DType.INT8,
-    TensorProto.UINT2: DType.UINT8,
-}
+
+_NARROW_ARRAYS: dict[np.dtype[np.generic], int] = {onnx.helper.tensor_dtype_to_np_dtype(n): n for n in NARROW}
 
 
 def type_name(number: int) -> str:
@@ -53,6 +53,12 @@ def type_name(number: int) -> str:
         return str(TensorProto.DataType.Name(number)).lower()
     except ValueError:
         return f"type {number}"
+
+
+def held(array: np.ndarray) -> np.ndarray:
+    """The array in the element type that a Graph holds; only narrow types change."""
+    number = _NARROW_ARRAYS.get(array.dtype)
+    return array if number is None else array.astype(DTYPES[number].numpy)
 
 
 def dtype_of(number: int, what: str) -> DType:
@@ -86,8 +92,7 @@ class Tensors:
             UnsupportedError: texts, complex numbers and the like.
         """
         kind = tensor.data_type
-        if kind not in DTYPES and kind not in _WEIGHT_DTYPES:
-            dtype_of(kind, what)
+        dtype = dtype_of(kind, what)
         size = 1
         for extent in tensor.dims:
             if extent < 0:
@@ -103,7 +108,7 @@ class Tensors:
             raise ModelError(
                 f"{what} holds another number of elements than its shape says", value=list(tensor.dims)
             ) from error
-        return array.astype((DTYPES.get(kind) or _WEIGHT_DTYPES[kind]).numpy, copy=False)
+        return array.astype(dtype.numpy, copy=False)
 
     def dense(self, sparse: onnx.SparseTensorProto, what: str) -> np.ndarray:
         """A sparse tensor with its zeros filled in.
@@ -194,6 +199,7 @@ class Tensors:
 
 def _item_bits(kind: int) -> int:
     """Bits of one element in a file."""
-    if kind in _WEIGHT_DTYPES:
-        return 4 if type_name(kind).endswith("4") else 2
-    return 16 if kind == TensorProto.BFLOAT16 else 8 * DTYPES[kind].numpy.itemsize
+    if kind not in NARROW:
+        return 8 * DTYPES[kind].numpy.itemsize
+    digits = re.findall(r"\d+", NARROW[kind].value)
+    return int(digits[0])

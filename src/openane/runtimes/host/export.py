@@ -40,7 +40,7 @@ def export_model(graph: Graph) -> Any:
         raise UnsupportedError("the weights do not fit into one ONNX file", limit="2 GiB", where=graph.name)
     writer = Writer(graph)
     for node in graph.nodes:
-        name = type(node.operation).__name__
+        name = node.operation.title
         try:
             if type(node.operation) in HANDLERS:
                 results = HANDLERS[type(node.operation)](writer, node)

@@ -165,6 +165,19 @@ def _cast(w: Writer, node: Node) -> list[str]:
     return w.emit("Cast", node.inputs[0], to=int(helper.np_dtype_to_tensor_dtype(operation.dtype.numpy)))
 
 
+def _round_to_type(w: Writer, node: Node) -> list[str]:
+    from onnx import TensorProto
+
+    operation = node.operation
+    assert isinstance(operation, o.RoundToType)
+    floats = (o.NarrowType.BFLOAT16, o.NarrowType.FLOAT8E4M3FN, o.NarrowType.FLOAT8E4M3FNUZ, o.NarrowType.FLOAT8E5M2)
+    if operation.type not in (*floats, o.NarrowType.FLOAT8E5M2FNUZ):
+        raise UnsupportedError(f"rounding to {operation.type.value} is left to the reference")
+    number = int(TensorProto.DataType.Value(operation.type.name))
+    rounded = w.one("Cast", node.inputs[0], to=number, saturate=int(operation.saturate))
+    return w.emit("Cast", rounded, to=TensorProto.FLOAT)
+
+
 def _matmul(w: Writer, node: Node) -> list[str]:
     operation = node.operation
     assert isinstance(operation, o.MatMul)
@@ -394,6 +407,7 @@ MAPPINGS: Mapping[type[Operation], Handler] = MappingProxyType(
         o.Reshape: _integers("Reshape", "shape"),
         o.ReverseSequence: _attributes("ReverseSequence", batch_axis="batch_axis", time_axis="time_axis"),
         o.RmsNorm: _rms_norm,
+        o.RoundToType: _round_to_type,
         o.Rsqrt: _rsqrt,
         o.ScaledTanh: _scaled_tanh,
         o.ScatterElements: _scatter("ScatterElements"),

@@ -11,7 +11,7 @@ from openane.core.errors import ModelError
 from openane.frontends.onnx.call import Handler, NodeCall
 from openane.frontends.onnx.tensors import dtype_of
 from openane.graph.folding import SIZE_LIMIT
-from openane.graph.ops import Expand
+from openane.graph.ops import Expand, Gather, Reshape
 from openane.graph.ops.support import product_of, require
 
 
@@ -80,22 +80,36 @@ def _eye_like(call: NodeCall) -> Sequence[str]:
     return [call.make(np.eye(x.shape[0], x.shape[1], k=call.attr_int("k", 0), dtype=dtype.numpy))]
 
 
+def _known(call: NodeCall) -> np.ndarray:
+    """The array of an input that decides the shape of the result.
+
+    Raises:
+        UnsupportedError: it is computed.
+    """
+    call.operand(0)
+    array = call.known(0)
+    if array is None:
+        call.refuse("the shape of the result depends on the data", value=repr(call.node.input[0]))
+    return array
+
+
 def _non_zero(call: NodeCall) -> Sequence[str]:
-    x = call.constant(0, "the shape of the result")
+    x = _known(call)
     return [call.make(np.array(np.nonzero(x), np.int64).reshape(x.ndim, -1))]
 
 
 def _compress(call: NodeCall) -> Sequence[str]:
-    condition = call.constant(1, "the shape of the result").astype(bool).ravel()
-    x = call.constant(0, "the input")
-    axis = call.attribute("axis", AttributeProto.INT)
-    if axis is None:
-        return [call.make(np.compress(condition, x))]
-    return [call.make(np.compress(condition, x, call.axis(0, x.ndim)))]
+    x, condition = call.operand(0), call.known(1)
+    if condition is None:
+        call.refuse("the shape of the result depends on the data", value=repr(call.node.input[1]))
+    flat = call.attribute("axis", AttributeProto.INT) is None
+    value = call.emit(Reshape((x.size,)), call.name(0)) if flat else call.name(0)
+    axis = 0 if flat else call.axis(0, len(x.shape))
+    return [call.emit(Gather(axis), value, call.make(np.flatnonzero(condition)))]
 
 
 def _unique(call: NodeCall) -> Sequence[str]:
-    x = call.constant(0, "the shape of the result")
+    x = _known(call)
     axis = call.attribute("axis", AttributeProto.INT)
     along = None if axis is None else call.axis(0, x.ndim)
     values, first, inverse, counts = np.unique(x, True, True, True, axis=along)

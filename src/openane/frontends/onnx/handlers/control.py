@@ -8,13 +8,16 @@ import numpy as np
 import onnx
 from onnx import AttributeProto
 
-from openane.core.errors import ModelError
-from openane.frontends.onnx.call import DependsOnInputsError, Handler, NodeCall
+from openane.core.errors import ModelError, UnsupportedError
+from openane.frontends.onnx.call import FinalRefusalError, Handler, NodeCall
 from openane.graph.ops import Concat, Reshape, Slice
 from openane.graph.ops.support import normalize_axis, require
 
 #: Steps of a loop that is unrolled.
 UNROLL_LIMIT = 1024
+
+#: Steps of a loop that onnxruntime runs.
+LOOP_LIMIT = 1 << 24
 
 
 def _graph(call: NodeCall, name: str) -> onnx.GraphProto:
@@ -45,14 +48,16 @@ def _loop(call: NodeCall) -> Sequence[str]:
     step = 0
     while condition and step < limit:
         if step >= UNROLL_LIMIT:
-            call.refuse("the loop is too long to unroll", value=limit, limit=UNROLL_LIMIT)
+            what = "the loop is too long to unroll"
+            kind = UnsupportedError if limit <= LOOP_LIMIT or not call.has(0) else FinalRefusalError
+            raise kind(what, value=limit, limit=UNROLL_LIMIT)
         values = [call.make(np.array(step, np.int64)), call.make(np.array(True)), *carried]
         given = {value.name: name for value, name in zip(body.input, values, strict=True)}
         after = call.importer.branch(body, f"{_label(call)}/{step}", call.scope, given)
         known = call.builder.constants.get(after[0])
         if known is None:
             what = "the end of the loop depends on the model's inputs"
-            raise DependsOnInputsError(what, value=repr(body.output[0].name))
+            raise call.depends_on_inputs(what, after[0], body.output[0].name)
         condition, step = bool(known.all()), step + 1
         carried = after[1 : 1 + len(carried)]
         for values_of, value_name in zip(collected, after[1 + len(carried) :], strict=True):

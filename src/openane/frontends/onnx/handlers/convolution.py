@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from openane.core.types import DType
 from openane.frontends.onnx.call import Handler, NodeCall
 from openane.graph import Operation
@@ -17,14 +19,16 @@ from openane.graph.ops import (
     MatMul,
     MaxPool,
     Mul,
+    Pad,
     ReduceL1,
     ReduceL2,
     ReduceMax,
     ReduceMean,
     Reshape,
+    ScatterElements,
     Sub,
 )
-from openane.graph.ops.support import require
+from openane.graph.ops.support import product_of, require
 
 
 def same_pads(
@@ -205,6 +209,25 @@ def _max_pool(call: NodeCall) -> Sequence[str]:
     return [call.emit(MaxPool(kernel, *_closed(call, kernel)), call.name(0))]
 
 
+def _max_unpool(call: NodeCall) -> Sequence[str]:
+    x = call.operand(0)
+    kernel = _kernel_shape(call)
+    rank = len(kernel)
+    require(call.operand(1).shape == x.shape, "the indices have another shape than the input", value=call.operand(1))
+    require(len(x.shape) == rank + 2, "kernel_shape does not fit the input", value=x, limit=f"{rank + 2} axes")
+    strides, pads = call.attr_ints("strides") or (1,) * rank, call.attr_ints("pads") or (0,) * 2 * rank
+    spans = ((n - 1) * strides[i] + kernel[i] for i, n in enumerate(x.shape[2:]))
+    inner = (*x.shape[:2], *(span - pads[i] - pads[rank + i] for i, span in enumerate(spans)))
+    require(min(inner) > 0, "the pads are larger than the result", value=list(inner))
+    zeros = call.make(np.zeros(product_of(inner), x.dtype.numpy))
+    flat = [call.emit(Reshape((x.size,)), call.name(i)) for i in (0, 1)]
+    y = call.emit(Reshape(inner), call.emit(ScatterElements(0), zeros, flat[1], flat[0]))
+    shape = call.integers(2, "the output shape") if call.has(2) else inner
+    ends = [wanted - n for wanted, n in zip(shape, inner, strict=True)] if len(shape) == len(inner) else [-1]
+    require(min(ends) >= 0, "the output shape is smaller than the result", value=list(shape), limit=list(inner))
+    return [call.emit(Pad((*(0,) * len(inner), *ends)), y) if any(ends) else y]
+
+
 def _average_pool(call: NodeCall) -> Sequence[str]:
     kernel = _kernel_shape(call)
     operation = AveragePool(kernel, *_closed(call, kernel), call.flag("count_include_pad"))
@@ -252,4 +275,5 @@ HANDLERS: Mapping[str, Handler] = {
     "MatMul": _matmul,
     "MatMulInteger": _matmul_integer,
     "MaxPool": _max_pool,
+    "MaxUnpool": _max_unpool,
 }

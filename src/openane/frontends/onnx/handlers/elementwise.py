@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from onnx import TensorProto
+from onnx.helper import make_tensor_type_proto
 
 from openane.frontends.onnx.call import Handler, NodeCall
-from openane.frontends.onnx.tensors import dtype_of, type_name
+from openane.frontends.onnx.tensors import NARROW, dtype_of
 from openane.graph import Operation, ops
+from openane.graph.ops import RoundToType
 from openane.graph.ops.support import require
 
 Make = Callable[[NodeCall], Operation]
@@ -179,7 +180,7 @@ def _clip(call: NodeCall) -> Sequence[str]:
 
 
 def _dropout(call: NodeCall) -> Sequence[str]:
-    if call.has(2) and bool(call.scalar(2, "training_mode")):
+    if call.has(2) and bool(call.scalar(2, "training_mode")) and (not call.has(1) or call.scalar(1, "the ratio")):
         call.refuse("training is not supported", value="training_mode = 1")
     results = [call.name(0)]
     if call.wants(1):
@@ -197,25 +198,17 @@ def _where(call: NodeCall) -> Sequence[str]:
     return [call.emit(ops.Where(), *call.inputs)]
 
 
-def rounded_to_bfloat16(array: np.ndarray) -> np.ndarray:
-    """The nearest bfloat16 values, as float32."""
-    import ml_dtypes
-
-    return array.astype(ml_dtypes.bfloat16).astype(np.float32)
-
-
 def cast_to(call: NodeCall, value: str, number: int) -> str:
     """The value in the element type that ONNX gives a number."""
-    if number == TensorProto.BFLOAT16:
-        known = call.builder.constants.get(value)
-        if known is not None:
-            return call.make(rounded_to_bfloat16(known))
-        call.refuse(
-            "rounding to bfloat16 is not supported",
-            value=type_name(number),
-            hint="Export the model in float32 or float16.",
-        )
-    return call.cast(value, dtype_of(number, "the result"))
+    narrow = NARROW.get(number)
+    if narrow is None:
+        return call.cast(value, dtype_of(number, "the result"))
+    if call.builder.stored_type(value) == number:
+        return value
+    rounding = call.choice("round_mode", "up", "up", "down", "nearest")
+    result = call.emit(RoundToType(narrow, call.flag("saturate", True) and narrow.has_saturation, rounding), value)
+    call.builder.note_type(result, make_tensor_type_proto(number, call.type_of(result).shape))
+    return result
 
 
 def _cast(call: NodeCall) -> Sequence[str]:
@@ -223,9 +216,8 @@ def _cast(call: NodeCall) -> Sequence[str]:
 
 
 def _cast_like(call: NodeCall) -> Sequence[str]:
-    if call.name(1) in call.builder.bfloat16:
-        return [cast_to(call, call.name(0), TensorProto.BFLOAT16)]
-    return [call.cast(call.name(0), call.operand(1).dtype)]
+    stored = call.builder.stored_type(call.name(1))
+    return [cast_to(call, call.name(0), stored) if stored else call.cast(call.name(0), call.operand(1).dtype)]
 
 
 HANDLERS: Mapping[str, Handler] = {

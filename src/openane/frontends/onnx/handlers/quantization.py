@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from onnx import TensorProto
+from onnx.helper import make_tensor_type_proto
 
 from openane.core.types import DType
 from openane.frontends.onnx.call import Handler, NodeCall
 from openane.frontends.onnx.handlers.convolution import convolution_of
-from openane.frontends.onnx.tensors import DTYPES, type_name
-from openane.graph.ops import DequantizeLinear, Expand, MatMul, Mul, QuantizeLinear
+from openane.frontends.onnx.tensors import NARROW, dtype_of
+from openane.graph.ops import (
+    DequantizeLinear,
+    Div,
+    Expand,
+    MatMul,
+    Max,
+    Min,
+    Mul,
+    QuantizeLinear,
+    Reshape,
+    RoundToType,
+    Slice,
+)
 from openane.graph.ops.support import normalize_axis
 
 
@@ -22,29 +35,61 @@ def _axis(call: NodeCall) -> int:
 
 
 def _quantize(call: NodeCall) -> Sequence[str]:
-    dtype = DType.UINT8
-    if call.has(2):
-        dtype = call.operand(2).dtype
-    number = call.attr_int("output_dtype", 0)
+    given = call.builder.stored_type(call.name(2)) if call.has(2) else 0
+    number = call.attr_int("output_dtype", 0) or given
+    dtype = call.operand(2).dtype if call.has(2) else DType.UINT8
     if number:
-        if number not in DTYPES or DTYPES[number].is_float:
-            call.refuse("the quantized type is not supported", value=type_name(number))
-        dtype = DTYPES[number]
+        dtype = dtype_of(number, "the result")
+    narrow = NARROW.get(number)
     if dtype.is_float:
-        call.refuse("the quantized type is not supported", value=dtype.value)
-    operation = QuantizeLinear(dtype, _axis(call), call.attr_int("block_size", 0))
-    return [call.emit(operation, *call.inputs)]
+        if narrow is None:
+            call.refuse("the quantized type is not supported", value=dtype.value)
+        ratio = call.emit(Div(), call.cast(call.name(0), call.operand(1).dtype), _scale(call))
+        result = call.emit(RoundToType(narrow, saturate=narrow.has_saturation), ratio)
+    else:
+        operation = QuantizeLinear(dtype, _axis(call), call.attr_int("block_size", 0))
+        result = call.emit(operation, call.name(0), call.name(1), _zero(call))
+    if narrow is not None:
+        if narrow.range is not None:
+            low, high = (call.number(bound, result) for bound in narrow.range)
+            result = call.emit(Min(), call.emit(Max(), result, low), high)
+        call.builder.note_type(result, make_tensor_type_proto(number, call.type_of(result).shape))
+    return [result]
+
+
+def _scale(call: NodeCall) -> str:
+    """The scale in a shape that broadcasts to the first input; with blocks, every value once per element."""
+    shape, axis, name = call.operand(0).shape, _axis(call), call.name(1)
+    block, scales = call.attr_int("block_size", 0), call.operand(1).shape
+    if block:
+        parts = (*scales[: axis + 1], 1, *scales[axis + 1 :])
+        repeated = call.emit(Expand((*parts[: axis + 1], block, *parts[axis + 2 :])), call.emit(Reshape(parts), name))
+        whole = (*scales[:axis], scales[axis] * block, *scales[axis + 1 :])
+        joined = call.emit(Reshape(whole), repeated)
+        return call.emit(Slice((0,) * len(shape), shape, (1,) * len(shape)), joined)
+    if scales in ((), (1,)):
+        return call.emit(Reshape(()), name)
+    return call.emit(Reshape((shape[axis], *(1,) * (len(shape) - 1 - axis))), name)
 
 
 def _dequantize(call: NodeCall) -> Sequence[str]:
     dtype = call.operand(1).dtype
     number = call.attr_int("output_dtype", 0)
-    if number and number != TensorProto.BFLOAT16 and number in DTYPES:
-        dtype = DTYPES[number]
-    if call.operand(0).dtype.is_float:
-        call.refuse("floating-point quantized types are not supported")
+    if number and number != TensorProto.BFLOAT16:
+        dtype = dtype_of(number, "the result")
+    if call.operand(0).dtype.is_float:  # whose zero point can only be 0
+        return [call.cast(call.emit(Mul(), call.cast(call.name(0), call.operand(1).dtype), _scale(call)), dtype)]
     operation = DequantizeLinear(dtype, _axis(call), call.attr_int("block_size", 0))
-    return [call.emit(operation, *call.inputs)]
+    return [call.emit(operation, call.name(0), call.name(1), _zero(call))]
+
+
+def _zero(call: NodeCall) -> str:
+    """The zero point; one of a single element in the shape of the scale."""
+    if not call.has(2):
+        return ""
+    scale, zero = call.operand(1), call.operand(2)
+    reshapes = scale.size == zero.size == 1 and scale.shape != zero.shape
+    return call.emit(Reshape(scale.shape), call.name(2)) if reshapes else call.name(2)
 
 
 def _numbers(call: NodeCall, value: int, scale: int, zero: int, axis: int) -> str:
