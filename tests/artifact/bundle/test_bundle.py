@@ -142,7 +142,7 @@ def test_members_are_aligned(embedding: Path, tmp_path: Path) -> None:
 
 
 def test_the_schema_has_every_type() -> None:
-    assert manifest_schema()["$defs"]["type"]["enum"] == [dtype.value for dtype in DType]
+    assert manifest_schema()["$defs"]["type"]["enum"] == [d.value for d in DType if d is not DType.OBJECT]
 
 
 @pytest.mark.parametrize(("name", "index", "case"), CASES, ids=[f"{n}-{i}" for n, i, _ in CASES])
@@ -152,7 +152,7 @@ def test_every_host_operation(name: str, index: int, case: OperationCase, tmp_pa
     outputs = {output: graph.types[output] for output in graph.outputs}
     artifact = Artifact(Plan("case", graph.inputs, outputs, (HostStep(graph, {}),), types), "h13")
     path = tmp_path / "case.openane"
-    if open_host(graph).session is None:
+    if open_host(graph).reason:
         with pytest.raises(UnsupportedError):
             artifact.save(path)
         assert not path.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from openane.analysis.explain import Location, explain
 from openane.artifact.artifact_format import decode, encode
+from openane.artifact.bundle import Bundle, Variant, read_bundle
 from openane.artifact.plan import EngineStep, HostStep
 from openane.compiler.driver import build
 from openane.core.errors import ModelError
 from openane.frontends.onnx import load_model
 from openane.graph.ops import OnnxNode
 from openane.graph.text import describe
+from openane.runtimes.bundles import save_bundle
 from openane.runtimes.execution import Execution
+from openane.runtimes.host.export import export_model
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -197,6 +201,29 @@ def test_a_compiled_model_with_such_nodes_is_kept_as_bytes() -> None:
     (step,) = (step for step in again.plan.steps if isinstance(step, HostStep))
     (other,) = (step for step in artifact.plan.steps if isinstance(step, HostStep))
     assert step.graph.nodes == other.graph.nodes
+
+
+def test_a_bundle_holds_such_nodes_as_onnx(tmp_path: Path) -> None:
+    artifact = build(load_model(detector()))
+    path = tmp_path / "model.openane"
+    save_bundle(Bundle("model", (Variant(artifact),)), path)
+    again = read_bundle(path).variants[0].artifact
+    x = weight(1, 4, 8, 8, seed=5)
+    results = []
+    for each in (artifact, again):
+        with Execution(each) as execution:
+            results.append(execution.run({"x": x}).outputs)
+    for name, array in results[0].items():
+        np.testing.assert_array_equal(results[1][name], array)
+
+
+def test_nodes_of_different_operator_sets_are_not_written_as_one_file() -> None:
+    graph = load_model(detector())
+    (node,) = (node for node in graph.nodes if node.name == "select")
+    old = model([helper.make_node("Det", ["x"], ["y"])], [("x", [2, 3, 3], FLOAT)], [("y", None, FLOAT)], opset=17)
+    written = export_model(graph.part([node]))
+    assert [(entry.domain, entry.version) for entry in written.opset_import] == [("", 20)]
+    assert export_model(load_model(old)).opset_import[0].version == 20
 
 
 def test_a_result_of_known_extent_goes_on_to_the_engine() -> None:

@@ -203,6 +203,15 @@ def _versions(model: onnx.ModelProto, node: onnx.NodeProto) -> Iterator[int]:
         yield version
 
 
+def is_same_operation(domain: str, name: str, first: int, second: int) -> bool:
+    """Whether an operation means the same in two versions of its operator set, but for element types."""
+    if first == second:
+        return True
+    if not (defs.has(name, first, domain) and defs.has(name, second, domain)):
+        return False
+    return _interface(defs.get_schema(name, first, domain)) == _interface(defs.get_schema(name, second, domain))
+
+
 def _interface(schema: defs.OpSchema) -> object:
     """What a schema declares, except for element types."""
     sides = [[(each.name, each.option) for each in side] for side in (schema.inputs, schema.outputs)]

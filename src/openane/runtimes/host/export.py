@@ -11,13 +11,12 @@ from openane.core.errors import UnavailableError, UnsupportedError
 from openane.core.registry import collect
 from openane.core.types import DType
 from openane.graph import Graph, Operation, TensorType
+from openane.runtimes.host.onnx_nodes import operator_sets
 from openane.runtimes.host.writer import Handler, Writer
 
 #: By class of the operation: the tables MAPPINGS of the modules of this package.
 HANDLERS: Mapping[type[Operation], Handler] = collect(__package__, "MAPPINGS")
 
-OPSET = 20
-"""First version with Gelu; every onnxruntime since 1.17 reads it."""
 IR_VERSION = 9
 LARGEST_BYTES = (2 << 30) - (1 << 20)
 """A protocol buffer holds 2 GiB at most."""
@@ -59,12 +58,16 @@ def export_model(graph: Graph) -> Any:
         [_value(helper, name, graph.types[name]) for name in graph.outputs],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
     )
-    opsets = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(proto, opset_imports=opsets, ir_version=IR_VERSION, producer_name="openane")
+    opsets = [helper.make_opsetid(*pair) for pair in operator_sets(writer.nodes, writer.versions).items()]
+    version = max(IR_VERSION, helper.find_min_ir_version_for(opsets, ignore_unknown=True))
+    return helper.make_model(proto, opset_imports=opsets, ir_version=version, producer_name="openane")
 
 
 def _value(helper: Any, name: str, kind: TensorType) -> Any:
-    return helper.make_tensor_value_info(name, element_type(kind.dtype), kind.shape)
+    if kind.dtype is DType.OBJECT:
+        raise UnsupportedError("texts, sequences and optional values are not written", where=f"value {name!r}")
+    extents = [extent if extent >= 0 else None for extent in kind.shape]
+    return helper.make_tensor_value_info(name, element_type(kind.dtype), extents)
 
 
 def element_type(dtype: DType) -> int:

@@ -174,7 +174,8 @@ def _round_to_type(w: Writer, node: Node) -> list[str]:
     if operation.type not in (*floats, o.NarrowType.FLOAT8E5M2FNUZ):
         raise UnsupportedError(f"rounding to {operation.type.value} is left to the reference")
     number = int(TensorProto.DataType.Value(operation.type.name))
-    rounded = w.one("Cast", node.inputs[0], to=number, saturate=int(operation.saturate))
+    saturation = {"saturate": int(operation.saturate)} if operation.type.has_saturation else {}
+    rounded = w.one("Cast", node.inputs[0], to=number, **saturation)
     return w.emit("Cast", rounded, to=TensorProto.FLOAT)
 
 

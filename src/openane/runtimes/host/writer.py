@@ -19,12 +19,14 @@ class Writer:
     Attributes:
         nodes: `onnx.NodeProto`s so far.
         constants: arrays that the graph itself does not have.
+        versions: nodes of a file, and the version of the operator set that they are written for.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.nodes: list[Any] = []
         self.constants: dict[str, np.ndarray] = {}
+        self.versions: list[tuple[Any, int]] = []
         self._taken = set(graph.types)
         self._count = 0
 
