@@ -121,6 +121,14 @@ class ServedModel:
         """The outputs, as onnxruntime lists them."""
         return [_argument(name, kind) for name, kind in self.outputs.items()]
 
+    def reset(self) -> None:
+        """Sets the states of a model that keeps them from run to run to zeros, as before the first run.
+
+        Raises:
+            InputError: the session is closed.
+        """
+        self._loaded().reset()
+
     def close(self) -> None:
         """Unloads the model; closing twice does nothing."""
         if self._execution is not None:

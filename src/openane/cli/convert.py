@@ -49,6 +49,7 @@ def command(
     from openane.compiler.driver import load
     from openane.convert import Form, convert, form_of
     from openane.convert.coreml import coremltools, without_frameworks
+    from openane.formats.sniff import FileKind, sniff
     from openane.graph import Graph
 
     form = form_of(output)
@@ -59,7 +60,11 @@ def command(
         level = load(file, shapes=parse_shapes(shapes), constants=parse_constants(constants))
         model = level if isinstance(level, Graph) else None
         arrays = read_inputs(inputs, model.inputs, file) if model is not None else {}
-        done = convert(model or file, output, inputs=arrays, half=precision == "half")
+        source = file if model is None or sniff(file) is FileKind.PT2 else model
+        fixed = parse_constants(constants)
+        done = convert(
+            source, output, shapes=parse_shapes(shapes), constants=fixed, inputs=arrays, half=precision == "half"
+        )
     if as_json:
         print_json(
             "convert",
@@ -69,10 +74,11 @@ def command(
                 "relative_error": done.error,
                 "tolerance": done.tolerance,
                 "made_up_inputs": list(done.made_up),
+                "checked_by": list(done.checked_by),
             },
         )
     else:
         say_made_up(done.made_up)
-        say(
-            f"{done.path}: read back and compared, relative error {done.error:.2g} (at most {done.tolerance:g} allowed)"
-        )
+        others = f", checked by {' and '.join(done.checked_by)} too" if done.checked_by else ""
+        limit = f"at most {done.tolerance:g} allowed"
+        say(f"{done.path}: read back and compared{others}, relative error {done.error:.2g} ({limit})")

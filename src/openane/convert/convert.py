@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from openane.compiler.driver import Options, build, load
+from openane.compiler.driver import Level, Options, build, load
 from openane.compiler.generated_inputs import blaming_generated, complete
 from openane.compiler.pipeline import run_pipeline
-from openane.core.errors import InputError, ModelError
+from openane.core.errors import InputError, ModelError, UnsupportedError
 from openane.core.files import make_folder, staged, write_atomically
+from openane.frontends import framework_outputs
 from openane.graph import Graph
 from openane.net import Net
 from openane.net.plist import write_net
@@ -42,6 +43,8 @@ class Converted:
         error: length of the difference from the model that was read over the length of its answer, worst output.
         tolerance: what was allowed.
         made_up: names of the inputs whose data was generated for the comparison.
+        checked_by: who took the file, in addition to openane: "onnxruntime" ran it, "coremltools" read it (and ran it
+            on a Mac); "torch" ran the program that was read.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class Converted:
     error: float
     tolerance: float
     made_up: tuple[str, ...] = ()
+    checked_by: tuple[str, ...] = ()
 
 
 SINGLE_TOLERANCE = 1e-3
@@ -83,6 +87,9 @@ def convert(
 ) -> Converted:
     """Writes a model in another format, reads it back with openane's own front end, and compares the answers.
 
+    Where they are installed, onnxruntime also runs what was written as ONNX, and coremltools reads Core ML models (and
+    runs them on a Mac). The reference of a .pt2 is PyTorch itself running the program.
+
     Args:
         source: a model file or a graph.
         path: what to write; its ending says which format. MIL text puts its weights into weights/weight.bin next to it.
@@ -106,6 +113,7 @@ def convert(
         raise InputError("the folder to write to does not exist", where=str(path.parent))
     arrays, made = complete(inputs or {}, level.inputs, [level])
     arrays = fit_inputs(level.inputs, arrays, level.name)
+    expected, by = _expected(source, level, arrays)
     graph = run_pipeline(level)
     if path.is_dir() and (form is not Form.PACKAGE or not (path / "Manifest.json").is_file()):
         raise InputError("a folder with other content is in the way", where=str(path))
@@ -113,7 +121,12 @@ def convert(
     with staged(path) as place:
         _WRITERS[form](graph, place, half)
         with blaming_generated(made):
-            error = _difference(level, load(place), arrays)
+            error = _difference(level, _read_back(place), arrays, expected)
+            others = _VALIDATORS.get(form, _unchecked)(place, level, arrays)
+        by = (*by, *((others.who,) if others.who else ()))
+        if others.outputs is not None:
+            pairs = zip(expected, others.outputs, strict=True)
+            error = max([error, *(_relative(a.astype(np.float64), b.astype(np.float64)) for a, b in pairs)])
         if not error <= tolerance:
             raise ModelError(
                 "what was written does not compute the same, and was removed",
@@ -121,12 +134,82 @@ def convert(
                 value=f"relative error {error:.3g}",
                 limit=f"at most {tolerance:g}",
             )
-    return Converted(path, form, error, tolerance, tuple(made))
+    return Converted(path, form, error, tolerance, tuple(made), by)
 
 
-def _difference(graph: Graph, back: object, inputs: Mapping[str, np.ndarray]) -> float:
+def _expected(
+    source: str | Path | Graph, graph: Graph, inputs: Mapping[str, np.ndarray]
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """The outputs that a conversion has to give, and who computed them if not openane.
+
+    Raises:
+        ModelError: the framework that wrote the file computes something else: its exporter is wrong.
+    """
+    own = list(graph.evaluate(inputs).values())
+    found = None if isinstance(source, Graph) else framework_outputs(Path(source), list(inputs.values()))
+    if found is None:
+        return own, ()
+    who, outputs = found
+    errors = [_relative(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(outputs, own, strict=True)]
+    if not max(errors, default=0.0) <= SINGLE_TOLERANCE:
+        raise ModelError(
+            f"the program that {who} exports does not compute what {who} does",
+            where=str(source),
+            value=f"relative error {max(errors):.3g}",
+            limit=f"at most {SINGLE_TOLERANCE:g}",
+            hint=f"Rewrite the operation that differs, or report it to {who}.",
+        )
+    return outputs, (who,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opinion:
+    """What another program says of a written file: its name, and the outputs if it ran the file."""
+
+    who: str = ""
+    outputs: list[np.ndarray] | None = None
+
+
+def _unchecked(place: Path, graph: Graph, inputs: Mapping[str, np.ndarray]) -> _Opinion:
+    return _Opinion()
+
+
+def _check_onnx(place: Path, graph: Graph, inputs: Mapping[str, np.ndarray]) -> _Opinion:
+    from openane.convert.validation import run_onnx
+
+    found = run_onnx(place, inputs)
+    return _Opinion("onnxruntime", found) if found is not None else _Opinion()
+
+
+def _check_core_ml(place: Path, graph: Graph, inputs: Mapping[str, np.ndarray]) -> _Opinion:
+    from openane.convert.builder import plain_names
+    from openane.convert.validation import run_core_ml
+
+    names = plain_names((*graph.inputs, *graph.outputs))
+    fed = {names[name]: array for name, array in inputs.items()}
+    return _Opinion("coremltools", run_core_ml(place, fed, [names[name] for name in graph.outputs]))
+
+
+_VALIDATORS: Mapping[Form, Callable[[Path, Graph, Mapping[str, np.ndarray]], _Opinion]] = MappingProxyType(
+    {Form.ONNX: _check_onnx, Form.NETWORK: _check_core_ml, Form.PACKAGE: _check_core_ml}
+)
+
+
+def _read_back(place: Path) -> Level:
+    """What was written.
+
+    Raises:
+        UnsupportedError: openane writes more of this format than it reads.
+    """
+    try:
+        return load(place)
+    except UnsupportedError as error:
+        what = f"openane cannot read back what it wrote, and so not check it: {error.diagnostic.what}"
+        raise UnsupportedError(replace(error.diagnostic, what=what), others=error.others) from error
+
+
+def _difference(graph: Graph, back: object, inputs: Mapping[str, np.ndarray], expected: Sequence[np.ndarray]) -> float:
     """The worst relative error of the outputs, taken in order."""
-    expected = graph.evaluate(inputs)
     if isinstance(back, Graph):
         wanted = zip(back.inputs.items(), graph.inputs, strict=True)
         fed = {name: inputs[ours].astype(kind.dtype.numpy) for (name, kind), ours in wanted}
@@ -135,7 +218,7 @@ def _difference(graph: Graph, back: object, inputs: Mapping[str, np.ndarray]) ->
         assert isinstance(back, Net)
         halves = {name: inputs[ours].astype(np.float32) for name, ours in zip(back.inputs, graph.inputs, strict=True)}
         found = list(back.evaluate(halves).values())
-    pairs = zip(expected.values(), found, strict=True)
+    pairs = zip(expected, found, strict=True)
     return max((_relative(a.astype(np.float64), b.astype(np.float64)) for a, b in pairs), default=0.0)
 
 

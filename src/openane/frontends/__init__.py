@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +89,22 @@ def load_graph(
     more = {name: value for name, value in chosen.items() if value is not None}
     graph: Graph = module.load(path, shapes=shapes, **more)
     return graph
+
+
+def framework_outputs(path: Path, inputs: Sequence[np.ndarray]) -> tuple[str, list[np.ndarray]] | None:
+    """The outputs of a model as its own framework computes them, with its name; None where openane does not ask it.
+
+    Args:
+        path: of a model; only exported programs of PyTorch (.pt2) are run by theirs.
+        inputs: in the model's order.
+
+    Raises:
+        FormatError, UnsupportedError, UnavailableError: as the front end.
+    """
+    if path.is_dir() or sniff(path) is not FileKind.PT2:
+        return None
+    module = importlib.import_module("openane.frontends.torch")
+    return "PyTorch", module.run_program(path, inputs)
 
 
 def takes_pictures(path: Path) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -263,6 +263,65 @@ def _repeats(operation: g.Resize, shape: tuple[int, ...]) -> bool:
 
 
 #: By class of the operation.
+_SCATTERS: Mapping[g.ScatterMode, str] = MappingProxyType(
+    {
+        g.ScatterMode.REPLACE: "update",
+        g.ScatterMode.ADD: "add",
+        g.ScatterMode.MULTIPLY: "mul",
+        g.ScatterMode.MAXIMUM: "max",
+        g.ScatterMode.MINIMUM: "min",
+    }
+)
+"""What Core ML calls the combination with the element that is already there."""
+
+
+def _scatter_nd(b: MilBuilder, node: Node) -> tuple[Any, ...]:
+    operation = node.operation
+    assert isinstance(operation, g.ScatterND)
+    x, indices, updates = node.inputs
+    sizes = b.type(x).shape[: b.type(indices).shape[-1]]
+    places = _counted_from_the_front(b, indices, sizes)
+    return (b.mb.scatter_nd(data=b.get(x), indices=places, updates=b.get(updates), mode=_SCATTERS[operation.mode]),)
+
+
+def _scatter_elements(b: MilBuilder, node: Node) -> tuple[Any, ...]:
+    operation = node.operation
+    assert isinstance(operation, g.ScatterElements)
+    x, indices, updates = node.inputs
+    places = _counted_from_the_front(b, indices, b.type(x).shape[operation.axis : operation.axis + 1])
+    return (
+        b.mb.scatter_along_axis(
+            data=b.get(x), indices=places, updates=b.get(updates), axis=operation.axis, mode=_SCATTERS[operation.mode]
+        ),
+    )
+
+
+def _counted_from_the_front(b: MilBuilder, indices: str, sizes: Sequence[int]) -> Any:
+    """Indices, negative ones counted from the front: not every system counts from the end."""
+    if indices in b.graph.constants:
+        array = b.array(indices)
+        return b.mb.const(val=np.where(array < 0, array + _integers(sizes), array).astype(np.int32))
+    x = b.get(indices)
+    shifted = b.mb.add(x=x, y=_integers(sizes if len(sizes) > 1 else sizes[0]))
+    return b.mb.select(cond=b.mb.less(x=x, y=np.int32(0)), a=shifted, b=x)
+
+
+def _one_hot(b: MilBuilder, node: Node) -> tuple[Any, ...]:
+    operation = node.operation
+    assert isinstance(operation, g.OneHot)
+    off, on = b.array(node.inputs[1], "the values")
+    indices = b.get(node.inputs[0])
+    if b.floats(node.inputs[0]):
+        indices = b.mb.cast(x=indices, dtype="int32")
+    shifted = b.mb.add(x=indices, y=np.int32(operation.depth))
+    places = b.mb.select(cond=b.mb.less(x=indices, y=np.int32(0)), a=shifted, b=indices)
+    return (
+        b.mb.one_hot(
+            indices=places, one_hot_vector_size=operation.depth, axis=operation.axis, on_value=on, off_value=off
+        ),
+    )
+
+
 HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
     {
         g.AveragePool: _pool("avg_pool"),
@@ -278,9 +337,12 @@ HANDLERS: Mapping[type[Operation], Handler] = MappingProxyType(
         g.GatherND: _gather_nd,
         g.MatMul: _matmul,
         g.MaxPool: _pool("max_pool"),
+        g.OneHot: _one_hot,
         g.Pad: _pad,
         g.Reshape: _reshape,
         g.Resize: _resize,
+        g.ScatterElements: _scatter_elements,
+        g.ScatterND: _scatter_nd,
         g.Slice: _slice,
         g.SpaceToDepth: _space_to_depth,
         g.Split: _split,

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from openane.core.errors import FormatError, InputError, ModelError, UnavailableError, UnsupportedError, valid
 from openane.frontends.foreign import first_line, quiet
 from openane.frontends.onnx import load_model
@@ -34,14 +36,39 @@ def load(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None) 
     path = Path(path)
     if shapes:
         raise InputError("the sizes of an exported program are fixed", where=str(path), value=", ".join(shapes))
+    return _graph(_program(path), valid(path.stem), str(path))
+
+
+def run_program(path: str | Path, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of an exported program, as PyTorch itself computes them.
+
+    Args:
+        path: a .pt2 file.
+        inputs: in the order of the program.
+
+    Raises:
+        FormatError, UnsupportedError, UnavailableError: as `load`.
+        ModelError: PyTorch cannot run it.
+    """
+    torch, path = import_torch(), Path(path)
+    exported = _program(path)
+    try:
+        with quiet(), torch.no_grad():
+            found = exported.module()(*(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs))
+        flat, _ = torch.utils._pytree.tree_flatten(found)
+        return [each.detach().numpy() for each in flat]
+    except Exception as error:  # running raises many kinds
+        raise ModelError(f"PyTorch cannot run it: {first_line(error)}", where=str(path)) from error
+
+
+def _program(path: Path) -> Any:
     torch = import_torch()
     archive = rebuilt_archive(path)
     try:
         with quiet():
-            exported = torch.export.load(archive)
+            return torch.export.load(archive)
     except Exception as error:  # torch raises many kinds for a damaged archive
         raise FormatError(f"PyTorch cannot read it: {first_line(error)}", where=str(path)) from error
-    return _graph(exported, valid(path.stem), str(path))
 
 
 def load_module(module: Any, example_inputs: Sequence[Any], name: str = "") -> Graph:
