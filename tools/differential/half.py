@@ -1,9 +1,10 @@
 """What the engine should give, and how far it may be off: its nets in half precision, and the same with noise.
 
-The expectation rounds every unit's result to half precision and evaluates functions of one element by the very tables
-that the back end uses. The tolerance is measured, not set: the net runs a few times more with every inexact result
-off by up to a few units in the last place, and the spread of the outputs is what rounding can do. Movements of elements
-have no noise, so a net of those alone must agree to the bit.
+The expectation rounds every unit's result to half precision, adds up products as the accumulator does
+(`differential.accumulator`), and evaluates functions of one element by the very tables that the back end uses. The
+tolerance is measured, not set: the net runs a few times more with every inexact result off by up to a few units in the
+last place, and the spread of the outputs is what rounding can do. Movements of elements have no noise, so a net of
+those alone must agree to the bit.
 """
 
 from __future__ import annotations
@@ -16,21 +17,19 @@ from types import MappingProxyType
 
 import numpy as np
 
+from differential.accumulator import accumulated
 from differential.sketch import EXACT
 from openane.artifact.plan import EngineStep, HostStep, Plan
 from openane.backend.functions.accuracy import evaluate as evaluate_recipe
 from openane.backend.functions.recipes import recipe
-from openane.backend.sums import sums_of
 from openane.core.errors import OpenaneError
 from openane.graph import Graph, TensorType, ops
-from openane.net import Net, TensorShape, Unit, UnitParams
+from openane.net import Net, Unit, UnitParams
 from openane.net import units as u
 
 ULP = 2.0**-10
 """Distance of neighboring half-precision numbers, relative to the smaller power of two."""
 SMALLEST_NORMAL = 2.0**-14
-PRODUCT_ROUNDING = 2.0**-17
-"""What the accumulator of the MAC array may lose of each product: half of its step (arithmetic.md#mac)."""
 HOST_FACTOR = 8.0
 """How many times the error of the reference in single precision the host's library may be off."""
 HOST_ROUNDING = 2.0**-16
@@ -114,16 +113,6 @@ def noise_of(params: UnitParams) -> Noise:
     return NOISE.get(type(params), Noise())
 
 
-def product_loss(params: UnitParams, bottoms: Sequence[np.ndarray]) -> np.ndarray | float:
-    """What the accumulator may lose of every result: no more than all of its products, nor half a step of each."""
-    sums = sums_of(params)
-    if sums is None:
-        return 0.0
-    shapes = [TensorShape.of(bottom.shape) for bottom in bottoms]
-    most = PRODUCT_ROUNDING * sums.products(shapes)
-    return abs(sums.post_scale) * np.minimum(most, sums.magnitudes(bottoms))
-
-
 @dataclass(frozen=True)
 class Expectation:
     """What a compiled network should give.
@@ -131,7 +120,8 @@ class Expectation:
     Attributes:
         outputs: arrays in half precision by name, as float64.
         tolerances: for every element, by name; 0 where the bits must agree.
-        tables: how far the tables of functions move every element from what their definitions give, by name.
+        tables: how far tables of functions and the accumulator move every element from what the definitions give, by
+            name.
         largest: magnitude of any intermediate result on the engine; infinite when one overflows.
         products: whether some unit multiplies, and so might make infinities of large numbers.
     """
@@ -308,8 +298,7 @@ def _unit(unit: Unit, bottoms: Sequence[np.ndarray], random: np.random.Generator
             return _half(result)
         # The same sign for all elements in half of the runs: errors of tables are not independent.
         spread = random.uniform(-1, 1, result.shape) if random.integers(2) else random.uniform(-1, 1)
-        floor = noise.floor + product_loss(params, bottoms)
-        size = np.where(np.isfinite(result), noise.result * ULP * np.abs(result) + floor, 0.0)
+        size = np.where(np.isfinite(result), noise.result * ULP * np.abs(result) + noise.floor, 0.0)
         return result + spread * size
 
 
@@ -341,6 +330,9 @@ def _evaluate(params: UnitParams, bottoms: Sequence[np.ndarray], tables: bool) -
         except OpenaneError:
             return params.evaluate(bottoms)
         return evaluate_recipe(steps, bottoms[0].astype(np.float16)).astype(np.float64).reshape(bottoms[0].shape)
+    sums = accumulated(params, bottoms) if tables else None
+    if sums is not None:
+        return sums
     return np.asarray(params.evaluate(bottoms), np.float64)
 
 

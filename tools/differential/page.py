@@ -40,13 +40,15 @@ command summarizes a journal, the third one repeats a case.
 | Graph reference and onnxruntime | 32 times the error in single precision, at least 1e-4 and 2^-24 per term |
 | the model written as ONNX and read back | 1e-4 |
 | simulator and the nets in half precision | measured for every element, see below |
-| simulator and Graph reference | 5 % of the largest value, eight times the tolerance above, twice what tables change |
+| simulator and Graph reference | 5 % of the largest value, 8 times that tolerance, twice what tables and sums change |
 
 ## Tolerance of the simulator
 
-The tolerance is measured. The nets run in half precision: the result of every unit is rounded, and every unary
-function is evaluated by the tables that the back end uses. They run four more times, with every inexact result
-changed by up to a unit in the last place, in some runs all in one direction. The tolerance is four times the spread
+The tolerance is measured. The nets run in half precision: the result of every unit is rounded, every unary function is
+evaluated by the tables that the back end uses, and products are added up by the published rule of the accumulator
+(`tools/differential/accumulator.py`, written independently of openane): each is rounded to 2^-16, and dropped where the
+exponents of its factors sum to -17 or less. They run four more times, with every inexact result changed by up to a unit
+in the last place, in some runs all in one direction. The tolerance is four times the spread
 of the outputs (root mean square over the runs, plus that of the whole tensor). Four samples are sometimes all small
 by chance, so 32 more runs measure the spread again before a case counts as failed.
 
