@@ -11,7 +11,7 @@ import numpy as np
 
 from openane.analysis.run_hazards import Outputs, run_hazards
 from openane.artifact.bundle import Bundle, Variant, read_bundle
-from openane.artifact.options import LIKE_APPLE, Functions, Options, Shapes
+from openane.artifact.options import LIKE_APPLE, Functions, Options, Shapes, Weights
 from openane.artifact.plan import Artifact
 from openane.compiler.driver import Level, build, load_chosen
 from openane.compiler.driver import load as load_level
@@ -129,6 +129,7 @@ class CompileChoices(TypedDict, total=False):
     keep_on_host: Iterable[str]
     functions: Functions | Literal["accurate", "apple"]
     evidence: AllowedEncodings | Literal["any", "recorded"]
+    weights: Weights | Literal["auto", "smallest", "dense"]
     rescale: bool
     calibration: Mapping[str, np.ndarray] | None
     observe: Callable[[Stage], None] | None
@@ -152,6 +153,7 @@ def compile(
     keep_on_host: Iterable[str] = frozenset(),
     functions: Functions | Literal["accurate", "apple"] = "accurate",
     evidence: AllowedEncodings | Literal["any", "recorded"] = "any",
+    weights: Weights | Literal["auto", "smallest", "dense"] = "auto",
     rescale: bool = False,
     calibration: Mapping[str, np.ndarray] | None = None,
     observe: Callable[[Stage], None] | None = None,
@@ -174,6 +176,7 @@ def compile(
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
         functions: of one element, "accurate" combines the tables that lose least, "apple" takes Apple's table for each.
         evidence: "recorded" uses only encodings that programs of Apple's compiler show; that costs tasks and time.
+        weights: "auto" compresses kernels, exactly, where the model's file does, "smallest" all of them, "dense" none.
         rescale: multiply kernels by powers of two as far as sums are bounded, so that the MAC array loses less.
         calibration: typical inputs for `rescale`, one array per input.
         observe: called with every stage of the compilation, for dumps.
@@ -194,6 +197,7 @@ def compile(
         states=states or {}, host=host, keep_on_host=_layer_names(keep_on_host),
         functions=functions if isinstance(functions, Functions) else Functions.named(functions),
         evidence=evidence if isinstance(evidence, AllowedEncodings) else AllowedEncodings.named(evidence),
+        weights=weights if isinstance(weights, Weights) else Weights.named(weights),
         rescale=rescale, calibration=calibration or {}, observe=observe, time_limit_seconds=time_limit_seconds,
     )  # fmt: skip
     level = opened(source, options, example_inputs)

@@ -66,9 +66,9 @@ def test_every_field_is_a_keyword_of_compile() -> None:
     for name, field in FIELDS.items():
         wanted = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         default = keywords[name].default
-        named = type(wanted)(default) if name in ("functions", "evidence") else default or wanted
+        named = type(wanted)(default) if name in ("functions", "evidence", "weights") else default or wanted
         assert named == wanted, name
-        if name not in ("keep_on_host", "functions", "evidence"):
+        if name not in ("keep_on_host", "functions", "evidence", "weights"):
             assert hints[name] in (fields[name], fields[name] | None), name
 
 
@@ -93,7 +93,7 @@ def test_run_compiles_as_it_is_told() -> None:
 
 def test_no_choice_is_lost_on_the_way_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lower levels take from `Options` all that they have but what follows from model and target."""
-    own = {LoweringOptions: {"rows", "machine"}, CompileOptions: {"check"}}
+    own = {LoweringOptions: {"rows", "machine"}, CompileOptions: {"check", "compress"}}
     for kind, others in own.items():
         assert {field.name for field in dataclasses.fields(kind)} - others <= FIELDS.keys(), kind
     seen: list[Any] = []
@@ -190,16 +190,15 @@ def test_the_options_of_a_command_are_the_fields() -> None:
         found.append(options_of(choices))
 
     words = "--target h13 --dialect linux --shape x=1,2 --constant n=3 --host forbid --keep-on-host a --wide b"
-    words += (
-        " --functions apple --evidence recorded --rescale --compile-time-limit 7 --function f --model 1 --state x=y"
-    )
+    words += " --functions apple --evidence recorded --rescale --compile-time-limit 7 --function f --model 1"
+    words += " --state x=y --weights dense"
     done = CliRunner().invoke(command, words.split(), catch_exceptions=False)
     assert "--wide is deprecated" in done.stderr and done.stdout == ""
     (options,) = found
     assert options.identity() == {
         "target": "h13", "dialect": "linux", "shapes": {"x": [1, 2]}, "host": False, "keep_on_host": ["a", "b"],
         "functions": "APPLE", "evidence": "RECORDED", "rescale": True, "function": "f", "model": 1,
-        "states": {"x": "y"},
+        "states": {"x": "y"}, "weights": "DENSE",
     }  # fmt: skip
     assert options.constants == {"n": 3} and options.time_limit_seconds == 7
     CliRunner().invoke(command, ["--rescale", "--like-apple"], catch_exceptions=False)

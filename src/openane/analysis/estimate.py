@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from openane.analysis.advice import Advice, advise
+from openane.analysis.kernel_forms import LayerWeights, layer_weights
 from openane.artifact.plan import Artifact, EngineStep
 from openane.core import html
 from openane.core.report import Column, Report, numbers, texts
@@ -122,6 +123,7 @@ class Estimate:
         roofline: of the whole model.
         advice: what would save most, best first.
         least_bytes: weights once, inputs and outputs once: what has to cross in any case.
+        weights: how the kernels of each layer are stored.
         programs: engine programs; host_steps: steps that the processor runs.
     """
 
@@ -138,6 +140,7 @@ class Estimate:
     least_bytes: int
     programs: int
     host_steps: int
+    weights: tuple[LayerWeights, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -239,6 +242,7 @@ def estimate(artifact: Artifact, chip_name: str = DEFAULT_CHIP) -> Estimate:
         least_bytes=sum(_least_bytes(program) for program in programs),
         programs=len(programs),
         host_steps=host_steps,
+        weights=layer_weights(programs),
     )
 
 
@@ -321,6 +325,7 @@ def as_values(found: Estimate) -> dict[str, Any]:
         },
         "layers": [_layer_value(layer) for layer in found.layers],
         "tasks": [_task_value(task) for task in found.tasks],
+        "weights": [each.values() for each in found.weights],
         "advice": [{"what": each.what, "why": each.why, "saves_us": each.saves_us} for each in found.advice],
     }
 

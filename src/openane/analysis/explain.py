@@ -10,6 +10,7 @@ from typing import Any
 from openane.analysis.estimate import estimate
 from openane.analysis.evidence import EvidenceReport, evidence_of_model
 from openane.analysis.hazards import Hazard
+from openane.analysis.kernel_forms import LayerWeights, layer_weights
 from openane.analysis.mac_loss import MacLoss
 from openane.artifact.plan import Artifact, Crossing, EngineStep, HostStep
 from openane.compiler.eligibility import layers_of
@@ -75,6 +76,7 @@ class Explanation:
         mac_losses: what the MAC array is expected to lose, the worst layer first.
         warnings: of the compilation.
         evidence: what backs the tasks; None where no records of the generation are at hand.
+        weights: how the kernels of each layer are stored.
     """
 
     model: str
@@ -88,6 +90,7 @@ class Explanation:
     mac_losses: tuple[MacLoss, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
     evidence: EvidenceReport | None = None
+    weights: tuple[LayerWeights, ...] = field(default=())
 
     @property
     def engine_share(self) -> float:
@@ -190,6 +193,7 @@ def explain(
         mac_losses=mac_losses,
         warnings=artifact.warnings,
         evidence=evidence,
+        weights=layer_weights(artifact.programs),
     )
 
 

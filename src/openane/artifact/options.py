@@ -43,6 +43,30 @@ class Functions(Enum):
             raise InputError("no such form of functions", value=name, limit=known) from None
 
 
+class Weights(Enum):
+    """How kernels are stored and streamed; every form has the same weights, bit by bit."""
+
+    AUTO = "auto"
+    """Compressed where the file of the model compresses weights, else as fp16."""
+    SMALLEST = "smallest"
+    """Each kernel in the form that takes the fewest bytes."""
+    DENSE = "dense"
+    """As fp16."""
+
+    @classmethod
+    def named(cls, name: str) -> Weights:
+        """The choice of a name.
+
+        Raises:
+            InputError: there is no such choice.
+        """
+        try:
+            return cls(name)
+        except ValueError:
+            known = ", ".join(choice.value for choice in cls)
+            raise InputError("no such form of weights", value=name, limit=known) from None
+
+
 @renamed_keyword("wide", "keep_on_host")
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -60,6 +84,7 @@ class Options:
         functions: which form functions of one element take when a Graph becomes a Net; a Net keeps its units.
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
         evidence: which encodings may be used; the recorded ones alone cost tasks and time (docs/evidence.md).
+        weights: how kernels are stored and streamed.
         rescale: multiply kernels by powers of two, undone after the sum, so that the MAC array loses less; as far as
             proven bounds on the sums or `calibration` allow (docs/how-to/rescale.md).
         calibration: typical inputs for `rescale`, one array per input; none for proven bounds only.
@@ -78,6 +103,7 @@ class Options:
     keep_on_host: frozenset[str] = frozenset()
     functions: Functions = Functions.ACCURATE
     evidence: AllowedEncodings = AllowedEncodings.ANY
+    weights: Weights = Weights.AUTO
     rescale: bool = False
     calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)

@@ -25,7 +25,7 @@ class Compilation:
         target: the generation.
         dialect: whose layout habits to follow.
         net: the network of units.
-        calibration: as in `CompileOptions`.
+        calibration, compress: as in `CompileOptions`.
         plan: its tasks without addresses.
         constants: the constant section.
         placement: its tasks with addresses.
@@ -36,6 +36,7 @@ class Compilation:
     dialect: Dialect
     net: Net
     calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
+    compress: bool = False
     plan: ProgramPlan | None = None
     constants: ConstantSection | None = None
     placement: Placement | None = None

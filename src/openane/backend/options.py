@@ -19,6 +19,7 @@ class CompileOptions:
         dialect: which compiler's layout habits to follow; None takes the target's default.
         check: refuse encodings that are known to hang the hardware (always on in the command line).
         evidence: which encodings may be used; recorded ones only: other forms of units (`passes.recorded`), or refuse.
+        compress: store kernels with a palette or without zeros where that takes fewer bytes.
         rescale: rescale kernels (`passes.rescaling`).
         calibration: typical inputs for that, one array per input of the network; none for proven bounds only.
         observe: called with every stage of the compilation, for dumps.
@@ -27,6 +28,7 @@ class CompileOptions:
     dialect: str | None = None
     check: bool = True
     evidence: AllowedEncodings = AllowedEncodings.ANY
+    compress: bool = False
     rescale: bool = False
     calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
     observe: Callable[[Stage], None] | None = field(default=None, compare=False)

@@ -72,6 +72,17 @@ def _lower(state: Compilation) -> Compilation:
     return replace(state, plan=lower(state.target, state.net, state.dialect, family_of))
 
 
+def _compress(state: Compilation) -> Compilation:
+    assert state.plan is not None
+    if not state.compress:
+        return state
+    blocks = tuple(
+        replace(block, tasks=tuple(state.target.compressed(task) for task in block.tasks))
+        for block in state.plan.blocks
+    )
+    return replace(state, plan=replace(state.plan, blocks=blocks))
+
+
 def _collect(state: Compilation) -> Compilation:
     assert state.plan is not None
     return replace(state, constants=constants.build(state.target.spec, state.plan))
@@ -129,6 +140,7 @@ PASSES: tuple[Pass[Compilation], ...] = (
     Pass(
         "split-channels", _replan(reuse.split_channels), "last: parts of a task would hide that it reads a whole tensor"
     ),
+    Pass("compress-kernels", _compress, "when tasks have their own output channels: the form depends on the streams"),
     Pass("collect-constants", _collect, "after the tasks are final, before allocation: constants need offsets"),
     Pass("place", _place, "after constants have offsets"),
     Pass("link", _link, "after every address is known"),
@@ -190,7 +202,7 @@ def compile_net(target: CodeGenerator, net: Net, options: CompileOptions) -> Pro
             options.observe(Stage(step.name, step.reason, state.text))
 
     only_recorded = options.evidence is AllowedEncodings.RECORDED
-    state = Compilation(target, dialect_of(target, options.dialect), net, options.calibration)
+    state = Compilation(target, dialect_of(target, options.dialect), net, options.calibration, options.compress)
     program = run_passes(passes(options.rescale, only_recorded), state, verify=verify, observe=show).program
     assert program is not None
     if only_recorded:

@@ -133,6 +133,10 @@ class CodeGenerator(Protocol):
         """How tasks are tiled."""
         ...
 
+    def compressed(self, plan: TaskPlan) -> TaskPlan:
+        """A task with its kernel in the form that takes the fewest bytes, with the same weights."""
+        ...
+
     def link(self, plan: ProgramPlan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
         """Encodes every placed task and lays out the program.
 

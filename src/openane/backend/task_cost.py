@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+FP16_KERNEL = "fp16"
+"""The form of a kernel that is not compressed."""
+
 
 class Engine(Enum):
     """Which part of the machine a task keeps busy."""
@@ -41,6 +44,9 @@ class Work:
         input_bytes, output_bytes: DRAM traffic with the caller's tensors, row padding and repeated reads included.
         scratch_bytes: DRAM traffic with intermediates, both directions.
         weight_bytes: kernels, biases and tables streamed from DRAM.
+        kernel_form: how the weights are stored, FP16_KERNEL, "4-bit palette", ...; empty without weights.
+        kernel_bytes: of the kernel streams, biases and tables included; part of `weight_bytes`.
+        dense_kernel_bytes: what these streams would take as fp16.
         engines: multiply-accumulate engines at work, 0 on a planar task.
         tasks: how many tasks it takes.
         result_bytes: the results among `surface_bytes`.
@@ -56,6 +62,9 @@ class Work:
     output_bytes: int = 0
     scratch_bytes: int = 0
     weight_bytes: int = 0
+    kernel_form: str = ""
+    kernel_bytes: int = 0
+    dense_kernel_bytes: int = 0
     engines: int = 0
     tasks: int = 1
     result_bytes: int = 0

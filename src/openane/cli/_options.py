@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openane.artifact.options import LIKE_APPLE, Functions, Options
+from openane.artifact.options import LIKE_APPLE, Functions, Options, Weights
 from openane.cli._inputs import read_array
 from openane.cli._say import say
 from openane.cli._show import SHAPE_OPTION, parse_shapes
@@ -182,6 +182,16 @@ COMPILE_OPTIONS: Mapping[str, CompileOption] = {
             help="Encodings to use: any, or only those that programs of Apple's compiler show, at a cost in tasks.",
         ),
         lambda choices: AllowedEncodings(choices["evidence"]),
+    ),
+    "weights": CompileOption(
+        click.option(
+            "--weights",
+            type=click.Choice([choice.value for choice in Weights]),
+            default=Weights.AUTO.value,
+            show_default=True,
+            help="Kernels: compressed as in the model's file, in the fewest bytes, or as fp16.",
+        ),
+        lambda choices: Weights(choices["weights"]),
     ),
     "rescale": CompileOption(
         click.option(

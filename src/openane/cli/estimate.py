@@ -11,6 +11,7 @@ import click
 from openane.cli._options import compile_options, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
+from openane.cli._weights import show_weights
 from openane.cost.chips import CHIPS, DEFAULT_CHIP
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def command(file: Path, chip: str, show_tasks: bool, as_json: bool, **choices: A
     _print_layers(found)
     if show_tasks:
         _print_tasks(found)
+    show_weights(found.weights)
     _print_totals(found)
 
 

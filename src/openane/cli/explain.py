@@ -18,6 +18,7 @@ from openane.cli._options import OLD_WIDE_OPTION, compile_options, options_of
 from openane.cli._placement import placement_options, plain_layer, plain_placement, show_placement
 from openane.cli._say import say, say_json, say_text
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, quantity, working
+from openane.cli._weights import show_weights
 from openane.core.errors import Diagnostic, FormatError, InputError, ModelError, OpenaneError, UnsupportedError
 from openane.core.version import __version__
 from openane.coreml_placement.platforms import Platform, Units, of_generation, platform
@@ -290,6 +291,7 @@ def _compiled(found: Explanation) -> dict[str, object]:
         ],
         "estimated_engine_us": found.engine_us,
         "estimated_host_us": found.host_us,
+        "weights": [each.values() for each in found.weights],
         "warnings": list(found.warnings),
         "evidence": None if found.evidence is None else found.evidence.values(),
     }
@@ -343,6 +345,7 @@ def show(found: Explanation) -> None:
     show_losses(found.mac_losses)
     if found.evidence is not None:
         show_findings(found.evidence.values())
+    show_weights(found.weights)
     show_totals(found)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from openane.artifact.bundle import Bundle, Variant, read_bundle
 from openane.artifact.options import Options as Options
-from openane.artifact.options import Shapes
+from openane.artifact.options import Shapes, Weights
 from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.compiler.calibration import Calibration
 from openane.compiler.crowding import crowded_layers
@@ -197,7 +197,7 @@ def _of_graph(graph: Graph, source: Graph, lowering: LoweringOptions, options: O
     calibration = Calibration(graph, options.calibration)
     splitter = Splitter(
         graph,
-        lambda part: _engine_step(lower(part, lowering), options, calibration),
+        lambda part: _engine_step(lower(part, lowering), options, calibration, source.compressed),
         whole_only=not options.host,
         planned_for=costs[0] if costs else None,
     )
@@ -250,11 +250,16 @@ def _of_net(net: Net, options: Options) -> Artifact:
     return Artifact(Plan(net.name, inputs, outputs, (step,), {**inputs, **outputs}), options.target, options=options)
 
 
-def _engine_step(net: Net, options: Options, value: Callable[[str], np.ndarray]) -> EngineStep:
+def _engine_step(
+    net: Net, options: Options, value: Callable[[str], np.ndarray], compressed: bool = False
+) -> EngineStep:
     calibration = {name: value(name) for name in net.inputs} if options.rescale and options.calibration else {}
+    compress = options.weights is not Weights.DENSE and (compressed or options.weights is Weights.SMALLEST)
+    compress &= options.evidence is not AllowedEncodings.RECORDED  # no record shows these kernels
     choices = CompileOptions(
         dialect=options.dialect,
         evidence=options.evidence,
+        compress=compress,
         rescale=options.rescale,
         calibration=calibration,
         observe=options.observe,
@@ -263,6 +268,7 @@ def _engine_step(net: Net, options: Options, value: Callable[[str], np.ndarray])
     notes = {"rescale": "calibrated" if calibration else "proven"} if options.rescale else {}
     if options.evidence is AllowedEncodings.RECORDED:
         notes["encodings"] = options.evidence.value
+    notes |= {"weights": "compressed where exact"} if compress else {}
     program = replace(program, notes={**net.notes, **notes, **program.notes})
     return EngineStep(program, {name: name for name in net.inputs}, {name: name for name in net.outputs}, net)
 

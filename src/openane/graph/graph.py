@@ -47,6 +47,7 @@ class Graph:
             layout of surfaces, not what is computed.
         states: input -> output of the same type that holds its value for the next call.
         labels: output of scores -> the name of each class, in order.
+        compressed: the file stores weights in fewer bits than they have here, or without zeros.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Graph:
     rows: bool = False
     states: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    compressed: bool = False
 
     @cached_property
     def types(self) -> dict[str, TensorType]:

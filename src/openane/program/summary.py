@@ -52,6 +52,7 @@ class TaskSummary:
         result: destination.
         kernel: where kernels are loaded from, None without.
         kernel_bytes: bytes loaded over all streams.
+        kernel_form: how weights are stored, empty for fp16.
     """
 
     engine: str
@@ -62,6 +63,7 @@ class TaskSummary:
     result: OperandReference | None = None
     kernel: OperandReference | None = None
     kernel_bytes: int = 0
+    kernel_form: str = ""
 
     def text(self, names: Mapping[int, str]) -> str:
         """One line for people.
@@ -76,7 +78,8 @@ class TaskSummary:
             sources = ", ".join(each.text(names) for each in self.sources) or "nothing"
             parts.append(f"{sources} -> {self.result.text(names) if self.result else 'nothing'}")
         if self.kernel:
-            parts.append(f"{self.kernel_bytes} bytes of kernel from {self.kernel.text(names)}")
+            form = f" ({self.kernel_form})" if self.kernel_form else ""
+            parts.append(f"{self.kernel_bytes} bytes of kernel{form} from {self.kernel.text(names)}")
         return "; ".join(parts)
 
 

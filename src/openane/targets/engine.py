@@ -15,7 +15,7 @@ from openane.targets.target import CompileOptions, Limit, RunOptions
 if TYPE_CHECKING:
     from openane.backend.alloc.constants import ConstantSection
     from openane.backend.ir.placement import Placement
-    from openane.backend.ir.plan import ProgramPlan
+    from openane.backend.ir.plan import ProgramPlan, TaskPlan
     from openane.backend.target import KernelPacking, Tiling
     from openane.sim.machine import Simulator
 
@@ -96,6 +96,10 @@ class EngineTarget(ABC):
     @abstractmethod
     def tiling(self) -> Tiling:
         """How a task that is too large for L2 is tiled."""
+
+    @abstractmethod
+    def compressed(self, plan: TaskPlan) -> TaskPlan:
+        """A task with its kernel in the form that takes the fewest bytes, with the same weights."""
 
     @abstractmethod
     def link(self, plan: ProgramPlan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:

@@ -309,7 +309,8 @@ class KernelPlan:
         lanes: one byte string a lane, each a multiple of 64 bytes (bias, weights; the table is in front).
             For a table alone: one string of 128 bytes and `table_lanes` lanes that share it.
         table_lanes: lanes that load the one shared table; 0 when `lanes` has a string per lane.
-        sparse: zeros are left out after masks (stride 2).
+        sparse: zeros are left out after masks.
+        palette_bits: bits of an index into the palette of a lane; 0 without one.
         bias: the streams begin with bias fp16 words.
         group_channels: output channels a lane computes in one round; OCGSize is its log2, rounded up.
         source: the tensor that is read as kernel at run time instead of constants; then `lane_bytes` counts.
@@ -331,6 +332,7 @@ class KernelPlan:
     source_offset_bytes: int = 0
     lane_bytes: int = 0
     lane_count: int = 0
+    palette_bits: int = 0
 
     @property
     def count(self) -> int:

@@ -83,6 +83,7 @@ def join(graphs: Sequence[Graph], outputs: Sequence[str], where: str) -> Graph:
     if not given:
         given = list(graphs[-1].outputs)
     whole = Graph("pipeline", inputs, tuple(values[name][0] for name in given), tuple(nodes), constants)
+    whole = replace(whole, compressed=any(graph.compressed for graph in graphs))
     return replace(_named(whole, given), labels={name: found for name, found in labels.items() if name in given})
 
 

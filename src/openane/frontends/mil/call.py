@@ -45,6 +45,7 @@ class MilGraphBuilder(GraphBuilder):
     Attributes:
         values: name -> what it is at this place of the program; a state changes.
         states: names of the inputs that are states.
+        compressed: whether a constant is stored in fewer bits, or without zeros.
     """
 
     element_limit: ClassVar[int] = 1 << 33
@@ -55,6 +56,7 @@ class MilGraphBuilder(GraphBuilder):
         super().__init__({}, Names(self._declared, separator="_", first=2), Names(separator="_", first=2))
         self.values: dict[str, Value] = {}
         self.states: frozenset[str] = frozenset()
+        self.compressed = False
 
     def constant(self, array: np.ndarray, name: str) -> str:
         """The name of a Graph value with these elements: `name` itself where the program declares it."""

@@ -21,6 +21,7 @@ from openane.graph.ops import Identity
 
 _LARGEST_TEXT_BYTES = 1 << 30
 _SNIFF_BYTES = 4096
+_COMPRESSED = "constexpr_"
 
 
 def sniff(path: Path) -> bool:
@@ -124,7 +125,7 @@ def to_graph(program: MilProgram) -> Graph:
     states = {name: _kept(builder, name) for name in program.inputs if name in program.states}
     states = {name: output for name, output in states.items() if output}
     graph = builder.graph(program.name, (*outputs, *states.values()))
-    return replace(graph, states=states)
+    return replace(graph, states=states, compressed=builder.compressed)
 
 
 def _kept(builder: MilGraphBuilder, state: str) -> str:
@@ -160,6 +161,7 @@ def _translate(builder: MilGraphBuilder, operation: MilOperation) -> None:
     entry = OPERATIONS.get(operation.kind)
     if entry is None:
         refuse_unknown(operation)
+    builder.compressed |= operation.kind.startswith(_COMPRESSED)
     entry.translate(OperationCall(builder, operation, entry.parameters))
 
 

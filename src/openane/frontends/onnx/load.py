@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,16 @@ def load_model(
     from openane.frontends.onnx.importer import import_model
 
     try:
-        return import_model(model, shapes or {}, constants or {}, name, folder)
+        graph = import_model(model, shapes or {}, constants or {}, name, folder)
+        return replace(graph, compressed=_has_quantized_weights(model))
     except OpenaneError as error:
         raise error.at(name) from error
+
+
+def _has_quantized_weights(model: Any) -> bool:
+    """Whether a constant of the main graph is stored as integers that a DequantizeLinear makes numbers of."""
+    constants = {each.name for each in model.graph.initializer}
+    return any(node.op_type == "DequantizeLinear" and node.input[0] in constants for node in model.graph.node)
 
 
 def _require_onnx() -> None:

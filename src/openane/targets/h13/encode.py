@@ -395,6 +395,8 @@ def neural(plan: TaskPlan, ordering: Ordering) -> Fields:
     work, kernel = plan.work, plan.kernel
     if isinstance(work, PeWork):
         return fields
+    if kernel is not None and kernel.palette_bits:
+        fields |= {"PalettizedEn": 1, "PalettizedBits": kernel.palette_bits}
     fields |= {
         "KernelFmt": ElementFormat.FP16,
         "SparseFmt": int(kernel is not None and kernel.sparse),

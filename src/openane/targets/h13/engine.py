@@ -14,7 +14,7 @@ from openane.targets.target import RunOptions
 if TYPE_CHECKING:
     from openane.backend.alloc.constants import ConstantSection
     from openane.backend.ir.placement import Placement
-    from openane.backend.ir.plan import ProgramPlan
+    from openane.backend.ir.plan import ProgramPlan, TaskPlan
     from openane.backend.target import KernelPacking, Tiling
     from openane.sim.machine import Simulator
 
@@ -45,6 +45,12 @@ class H13(EngineTarget):
         from openane.targets.h13 import tiling
 
         return tiling
+
+    def compressed(self, plan: TaskPlan) -> TaskPlan:
+        """See `kernel_forms`."""
+        from openane.targets.h13.kernel_forms import compressed
+
+        return compressed(plan)
 
     def link(self, plan: ProgramPlan, placement: Placement, constants: ConstantSection, dialect: Dialect) -> Program:
         """See `link`."""

@@ -123,7 +123,7 @@ def pack_depthwise(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[bytes, 
     if bias is not None:
         taps = np.concatenate([to_fp16(bias)[:, None], taps], axis=1)
     lanes = MACHINE.lane_count(channels)
-    return tuple(_pad(taps[lane::lanes].tobytes()) for lane in range(lanes))
+    return tuple(pad_lane(taps[lane::lanes].tobytes()) for lane in range(lanes))
 
 
 def pack_sparse(kernel: np.ndarray, bias: np.ndarray | None, capacity: int, slots: int) -> tuple[bytes, ...]:
@@ -143,7 +143,7 @@ def pack_sparse(kernel: np.ndarray, bias: np.ndarray | None, capacity: int, slot
         for lane in range(lanes):
             if block_bias is not None:
                 streams[lane] += block_bias[lane].tobytes()
-            streams[lane] += _sparse(flat[lane])
+            streams[lane] += masked(flat[lane])
     return _equal_or_padded(streams)
 
 
@@ -174,7 +174,7 @@ def pack_sparse_depthwise(kernel: np.ndarray, bias: np.ndarray | None, slots: in
         stream = streams[channel % lanes]
         if bias is not None:
             stream += to_fp16(bias[channel : channel + 1]).tobytes()
-        stream += _sparse(filled[channel].ravel())
+        stream += masked(filled[channel].ravel())
     return _equal_or_padded(streams)
 
 
@@ -191,7 +191,7 @@ def pack_pairs(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[tuple[bytes
     wide = np.zeros((channels, rows, columns + 1, 2), np.float16)
     wide[:, :, :-1, 0] = wide[:, :, 1:, 1] = to_fp16(kernel[:, 0])
     ordered = [np.concatenate([each[:, ::2].ravel(), each[:, 1::2].ravel()]) for each in wide]
-    short = [_sparse(values) for values in ordered]
+    short = [masked(values) for values in ordered]
     sparse = sum(map(len, short)) < sum(2 * values.size for values in ordered)
     streams = [bytearray() for _ in range(MACHINE.lane_count(channels))]
     for channel, values in enumerate(ordered):
@@ -199,7 +199,7 @@ def pack_pairs(kernel: np.ndarray, bias: np.ndarray | None) -> tuple[tuple[bytes
         if bias is not None:
             stream += np.repeat(to_fp16(bias[channel : channel + 1]), 2).tobytes()
         stream += short[channel] if sparse else values.tobytes()
-    return tuple(_pad(stream) for stream in streams), sparse
+    return tuple(pad_lane(stream) for stream in streams), sparse
 
 
 def by_phase(block: np.ndarray) -> np.ndarray:
@@ -238,7 +238,7 @@ def _round(
     return block, None if bias is None else bias[part].reshape(lanes, count)
 
 
-def _sparse(values: np.ndarray) -> bytes:
+def masked(values: np.ndarray) -> bytes:
     """3-byte length, then per 8 fp16 words: a mask byte (bit l: fp16 word l is not zero), the others left out."""
     fp16_words = np.pad(values, (0, -values.size % MASK_VALUES)).reshape(-1, MASK_VALUES)
     present = fp16_words != 0
@@ -250,13 +250,13 @@ def _sparse(values: np.ndarray) -> bytes:
     return len(body).to_bytes(3, "little") + body
 
 
-def _pad(stream: bytes | bytearray) -> bytes:
+def pad_lane(stream: bytes | bytearray) -> bytes:
     return bytes(stream) + bytes(-len(stream) % LANE_ALIGNMENT_BYTES)
 
 
 def _equal_or_padded(streams: list[bytearray]) -> tuple[bytes, ...]:
-    return tuple(_pad(stream) for stream in streams)
+    return tuple(pad_lane(stream) for stream in streams)
 
 
 def _streams(lanes: np.ndarray) -> tuple[bytes, ...]:
-    return tuple(_pad(row.tobytes()) for row in np.ascontiguousarray(lanes))
+    return tuple(pad_lane(row.tobytes()) for row in np.ascontiguousarray(lanes))

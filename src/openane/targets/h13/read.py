@@ -13,13 +13,14 @@ from itertools import compress
 from operator import and_, rshift
 from typing import NamedTuple
 
+from openane.backend.task_cost import FP16_KERNEL
 from openane.core.errors import FaultError
 from openane.numerics.definition.fp16 import value
 from openane.program import Task
 from openane.program.fields import Field, FieldKind
 from openane.sim.decoded_task import Lane
 from openane.targets.h13.registers import REGISTERS
-from openane.targets.h13.registers.codes import SourceType, TaskType
+from openane.targets.h13.registers.codes import ElementFormat, SourceType, TaskType
 from openane.targets.h13.spec import MACHINE
 
 
@@ -171,3 +172,15 @@ def _of_streams(field: str) -> FieldGroup:
 _STREAMS_ON = _of_streams("KernelDMASrc.CoeffDMAConfig[{}].En")
 _STREAM_OFFSETS = _of_streams("KernelDMASrc.CoeffBaseAddr[{}].Addr")
 _STREAM_SIZES = _of_streams("KernelDMASrc.CoeffBfrSize[{}].MemBfrSize")
+
+
+def kernel_form(fields: TaskFields) -> str:
+    """How the weights of a task are stored, for people."""
+    words = []
+    if fields("NE.KernelCfg", "PalettizedEn"):
+        words.append(f"{fields('NE.KernelCfg', 'PalettizedBits')}-bit palette")
+    elif fields("NE.KernelCfg", "KernelFmt") != ElementFormat.FP16:
+        words.append("8-bit")
+    if fields("NE.KernelCfg", "SparseFmt"):
+        words.append("without zeros")
+    return " ".join(words) or FP16_KERNEL

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from openane.backend.task_cost import FP16_KERNEL
 from openane.program.fields import bits_float
 from openane.program.summary import Memory, OperandReference, TaskSummary
 from openane.program.task import Task
-from openane.targets.h13.read import TaskFields
+from openane.targets.h13.read import TaskFields, kernel_form
 from openane.targets.h13.registers import REGISTERS
 from openane.targets.h13.registers.codes import NeOperation, ResultType, SecondSource, SourceType, TaskType
 
@@ -26,6 +27,7 @@ def summarize(task: Task) -> TaskSummary:
         result=_result(view),
         kernel=OperandReference(Memory.BUFFER, view("Header.KernelBases", "KBase0")) if streams else None,
         kernel_bytes=sum(stream.size_bytes for stream in streams),
+        kernel_form="" if not streams or not view.is_ne or kernel_form(view) == FP16_KERNEL else kernel_form(view),
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from openane.backend.task_cost import Engine, Work, WorkKind
+from openane.backend.task_cost import FP16_KERNEL, Engine, Work, WorkKind
 from openane.program import Task
-from openane.targets.h13.read import TaskFields
+from openane.targets.h13.read import TaskFields, kernel_form
 from openane.targets.h13.spec import MACHINE
 
 _VECTOR_KERNEL_MODE = 1
 _READ_AGAIN = 14
 """CacheHint of a source that a later task reads again."""
 _TABLE = 2
+_TABLE_BYTES, _LANE_ALIGNMENT_BYTES = 128, 64
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,23 @@ class TaskFacts:
         return self.kernel_channels * self.kernel_area * self.channels_out * pixels
 
     @cached_property
+    def kernel_form(self) -> str:
+        """How constant weights are stored; empty without any."""
+        if not self.has_weights or not self.stream_bytes or self.get("NE.KernelCfg", "RuntimeKernel"):
+            return ""
+        return kernel_form(self.get)
+
+    @cached_property
+    def dense_kernel_bytes(self) -> int:
+        """What the kernel streams would take as fp16: for each lane and group [table][bias, weights], padded."""
+        lanes = sum(stream.size_bytes > 0 for stream in self.get.streams())
+        per_lane = -(-self.channels_out // max(lanes, 1))
+        words = self.kernel_channels * self.kernel_area + self.get("NE.MACCfg", "BiasMode")
+        table = _TABLE_BYTES if self.has_table else 0
+        block = -(-(2 * per_lane * words + table) // _LANE_ALIGNMENT_BYTES) * _LANE_ALIGNMENT_BYTES
+        return lanes * block * max(1, self.groups)
+
+    @cached_property
     def kind(self) -> WorkKind:
         """What the task does."""
         if self.planar_type:
@@ -234,6 +252,9 @@ def work_of(task: Task) -> Work:
         scratch_bytes=traffic["scratch"],
         weight_bytes=facts.stream_bytes + traffic["constant"],
         engines=facts.engines,
+        kernel_form=facts.kernel_form,
+        kernel_bytes=facts.stream_bytes,
+        dense_kernel_bytes=facts.stream_bytes if facts.kernel_form == FP16_KERNEL else facts.dense_kernel_bytes,
     )
 
 

@@ -49,7 +49,16 @@ def read_network(model: Any, network: Any, inputs: Mapping[str, tuple[int, ...]]
         _read_layer(builder, message, where)
     described = {feature.name: feature.type for feature in model.description.output}
     graph = builder.finished("net", {name: _finish(builder, name, described.get(name)) for name in outputs})
-    return replace(graph, labels=_labels(model, network, graph))
+    compressed = any(_is_quantized(message) for message in network.layers)
+    return replace(graph, labels=_labels(model, network, graph), compressed=compressed)
+
+
+def _is_quantized(message: Any) -> bool:
+    """Whether a layer has weights of fewer bits."""
+    kind = message.WhichOneof("layer")
+    fields = getattr(message, kind).ListFields() if kind else ()
+    weights = [each for field, each in fields if field.message_type and field.message_type.name == "WeightParams"]
+    return any(each.HasField("quantization") for each in weights if hasattr(each, "HasField"))
 
 
 def _labels(model: Any, network: Any, graph: Graph) -> dict[str, tuple[str, ...]]:

@@ -226,8 +226,9 @@ ASSUMPTIONS = (
     Assumption(
         name="A9",
         subject="palettized kernel",
-        encoding="`PalettizedEn` with PalettizedBits b in 1, 2, 4, 6, 8: each lane starts with its palette, 2^b fp16"
-        " values, padded to 64 bytes; then b-bit indices, lowest bit first, in the order of the fp16 stream,"
+        encoding="`PalettizedEn` with PalettizedBits b in 1, 2, 4, 6, 8: each lane starts with its palette (after a"
+        " table, before the first bias), 2^b fp16 values, padded to 64 bytes; then b-bit indices, lowest bit first,"
+        " in the order of the fp16 stream,"
         " each round padded to a byte. With `SparseFmt` a round has only masks and one weight, the first entry"
         " of the palette (2 tasks on record, bit 15 set; one ran on a chip); more weights are refused",
         cases=("kernel-palette",),

@@ -239,6 +239,8 @@ class KernelStreams:
             stream.take(TABLE_BYTES)
         blocks = self._blocks(lane.engine) if self.has_weights and lane.engine < self.engines else ()
         steps = self.inputs * self.stored_window[0] * self.stored_window[1]
+        if blocks:
+            stream.palette()
         for _ in range(self.groups if blocks else 0):
             for block in blocks:
                 if self.has_bias:
@@ -324,6 +326,7 @@ class KernelStreams:
         self, stream: _Stream, blocks: Sequence[_LaneBlock], weights: Fp16Words, bias: npt.NDArray[np.uint16]
     ) -> None:
         steps = weights.shape[2]
+        stream.palette()
         for group in range(self.groups):
             for block in blocks:
                 channels = slice(block.channels.start, block.channels.stop)
@@ -410,15 +413,18 @@ class _Stream:
         """The next fp16 words."""
         return np.frombuffer(self.take(2 * count).tobytes(), "<u2")
 
+    def palette(self) -> None:
+        """Reads the palette, which is before the first round."""
+        bits = self._kernel.format.palette_bits
+        if bits:
+            self._palette = self.fp16_words(1 << bits)
+            self.align(BLOCK_BYTES)
+
     def weights(self, count: int) -> Fp16Words:
         """The next weights as fp16 bits, zeros put back."""
         kind = self._kernel.format
-        if kind.palette_bits and self._palette is None:
-            entries = 1 << kind.palette_bits
-            self._palette = self.fp16_words(entries)
-            self.align(BLOCK_BYTES)
         if kind.sparse:
-            return self._sparse(count) if self._palette is None else self._sparse_palette(count)
+            return self._sparse_palette(count) if kind.palette_bits else self._sparse(count)
         data = self.take(kind.bytes_of(count))
         if kind.palette_bits:
             assert self._palette is not None
@@ -480,12 +486,8 @@ class _Marks(_Stream):
         super().take(2 * count)[: 2 * used] = 1
 
     def mark_weights(self, steps: int, slots: int, used: int) -> None:
-        """Marks the first weights of each step, and the palette before the first ones."""
+        """Marks the first weights of each step."""
         kind = self._kernel.format
-        if kind.palette_bits and self._palette is None:
-            self._palette = np.zeros(0, np.uint16)
-            self.take(2 << kind.palette_bits)
-            self.align(BLOCK_BYTES)
         flags = np.zeros((steps, slots), np.bool_)
         flags[:, :used] = True
         if kind.palette_bits:
