@@ -28,7 +28,7 @@ from openane.net import Net
 from openane.runtimes.execution import Execution
 from openane.runtimes.runtime import SessionOptions
 from openane.session import ServedModel
-from openane.sources import opened
+from openane.sources import Tracing, opened
 from openane.targets.registry import DEFAULT_TARGET
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ class CompileChoices(TypedDict, total=False):
     time_limit_seconds: float | None
     like_apple: bool
     example_inputs: Sequence[Any]
+    output_names: Sequence[str]
 
 
 @renamed_keyword("wide", "keep_on_host")
@@ -160,6 +161,7 @@ def compile(
     time_limit_seconds: float | None = 600.0,
     like_apple: bool = False,
     example_inputs: Sequence[Any] = (),
+    output_names: Sequence[str] = (),
 ) -> Artifact:
     """Compiles a model of any level.
 
@@ -169,8 +171,7 @@ def compile(
         dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
         constants: values for inputs that decide shapes or branches, by name; they stop being inputs (ONNX only).
-        function: name of one of several functions of a Core ML model or bundle; None for the default.
-        model: number of one model of a Core ML pipeline, from 0 on; None for all of them in a row.
+        function, model: name of a function, number of a model of a Core ML pipeline; None for the default, and for all.
         states: inputs that take the value of an output of the last run, by name, in addition to those of the model.
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
@@ -182,7 +183,7 @@ def compile(
         observe: called with every stage of the compilation, for dumps.
         time_limit_seconds: wall-clock time after which compiling stops; None for no limit.
         like_apple: make every such choice as Apple's compiler does.
-        example_inputs: for a PyTorch module: tensors of the shapes to compile for, in the order of `forward`.
+        example_inputs, output_names: of a PyTorch module: tensors in the order of `forward`, names of outputs.
 
     Returns:
         The artifact: `.program` with its tasks and constants, `.plan`, `.net`, `.graph`.
@@ -195,13 +196,20 @@ def compile(
     options = Options(
         target=target, dialect=dialect, shapes=shapes or {}, constants=constants or {}, function=function, model=model,
         states=states or {}, host=host, keep_on_host=_layer_names(keep_on_host),
-        functions=functions if isinstance(functions, Functions) else Functions.named(functions),
-        evidence=evidence if isinstance(evidence, AllowedEncodings) else AllowedEncodings.named(evidence),
-        weights=weights if isinstance(weights, Weights) else Weights.named(weights),
-        rescale=rescale, calibration=calibration or {}, observe=observe, time_limit_seconds=time_limit_seconds,
+        **_choices(functions, evidence, weights), rescale=rescale,
+        calibration=calibration or {}, observe=observe, time_limit_seconds=time_limit_seconds,
     )  # fmt: skip
-    level = opened(source, options, example_inputs)
+    level = opened(source, options, Tracing(example_inputs, output_names))
     return build(level, replace(options, **LIKE_APPLE) if like_apple else options)
+
+
+def _choices(functions: Functions | str, evidence: AllowedEncodings | str, weights: Weights | str) -> dict[str, Any]:
+    """Options that may be given by name."""
+    return {
+        "functions": functions if isinstance(functions, Functions) else Functions.named(functions),
+        "evidence": evidence if isinstance(evidence, AllowedEncodings) else AllowedEncodings.named(evidence),
+        "weights": weights if isinstance(weights, Weights) else Weights.named(weights),
+    }
 
 
 def _layer_names(names: Iterable[str]) -> frozenset[str]:
@@ -402,7 +410,8 @@ def _level(source: Source, choices: CompileChoices) -> Level | Bundle:
         function=choices.get("function"),
         model=choices.get("model"),
     )
-    found = opened(source, options, choices.get("example_inputs", ()))
+    tracing = Tracing(choices.get("example_inputs", ()), choices.get("output_names", ()))
+    found = opened(source, options, tracing)
     if not isinstance(found, (str, Path)):
         return found
     return read_bundle(found) if _is_bundle(found) else load_chosen(found, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from openane.artifact.bundle import Bundle, read_bundle
 from openane.artifact.options import Options
@@ -33,13 +33,25 @@ KINDS = (
 """What a source may be, for messages."""
 
 
-def opened(source: Any, options: Options, example_inputs: Sequence[Any] = ()) -> str | Path | Level | Bundle:
+class Tracing(NamedTuple):
+    """How a PyTorch module is exported.
+
+    Attributes:
+        example_inputs: tensors of the shapes to compile for, in the order of `forward`.
+        output_names: names for its outputs, in their order; none for the exporter's own.
+    """
+
+    example_inputs: Sequence[Any] = ()
+    output_names: Sequence[str] = ()
+
+
+def opened(source: Any, options: Options, tracing: Tracing | None = None) -> str | Path | Level | Bundle:
     """A source as something that the compiler takes; paths stay paths.
 
     Args:
         source: one of `KINDS`, except an Artifact.
         options: shapes, constants, function and model count, as far as the kind of source has them.
-        example_inputs: of a PyTorch module: tensors, in the order of `forward`.
+        tracing: of a PyTorch module.
 
     Raises:
         InputError: it is none of these.
@@ -51,7 +63,7 @@ def opened(source: Any, options: Options, example_inputs: Sequence[Any] = ()) ->
         return _of_bytes(bytes(source), options)
     for module, name, read in _FRAMEWORKS:
         if _is_a(source, module, name):
-            return read(source, options, example_inputs)
+            return read(source, options, tracing or Tracing())
     raise InputError("this is not a model", value=f"a {_type_name(source)}", limit=", ".join(KINDS))
 
 
@@ -62,37 +74,37 @@ def _of_bytes(data: bytes, options: Options) -> Level | Bundle:
         return read_bundle(path) if sniff(path) is FileKind.BUNDLE else load_chosen(path, options)
 
 
-def _onnx(model: Any, options: Options, _: Sequence[Any]) -> Level:
+def _onnx(model: Any, options: Options, _: Tracing) -> Level:
     from openane.frontends.onnx import load_model
 
     return load_model(model, options.shapes, options.constants)
 
 
-def _exported(program: Any, options: Options, _: Sequence[Any]) -> Level:
+def _exported(program: Any, options: Options, _: Tracing) -> Level:
     from openane.frontends.torch import load_exported
 
     return load_exported(program, options.shapes)
 
 
-def _module(module: Any, _: Options, example_inputs: Sequence[Any]) -> Level:
+def _module(module: Any, _: Options, tracing: Tracing) -> Level:
     from openane.frontends.torch import load_module
 
-    if not example_inputs:
+    if not tracing.example_inputs:
         raise InputError(
             "a PyTorch module needs example inputs",
             where=_type_name(module),
             hint="Pass example_inputs=(tensor, ...), tensors of the shapes to compile for, in the order of `forward`.",
         )
-    return load_module(module, example_inputs)
+    return load_module(module, tracing.example_inputs, output_names=tracing.output_names)
 
 
-def _keras(model: Any, options: Options, _: Sequence[Any]) -> Level:
+def _keras(model: Any, options: Options, _: Tracing) -> Level:
     from openane.frontends.keras import load_keras
 
     return load_keras(model, options.shapes)
 
 
-def _core_ml(model: Any, options: Options, _: Sequence[Any]) -> Level:
+def _core_ml(model: Any, options: Options, _: Tracing) -> Level:
     with tempfile.TemporaryDirectory(prefix="openane-") as folder:
         is_program = model.get_spec().WhichOneof("Type") == "mlProgram"
         path = Path(folder) / ("model.mlpackage" if is_program else "model.mlmodel")
@@ -100,7 +112,7 @@ def _core_ml(model: Any, options: Options, _: Sequence[Any]) -> Level:
         return load_chosen(path, options)
 
 
-Reader = Callable[[Any, Options, Sequence[Any]], Level]
+Reader = Callable[[Any, Options, Tracing], Level]
 _FRAMEWORKS: tuple[tuple[str, str, Reader], ...] = (
     ("onnx", "ModelProto", _onnx),
     ("torch", "ExportedProgram", _exported),

@@ -37,7 +37,7 @@ from openane.targets import get
 from openane.targets.target import CompileOptions, RunOptions
 
 FIELDS = {field.name: field for field in dataclasses.fields(Options)}
-PYTHON_ONLY = {"like_apple", "example_inputs"}
+PYTHON_ONLY = {"like_apple", "example_inputs", "output_names"}
 """Keywords of `compile` that are not fields: a preset of fields, and what an exported module is traced with."""
 DECIDED = {
     "compile": {"observe", "time_limit_seconds"},

@@ -73,7 +73,7 @@ def test_stop_after_writes_what_the_pass_made(model: Path, wanted: str, first: s
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("plac", r"unknown pass \(found plac; .*0 to 40\). Did you mean place"),
+        ("plac", r"unknown pass \(found plac; .*0 to 41\). Did you mean place"),
         ("99", "unknown pass"),
         ("-1", "unknown pass"),
     ],

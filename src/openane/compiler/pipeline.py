@@ -21,6 +21,7 @@ from openane.compiler.passes.products import lower_einsums
 from openane.compiler.passes.quantization import spell_out_quantization
 from openane.compiler.passes.shuffles import recognize_shuffles
 from openane.compiler.passes.transposes import sink_transposes
+from openane.compiler.passes.writes import spell_out_writes
 from openane.core.errors import Diagnostic, InternalError
 from openane.core.passes import Pass, run_passes
 from openane.graph import Graph
@@ -39,6 +40,7 @@ PIPELINE: tuple[Pass[Graph], ...] = (
     _pass(fold_constants, "later passes match constants"),
     _pass(spell_out_quantization, "before canonicalization separates quantize-dequantize pairs"),
     _pass(remove_identities, "later patterns need not skip no-op nodes"),
+    _pass(spell_out_writes, "before duplicates are merged: all writes at a position share one mask"),
     _pass(merge_duplicates, "patterns expect one shared value where exporters repeat it"),
     _pass(replace_guards, "on constants, before masks are moved or merged"),
     _pass(lower_einsums, "before passes match the scales and transposes that it creates"),

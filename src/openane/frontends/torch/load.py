@@ -71,13 +71,14 @@ def _program(path: Path) -> Any:
         raise FormatError(f"PyTorch cannot read it: {first_line(error)}", where=str(path)) from error
 
 
-def load_module(module: Any, example_inputs: Sequence[Any], name: str = "") -> Graph:
+def load_module(module: Any, example_inputs: Sequence[Any], name: str = "", output_names: Sequence[str] = ()) -> Graph:
     """Exports a module with example inputs and imports it.
 
     Args:
         module: a `torch.nn.Module`; it is exported in evaluation mode, and its mode is restored.
         example_inputs: tensors of the shapes to compile for, in the order of `forward`.
         name: of the model; the class name by default.
+        output_names: names of the results, in order; none for those that PyTorch gives them.
 
     Raises:
         ModelError: PyTorch cannot trace the module.
@@ -94,7 +95,7 @@ def load_module(module: Any, example_inputs: Sequence[Any], name: str = "") -> G
         raise ModelError(f"PyTorch cannot export it: {first_line(error)}", where=name) from error
     finally:
         module.train(training)
-    return _graph(exported, name, name)
+    return _graph(exported, name, name, output_names)
 
 
 def load_exported(exported: Any, shapes: Mapping[str, tuple[int, ...]] | None = None, name: str = "") -> Graph:
@@ -132,11 +133,18 @@ def import_torch() -> Any:
     return torch
 
 
-def _graph(exported: Any, name: str, where: str) -> Graph:
+def _graph(exported: Any, name: str, where: str, output_names: Sequence[str] = ()) -> Graph:
     torch = import_torch()
     try:
         with quiet():
-            program = torch.onnx.export(exported, dynamo=True, external_data=False, verbose=False, opset_version=20)
+            program = torch.onnx.export(
+                exported,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+                opset_version=20,
+                output_names=list(output_names) or None,
+            )
     except Exception as error:  # the exporter wraps every failure in classes of its own
         raise UnsupportedError(f"PyTorch cannot translate it to ONNX: {first_line(error)}", where=where) from error
     model = program.model_proto
