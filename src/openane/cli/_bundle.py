@@ -19,7 +19,9 @@ from openane.frontends import enumerated_shapes, function_names
 from openane.runtimes.bundles import save_bundle
 
 
-def compile_bundle(file: Path, output: Path, options: Options, shapes: Sequence[Shapes], cached: bool) -> Bundle:
+def compile_bundle(
+    file: Path, output: Path, options: Options, shapes: Sequence[Shapes], *, cached: bool, anec: bool
+) -> Bundle:
     """Compiles each function of a model once per set of shapes and writes the bundle.
 
     Args:
@@ -28,6 +30,7 @@ def compile_bundle(file: Path, output: Path, options: Options, shapes: Sequence[
         options: of the compilation; its shapes are replaced.
         shapes: one mapping per variant, the default first.
         cached: whether to reuse compiled models.
+        anec: whether to write each program as .anec too.
 
     Raises:
         OpenaneError: as `openane.bundle` and `Bundle.save`; nothing is written.
@@ -44,7 +47,7 @@ def compile_bundle(file: Path, output: Path, options: Options, shapes: Sequence[
     name_of_all = file.stem if len(names) > 1 else variants[0].artifact.plan.name
     bundle = Bundle(name_of_all, tuple(variants))
     with working(f"writing {output.name}"):
-        save_bundle(bundle, output)
+        save_bundle(bundle, output, anec=anec)
     return bundle
 
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     metavar="0x1000|0x800",
     help="Size of the header of OUT.anec: 0x1000 (default) or 0x800, as the library that reads it expects.",
 )
+@click.option("--anec", is_flag=True, help="Write each program of OUT.openane as .anec too, for the Linux driver.")
 @compile_options("time_limit_seconds")
 @CACHE_OPTION
 @JSON_OPTION
@@ -76,6 +77,8 @@ def command(file: Path, output: Path, as_json: bool, **choices: Any) -> None:
     if kind is OutputKind.BUNDLE:
         write_bundle(file, output, options, as_json, choices)
         return
+    if choices["anec"]:
+        raise InputError("--anec adds to a bundle", value=str(output), limit="OUT.openane")
     if options.keep_on_host:
         raise InputError("only a bundle has steps on the host", value=str(output), limit="OUT.openane")
     options = replace(options, host=False)  # a file of one program
@@ -154,7 +157,8 @@ def write_bundle(file: Path, output: Path, options: Options, as_json: bool, choi
     from openane.cli._bundle import compile_bundle, report_bundle, shape_sets
 
     cached = choices["cache"] and choices["dump"] is None and not choices["check"]
-    bundle = compile_bundle(file, output, options, shape_sets(file, choices["shapes"]), cached)
+    shapes = shape_sets(file, choices["shapes"])
+    bundle = compile_bundle(file, output, options, shapes, cached=cached, anec=choices["anec"])
     if choices["check"]:
         for variant in bundle.variants:
             with working(f"checking {file.name}"):

@@ -259,3 +259,19 @@ def test_other_endings(sound: Members, tmp_path: Path) -> None:
     (tmp_path / "folder.openane").mkdir()
     with pytest.raises(InputError, match="a folder is in its place"):
         bundle.save(tmp_path / "folder.openane")
+
+
+def test_programs_for_linux_that_differ(sound: Members, tmp_path: Path) -> None:
+    path = tmp_path / "m.openane"
+    read_bundle(written(sound, path)).save(path, anec=True)
+    with zipfile.ZipFile(path) as archive:
+        whole = {name: archive.read(name) for name in archive.namelist()}
+    assert read_bundle(written(whole, path)).variants
+
+    def swap(manifest: Json) -> None:
+        buffers = manifest["programs"][0]["anec"]["buffers"]
+        first, second = list(buffers)[:2]
+        buffers[first], buffers[second] = buffers[second], buffers[first]
+
+    with pytest.raises(FormatError, match=r"manifest and \.anec disagree"):
+        read_bundle(written(changed(whole, swap), path))

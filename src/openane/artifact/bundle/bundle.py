@@ -111,8 +111,12 @@ class Bundle:
             hint="Compile the model again with a --shape for each shape that is needed.",
         )
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, anec: bool = False) -> None:
         """Writes the bundle to one file.
+
+        Args:
+            path: of the file.
+            anec: write each program as .anec too, for the libraries of the Linux driver.
 
         Raises:
             InputError: the file cannot be written, or its name does not end in .openane.
@@ -120,7 +124,7 @@ class Bundle:
             UnavailableError: there are host steps, and the package onnx is not installed.
         """
         # The writer of host graphs is in a package above this one.
-        import_module("openane.runtimes.bundles").save_bundle(self, Path(path))
+        import_module("openane.runtimes.bundles").save_bundle(self, Path(path), anec=anec)
 
 
 def shape_text(shapes: Mapping[str, tuple[int, ...]]) -> str:

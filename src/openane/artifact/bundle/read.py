@@ -16,6 +16,7 @@ from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan, Step
 from openane.core.errors import Diagnostic, FormatError, OpenaneError, UnavailableError
 from openane.core.origin import Origin
 from openane.core.reader import Buffer
+from openane.formats.anec import read_anec
 from openane.formats.bundle import MANIFEST, BundleFiles, open_bundle
 from openane.formats.hwx import read_hwx
 from openane.frontends.onnx import load_model
@@ -94,12 +95,22 @@ class _Reader:
                 value=len(plain["layers"]),
                 limit=len(program.tasks),
             )
+        if "anec" in plain:
+            self._check_anec(plain["anec"], program, where)
         tasks = tuple(
             replace(task, origin=Origin(tuple(layers)))
             for task, layers in zip(program.tasks, plain["layers"], strict=True)
         )
         name = self._manifest["name"]
         return replace(program, tasks=tasks, dialect=plain["dialect"], notes=plain["notes"], name=name)
+
+    def _check_anec(self, plain: Json, program: Program, where: str) -> None:
+        """The same program as .anec: it has the surfaces that the manifest says."""
+        image = read_anec(self._content(plain["member"], where), where).image()
+        named = {surface.name: (surface.role, surface.shape) for surface in program.surfaces}
+        wanted = {buffer: named.get(name) for name, buffer in plain["buffers"].items()}
+        if wanted != {surface.buffer: (surface.role, surface.shape) for surface in image.surfaces}:
+            raise FormatError("manifest and .anec disagree about the surfaces", where=where)
 
     def _variant(self, plain: Json, index: int) -> Variant:
         where = f"{self._where}: variant {index}"

@@ -15,6 +15,7 @@ from openane.artifact.plan import EngineStep, HostStep
 from openane.core.errors import InputError
 from openane.core.reader import Buffer
 from openane.core.version import __version__
+from openane.formats.anec import libane_order, write_anec
 from openane.formats.bundle import MANIFEST, save_members
 from openane.formats.hwx import write_hwx
 from openane.graph import Graph
@@ -28,21 +29,23 @@ Export = Callable[[Graph], Any]
 """Writes a graph as an `onnx.ModelProto`."""
 
 
-def write_bundle(bundle: Bundle, path: Path, export: Export) -> None:
+def write_bundle(bundle: Bundle, path: Path, export: Export, *, anec: bool = False) -> None:
     """Writes a bundle to one file, whole or not at all; the same bundle makes the same bytes.
 
     Args:
         bundle: what to write.
         path: of the file.
         export: writes the graph of a host step.
+        anec: write each program as .anec too, for the libraries of the Linux driver.
 
     Raises:
-        InputError: the file cannot be written, or its name does not end in .openane.
+        InputError: a program does not fit into a .anec, the file cannot be written, or its name does not end in
+            .openane.
         UnsupportedError: a host step has no form in ONNX.
     """
     if path.suffix.lower() != SUFFIX:
         raise InputError("a bundle has another file extension", where=str(path), value=path.suffix, limit=SUFFIX)
-    writer = _Writer(export)
+    writer = _Writer(export, anec)
     manifest = writer.manifest(bundle)
     text = json.dumps(manifest, indent=1).encode()
     save_members(path, {MANIFEST: text, **writer.members})
@@ -51,9 +54,9 @@ def write_bundle(bundle: Bundle, path: Path, export: Export) -> None:
 class _Writer:
     """Collects the members; equal ones are kept once."""
 
-    def __init__(self, export: Export) -> None:
+    def __init__(self, export: Export, anec: bool) -> None:
         self.members: dict[str, Buffer] = {}
-        self._export = export
+        self._export, self._anec = export, anec
         self._programs: list[Json] = []
 
     def manifest(self, bundle: Bundle) -> Json:
@@ -113,7 +116,13 @@ class _Writer:
             "scratch_bytes": program.scratch_bytes,
             "surfaces": [surface(each) for each in program.surfaces],
             "layers": [list(task.origin.layers) for task in program.tasks],
+            **({"anec": self._linux(program)} if self._anec else {}),
         }
+
+    def _linux(self, program: Program) -> Json:
+        ordered = libane_order(program)
+        buffers = {surface.name: surface.buffer for surface in ordered.surfaces}
+        return {"member": self._add("programs", "anec", write_anec(ordered)), "buffers": buffers}
 
     def _host_step(self, step: HostStep) -> Json:
         model = self._export(step.graph)
