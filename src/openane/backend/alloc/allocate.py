@@ -90,6 +90,11 @@ def _bank_slack(machine: MachineSpec, floating: Sequence[bool]) -> int:
     return 8 * machine.bank_bytes if sum(floating[:-1]) > 1 else 0
 
 
+def _is_lone(floating: Sequence[bool]) -> bool:
+    """Whether the result alone is staged; then it may have to keep away from address 0."""
+    return floating[-1] and not any(floating[:-1])
+
+
 class _Placer:
     def __init__(
         self,
@@ -167,6 +172,7 @@ class _Placer:
         """The tile for the largest hole; for the last one where the result has to be there."""
         floating = self._floating(task)
         slack, last = _bank_slack(self.machine, floating), self.l2.last_hole()[1]
+        slack += self.machine.bank_bytes if _is_lone(floating) else 0
         room = self.l2.largest_hole()
         tile = self.tiling.choose(
             task, floating, room - slack, explicit_layout=self.explicit_layout, room_at_end=last == room
@@ -286,7 +292,7 @@ class _Placer:
         if start is None:
             found = tile_fits_l2.check(wanted, self.l2.largest_hole())
             raise UnsupportedError.of(tile_fits_l2, found, machine=self.machine)
-        if start == 0 and self._floating(task) == (*[False] * len(task.sources), True):
+        if start == 0 and _is_lone(self._floating(task)):
             start = self._past_zero(wanted)
         cursor = start
         bases = []
