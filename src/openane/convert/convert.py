@@ -113,7 +113,8 @@ def convert(
         raise InputError("the folder to write to does not exist", where=str(path.parent))
     arrays, made = complete(inputs or {}, level.inputs, [level])
     arrays = fit_inputs(level.inputs, arrays, level.name)
-    expected, by = _expected(source, level, arrays)
+    with blaming_generated(made):
+        expected, by = _expected(source, level, arrays)
     graph = run_pipeline(level)
     if path.is_dir() and (form is not Form.PACKAGE or not (path / "Manifest.json").is_file()):
         raise InputError("a folder with other content is in the way", where=str(path))
