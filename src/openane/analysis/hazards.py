@@ -113,7 +113,8 @@ def find_hazards(
         InputError, ModelError: inputs do not fit, see `Graph.evaluate`.
     """
     found: dict[str, Hazard] = {}
-    batches = list(batches)
+    graph = graph.repeatable_part
+    batches = [{name: batch[name] for name in graph.inputs if name in batch} for batch in batches]
     for batch in batches:
         outputs = _outputs(graph, batch, on_host, options or Options())
         if outputs is None or not matches(graph, batch, outputs):
@@ -142,8 +143,13 @@ def hazards_of_run(
     Raises:
         ModelError: an index that the model computes is out of range.
     """
-    graph = artifact.graph
-    if graph is None or matches(graph, inputs, outputs):
+    if artifact.graph is None:
+        return ()
+    graph = artifact.graph.repeatable_part
+    if graph is not artifact.graph:
+        graph = replace(graph, outputs=tuple(name for name in graph.outputs if name in outputs))
+        inputs = {name: inputs[name] for name in graph.inputs if name in inputs}
+    if matches(graph, inputs, outputs):
         return ()
     on_host = frozenset(n.name for step in artifact.plan.steps if isinstance(step, HostStep) for n in step.graph.nodes)
     found = explain_outputs(graph, inputs, outputs, on_host, artifact.options)

@@ -133,13 +133,18 @@ def predict_losses(
     """
     found: list[MacLoss] = []
     values: Callable[[str], np.ndarray] = inputs.__getitem__
+    known = set(inputs)
     if artifact.graph is not None:
-        values = Calibration(artifact.graph, {} if activations is Activations.ASSUMED else inputs)
+        part = artifact.graph.repeatable_part
+        known = set(part.types)
+        given = {name: inputs[name] for name in part.inputs if name in inputs}
+        values = Calibration(part, {} if activations is Activations.ASSUMED else given)
     for step in artifact.plan.steps:
         if isinstance(step, EngineStep) and step.net is not None:
             net = fused(step.net, get(artifact.target).spec)
-            given = {} if activations is Activations.ASSUMED else {name: values(name) for name in net.inputs}
-            found += losses_of_net(net, given, activations)
+            chosen = activations if known >= net.inputs.keys() else Activations.ASSUMED
+            arrays = {} if chosen is Activations.ASSUMED else {name: values(name) for name in net.inputs}
+            found += losses_of_net(net, arrays, chosen)
     return tuple(sorted(found, key=lambda loss: -loss.error))
 
 

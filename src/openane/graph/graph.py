@@ -107,6 +107,22 @@ class Graph:
             {name: self.constants[name] for name in read if name in self.constants},
         )
 
+    @property
+    def repeatable_part(self) -> Graph:
+        """The nodes whose results depend on the inputs only, in shapes that are known: the whole graph nearly always.
+
+        Random nodes, nodes that nothing computes and results of open extents are left out, with all that reads them.
+        Outputs are those of the model that are left, and the values that the nodes left out read.
+        """
+        left_out: set[str] = set()
+        nodes = []
+        for node in self.nodes:
+            if node.operation.is_repeatable and left_out.isdisjoint(node.inputs):
+                nodes.append(node)
+            else:
+                left_out.update(node.outputs)
+        return self.part(nodes) if left_out else self
+
     def evaluate(self, inputs: Mapping[str, np.ndarray], *, keep: Sequence[str] = ()) -> dict[str, np.ndarray]:
         """The reference: runs every node with numpy in the precision of its inputs.
 

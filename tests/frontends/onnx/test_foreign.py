@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from openane.analysis.explain import Location, explain
 from openane.artifact.artifact_format import decode, encode
 from openane.artifact.bundle import Bundle, Variant, read_bundle
 from openane.artifact.plan import EngineStep, HostStep
+from openane.cli import root
 from openane.compiler.driver import build
-from openane.core.errors import ModelError
+from openane.core.errors import ModelError, UnsupportedError
 from openane.frontends.onnx import load_model
 from openane.graph.ops import OnnxNode
 from openane.graph.text import describe
@@ -260,6 +262,22 @@ def test_an_operation_that_nothing_computes_is_explained_with_the_rest() -> None
             layers["magic"].reason
         )
         assert (layers["after"].where is Location.NE) is typed
+
+
+def test_the_command_explains_what_it_cannot_run(tmp_path: Path) -> None:
+    path = tmp_path / "magic.onnx"
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="before", pads=[1, 1, 1, 1]),
+        helper.make_node("Magic", ["a"], ["y"], name="magic", domain="acme"),
+        helper.make_node("Magic", ["y"], ["z"], name="more", domain="acme"),
+    ]
+    onnx.save(model(nodes, [X4], [("z", None, FLOAT)], {"w": weight(4, 4, 3, 3)}), path)
+    explained = CliRunner().invoke(root, ["explain", str(path), "--json"])
+    assert explained.exit_code == 0, explained.output
+    assert '"NE"' in explained.output and "no-implementation" in explained.output
+    ran = CliRunner().invoke(root, ["run", str(path), "--no-cache"])
+    assert isinstance(ran.exception, UnsupportedError)
+    assert [each.value for each in ran.exception.diagnostics] == ["acme.Magic", "acme.Magic"]
 
 
 def test_random_numbers_are_drawn_anew_and_never_folded() -> None:
