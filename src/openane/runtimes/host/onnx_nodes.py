@@ -47,7 +47,7 @@ def operator_sets(nodes: Iterable[Any], versions: Iterable[tuple[Any, int]]) -> 
         versions: nodes that were written for other versions of their domain than `OPSET`.
 
     Raises:
-        UnsupportedError: there is no such version.
+        UnsupportedError: no version of an operator set fits all of its nodes.
     """
     from openane.frontends.onnx.foreign import is_same_operation
 
