@@ -195,9 +195,8 @@ def compile(
         return source
     options = Options(
         target=target, dialect=dialect, shapes=shapes or {}, constants=constants or {}, function=function, model=model,
-        states=states or {}, host=host, keep_on_host=_layer_names(keep_on_host),
-        **_choices(functions, evidence, weights), rescale=rescale,
-        calibration=calibration or {}, observe=observe, time_limit_seconds=time_limit_seconds,
+        states=states or {}, host=host, keep_on_host=_layer_names(keep_on_host), rescale=rescale, observe=observe,
+        calibration=calibration or {}, time_limit_seconds=time_limit_seconds, **_choices(functions, evidence, weights),
     )  # fmt: skip
     level = opened(source, options, Tracing(example_inputs, output_names))
     return build(level, replace(options, **LIKE_APPLE) if like_apple else options)

@@ -11,7 +11,6 @@ import click
 from openane.cli._options import compile_options, options_of
 from openane.cli._say import say
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, working
-from openane.cli._weights import show_weights
 from openane.cost.chips import CHIPS, DEFAULT_CHIP
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def command(file: Path, chip: str, show_tasks: bool, as_json: bool, **choices: A
     The constants are fitted to published timings; `python bench/cost.py` shows how well they agree.
     """
     from openane.analysis.estimate import as_values, estimate
+    from openane.cli._weights import show_weights
     from openane.compiler.driver import build
 
     with working(f"compiling {file.name}"):

@@ -18,7 +18,6 @@ from openane.cli._options import OLD_WIDE_OPTION, compile_options, options_of
 from openane.cli._placement import placement_options, plain_layer, plain_placement, show_placement
 from openane.cli._say import say, say_json, say_text
 from openane.cli._show import FILE, JSON_OPTION, print_json, print_table, quantity, working
-from openane.cli._weights import show_weights
 from openane.core.errors import Diagnostic, FormatError, InputError, ModelError, OpenaneError, UnsupportedError
 from openane.core.version import __version__
 from openane.coreml_placement.platforms import Platform, Units, of_generation, platform
@@ -323,6 +322,8 @@ def _reason(reason: Diagnostic) -> dict[str, str]:
 
 def show(found: Explanation) -> None:
     """Prints the tables and the totals."""
+    from openane.cli._weights import show_weights
+
     rows: list[tuple[object, ...]] = []
     for layer in found.layers:
         reason = layer.reason
