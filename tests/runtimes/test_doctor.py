@@ -56,5 +56,5 @@ def test_the_command_prints_tables_and_json():
     assert result.exit_code == 0, result.output
     assert "Next steps" in result.output
     document = json.loads(CliRunner().invoke(root, ["doctor", "--json"]).stdout)
-    assert set(document) == {"findings", "runtimes", "next_steps"}
+    assert set(document) == {"schema", "schema_version", "findings", "runtimes", "next_steps"}
     assert document["runtimes"]["simulator"]["available"] is True

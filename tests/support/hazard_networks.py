@@ -121,25 +121,24 @@ def epsilon_in_a_clip(random: np.random.Generator) -> Network:
 def sine_of_time(random: np.random.Generator) -> Network:
     b, n = Builder(), size(random)
     rates = np.exp(-np.log(1e4) * np.arange(n) / n)
-    angle = b(g.Mul(), b.input("t", 1, 1), b.constant(rates[None]))
+    angle = b(g.Mul(), b.input("t", 1, n), b.constant(rates[None]))
     y = b(g.Concat(1), b(g.Sin(), angle), b(g.Cos(), angle))
     late, early = random.uniform(700, 1000), random.uniform(0.5, 3)
-    return Network(b.graph(y), {"t": np.full((1, 1), late, np.float32)}, {"t": np.full((1, 1), early, np.float32)})
+    return Network(b.graph(y), {"t": np.full((1, n), late, np.float32)}, {"t": np.full((1, n), early, np.float32)})
 
 
 @network
 def rotary_positions(random: np.random.Generator) -> Network:
     b, half_size = Builder(), 16
     rates = (10000.0 ** (-np.arange(half_size) / half_size)).reshape(1, 1, half_size)
-    angle = b(g.Mul(), b.input("p", 1, 1, 1), b.constant(rates))
+    angle = b(g.Mul(), b.input("p", 1, 1, half_size), b.constant(rates))
     twice = b(g.Concat(2), angle, angle)
     x = b.input("x", 4, 1, 2 * half_size)
     y = b(g.Add(), b(g.Mul(), x, b(g.Cos(), twice)), b(g.Mul(), x, b(g.Sin(), twice)))
     values = normal(random, 4, 1, 2 * half_size)
     far, near = np.float32(random.integers(5000, 30000)), np.float32(random.integers(1, 60))
-    return Network(
-        b.graph(y), {"p": np.full((1, 1, 1), far), "x": values}, {"p": np.full((1, 1, 1), near), "x": values}
-    )
+    shape = (1, 1, half_size)
+    return Network(b.graph(y), {"p": np.full(shape, far), "x": values}, {"p": np.full(shape, near), "x": values})
 
 
 @network

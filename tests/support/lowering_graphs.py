@@ -8,6 +8,7 @@ import numpy as np
 
 from openane.core.types import DType
 from openane.graph import Graph, Node, Operation, OperationCase, TensorType
+from openane.graph import ops as g
 from openane.net import Net
 
 
@@ -22,7 +23,8 @@ def type_of(array: np.ndarray) -> TensorType:
 
 def case_graphs(case: OperationCase) -> Iterator[tuple[Graph, dict[str, np.ndarray]]]:
     """The case as a graph of one node, with all, only the first and only the last operand at run time."""
-    arrays = {f"x{i}": wide(a) for i, a in enumerate(case.inputs) if a is not None}
+    fixed = isinstance(case.operation, g.OnnxNode)  # its types are those of the file
+    arrays = {f"x{i}": a if fixed else wide(a) for i, a in enumerate(case.inputs) if a is not None}
     names = tuple(f"x{i}" if a is not None else "" for i, a in enumerate(case.inputs))
     results = case.operation.infer([type_of(arrays[n]) if n else None for n in names])
     outputs = tuple(f"y{i}" for i in range(len(results)))

@@ -104,18 +104,16 @@ class Packing:
         self, weights: np.ndarray, bias: np.ndarray | None, table: bytes | None, lane: int, engines: int, cap: int,
         depthwise: bool,
     ) -> bytes:  # fmt: skip
-        """The stream of one engine: [table][per group: rounds of [bias][weights], filled up to 64 bytes]."""
-        stream, with_palette = bytearray(table or b""), self.palette is not None
-        outputs = weights.shape[1]
+        """The stream of one engine: [table][palette][per group: rounds of [bias][weights], filled up to 64 bytes]."""
+        stream, outputs = bytearray(table or b""), weights.shape[1]
+        if self.palette is not None and any(rounds(outputs, lane, engines, cap, depthwise)):
+            stream += self.palette.astype("<f2").tobytes()
+            stream += bytes(-len(stream) % 64)
         for group, kernel in enumerate(weights):
             for channels in rounds(outputs, lane, engines, cap, depthwise):
                 if bias is not None:
                     values = [bias[group, c] if c < outputs else np.float16(0) for c in channels]
                     stream += np.array(values, "<f2").tobytes()
-                if with_palette and self.palette is not None:
-                    stream += self.palette.astype("<f2").tobytes()
-                    stream += bytes(-len(stream) % 64)
-                    with_palette = False
                 stream += self.round(kernel, channels)
             stream += bytes(-len(stream) % 64)
         return bytes(stream) or bytes(64)

@@ -27,7 +27,7 @@ def test_sample_cases(operation: type[Operation], rows: bool) -> None:
             reason = why_not(graph.nodes[0], graph, options)
             if reason is not None:
                 assert "'node'" in reason.where
-                assert operation.__name__ in reason.where
+                assert (case.operation.title or operation.__name__) in reason.where
                 with pytest.raises(UnsupportedError, match="'node'"):
                     lower(graph, options)
                 continue

@@ -110,14 +110,20 @@ def sum_bounds(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
                 ENGINE_MARGIN * sum_bound(sums, [ranges[name] for name in unit.bottoms], shapes) + rounding
             )
     if inputs:
-        for unit, bottoms, _ in net.trace({name: _single(array) for name, array in inputs.items()}):
-            if unit.name in found:
-                sums = sums_of(unit.params)
-                assert sums is not None
-                seen = float(sums.magnitudes(bottoms).max())
-                measured = CALIBRATION_MARGIN * seen if math.isfinite(seen) else math.inf
-                found[unit.name] = min(found[unit.name], measured)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite bounds nothing
+            _measure(net, inputs, found)
     return found
+
+
+def _measure(net: Net, inputs: Mapping[str, np.ndarray], found: dict[str, float]) -> None:
+    """Lowers bounds to what calibration data shows."""
+    for unit, bottoms, _ in net.trace({name: _single(array) for name, array in inputs.items()}):
+        if unit.name in found:
+            sums = sums_of(unit.params)
+            assert sums is not None
+            seen = float(sums.magnitudes(bottoms).max())
+            measured = CALIBRATION_MARGIN * seen if math.isfinite(seen) else math.inf
+            found[unit.name] = min(found[unit.name], measured)
 
 
 def _source(name: str, units: Mapping[str, Unit], uses: Mapping[str, int]) -> str | None:

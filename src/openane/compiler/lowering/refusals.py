@@ -56,6 +56,11 @@ REFUSALS: Mapping[type[Operation], Refusal] = MappingProxyType(
     )
     | _refuse(_BY_POSITION, "Resample {operand} before the model, or leave it as a host step.", g.GridSample)
     | _refuse(
+        "openane has no operation for it",
+        "Replace it by operations that the engine has, or leave it as a host step.",
+        g.OnnxNode,
+    )
+    | _refuse(
         "it has no integers",
         INTEGERS_HINT,
         *(g.BitwiseAnd, g.BitwiseNot, g.BitwiseOr, g.BitwiseXor, g.ShiftLeft, g.ShiftRight),

@@ -120,12 +120,12 @@ def _near_step() -> list[float]:
     """Values of few mantissas whose products with powers of two reach from a quarter of a step to some steps."""
     mantissas = (1.0, 1.25, 1.5, 1.75)
     values = [m * 2.0**exponent for m in mantissas for exponent in range(-22, -2)]
-    return [sign * value for value in values if float(np.float16(value)) == value for sign in (1, -1)]
+    return [sign * value for value in values if float(to_fp16(value)) == value for sign in (1, -1)]
 
 
 def _mantissas() -> list[float]:
     targets = [share * _STEP / weight for weight in (0.375, 0.75, 1.5, 3.0) for share in (0.25, 0.5, 0.75, 1.5, 2.5)]
-    return [float(np.float16(sign * value)) for value in targets for sign in (1, -1)]
+    return [float(to_fp16(sign * value)) for value in targets for sign in (1, -1)]
 
 
 def _dropped() -> tuple[list[float], list[float]]:
