@@ -163,7 +163,7 @@ def compile(
     example_inputs: Sequence[Any] = (),
     output_names: Sequence[str] = (),
 ) -> Artifact:
-    """Compiles a model of any level.
+    """Compiles a model of any level to an artifact: `.program` with tasks and constants, `.plan`, `.net`, `.graph`.
 
     Args:
         source: see `Source`; an Artifact is returned as it is, and of a Bundle its model for `shapes`.
@@ -171,7 +171,8 @@ def compile(
         dialect: whose layout habits to follow ("macos-26", "macos-11", "linux"); None takes the target's default.
         shapes: sizes for inputs whose dimensions the model leaves open, by name.
         constants: values for inputs that decide shapes or branches, by name; they stop being inputs (ONNX only).
-        function, model: name of a function, number of a model of a Core ML pipeline; None for the default, and for all.
+        function: name of one of several functions of a Core ML model or bundle; None for the default.
+        model: number of one model of a Core ML pipeline, from 0 on; None for all of them in a row.
         states: inputs that take the value of an output of the last run, by name, in addition to those of the model.
         host: whether the host may run what the engine cannot; if not, such a model is refused.
         keep_on_host: names of layers (or nodes) to keep on the host, in the model's own precision.
@@ -183,10 +184,8 @@ def compile(
         observe: called with every stage of the compilation, for dumps.
         time_limit_seconds: wall-clock time after which compiling stops; None for no limit.
         like_apple: make every such choice as Apple's compiler does.
-        example_inputs, output_names: of a PyTorch module: tensors in the order of `forward`, names of outputs.
-
-    Returns:
-        The artifact: `.program` with its tasks and constants, `.plan`, `.net`, `.graph`.
+        example_inputs: of a PyTorch module: tensors of the shapes to compile for, in the order of `forward`.
+        output_names: of a PyTorch module: names for its outputs, in their order; none for the exporter's own.
 
     Raises:
         OpenaneError: InputError that lists the sources if this is none; see `openane.core.errors` for the others.

@@ -65,7 +65,8 @@ def is_spoiled(engine: Error, ideal: Error, peak: float, tolerance: float) -> bo
     fp16: what half precision itself loses is not the engine's fault.
 
     Args:
-        engine, ideal: accumulated errors.
+        engine: accumulated error.
+        ideal: the same in ideal fp16.
         peak: largest magnitude of the reference.
         tolerance: noticeable error: root mean square as a share of the value's, or largest error as a share of the
             peak.
