@@ -11,7 +11,7 @@ from openane.core.errors import UnsupportedError
 from openane.cost.chips import CHIPS, DEFAULT_CHIP
 from openane.cost.program import cost_of_program
 from openane.program import Program
-from openane.program.evidence import EncodingEvidence, EvidenceFinding, TaskEvidence
+from openane.program.evidence import EncodingEvidence, EvidenceFinding, TaskEvidence, levels_text
 from openane.targets import attach
 
 
@@ -73,13 +73,7 @@ class EvidenceReport:
     @property
     def text(self) -> str:
         """In one line: "63 of 70 tasks as emitted by Apple (81% of the time), 7 extrapolated (19%)"."""
-        shares, total = self.time_shares, len(self.tasks)
-        parts: list[str] = []
-        for level, count in self.counts.items():
-            if count:
-                share = "" if shares is None else f" ({shares[level]:.0%}{'' if parts else ' of the time'})"
-                parts.append(f"{count}{'' if parts else f' of {total} tasks'} {level.text}{share}")
-        return ", ".join(parts)
+        return levels_text((task.evidence.level for task in self.tasks), self.time_shares)
 
     def findings(self) -> tuple[FindingSummary, ...]:
         """Everything that no record shows: assumptions first, then by number of tasks."""

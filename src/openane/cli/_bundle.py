@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from openane.artifact.bundle import Bundle, Variant
-from openane.artifact.bundle.bundle import MAIN, shape_text
+from openane.artifact.bundle.bundle import MAIN, evidence_text, shape_text
 from openane.artifact.cache import Cache, default_folder
 from openane.artifact.options import Options, Shapes
 from openane.artifact.plan import Artifact, EngineStep, HostStep, Plan
@@ -116,7 +116,7 @@ def _step_facts(step: EngineStep | HostStep) -> dict[str, object]:
         "buffers": {surface.name: surface.buffer for surface in program.surfaces},
         "tasks": len(program.tasks),
         "constant_bytes": len(program.constants),
-        "evidence": program.notes.get("evidence", ""),
+        "evidence": evidence_text(program),
     }
 
 
@@ -154,6 +154,6 @@ def show_steps(title: str, artifact: Artifact) -> None:
                 ", ".join(f"{value} ({buffers[name]})" for name, value in bound.items())
                 for bound in (step.inputs, step.outputs)
             )
-            rows.append((number, "engine", read, made, len(step.program.tasks), step.program.notes.get("evidence", "")))
+            rows.append((number, "engine", read, made, len(step.program.tasks), evidence_text(step.program)))
     columns = ("step", "where", "reads (buffer)", "makes (buffer)", "tasks", "evidence, or why it is on the host")
     print_table(f"steps of {title}", columns, rows, ("step", "tasks"))

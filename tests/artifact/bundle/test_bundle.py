@@ -176,6 +176,8 @@ def test_the_commands(embedding: Path, tmp_path: Path) -> None:
     assert "2 variants" in command("compile", str(embedding), "-o", path, "--no-cache", *shapes)
     facts = json.loads(command("info", path, "--json"))
     assert [variant["inputs"]["tokens"] for variant in facts["variants"]] == ["int64[1,16]", "int64[1,8]"]
+    steps = [step for variant in facts["variants"] for step in variant["steps"] if step["where"] == "engine"]
+    assert steps and all(f"of {step['tasks']} tasks" in step["evidence"] for step in steps)
     assert "steps of main" in command("explain", path)
     assert "One call" in command("estimate", path, "--shape", "tokens=1,8")
     np.save(tmp_path / "tokens.npy", tokens(8)["tokens"])

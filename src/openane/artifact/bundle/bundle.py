@@ -10,6 +10,9 @@ from pathlib import Path
 from openane.artifact.options import Shapes
 from openane.artifact.plan import Artifact
 from openane.core.errors import InputError
+from openane.program import Program
+from openane.program.evidence import levels_text
+from openane.targets import attach
 
 MAIN = "main"
 """Name of the only function of a model that names none."""
@@ -130,3 +133,12 @@ class Bundle:
 def shape_text(shapes: Mapping[str, tuple[int, ...]]) -> str:
     """Shapes by name as one line: "x 1x3x224x224, y scalar"."""
     return ", ".join(f"{name} {'x'.join(map(str, shape)) or 'scalar'}" for name, shape in shapes.items())
+
+
+def evidence_text(program: Program) -> str:
+    """How the encoding of the tasks is backed, as `levels_text` says it; empty without records of the generation."""
+    codec = attach(program).codec
+    assert codec is not None
+    found = [codec.evidence_of(task) for task in program.tasks]
+    known = [evidence.level for evidence in found if evidence is not None]
+    return levels_text(known) if len(known) == len(found) else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from openane.artifact.bundle.bundle import Bundle, Variant
+from openane.artifact.bundle.bundle import Bundle, Variant, evidence_text
 from openane.artifact.bundle.manifest import FORMAT, SCHEMA, Json, digest, reason, surface, tensors
 from openane.artifact.plan import EngineStep, HostStep
 from openane.core.errors import InputError
@@ -111,7 +111,7 @@ class _Writer:
             "image": self._add("programs", "hwx", write_hwx(program)),
             "target": program.target,
             "dialect": program.dialect,
-            "evidence": program.notes.get("evidence", ""),
+            "evidence": evidence_text(program),
             "notes": dict(program.notes),
             "scratch_bytes": program.scratch_bytes,
             "surfaces": [surface(each) for each in program.surfaces],
