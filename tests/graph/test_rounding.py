@@ -32,7 +32,7 @@ def _values(kind: NarrowType) -> np.ndarray:
         exact = np.sort(own.view(getattr(ml_dtypes, NAMES[kind])).astype(np.float32))
         halves = (exact[1:] + exact[:-1]) / 2
         near = np.concatenate([np.nextafter(halves, np.float32(np.inf)), np.nextafter(halves, np.float32(-np.inf))])
-    return np.concatenate([random, exact, halves, near, [np.inf, -np.inf, np.nan, 0.0, -0.0]]).astype(np.float32)
+        return np.concatenate([random, exact, halves, near, [np.inf, -np.inf, np.nan, 0.0, -0.0]]).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", NAMES)
