@@ -21,8 +21,8 @@ LIMIT_STEPS = 2.0**31
 """Sums from here on leave the array as infinity."""
 _LOST = 2.0**-17
 """The product of the powers of two in factors whose product is lost, at most."""
-_BLOCK = 1 << 20
-"""Products that are in memory at a time."""
+_BLOCK = 1 << 17
+"""Products that are in memory at a time: few enough to stay in the caches of the processor."""
 _Floats = npt.NDArray[np.float32]
 _Steps = npt.NDArray[np.float64]
 
@@ -58,16 +58,20 @@ def products(first: _Floats, second: _Floats) -> _Steps:
     """
     left, right = _powers(first), _powers(second)
     some_lost = left.min(initial=1.0) * right.min(initial=1.0) <= _LOST
-    shape = (*np.broadcast_shapes(first.shape[:-2], second.shape[:-2]), first.shape[-2], second.shape[-1])
-    total = np.zeros(shape)
-    count, width = first.shape[-1], max(_BLOCK // max(total.size, 1), 1)
-    for begin in range(0, count, width):
-        part = slice(begin, begin + width)
-        each = first[..., :, part, None] * second[..., None, part, :] * np.float32(1 / STEP)
-        each = np.trunc(each + np.copysign(np.float32(0.5), each))
-        if some_lost:
-            each *= left[..., :, part, None] * right[..., None, part, :] > _LOST
-        total += each.sum(axis=-2, dtype=np.float64)
+    batch, rows, columns = np.broadcast_shapes(first.shape[:-2], second.shape[:-2]), first.shape[-2], second.shape[-1]
+    total = np.zeros((*batch, rows, columns))
+    width = max(_BLOCK // max(int(np.prod(batch)) * columns, 1), 1)
+    steps = first * np.float32(1 / STEP)
+    for row in range(rows):
+        terms = np.flatnonzero(first[..., row, :].any(axis=tuple(range(first.ndim - 2))))  # zeros add nothing
+        for begin in range(0, len(terms), width):
+            part = terms[begin : begin + width]
+            each = steps[..., row, part, None] * second[..., part, :]
+            each += np.copysign(np.float32(0.5), each)
+            np.trunc(each, out=each)
+            if some_lost:
+                each *= left[..., row, part, None] * right[..., part, :] > _LOST
+            total[..., row, :] += each.sum(axis=-2, dtype=np.float64)
     return total
 
 
