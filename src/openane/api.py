@@ -16,8 +16,8 @@ from openane.artifact.plan import Artifact
 from openane.compiler.driver import Level, build, load_chosen
 from openane.compiler.driver import load as load_level
 from openane.compiler.generated_inputs import complete, host_graphs
+from openane.core.choices import AllowedEncodings
 from openane.core.deprecation import renamed_keyword
-from openane.core.encodings import AllowedEncodings
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
 from openane.core.passes import Stage
@@ -204,9 +204,9 @@ def compile(
 def _choices(functions: Functions | str, evidence: AllowedEncodings | str, weights: Weights | str) -> dict[str, Any]:
     """Options that may be given by name."""
     return {
-        "functions": functions if isinstance(functions, Functions) else Functions.named(functions),
-        "evidence": evidence if isinstance(evidence, AllowedEncodings) else AllowedEncodings.named(evidence),
-        "weights": weights if isinstance(weights, Weights) else Weights.named(weights),
+        "functions": Functions.named(functions),
+        "evidence": AllowedEncodings.named(evidence),
+        "weights": Weights.named(weights),
     }
 
 
@@ -268,7 +268,7 @@ class InferenceSession(ServedModel):
         choices: the keywords of `compile`.
 
     Raises:
-        InputError: the source is no model, or there is no such runtime.
+        InputError: the source is not a model, or the runtime is unknown.
         UnavailableError: the runtime cannot be used here.
         OpenaneError: as `compile`.
     """

@@ -27,7 +27,7 @@ from openane.cli.run import session_options
 from openane.compiler import driver
 from openane.compiler.cached_build import build_cached
 from openane.compiler.lowering import LoweringOptions
-from openane.core.encodings import AllowedEncodings
+from openane.core.choices import AllowedEncodings
 from openane.core.errors import UnsupportedError
 from openane.core.types import DType
 from openane.graph import Graph, Node, TensorType

@@ -19,7 +19,7 @@ from openane.cli.compile import command as compile_command
 from openane.cli.info import command as info_command
 from openane.compiler.cached_build import build_cached, key_of
 from openane.compiler.driver import Options
-from openane.core.encodings import AllowedEncodings
+from openane.core.choices import AllowedEncodings
 from openane.core.errors import InputError, UnsupportedError
 from openane.core.types import DType
 from openane.formats.hwx import read_hwx, write_hwx

@@ -18,7 +18,7 @@ from openane.backend.units.families import BY_PARAMS
 from openane.cli.limits import command
 from openane.compiler.driver import build
 from openane.compiler.rules import limits
-from openane.core.encodings import AllowedEncodings
+from openane.core.choices import AllowedEncodings
 from openane.core.errors import Diagnostic, UnsupportedError
 from openane.core.rules import MEANINGS, RULES, Rule, RuleKind, rule
 from openane.core.types import DType

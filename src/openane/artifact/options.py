@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from openane.core.choices import AllowedEncodings, NamedChoice
 from openane.core.deprecation import renamed_keyword, warn_of_old_name
-from openane.core.encodings import AllowedEncodings
-from openane.core.errors import InputError
 from openane.core.passes import Stage
 from openane.targets.registry import DEFAULT_TARGET
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class Functions(Enum):
+class Functions(NamedChoice, subject="form of functions"):
     """Which form a function of one element takes when a Graph becomes a Net."""
 
     ACCURATE = "accurate"
@@ -29,21 +27,8 @@ class Functions(Enum):
     """One unit per function: the table that Apple's compiler writes. Where none is known, which no other choice
     uses, a table fitted here, or a composition of the back end."""
 
-    @classmethod
-    def named(cls, name: str) -> Functions:
-        """The choice of a name.
 
-        Raises:
-            InputError: there is no such choice.
-        """
-        try:
-            return cls(name)
-        except ValueError:
-            known = ", ".join(choice.value for choice in cls)
-            raise InputError("no such form of functions", value=name, limit=known) from None
-
-
-class Weights(Enum):
+class Weights(NamedChoice, subject="form of weights"):
     """How kernels are stored and streamed; every form has the same weights, bit by bit."""
 
     AUTO = "auto"
@@ -52,19 +37,6 @@ class Weights(Enum):
     """Each kernel in the form that takes the fewest bytes."""
     DENSE = "dense"
     """As fp16."""
-
-    @classmethod
-    def named(cls, name: str) -> Weights:
-        """The choice of a name.
-
-        Raises:
-            InputError: there is no such choice.
-        """
-        try:
-            return cls(name)
-        except ValueError:
-            known = ", ".join(choice.value for choice in cls)
-            raise InputError("no such form of weights", value=name, limit=known) from None
 
 
 @renamed_keyword("wide", "keep_on_host")

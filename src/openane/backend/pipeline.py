@@ -22,7 +22,7 @@ from openane.backend.target import CodeGenerator
 from openane.backend.units.families import family_of
 from openane.backend.units.tensor import TENSOR_RULES
 from openane.backend.verify import verify
-from openane.core.encodings import AllowedEncodings
+from openane.core.choices import AllowedEncodings
 from openane.core.errors import Diagnostic, InputError, UnsupportedError
 from openane.core.passes import Pass, Stage, run_passes
 from openane.net.net import Net, UnitParams

@@ -15,7 +15,7 @@ from openane.artifact.options import LIKE_APPLE, Functions, Options, Weights
 from openane.cli._inputs import read_array
 from openane.cli._say import say
 from openane.cli._show import SHAPE_OPTION, parse_shapes
-from openane.core.encodings import AllowedEncodings
+from openane.core.choices import AllowedEncodings
 from openane.core.errors import InputError
 from openane.targets.registry import DEFAULT_TARGET
 

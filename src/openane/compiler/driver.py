@@ -19,8 +19,8 @@ from openane.compiler.eligibility import ineligible_nodes, kept_on_host, refusal
 from openane.compiler.lowering import LoweringOptions, lower
 from openane.compiler.pipeline import FOLDINGS, run_pipeline, without_long_axes
 from openane.compiler.splitting import Splitter
+from openane.core.choices import AllowedEncodings
 from openane.core.deadline import deadline
-from openane.core.encodings import AllowedEncodings
 from openane.core.errors import InputError
 from openane.core.files import write_atomically
 from openane.core.passes import Pass, Stage

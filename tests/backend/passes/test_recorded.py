@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.h13_nets import TARGET, random_inputs, shape, simulate, single, weakest
 
-from openane.core.encodings import AllowedEncodings
+from openane.core.choices import AllowedEncodings
 from openane.core.errors import UnsupportedError
 from openane.net import Net, TensorShape, Unit, UnitParams
 from openane.net.units import (

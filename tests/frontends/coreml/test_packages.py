@@ -316,7 +316,7 @@ def test_sparse_palettes() -> None:
 
 
 def test_sparse_palettes_of_vectors() -> None:
-    """The example of the operation: each index stands for two rows."""
+    """The example of the operation: each index selects two rows."""
     table = np.array([[1, 2], [3, 4]], np.float16).reshape(1, 1, 2, 2)
     mask, indices = np.array([[1, 0, 1]]), np.array([1, 0])
     body = (

@@ -53,7 +53,7 @@ class Bundle:
         """Checks the variants.
 
         Raises:
-            InputError: there are none, or two of them cannot be told apart.
+            InputError: the list is empty, or two of them have the same function and shapes.
         """
         if not self.variants:
             raise InputError("a bundle has at least one compiled model", where=self.name)
